@@ -1,0 +1,550 @@
+//! Reading a study document: every mistake is collected with its JSON pointer, and `{"hp": …}` may stand for any value.
+//!
+//! One set of readers serves two ends. With no assignment, a reader checks every value that a hyperparameter may have at its place
+//! and returns some representative; with the [`Point`] of a trial it returns what that trial has. So there are no templates and no
+//! mirror types: [`Layer`](crate::network::Layer) and its like are always concrete.
+
+use std::cell::{Ref, RefCell};
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value as Json};
+
+use crate::context::Context;
+use crate::limits;
+use crate::space::{Domain, Point, SearchSpace};
+use crate::value::Value;
+
+/// One mistake in a document.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// Where: a JSON pointer (RFC 6901) into the document.
+    pub pointer: String,
+    /// What is wrong, and what to do.
+    pub detail: String,
+    /// Whether it is wrong or only not there yet.
+    #[serde(skip)]
+    pub kind: ProblemKind,
+}
+
+/// Whether something is wrong, or right but not built yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ProblemKind {
+    /// Wrong in any version.
+    #[default]
+    Invalid,
+    /// A known name or field that this version does not act on.
+    NotSupported,
+}
+
+/// What can be read from a place that holds no reference to a hyperparameter.
+pub trait FromDocument: Sized {
+    /// The value at `place`, or none after reporting every problem with it.
+    fn from_place(place: &Place) -> Option<Self>;
+}
+
+/// The hyperparameters that a document may refer to, and the values they have.
+#[derive(Debug, Clone, Copy)]
+pub struct Scope<'a> {
+    /// The search space.
+    pub space: &'a SearchSpace,
+    /// The values of one trial, or some of them; none to check all that a trial could have.
+    pub point: Option<&'a Point>,
+}
+
+/// A hyperparameter used at a place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mention {
+    /// Its position in the space.
+    pub hyperparameter: usize,
+    /// Where it is used.
+    pub pointer: String,
+}
+
+/// One pass over a document.
+#[derive(Debug, Default)]
+pub struct Reading {
+    problems: RefCell<Vec<Problem>>,
+    mentions: RefCell<Vec<Mention>>,
+}
+
+impl Reading {
+    /// The root of `document`; with a `scope`, hyperparameters may stand for values.
+    pub fn root<'a>(&'a self, document: &'a Json, scope: Option<Scope<'a>>) -> Place<'a> {
+        Place { value: document, pointer: String::new(), reading: self, scope, context: Context::default(), repetition: None, given: None }
+    }
+
+    /// Everything that was found wrong, each once, in the order of the document as read.
+    pub fn into_problems(self) -> Vec<Problem> {
+        self.problems.into_inner()
+    }
+
+    /// Whether nothing was found wrong so far.
+    pub fn is_clean(&self) -> bool {
+        self.problems.borrow().is_empty()
+    }
+
+    /// The hyperparameters mentioned so far, as often as they were read.
+    pub fn mentions(&self) -> Ref<'_, Vec<Mention>> {
+        self.mentions.borrow()
+    }
+
+    fn report(&self, problem: Problem) {
+        let mut problems = self.problems.borrow_mut();
+        if problems.len() < limits::PROBLEMS_MAX && !problems.contains(&problem) {
+            problems.push(problem);
+        }
+    }
+}
+
+/// Which repetition of a `repeat` a place belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Repetition {
+    /// The hyperparameter that counts, if it is one.
+    pub count: Option<usize>,
+    /// From 0.
+    pub index: usize,
+}
+
+/// A value in the document, where it stands, and what is known of the hyperparameters there.
+#[derive(Debug, Clone)]
+pub struct Place<'a> {
+    value: &'a Json,
+    pointer: String,
+    reading: &'a Reading,
+    scope: Option<Scope<'a>>,
+    context: Context,
+    repetition: Option<Repetition>,
+    /// The hyperparameter whose value this is, for messages.
+    given: Option<&'a str>,
+}
+
+impl<'a> Place<'a> {
+    /// The JSON there.
+    pub fn json(&self) -> &'a Json {
+        self.value
+    }
+
+    /// Where it is: a JSON pointer.
+    pub fn pointer(&self) -> &str {
+        &self.pointer
+    }
+
+    /// What is known here of the hyperparameters.
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// The search space and the trial's point, where there are.
+    pub fn scope(&self) -> Option<Scope<'a>> {
+        self.scope
+    }
+
+    /// The same place, with more known of the hyperparameters.
+    pub fn within(&self, context: Context) -> Place<'a> {
+        Place { context, ..self.clone() }
+    }
+
+    /// The same place, inside a repetition.
+    pub fn repeated(&self, repetition: Repetition) -> Place<'a> {
+        Place { repetition: Some(repetition), ..self.clone() }
+    }
+
+    /// Reports a mistake.
+    pub fn invalid(&self, detail: impl Into<String>) {
+        self.problem(detail.into(), ProblemKind::Invalid);
+    }
+
+    /// Reports something known that this version does not act on.
+    pub fn not_supported(&self, detail: impl Into<String>) {
+        self.problem(detail.into(), ProblemKind::NotSupported);
+    }
+
+    fn problem(&self, detail: String, kind: ProblemKind) {
+        let detail = match self.given {
+            Some(name) => format!("{detail} (hyperparameter {name} may be {})", brief(self.value)),
+            None => detail,
+        };
+        self.reading.report(Problem { pointer: self.pointer.clone(), detail, kind });
+    }
+
+    /// The value there, which may be one of a hyperparameter, or a choice of subtrees by one: that of the trial, or without a trial
+    /// any of [`read_all`](Self::read_all).
+    pub fn read<T: FromDocument>(&self) -> Option<T> {
+        self.read_all().pop()
+    }
+
+    /// Every value that may stand there. A range speaks through its ends: bounds are intervals everywhere.
+    pub fn read_all<T: FromDocument>(&self) -> Vec<T> {
+        match self.reference() {
+            None => T::from_place(self).into_iter().collect(),
+            Some(Err(())) => Vec::new(),
+            Some(Ok(Reference::Plain(at))) => self.values_of(at).iter().filter_map(|value| self.read_value(at, value)).collect(),
+            Some(Ok(Reference::Cases(branches))) => branches.into_iter().flat_map(|(_, _, branch)| branch.read_all()).collect(),
+        }
+    }
+
+    /// The value there; a hyperparameter cannot stand for it.
+    pub fn fixed<T: FromDocument>(&self) -> Option<T> {
+        if self.value.get("hp").is_some() {
+            self.invalid("a hyperparameter cannot stand here: this is the same for all trials");
+            return None;
+        }
+        T::from_place(self)
+    }
+
+    /// The values that the hyperparameter at `at` may have here, of a range its ends; the one it has, where the point says so.
+    fn values_of(&self, at: usize) -> Vec<Value> {
+        let Some(scope) = self.scope else { return Vec::new() };
+        if let Some(value) = scope.point.and_then(|point| point.get(at)) {
+            return vec![value.clone()];
+        }
+        match &scope.space.hyperparameters()[at].domain {
+            Domain::Int { min, max, .. } => vec![Value::Int(*min), Value::Int(*max)],
+            Domain::Float { min, max, .. } => vec![Value::Float(*min), Value::Float(*max)],
+            _ => self.context.allowed(scope.space, at),
+        }
+    }
+
+    fn read_value<T: FromDocument>(&self, at: usize, value: &Value) -> Option<T> {
+        let json = value.to_json();
+        let given = self.scope.map(|scope| scope.space.hyperparameters()[at].name.as_str());
+        T::from_place(&Place { value: &json, given, ..self.clone() })
+    }
+
+    /// What `{"hp": …}` at this place refers to; none where there is no such object, an error where it was reported as wrong.
+    fn reference(&self) -> Option<Result<Reference<'a>, ()>> {
+        let object = self.value.as_object().filter(|object| object.contains_key("hp"))?;
+        Some(self.read_reference(object).ok_or(()))
+    }
+
+    fn read_reference(&self, object: &'a Map<String, Json>) -> Option<Reference<'a>> {
+        let mut fields = self.fields()?;
+        let name = fields.get("hp");
+        let cases = fields.get("cases");
+        fields.finish(&[]);
+        debug_assert_eq!(name.is_some(), object.contains_key("hp"));
+        let at = name?.hyperparameter_here()?;
+        match cases {
+            None => Some(Reference::Plain(at)),
+            Some(cases) => Some(Reference::Cases(cases.read_cases(at)?)),
+        }
+    }
+
+    /// The position of the hyperparameter that this string names, if it is active here.
+    pub fn hyperparameter_here(&self) -> Option<usize> {
+        let at = self.hyperparameter()?;
+        let scope = self.scope?;
+        if scope.point.is_none() && !self.context.implies_active(scope.space, at) {
+            let conditions = scope.space.describe_conditions(at);
+            self.invalid(format!("hyperparameter {} may be inactive here: it is active only where {conditions}", scope.space.hyperparameters()[at].name));
+            return None;
+        }
+        Some(at)
+    }
+
+    /// The position of the hyperparameter that this string names, active or not; inside a repetition the one of this repetition.
+    pub fn hyperparameter(&self) -> Option<usize> {
+        self.named(&String::from_place(self)?)
+    }
+
+    /// The position of the hyperparameter called `name`; problems are reported here.
+    pub fn named(&self, name: &str) -> Option<usize> {
+        let Some(scope) = self.scope else {
+            self.invalid("a hyperparameter cannot stand here");
+            return None;
+        };
+        match scope.space.resolve(name, self.repetition) {
+            Ok(at) => {
+                self.reading.mentions.borrow_mut().push(Mention { hyperparameter: at, pointer: self.pointer.clone() });
+                Some(at)
+            }
+            Err(detail) => {
+                self.invalid(detail);
+                None
+            }
+        }
+    }
+
+    /// One branch for each value that the hyperparameter may have here.
+    fn read_cases(&self, at: usize) -> Option<Vec<(usize, Value, Place<'a>)>> {
+        let scope = self.scope?;
+        let Some(object) = self.value.as_object() else {
+            self.invalid("must be an object: a subtree for each value of the hyperparameter");
+            return None;
+        };
+        let name = &scope.space.hyperparameters()[at].name;
+        let Some(values) = scope.space.listed(at) else {
+            self.invalid(format!("cases need a hyperparameter with at most {} values, and {name} has more", limits::CASES_MAX));
+            return None;
+        };
+        for key in object.keys().filter(|key| values.iter().all(|value| value.to_string() != **key)) {
+            let known: Vec<String> = values.iter().map(Value::to_string).collect();
+            self.child(key, &object[key]).invalid(format!("{name} is never {key:?}; its values are {}", known.join(", ")));
+        }
+        let possible = match scope.point.and_then(|point| point.get(at)) {
+            Some(value) => vec![value.clone()],
+            None => self.context.allowed(scope.space, at),
+        };
+        let mut branches = Vec::new();
+        for value in possible.iter().cloned() {
+            match object.get_key_value(&value.to_string()) {
+                Some((key, branch)) => {
+                    let context = self.context.restrict(scope.space, at, std::slice::from_ref(&value));
+                    branches.push((at, value, self.child(key, branch).within(context)));
+                }
+                None => self.invalid(format!("lacks a case for {name} = {value} (null where nothing is wanted)")),
+            }
+        }
+        (branches.len() == possible.len()).then_some(branches)
+    }
+
+    /// If this place chooses between subtrees: each with the place it stands at. A reader that needs the branches apart calls this.
+    pub fn branches(&self) -> Option<Vec<(usize, Value, Place<'a>)>> {
+        self.value.get("cases")?;
+        match self.reference()? {
+            Ok(Reference::Cases(branches)) => Some(branches),
+            _ => Some(Vec::new()),
+        }
+    }
+
+    /// The repetition that this place belongs to.
+    pub fn repetition(&self) -> Option<Repetition> {
+        self.repetition
+    }
+
+    /// The place at `pointer` below this one; none where the document has nothing there.
+    pub fn at(&self, pointer: &str) -> Option<Place<'a>> {
+        Some(Place { value: self.value.pointer(pointer)?, pointer: format!("{}{pointer}", self.pointer), ..self.clone() })
+    }
+
+    /// The hyperparameter that `{"hp": …}` names here, with nothing beside it.
+    pub fn count(&self) -> Option<usize> {
+        match self.reference() {
+            Some(Ok(Reference::Plain(at))) => Some(at),
+            Some(Err(())) => None,
+            _ => {
+                self.invalid("must be an integer, or {\"hp\": name} of an int");
+                None
+            }
+        }
+    }
+
+    /// The members of the array there, at most `max`.
+    pub fn items(&self, max: usize) -> Option<Vec<Place<'a>>> {
+        let Some(items) = self.value.as_array() else {
+            self.invalid(format!("must be an array, not {}", kind(self.value)));
+            return None;
+        };
+        if items.len() > max {
+            self.invalid(format!("has {} members; at most {max} are allowed", items.len()));
+            return None;
+        }
+        Some(items.iter().enumerate().map(|(at, item)| self.child(&at.to_string(), item)).collect())
+    }
+
+    /// The fields of the object there.
+    pub fn fields(&self) -> Option<Fields<'a>> {
+        let Some(object) = self.value.as_object() else {
+            self.invalid(format!("must be an object, not {}", kind(self.value)));
+            return None;
+        };
+        Some(Fields { object, place: self.clone(), known: Vec::new() })
+    }
+
+    /// The place of a member of this one.
+    pub fn child(&self, key: &str, value: &'a Json) -> Place<'a> {
+        let pointer = format!("{}/{}", self.pointer, key.replace('~', "~0").replace('/', "~1"));
+        Place { value, pointer, ..self.clone() }
+    }
+}
+
+enum Reference<'a> {
+    Plain(usize),
+    Cases(Vec<(usize, Value, Place<'a>)>),
+}
+
+/// The fields of an object, each asked for once; those never asked for are unknown.
+#[derive(Debug)]
+pub struct Fields<'a> {
+    object: &'a Map<String, Json>,
+    place: Place<'a>,
+    known: Vec<&'static str>,
+}
+
+impl<'a> Fields<'a> {
+    /// The place of a field, if it is there.
+    pub fn get(&mut self, name: &'static str) -> Option<Place<'a>> {
+        self.known.push(name);
+        self.object.get(name).map(|value| self.place.child(name, value))
+    }
+
+    /// The place of a field that must be there.
+    pub fn required(&mut self, name: &'static str) -> Option<Place<'a>> {
+        let place = self.get(name);
+        if place.is_none() {
+            self.place.invalid(format!("lacks the field {name}"));
+        }
+        place
+    }
+
+    /// The value of a field, or `default` where it is not there.
+    pub fn or<T: FromDocument>(&mut self, name: &'static str, default: T) -> Option<T> {
+        self.get(name).map_or(Some(default), |place| place.read())
+    }
+
+    /// Reports every field that was not asked for; those in `later` as not supported yet.
+    pub fn finish(self, later: &[&str]) {
+        for (name, value) in self.object {
+            if self.known.contains(&name.as_str()) {
+                continue;
+            }
+            let place = self.place.child(name, value);
+            if later.contains(&name.as_str()) {
+                place.not_supported(format!("{name} is not supported yet"));
+            } else {
+                place.invalid(format!("unknown field {}{}", brief(&Json::from(name.as_str())), did_you_mean(name, self.known.iter().copied())));
+            }
+        }
+    }
+}
+
+/// `; did you mean x?` where one of `known` is near.
+pub fn did_you_mean<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> String {
+    let nearest = known.map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate)).min();
+    match nearest {
+        // A third of the letters wrong is a typing error; more is another word.
+        Some((distance, candidate)) if name.len() <= limits::NAME_BYTES_MAX && distance * 3 <= candidate.len().max(3) => format!("; did you mean {candidate}?"),
+        _ => String::new(),
+    }
+}
+
+/// What a JSON value is, in a message.
+pub fn kind(json: &Json) -> &'static str {
+    match json {
+        Json::Null => "null",
+        Json::Bool(_) => "a boolean",
+        Json::Number(_) => "a number",
+        Json::String(_) => "a string",
+        Json::Array(_) => "an array",
+        Json::Object(_) => "an object",
+    }
+}
+
+/// A JSON value as it may stand in a message: cut where it is long.
+fn brief(json: &Json) -> String {
+    let text = json.to_string();
+    match text.char_indices().nth(60) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}
+
+impl FromDocument for bool {
+    fn from_place(place: &Place) -> Option<bool> {
+        expect(place, place.json().as_bool(), "true or false")
+    }
+}
+
+impl FromDocument for String {
+    fn from_place(place: &Place) -> Option<String> {
+        expect(place, place.json().as_str().map(str::to_owned), "a string")
+    }
+}
+
+impl FromDocument for f64 {
+    fn from_place(place: &Place) -> Option<f64> {
+        expect(place, place.json().as_f64().filter(|x| x.is_finite()), "a finite number")
+    }
+}
+
+impl FromDocument for i64 {
+    fn from_place(place: &Place) -> Option<i64> {
+        let json = place.json();
+        // 2.0 is as good as 2, as in Keras; past 2^53 a float no longer says which integer it means.
+        let whole = || json.as_f64().filter(|x| x.fract() == 0.0 && x.abs() <= limits::EXACT_INTEGER_MAX as f64).map(|x| x as i64);
+        expect(place, json.as_i64().or_else(whole), "an integer")
+    }
+}
+
+impl<T: FromDocument> FromDocument for Option<T> {
+    fn from_place(place: &Place) -> Option<Option<T>> {
+        if place.json().is_null() { Some(None) } else { T::from_place(place).map(Some) }
+    }
+}
+
+fn expect<T>(place: &Place, value: Option<T>, expected: &str) -> Option<T> {
+    if value.is_none() {
+        place.invalid(format!("must be {expected}, not {}", brief(place.json())));
+    }
+    value
+}
+
+/// The number there if it lies within `bounds` (both inclusive).
+pub fn within<T: FromDocument + PartialOrd + std::fmt::Display + Copy>(place: &Place, (min, max): (T, T)) -> Option<T> {
+    let number = T::from_place(place)?;
+    if number < min || number > max {
+        place.invalid(format!("must lie between {min} and {max}, not {number}"));
+        return None;
+    }
+    Some(number)
+}
+
+/// Declares a number within bounds as a type that can be read: `bounded! { Rate(f64), 0.0, 1.0 }`.
+macro_rules! bounded {
+    ($(#[$doc:meta])* $vis:vis $name:ident($inner:ty), $min:expr, $max:expr) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
+        $vis struct $name(pub $inner);
+        impl $crate::document::FromDocument for $name {
+            fn from_place(place: &$crate::document::Place) -> Option<$name> {
+                $crate::document::within::<$inner>(place, ($min, $max)).map($name)
+            }
+        }
+    };
+}
+pub(crate) use bounded;
+
+/// Declares a closed set of Keras's names that can be read from a document, and the names that are known but not supported yet.
+macro_rules! names {
+    ($(#[$doc:meta])* $vis:vis enum $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal),+ $(,)? } later [$($later:literal),* $(,)?]) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        $vis enum $name { $($(#[$vdoc])* $variant),+ }
+        impl $name {
+            /// Every one.
+            $vis const ALL: &'static [$name] = &[$($name::$variant),+];
+            /// Its name in a document.
+            $vis fn as_str(self) -> &'static str {
+                match self { $($name::$variant => $text),+ }
+            }
+            /// The one of that name.
+            #[allow(dead_code)]
+            $vis fn parse(name: &str) -> Option<$name> {
+                $name::ALL.iter().copied().find(|one| one.as_str() == name)
+            }
+        }
+        impl $crate::document::FromDocument for $name {
+            fn from_place(place: &$crate::document::Place) -> Option<$name> {
+                let later: &[&'static str] = &[$($later),*];
+                $crate::document::read_name(place, $name::ALL, |name| name.as_str(), later)
+            }
+        }
+    };
+}
+pub(crate) use names;
+
+/// The one of `all` whose name stands there.
+pub(crate) fn read_name<T: Copy>(place: &Place, all: &[T], as_str: impl Fn(&T) -> &'static str, later: &[&'static str]) -> Option<T> {
+    let name = String::from_place(place)?;
+    let found = all.iter().copied().find(|one| as_str(one) == name);
+    if found.is_none() {
+        let known = || all.iter().map(&as_str);
+        if later.contains(&name.as_str()) {
+            place.not_supported(format!("{name} is not supported yet; supported are {}", known().collect::<Vec<_>>().join(", ")));
+        } else {
+            let near = did_you_mean(&name, known().chain(later.iter().copied()));
+            place.invalid(format!("unknown name {}{near}; known are {}", brief(place.json()), known().collect::<Vec<_>>().join(", ")));
+        }
+    }
+    found
+}

@@ -1,0 +1,201 @@
+//! Every bound of Chandler in one file, each with its reason.
+
+/// The body of a request. The largest sensible study is a few hundred kilobytes; 10 MB of JSON is an accident or an attack.
+pub const BODY_BYTES_MAX: usize = 1 << 20;
+
+// ---- store: the embedded Redis child and the artifacts ----
+
+/// How long a Redis child may take until it answers PING, in seconds. A million trials are some 250 MB of append-only file, loaded in ten seconds.
+pub const REDIS_READY_SECONDS_MAX: u64 = 120;
+/// How long a Redis child may take to end after it was asked to, in seconds, before it is killed. Its append-only file is whole either way.
+pub const REDIS_STOP_SECONDS_MAX: u64 = 10;
+/// How many times the Redis child may die within a minute before the service gives up: more often, it is not an accident but its data or its machine.
+pub const REDIS_DEATHS_PER_MINUTE_MAX: usize = 5;
+/// The first wait before a dead Redis child is started again, in milliseconds; it doubles with each death of the last minute.
+pub const REDIS_RESTART_BACKOFF_MS: u64 = 100;
+/// How many of the last log lines of a Redis child are kept for the message that tells why it ended.
+pub const REDIS_LOG_LINES_MAX: usize = 20;
+/// The longest log line of a Redis child that is kept, in bytes; the rest is cut.
+pub const REDIS_LOG_LINE_BYTES_MAX: usize = 1000;
+/// The longest path of a unix socket that every system takes, in bytes: macOS has 104 with the closing zero.
+pub const SOCKET_PATH_BYTES_MAX: usize = 100;
+/// The largest artifact, in bytes. It is held in memory as a whole: 2 GiB are the weights of 500 million parameters.
+pub const ARTIFACT_BYTES_MAX: usize = 2 << 30;
+/// How many artifacts of a deleted study are removed in one call, so that a caller's tick stays short.
+pub const ARTIFACT_DELETE_BATCH: usize = 1000;
+
+// ---- The study document ----
+
+/// JSON nests no deeper: a study needs about 10 levels, and serde_json itself stops at 128.
+pub const NESTING_MAX: usize = 64;
+/// Problems in one answer: enough to mend a document in one go, and no way to have a megabyte echoed.
+pub const PROBLEMS_MAX: usize = 100;
+/// A name of a study, a hyperparameter or a tag: fits a table's column.
+pub const NAME_BYTES_MAX: usize = 100;
+/// A string among a choice's values, or a tag's value.
+pub const TEXT_BYTES_MAX: usize = 256;
+/// A path below the dataset folder; file systems end near 4,096.
+pub const PATH_BYTES_MAX: usize = 512;
+/// The largest integer that a double holds exactly: JSON's readers differ beyond.
+pub const EXACT_INTEGER_MAX: i64 = 1 << 53;
+/// Hyperparameters in a document. SageMaker allows 30; nobody has been seen with more than a hundred.
+pub const DECLARATIONS_MAX: usize = 200;
+/// Hyperparameters with all repetitions.
+pub const HYPERPARAMETERS_MAX: usize = 1_000;
+/// Values of a choice. SageMaker allows 30.
+pub const CHOICES_MAX: usize = 1_000;
+/// Values of a hyperparameter that conditions and cases may look at: past that, a range is no longer taken apart.
+pub const CASES_MAX: u64 = 1_000;
+/// Repetitions: the deepest networks in use repeat a block some 50 times.
+pub const REPEATS_MAX: usize = 64;
+/// Layers in a document.
+pub const LAYERS_MAX: usize = 200;
+/// Layers with all repetitions and choices.
+pub const FLAT_LAYERS_MAX: usize = 2_000;
+/// Units, filters, windows: a product of two still fits 64 bits.
+pub const LAYER_SIZE_MAX: i64 = 1 << 20;
+/// Dimensions of a row.
+pub const RANK_MAX: usize = 6;
+/// Elements of a row anywhere in a network: 4 GiB of floats, more than any trainer holds for one row.
+pub const ROW_ELEMENTS_MAX: u64 = 1 << 30;
+/// Dropout's rate: at 1 nothing would be left to scale.
+pub const DROPOUT_RATE_MAX: f64 = 1.0 - 1e-6;
+/// A learning rate: beyond, it is a typing error.
+pub const LEARNING_RATE_MAX: f64 = 1e3;
+/// A decay such as momentum or beta_1: at 1 nothing would ever be forgotten.
+pub const DECAY_MAX: f64 = 1.0 - 1e-9;
+/// An optimiser's epsilon: 0 would divide by zero, and f32 ends near 1e-38.
+pub const EPSILON_MIN: f64 = 1e-30;
+/// Rows in a step.
+pub const BATCH_SIZE_MAX: i64 = 1 << 20;
+/// Epochs of a trial; the packed curve stays below 1 MB for two metrics.
+pub const EPOCHS_MAX: i64 = 100_000;
+/// Metrics in a document. SageMaker allows 20.
+pub const METRICS_MAX: usize = 20;
+
+// ---- Search ----
+
+/// Redraws of a point that a lower number has already, before the next unseen point of a permutation is taken.
+pub const REDRAWS_MAX: u32 = 64;
+/// Points of a continuum in a grid: KerasTuner's.
+pub const GRID_BUCKETS: u64 = 10;
+/// Steps that counting a conditional grid may take: below a second. Only a web of conditions between many parents needs more.
+pub const GRID_STEPS_MAX: u64 = 1_000_000;
+/// Structural combinations that the pre-flight follows one by one.
+pub const PREFLIGHT_STATES_MAX: usize = 100_000;
+/// Trials of a study.
+pub const TRIALS_MAX: u64 = 1_000_000;
+/// Trials of a study that run at once.
+pub const PARALLEL_MAX: u64 = 10_000;
+/// The longest a trial may run: 30 days.
+pub const TRIAL_SECONDS_MAX: f64 = 30.0 * 86_400.0;
+/// Tags of a study.
+pub const TAGS_MAX: usize = 20;
+/// Retries of a trial after failures or stalls: more only hides that something is broken.
+pub const RETRIES_MAX: i64 = 100;
+/// Seconds before a retry: a day.
+pub const BACKOFF_SECONDS_MAX: f64 = 86_400.0;
+/// The weight of a study beside others; a thousandfold share is as good as all.
+pub const WEIGHT_MAX: f64 = 1_000.0;
+
+// ---- data: sources and formats ----
+
+/// The bytes of one dataset in memory, and of what is read from one of its files (inflated). Fashion-sized sets have 50 MB; a gzip bomb ends here.
+pub const DATASET_BYTES_MAX: u64 = 1 << 30;
+/// The rows of one dataset: row numbers are 32-bit, and an epoch's order of them is held per trial.
+pub const DATASET_ROWS_MAX: u64 = 50_000_000;
+/// The numbers in one row: an image of 1,024 × 1,024.
+pub const DATASET_ROW_VALUES_MAX: usize = 1 << 20;
+/// The classes of one dataset. Past it, integer labels are a regression's values or a mistake.
+pub const DATASET_CLASSES_MAX: u32 = 65_536;
+/// The dimensions of an IDX file: rows, depth, height, width, channels.
+pub const IDX_DIMENSIONS_MAX: usize = 5;
+/// The bytes of one CSV record: a row of `DATASET_ROW_VALUES_MAX` numbers of 15 characters. The reader must not hold a file without line ends in memory.
+pub const CSV_RECORD_BYTES_MAX: u64 = 1 << 24;
+/// The bytes of datasets that a process keeps for later trials, beside those in use.
+pub const DATASETS_LOADED_BYTES_MAX: u64 = 2 << 30;
+/// The schemas that a process remembers; an entry has some hundred bytes. When full, it forgets them all.
+pub const DATASET_SCHEMAS_MAX: usize = 1_024;
+/// The entries of the datasets folder that one listing looks at.
+pub const DATASETS_VISITED_MAX: usize = 10_000;
+/// The folders below the datasets folder that a listing descends.
+pub const DATASETS_DEPTH_MAX: usize = 4;
+/// The files that one listing reports.
+pub const DATASETS_LISTED_MAX: usize = 1_000;
+/// The bytes of datasets that one listing reads and hashes (about a second's work); the rest comes at the next listing.
+pub const DATASETS_LIST_BYTES_MAX: u64 = 256 << 20;
+/// The columns of a CSV that an answer or an error names.
+pub const CSV_COLUMNS_NAMED_MAX: usize = 100;
+
+// ---- store: the queue ----
+
+/// Trials queued ahead of the slots that could run them: a trainer never waits for a suggestion, and a change of the study acts soon.
+pub const QUEUE_AHEAD: u64 = 64;
+/// Trials in one enqueue call: Redis is busy for about a millisecond, and suggesting stays in step with what other processes enqueue.
+pub const ENQUEUE_BATCH: u64 = 100;
+/// Enqueue calls of one top_up: the longest queue there can be, and as many again that lost a race with another process.
+pub const TOP_UP_ROUNDS_MAX: u64 = 2 * (PARALLEL_MAX + QUEUE_AHEAD) / ENQUEUE_BATCH;
+/// Tokens on a wake list. They are hints: each waking trainer that leaves work wakes the next.
+pub const WAKE_TOKENS_MAX: u64 = 16;
+/// Events that a study keeps, about 25 B each; a viewer that was away longer reads the study anew.
+pub const EVENTS_KEPT: u64 = 1_000;
+/// Earlier attempts that a trial keeps, the last ones. Releases are not bounded by any budget.
+pub const ATTEMPTS_KEPT: u64 = 16;
+/// Bytes of an error message that are kept.
+pub const ERROR_BYTES_MAX: usize = 2_000;
+/// Studies looked at, and delayed trials of each promoted, in one call.
+pub const DUE_BATCH: u64 = 32;
+/// Trials of a closed study cancelled, and expired leases of a study taken back, in one call: a few milliseconds of Redis.
+pub const SWEEP_BATCH: u64 = 500;
+/// Studies swept, purged or topped up in one tick. A purge is some dozen keys, whose memory Redis frees in the background.
+pub const CLOSING_BATCH: u64 = 32;
+/// Calls that empty a closing study before the rest is left to the reaper: the longest queue there can be.
+pub const SWEEPS_MAX: u64 = (PARALLEL_MAX + QUEUE_AHEAD) / SWEEP_BATCH + 2;
+/// Best trials kept in order; more are sorted from the packed column when asked for. A zset of 128 or fewer is a compact listpack.
+pub const BEST_KEPT: u64 = 100;
+/// Studies that one list call looks at for the next match.
+pub const STUDIES_SCANNED_MAX: u64 = 1_000;
+/// Trials that one list call looks at for matches of its filter; past it, the page is short and its cursor goes on.
+pub const TRIALS_SCANNED_MAX: usize = 20_000;
+/// Entries of a list answer.
+pub const PAGE_MAX: usize = 1_000;
+/// Studies of datasets that the trainer lacks which a claim skips in a ring.
+pub const REFUSED_SCANNED_MAX: u64 = 256;
+/// Dataset hashes that a claim may refuse.
+pub const REFUSED_MAX: usize = 64;
+/// Leases in one claim: the slots of the largest machine.
+pub const CLAIMS_MAX: usize = 256;
+/// Points in one report; a trainer that was cut off for longer sends several.
+pub const REPORT_POINTS_MAX: usize = 1_000;
+/// What a study without finished trials is charged for a claim, in ms; settled with the truth at the end.
+pub const FIRST_CHARGE_MS: u64 = 1_000;
+/// The longest wait before a retry, in ms: a day.
+pub const BACKOFF_MS_MAX: u64 = 86_400_000;
+/// A trainer without a sign of life for so long is no longer listed and its slots no longer count, in ms: four leases.
+pub const TRAINER_TTL_MS: u64 = 120_000;
+/// How long an idempotency key is remembered, in ms: a day.
+pub const IDEMPOTENCY_MS: u64 = 86_400_000;
+/// Bytes of an idempotency key.
+pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
+/// Bytes of a trainer's id and of its numerics class.
+pub const TRAINER_ID_BYTES_MAX: usize = 128;
+/// A lease: a dead trainer is noticed within one; two of three heartbeats may be lost.
+pub const LEASE_MS: u64 = 30_000;
+/// Ticks of the reaper in a lease: what time must do happens a few seconds late at most.
+pub const TICKS_PER_LEASE: u64 = 10;
+/// How long an answer of Redis may take, in ms. A script takes milliseconds; an fsync on a busy disk may take seconds.
+pub const REDIS_RESPONSE_MS: u64 = 5_000;
+/// How long a connection to Redis may take, in ms.
+pub const REDIS_CONNECT_MS: u64 = 3_000;
+/// Tries of one call, each on a fresh connection after the first. Every script may be repeated.
+pub const REDIS_TRIES: u32 = 3;
+/// The wait before a second try, in ms; doubled for the third.
+pub const REDIS_RETRY_MS: u64 = 100;
+/// Commands under way on one connection: the crate's own 50 make a busy API wait for itself.
+pub const REDIS_PIPELINE: usize = 1_000;
+/// The longest that one wait for work blocks, in ms. The list is a hint only, so a lost token costs no more than this.
+pub const WAKE_WAIT_MS_MAX: u64 = 5_000;
+/// Studies whose parsed document and sampler a process keeps; when full, it forgets them all.
+pub const STUDIES_CACHED_MAX: usize = 256;
+/// Lanes: more than any cluster has nodes.
+pub const LANES_MAX: u32 = 1_024;

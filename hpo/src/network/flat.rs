@@ -1,0 +1,161 @@
+//! The network's layers in one row: repeats unrolled, choices of layers spread out, each with what must hold for it to be there.
+
+use serde_json::Value as Json;
+
+use crate::document::{FromDocument, Mention, Place, Reading, Repetition, Scope};
+use crate::limits;
+use crate::space::{Condition, Domain, Point, SearchSpace};
+use crate::value::Value;
+
+use super::{Layer, NOT_STRUCTURAL};
+
+/// The declared network, in one row.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Network {
+    /// The layers that may be there, in order.
+    pub layers: Vec<FlatLayer>,
+}
+
+/// A layer that may be there.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FlatLayer {
+    /// It is there where all of these hold.
+    pub when: Vec<Condition>,
+    /// Where it stands in the document: a JSON pointer.
+    pub pointer: String,
+    /// The repetition it belongs to.
+    pub repetition: Option<Repetition>,
+    /// The hyperparameters that its shape or size depends on, `when` aside.
+    pub structural: Vec<usize>,
+}
+
+impl Network {
+    /// The network at `place`, or none after reporting everything wrong with it.
+    pub fn parse(place: &Place, reading: &Reading) -> Option<Network> {
+        let mut network = Network::default();
+        let mut sound = true;
+        for item in place.items(limits::LAYERS_MAX)? {
+            let repeated = item.json().get("repeat").is_some();
+            sound &= if repeated { network.push_repeat(&item, reading) } else { network.push(&item, reading) }.is_some();
+        }
+        if network.layers.is_empty() && sound {
+            place.invalid("needs at least one layer");
+            return None;
+        }
+        sound.then_some(network)
+    }
+
+    /// A layer, or a choice between layers (null for none).
+    fn push(&mut self, place: &Place, reading: &Reading) -> Option<()> {
+        if let Some(branches) = place.branches() {
+            let mut sound = !branches.is_empty();
+            for (_, _, branch) in branches.iter().filter(|(_, _, branch)| !branch.json().is_null()) {
+                sound &= self.push(branch, reading).is_some();
+            }
+            return sound.then_some(());
+        }
+        if place.json().get("layers").is_some() {
+            place.invalid("layers goes with repeat; a layer stands on its own");
+            return None;
+        }
+        let space = place.scope()?.space;
+        let context = match place.json().get("when") {
+            Some(when) => {
+                let conditions = crate::space::read_when(&place.child("when", when))?;
+                conditions.iter().fold(place.context().clone(), |context, condition| context.restrict(space, condition.parent, &condition.values))
+            }
+            None => place.context().clone(),
+        };
+        let place = place.within(context);
+        let before = reading.mentions().len();
+        Layer::from_place(&place)?;
+        if self.layers.len() >= limits::FLAT_LAYERS_MAX {
+            place.invalid(format!("the network has more than {} layers with all repetitions", limits::FLAT_LAYERS_MAX));
+            return None;
+        }
+        self.layers.push(FlatLayer {
+            when: place.context().conditions().to_vec(),
+            pointer: place.pointer().to_owned(),
+            repetition: place.repetition(),
+            structural: structural(place.pointer(), &reading.mentions()[before..]),
+        });
+        Some(())
+    }
+
+    /// `{"repeat": count, "layers": […]}`.
+    fn push_repeat(&mut self, place: &Place, reading: &Reading) -> Option<()> {
+        let mut fields = place.fields()?;
+        let (count, layers) = (fields.required("repeat"), fields.required("layers"));
+        let when = fields.get("when");
+        fields.finish(&[]);
+        let (count, layers) = (count?, layers?);
+        let space = place.scope()?.space;
+        let mut context = place.context().clone();
+        if let Some(when) = when {
+            let conditions = crate::space::read_when(&when)?;
+            context = conditions.iter().fold(context, |context, condition| context.restrict(space, condition.parent, &condition.values));
+        }
+        let (hyperparameter, max) = repeat_count(&count.within(context.clone()), space)?;
+        let mut sound = true;
+        for index in 0..max {
+            let context = match hyperparameter {
+                Some(at) => context.restrict(space, at, &(index + 1..=max).map(|n| Value::Int(n as i64)).collect::<Vec<_>>()),
+                None => context.clone(),
+            };
+            let inside = layers.within(context).repeated(Repetition { count: hyperparameter, index });
+            for layer in inside.items(limits::LAYERS_MAX)? {
+                if layer.json().get("repeat").is_some() {
+                    layer.invalid("a repeat cannot stand inside a repeat");
+                    sound = false;
+                } else {
+                    sound &= self.push(&layer, reading).is_some();
+                }
+            }
+        }
+        sound.then_some(())
+    }
+
+    /// The layers of the trial at `point`, in order. `document` is the study that this network was parsed from.
+    pub fn layers_at(&self, document: &Json, space: &SearchSpace, point: &Point) -> Option<Vec<Layer>> {
+        let there = self.layers.iter().filter(|layer| space.holds(&layer.when, point));
+        there.map(|layer| layer.at(document, space, point)).collect()
+    }
+}
+
+impl FlatLayer {
+    /// This layer with the arguments it has at `point`, which need not say more than the layer mentions.
+    pub fn at(&self, document: &Json, space: &SearchSpace, point: &Point) -> Option<Layer> {
+        let reading = Reading::default();
+        let root = reading.root(document, Some(Scope { space, point: Some(point) }));
+        let mut place = root.at(&self.pointer)?;
+        if let Some(repetition) = self.repetition {
+            place = place.repeated(repetition);
+        }
+        Layer::from_place(&place)
+    }
+}
+
+/// Of what the layer at `pointer` mentions, that which its shape or size depends on.
+fn structural(pointer: &str, mentions: &[Mention]) -> Vec<usize> {
+    let argument = |mention: &Mention| mention.pointer[pointer.len()..].split('/').nth(1).unwrap_or_default().to_owned();
+    let of_shape = mentions.iter().filter(|mention| !NOT_STRUCTURAL.contains(&argument(mention).as_str()));
+    let mut structural: Vec<usize> = of_shape.map(|mention| mention.hyperparameter).collect();
+    structural.sort_unstable();
+    structural.dedup();
+    structural
+}
+
+/// The hyperparameter that counts, if it is one, and how often at most it repeats.
+fn repeat_count(place: &Place, space: &SearchSpace) -> Option<(Option<usize>, usize)> {
+    if place.json().is_object() {
+        let at = place.count()?;
+        return match space.hyperparameters()[at].domain {
+            Domain::Int { min, max, .. } if min >= 0 && max <= limits::REPEATS_MAX as i64 => Some((Some(at), max as usize)),
+            _ => {
+                place.invalid(format!("a count is an int between 0 and {}", limits::REPEATS_MAX));
+                None
+            }
+        };
+    }
+    crate::document::within::<i64>(place, (1, limits::REPEATS_MAX as i64)).map(|count| (None, count as usize))
+}

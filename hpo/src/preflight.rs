@@ -1,0 +1,164 @@
+//! What can be said of a study before anything is queued: the number of points, every network's shapes, the smallest and largest cost.
+//!
+//! Shapes are propagated through the network as sets of (shape, values of the hyperparameters that a later layer mentions), merged
+//! where equal, so that the space is never enumerated. Costs add up along the way: each state carries the least and the greatest
+//! sum of all ways that lead to it, which is exact. Past [`limits::PREFLIGHT_STATES_MAX`] states shapes are no longer followed and
+//! intervals bound the costs ([`bounds`]).
+
+mod bounds;
+mod judge;
+mod propagate;
+
+use serde::Serialize;
+use serde_json::Value as Json;
+
+use crate::dataset::DatasetSchema;
+use crate::document::{Problem, Reading, Scope};
+use crate::shape::Cost;
+use crate::space::{Point, SearchSpace};
+use crate::study::Study;
+use crate::training::{BatchSize, Optimizer};
+
+/// What the pre-flight found.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Preflight {
+    /// The number of points that the sampler can suggest, as a decimal string; null where it is infinite or not known.
+    pub points: Option<String>,
+    /// `complete` where every branch was followed; `partial` where there are too many: a trial that does not fit then fails as invalid.
+    #[cfg_attr(feature = "openapi", schema(value_type = String))]
+    pub shapes: &'static str,
+    /// Weights of the smallest and largest network.
+    pub parameters: Bounds,
+    /// Floating-point operations of a forward pass over one row.
+    pub flops_per_sample: Bounds,
+    /// Bytes of the weights.
+    pub weight_bytes: Bounds,
+    /// Bytes of a training step: weights, gradients, the optimiser's moments, activations and their gradients.
+    pub step_bytes: Bounds,
+}
+
+/// A smallest and a largest value over the space.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Bounds {
+    /// No network of the space has less.
+    pub min: u64,
+    /// No network of the space has more.
+    pub max: u64,
+    /// Whether both are reached.
+    pub exact: bool,
+}
+
+/// What is known of `study` on a dataset of this schema, or every branch of it that cannot work.
+pub fn preflight(study: &Study, dataset: &DatasetSchema) -> Result<Preflight, Vec<Problem>> {
+    let reading = Reading::default();
+    let root = reading.root(study.document(), Some(Scope { space: &study.space, point: None }));
+    judge::dataset(&root, study, dataset);
+    let recipe = Recipe::of(study, dataset);
+    let outcome = propagate::follow(study, dataset, &recipe, &root);
+    if !reading.is_clean() {
+        return Err(reading.into_problems());
+    }
+    let (shapes, totals, exact) = match outcome {
+        Some(totals) => ("complete", totals, true),
+        None => ("partial", bounds::enclose(study, dataset, &recipe), false),
+    };
+    let of = |(min, max): (u64, u64), exact| Bounds { min, max, exact };
+    let weight_bytes = (totals.parameters.0.saturating_mul(4), totals.parameters.1.saturating_mul(4));
+    Ok(Preflight {
+        points: study.points().map(|points| points.to_string()),
+        shapes,
+        parameters: of(totals.parameters, exact),
+        flops_per_sample: of(totals.flops, exact),
+        weight_bytes: of(weight_bytes, exact),
+        step_bytes: of(totals.step_bytes, exact && recipe.independent),
+    })
+}
+
+/// Least and greatest sums over all ways through the network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Totals {
+    parameters: (u64, u64),
+    flops: (u64, u64),
+    step_bytes: (u64, u64),
+}
+
+impl Totals {
+    /// These totals after a layer that costs at least `least` and at most `most`.
+    fn plus(self, least: Cost, most: Cost, recipe: &Recipe) -> Totals {
+        let add = |(min, max): (u64, u64), least: u64, most: u64| (min.saturating_add(least), max.saturating_add(most));
+        Totals {
+            parameters: add(self.parameters, least.parameters, most.parameters),
+            flops: add(self.flops, least.flops, most.flops),
+            step_bytes: add(self.step_bytes, recipe.step_bytes(least, recipe.least), recipe.step_bytes(most, recipe.most)),
+        }
+    }
+
+    /// What holds for both.
+    fn hull(self, other: Totals) -> Totals {
+        let join = |a: (u64, u64), b: (u64, u64)| (a.0.min(b.0), a.1.max(b.1));
+        Totals { parameters: join(self.parameters, other.parameters), flops: join(self.flops, other.flops), step_bytes: join(self.step_bytes, other.step_bytes) }
+    }
+}
+
+/// What the training recipe adds to the memory of a step.
+struct Recipe {
+    /// Numbers per weight (the weight, its gradient, the optimiser's moments) and rows in a step: the smallest of each.
+    least: (u64, u64),
+    /// The largest of each.
+    most: (u64, u64),
+    /// Whether they vary without regard to the network, so that the extremes of both meet in some trial.
+    independent: bool,
+}
+
+impl Recipe {
+    fn of(study: &Study, dataset: &DatasetSchema) -> Recipe {
+        let reading = Reading::default();
+        let root = reading.root(study.document(), Some(Scope { space: &study.space, point: None }));
+        let optimizers: Vec<Optimizer> = root.at("/training/optimizer").map(|place| place.read_all()).unwrap_or_default();
+        let batches: Vec<BatchSize> = root.at("/training/batch_size").map(|place| place.read_all()).unwrap_or_else(|| vec![BatchSize(32)]);
+        let numbers = optimizers.iter().map(|optimizer| 2 + optimizer.slots());
+        let rows = batches.iter().map(|batch| (batch.0 as u64).min(dataset.rows));
+        let mentioned = closure(&study.space, reading.mentions().iter().map(|mention| mention.hyperparameter));
+        let structural = study.network.layers.iter().flat_map(|layer| needs(&study.space, layer));
+        Recipe {
+            least: (numbers.clone().min().unwrap_or(2), rows.clone().min().unwrap_or(1)),
+            most: (numbers.max().unwrap_or(4), rows.max().unwrap_or(1)),
+            independent: structural.into_iter().all(|at| !mentioned.contains(&at)),
+        }
+    }
+
+    /// Bytes that a layer takes in a training step of a trial with `(numbers per weight, rows)`: activations have gradients too.
+    fn step_bytes(&self, cost: Cost, (numbers, rows): (u64, u64)) -> u64 {
+        let weights = cost.parameters.saturating_mul(numbers);
+        weights.saturating_add(cost.activations.saturating_mul(2 * rows)).saturating_mul(4)
+    }
+}
+
+/// What a layer's presence, shape and size depend on, parents included, in the order of the space.
+fn needs(space: &SearchSpace, layer: &crate::network::FlatLayer) -> Vec<usize> {
+    closure(space, layer.when.iter().map(|condition| condition.parent).chain(layer.structural.iter().copied()))
+}
+
+/// These hyperparameters and all that their being active depends on, in the order of the space.
+fn closure(space: &SearchSpace, these: impl Iterator<Item = usize>) -> Vec<usize> {
+    let mut all = std::collections::BTreeSet::new();
+    let mut open: Vec<usize> = these.collect();
+    while let Some(at) = open.pop() {
+        if all.insert(at) {
+            open.extend(space.hyperparameters()[at].conditions.iter().map(|condition| condition.parent));
+        }
+    }
+    all.into_iter().collect()
+}
+
+/// The value of `T` at `pointer` in the trial at `point`.
+fn read_at<T: crate::document::FromDocument>(document: &Json, space: &SearchSpace, point: &Point, pointer: &str) -> Option<T> {
+    let reading = Reading::default();
+    let place = reading.root(document, Some(Scope { space, point: Some(point) })).at(pointer)?;
+    place.read()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,351 @@
+//! The search space: hyperparameters in order, parents before children, parsed once into what is valid.
+//!
+//! A `per` hyperparameter is spread out here into one for each repetition (`units_0`, `units_1`, …), each active where the count
+//! reaches it; from here on there are only plain hyperparameters with conditions.
+
+mod parse;
+
+pub(crate) use parse::read_when;
+
+use std::collections::{BTreeSet, HashSet};
+
+use serde_json::{Map, Value as Json};
+
+use crate::document::{Mention, Place, Repetition, did_you_mean};
+use crate::limits;
+use crate::value::Value;
+
+/// The hyperparameters of a study.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct SearchSpace {
+    hyperparameters: Vec<Hyperparameter>,
+    declarations: Vec<Declaration>,
+}
+
+/// One hyperparameter.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Hyperparameter {
+    /// Its name, unique in the space.
+    pub name: String,
+    /// The values it may have.
+    pub domain: Domain,
+    /// The value it has where nothing else is known.
+    pub default: Option<Value>,
+    /// It is active where all of these hold.
+    pub conditions: Vec<Condition>,
+}
+
+/// Holds where the parent is active and has one of `values`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Condition {
+    /// The parent's position in the space; it comes before its children.
+    pub parent: usize,
+    /// The values, each one that the parent may have.
+    pub values: Vec<Value>,
+}
+
+/// The values that a hyperparameter may have.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Domain {
+    /// Whole numbers from `min` to `max`, both included. The step is a multiplier under log and reverse_log, as in KerasTuner.
+    Int {
+        /// The smallest value.
+        min: i64,
+        /// No value is larger.
+        max: i64,
+        /// The distance (linear) or factor between neighbours.
+        step: Option<i64>,
+        /// How values are spread.
+        sampling: Sampling,
+    },
+    /// Numbers from `min` to `max`, both included.
+    Float {
+        /// The smallest value.
+        min: f64,
+        /// No value is larger.
+        max: f64,
+        /// The distance (linear) or factor between neighbours; a continuum without it.
+        step: Option<f64>,
+        /// How values are spread.
+        sampling: Sampling,
+    },
+    /// One of these, all of one type.
+    Choice {
+        /// The values, each once.
+        values: Vec<Value>,
+        /// Whether their order means something.
+        ordered: bool,
+    },
+    /// True or false.
+    Boolean,
+    /// Always this.
+    Fixed(Value),
+}
+
+crate::document::names! {
+    /// How the values of a number are spread over its range.
+    pub enum Sampling {
+        /// Evenly.
+        Linear = "linear",
+        /// Evenly in the logarithm: dense near the smallest value.
+        Log = "log",
+        /// Evenly in the logarithm of the distance from the far end: dense near the largest value.
+        ReverseLog = "reverse_log",
+    }
+    later []
+}
+
+/// What stands in the document under one name: one hyperparameter, or one for each repetition.
+#[derive(Debug, Clone, PartialEq)]
+struct Declaration {
+    name: String,
+    /// Position of the first hyperparameter it became.
+    first: usize,
+    /// The count, and how often at most it repeats.
+    per: Option<(usize, usize)>,
+}
+
+/// The hyperparameters of one trial: a value for each active one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct Point(Vec<Option<Value>>);
+
+impl SearchSpace {
+    /// Every hyperparameter, parents before children.
+    pub fn hyperparameters(&self) -> &[Hyperparameter] {
+        &self.hyperparameters
+    }
+
+    /// The values of the hyperparameter at `at`, or none where they are too many to list.
+    pub fn listed(&self, at: usize) -> Option<Vec<Value>> {
+        let domain = &self.hyperparameters[at].domain;
+        let count = domain.count().filter(|count| *count <= limits::CASES_MAX)?;
+        Some((0..count).map(|index| domain.value(index)).collect())
+    }
+
+    /// The position of the hyperparameter called `name`; inside a repetition, a `per` name means the one of this repetition.
+    pub fn resolve(&self, name: &str, repetition: Option<Repetition>) -> Result<usize, String> {
+        if let Some(declaration) = self.declarations.iter().find(|declaration| declaration.name == name) {
+            return match (declaration.per, repetition) {
+                (None, _) => Ok(declaration.first),
+                (Some((count, _)), Some(inside)) if inside.count == Some(count) => Ok(declaration.first + inside.index),
+                (Some((count, _)), _) => {
+                    let count = &self.hyperparameters[count].name;
+                    Err(format!("hyperparameter {name} is per {count}: it stands only inside a repeat of {{\"hp\": {count:?}}}"))
+                }
+            };
+        }
+        let near = did_you_mean(name, self.declarations.iter().map(|declaration| declaration.name.as_str()));
+        Err(format!("there is no hyperparameter {name:?}{near}"))
+    }
+
+    /// Reports each declaration that neither `mentions` nor a condition of another hyperparameter uses. `place` is the space's.
+    pub(crate) fn report_unused(&self, mentions: &[Mention], place: &Place) {
+        let parents = self.hyperparameters.iter().flat_map(|hyperparameter| &hyperparameter.conditions).map(|condition| condition.parent);
+        let used: HashSet<usize> = mentions.iter().map(|mention| mention.hyperparameter).chain(parents).collect();
+        for (index, declaration) in self.declarations.iter().enumerate() {
+            let repetitions = declaration.per.map_or(1, |(_, max)| max);
+            if !(declaration.first..declaration.first + repetitions).any(|at| used.contains(&at))
+                && let Some(place) = place.at(&format!("/{index}"))
+            {
+                place.invalid(format!("nobody uses the hyperparameter {}", declaration.name));
+            }
+        }
+    }
+
+    /// When the hyperparameter at `at` is active, in words.
+    pub fn describe_conditions(&self, at: usize) -> String {
+        let describe = |condition: &Condition| {
+            let values: Vec<String> = condition.values.iter().map(Value::to_string).collect();
+            format!("{} is {}", self.hyperparameters[condition.parent].name, values.join(" or "))
+        };
+        self.hyperparameters[at].conditions.iter().map(describe).collect::<Vec<_>>().join(" and ")
+    }
+
+    /// Whether the hyperparameter at `at` is active, given those before it.
+    pub fn is_active(&self, at: usize, point: &Point) -> bool {
+        self.holds(&self.hyperparameters[at].conditions, point)
+    }
+
+    /// Whether all of `conditions` hold at `point`.
+    pub fn holds(&self, conditions: &[Condition], point: &Point) -> bool {
+        conditions.iter().all(|condition| point.get(condition.parent).is_some_and(|value| condition.values.contains(value)))
+    }
+
+    /// The point that gives each active hyperparameter, parents first, what `value` says; none as soon as it says none.
+    pub fn build(&self, mut value: impl FnMut(usize, &Hyperparameter) -> Option<Value>) -> Option<Point> {
+        let mut point = Point(Vec::with_capacity(self.hyperparameters.len()));
+        for (at, hyperparameter) in self.hyperparameters.iter().enumerate() {
+            let value = if self.is_active(at, &point) { Some(value(at, hyperparameter)?) } else { None };
+            point.0.push(value);
+        }
+        Some(point)
+    }
+
+    /// The active hyperparameters by name, in order, as the API shows them.
+    pub fn to_json(&self, point: &Point) -> Map<String, Json> {
+        let named = self.hyperparameters.iter().zip(&point.0);
+        named.filter_map(|(hyperparameter, value)| Some((hyperparameter.name.clone(), value.as_ref()?.to_json()))).collect()
+    }
+
+    /// A compact form of `point` for the store: a JSON array of what varies, in order; choices and booleans by position.
+    pub fn pack(&self, point: &Point) -> String {
+        let packed = self.hyperparameters.iter().zip(&point.0).filter_map(|(hyperparameter, value)| {
+            let value = value.as_ref()?;
+            match &hyperparameter.domain {
+                Domain::Fixed(_) => None,
+                Domain::Choice { .. } | Domain::Boolean => hyperparameter.domain.position(value).map(Json::from),
+                Domain::Int { .. } | Domain::Float { .. } => Some(value.to_json()),
+            }
+        });
+        Json::Array(packed.collect()).to_string()
+    }
+
+    /// The point that [`pack`](Self::pack) made `packed` from; none if it is not a point of this space.
+    pub fn unpack(&self, packed: &str) -> Option<Point> {
+        let packed: Vec<Json> = serde_json::from_str(packed).ok()?;
+        let mut packed = packed.iter();
+        let point = self.build(|_, hyperparameter| match &hyperparameter.domain {
+            Domain::Fixed(value) => Some(value.clone()),
+            Domain::Choice { .. } | Domain::Boolean => packed.next()?.as_u64().filter(|at| Some(*at) < hyperparameter.domain.count()).map(|at| hyperparameter.domain.value(at)),
+            Domain::Float { .. } => packed.next()?.as_f64().map(Value::Float),
+            Domain::Int { .. } => packed.next()?.as_i64().map(Value::Int),
+        })?;
+        packed.next().is_none().then_some(point)
+    }
+}
+
+impl Point {
+    /// The point that gives no hyperparameter of `space` a value.
+    pub fn empty(space: &SearchSpace) -> Point {
+        Point(vec![None; space.hyperparameters.len()])
+    }
+
+    /// This point, with `value` for the hyperparameter at `at`.
+    pub fn with(&self, at: usize, value: Value) -> Point {
+        let mut point = self.clone();
+        point.0[at] = Some(value);
+        point
+    }
+
+    /// This point, with values for the hyperparameters in `these` only.
+    pub fn keep(&self, these: &BTreeSet<usize>) -> Point {
+        Point(self.0.iter().enumerate().map(|(at, value)| value.clone().filter(|_| these.contains(&at))).collect())
+    }
+
+    /// The value of the hyperparameter at `at`; none where it is inactive.
+    pub fn get(&self, at: usize) -> Option<&Value> {
+        self.0.get(at)?.as_ref()
+    }
+}
+
+impl Domain {
+    /// How many values there are; none for a continuum.
+    pub fn count(&self) -> Option<u64> {
+        match self {
+            Domain::Int { min, max, step, sampling } => Some(match (sampling, step) {
+                (Sampling::Linear, step) => ((max - min) / step.unwrap_or(1)) as u64 + 1,
+                (_, None) => (max - min) as u64 + 1,
+                (_, Some(step)) => factors(*min as f64, *max as f64, *step as f64),
+            }),
+            Domain::Float { min, max, .. } if min == max => Some(1),
+            Domain::Float { step: None, .. } => None,
+            // KerasTuner floors the float quotient and loses the last value of (0, 1, step 0.2); the tolerance keeps it.
+            Domain::Float { min, max, step: Some(step), sampling: Sampling::Linear } => Some(((max - min) / step + 1e-9) as u64 + 1),
+            Domain::Float { min, max, step: Some(step), .. } => Some(factors(*min, *max, *step)),
+            Domain::Choice { values, .. } => Some(values.len() as u64),
+            Domain::Boolean => Some(2),
+            Domain::Fixed(_) => Some(1),
+        }
+    }
+
+    /// The value at `index` below [`count`](Self::count), in rising order for numbers (falling steps under reverse_log included).
+    pub fn value(&self, index: u64) -> Value {
+        match self {
+            Domain::Int { min, max, step, sampling } => Value::Int(match (sampling, step) {
+                (Sampling::Linear, step) => min + index as i64 * step.unwrap_or(1),
+                (_, None) => min + index as i64,
+                (Sampling::Log, Some(step)) => power(*min, *step, index),
+                (Sampling::ReverseLog, Some(step)) => {
+                    let count = factors(*min as f64, *max as f64, *step as f64);
+                    max + min - power(*min, *step, count - 1 - index)
+                }
+            }),
+            Domain::Float { min, max, step, sampling } => {
+                let step = step.unwrap_or(1.0);
+                let value = match sampling {
+                    Sampling::Linear => min + index as f64 * step,
+                    Sampling::Log => min * libm::pow(step, index as f64),
+                    Sampling::ReverseLog => {
+                        let count = factors(*min, *max, step);
+                        max + min - min * libm::pow(step, (count - 1 - index) as f64)
+                    }
+                };
+                Value::Float(tidy(value).clamp(*min, *max))
+            }
+            Domain::Choice { values, .. } => values[index as usize].clone(),
+            Domain::Boolean => Value::Bool(index == 1),
+            Domain::Fixed(value) => value.clone(),
+        }
+    }
+
+    /// The index of `value`, or none where it is not one of the domain's or the domain is a continuum.
+    pub fn position(&self, value: &Value) -> Option<u64> {
+        let count = self.count()?;
+        match self {
+            Domain::Choice { values, .. } => values.iter().position(|known| known == value).map(|at| at as u64),
+            Domain::Boolean => matches!(value, Value::Bool(_)).then_some(u64::from(*value == Value::Bool(true))),
+            Domain::Fixed(fixed) => (fixed == value).then_some(0),
+            Domain::Int { .. } | Domain::Float { .. } => {
+                // Values rise with the index, whatever the sampling.
+                let number = value.as_f64()?;
+                let below = partition_point(count, |index| self.value(index).as_f64().is_some_and(|known| known < number));
+                (below < count && self.value(below) == *value).then_some(below)
+            }
+        }
+    }
+
+    /// Whether `value` may stand here, continuum included.
+    pub fn contains(&self, value: &Value) -> bool {
+        match (self, value) {
+            (Domain::Float { min, max, step: None, .. }, Value::Float(x)) => (*min..=*max).contains(x),
+            _ => self.position(value).is_some(),
+        }
+    }
+
+    /// `value` as one of this domain's type: whole numbers become floats where floats stand.
+    pub fn coerce(&self, value: Value) -> Value {
+        let floats = matches!(self, Domain::Float { .. }) || matches!(self, Domain::Choice { values, .. } if matches!(values[0], Value::Float(_)));
+        match value {
+            Value::Int(i) if floats => Value::Float(i as f64),
+            Value::Float(x) if !floats && x.fract() == 0.0 && x.abs() <= limits::EXACT_INTEGER_MAX as f64 => Value::Int(x as i64),
+            value => value,
+        }
+    }
+}
+
+/// The number of `min · step^i` up to `max`; the tolerance is KerasTuner's.
+fn factors(min: f64, max: f64, step: f64) -> u64 {
+    (libm::log(max / min) / libm::log(step) + 1e-8) as u64 + 1
+}
+
+fn power(min: i64, step: i64, exponent: u64) -> i64 {
+    step.saturating_pow(exponent as u32).saturating_mul(min)
+}
+
+/// `x` to 15 significant digits, so that 0.1 + 2 · 0.1 is 0.3.
+fn tidy(x: f64) -> f64 {
+    format!("{x:.14e}").parse().unwrap_or(x)
+}
+
+/// The first of `0..count` for which `before` does not hold, where it holds for all below that.
+fn partition_point(count: u64, before: impl Fn(u64) -> bool) -> u64 {
+    let (mut low, mut high) = (0, count);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if before(middle) { low = middle + 1 } else { high = middle }
+    }
+    low
+}
+
+#[cfg(test)]
+mod tests;

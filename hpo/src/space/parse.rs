@@ -1,0 +1,335 @@
+//! From the document's `space` to a [`SearchSpace`], or every reason why not.
+
+use std::collections::HashSet;
+
+use crate::document::{Fields, FromDocument, Place, Repetition, bounded, kind, names};
+use crate::limits;
+use crate::value::Value;
+
+use super::{Condition, Declaration, Domain, Hyperparameter, Sampling, SearchSpace};
+
+impl SearchSpace {
+    /// The space at `place`, or none after reporting everything wrong with it.
+    pub fn parse(place: &Place) -> Option<SearchSpace> {
+        let mut space = SearchSpace::default();
+        let mut sound = true;
+        for declaration in place.items(limits::DECLARATIONS_MAX)? {
+            sound &= space.declare(&declaration).is_some();
+        }
+        if space.hyperparameters.len() > limits::HYPERPARAMETERS_MAX {
+            place.invalid(format!("makes {} hyperparameters with all repetitions; at most {} are allowed", space.hyperparameters.len(), limits::HYPERPARAMETERS_MAX));
+            sound = false;
+        }
+        sound.then_some(space)
+    }
+
+    fn declare(&mut self, place: &Place) -> Option<()> {
+        let mut fields = place.fields()?;
+        let name = fields.required("name").and_then(|place| self.new_name(&place));
+        let domain = domain(&mut fields);
+        let default = fields.get("default");
+        let (when, per) = (fields.get("when"), fields.get("per"));
+        fields.finish(&[]);
+        let per = match per {
+            Some(per) => Some(self.count(&per)?),
+            None => None,
+        };
+        let (name, domain) = (name?, domain?);
+        let default = match default {
+            Some(default) => Some(member(&default, &domain)?),
+            None => None,
+        };
+        let first = self.hyperparameters.len();
+        // Spread in one go, so that a `when` on a `per` parent can mean the same repetition.
+        let repetitions = per.map_or(1, |(_, max)| max);
+        for index in 0..repetitions {
+            let repetition = per.map(|(count, _)| Repetition { count: Some(count), index });
+            let mut conditions = match &when {
+                Some(when) => self.conditions(when, repetition)?,
+                None => Vec::new(),
+            };
+            if let Some((count, max)) = per {
+                conditions.insert(0, Condition { parent: count, values: (index + 1..=max).map(|n| Value::Int(n as i64)).collect() });
+            }
+            let name = if per.is_some() { format!("{name}_{index}") } else { name.clone() };
+            if self.hyperparameters.iter().any(|other| other.name == name) {
+                place.invalid(format!("the name {name:?} is taken: a per hyperparameter makes one name for each repetition"));
+                return None;
+            }
+            self.hyperparameters.push(Hyperparameter { name, domain: domain.clone(), default: default.clone(), conditions });
+            if self.hyperparameters.len() > limits::HYPERPARAMETERS_MAX {
+                break; // The caller reports it.
+            }
+        }
+        self.declarations.push(Declaration { name, first, per });
+        Some(())
+    }
+
+    fn new_name(&self, place: &Place) -> Option<String> {
+        let name = String::from_place(place)?;
+        let taken = self.declarations.iter().any(|other| other.name == name) || self.hyperparameters.iter().any(|other| other.name == name);
+        if name.is_empty() || name.len() > limits::NAME_BYTES_MAX || name.chars().any(char::is_control) {
+            place.invalid(format!("a name has 1 to {} bytes and no control characters", limits::NAME_BYTES_MAX));
+        } else if taken {
+            place.invalid(format!("the name {name:?} is taken by an earlier hyperparameter"));
+        } else {
+            return Some(name);
+        }
+        None
+    }
+
+    /// The position and largest value of the count that `per` names.
+    fn count(&self, place: &Place) -> Option<(usize, usize)> {
+        let name = String::from_place(place)?;
+        let at = self.parent(place, &name, None)?;
+        match self.hyperparameters[at].domain {
+            Domain::Int { min, max, .. } if min >= 0 && max >= 1 && max <= limits::REPEATS_MAX as i64 => Some((at, max as usize)),
+            Domain::Int { .. } => {
+                place.invalid(format!("a count lies between 0 and {}, and {name} does not", limits::REPEATS_MAX));
+                None
+            }
+            _ => {
+                place.invalid(format!("a count is an int, and {name} is not"));
+                None
+            }
+        }
+    }
+
+    fn conditions(&self, place: &Place, repetition: Option<Repetition>) -> Option<Vec<Condition>> {
+        let Some(object) = place.json().as_object() else {
+            place.invalid(format!("must be an object of parents, each with an array of values, not {}", kind(place.json())));
+            return None;
+        };
+        let conditions: Vec<_> = object.iter().map(|(name, values)| self.condition(&place.child(name, values), name, repetition)).collect();
+        conditions.into_iter().collect()
+    }
+
+    fn condition(&self, place: &Place, name: &str, repetition: Option<Repetition>) -> Option<Condition> {
+        let parent = self.parent(place, name, repetition)?;
+        self.condition_on(place, parent)
+    }
+
+    /// The position of the earlier hyperparameter `name`.
+    fn parent(&self, place: &Place, name: &str, repetition: Option<Repetition>) -> Option<usize> {
+        match self.resolve(name, repetition) {
+            Ok(at) => Some(at),
+            Err(detail) => {
+                let order = if self.declarations.iter().any(|known| known.name == name) { "" } else { " before this one" };
+                place.invalid(format!("{detail}{order}"));
+                None
+            }
+        }
+    }
+
+    /// The condition that the hyperparameter at `parent` has one of the values listed at `place`.
+    pub(crate) fn condition_on(&self, place: &Place, parent: usize) -> Option<Condition> {
+        let domain = &self.hyperparameters[parent].domain;
+        if matches!(domain, Domain::Float { .. }) {
+            place.invalid(format!("{} is a float; a condition needs an int, choice, boolean or fixed", self.hyperparameters[parent].name));
+            return None;
+        }
+        let items = place.items(limits::CHOICES_MAX)?;
+        if items.is_empty() {
+            place.invalid("needs at least one value, or nothing is ever active");
+            return None;
+        }
+        let values: Vec<_> = items.iter().map(|item| member(item, domain)).collect();
+        Some(Condition { parent, values: values.into_iter().collect::<Option<_>>()? })
+    }
+}
+
+/// The value at `place`, which must be one of `domain`.
+fn member(place: &Place, domain: &Domain) -> Option<Value> {
+    let value = Value::from_json(place.json()).map(|value| domain.coerce(value)).filter(|value| domain.contains(value));
+    if value.is_none() {
+        place.invalid(format!("{} is not one of its values: {}", place.json(), describe(domain)));
+    }
+    value
+}
+
+fn describe(domain: &Domain) -> String {
+    match domain {
+        Domain::Int { min, max, step, .. } => format!("integers from {min} to {max}{}", step.map_or(String::new(), |step| format!(" in steps of {step}"))),
+        Domain::Float { min, max, step, .. } => format!("numbers from {min} to {max}{}", step.map_or(String::new(), |step| format!(" in steps of {step}"))),
+        Domain::Choice { values, .. } => values.iter().take(20).map(Value::to_string).collect::<Vec<_>>().join(", "),
+        Domain::Boolean => "true, false".to_owned(),
+        Domain::Fixed(value) => value.to_string(),
+    }
+}
+
+names! {
+    /// The kinds of hyperparameters.
+    enum Kind {
+        /// Whole numbers.
+        Int = "int",
+        /// Numbers.
+        Float = "float",
+        /// One of a list.
+        Choice = "choice",
+        /// True or false.
+        Boolean = "boolean",
+        /// One value.
+        Fixed = "fixed",
+    }
+    later []
+}
+
+/// The domain that a declaration's fields make. Fields that its type does not have stay unknown.
+fn domain(fields: &mut Fields) -> Option<Domain> {
+    match fields.required("type")?.fixed::<Kind>()? {
+        Kind::Int => int(fields),
+        Kind::Float => float(fields),
+        Kind::Choice => choice(fields),
+        Kind::Boolean => Some(Domain::Boolean),
+        Kind::Fixed => fixed(fields),
+    }
+}
+
+bounded! {
+    /// An integer that a double holds exactly: JSON's readers differ beyond.
+    ExactInt(i64), -limits::EXACT_INTEGER_MAX, limits::EXACT_INTEGER_MAX
+}
+
+fn int(fields: &mut Fields) -> Option<Domain> {
+    let (low, high) = (fields.required("min_value"), fields.required("max_value"));
+    let step = fields.get("step");
+    let sampling = fields.or("sampling", Sampling::Linear);
+    let (low, high) = (low?, high?);
+    let (min, max) = (low.fixed::<ExactInt>(), high.fixed::<ExactInt>());
+    let step_value = match &step {
+        Some(step) => Some(step.fixed::<ExactInt>()?.0),
+        None => None,
+    };
+    let (min, max, sampling) = (min?.0, max?.0, sampling?);
+    check_range(&low, (min as f64, max as f64), step.as_ref().zip(step_value.map(|step| step as f64)), sampling)?;
+    Some(Domain::Int { min, max, step: step_value, sampling })
+}
+
+fn float(fields: &mut Fields) -> Option<Domain> {
+    let (low, high) = (fields.required("min_value"), fields.required("max_value"));
+    let step = fields.get("step");
+    let sampling = fields.or("sampling", Sampling::Linear);
+    let (low, high) = (low?, high?);
+    let (min, max) = (low.fixed::<f64>(), high.fixed::<f64>());
+    let step_value = match &step {
+        Some(step) => Some(step.fixed::<f64>()?),
+        None => None,
+    };
+    let (min, max, sampling) = (min?, max?, sampling?);
+    check_range(&low, (min, max), step.as_ref().zip(step_value), sampling)?;
+    if !(max - min).is_finite() {
+        high.invalid("the range from min_value to max_value is too wide for a double");
+        return None;
+    }
+    let domain = Domain::Float { min, max, step: step_value, sampling };
+    if domain.count().is_some_and(|count| count > limits::EXACT_INTEGER_MAX as u64) {
+        step.as_ref().unwrap_or(&low).invalid("makes more than 2^53 values; choose a larger step");
+        return None;
+    }
+    Some(domain)
+}
+
+/// What must hold for every numeric range.
+fn check_range(low: &Place, (min, max): (f64, f64), step: Option<(&Place, f64)>, sampling: Sampling) -> Option<()> {
+    if min > max {
+        low.invalid(format!("min_value ({min}) must not exceed max_value ({max})"));
+        return None;
+    }
+    if sampling != Sampling::Linear && min <= 0.0 {
+        low.invalid(format!("min_value must be above 0 under {} sampling, not {min}", sampling.as_str()));
+        return None;
+    }
+    match step {
+        Some((place, step)) if sampling == Sampling::Linear && step <= 0.0 => place.invalid(format!("step must be above 0, not {step}")),
+        Some((place, step)) if sampling != Sampling::Linear && step <= 1.0 => {
+            place.invalid(format!("step is a multiplier under {} sampling and must be above 1, not {step}", sampling.as_str()));
+        }
+        _ => return Some(()),
+    }
+    None
+}
+
+fn choice(fields: &mut Fields) -> Option<Domain> {
+    let place = fields.required("values");
+    let ordered = fields.get("ordered");
+    let ordered_value = match &ordered {
+        Some(ordered) => Some(ordered.fixed::<bool>()?),
+        None => None,
+    };
+    let place = place?;
+    let items = place.items(limits::CHOICES_MAX)?;
+    if items.is_empty() {
+        place.invalid("needs at least one value");
+        return None;
+    }
+    let values: Vec<_> = items.iter().map(scalar).collect();
+    let values = one_type(&place, values.into_iter().collect::<Option<_>>()?)?;
+    let mut seen = HashSet::new();
+    let mut distinct = true;
+    for (item, value) in items.iter().zip(&values) {
+        if !seen.insert(value.to_string()) {
+            item.invalid(format!("{value} stands twice"));
+            distinct = false;
+        }
+    }
+    let numeric = values[0].as_f64().is_some();
+    if let (Some(place), Some(true), false) = (&ordered, ordered_value, numeric) {
+        place.invalid("only numbers have an order");
+        return None;
+    }
+    distinct.then_some(Domain::Choice { values, ordered: ordered_value.unwrap_or(numeric) })
+}
+
+/// The same values as one type: integers beside floats become floats.
+fn one_type(place: &Place, values: Vec<Value>) -> Option<Vec<Value>> {
+    let floats = values.iter().any(|value| matches!(value, Value::Float(_))) && values.iter().all(|value| value.as_f64().is_some());
+    let values: Vec<Value> = values
+        .into_iter()
+        .map(|value| match value {
+            Value::Int(i) if floats => Value::Float(i as f64),
+            value => value,
+        })
+        .collect();
+    let first = std::mem::discriminant(&values[0]);
+    if values.iter().any(|value| std::mem::discriminant(value) != first) {
+        place.invalid("values must all be numbers, all strings or all booleans");
+        return None;
+    }
+    Some(values)
+}
+
+fn fixed(fields: &mut Fields) -> Option<Domain> {
+    scalar(&fields.required("value")?).map(Domain::Fixed)
+}
+
+fn scalar(place: &Place) -> Option<Value> {
+    let exact = |value: &Value| match value {
+        Value::Int(i) => i.abs() <= limits::EXACT_INTEGER_MAX,
+        Value::Text(text) => text.len() <= limits::TEXT_BYTES_MAX,
+        _ => true,
+    };
+    let value = Value::from_json(place.json()).filter(exact);
+    if value.is_none() {
+        let expected = format!("a number (integers up to 2^53), a string of at most {} bytes or a boolean", limits::TEXT_BYTES_MAX);
+        place.invalid(format!("must be {expected}, not {}", kind(place.json())));
+    }
+    value
+}
+
+/// `when` on a layer: the conditions, in a scope that is complete.
+pub(crate) fn read_when(place: &Place) -> Option<Vec<Condition>> {
+    let Some(object) = place.json().as_object() else {
+        place.invalid(format!("must be an object of hyperparameters, each with an array of values, not {}", kind(place.json())));
+        return None;
+    };
+    let space = place.scope()?.space;
+    let conditions: Vec<_> = object
+        .iter()
+        .map(|(name, values)| {
+            let child = place.child(name, values);
+            let at = child.named(name)?;
+            space.condition_on(&child, at)
+        })
+        .collect();
+    conditions.into_iter().collect()
+}

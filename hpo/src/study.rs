@@ -1,0 +1,408 @@
+//! The study: one JSON document, parsed once; and what one trial of it trains.
+
+use std::collections::BTreeMap;
+
+use num_bigint::BigUint;
+use serde_json::Value as Json;
+
+use crate::dataset::{DatasetSpec, Scale};
+use crate::document::{Fields, FromDocument, Place, Problem, Reading, Scope, bounded, did_you_mean, names};
+use crate::grid::{Enumeration, Uncountable};
+use crate::limits;
+use crate::network::{Layer, Network};
+use crate::sampler::SamplerName;
+use crate::space::{Point, SearchSpace};
+use crate::training::{Metric, Training};
+
+/// A valid study.
+#[derive(Debug, Clone)]
+pub struct Study {
+    /// What people call it.
+    pub name: String,
+    /// Where all its randomness comes from.
+    pub seed: u64,
+    /// What is searched.
+    pub space: SearchSpace,
+    /// The declared network.
+    pub network: Network,
+    /// The metrics, which are the same for all trials.
+    pub metrics: Vec<Metric>,
+    /// What is trained on.
+    pub dataset: DatasetSpec,
+    /// What makes a trial better than another.
+    pub objective: Objective,
+    /// Who suggests points.
+    pub sampler: SamplerName,
+    /// How many trials at most; none for a grid means all of it.
+    pub max_trials: Option<u64>,
+    /// How many trials run at once at most; none means as many as trainers offer.
+    pub max_parallel: Option<u64>,
+    /// How long a trial may run.
+    pub max_trial_seconds: Option<f64>,
+    /// Which trainers may run it.
+    pub device: DeviceClass,
+    /// Its share of the trainers beside other studies.
+    pub weight: f64,
+    /// When a trial is tried again.
+    pub retry: Retry,
+    /// When the study gives up.
+    pub early_stop: EarlyStop,
+    /// For the user.
+    pub tags: BTreeMap<String, String>,
+    /// The document it was parsed from.
+    document: Json,
+}
+
+/// What makes a trial better than another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Objective {
+    /// A logged metric.
+    pub metric: String,
+    /// Which way is better.
+    pub direction: Direction,
+}
+
+names! {
+    /// Which way is better.
+    pub enum Direction {
+        /// Smaller is better.
+        Minimize = "minimize",
+        /// Larger is better.
+        Maximize = "maximize",
+    }
+    later []
+}
+
+impl Direction {
+    /// Whether `a` is better than `b`.
+    pub fn is_better(self, a: f64, b: f64) -> bool {
+        match self {
+            Direction::Minimize => a < b,
+            Direction::Maximize => a > b,
+        }
+    }
+}
+
+names! {
+    /// Which trainers may run a study.
+    pub enum DeviceClass {
+        /// All.
+        Any = "any",
+        /// Those on CPUs.
+        Cpu = "cpu",
+        /// Those on NVIDIA's GPUs.
+        Cuda = "cuda",
+        /// Those on Apple's GPUs.
+        Metal = "metal",
+    }
+    later []
+}
+
+/// When a trial is tried again.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Retry {
+    /// Failures that may be tried again (`io`, a second `out_of_memory`); the next is final.
+    pub max_failures: u32,
+    /// Lost leases that may be tried again; the next is final.
+    pub max_stalls: u32,
+    /// Seconds before the first retry; doubled for each further one.
+    pub backoff_seconds: f64,
+}
+
+/// When the study gives up.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EarlyStop {
+    /// Failed trials in a row that fail the study, in the order of their ends.
+    pub max_failures_in_a_row: u32,
+}
+
+/// What one trial trains: everything decided.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// The network's layers, in order.
+    pub layers: Vec<Layer>,
+    /// The recipe.
+    pub training: Training,
+    /// How features are scaled.
+    pub scale: Scale,
+}
+
+impl Study {
+    /// The study that `document` describes, or everything wrong with it. A `seed` must be there: who accepts a study draws one.
+    pub fn parse(document: &Json) -> Result<Study, Vec<Problem>> {
+        let reading = Reading::default();
+        let root = reading.root(document, None);
+        if too_deep(document, limits::NESTING_MAX) {
+            root.invalid(format!("nests deeper than {} levels", limits::NESTING_MAX));
+            return Err(reading.into_problems());
+        }
+        match read(&root, &reading, document) {
+            Some(study) if reading.is_clean() => Ok(study),
+            _ => Err(reading.into_problems()),
+        }
+    }
+
+    /// The document it was parsed from.
+    pub fn document(&self) -> &Json {
+        &self.document
+    }
+
+    /// What the trial at `point` trains; the problems, should a value not fit after all.
+    pub fn plan(&self, point: &Point) -> Result<Plan, Vec<Problem>> {
+        let reading = Reading::default();
+        let root = reading.root(&self.document, Some(Scope { space: &self.space, point: Some(point) }));
+        let layers = self.network.layers_at(&self.document, &self.space, point);
+        let training = root.at("/training").and_then(|place| place.read::<Training>());
+        let scale = root.at("/dataset/scale").map_or(Some(Scale::None), |place| place.read());
+        match (layers, training, scale) {
+            (Some(layers), Some(training), Some(scale)) if reading.is_clean() => Ok(Plan { layers, training, scale }),
+            _ => Err(reading.into_problems()),
+        }
+    }
+
+    /// The names of what is logged at each step, in the order of a curve's columns.
+    pub fn logged(&self) -> Vec<String> {
+        logged(&self.metrics, self.dataset.has_validation())
+    }
+
+    /// The number of points that the sampler can suggest; none where it is infinite.
+    pub fn points(&self) -> Option<BigUint> {
+        let enumeration = match self.sampler {
+            SamplerName::Grid => Enumeration::grid(&self.space),
+            SamplerName::Random => Enumeration::all(&self.space),
+        };
+        enumeration.ok().map(|points| points.size().clone())
+    }
+}
+
+impl DatasetSpec {
+    /// Whether rows are held out, so that `val_` metrics are logged.
+    pub fn has_validation(&self) -> bool {
+        self.validation.is_some() || self.validation_split > 0.0
+    }
+}
+
+bounded! {
+    /// A seed: 53 bits, so that every JSON reader keeps it.
+    Seed(i64), 0, limits::EXACT_INTEGER_MAX - 1
+}
+bounded! {
+    /// Trials of a study.
+    Trials(i64), 1, limits::TRIALS_MAX as i64
+}
+bounded! {
+    /// Trials at once.
+    Parallel(i64), 1, limits::PARALLEL_MAX as i64
+}
+bounded! {
+    /// Failures, stalls.
+    Retries(i64), 0, limits::RETRIES_MAX
+}
+bounded! {
+    /// Seconds before a retry.
+    BackoffSeconds(f64), 0.0, limits::BACKOFF_SECONDS_MAX
+}
+bounded! {
+    /// A study's weight.
+    Weight(f64), 1.0 / limits::WEIGHT_MAX, limits::WEIGHT_MAX
+}
+bounded! {
+    /// Seconds that a trial may run.
+    TrialSeconds(f64), 0.001, limits::TRIAL_SECONDS_MAX
+}
+
+fn read(root: &Place, reading: &Reading, document: &Json) -> Option<Study> {
+    let mut fields = root.fields()?;
+    let name = fields.required("name").and_then(|place| name(&place));
+    let seed = fields.required("seed").and_then(|place| place.fixed::<Seed>());
+    let space_place = fields.get("space");
+    let space = space_place.as_ref().map_or(Some(SearchSpace::default()), SearchSpace::parse);
+    let parts = [fields.required("network"), fields.required("training"), fields.required("dataset")];
+    // Without a space nothing that may refer to it can be judged.
+    let model = space.as_ref().and_then(|space| {
+        let [network, training, dataset] = parts.map(|place| reading.root(document, Some(Scope { space, point: None })).at(place?.pointer()));
+        let network = network.and_then(|place| Network::parse(&place, reading));
+        let training = training.and_then(|place| place.fixed::<Training>());
+        let dataset = dataset.and_then(|place| place.fixed::<DatasetSpec>());
+        Some((network?, training?, dataset?))
+    });
+    let logged = model.as_ref().map(|(_, training, dataset)| logged(&training.metrics, dataset.has_validation()));
+    let objective = fields.required("objective").and_then(|place| objective(&place, logged.as_deref()));
+    let sampler = fields.get("sampler").map_or(Some(SamplerName::Random), |place| by_name(&place));
+    let pruner = fields.get("pruner").map_or(Some(Pruner::None), |place| by_name(&place));
+    let max_trials = optional(&mut fields, "max_trials").map(|trials| trials.map(|Trials(trials)| trials as u64));
+    let max_parallel = optional(&mut fields, "max_parallel").map(|parallel| parallel.map(|Parallel(parallel)| parallel as u64));
+    let max_trial_seconds = optional(&mut fields, "max_trial_seconds").map(|seconds| seconds.map(|TrialSeconds(seconds)| seconds));
+    let device = fields.get("device").map_or(Some(DeviceClass::Any), |place| place.fixed());
+    let weight = fields.get("weight").map_or(Some(Weight(1.0)), |place| place.fixed());
+    let retry = fields.get("retry").map_or(Some(Retry { max_failures: 0, max_stalls: 3, backoff_seconds: 1.0 }), |place| place.fixed());
+    let early_stop = fields.get("early_stop").map_or(Some(EarlyStop { max_failures_in_a_row: 3 }), |place| place.fixed());
+    let tags = fields.get("tags").map_or(Some(BTreeMap::new()), |place| tags(&place));
+    fields.finish(&["priority", "executions_per_trial", "conditions", "constraints", "warm_start"]);
+    let (space, (network, training, dataset), sampler) = (space?, model?, sampler?);
+    space.report_unused(&reading.mentions(), &space_place.unwrap_or_else(|| root.clone()));
+    let max_trials = max_trials?.or(default_max_trials(&space, sampler, root));
+    pruner?;
+    Some(Study {
+        name: name?,
+        seed: seed?.0 as u64,
+        space,
+        network,
+        metrics: training.metrics,
+        dataset,
+        objective: objective?,
+        sampler,
+        max_trials,
+        max_parallel: max_parallel?,
+        max_trial_seconds: max_trial_seconds?,
+        device: device?,
+        weight: weight?.0,
+        retry: retry?,
+        early_stop: early_stop?,
+        tags: tags?,
+        document: document.clone(),
+    })
+}
+
+/// The value of a field that may be left out, but not be wrong.
+fn optional<T: FromDocument>(fields: &mut Fields, name: &'static str) -> Option<Option<T>> {
+    match fields.get(name) {
+        Some(place) => place.fixed().map(Some),
+        None => Some(None),
+    }
+}
+
+fn name(place: &Place) -> Option<String> {
+    let name = place.fixed::<String>()?;
+    if name.trim().is_empty() || name.len() > limits::NAME_BYTES_MAX || name.chars().any(char::is_control) {
+        place.invalid(format!("a name has 1 to {} bytes, not all of them blank, and no control characters", limits::NAME_BYTES_MAX));
+        return None;
+    }
+    Some(name)
+}
+
+names! {
+    /// The pruners.
+    enum Pruner {
+        /// Every trial trains to its end.
+        None = "none",
+    }
+    later ["median", "percentile", "asha", "successive_halving", "hyperband", "wilcoxon", "patient", "threshold"]
+}
+
+/// An object with a `name` and, so far, nothing else.
+fn by_name<T: FromDocument>(place: &Place) -> Option<T> {
+    let mut fields = place.fields()?;
+    let name = fields.required("name").and_then(|place| place.fixed());
+    fields.finish(&[]);
+    name
+}
+
+fn objective(place: &Place, logged: Option<&[String]>) -> Option<Objective> {
+    if place.json().is_array() {
+        place.not_supported("several objectives are not supported yet");
+        return None;
+    }
+    let mut fields = place.fields()?;
+    let metric = fields.required("metric");
+    let direction = optional::<Direction>(&mut fields, "direction");
+    fields.finish(&["target", "weight"]);
+    let (metric_place, direction) = (metric?, direction?);
+    let metric = metric_place.fixed::<String>()?;
+    let logged = logged?;
+    if !logged.contains(&metric) {
+        let near = did_you_mean(&metric, logged.iter().map(String::as_str));
+        metric_place.invalid(format!("{metric:?} is not logged{near}; logged are {}", logged.join(", ")));
+        return None;
+    }
+    let direction = direction.unwrap_or_else(|| infer_direction(&metric));
+    Some(Objective { metric, direction })
+}
+
+/// As KerasTuner infers it: what is an accuracy is maximised, a loss or an error minimised.
+fn infer_direction(metric: &str) -> Direction {
+    let name = metric.strip_prefix("val_").unwrap_or(metric);
+    if name == Metric::Accuracy.as_str() { Direction::Maximize } else { Direction::Minimize }
+}
+
+fn logged(metrics: &[Metric], validated: bool) -> Vec<String> {
+    let training = std::iter::once("loss").chain(metrics.iter().map(|metric| metric.as_str()));
+    let mut names: Vec<String> = training.map(str::to_owned).collect();
+    if validated {
+        names.extend(names.clone().iter().map(|name| format!("val_{name}")));
+    }
+    names
+}
+
+/// What `max_trials` is where it is not given: all of a grid, else KerasTuner's 10.
+fn default_max_trials(space: &SearchSpace, sampler: SamplerName, root: &Place) -> Option<u64> {
+    if sampler == SamplerName::Random {
+        return Some(10);
+    }
+    match Enumeration::grid(space) {
+        Ok(grid) if *grid.size() > BigUint::from(limits::TRIALS_MAX) => {
+            root.invalid(format!("lacks max_trials: the grid has {} points, and a study at most {} trials", grid.size(), limits::TRIALS_MAX));
+        }
+        Err(Uncountable::Entangled) => root.invalid(Uncountable::Entangled.to_string()),
+        _ => {}
+    }
+    None
+}
+
+impl FromDocument for Retry {
+    fn from_place(place: &Place) -> Option<Retry> {
+        let mut fields = place.fields()?;
+        let max_failures = fields.or("max_failures", Retries(0));
+        let max_stalls = fields.or("max_stalls", Retries(3));
+        let backoff_seconds = fields.or("backoff_seconds", BackoffSeconds(1.0));
+        fields.finish(&[]);
+        Some(Retry { max_failures: max_failures?.0 as u32, max_stalls: max_stalls?.0 as u32, backoff_seconds: backoff_seconds?.0 })
+    }
+}
+
+impl FromDocument for EarlyStop {
+    fn from_place(place: &Place) -> Option<EarlyStop> {
+        let mut fields = place.fields()?;
+        let in_a_row = fields.or("max_failures_in_a_row", Retries(3));
+        fields.finish(&["target", "max_trials_without_improvement", "max_seconds"]);
+        let Retries(in_a_row) = in_a_row?;
+        if in_a_row == 0 {
+            place.invalid("max_failures_in_a_row must be at least 1");
+            return None;
+        }
+        Some(EarlyStop { max_failures_in_a_row: in_a_row as u32 })
+    }
+}
+
+fn tags(place: &Place) -> Option<BTreeMap<String, String>> {
+    let Some(object) = place.json().as_object() else {
+        place.invalid("must be an object of strings");
+        return None;
+    };
+    if object.len() > limits::TAGS_MAX {
+        place.invalid(format!("has {} tags; at most {} are allowed", object.len(), limits::TAGS_MAX));
+        return None;
+    }
+    let tag = |(key, value): (&String, &Json)| {
+        let place = place.child(key, value);
+        let text = place.fixed::<String>()?;
+        if key.is_empty() || key.len() > limits::NAME_BYTES_MAX || text.len() > limits::TEXT_BYTES_MAX {
+            place.invalid(format!("a tag has a key of 1 to {} bytes and a value of at most {}", limits::NAME_BYTES_MAX, limits::TEXT_BYTES_MAX));
+            return None;
+        }
+        Some((key.clone(), text))
+    };
+    object.iter().map(tag).collect()
+}
+
+/// Whether `json` nests deeper than `levels`. Takes no more stack than that.
+fn too_deep(json: &Json, levels: usize) -> bool {
+    match json {
+        Json::Array(items) => levels == 0 || items.iter().any(|item| too_deep(item, levels - 1)),
+        Json::Object(members) => levels == 0 || members.values().any(|member| too_deep(member, levels - 1)),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests;

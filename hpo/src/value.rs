@@ -1,0 +1,75 @@
+//! One value of a hyperparameter.
+
+use std::fmt;
+
+use serde_json::{Number, Value as Json};
+
+/// An integer, a float, a string or a boolean.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Value {
+    /// A whole number; what an `int` has.
+    Int(i64),
+    /// A finite number; what a `float` has.
+    Float(f64),
+    /// A string; what a `choice` may have.
+    Text(String),
+    /// True or false.
+    Bool(bool),
+}
+
+impl Value {
+    /// The value of a JSON scalar, or none for null, arrays, objects and numbers past 64 bits.
+    pub fn from_json(json: &Json) -> Option<Value> {
+        match json {
+            Json::Bool(b) => Some(Value::Bool(*b)),
+            Json::String(s) => Some(Value::Text(s.clone())),
+            Json::Number(n) => n.as_i64().map(Value::Int).or_else(|| n.as_f64().filter(|x| x.is_finite()).map(Value::Float)),
+            _ => None,
+        }
+    }
+
+    /// The JSON scalar of this value; floats survive the way there and back to the bit.
+    pub fn to_json(&self) -> Json {
+        match self {
+            Value::Int(i) => Json::from(*i),
+            Value::Float(x) => Number::from_f64(*x).map_or(Json::Null, Json::Number),
+            Value::Text(s) => Json::from(s.as_str()),
+            Value::Bool(b) => Json::from(*b),
+        }
+    }
+
+    /// The number in it, for ints and floats.
+    pub fn as_f64(&self) -> Option<f64> {
+        match self {
+            Value::Int(i) => Some(*i as f64),
+            Value::Float(x) => Some(*x),
+            _ => None,
+        }
+    }
+}
+
+/// As it stands as a key of `cases`: strings bare, floats in their shortest form.
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Value::Int(i) => write!(f, "{i}"),
+            Value::Float(x) => write!(f, "{}", Json::from(*x)),
+            Value::Text(s) => write!(f, "{s}"),
+            Value::Bool(b) => write!(f, "{b}"),
+        }
+    }
+}
+
+/// A hash key: equal exactly for equal values (floats by their bits; a space has no NaN, and no two zeros).
+impl std::hash::Hash for Value {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        std::mem::discriminant(self).hash(state);
+        match self {
+            Value::Int(i) => i.hash(state),
+            Value::Float(x) => (x + 0.0).to_bits().hash(state),
+            Value::Text(s) => s.hash(state),
+            Value::Bool(b) => b.hash(state),
+        }
+    }
+}
+impl Eq for Value {}
