@@ -1,31 +1,23 @@
 //! What is known of the hyperparameters at a place in a document: the `when`s and `cases` around it.
 
+use std::rc::Rc;
+
 use crate::space::{Condition, SearchSpace};
 use crate::value::Value;
 
-/// For some hyperparameters, the values that they have where this place matters. Each of those is active there.
+/// For some hyperparameters, in the order of the space, the values that they have where this place matters. Each of those is active there.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Context(Vec<Condition>);
+pub struct Context(Rc<Vec<Condition>>);
 
 impl Context {
-    /// This context, where in addition the hyperparameter at `at` has one of `values`.
-    pub fn restrict(&self, space: &SearchSpace, at: usize, values: &[Value]) -> Context {
-        let mut context = self.clone();
-        context.add(space, at, values);
-        context
-    }
-
-    fn add(&mut self, space: &SearchSpace, at: usize, values: &[Value]) {
-        match self.0.iter_mut().find(|condition| condition.parent == at) {
-            Some(known) => known.values.retain(|value| values.contains(value)),
-            None => {
-                self.0.push(Condition { parent: at, values: values.to_vec() });
-                // It has a value, so it is active, so its own conditions hold.
-                for condition in &space.hyperparameters()[at].conditions {
-                    self.add(space, condition.parent, &condition.values);
-                }
-            }
+    /// This context, where in addition `condition` holds. Its parent has a value then, so whatever that requires holds as well.
+    pub fn restrict(&self, space: &SearchSpace, condition: &Condition) -> Context {
+        let mut known = self.0.to_vec();
+        narrow(&mut known, condition);
+        for required in space.required(condition.parent) {
+            narrow(&mut known, required);
         }
+        Context(Rc::new(known))
     }
 
     /// What is known, each hyperparameter once.
@@ -33,23 +25,31 @@ impl Context {
         &self.0
     }
 
-    /// The values that the hyperparameter at `at` may have here; empty for a range too long to list.
-    pub fn allowed(&self, space: &SearchSpace, at: usize) -> Vec<Value> {
-        match self.0.iter().find(|condition| condition.parent == at) {
-            Some(known) => known.values.clone(),
-            None => space.listed(at).unwrap_or_default(),
-        }
+    /// Whether no trial ever comes here: some hyperparameter would need two values at once.
+    pub fn is_contradictory(&self) -> bool {
+        self.0.iter().any(|known| known.values.is_empty())
+    }
+
+    /// The values that the hyperparameter at `at` is known to have here, in rising order; none where nothing is known of it.
+    pub fn known(&self, at: usize) -> Option<&[Value]> {
+        find(&self.0, at).ok().map(|index| &*self.0[index].values)
     }
 
     /// Whether the hyperparameter at `at` surely has a value here.
     pub fn implies_active(&self, space: &SearchSpace, at: usize) -> bool {
-        if self.0.iter().any(|known| known.parent == at) {
-            return true;
-        }
-        space.hyperparameters()[at].conditions.iter().all(|condition| {
-            let known = self.0.iter().find(|known| known.parent == condition.parent).map(|known| known.values.clone());
-            let allowed = known.or_else(|| space.listed(condition.parent));
-            self.implies_active(space, condition.parent) && allowed.is_some_and(|allowed| allowed.iter().all(|value| condition.values.contains(value)))
-        })
+        let implies = |required: &Condition| find(&self.0, required.parent).is_ok_and(|index| self.0[index].implies(required));
+        self.known(at).is_some() || space.required(at).iter().all(implies)
     }
+}
+
+/// Adds `condition` to what is known, which stays in the order of the space.
+pub(crate) fn narrow(known: &mut Vec<Condition>, condition: &Condition) {
+    match find(known, condition.parent) {
+        Ok(index) => known[index] = known[index].and(condition),
+        Err(index) => known.insert(index, condition.clone()),
+    }
+}
+
+fn find(known: &[Condition], at: usize) -> Result<usize, usize> {
+    known.binary_search_by_key(&at, |condition| condition.parent)
 }

@@ -4,14 +4,15 @@
 //! and returns some representative; with the [`Point`] of a trial it returns what that trial has. So there are no templates and no
 //! mirror types: [`Layer`](crate::network::Layer) and its like are always concrete.
 
-use std::cell::{Ref, RefCell};
+use std::cell::{Cell, Ref, RefCell};
+use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
 
 use crate::context::Context;
 use crate::limits;
-use crate::space::{Domain, Point, SearchSpace};
+use crate::space::{Condition, Point, SearchSpace};
 use crate::value::Value;
 
 /// One mistake in a document.
@@ -65,6 +66,9 @@ pub struct Mention {
 pub struct Reading {
     problems: RefCell<Vec<Problem>>,
     mentions: RefCell<Vec<Mention>>,
+    /// Names of hyperparameters whose declaration is wrong: what refers to them is not wrong for that.
+    broken: RefCell<HashSet<String>>,
+    steps: Cell<u64>,
 }
 
 impl Reading {
@@ -86,6 +90,11 @@ impl Reading {
     /// The hyperparameters mentioned so far, as often as they were read.
     pub fn mentions(&self) -> Ref<'_, Vec<Mention>> {
         self.mentions.borrow()
+    }
+
+    /// Whether there is no room for another problem, so that reading on is of no use.
+    pub fn is_full(&self) -> bool {
+        self.problems.borrow().len() >= limits::PROBLEMS_MAX
     }
 
     fn report(&self, problem: Problem) {
@@ -149,6 +158,29 @@ impl<'a> Place<'a> {
         Place { repetition: Some(repetition), ..self.clone() }
     }
 
+    /// Counts `steps` of work; none, once reported, where the document takes too many.
+    pub(crate) fn spend(&self, steps: usize) -> Option<()> {
+        let before = self.reading.steps.get();
+        let after = before.saturating_add(steps as u64);
+        self.reading.steps.set(after);
+        if after > limits::READING_STEPS_MAX && before <= limits::READING_STEPS_MAX {
+            self.invalid("there are too many conditions and cases on hyperparameters with many values to check them all");
+        }
+        (after <= limits::READING_STEPS_MAX).then_some(())
+    }
+
+    /// Remembers that the declaration of the hyperparameter called `name` is wrong.
+    pub(crate) fn declared_wrong(&self, name: String) {
+        self.reading.broken.borrow_mut().insert(name);
+    }
+
+    /// Reports that `name` is no hyperparameter here, unless that follows from a problem with its declaration.
+    pub(crate) fn unresolved(&self, name: &str, detail: impl Into<String>) {
+        if !self.reading.broken.borrow().contains(name) {
+            self.invalid(detail);
+        }
+    }
+
     /// Reports a mistake.
     pub fn invalid(&self, detail: impl Into<String>) {
         self.problem(detail.into(), ProblemKind::Invalid);
@@ -178,8 +210,11 @@ impl<'a> Place<'a> {
         match self.reference() {
             None => T::from_place(self).into_iter().collect(),
             Some(Err(())) => Vec::new(),
-            Some(Ok(Reference::Plain(at))) => self.values_of(at).iter().filter_map(|value| self.read_value(at, value)).collect(),
-            Some(Ok(Reference::Cases(branches))) => branches.into_iter().flat_map(|(_, _, branch)| branch.read_all()).collect(),
+            Some(Ok(Reference::Plain(at))) => {
+                let values = self.values_of(at);
+                values.iter().take_while(|_| !self.reading.is_full()).filter_map(|value| self.read_value(at, value)).collect()
+            }
+            Some(Ok(Reference::Cases(branches))) => branches.into_iter().flat_map(|branch| branch.read_all()).collect(),
         }
     }
 
@@ -198,11 +233,11 @@ impl<'a> Place<'a> {
         if let Some(value) = scope.point.and_then(|point| point.get(at)) {
             return vec![value.clone()];
         }
-        match &scope.space.hyperparameters()[at].domain {
-            Domain::Int { min, max, .. } => vec![Value::Int(*min), Value::Int(*max)],
-            Domain::Float { min, max, .. } => vec![Value::Float(*min), Value::Float(*max)],
-            _ => self.context.allowed(scope.space, at),
-        }
+        let values = match (self.context.known(at), &scope.space.hyperparameters()[at].domain) {
+            (Some(known), _) => known.to_vec(),
+            (None, domain) => domain.ends(),
+        };
+        self.spend(values.len()).map_or(Vec::new(), |()| values)
     }
 
     fn read_value<T: FromDocument>(&self, at: usize, value: &Value) -> Option<T> {
@@ -234,6 +269,7 @@ impl<'a> Place<'a> {
     pub fn hyperparameter_here(&self) -> Option<usize> {
         let at = self.hyperparameter()?;
         let scope = self.scope?;
+        self.spend(scope.space.required(at).iter().map(|required| required.values.len()).sum())?;
         if scope.point.is_none() && !self.context.implies_active(scope.space, at) {
             let conditions = scope.space.describe_conditions(at);
             self.invalid(format!("hyperparameter {} may be inactive here: it is active only where {conditions}", scope.space.hyperparameters()[at].name));
@@ -259,14 +295,14 @@ impl<'a> Place<'a> {
                 Some(at)
             }
             Err(detail) => {
-                self.invalid(detail);
+                self.unresolved(name, detail);
                 None
             }
         }
     }
 
     /// One branch for each value that the hyperparameter may have here.
-    fn read_cases(&self, at: usize) -> Option<Vec<(usize, Value, Place<'a>)>> {
+    fn read_cases(&self, at: usize) -> Option<Vec<Place<'a>>> {
         let scope = self.scope?;
         let Some(object) = self.value.as_object() else {
             self.invalid("must be an object: a subtree for each value of the hyperparameter");
@@ -277,20 +313,21 @@ impl<'a> Place<'a> {
             self.invalid(format!("cases need a hyperparameter with at most {} values, and {name} has more", limits::CASES_MAX));
             return None;
         };
-        for key in object.keys().filter(|key| values.iter().all(|value| value.to_string() != **key)) {
-            let known: Vec<String> = values.iter().map(Value::to_string).collect();
-            self.child(key, &object[key]).invalid(format!("{name} is never {key:?}; its values are {}", known.join(", ")));
+        self.spend(values.len() + object.len())?;
+        let keys: HashSet<String> = values.iter().map(Value::to_string).collect();
+        for key in object.keys().filter(|key| !keys.contains(*key)).take(limits::PROBLEMS_MAX) {
+            self.child(key, &object[key]).invalid(format!("{name} never has this value; its values are {}", list(&values)));
         }
         let possible = match scope.point.and_then(|point| point.get(at)) {
             Some(value) => vec![value.clone()],
-            None => self.context.allowed(scope.space, at),
+            None => self.context.known(at).map_or(values, <[Value]>::to_vec),
         };
         let mut branches = Vec::new();
-        for value in possible.iter().cloned() {
+        for value in &possible {
             match object.get_key_value(&value.to_string()) {
                 Some((key, branch)) => {
-                    let context = self.context.restrict(scope.space, at, std::slice::from_ref(&value));
-                    branches.push((at, value, self.child(key, branch).within(context)));
+                    let context = self.context.restrict(scope.space, &Condition::new(at, vec![value.clone()]));
+                    branches.push(self.child(key, branch).within(context));
                 }
                 None => self.invalid(format!("lacks a case for {name} = {value} (null where nothing is wanted)")),
             }
@@ -298,8 +335,8 @@ impl<'a> Place<'a> {
         (branches.len() == possible.len()).then_some(branches)
     }
 
-    /// If this place chooses between subtrees: each with the place it stands at. A reader that needs the branches apart calls this.
-    pub fn branches(&self) -> Option<Vec<(usize, Value, Place<'a>)>> {
+    /// If this place chooses between subtrees: each of them, at its place. A reader that needs the branches apart calls this.
+    pub fn branches(&self) -> Option<Vec<Place<'a>>> {
         self.value.get("cases")?;
         match self.reference()? {
             Ok(Reference::Cases(branches)) => Some(branches),
@@ -360,7 +397,7 @@ impl<'a> Place<'a> {
 
 enum Reference<'a> {
     Plain(usize),
-    Cases(Vec<(usize, Value, Place<'a>)>),
+    Cases(Vec<Place<'a>>),
 }
 
 /// The fields of an object, each asked for once; those never asked for are unknown.
@@ -398,6 +435,9 @@ impl<'a> Fields<'a> {
             if self.known.contains(&name.as_str()) {
                 continue;
             }
+            if self.place.reading.is_full() {
+                return;
+            }
             let place = self.place.child(name, value);
             if later.contains(&name.as_str()) {
                 place.not_supported(format!("{name} is not supported yet"));
@@ -410,10 +450,14 @@ impl<'a> Fields<'a> {
 
 /// `; did you mean x?` where one of `known` is near.
 pub fn did_you_mean<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> String {
+    // Comparing takes the product of the lengths.
+    if name.len() > limits::NAME_BYTES_MAX {
+        return String::new();
+    }
     let nearest = known.map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate)).min();
     match nearest {
         // A third of the letters wrong is a typing error; more is another word.
-        Some((distance, candidate)) if name.len() <= limits::NAME_BYTES_MAX && distance * 3 <= candidate.len().max(3) => format!("; did you mean {candidate}?"),
+        Some((distance, candidate)) if distance * 3 <= candidate.len().max(3) => format!("; did you mean {candidate}?"),
         _ => String::new(),
     }
 }
@@ -431,12 +475,26 @@ pub fn kind(json: &Json) -> &'static str {
 }
 
 /// A JSON value as it may stand in a message: cut where it is long.
-fn brief(json: &Json) -> String {
-    let text = json.to_string();
+pub(crate) fn brief(json: &Json) -> String {
+    cut(json.to_string())
+}
+
+/// A string of the document as it may stand in a message: quoted, and cut where it is long.
+pub(crate) fn quote(text: &str) -> String {
+    cut(format!("{text:?}"))
+}
+
+fn cut(text: String) -> String {
     match text.char_indices().nth(60) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text,
     }
+}
+
+/// Values in a message: the first of them.
+pub(crate) fn list(values: &[Value]) -> String {
+    let first: Vec<String> = values.iter().take(20).map(|value| cut(value.to_string())).collect();
+    first.join(", ") + if values.len() > 20 { ", …" } else { "" }
 }
 
 impl FromDocument for bool {

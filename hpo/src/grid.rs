@@ -130,7 +130,7 @@ impl Enumeration {
     /// The positions of the values of `at` that conditions of `members` mention.
     fn mentioned(&self, at: usize, members: &[usize]) -> Vec<u64> {
         let conditions = members.iter().flat_map(|member| &self.space.hyperparameters()[*member].conditions).filter(|condition| condition.parent == at);
-        let mut positions: Vec<u64> = conditions.flat_map(|condition| &condition.values).filter_map(|value| self.axes[at].position(value)).collect();
+        let mut positions: Vec<u64> = conditions.flat_map(|condition| &*condition.values).filter_map(|value| self.axes[at].position(value)).collect();
         positions.sort_unstable();
         positions.dedup();
         positions
@@ -142,10 +142,10 @@ impl Enumeration {
         for member in open.iter().filter(|member| **member != at) {
             let possible = self.space.hyperparameters()[*member].conditions.iter().all(|condition| {
                 if condition.parent == at {
-                    condition.values.contains(value)
+                    condition.allows(value)
                 } else {
                     // A parent that was open and no longer is was dropped just now, as inactive.
-                    !open.contains(&condition.parent) || left.contains(&condition.parent)
+                    open.binary_search(&condition.parent).is_err() || left.binary_search(&condition.parent).is_ok()
                 }
             });
             if possible {
@@ -257,7 +257,6 @@ fn grid_axis(domain: &Domain, default: Option<&Value>) -> Axis {
     let mut values: Vec<Value> = (0..limits::GRID_BUCKETS).map(|bucket| unit::value(domain, (bucket as f64 + 0.5) / limits::GRID_BUCKETS as f64)).collect();
     values.dedup();
     if let Some(default) = default
-        && matches!(domain, Domain::Float { .. })
         && !values.contains(default)
     {
         values.insert(0, default.clone());

@@ -46,6 +46,8 @@ pub const HYPERPARAMETERS_MAX: usize = 1_000;
 pub const CHOICES_MAX: usize = 1_000;
 /// Values of a hyperparameter that conditions and cases may look at: past that, a range is no longer taken apart.
 pub const CASES_MAX: u64 = 1_000;
+/// Values that are compared while a document is read, where conditions and cases meet: some hundred milliseconds. A large study needs some ten thousand.
+pub const READING_STEPS_MAX: u64 = 2_000_000;
 /// Repetitions: the deepest networks in use repeat a block some 50 times.
 pub const REPEATS_MAX: usize = 64;
 /// Layers in a document.
@@ -83,6 +85,10 @@ pub const GRID_BUCKETS: u64 = 10;
 pub const GRID_STEPS_MAX: u64 = 1_000_000;
 /// Structural combinations that the pre-flight follows one by one.
 pub const PREFLIGHT_STATES_MAX: usize = 100_000;
+/// Visits of a structural combination by a layer: some seconds. A network of 20 layers has them all visited.
+pub const PREFLIGHT_VISITS_MAX: usize = 2_000_000;
+/// Variants of one layer that the pre-flight's bounds look at.
+pub const PREFLIGHT_VARIANTS_MAX: usize = 1_000;
 /// Trials of a study.
 pub const TRIALS_MAX: u64 = 1_000_000;
 /// Trials of a study that run at once.
@@ -199,3 +205,55 @@ pub const WAKE_WAIT_MS_MAX: u64 = 5_000;
 pub const STUDIES_CACHED_MAX: usize = 256;
 /// Lanes: more than any cluster has nodes.
 pub const LANES_MAX: u32 = 1_024;
+
+// ---- The API ----
+
+/// What a client is told to wait before it tries again after a 503: a restart of Redis takes about a second.
+pub const RETRY_AFTER_SECONDS: u64 = 2;
+/// Items on a page where the client does not say.
+pub const PAGE_DEFAULT: usize = 100;
+/// Keys in an API keys file: each is compared at each request.
+pub const API_KEYS_MAX: usize = 1_000;
+/// A shorter API key could be guessed.
+pub const API_KEY_BYTES_MIN: usize = 16;
+/// HTTP worker threads: handlers wait for Redis, they do not compute.
+pub const HTTP_WORKERS: usize = 2;
+/// Connections to each HTTP worker; more wait in the kernel.
+pub const HTTP_CONNECTIONS_MAX: usize = 4_096;
+/// Seconds within which a request's head must arrive: a slow sender must not hold a connection for ever.
+pub const HTTP_HEAD_SECONDS_MAX: u64 = 10;
+/// Seconds that requests in flight have to end when the server stops.
+pub const HTTP_DRAIN_SECONDS_MAX: u64 = 10;
+/// Attempts, one a second, to reach a Redis that is just starting.
+pub const CONNECT_ATTEMPTS_MAX: u32 = 30;
+/// A lease shorter than this ends between two heartbeats on a busy machine.
+pub const LEASE_SECONDS_MIN: u64 = 1;
+/// A lease longer than this leaves a dead trainer's trial untouched for an hour.
+pub const LEASE_SECONDS_MAX: u64 = 3_600;
+/// Milliseconds between two starts of a trainer child that keeps dying.
+pub const TRAINER_RESTART_MS: u64 = 2_000;
+/// Seconds that the trainer child has to hand its trials back.
+pub const TRAINER_STOP_SECONDS_MAX: u64 = 15;
+
+// ---- The trainer ----
+
+/// Seconds that a trainer keeps a trial, or a result, without any answer of Redis: longer than a machine takes to come back, and then somebody else has it.
+pub const ORPHAN_SECONDS_MAX: u64 = 600;
+/// Seconds that a trainer which shuts down tries to hand back a trial while Redis does not answer: service managers kill after ten or more.
+pub const HAND_BACK_SECONDS_MAX: u64 = 8;
+/// Milliseconds between two tries while Redis does not answer.
+pub const TRAINER_RETRY_MS: u64 = 1_000;
+/// Seconds that a trainer refuses trials of a dataset it lacks before it looks again.
+pub const REFUSE_SECONDS: u64 = 60;
+/// Tries of writing a trial's weights: a bucket may be away for a moment, and the trial was dear.
+pub const WEIGHTS_TRIES: u32 = 3;
+/// Rows of a validation batch, where the training batch is not larger: small batches only cost time there.
+pub const VALIDATION_ROWS: usize = 128;
+/// Slots of a trainer: each is a thread, and one claim takes no more.
+pub const SLOTS_MAX: usize = CLAIMS_MAX;
+/// The head of a request to a trainer's metrics page, in bytes.
+pub const METRICS_HEAD_BYTES_MAX: usize = 8 << 10;
+/// Connections to a trainer's metrics page at once: one Prometheus, and somebody who looks.
+pub const METRICS_CONNECTIONS_MAX: usize = 16;
+/// Seconds for one request to a trainer's metrics page, from its first byte to the last of the answer.
+pub const METRICS_SECONDS_MAX: u64 = 5;

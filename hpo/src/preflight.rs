@@ -85,6 +85,11 @@ struct Totals {
 }
 
 impl Totals {
+    /// Nothing is known.
+    fn unbounded() -> Totals {
+        Totals { parameters: (0, u64::MAX), flops: (0, u64::MAX), step_bytes: (0, u64::MAX) }
+    }
+
     /// These totals after a layer that costs at least `least` and at most `most`.
     fn plus(self, least: Cost, most: Cost, recipe: &Recipe) -> Totals {
         let add = |(min, max): (u64, u64), least: u64, most: u64| (min.saturating_add(least), max.saturating_add(most));

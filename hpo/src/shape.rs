@@ -46,7 +46,7 @@ pub fn cost(layer: &Layer, input: &[usize], output: &[usize]) -> Cost {
     let outputs = elements(output).unwrap_or(u64::MAX);
     let affine = |inputs: u64, units: u64, use_bias: bool| Cost {
         parameters: inputs.saturating_mul(units).saturating_add(if use_bias { units } else { 0 }),
-        flops: outputs.saturating_mul(2 * inputs + u64::from(use_bias)),
+        flops: outputs.saturating_mul(inputs.saturating_mul(2).saturating_add(u64::from(use_bias))),
         activations: outputs,
     };
     let last = |shape: &[usize]| shape.last().copied().unwrap_or(1) as u64;

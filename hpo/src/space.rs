@@ -8,10 +8,11 @@ mod parse;
 pub(crate) use parse::read_when;
 
 use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
 
 use serde_json::{Map, Value as Json};
 
-use crate::document::{Mention, Place, Repetition, did_you_mean};
+use crate::document::{Mention, Place, Repetition, did_you_mean, list, quote};
 use crate::limits;
 use crate::value::Value;
 
@@ -33,6 +34,9 @@ pub struct Hyperparameter {
     pub default: Option<Value>,
     /// It is active where all of these hold.
     pub conditions: Vec<Condition>,
+    /// It is active exactly where all of these hold: its conditions and those of its parents, one a parent, without those that
+    /// list every value.
+    required: Vec<Condition>,
 }
 
 /// Holds where the parent is active and has one of `values`.
@@ -40,8 +44,8 @@ pub struct Hyperparameter {
 pub struct Condition {
     /// The parent's position in the space; it comes before its children.
     pub parent: usize,
-    /// The values, each one that the parent may have.
-    pub values: Vec<Value>,
+    /// The values, each one that the parent may have, in rising order.
+    pub values: Arc<[Value]>,
 }
 
 /// The values that a hyperparameter may have.
@@ -105,14 +109,19 @@ struct Declaration {
     per: Option<(usize, usize)>,
 }
 
-/// The hyperparameters of one trial: a value for each active one.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
-pub struct Point(Vec<Option<Value>>);
+/// The hyperparameters of one trial: a value for each active one, in the order of the space.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct Point(Vec<(usize, Value)>);
 
 impl SearchSpace {
     /// Every hyperparameter, parents before children.
     pub fn hyperparameters(&self) -> &[Hyperparameter] {
         &self.hyperparameters
+    }
+
+    /// What holds wherever the hyperparameter at `at` is active, and nowhere else.
+    pub(crate) fn required(&self, at: usize) -> &[Condition] {
+        &self.hyperparameters[at].required
     }
 
     /// The values of the hyperparameter at `at`, or none where they are too many to list.
@@ -135,7 +144,7 @@ impl SearchSpace {
             };
         }
         let near = did_you_mean(name, self.declarations.iter().map(|declaration| declaration.name.as_str()));
-        Err(format!("there is no hyperparameter {name:?}{near}"))
+        Err(format!("there is no hyperparameter {}{near}", quote(name)))
     }
 
     /// Reports each declaration that neither `mentions` nor a condition of another hyperparameter uses. `place` is the space's.
@@ -155,8 +164,7 @@ impl SearchSpace {
     /// When the hyperparameter at `at` is active, in words.
     pub fn describe_conditions(&self, at: usize) -> String {
         let describe = |condition: &Condition| {
-            let values: Vec<String> = condition.values.iter().map(Value::to_string).collect();
-            format!("{} is {}", self.hyperparameters[condition.parent].name, values.join(" or "))
+            format!("{} is {}", self.hyperparameters[condition.parent].name, list(&condition.values).replace(", ", " or "))
         };
         self.hyperparameters[at].conditions.iter().map(describe).collect::<Vec<_>>().join(" and ")
     }
@@ -168,34 +176,31 @@ impl SearchSpace {
 
     /// Whether all of `conditions` hold at `point`.
     pub fn holds(&self, conditions: &[Condition], point: &Point) -> bool {
-        conditions.iter().all(|condition| point.get(condition.parent).is_some_and(|value| condition.values.contains(value)))
+        conditions.iter().all(|condition| point.get(condition.parent).is_some_and(|value| condition.allows(value)))
     }
 
     /// The point that gives each active hyperparameter, parents first, what `value` says; none as soon as it says none.
     pub fn build(&self, mut value: impl FnMut(usize, &Hyperparameter) -> Option<Value>) -> Option<Point> {
-        let mut point = Point(Vec::with_capacity(self.hyperparameters.len()));
+        let mut point = Point::default();
         for (at, hyperparameter) in self.hyperparameters.iter().enumerate() {
-            let value = if self.is_active(at, &point) { Some(value(at, hyperparameter)?) } else { None };
-            point.0.push(value);
+            if self.is_active(at, &point) {
+                point.0.push((at, value(at, hyperparameter)?));
+            }
         }
         Some(point)
     }
 
     /// The active hyperparameters by name, in order, as the API shows them.
     pub fn to_json(&self, point: &Point) -> Map<String, Json> {
-        let named = self.hyperparameters.iter().zip(&point.0);
-        named.filter_map(|(hyperparameter, value)| Some((hyperparameter.name.clone(), value.as_ref()?.to_json()))).collect()
+        point.0.iter().map(|(at, value)| (self.hyperparameters[*at].name.clone(), value.to_json())).collect()
     }
 
     /// A compact form of `point` for the store: a JSON array of what varies, in order; choices and booleans by position.
     pub fn pack(&self, point: &Point) -> String {
-        let packed = self.hyperparameters.iter().zip(&point.0).filter_map(|(hyperparameter, value)| {
-            let value = value.as_ref()?;
-            match &hyperparameter.domain {
-                Domain::Fixed(_) => None,
-                Domain::Choice { .. } | Domain::Boolean => hyperparameter.domain.position(value).map(Json::from),
-                Domain::Int { .. } | Domain::Float { .. } => Some(value.to_json()),
-            }
+        let packed = point.0.iter().filter_map(|(at, value)| match &self.hyperparameters[*at].domain {
+            Domain::Fixed(_) => None,
+            domain @ (Domain::Choice { .. } | Domain::Boolean) => domain.position(value).map(Json::from),
+            Domain::Int { .. } | Domain::Float { .. } => Some(value.to_json()),
         });
         Json::Array(packed.collect()).to_string()
     }
@@ -214,27 +219,56 @@ impl SearchSpace {
     }
 }
 
-impl Point {
-    /// The point that gives no hyperparameter of `space` a value.
-    pub fn empty(space: &SearchSpace) -> Point {
-        Point(vec![None; space.hyperparameters.len()])
+impl Condition {
+    /// The condition that the hyperparameter at `parent` has one of `values`.
+    pub fn new(parent: usize, mut values: Vec<Value>) -> Condition {
+        values.sort_unstable();
+        values.dedup();
+        Condition { parent, values: values.into() }
     }
 
+    /// Whether `value` is one of the values.
+    pub fn allows(&self, value: &Value) -> bool {
+        self.values.binary_search(value).is_ok()
+    }
+
+    /// Whether `other`, on the same parent, holds wherever this one does.
+    pub(crate) fn implies(&self, other: &Condition) -> bool {
+        Arc::ptr_eq(&self.values, &other.values) || self.values.iter().all(|value| other.allows(value))
+    }
+
+    /// Holds where both hold, which have the same parent.
+    pub(crate) fn and(&self, other: &Condition) -> Condition {
+        if self.implies(other) {
+            return self.clone();
+        }
+        Condition { parent: self.parent, values: self.values.iter().filter(|value| other.allows(value)).cloned().collect() }
+    }
+}
+
+impl Point {
     /// This point, with `value` for the hyperparameter at `at`.
     pub fn with(&self, at: usize, value: Value) -> Point {
         let mut point = self.clone();
-        point.0[at] = Some(value);
+        match point.find(at) {
+            Ok(index) => point.0[index].1 = value,
+            Err(index) => point.0.insert(index, (at, value)),
+        }
         point
     }
 
     /// This point, with values for the hyperparameters in `these` only.
     pub fn keep(&self, these: &BTreeSet<usize>) -> Point {
-        Point(self.0.iter().enumerate().map(|(at, value)| value.clone().filter(|_| these.contains(&at))).collect())
+        Point(self.0.iter().filter(|(at, _)| these.contains(at)).cloned().collect())
     }
 
     /// The value of the hyperparameter at `at`; none where it is inactive.
     pub fn get(&self, at: usize) -> Option<&Value> {
-        self.0.get(at)?.as_ref()
+        self.find(at).ok().map(|index| &self.0[index].1)
+    }
+
+    fn find(&self, at: usize) -> Result<usize, usize> {
+        self.0.binary_search_by_key(&at, |(known, _)| *known)
     }
 }
 
@@ -245,12 +279,12 @@ impl Domain {
             Domain::Int { min, max, step, sampling } => Some(match (sampling, step) {
                 (Sampling::Linear, step) => ((max - min) / step.unwrap_or(1)) as u64 + 1,
                 (_, None) => (max - min) as u64 + 1,
-                (_, Some(step)) => factors(*min as f64, *max as f64, *step as f64),
+                (_, Some(step)) => powers(*min, *max, *step),
             }),
             Domain::Float { min, max, .. } if min == max => Some(1),
             Domain::Float { step: None, .. } => None,
             // KerasTuner floors the float quotient and loses the last value of (0, 1, step 0.2); the tolerance keeps it.
-            Domain::Float { min, max, step: Some(step), sampling: Sampling::Linear } => Some(((max - min) / step + 1e-9) as u64 + 1),
+            Domain::Float { min, max, step: Some(step), sampling: Sampling::Linear } => Some(((max - min) / step * (1.0 + 1e-15) + 1e-9) as u64 + 1),
             Domain::Float { min, max, step: Some(step), .. } => Some(factors(*min, *max, *step)),
             Domain::Choice { values, .. } => Some(values.len() as u64),
             Domain::Boolean => Some(2),
@@ -266,8 +300,7 @@ impl Domain {
                 (_, None) => min + index as i64,
                 (Sampling::Log, Some(step)) => power(*min, *step, index),
                 (Sampling::ReverseLog, Some(step)) => {
-                    let count = factors(*min as f64, *max as f64, *step as f64);
-                    max + min - power(*min, *step, count - 1 - index)
+                    max + min - power(*min, *step, powers(*min, *max, *step) - 1 - index)
                 }
             }),
             Domain::Float { min, max, step, sampling } => {
@@ -285,6 +318,15 @@ impl Domain {
             Domain::Choice { values, .. } => values[index as usize].clone(),
             Domain::Boolean => Value::Bool(index == 1),
             Domain::Fixed(value) => value.clone(),
+        }
+    }
+
+    /// The values, of a range its two ends.
+    pub(crate) fn ends(&self) -> Vec<Value> {
+        match (self, self.count()) {
+            (Domain::Float { min, max, .. }, None) => vec![Value::Float(*min), Value::Float(*max)],
+            (Domain::Int { .. } | Domain::Float { .. }, Some(count)) => vec![self.value(0), self.value(count - 1)],
+            (_, count) => (0..count.unwrap_or(0)).map(|index| self.value(index)).collect(),
         }
     }
 
@@ -326,6 +368,11 @@ impl Domain {
 /// The number of `min · step^i` up to `max`; the tolerance is KerasTuner's.
 fn factors(min: f64, max: f64, step: f64) -> u64 {
     (libm::log(max / min) / libm::log(step) + 1e-8) as u64 + 1
+}
+
+/// The number of `min · step^i` up to `max`, to the integer: a tolerance would let 10^9 pass for 999,999,999.
+fn powers(min: i64, max: i64, step: i64) -> u64 {
+    std::iter::successors(Some(min), |value| value.checked_mul(step)).take_while(|value| *value <= max).count() as u64
 }
 
 fn power(min: i64, step: i64, exponent: u64) -> i64 {

@@ -6,8 +6,8 @@ use num_bigint::BigUint;
 use serde_json::Value as Json;
 
 use crate::dataset::{DatasetSpec, Scale};
-use crate::document::{Fields, FromDocument, Place, Problem, Reading, Scope, bounded, did_you_mean, names};
-use crate::grid::{Enumeration, Uncountable};
+use crate::document::{Fields, FromDocument, Place, Problem, Reading, Scope, bounded, did_you_mean, names, quote};
+use crate::grid::Enumeration;
 use crate::limits;
 use crate::network::{Layer, Network};
 use crate::sampler::SamplerName;
@@ -216,17 +216,13 @@ fn read(root: &Place, reading: &Reading, document: &Json) -> Option<Study> {
     let name = fields.required("name").and_then(|place| name(&place));
     let seed = fields.required("seed").and_then(|place| place.fixed::<Seed>());
     let space_place = fields.get("space");
-    let space = space_place.as_ref().map_or(Some(SearchSpace::default()), SearchSpace::parse);
+    let (space, sound) = space_place.as_ref().map_or((SearchSpace::default(), true), SearchSpace::read);
     let parts = [fields.required("network"), fields.required("training"), fields.required("dataset")];
-    // Without a space nothing that may refer to it can be judged.
-    let model = space.as_ref().and_then(|space| {
-        let [network, training, dataset] = parts.map(|place| reading.root(document, Some(Scope { space, point: None })).at(place?.pointer()));
-        let network = network.and_then(|place| Network::parse(&place, reading));
-        let training = training.and_then(|place| place.fixed::<Training>());
-        let dataset = dataset.and_then(|place| place.fixed::<DatasetSpec>());
-        Some((network?, training?, dataset?))
-    });
-    let logged = model.as_ref().map(|(_, training, dataset)| logged(&training.metrics, dataset.has_validation()));
+    let [network, training, dataset] = parts.map(|place| reading.root(document, Some(Scope { space: &space, point: None })).at(place?.pointer()));
+    let network = network.and_then(|place| Network::parse(&place, reading));
+    let training = training.and_then(|place| place.fixed::<Training>());
+    let dataset = dataset.and_then(|place| place.fixed::<DatasetSpec>());
+    let logged = training.as_ref().zip(dataset.as_ref()).map(|(training, dataset)| logged(&training.metrics, dataset.has_validation()));
     let objective = fields.required("objective").and_then(|place| objective(&place, logged.as_deref()));
     let sampler = fields.get("sampler").map_or(Some(SamplerName::Random), |place| by_name(&place));
     let pruner = fields.get("pruner").map_or(Some(Pruner::None), |place| by_name(&place));
@@ -239,9 +235,12 @@ fn read(root: &Place, reading: &Reading, document: &Json) -> Option<Study> {
     let early_stop = fields.get("early_stop").map_or(Some(EarlyStop { max_failures_in_a_row: 3 }), |place| place.fixed());
     let tags = fields.get("tags").map_or(Some(BTreeMap::new()), |place| tags(&place));
     fields.finish(&["priority", "executions_per_trial", "conditions", "constraints", "warm_start"]);
-    let (space, (network, training, dataset), sampler) = (space?, model?, sampler?);
+    let (network, training, dataset, sampler, max_trials) = (network?, training?, dataset?, sampler?, max_trials?);
+    if !sound {
+        return None;
+    }
     space.report_unused(&reading.mentions(), &space_place.unwrap_or_else(|| root.clone()));
-    let max_trials = max_trials?.or(default_max_trials(&space, sampler, root));
+    let max_trials = trials(&space, sampler, max_trials, root);
     pruner?;
     Some(Study {
         name: name?,
@@ -312,7 +311,7 @@ fn objective(place: &Place, logged: Option<&[String]>) -> Option<Objective> {
     let logged = logged?;
     if !logged.contains(&metric) {
         let near = did_you_mean(&metric, logged.iter().map(String::as_str));
-        metric_place.invalid(format!("{metric:?} is not logged{near}; logged are {}", logged.join(", ")));
+        metric_place.invalid(format!("{} is not logged{near}; logged are {}", quote(&metric), logged.join(", ")));
         return None;
     }
     let direction = direction.unwrap_or_else(|| infer_direction(&metric));
@@ -334,19 +333,19 @@ fn logged(metrics: &[Metric], validated: bool) -> Vec<String> {
     names
 }
 
-/// What `max_trials` is where it is not given: all of a grid, else KerasTuner's 10.
-fn default_max_trials(space: &SearchSpace, sampler: SamplerName, root: &Place) -> Option<u64> {
+/// How many trials at most, where `given` stands in the document: without it all of a grid, else KerasTuner's 10.
+fn trials(space: &SearchSpace, sampler: SamplerName, given: Option<u64>, root: &Place) -> Option<u64> {
     if sampler == SamplerName::Random {
-        return Some(10);
+        return given.or(Some(10));
     }
     match Enumeration::grid(space) {
-        Ok(grid) if *grid.size() > BigUint::from(limits::TRIALS_MAX) => {
+        Ok(grid) if given.is_none() && *grid.size() > BigUint::from(limits::TRIALS_MAX) => {
             root.invalid(format!("lacks max_trials: the grid has {} points, and a study at most {} trials", grid.size(), limits::TRIALS_MAX));
         }
-        Err(Uncountable::Entangled) => root.invalid(Uncountable::Entangled.to_string()),
+        Err(entangled) => root.invalid(entangled.to_string()),
         _ => {}
     }
-    None
+    given
 }
 
 impl FromDocument for Retry {

@@ -1,5 +1,6 @@
 //! One value of a hyperparameter.
 
+use std::cmp::Ordering;
 use std::fmt;
 
 use serde_json::{Number, Value as Json};
@@ -23,7 +24,8 @@ impl Value {
         match json {
             Json::Bool(b) => Some(Value::Bool(*b)),
             Json::String(s) => Some(Value::Text(s.clone())),
-            Json::Number(n) => n.as_i64().map(Value::Int).or_else(|| n.as_f64().filter(|x| x.is_finite()).map(Value::Float)),
+            // Adding 0 makes one of the two zeros.
+            Json::Number(n) => n.as_i64().map(Value::Int).or_else(|| n.as_f64().filter(|x| x.is_finite()).map(|x| Value::Float(x + 0.0))),
             _ => None,
         }
     }
@@ -73,3 +75,27 @@ impl std::hash::Hash for Value {
     }
 }
 impl Eq for Value {}
+
+/// Numbers rise, `false` comes before `true`, and strings go by their bytes.
+impl Ord for Value {
+    fn cmp(&self, other: &Value) -> Ordering {
+        let kind = |value: &Value| match value {
+            Value::Int(_) => 0,
+            Value::Float(_) => 1,
+            Value::Text(_) => 2,
+            Value::Bool(_) => 3,
+        };
+        match (self, other) {
+            (Value::Int(a), Value::Int(b)) => a.cmp(b),
+            (Value::Float(a), Value::Float(b)) => (a + 0.0).total_cmp(&(b + 0.0)),
+            (Value::Text(a), Value::Text(b)) => a.cmp(b),
+            (Value::Bool(a), Value::Bool(b)) => a.cmp(b),
+            _ => kind(self).cmp(&kind(other)),
+        }
+    }
+}
+impl PartialOrd for Value {
+    fn partial_cmp(&self, other: &Value) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}

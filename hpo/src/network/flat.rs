@@ -2,10 +2,10 @@
 
 use serde_json::Value as Json;
 
+use crate::context::Context;
 use crate::document::{FromDocument, Mention, Place, Reading, Repetition, Scope};
 use crate::limits;
 use crate::space::{Condition, Domain, Point, SearchSpace};
-use crate::value::Value;
 
 use super::{Layer, NOT_STRUCTURAL};
 
@@ -49,7 +49,7 @@ impl Network {
     fn push(&mut self, place: &Place, reading: &Reading) -> Option<()> {
         if let Some(branches) = place.branches() {
             let mut sound = !branches.is_empty();
-            for (_, _, branch) in branches.iter().filter(|(_, _, branch)| !branch.json().is_null()) {
+            for branch in branches.iter().filter(|branch| !branch.json().is_null()) {
                 sound &= self.push(branch, reading).is_some();
             }
             return sound.then_some(());
@@ -58,15 +58,10 @@ impl Network {
             place.invalid("layers goes with repeat; a layer stands on its own");
             return None;
         }
-        let space = place.scope()?.space;
-        let context = match place.json().get("when") {
-            Some(when) => {
-                let conditions = crate::space::read_when(&place.child("when", when))?;
-                conditions.iter().fold(place.context().clone(), |context, condition| context.restrict(space, condition.parent, &condition.values))
-            }
-            None => place.context().clone(),
+        let place = match place.json().get("when") {
+            Some(when) => place.within(context_of(&place.child("when", when))?),
+            None => place.clone(),
         };
-        let place = place.within(context);
         let before = reading.mentions().len();
         Layer::from_place(&place)?;
         if self.layers.len() >= limits::FLAT_LAYERS_MAX {
@@ -90,18 +85,24 @@ impl Network {
         fields.finish(&[]);
         let (count, layers) = (count?, layers?);
         let space = place.scope()?.space;
-        let mut context = place.context().clone();
-        if let Some(when) = when {
-            let conditions = crate::space::read_when(&when)?;
-            context = conditions.iter().fold(context, |context, condition| context.restrict(space, condition.parent, &condition.values));
-        }
+        let context = match when {
+            Some(when) => context_of(&when)?,
+            None => place.context().clone(),
+        };
         let (hyperparameter, max) = repeat_count(&count.within(context.clone()), space)?;
         let mut sound = true;
+        // What is wrong in one repetition is wrong in the next.
         for index in 0..max {
+            if !sound {
+                break;
+            }
             let context = match hyperparameter {
-                Some(at) => context.restrict(space, at, &(index + 1..=max).map(|n| Value::Int(n as i64)).collect::<Vec<_>>()),
+                Some(at) => context.restrict(space, &space.reaches(at, index)),
                 None => context.clone(),
             };
+            if context.is_contradictory() {
+                break; // The count never reaches this repetition here.
+            }
             let inside = layers.within(context).repeated(Repetition { count: hyperparameter, index });
             for layer in inside.items(limits::LAYERS_MAX)? {
                 if layer.json().get("repeat").is_some() {
@@ -143,6 +144,19 @@ fn structural(pointer: &str, mentions: &[Mention]) -> Vec<usize> {
     structural.sort_unstable();
     structural.dedup();
     structural
+}
+
+/// What is known where `when` holds.
+fn context_of(when: &Place) -> Option<Context> {
+    let space = when.scope()?.space;
+    let conditions = crate::space::read_when(when)?;
+    let context = conditions.iter().fold(when.context().clone(), |context, condition| context.restrict(space, condition));
+    when.spend(context.conditions().iter().map(|known| known.values.len()).sum())?;
+    if context.is_contradictory() {
+        when.invalid("never holds: it excludes what the conditions around it or those of its hyperparameters need");
+        return None;
+    }
+    Some(context)
 }
 
 /// The hyperparameter that counts, if it is one, and how often at most it repeats.

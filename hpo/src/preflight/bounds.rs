@@ -1,14 +1,16 @@
 //! Costs where there are too many networks to follow: intervals that enclose every one.
 //!
-//! Each layer's output and cost grow (or shrink) steadily with its input and with each of its sizes, so the corners of the ranges
-//! enclose all that lies between. Shapes are enclosed per rank.
+//! Each layer's output shrinks or grows steadily with its input and with each of its sizes, and its cost grows with its input, its
+//! output and its sizes; so the ends of the ranges enclose all that lies between. Shapes are enclosed per rank.
 
 use std::collections::BTreeMap;
+
+use serde_json::Value as Json;
 
 use super::{Recipe, Totals};
 use crate::dataset::DatasetSchema;
 use crate::limits;
-use crate::network::{FlatLayer, Layer};
+use crate::network::{FlatLayer, Layer, Padding};
 use crate::shape::{Cost, cost, output_shape};
 use crate::space::{Domain, Point};
 use crate::study::Study;
@@ -25,48 +27,89 @@ pub(super) fn enclose(study: &Study, dataset: &DatasetSchema, recipe: &Recipe) -
         // A layer that may be absent leaves shapes as they were.
         let optional = !layer.when.is_empty();
         let mut next = if optional { shapes.clone() } else { BTreeMap::new() };
-        let mut costs: Vec<Cost> = if optional { vec![Cost::default()] } else { Vec::new() };
-        for concrete in corners(study, layer) {
-            for shape in shapes.values().flat_map(|(low, high)| [low, high]) {
-                if let Ok(output) = output_shape(&concrete, shape) {
-                    costs.push(cost(&concrete, shape, &output));
-                    widen(&mut next, output);
-                }
+        let (mut least, mut most) = (Vec::new(), Vec::new());
+        if optional {
+            least.push(Cost::default());
+        }
+        let Some(variants) = variants(study, layer) else { return Totals::unbounded() };
+        for input in shapes.values() {
+            let outputs: Vec<Interval> = variants.iter().filter_map(|variant| output(variant, input)).collect();
+            for (low, high) in &outputs {
+                widen(&mut next, low);
+                widen(&mut next, high);
+                // Between the ends a window may be large and its output, too: each with each.
+                least.extend(variants.iter().map(|variant| cost(variant, &input.0, low)));
+                most.extend(variants.iter().map(|variant| cost(variant, &input.1, high)));
             }
         }
-        let extreme = |of: fn(&Cost) -> u64| (costs.iter().map(of).min().unwrap_or(0), costs.iter().map(of).max().unwrap_or(0));
-        let (parameters, flops, activations) = (extreme(|cost| cost.parameters), extreme(|cost| cost.flops), extreme(|cost| cost.activations));
-        let least = Cost { parameters: parameters.0, flops: flops.0, activations: activations.0 };
-        let most = Cost { parameters: parameters.1, flops: flops.1, activations: activations.1 };
-        totals = totals.plus(least, most, recipe);
+        let extreme = |costs: &[Cost], choose: fn(u64, u64) -> u64| {
+            let of = |cost: fn(&Cost) -> u64| costs.iter().map(cost).reduce(choose).unwrap_or(0);
+            Cost { parameters: of(|cost| cost.parameters), flops: of(|cost| cost.flops), activations: of(|cost| cost.activations) }
+        };
+        totals = totals.plus(extreme(&least, u64::min), extreme(&most, u64::max), recipe);
         shapes = next;
     }
     totals
 }
 
-fn widen(shapes: &mut BTreeMap<usize, Interval>, shape: Vec<usize>) {
-    let (low, high) = shapes.entry(shape.len()).or_insert_with(|| (shape.clone(), shape.clone()));
-    for (axis, size) in shape.into_iter().enumerate() {
-        low[axis] = low[axis].min(size);
-        high[axis] = high[axis].max(size);
+/// Encloses what `layer` makes of every shape in `input`; none where it fits none of them.
+fn output(layer: &Layer, (low, high): &Interval) -> Option<Interval> {
+    let (window, strides, padding, channels) = match layer {
+        Layer::Conv2D(conv) => (conv.kernel_size, conv.strides, conv.padding, Some(conv.filters)),
+        Layer::MaxPooling2D(pool) => (pool.pool_size, pool.strides, pool.padding, None),
+        Layer::Reshape { target_shape } => {
+            let known: usize = target_shape.iter().filter(|size| **size > 0).map(|size| *size as usize).try_fold(1, usize::checked_mul)?;
+            let open = |shape: &[usize]| shape.iter().fold(1, |product: usize, size| product.saturating_mul(*size)) / known;
+            let fill = |open: usize| target_shape.iter().map(|size| if *size == -1 { open } else { *size as usize }).collect();
+            return (open(high) > 0).then(|| (fill(open(low).max(1)), fill(open(high))));
+        }
+        _ => return output_shape(layer, low).ok().zip(output_shape(layer, high).ok().or_else(|| Some(high.clone()))),
+    };
+    let ([height, width, _], [_, _, deepest]) = (<[usize; 3]>::try_from(low.as_slice()).ok()?, <[usize; 3]>::try_from(high.as_slice()).ok()?);
+    let place = |size: usize, axis: usize| match padding {
+        Padding::Same => size.div_ceil(strides[axis]),
+        // A smaller window between the ends may fit, and then it fits once at least.
+        Padding::Valid => size.saturating_sub(window[axis]) / strides[axis] + 1,
+    };
+    let end = |(height, width): (usize, usize), depth: usize| vec![place(height, 0), place(width, 1), channels.unwrap_or(depth)];
+    Some((end((height, width), low[2]), end((high[0], high[1]), deepest)))
+}
+
+fn widen(shapes: &mut BTreeMap<usize, Interval>, shape: &[usize]) {
+    let (low, high) = shapes.entry(shape.len()).or_insert_with(|| (shape.to_vec(), shape.to_vec()));
+    for (axis, size) in shape.iter().enumerate() {
+        low[axis] = low[axis].min(*size);
+        high[axis] = high[axis].max(*size);
     }
 }
 
-/// The layer with every combination of the extreme values of what it depends on.
-fn corners(study: &Study, layer: &FlatLayer) -> Vec<Layer> {
-    let mut points = vec![Point::empty(&study.space)];
+/// The layer with every combination of the extreme values of what it depends on; none where there are too many.
+fn variants(study: &Study, layer: &FlatLayer) -> Option<Vec<Layer>> {
+    let switches = study.document().pointer(&layer.pointer).is_some_and(has_cases);
+    let mut points = vec![Point::default()];
     for at in &layer.structural {
-        let values = extremes(&study.space.hyperparameters()[*at].domain);
+        // Between the ends of a range another case may wait.
+        let values = study.space.listed(*at).filter(|_| switches).unwrap_or_else(|| ends(&study.space.hyperparameters()[*at].domain));
+        if points.len() * values.len() > limits::PREFLIGHT_VARIANTS_MAX {
+            return None;
+        }
         points = points.iter().flat_map(|point| values.iter().map(|value| point.with(*at, value.clone()))).collect();
-        points.truncate(limits::PREFLIGHT_STATES_MAX);
     }
-    points.iter().filter_map(|point| layer.at(study.document(), &study.space, point)).collect()
+    points.iter().map(|point| layer.at(study.document(), &study.space, point)).collect()
 }
 
-fn extremes(domain: &Domain) -> Vec<Value> {
-    match domain {
-        Domain::Int { min, max, .. } => vec![Value::Int(*min), Value::Int(*max)],
-        Domain::Float { min, max, .. } => vec![Value::Float(*min), Value::Float(*max)],
-        _ => (0..domain.count().unwrap_or(0)).map(|index| domain.value(index)).collect(),
+/// The smallest and the largest value where there is an order, else all.
+fn ends(domain: &Domain) -> Vec<Value> {
+    let values = domain.ends();
+    let numeric = values.iter().all(|value| value.as_f64().is_some());
+    let (least, most) = (values.iter().min().cloned(), values.iter().max().cloned());
+    if numeric { least.into_iter().chain(most).collect() } else { values }
+}
+
+fn has_cases(json: &Json) -> bool {
+    match json {
+        Json::Object(members) => members.contains_key("cases") || members.values().any(has_cases),
+        Json::Array(items) => items.iter().any(has_cases),
+        _ => false,
     }
 }

@@ -1,15 +1,17 @@
 //! Shapes through every branch of the network, as sets of states.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::{Recipe, Totals, closure, judge, needs, read_at};
 use crate::dataset::DatasetSchema;
 use crate::document::{Place, Reading, Scope};
 use crate::limits;
-use crate::shape::{cost, output_shape};
+use crate::network::FlatLayer;
+use crate::shape::{Cost, cost, output_shape};
 use crate::space::Point;
 use crate::study::Study;
 use crate::training::Loss;
+use crate::value::Value;
 
 /// What tells two ways through the network apart: the shape they have made so far, and the values that later layers mention.
 type Key = (Vec<usize>, Point);
@@ -22,8 +24,8 @@ struct State {
     example: Point,
 }
 
-/// All states at one depth of the network.
-type States = HashMap<Key, State>;
+/// All states at one depth of the network, in an order that makes messages the same each time.
+type States = BTreeMap<Key, State>;
 
 /// The totals over all networks of the space, after reporting every branch that cannot work; none where there are too many states.
 pub(super) fn follow(study: &Study, dataset: &DatasetSchema, recipe: &Recipe, root: &Place) -> Option<Totals> {
@@ -38,37 +40,33 @@ pub(super) fn follow(study: &Study, dataset: &DatasetSchema, recipe: &Recipe, ro
         needed_from.push(needed);
     }
     needed_from.reverse();
-    let nothing = Point::empty(space);
     let mut decided: BTreeSet<usize> = BTreeSet::new();
-    let mut states: States = HashMap::from([((dataset.shape.clone(), nothing.clone()), State { totals: Totals::default(), example: nothing })]);
+    let mut states: States = BTreeMap::from([((dataset.shape.clone(), Point::default()), State { totals: Totals::default(), example: Point::default() })]);
+    let mut visits = 0;
     for (index, layer) in layers.iter().enumerate() {
         states = decide(study, states, &needs(space, layer), &mut decided)?;
-        let mut next: States = HashMap::with_capacity(states.len());
-        let mut misfits: HashMap<String, Vec<Point>> = HashMap::new();
-        let mut fits: Vec<Point> = Vec::new();
-        decided.retain(|at| needed_from[index + 1].contains(at));
-        for ((shape, values), state) in states {
-            let (shape, totals) = if space.holds(&layer.when, &values) {
-                let concrete = layer.at(study.document(), space, &values)?;
-                match output_shape(&concrete, &shape) {
-                    Ok(output) => {
-                        let cost = cost(&concrete, &shape, &output);
-                        (output, state.totals.plus(cost, cost, recipe))
-                    }
-                    Err(reason) => {
-                        misfits.entry(reason).or_default().push(state.example);
-                        continue;
-                    }
-                }
-            } else {
-                (shape, state.totals)
-            };
-            fits.push(state.example.clone());
-            merge(&mut next, (shape, values.keep(&decided)), State { totals, ..state });
+        visits += states.len();
+        if visits > limits::PREFLIGHT_VISITS_MAX {
+            return None;
         }
-        for (reason, examples) in misfits {
-            let place = root.at(&layer.pointer).unwrap_or_else(|| root.clone());
-            place.invalid(format!("{reason}{}", whereabouts(study, &examples, &fits)));
+        decided.retain(|at| needed_from[index + 1].contains(at));
+        let mut layer = Variants { study, layer, structural: layer.structural.iter().copied().collect(), seen: HashMap::new() };
+        let mut next: States = BTreeMap::new();
+        let mut misfits: BTreeMap<String, Vec<Key>> = BTreeMap::new();
+        for ((shape, values), state) in &states {
+            match layer.apply(shape, values)? {
+                Ok((output, cost)) => {
+                    let totals = state.totals.plus(cost, cost, recipe);
+                    merge(&mut next, (output, values.keep(&decided)), State { totals, example: state.example.clone() });
+                }
+                Err(reason) => misfits.entry(reason).or_default().push((shape.clone(), values.clone())),
+            }
+        }
+        if !misfits.is_empty() {
+            report(study, &states, misfits, |reason| (root.at(&layer.layer.pointer).unwrap_or_else(|| root.clone()), reason));
+            if states.len() > REPORTED_FROM_MAX {
+                return None;
+            }
         }
         states = next;
     }
@@ -77,12 +75,42 @@ pub(super) fn follow(study: &Study, dataset: &DatasetSchema, recipe: &Recipe, ro
     states.into_values().map(|state| state.totals).reduce(Totals::hull)
 }
 
+/// What a layer makes of a row: the shape and the cost, or why it cannot.
+type Made = Result<(Vec<usize>, Cost), String>;
+
+/// One layer in all its variants, each worked out once.
+struct Variants<'a> {
+    study: &'a Study,
+    layer: &'a FlatLayer,
+    structural: BTreeSet<usize>,
+    seen: HashMap<Key, Made>,
+}
+
+impl Variants<'_> {
+    fn apply(&mut self, shape: &[usize], values: &Point) -> Option<Made> {
+        if !self.study.space.holds(&self.layer.when, values) {
+            return Some(Ok((shape.to_vec(), Cost::default())));
+        }
+        let key = (shape.to_vec(), values.keep(&self.structural));
+        if let Some(made) = self.seen.get(&key) {
+            return Some(made.clone());
+        }
+        let concrete = self.layer.at(self.study.document(), &self.study.space, values)?;
+        let made = output_shape(&concrete, shape).map(|output| {
+            let cost = cost(&concrete, shape, &output);
+            (output, cost)
+        });
+        self.seen.insert(key, made.clone());
+        Some(made)
+    }
+}
+
 /// The same states with values for the hyperparameters in `wanted`; none where they become too many.
 fn decide(study: &Study, mut states: States, wanted: &[usize], decided: &mut BTreeSet<usize>) -> Option<States> {
     for at in wanted.iter().filter(|at| !decided.contains(at)) {
         let domain = &study.space.hyperparameters()[*at].domain;
         let count = domain.count().filter(|count| *count <= limits::PREFLIGHT_STATES_MAX as u64)?;
-        let mut next: States = HashMap::with_capacity(states.len());
+        let mut next: States = BTreeMap::new();
         for ((shape, values), state) in states {
             if !study.space.is_active(*at, &values) {
                 next.insert((shape, values), state);
@@ -117,35 +145,56 @@ fn loss_needs(study: &Study) -> Vec<usize> {
 }
 
 fn judge_outputs(study: &Study, dataset: &DatasetSchema, root: &Place, states: &States) {
-    let mut misfits: HashMap<(&'static str, String), Vec<Point>> = HashMap::new();
-    let mut fits = Vec::new();
-    for ((shape, values), state) in states {
+    let mut misfits: BTreeMap<(&'static str, String), Vec<Key>> = BTreeMap::new();
+    for key @ (shape, values) in states.keys() {
         let Some(loss) = read_at::<Loss>(study.document(), &study.space, values, "/training/loss") else { continue };
-        match judge::output(loss, shape, dataset) {
-            Ok(()) => fits.push(state.example.clone()),
-            Err(misfit) => misfits.entry(misfit).or_default().push(state.example.clone()),
+        if let Err(misfit) = judge::output(loss, shape, dataset) {
+            misfits.entry(misfit).or_default().push(key.clone());
         }
     }
-    for ((pointer, reason), examples) in misfits {
+    report(study, states, misfits, |(pointer, reason)| {
         // The network's last layer makes the output.
         let pointer = if pointer == "/network" { study.network.layers.last().map_or(pointer, |layer| &layer.pointer) } else { pointer };
-        root.at(pointer).unwrap_or_else(|| root.clone()).invalid(format!("{reason}{}", whereabouts(study, &examples, &fits)));
+        (root.at(pointer).unwrap_or_else(|| root.clone()), reason)
+    });
+}
+
+/// Past so many states, what does not fit is reported for the first layer only.
+const REPORTED_FROM_MAX: usize = 1_000;
+/// Reasons that one layer is reported for.
+const REASONS_MAX: usize = 3;
+
+/// Reports those of `states` that do not fit, with what they have and no other state has.
+fn report<R>(study: &Study, states: &States, misfits: BTreeMap<R, Vec<Key>>, place: impl Fn(R) -> (Place<'_>, String)) {
+    let failing: HashSet<&Key> = misfits.values().flatten().collect();
+    let fit: Vec<&Point> = states.iter().filter(|(key, _)| !failing.contains(key)).map(|(_, state)| &state.example).collect();
+    let wheres: Vec<String> = misfits.values().take(REASONS_MAX).map(|keys| whereabouts(study, &keys.iter().map(|key| &states[key].example).collect::<Vec<_>>(), &fit)).collect();
+    for (reason, whereabouts) in misfits.into_keys().zip(wheres) {
+        let (place, reason) = place(reason);
+        place.invalid(format!("{reason}{whereabouts}"));
     }
 }
 
 /// ` where architecture is mlp`: what the examples that fail have and those that fit have not; nothing where all fail.
-fn whereabouts(study: &Study, fail: &[Point], fit: &[Point]) -> String {
+fn whereabouts(study: &Study, fail: &[&Point], fit: &[&Point]) -> String {
     if fit.is_empty() {
         return String::new();
     }
-    let hyperparameters = study.space.hyperparameters().iter().enumerate();
-    let telling = hyperparameters.clone().filter(|(at, _)| fail.iter().all(|one| fit.iter().all(|other| one.get(*at) != other.get(*at))));
-    let some = |at: usize| fail[0].get(at).map_or("inactive".to_owned(), ToString::to_string);
-    let mut words: Vec<String> = telling.take(3).map(|(at, hyperparameter)| format!("{} is {}", hyperparameter.name, some(at))).collect();
+    let named = |at: usize, values: &str| format!("{} is {values}", study.space.hyperparameters()[at].name);
+    let mut words = Vec::new();
+    for at in 0..study.space.hyperparameters().len() {
+        let fits: HashSet<Option<&Value>> = fit.iter().map(|point| point.get(at)).collect();
+        let fails: BTreeSet<Option<&Value>> = fail.iter().map(|point| point.get(at)).collect();
+        if fails.iter().all(|value| !fits.contains(value)) {
+            let values: Vec<String> = fails.iter().take(5).map(|value| value.map_or("inactive".to_owned(), Value::to_string)).collect();
+            words.push(named(at, &values.join(" or ")));
+        }
+    }
+    words.truncate(3);
     if words.is_empty() {
-        // No single one tells: the whole example does.
-        let known = hyperparameters.filter(|(at, _)| fail[0].get(*at).is_some());
-        words = known.take(8).map(|(at, hyperparameter)| format!("{} is {}", hyperparameter.name, some(at))).collect();
+        // No single one tells: a whole example does.
+        let known = (0..study.space.hyperparameters().len()).filter_map(|at| Some(named(at, &fail[0].get(at)?.to_string())));
+        words = known.take(8).collect();
     }
     if words.is_empty() { String::new() } else { format!(" where {}", words.join(" and ")) }
 }

@@ -2,7 +2,10 @@
 
 use std::collections::HashSet;
 
-use crate::document::{Fields, FromDocument, Place, Repetition, bounded, kind, names};
+use serde_json::Value as Json;
+
+use crate::context::narrow;
+use crate::document::{Fields, FromDocument, Place, Repetition, bounded, brief, kind, list, names};
 use crate::limits;
 use crate::value::Value;
 
@@ -11,16 +14,28 @@ use super::{Condition, Declaration, Domain, Hyperparameter, Sampling, SearchSpac
 impl SearchSpace {
     /// The space at `place`, or none after reporting everything wrong with it.
     pub fn parse(place: &Place) -> Option<SearchSpace> {
-        let mut space = SearchSpace::default();
-        let mut sound = true;
-        for declaration in place.items(limits::DECLARATIONS_MAX)? {
-            sound &= space.declare(&declaration).is_some();
-        }
-        if space.hyperparameters.len() > limits::HYPERPARAMETERS_MAX {
-            place.invalid(format!("makes {} hyperparameters with all repetitions; at most {} are allowed", space.hyperparameters.len(), limits::HYPERPARAMETERS_MAX));
-            sound = false;
-        }
+        let (space, sound) = SearchSpace::read(place);
         sound.then_some(space)
+    }
+
+    /// What of the space at `place` is sound, and whether that is all of it. Everything wrong is reported.
+    pub(crate) fn read(place: &Place) -> (SearchSpace, bool) {
+        let mut space = SearchSpace::default();
+        let Some(declarations) = place.items(limits::DECLARATIONS_MAX) else { return (space, false) };
+        let mut sound = true;
+        for declaration in declarations {
+            if space.declare(&declaration).is_none() {
+                sound = false;
+                if let Some(name) = declaration.json().get("name").and_then(Json::as_str) {
+                    declaration.declared_wrong(name.to_owned());
+                }
+            }
+            if space.hyperparameters.len() > limits::HYPERPARAMETERS_MAX {
+                place.invalid(format!("makes more than {} hyperparameters with all repetitions", limits::HYPERPARAMETERS_MAX));
+                return (space, false);
+            }
+        }
+        (space, sound)
     }
 
     fn declare(&mut self, place: &Place) -> Option<()> {
@@ -30,39 +45,61 @@ impl SearchSpace {
         let default = fields.get("default");
         let (when, per) = (fields.get("when"), fields.get("per"));
         fields.finish(&[]);
-        let per = match per {
-            Some(per) => Some(self.count(&per)?),
-            None => None,
-        };
+        let default = default.map(|default| domain.as_ref().and_then(|domain| member(&default, domain)));
+        let per = per.map(|per| self.count(&per));
+        if let (Some(when), None) = (&when, &per) {
+            self.conditions(when, None)?;
+        }
         let (name, domain) = (name?, domain?);
         let default = match default {
-            Some(default) => Some(member(&default, &domain)?),
+            Some(default) => Some(default?),
+            None => None,
+        };
+        let per = match per {
+            Some(per) => Some(per?),
             None => None,
         };
         let first = self.hyperparameters.len();
-        // Spread in one go, so that a `when` on a `per` parent can mean the same repetition.
-        let repetitions = per.map_or(1, |(_, max)| max);
-        for index in 0..repetitions {
+        for index in 0..per.map_or(1, |(_, max)| max) {
+            // A `when` on a `per` parent means the same repetition.
             let repetition = per.map(|(count, _)| Repetition { count: Some(count), index });
             let mut conditions = match &when {
                 Some(when) => self.conditions(when, repetition)?,
                 None => Vec::new(),
             };
-            if let Some((count, max)) = per {
-                conditions.insert(0, Condition { parent: count, values: (index + 1..=max).map(|n| Value::Int(n as i64)).collect() });
+            if let Some((count, _)) = per {
+                conditions.insert(0, self.reaches(count, index));
             }
             let name = if per.is_some() { format!("{name}_{index}") } else { name.clone() };
             if self.hyperparameters.iter().any(|other| other.name == name) {
                 place.invalid(format!("the name {name:?} is taken: a per hyperparameter makes one name for each repetition"));
                 return None;
             }
-            self.hyperparameters.push(Hyperparameter { name, domain: domain.clone(), default: default.clone(), conditions });
+            let required = self.require(&conditions);
+            place.spend(required.iter().map(|condition| condition.values.len()).sum())?;
+            self.hyperparameters.push(Hyperparameter { name, domain: domain.clone(), default: default.clone(), conditions, required });
             if self.hyperparameters.len() > limits::HYPERPARAMETERS_MAX {
-                break; // The caller reports it.
+                return None; // The caller reports it.
             }
         }
         self.declarations.push(Declaration { name, first, per });
         Some(())
+    }
+
+    /// The condition that the count at `count` reaches the repetition `index`.
+    pub(crate) fn reaches(&self, count: usize, index: usize) -> Condition {
+        Condition::new(count, self.listed(count).unwrap_or_default().into_iter().filter(|value| *value > Value::Int(index as i64)).collect())
+    }
+
+    /// What holds exactly where all of `conditions` hold: they and those of their parents.
+    fn require(&self, conditions: &[Condition]) -> Vec<Condition> {
+        let mut all = Vec::new();
+        for condition in conditions {
+            narrow(&mut all, condition);
+            self.required(condition.parent).iter().for_each(|required| narrow(&mut all, required));
+        }
+        all.retain(|condition| self.hyperparameters[condition.parent].domain.count() != Some(condition.values.len() as u64));
+        all
     }
 
     fn new_name(&self, place: &Place) -> Option<String> {
@@ -115,7 +152,7 @@ impl SearchSpace {
             Ok(at) => Some(at),
             Err(detail) => {
                 let order = if self.declarations.iter().any(|known| known.name == name) { "" } else { " before this one" };
-                place.invalid(format!("{detail}{order}"));
+                place.unresolved(name, format!("{detail}{order}"));
                 None
             }
         }
@@ -133,8 +170,10 @@ impl SearchSpace {
             place.invalid("needs at least one value, or nothing is ever active");
             return None;
         }
+        // A choice is searched one by one, in a fraction of a step each.
+        place.spend(items.len() * (1 + domain.ends().len() / 16))?;
         let values: Vec<_> = items.iter().map(|item| member(item, domain)).collect();
-        Some(Condition { parent, values: values.into_iter().collect::<Option<_>>()? })
+        Some(Condition::new(parent, values.into_iter().collect::<Option<_>>()?))
     }
 }
 
@@ -142,7 +181,7 @@ impl SearchSpace {
 fn member(place: &Place, domain: &Domain) -> Option<Value> {
     let value = Value::from_json(place.json()).map(|value| domain.coerce(value)).filter(|value| domain.contains(value));
     if value.is_none() {
-        place.invalid(format!("{} is not one of its values: {}", place.json(), describe(domain)));
+        place.invalid(format!("{} is not one of its values: {}", brief(place.json()), describe(domain)));
     }
     value
 }
@@ -151,7 +190,7 @@ fn describe(domain: &Domain) -> String {
     match domain {
         Domain::Int { min, max, step, .. } => format!("integers from {min} to {max}{}", step.map_or(String::new(), |step| format!(" in steps of {step}"))),
         Domain::Float { min, max, step, .. } => format!("numbers from {min} to {max}{}", step.map_or(String::new(), |step| format!(" in steps of {step}"))),
-        Domain::Choice { values, .. } => values.iter().take(20).map(Value::to_string).collect::<Vec<_>>().join(", "),
+        Domain::Choice { values, .. } => list(values),
         Domain::Boolean => "true, false".to_owned(),
         Domain::Fixed(value) => value.to_string(),
     }

@@ -1,0 +1,118 @@
+//! The trainer child of a service on one machine: started beside us, started again when it dies, stopped before Redis is.
+
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use hpo::limits;
+
+/// How the trainer child is started.
+#[derive(Debug, Clone)]
+pub(crate) struct TrainerCommand {
+    pub(crate) redis_url: String,
+    pub(crate) data_dir: PathBuf,
+    pub(crate) artifacts: String,
+    pub(crate) lease_seconds: u64,
+    pub(crate) slots: Option<usize>,
+    /// Whether it logs warnings only.
+    pub(crate) quiet: bool,
+}
+
+/// A trainer child and the thread that watches it. The thread spawns the child: on Linux the child dies with the thread that did.
+pub(crate) struct TrainerChild {
+    stop: mpsc::Sender<()>,
+    watcher: JoinHandle<()>,
+}
+
+/// How often the child is looked at.
+const TICK: Duration = Duration::from_millis(50);
+
+impl TrainerChild {
+    /// Starts the trainer that lies beside this program.
+    pub(crate) fn start(command: TrainerCommand) -> anyhow::Result<TrainerChild> {
+        let program = beside_us("chandler-trainer")?;
+        let (stop, stopped) = mpsc::channel();
+        let (spawned, first) = mpsc::channel();
+        let watch = move || {
+            let mut child = match command.spawn(&program) {
+                Ok(child) => {
+                    let _ = spawned.send(Ok(()));
+                    child
+                }
+                Err(error) => {
+                    let _ = spawned.send(Err(error));
+                    return;
+                }
+            };
+            let mut started = Instant::now();
+            loop {
+                match stopped.recv_timeout(TICK) {
+                    Err(RecvTimeoutError::Timeout) => {}
+                    _ => return end(&mut child),
+                }
+                let Ok(Some(status)) = child.try_wait() else { continue };
+                let pause = Duration::from_millis(limits::TRAINER_RESTART_MS).saturating_sub(started.elapsed());
+                tracing::warn!("The trainer ended ({status}); starting it again");
+                if stopped.recv_timeout(pause) != Err(RecvTimeoutError::Timeout) {
+                    return;
+                }
+                started = Instant::now();
+                match command.spawn(&program) {
+                    Ok(again) => child = again,
+                    Err(error) => tracing::error!("The trainer could not be started: {error}"),
+                }
+            }
+        };
+        let watcher = std::thread::Builder::new().name("trainer-child".to_owned()).spawn(watch)?;
+        first.recv().context("the thread that starts the trainer ended")?.with_context(|| format!("cannot start {}", beside_us("chandler-trainer").unwrap_or_default().display()))?;
+        Ok(TrainerChild { stop, watcher })
+    }
+
+    /// Asks the child to hand its trials back, and waits for its end.
+    pub(crate) async fn stop(self) {
+        let _ = self.stop.send(());
+        let _ = tokio::task::spawn_blocking(move || self.watcher.join()).await;
+    }
+}
+
+impl TrainerCommand {
+    fn spawn(&self, program: &Path) -> std::io::Result<Child> {
+        let mut command = Command::new(program);
+        command.arg("--redis-url").arg(&self.redis_url).arg("--data-dir").arg(&self.data_dir).arg("--artifacts").arg(&self.artifacts);
+        command.arg("--lease-seconds").arg(self.lease_seconds.to_string()).arg("--parent-death");
+        if let Some(slots) = self.slots {
+            command.arg("--slots").arg(slots.to_string());
+        }
+        if self.quiet {
+            command.env("CHANDLER_LOG", "warn");
+        }
+        // A group of its own: Ctrl-C is for us, and we stop it in order.
+        command.process_group(0).spawn()
+    }
+}
+
+/// The program called `name` in the folder of this one; a test's lies one folder up.
+fn beside_us(name: &str) -> anyhow::Result<PathBuf> {
+    let us = std::env::current_exe().context("cannot find this program's own file")?;
+    let folders = us.ancestors().skip(1).take(2);
+    let candidates: Vec<PathBuf> = folders.map(|folder| folder.join(name)).collect();
+    candidates.iter().find(|path| path.is_file()).cloned().with_context(|| format!("{name} must lie beside {}", us.display()))
+}
+
+fn end(child: &mut Child) {
+    // SAFETY: kill takes no pointer; the child was not waited for, so its id is still its own.
+    unsafe { libc::kill(child.id() as libc::pid_t, libc::SIGTERM) };
+    let deadline = Instant::now() + Duration::from_secs(limits::TRAINER_STOP_SECONDS_MAX);
+    while Instant::now() < deadline {
+        if !matches!(child.try_wait(), Ok(None)) {
+            return;
+        }
+        std::thread::sleep(TICK);
+    }
+    let _ = child.kill();
+    let _ = child.wait();
+}

@@ -1,0 +1,65 @@
+//! From a POSTed document to a study in the queue.
+
+use std::sync::Arc;
+
+use hpo::dataset::{DatasetSchema, Source};
+use hpo::preflight::{Preflight, preflight};
+use hpo::{Problem, ProblemKind, Study};
+use serde_json::Value as Json;
+use sha2::{Digest, Sha256};
+use store::{Idempotency, NewStudy, Store, StudyId};
+use ulid::Ulid;
+
+use crate::app::App;
+use crate::error::Error;
+
+/// A study that passed every check and is not stored yet.
+pub(crate) struct Draft {
+    /// The document, with its seed.
+    pub(crate) document: Json,
+    pub(crate) study: Study,
+    pub(crate) dataset: DatasetSchema,
+    pub(crate) preflight: Preflight,
+}
+
+/// Checks `document` through and through; nothing is stored.
+pub(crate) async fn draft(app: &App, mut document: Json) -> Result<Draft, Error> {
+    if let Some(object) = document.as_object_mut()
+        && !object.contains_key("seed")
+    {
+        object.insert("seed".to_owned(), Json::from(draw_seed()?));
+    }
+    let catalog = app.catalog.clone();
+    // Following every branch and hashing files takes a while: not on the async threads.
+    tokio::task::spawn_blocking(move || {
+        let study = Study::parse(&document).map_err(Error::InvalidStudy)?;
+        let dataset = catalog.schema(&study.dataset).map_err(|error| {
+            let field = if matches!(study.dataset.source, Source::Idx(_)) { "features" } else { "source" };
+            Error::InvalidStudy(vec![Problem { pointer: format!("/dataset/{field}"), detail: error.to_string(), kind: ProblemKind::Invalid }])
+        })?;
+        let preflight = preflight(&study, &dataset).map_err(Error::InvalidStudy)?;
+        Ok(Draft { document, study, dataset, preflight })
+    })
+    .await
+    .map_err(|error| Error::Internal(error.to_string()))?
+}
+
+/// Stores a draft and fills its queue; the id is that of the first request under the same idempotency key.
+pub(crate) async fn create(store: &Store, draft: Draft, idempotency: Option<Idempotency>) -> Result<StudyId, Error> {
+    let id = StudyId::parse(&Ulid::generate().to_string()).expect("a ULID is a study's id");
+    let preflight = serde_json::to_value(&draft.preflight).map_err(|error| Error::Internal(error.to_string()))?;
+    let new = NewStudy { id, study: Arc::new(draft.study), dataset: draft.dataset, preflight };
+    let created = store.create_study(new, idempotency).await?;
+    store.top_up(created.id).await?;
+    Ok(created.id)
+}
+
+/// SHA-256 of a request's body, in hexadecimal.
+pub(crate) fn hash(body: &[u8]) -> String {
+    Sha256::digest(body).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// 53 random bits, so that every JSON reader keeps them.
+fn draw_seed() -> Result<u64, Error> {
+    getrandom::u64().map(|bits| bits >> 11).map_err(|error| Error::Internal(format!("no randomness: {error}")))
+}

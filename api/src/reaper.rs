@@ -1,0 +1,34 @@
+//! What time alone must do: leases that ran out, studies that want suggestions, artifacts of studies that are gone.
+
+use std::time::Duration;
+
+use store::Store;
+use store::artifact::Artifacts;
+
+/// Ticks until the process ends. Any number of processes may tick; a script skips those that come too soon after another.
+pub(crate) async fn tick_forever(store: Store, artifacts: Artifacts) {
+    loop {
+        tokio::time::sleep(jittered(store.tick())).await;
+        if let Err(error) = tick(&store, &artifacts).await {
+            tracing::warn!("The reaper could not do its round: {error:#}");
+        }
+    }
+}
+
+async fn tick(store: &Store, artifacts: &Artifacts) -> anyhow::Result<()> {
+    let reaped = store.reap().await?;
+    if reaped.stalled > 0 {
+        tracing::warn!("{} leases ran out; their trials are queued again or failed", reaped.stalled);
+    }
+    for study in reaped.purged {
+        while !artifacts.delete_study(study.as_str()).await? {}
+    }
+    store.drain_wanted().await?;
+    Ok(())
+}
+
+/// Up to a fifth less or more, so that processes do not tick in step.
+fn jittered(tick: Duration) -> Duration {
+    let random = getrandom::u32().unwrap_or(u32::MAX / 2);
+    tick.mul_f64(0.8 + 0.4 * f64::from(random) / f64::from(u32::MAX))
+}

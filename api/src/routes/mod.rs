@@ -1,0 +1,81 @@
+//! One file per resource.
+
+pub(crate) mod datasets;
+pub(crate) mod probes;
+pub(crate) mod studies;
+pub(crate) mod trainers;
+pub(crate) mod trials;
+
+use std::collections::BTreeMap;
+
+use utoipa::openapi::content::ContentBuilder;
+use utoipa::openapi::{Ref, RefOr, Response, ResponseBuilder};
+use utoipa::{IntoResponses, ToSchema};
+
+use crate::error::{Error, ProblemDetails};
+
+/// `limit` or `count` of a query: 100 (or `default`) where it is not given, 1 to 1,000.
+pub(crate) fn page_limit(name: &str, given: Option<usize>, default: usize) -> Result<usize, Error> {
+    match given.unwrap_or(default) {
+        limit @ 1..=hpo::limits::PAGE_MAX => Ok(limit),
+        other => Err(Error::InvalidParameter(format!("{name} must lie between 1 and {}, not {other}", hpo::limits::PAGE_MAX))),
+    }
+}
+
+/// The one of a closed set that a query names.
+pub(crate) fn parse_name<T: Copy>(name: &str, given: Option<&str>, all: &[T], as_str: impl Fn(T) -> &'static str) -> Result<Option<T>, Error> {
+    let Some(given) = given else { return Ok(None) };
+    let found = all.iter().copied().find(|one| as_str(*one) == given);
+    found.map(Some).ok_or_else(|| {
+        let known: Vec<&str> = all.iter().map(|one| as_str(*one)).collect();
+        Error::InvalidParameter(format!("{name} must be one of {}", known.join(", ")))
+    })
+}
+
+/// The errors of any operation.
+pub(crate) struct AnyErrors;
+/// The errors of an operation on a study or a trial.
+pub(crate) struct StudyErrors;
+/// The errors of an operation with a body.
+pub(crate) struct BodyErrors;
+
+const ANY: &[(u16, &str)] = &[
+    (400, "A parameter, or the body, cannot be read: `invalid_parameter`, `malformed_json`"),
+    (401, "An API key is needed: `unauthorized`"),
+    (403, "Without API keys only requests to localhost are served: `forbidden_host`"),
+    (500, "Internal error: `internal`"),
+    (503, "Redis does not answer or is full, or the server is about to stop: `unavailable`, `storage_full`; with Retry-After"),
+];
+const STUDY: &[(u16, &str)] = &[
+    (404, "There is no such study, trial or model: `study_not_found`, `trial_not_found`, `model_not_found`"),
+    (409, "The state does not allow it: `conflict`"),
+];
+const BODY: &[(u16, &str)] = &[
+    (413, "The body is over the limit of 1 MiB: `body_too_large`"),
+    (415, "The body is not application/json: `unsupported_media_type`"),
+    (422, "The body is wrong, each mistake with its JSON pointer: `invalid_study`, `not_supported`, `invalid_request`, `idempotency_mismatch`"),
+];
+
+fn problems(rows: &[&[(u16, &str)]]) -> BTreeMap<String, RefOr<Response>> {
+    let content = || ContentBuilder::new().schema(Some(Ref::from_schema_name(ProblemDetails::name()))).build();
+    let response = |description: &str| ResponseBuilder::new().description(description).content("application/problem+json", content()).build();
+    rows.iter().flat_map(|rows| rows.iter()).map(|(status, description)| (status.to_string(), response(description).into())).collect()
+}
+
+impl IntoResponses for AnyErrors {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&[ANY])
+    }
+}
+
+impl IntoResponses for StudyErrors {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&[ANY, STUDY])
+    }
+}
+
+impl IntoResponses for BodyErrors {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&[ANY, BODY])
+    }
+}

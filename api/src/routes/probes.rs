@@ -1,0 +1,44 @@
+//! What machines ask: is it alive, is it ready, how is it doing.
+
+use actix_web::web::Data;
+use actix_web::{HttpResponse, get};
+
+use super::AnyErrors;
+use crate::app::App;
+use crate::error::Error;
+
+/// Whether the process is alive
+///
+/// Needs no API key.
+#[utoipa::path(tag = "service", responses((status = 200, description = "It is", body = String, content_type = "text/plain")))]
+#[get("/livez")]
+pub(crate) async fn livez() -> HttpResponse {
+    HttpResponse::Ok().content_type("text/plain; charset=utf-8").body("ok\n")
+}
+
+/// Whether the service can take requests
+///
+/// Redis is reachable, its scripts are loaded, and the server is not about to stop. Needs no API key.
+#[utoipa::path(tag = "service", responses((status = 200, description = "It can", body = String, content_type = "text/plain"), AnyErrors))]
+#[get("/readyz")]
+pub(crate) async fn readyz(app: Data<App>) -> Result<HttpResponse, Error> {
+    if app.is_draining() {
+        return Err(Error::Unavailable("the server is about to stop".to_owned()));
+    }
+    app.store.ready().await?;
+    Ok(HttpResponse::Ok().content_type("text/plain; charset=utf-8").body("ok\n"))
+}
+
+/// Metrics for Prometheus
+///
+/// Of the service, gathered now by one script, and of this process.
+#[utoipa::path(tag = "service", responses((status = 200, description = "In Prometheus's text format", body = String, content_type = "text/plain"), AnyErrors))]
+#[get("/metrics")]
+pub(crate) async fn metrics(app: Data<App>) -> Result<HttpResponse, Error> {
+    let service = app.store.collect().await;
+    if let Err(error) = &service {
+        tracing::warn!("The service's metrics could not be gathered: {error}");
+    }
+    let text = app.metrics.render(service.ok().as_ref()).map_err(|error| Error::Internal(error.to_string()))?;
+    Ok(HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(text))
+}

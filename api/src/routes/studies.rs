@@ -1,0 +1,162 @@
+//! `/v1/studies`.
+
+use actix_web::http::header::{LINK, LOCATION};
+use actix_web::web::{Data, Path, Payload, Query};
+use actix_web::{HttpRequest, HttpResponse, delete, get, patch, post};
+use hpo::trial::StudyState;
+use store::{Change, Idempotency, StudyId};
+
+use super::{AnyErrors, BodyErrors, StudyErrors, page_limit, parse_name};
+use crate::app::App;
+use crate::create::{self, Draft};
+use crate::error::{Error, study_id};
+use crate::wire::{DryRun, DryRunQuery, StudiesQuery, StudyPage, StudyPatch, StudySummary, StudyView, next_link, parse_json, read_body};
+
+/// Create a study
+///
+/// The whole document is checked before anything is queued: every branch of the space is followed through the network. With an
+/// `Idempotency-Key` (up to 255 characters, kept for a day) the request may be repeated: the answer is the study that it created first.
+#[utoipa::path(
+    tag = "studies",
+    params(DryRunQuery, ("Idempotency-Key" = Option<String>, Header, description = "Makes the request repeatable")),
+    request_body(content = hpo::Study, description = "The study", content_type = "application/json"),
+    responses(
+        (status = 201, description = "Created; `Location` has its path", body = StudyView, headers(("Location" = String, description = "The path of the study"))),
+        (status = 200, description = "With `dry_run=true`: it would be created", body = DryRun),
+        BodyErrors,
+    )
+)]
+#[post("/v1/studies")]
+pub(crate) async fn create_study(app: Data<App>, request: HttpRequest, query: Query<DryRunQuery>, payload: Payload) -> Result<HttpResponse, Error> {
+    let body = read_body(&request, payload).await?;
+    let idempotency = idempotency(&request, &body)?;
+    let draft = create::draft(&app, parse_json(&body)?).await?;
+    if query.dry_run {
+        let Draft { document, dataset, preflight, .. } = draft;
+        return Ok(HttpResponse::Ok().json(DryRun { preflight, dataset, spec: document }));
+    }
+    if app.is_draining() {
+        return Err(Error::Unavailable("the server is about to stop".to_owned()));
+    }
+    let id = create::create(&app.store, draft, idempotency).await?;
+    let view = view(&app, id).await?;
+    Ok(HttpResponse::Created().insert_header((LOCATION, format!("/v1/studies/{id}"))).json(view))
+}
+
+/// List studies
+///
+/// The newest first, in pages.
+#[utoipa::path(tag = "studies", params(StudiesQuery), responses((status = 200, description = "A page of studies", body = StudyPage), AnyErrors))]
+#[get("/v1/studies")]
+pub(crate) async fn list_studies(app: Data<App>, request: HttpRequest, query: Query<StudiesQuery>) -> Result<HttpResponse, Error> {
+    let query = query.into_inner();
+    let limit = page_limit("limit", query.limit, hpo::limits::PAGE_DEFAULT)?;
+    let state = parse_name("state", query.state.as_deref(), StudyState::ALL, StudyState::as_str)?;
+    let (records, next) = app.store.list_studies(store::StudyPage { cursor: query.cursor, limit, state, name: query.name }).await?;
+    let mut studies = Vec::with_capacity(records.len());
+    for record in records {
+        // One deleted since the page was read is not there any more.
+        if let Some(study) = gone_is_none(app.store.spec(record.id).await)? {
+            studies.push(StudySummary::from_record(&record, &study));
+        }
+    }
+    let mut response = HttpResponse::Ok();
+    if let Some(next) = &next {
+        response.insert_header((LINK, next_link(&request, next)));
+    }
+    Ok(response.json(StudyPage { studies, next }))
+}
+
+/// Show a study
+///
+/// With its counts by state, its best trial and its progress.
+#[utoipa::path(tag = "studies", params(("id" = String, Path, description = "The study")), responses((status = 200, description = "The study", body = StudyView), StudyErrors))]
+#[get("/v1/studies/{id}")]
+pub(crate) async fn get_study(app: Data<App>, id: Path<String>) -> Result<HttpResponse, Error> {
+    Ok(HttpResponse::Ok().json(view(&app, study_id(&id)?).await?))
+}
+
+/// Change a study
+///
+/// Pause and resume it, or change its limits.
+#[utoipa::path(
+    tag = "studies",
+    params(("id" = String, Path, description = "The study")),
+    request_body(content = StudyPatch, content_type = "application/json"),
+    responses((status = 200, description = "The study as it is now", body = StudyView), StudyErrors, BodyErrors)
+)]
+#[patch("/v1/studies/{id}")]
+pub(crate) async fn patch_study(app: Data<App>, request: HttpRequest, id: Path<String>, payload: Payload) -> Result<HttpResponse, Error> {
+    let id = study_id(&id)?;
+    let body = parse_json(&read_body(&request, payload).await?)?;
+    app.store.update_study(id, change(body)?).await?;
+    app.store.top_up(id).await?;
+    Ok(HttpResponse::Ok().json(view(&app, id).await?))
+}
+
+/// Cancel a study
+///
+/// Nothing more is trained: waiting trials are cancelled at once, running ones within a batch of their trainer's next report. Results
+/// are kept.
+#[utoipa::path(tag = "studies", params(("id" = String, Path, description = "The study")), responses((status = 200, description = "The study as it is now", body = StudyView), StudyErrors))]
+#[post("/v1/studies/{id}/cancel")]
+pub(crate) async fn cancel_study(app: Data<App>, id: Path<String>) -> Result<HttpResponse, Error> {
+    let id = study_id(&id)?;
+    app.store.cancel_study(id).await?;
+    Ok(HttpResponse::Ok().json(view(&app, id).await?))
+}
+
+/// Delete a study
+///
+/// It is gone from view at once; its trials, curves and weights are removed in the background.
+#[utoipa::path(tag = "studies", params(("id" = String, Path, description = "The study")), responses((status = 202, description = "It is gone from view"), StudyErrors))]
+#[delete("/v1/studies/{id}")]
+pub(crate) async fn delete_study(app: Data<App>, id: Path<String>) -> Result<HttpResponse, Error> {
+    app.store.delete_study(study_id(&id)?).await?;
+    Ok(HttpResponse::Accepted().finish())
+}
+
+async fn view(app: &App, id: StudyId) -> Result<StudyView, Error> {
+    let record = app.store.study(id).await?.ok_or(Error::StudyNotFound(id.to_string()))?;
+    let study = app.store.spec(id).await?;
+    Ok(StudyView::from_record(record, &study))
+}
+
+fn gone_is_none<T>(found: store::Result<T>) -> store::Result<Option<T>> {
+    match found {
+        Err(store::Error::NoSuchStudy(_)) => Ok(None),
+        found => found.map(Some),
+    }
+}
+
+fn idempotency(request: &HttpRequest, body: &[u8]) -> Result<Option<Idempotency>, Error> {
+    let Some(key) = request.headers().get("idempotency-key") else { return Ok(None) };
+    let key = key.to_str().ok().filter(|key| !key.is_empty() && key.len() <= hpo::limits::IDEMPOTENCY_KEY_BYTES_MAX);
+    let key = key.ok_or_else(|| Error::InvalidParameter(format!("Idempotency-Key must have 1 to {} visible characters", hpo::limits::IDEMPOTENCY_KEY_BYTES_MAX)))?;
+    Ok(Some(Idempotency { key: key.to_owned(), request_hash: create::hash(body) }))
+}
+
+/// The change that a PATCH asks for.
+fn change(body: serde_json::Value) -> Result<Change, Error> {
+    for later in ["priority", "weight"] {
+        if body.get(later).is_some() {
+            return Err(Error::InvalidStudy(vec![hpo::Problem { pointer: format!("/{later}"), detail: format!("{later} cannot be changed yet"), kind: hpo::ProblemKind::NotSupported }]));
+        }
+    }
+    let patch: StudyPatch = serde_json::from_value(body).map_err(|error| Error::InvalidRequest(error.to_string()))?;
+    let paused = match patch.state.as_deref() {
+        None => None,
+        Some("paused") => Some(true),
+        Some("running") => Some(false),
+        Some(_) => return Err(Error::InvalidRequest("state can be set to paused or running; a study is cancelled by POST …/cancel".to_owned())),
+    };
+    let within = |name: &str, value: Option<u64>, max: u64| match value {
+        Some(value) if value < 1 || value > max => Err(Error::InvalidRequest(format!("{name} must lie between 1 and {max}, not {value}"))),
+        value => Ok(value.map(Some)),
+    };
+    Ok(Change {
+        paused,
+        max_trials: within("max_trials", patch.max_trials, hpo::limits::TRIALS_MAX)?,
+        max_parallel: within("max_parallel", patch.max_parallel, hpo::limits::PARALLEL_MAX)?,
+    })
+}

@@ -1,0 +1,172 @@
+//! `/v1/studies/{id}/trials`, and the best of them.
+
+use actix_web::http::header::{CONTENT_DISPOSITION, LINK};
+use actix_web::web::{Bytes, Data, Path, Query};
+use actix_web::{HttpRequest, HttpResponse, get, post};
+use hpo::trial::TrialState;
+use store::artifact::{self, Artifacts};
+use store::{Sort, StudyId, TrialPage, TrialRecord};
+
+use super::{StudyErrors, page_limit, parse_name};
+use crate::app::App;
+use crate::error::{Error, study_id};
+use crate::wire::{BestList, CountQuery, CurveView, TrialList, TrialView, TrialsQuery, next_link};
+
+/// List the trials of a study
+///
+/// In pages, by number or best first.
+#[utoipa::path(
+    tag = "trials",
+    params(("id" = String, Path, description = "The study"), TrialsQuery),
+    responses((status = 200, description = "A page of trials", body = TrialList), StudyErrors)
+)]
+#[get("/v1/studies/{id}/trials")]
+pub(crate) async fn list_trials(app: Data<App>, request: HttpRequest, id: Path<String>, query: Query<TrialsQuery>) -> Result<HttpResponse, Error> {
+    let id = study_id(&id)?;
+    let query = query.into_inner();
+    let limit = page_limit("limit", query.limit, hpo::limits::PAGE_DEFAULT)?;
+    let state = parse_name("state", query.state.as_deref(), TrialState::ALL, TrialState::as_str)?;
+    let by_name = |sort| if matches!(sort, Sort::Number) { "number" } else { "value" };
+    let sort = parse_name("sort", query.sort.as_deref(), &[Sort::Number, Sort::Value], by_name)?.unwrap_or(Sort::Number);
+    let (records, next) = app.store.trials(id, TrialPage { cursor: query.cursor, limit, state, sort }).await?;
+    let trials = views(&app, id, records).await?;
+    let mut response = HttpResponse::Ok();
+    if let Some(next) = &next {
+        response.insert_header((LINK, next_link(&request, next)));
+    }
+    Ok(response.json(TrialList { trials, next }))
+}
+
+/// Show a trial
+///
+/// Its hyperparameters, value, metrics, attempts and error.
+#[utoipa::path(
+    tag = "trials",
+    params(("id" = String, Path, description = "The study"), ("number" = u64, Path, description = "The trial")),
+    responses((status = 200, description = "The trial", body = TrialView), StudyErrors)
+)]
+#[get("/v1/studies/{id}/trials/{number}")]
+pub(crate) async fn get_trial(app: Data<App>, path: Path<(String, String)>) -> Result<HttpResponse, Error> {
+    let (id, number) = trial_path(&path)?;
+    Ok(HttpResponse::Ok().json(view(&app, id, number).await?))
+}
+
+/// Show the curve of a trial
+///
+/// What it logged at each step, one a epoch.
+#[utoipa::path(
+    tag = "trials",
+    params(("id" = String, Path, description = "The study"), ("number" = u64, Path, description = "The trial")),
+    responses((status = 200, description = "The curve", body = CurveView), StudyErrors)
+)]
+#[get("/v1/studies/{id}/trials/{number}/curve")]
+pub(crate) async fn get_curve(app: Data<App>, path: Path<(String, String)>) -> Result<HttpResponse, Error> {
+    let (id, number) = trial_path(&path)?;
+    let curve = app.store.curve(id, number).await?.ok_or_else(|| no_trial(id, number))?;
+    Ok(HttpResponse::Ok().json(CurveView::from_curve(curve)))
+}
+
+/// Cancel a trial
+///
+/// A waiting one is cancelled at once, a running one within a batch of its trainer's next report; one that has ended is a conflict,
+/// unless it was cancelled.
+#[utoipa::path(
+    tag = "trials",
+    params(("id" = String, Path, description = "The study"), ("number" = u64, Path, description = "The trial")),
+    responses((status = 200, description = "The trial as it is now", body = TrialView), StudyErrors)
+)]
+#[post("/v1/studies/{id}/trials/{number}/cancel")]
+pub(crate) async fn cancel_trial(app: Data<App>, path: Path<(String, String)>) -> Result<HttpResponse, Error> {
+    let (id, number) = trial_path(&path)?;
+    let state = app.store.cancel_trial(id, number).await?;
+    if state.is_terminal() && state != TrialState::Cancelled {
+        return Err(Error::Conflict(format!("trial {number} is {state} already")));
+    }
+    app.store.top_up(id).await?;
+    Ok(HttpResponse::Ok().json(view(&app, id, number).await?))
+}
+
+/// Fetch the weights of a trial
+///
+/// Those of its best step, as safetensors, the network document in their metadata.
+#[utoipa::path(
+    tag = "trials",
+    params(("id" = String, Path, description = "The study"), ("number" = u64, Path, description = "The trial")),
+    responses((status = 200, description = "The weights", body = Vec<u8>, content_type = "application/octet-stream"), StudyErrors)
+)]
+#[get("/v1/studies/{id}/trials/{number}/model")]
+pub(crate) async fn get_model(app: Data<App>, path: Path<(String, String)>) -> Result<HttpResponse, Error> {
+    let (id, number) = trial_path(&path)?;
+    let record = app.store.trial(id, number).await?.ok_or_else(|| no_trial(id, number))?;
+    model(&app, id, &record).await
+}
+
+/// Show the best trials of a study
+///
+/// Completed ones only, best first.
+#[utoipa::path(
+    tag = "trials",
+    params(("id" = String, Path, description = "The study"), CountQuery),
+    responses((status = 200, description = "The best trials", body = BestList), StudyErrors)
+)]
+#[get("/v1/studies/{id}/best")]
+pub(crate) async fn best_trials(app: Data<App>, id: Path<String>, query: Query<CountQuery>) -> Result<HttpResponse, Error> {
+    let id = study_id(&id)?;
+    let records = app.store.best(id, page_limit("count", query.count, 1)?).await?;
+    Ok(HttpResponse::Ok().json(BestList { trials: views(&app, id, records).await? }))
+}
+
+/// Fetch the weights of the best trial
+///
+/// As safetensors, the network document in their metadata.
+#[utoipa::path(
+    tag = "trials",
+    params(("id" = String, Path, description = "The study")),
+    responses((status = 200, description = "The weights", body = Vec<u8>, content_type = "application/octet-stream"), StudyErrors)
+)]
+#[get("/v1/studies/{id}/best/model")]
+pub(crate) async fn best_model(app: Data<App>, id: Path<String>) -> Result<HttpResponse, Error> {
+    let id = study_id(&id)?;
+    match app.store.best(id, 1).await?.first() {
+        Some(record) => model(&app, id, record).await,
+        None => Err(Error::ModelNotFound("the study has no completed trial yet".to_owned())),
+    }
+}
+
+/// The weights that the accepted attempt of a trial left.
+async fn model(app: &App, id: StudyId, record: &TrialRecord) -> Result<HttpResponse, Error> {
+    let none = |why: &str| Error::ModelNotFound(format!("trial {} of study {id} has no weights: {why}", record.number));
+    if record.state != TrialState::Completed {
+        return Err(none(&format!("it is {}", record.state)));
+    }
+    let nonce = record.nonce.ok_or_else(|| none("it was never trained"))?.to_string();
+    let path = Artifacts::model_path(id.as_str(), record.number, record.attempt, &nonce).map_err(|error| Error::Internal(error.to_string()))?;
+    let weights: Bytes = match app.artifacts.get(&path).await {
+        Err(artifact::Error::NotFound(_)) => return Err(none("the artifact store lacks them; do trainers and API use the same?")),
+        found => found.map_err(|error| Error::Internal(error.to_string()))?,
+    };
+    let name = format!("attachment; filename=\"{id}-{}.safetensors\"", record.number);
+    Ok(HttpResponse::Ok().content_type("application/octet-stream").insert_header((CONTENT_DISPOSITION, name)).body(weights))
+}
+
+fn trial_path(path: &(String, String)) -> Result<(StudyId, u64), Error> {
+    let (id, number) = path;
+    let id = study_id(id)?;
+    let no_such = || Error::TrialNotFound { study: id.to_string(), number: number.chars().take(30).collect() };
+    Ok((id, number.parse().map_err(|_| no_such())?))
+}
+
+fn no_trial(id: StudyId, number: u64) -> Error {
+    Error::TrialNotFound { study: id.to_string(), number: number.to_string() }
+}
+
+async fn view(app: &App, id: StudyId, number: u64) -> Result<TrialView, Error> {
+    let record = app.store.trial(id, number).await?.ok_or_else(|| no_trial(id, number))?;
+    Ok(views(app, id, vec![record]).await?.remove(0))
+}
+
+async fn views(app: &App, id: StudyId, records: Vec<TrialRecord>) -> Result<Vec<TrialView>, Error> {
+    let study = app.store.spec(id).await?;
+    let metrics = study.logged();
+    Ok(records.into_iter().map(|record| TrialView::from_record(id, record, &study, &metrics)).collect())
+}

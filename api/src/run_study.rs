@@ -1,0 +1,197 @@
+//! `chandler run`: one study here and now, with a live progress display and a table of the best trials.
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use comfy_table::{Table, presets};
+use hpo::preflight::Preflight;
+use hpo::study::{Direction, Study};
+use hpo::trial::{StudyState, TrialState};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use store::{Sort, Store, StudyId, StudyRecord, TrialPage, TrialRecord};
+use ulid::Ulid;
+
+use crate::children::{TrainerChild, TrainerCommand};
+use crate::config::Run;
+use crate::create::{self, Draft};
+use crate::error::Error;
+use crate::serve::{assemble, signalled, start_redis};
+use crate::wire::{expected, parse_json, shortest};
+
+/// The lease of a run's own trainer: a crash is noticed soon, and nothing is far away.
+const LEASE_SECONDS: u64 = 10;
+/// How often the display asks the store.
+const REFRESH: Duration = Duration::from_millis(200);
+
+/// Runs the study with a Redis and a trainer of its own; succeeds if a trial completed, with a value as good as required.
+pub async fn run_study(config: Run) -> anyhow::Result<ExitCode> {
+    let bytes = std::fs::read(&config.study).with_context(|| format!("cannot read {}", config.study.display()))?;
+    let document = parse_json(&bytes).map_err(|error| anyhow::anyhow!("{}: {error}", config.study.display()))?;
+    let folder = config.data_dir.join("runs").join(Ulid::generate().to_string());
+    let redis = start_redis(&folder)?;
+    let artifacts = folder.join("artifacts").display().to_string();
+    let app = assemble(redis.url(), &config.data_dir, &artifacts, LEASE_SECONDS, None).await?;
+    let draft = create::draft(&app, document).await.map_err(|error| explain(&error))?;
+    announce(&draft);
+    let study = draft.study.clone();
+    let id = create::create(&app.store, draft, None).await?;
+    let trainer = TrainerChild::start(TrainerCommand {
+        redis_url: redis.url().to_owned(),
+        data_dir: config.data_dir.clone(),
+        artifacts: artifacts.clone(),
+        lease_seconds: LEASE_SECONDS,
+        slots: config.slots,
+        quiet: true,
+    })?;
+    let started = Instant::now();
+    let followed = tokio::select! {
+        followed = follow(&app.store, id, &study) => followed,
+        error = redis.failed() => Err(error.into()),
+        () = signalled() => {
+            eprintln!("Interrupted: this is what there is so far.");
+            app.store.cancel_study(id).await?;
+            Ok(())
+        }
+    };
+    let outcome = match followed {
+        Ok(()) => conclude(&app.store, id, &study, &config, started.elapsed(), &artifacts).await,
+        Err(error) => Err(error),
+    };
+    trainer.stop().await;
+    redis.stop().await;
+    outcome
+}
+
+/// Every mistake in the study on a line of its own.
+fn explain(error: &Error) -> anyhow::Error {
+    let mut text = error.details().title.to_owned();
+    for problem in error.details().errors {
+        text += &format!("\n  {}: {}", if problem.pointer.is_empty() { "/" } else { &problem.pointer }, problem.detail);
+    }
+    if error.details().errors.is_empty() {
+        text += &format!(": {error}");
+    }
+    anyhow::anyhow!(text)
+}
+
+fn announce(draft: &Draft) {
+    let Preflight { points, parameters, step_bytes, .. } = &draft.preflight;
+    let points = points.as_deref().map_or("a continuum of points".to_owned(), |points| format!("{points} points"));
+    let mib = |bytes: u64| bytes as f64 / (1 << 20) as f64;
+    println!("Study {}: {points}, {} to {} weights, {:.1} to {:.1} MiB a training step", draft.study.name, parameters.min, parameters.max, mib(step_bytes.min), mib(step_bytes.max));
+}
+
+/// Shows the study's progress until it has ended.
+async fn follow(store: &Store, id: StudyId, study: &Study) -> anyhow::Result<()> {
+    let display = Display::new();
+    loop {
+        let record = store.study(id).await?.context("the study is gone")?;
+        let page = TrialPage { limit: hpo::limits::PAGE_MAX, state: Some(TrialState::Running), ..TrialPage::default() };
+        let (running, _) = store.trials(id, page).await?;
+        display.show(&record, &running, study);
+        if !matches!(record.state, StudyState::Running | StudyState::Paused) {
+            display.bars.clear()?;
+            return Ok(());
+        }
+        tokio::time::sleep(REFRESH).await;
+    }
+}
+
+/// One bar for the study and one line below for what runs.
+struct Display {
+    bars: MultiProgress,
+    study: ProgressBar,
+    running: ProgressBar,
+    /// Without a terminal, a plain line is printed whenever one more trial has ended.
+    plain: bool,
+}
+
+impl Display {
+    fn new() -> Display {
+        let bars = MultiProgress::new();
+        let study = bars.add(ProgressBar::new(0));
+        let style = |template: &str| ProgressStyle::with_template(template).expect("a valid template");
+        study.set_style(style("{spinner} [{elapsed_precise}] {wide_bar} {pos}/{len} trials  {msg}"));
+        study.enable_steady_tick(Duration::from_millis(100));
+        let running = bars.add(ProgressBar::new_spinner());
+        running.set_style(style("  {wide_msg}"));
+        Display { bars, study, running, plain: !std::io::stderr().is_terminal() }
+    }
+
+    fn show(&self, record: &StudyRecord, running: &[TrialRecord], study: &Study) {
+        let best = record.best.as_ref().map_or(String::new(), |best| format!("best {:.4} (trial {})", shortest(best.value), best.number));
+        let finished = record.counts.finished();
+        if self.plain && finished > self.study.position() {
+            println!("{finished}/{} trials  {best}", expected(record));
+        }
+        self.study.set_length(expected(record));
+        self.study.set_position(finished);
+        self.study.set_message(best);
+        let line = |trial: &TrialRecord| {
+            let value = trial.value.map_or(String::new(), |value| format!(" {} {:.4}", study.objective.metric, shortest(value)));
+            format!("trial {} epoch {}{value}", trial.number, trial.step)
+        };
+        self.running.set_message(running.iter().map(line).collect::<Vec<_>>().join("  ·  "));
+    }
+}
+
+/// Prints the best trials; whether they are as good as required.
+async fn conclude(store: &Store, id: StudyId, study: &Study, config: &Run, took: Duration, artifacts: &str) -> anyhow::Result<ExitCode> {
+    let record = store.study(id).await?.context("the study is gone")?;
+    let best = store.best(id, config.best.clamp(1, hpo::limits::PAGE_MAX)).await?;
+    println!("{}", table(&best, study));
+    let reason = record.stop_reason.map_or(String::new(), |reason| format!(" ({})", reason.as_str()));
+    let ended = record.counts.iter().filter(|(state, count)| state.is_terminal() && *count > 0).map(|(state, count)| format!("{count} {state}"));
+    let ended = ended.collect::<Vec<_>>().join(", ");
+    println!("{} trials in {:.1} s ({ended}); study {}{reason}", record.counts.finished(), took.as_secs_f64(), record.state);
+    if record.counts.get(TrialState::Failed) > 0 {
+        print_failures(store, id).await?;
+    }
+    let Some(first) = best.first() else {
+        println!("No trial completed.");
+        return Ok(ExitCode::FAILURE);
+    };
+    println!("The weights of the best are below {artifacts}/studies/{id}/{}/", first.number);
+    let value = first.value.map(shortest);
+    let enough = |required: f64| value.is_some_and(|value| value == required || study.objective.direction.is_better(value, required));
+    match config.require_value {
+        Some(required) if !enough(required) => {
+            let at_least = if study.objective.direction == Direction::Maximize { "at least" } else { "at most" };
+            println!("The best value is not {at_least} {required}.");
+            Ok(ExitCode::FAILURE)
+        }
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}
+
+fn table(best: &[TrialRecord], study: &Study) -> Table {
+    let names: Vec<&str> = study.space.hyperparameters().iter().map(|hyperparameter| hyperparameter.name.as_str()).collect();
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    table.set_header(["trial", &study.objective.metric, "epoch"].into_iter().chain(names.iter().copied()));
+    for trial in best {
+        let hyperparameters = study.space.unpack(&trial.point).map(|point| study.space.to_json(&point)).unwrap_or_default();
+        let cell = |name: &&str| match hyperparameters.get(*name) {
+            Some(serde_json::Value::String(text)) => text.clone(),
+            Some(serde_json::Value::Number(number)) if number.is_f64() => format!("{:.4e}", number.as_f64().unwrap_or(f64::NAN)),
+            Some(value) => value.to_string(),
+            None => String::new(),
+        };
+        let value = trial.value.map_or(String::new(), |value| format!("{:.4}", shortest(value)));
+        let epoch = trial.best_step.map_or(String::new(), |step| step.to_string());
+        table.add_row([trial.number.to_string(), value, epoch].into_iter().chain(names.iter().map(cell)));
+    }
+    table
+}
+
+async fn print_failures(store: &Store, id: StudyId) -> anyhow::Result<()> {
+    let page = TrialPage { limit: 3, state: Some(TrialState::Failed), sort: Sort::Number, ..TrialPage::default() };
+    for trial in store.trials(id, page).await?.0 {
+        if let Some(error) = trial.error {
+            println!("  trial {} failed ({}): {}", trial.number, error.kind, error.message);
+        }
+    }
+    Ok(())
+}

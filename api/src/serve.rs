@@ -1,0 +1,176 @@
+//! `chandler serve`: the API, and where no Redis is given the whole service on one machine.
+
+use std::future::Future;
+use std::net::TcpListener;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use actix_web::middleware::{Compress, from_fn};
+use actix_web::web::{self, Data};
+use actix_web::{App as HttpApp, HttpServer};
+use anyhow::Context;
+use data::Catalog;
+use hpo::limits;
+use store::Store;
+use store::artifact::Artifacts;
+use store::embedded::Embedded;
+use tokio::signal::unix::{SignalKind, signal};
+use utoipa::OpenApi;
+use utoipa_actix_web::AppExt;
+use utoipa_swagger_ui::SwaggerUi;
+
+use crate::app::App;
+use crate::auth::{self, Keys};
+use crate::children::{TrainerChild, TrainerCommand};
+use crate::config::Config;
+use crate::metrics::{self, Metrics};
+use crate::{reaper, router};
+
+/// Serves until a signal, or until the embedded Redis is given up.
+pub async fn serve(config: Config) -> anyhow::Result<()> {
+    let keys = config.api_keys_file.as_deref().map(Keys::read).transpose()?;
+    anyhow::ensure!(
+        keys.is_some() || config.listen.ip().is_loopback(),
+        "{} is not loopback: give API keys with --api-keys-file (CHANDLER_API_KEYS_FILE), or listen on 127.0.0.1",
+        config.listen
+    );
+    let listener = TcpListener::bind(config.listen).with_context(|| format!("cannot listen on {}", config.listen))?;
+    let embedded = match &config.redis_url {
+        Some(_) => None,
+        None => Some(start_redis(&config.data_dir)?),
+    };
+    let redis_url = embedded.as_ref().map_or_else(|| config.redis_url.clone().unwrap_or_default(), |redis| redis.url().to_owned());
+    let artifacts = config.artifacts.clone().unwrap_or_else(|| config.data_dir.join("artifacts").display().to_string());
+    let app = assemble(&redis_url, &config.data_dir, &artifacts, config.lease_seconds, keys).await?;
+    let trainer = match &embedded {
+        Some(_) => Some(TrainerChild::start(TrainerCommand {
+            redis_url,
+            data_dir: config.data_dir.clone(),
+            artifacts,
+            lease_seconds: config.lease_seconds,
+            slots: config.slots,
+            quiet: false,
+        })?),
+        None => None,
+    };
+    tracing::info!("Listening on http://{}", listener.local_addr()?);
+    let outcome = run(listener, app, stopped(embedded.as_ref())).await;
+    // Trainers hand their trials back while Redis is still there to take them.
+    if let Some(trainer) = trainer {
+        trainer.stop().await;
+    }
+    let gave_up = match &embedded {
+        Some(redis) => tokio::time::timeout(Duration::ZERO, redis.failed()).await.ok(),
+        None => None,
+    };
+    if let Some(redis) = embedded {
+        redis.stop().await;
+    }
+    outcome?;
+    gave_up.map_or(Ok(()), |error| Err(error.into()))
+}
+
+/// A private Redis on `<data_dir>/redis`.
+pub(crate) fn start_redis(data_dir: &Path) -> anyhow::Result<Embedded> {
+    std::fs::create_dir_all(data_dir).with_context(|| format!("cannot make the data folder {}", data_dir.display()))?;
+    Ok(Embedded::start(data_dir)?)
+}
+
+/// The shared data of an API on the Redis at `redis_url`; waits a while for a Redis that is just starting.
+pub async fn assemble(redis_url: &str, data_dir: &Path, artifacts: &str, lease_seconds: u64, keys: Option<Keys>) -> anyhow::Result<App> {
+    let (low, high) = (limits::LEASE_SECONDS_MIN, limits::LEASE_SECONDS_MAX);
+    anyhow::ensure!((low..=high).contains(&lease_seconds), "--lease-seconds must lie between {low} and {high}, not {lease_seconds}");
+    let metrics = Arc::new(Metrics::default());
+    let observer = metrics.clone();
+    let mut config = store::Config::new(redis_url);
+    config.lease_ms = lease_seconds * 1000;
+    config.observe = Some(Arc::new(move |script, took, ok| observer.observe_script(script, took, ok)));
+    let store = connect(config).await.with_context(|| "cannot use Redis")?;
+    Ok(App {
+        store,
+        catalog: Arc::new(Catalog::new(data_dir.join("datasets"))),
+        artifacts: Artifacts::open(artifacts)?,
+        keys: keys.map(Arc::new),
+        metrics,
+        draining: Arc::new(AtomicBool::new(false)),
+    })
+}
+
+async fn connect(config: store::Config) -> store::Result<Store> {
+    let mut attempt = 1;
+    loop {
+        match Store::connect(config.clone()).await {
+            Err(store::Error::Unavailable(cause)) if attempt < limits::CONNECT_ATTEMPTS_MAX => {
+                tracing::warn!("Redis does not answer yet ({cause}); trying again");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                attempt += 1;
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+/// Serves `app` on `listener` until `shutdown` is ready; then lets requests in flight end.
+pub async fn run(listener: TcpListener, app: App, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
+    let reaper = tokio::spawn(reaper::tick_forever(app.store.clone(), app.artifacts.clone()));
+    let draining = app.draining.clone();
+    let document = Data::new(router::document());
+    let known = Data::new(router::Known::of(&document));
+    let app = Data::new(app);
+    let server = HttpServer::new(move || {
+        HttpApp::new()
+            .into_utoipa_app()
+            .openapi(router::Info::openapi())
+            .map(|app| app.wrap(Compress::default()).wrap(from_fn(auth::authorize)).wrap(from_fn(metrics::measure)))
+            .app_data(app.clone())
+            .app_data(document.clone())
+            .app_data(known.clone())
+            .configure(router::routes)
+            .split_for_parts()
+            .0
+            .service(SwaggerUi::new("/docs/{_:.*}").config(utoipa_swagger_ui::Config::from("/openapi.json")))
+            .service(web::redirect("/docs", "/docs/"))
+            .default_service(web::to(router::no_route))
+    })
+    .workers(limits::HTTP_WORKERS)
+    .max_connections(limits::HTTP_CONNECTIONS_MAX)
+    .client_request_timeout(Duration::from_secs(limits::HTTP_HEAD_SECONDS_MAX))
+    .shutdown_timeout(limits::HTTP_DRAIN_SECONDS_MAX)
+    .disable_signals()
+    .listen(listener)?
+    .run();
+    let handle = server.handle();
+    let server = tokio::spawn(server);
+    shutdown.await;
+    draining.store(true, Ordering::Relaxed);
+    handle.stop(true).await;
+    reaper.abort();
+    Ok(server.await??)
+}
+
+/// Ready at SIGTERM or SIGINT, or when the embedded Redis is given up.
+pub(crate) async fn stopped(embedded: Option<&Embedded>) {
+    let given_up = async {
+        match embedded {
+            Some(redis) => drop(redis.failed().await),
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = signalled() => {}
+        () = given_up => {}
+    }
+}
+
+/// Ready at SIGTERM or SIGINT.
+pub(crate) async fn signalled() {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}

@@ -1,0 +1,69 @@
+//! Trainers and datasets on the wire.
+
+use data::Listed;
+use serde::Serialize;
+use store::TrainerRecord;
+use utoipa::ToSchema;
+
+use super::timestamp;
+
+/// A connected trainer.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct TrainerView {
+    /// Its name.
+    id: String,
+    /// What it computes on.
+    device: String,
+    /// `cpu`, `cuda` or `metal`.
+    class: &'static str,
+    /// What decides the bits of its results, such as `cpu-avx2`.
+    numerics: String,
+    /// Trials that it can train at once.
+    slots: u32,
+    /// What it trains now.
+    running: Vec<RunningTrial>,
+    /// When it was last heard of: RFC 3339, UTC.
+    last_seen: String,
+}
+
+/// A trial that a trainer trains.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct RunningTrial {
+    /// The id of the study.
+    study: String,
+    /// The number of the trial.
+    number: u64,
+}
+
+/// The connected trainers.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct TrainerList {
+    /// By name.
+    pub(crate) trainers: Vec<TrainerView>,
+    /// Always null: there is one page.
+    pub(crate) next: Option<String>,
+}
+
+/// What there is to train on.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct DatasetList {
+    /// The built-in datasets, then those in the datasets folder.
+    pub(crate) datasets: Vec<Listed>,
+    /// Always null: there is one page.
+    pub(crate) next: Option<String>,
+}
+
+impl TrainerView {
+    pub(crate) fn from_record(record: TrainerRecord) -> TrainerView {
+        let trainer = record.trainer;
+        TrainerView {
+            id: trainer.id,
+            device: trainer.device,
+            class: trainer.class.as_str(),
+            numerics: trainer.numerics,
+            slots: trainer.slots,
+            running: trainer.running.into_iter().map(|(study, number)| RunningTrial { study: study.to_string(), number }).collect(),
+            last_seen: timestamp(record.seen_at_ms),
+        }
+    }
+}

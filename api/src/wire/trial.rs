@@ -1,0 +1,142 @@
+//! Trials on the wire.
+
+use hpo::study::Study;
+use serde::Serialize;
+use serde_json::{Map, Value as Json};
+use store::{AttemptRecord, Curve, Point, StudyId, TrialRecord};
+use utoipa::ToSchema;
+
+use super::{shortest, timestamp};
+
+/// A trial.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct TrialView {
+    /// The id of its study.
+    study: String,
+    /// Its number within the study, from 0.
+    number: u64,
+    /// `queued`, `delayed`, `running`, `paused`, `completed`, `pruned`, `failed` or `cancelled`.
+    state: &'static str,
+    /// Its active hyperparameters by name, in the order of the space.
+    hyperparameters: Map<String, Json>,
+    /// The best value of the objective over its steps; null before the first, and for a diverged one.
+    value: Option<f64>,
+    /// The last reported step: one a epoch, from 1; 0 before the first.
+    step: u32,
+    /// The step that `value`, `metrics` and the kept weights are of; null before there is one.
+    best_step: Option<u32>,
+    /// What was logged at `best_step`, by name; a number that was not finite is null.
+    metrics: Map<String, Json>,
+    /// Whether it was cancelled and its trainer has not heard of it yet.
+    cancel_requested: bool,
+    /// Every time that a trainer took it up.
+    attempts: Vec<AttemptView>,
+    /// Why it failed; null where it did not.
+    error: Option<TrialErrorView>,
+}
+
+/// One time that a trainer took a trial up.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct AttemptView {
+    /// From 1.
+    attempt: u32,
+    /// Which trainer.
+    trainer: String,
+    /// What decides the bits of its results, such as `cpu-avx2`.
+    numerics: String,
+    /// RFC 3339, UTC.
+    started_at: String,
+    /// RFC 3339, UTC; null while it runs.
+    ended_at: Option<String>,
+    /// `completed`, `pruned`, `paused`, `failed`, `cancelled`, `released` or `stalled`; null while it runs.
+    end: Option<String>,
+}
+
+/// Why a trial failed.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct TrialErrorView {
+    /// `diverged`, `panic`, `invalid`, `io`, `out_of_memory` or `stalled`.
+    kind: &'static str,
+    /// In words.
+    message: String,
+}
+
+/// A page of trials.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct TrialList {
+    /// The trials.
+    pub(crate) trials: Vec<TrialView>,
+    /// The cursor of the next page; null on the last.
+    pub(crate) next: Option<String>,
+}
+
+/// The best completed trials.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct BestList {
+    /// Best first; of equal values the lower number.
+    pub(crate) trials: Vec<TrialView>,
+}
+
+/// What a trial logged, epoch by epoch.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct CurveView {
+    /// The names of what is logged.
+    metrics: Vec<String>,
+    /// The steps, in order.
+    steps: Vec<CurvePoint>,
+}
+
+/// What a trial logged at one step.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct CurvePoint {
+    /// The epoch, from 1.
+    step: u32,
+    /// What was logged, by name; a number that was not finite is null.
+    metrics: Map<String, Json>,
+}
+
+impl TrialView {
+    /// `metrics` are the names of what the study logs.
+    pub(crate) fn from_record(id: StudyId, record: TrialRecord, study: &Study, metrics: &[String]) -> TrialView {
+        let point = study.space.unpack(&record.point);
+        TrialView {
+            study: id.to_string(),
+            number: record.number,
+            state: record.state.as_str(),
+            hyperparameters: point.map(|point| study.space.to_json(&point)).unwrap_or_default(),
+            value: record.value.map(shortest),
+            step: record.step,
+            best_step: record.best_step,
+            metrics: named(metrics, &record.metrics),
+            cancel_requested: record.cancel_requested,
+            attempts: record.attempts.into_iter().map(AttemptView::from_record).collect(),
+            error: record.error.map(|error| TrialErrorView { kind: error.kind.as_str(), message: error.message }),
+        }
+    }
+}
+
+impl AttemptView {
+    fn from_record(record: AttemptRecord) -> AttemptView {
+        AttemptView {
+            attempt: record.attempt,
+            trainer: record.trainer,
+            numerics: record.numerics,
+            started_at: timestamp(record.started_at_ms),
+            ended_at: record.ended_at_ms.map(timestamp),
+            end: record.end,
+        }
+    }
+}
+
+impl CurveView {
+    pub(crate) fn from_curve(curve: Curve) -> CurveView {
+        let point = |point: &Point| CurvePoint { step: point.step, metrics: named(&curve.metrics, &point.values) };
+        let steps = curve.points.iter().map(point).collect();
+        CurveView { steps, metrics: curve.metrics }
+    }
+}
+
+/// JSON has no NaN: what is not finite becomes null.
+fn named(names: &[String], values: &[f32]) -> Map<String, Json> {
+    names.iter().zip(values).map(|(name, value)| (name.clone(), Json::from(shortest(f64::from(*value))))).collect()
+}

@@ -1,0 +1,185 @@
+//! What there is to train on: the built-in datasets and those in the folder.
+
+use std::fs;
+use std::path::Path;
+
+use hpo::dataset::{DatasetSchema, DatasetSpec, Files, Source};
+use hpo::limits;
+use serde::Serialize;
+
+use crate::{Catalog, builtin, table};
+
+/// A dataset that a study can name. `source` and `label`, or `features` and `labels`, are as the study's `dataset` takes them.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Listed {
+    /// `builtin:NAME`, or the path of a CSV file; absent for a pair of IDX files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// The label column that the schema was read with: the last. A study may name another of `columns`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// The first 100 columns of a CSV file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub columns: Option<Vec<String>>,
+    /// The IDX file with the features.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub features: Option<String>,
+    /// The IDX file with the labels.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub labels: Option<String>,
+    /// What it holds; null where `problem` says why.
+    pub schema: Option<DatasetSchema>,
+    /// Why there is no schema: what is wrong with the file, or that it is large and its turn comes at the next listing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
+impl Catalog {
+    /// The built-in datasets, then the files of the folder in the order of their paths: IDX pairs named as MNIST's (`*images*idx3-ubyte*` with its
+    /// `*labels*idx1-ubyte*`, gzipped or not) and `*.csv`, `*.csv.gz`. Blocks: files not seen before are read, up to
+    /// `hpo::limits::DATASETS_LIST_BYTES_MAX`. A file that can't be read is listed with its problem; a folder that can't, is passed over.
+    pub fn list(&self) -> Vec<Listed> {
+        let mut paths = Vec::new();
+        visit(self.folder.root(), "", 0, &mut limits::DATASETS_VISITED_MAX.clone(), &mut paths);
+        paths.sort_unstable();
+        let mut bytes_left = limits::DATASETS_LIST_BYTES_MAX;
+        let mut listed: Vec<Listed> = builtin::names().map(|name| self.list_builtin(name, &mut bytes_left)).collect();
+        listed.extend(paths.iter().filter_map(|path| self.list_file(path, &paths, &mut bytes_left)).take(limits::DATASETS_LISTED_MAX));
+        listed
+    }
+
+    fn list_builtin(&self, name: &str, bytes_left: &mut u64) -> Listed {
+        let source = Some(format!("builtin:{name}"));
+        Listed { source, ..self.describe(Source::Builtin(name.to_owned()), bytes_left) }
+    }
+
+    /// The dataset of the file at `path`; none where the file is no dataset of its own, as a file of labels.
+    fn list_file(&self, path: &str, paths: &[String], bytes_left: &mut u64) -> Option<Listed> {
+        if path.ends_with(".csv") || path.ends_with(".csv.gz") {
+            let source = Some(path.to_owned());
+            let mut columns = match self.folder.open(path).and_then(|input| table::columns(path, input)) {
+                Ok(columns) => columns,
+                Err(error) => return Some(Listed { source, ..Listed::from(Err(error.to_string())) }),
+            };
+            let label = columns.last().cloned()?;
+            let described = self.describe(Source::Csv { path: path.to_owned(), label: label.clone() }, bytes_left);
+            columns.truncate(limits::CSV_COLUMNS_NAMED_MAX);
+            return Some(Listed { source, label: Some(label), columns: Some(columns), ..described });
+        }
+        let labels = labels_of(path, paths)?;
+        let described = self.describe(Source::Idx(Files { features: path.to_owned(), labels: labels.clone() }), bytes_left);
+        Some(Listed { features: Some(path.to_owned()), labels: Some(labels), ..described })
+    }
+
+    fn describe(&self, source: Source, bytes_left: &mut u64) -> Listed {
+        let spec = DatasetSpec { source, validation_split: 0.0, validation: None, shuffle: true };
+        Listed::from(match self.remembered(&spec) {
+            Ok(Some(outcome)) => outcome,
+            Ok(None) if *bytes_left == 0 => Err("not read yet, the listing has read enough; list again".to_owned()),
+            Ok(None) => self.schema(&spec).map_err(|error| error.to_string()).inspect(|schema| {
+                *bytes_left = bytes_left.saturating_sub(schema.rows * 4 * schema.shape.iter().product::<usize>() as u64);
+            }),
+            Err(error) => Err(error.to_string()),
+        })
+    }
+}
+
+impl From<Result<DatasetSchema, String>> for Listed {
+    fn from(outcome: Result<DatasetSchema, String>) -> Listed {
+        let (schema, problem) = match outcome {
+            Ok(schema) => (Some(schema), None),
+            Err(problem) => (None, Some(problem)),
+        };
+        Listed { source: None, label: None, columns: None, features: None, labels: None, schema, problem }
+    }
+}
+
+/// The labels that go with the IDX images at `path`, by MNIST's names; compressed or not, whichever is there.
+fn labels_of(path: &str, paths: &[String]) -> Option<String> {
+    let (folder, name) = path.rsplit_once('/').map_or(("", path), |(folder, name)| (&path[..=folder.len()], name));
+    if !(name.contains("images") && name.contains("idx3-ubyte")) {
+        return None;
+    }
+    let labels = format!("{folder}{}", name.replace("images", "labels").replace("idx3", "idx1"));
+    let other = labels.strip_suffix(".gz").map_or_else(|| format!("{labels}.gz"), str::to_owned);
+    [labels, other].into_iter().find(|labels| paths.binary_search(labels).is_ok())
+}
+
+/// Collects the paths of the files below `root`, relative to it. Folders behind links are not entered; names that aren't UTF-8 can't be in a study.
+fn visit(root: &Path, below: &str, depth: usize, visits_left: &mut usize, paths: &mut Vec<String>) {
+    let Ok(entries) = fs::read_dir(root.join(below)) else { return };
+    for entry in entries.flatten() {
+        if *visits_left == 0 {
+            return;
+        }
+        *visits_left -= 1;
+        let (name, kind) = (entry.file_name(), entry.file_type());
+        let (Some(name), Ok(kind)) = (name.to_str(), kind) else { continue };
+        let path = if below.is_empty() { name.to_owned() } else { format!("{below}/{name}") };
+        match kind.is_dir() {
+            true if depth < limits::DATASETS_DEPTH_MAX => visit(root, &path, depth + 1, visits_left, paths),
+            true => {}
+            false => paths.push(path),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn builtin_datasets_and_files_are_listed_with_their_schemas() {
+        let outer = tempfile::tempdir().unwrap();
+        let folder = outer.path().join("datasets");
+        fs::create_dir_all(folder.join("mnist")).unwrap();
+        let images = [0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 1, 5, 6];
+        fs::write(folder.join("mnist/train-images-idx3-ubyte"), images).unwrap();
+        fs::write(folder.join("mnist/train-labels-idx1-ubyte"), [0, 0, 8, 1, 0, 0, 0, 2, 0, 1]).unwrap();
+        fs::write(folder.join("mnist/t10k-images.idx3-ubyte"), images).unwrap();
+        fs::write(folder.join("a.csv"), "x,y\n1,0\n2,1\n").unwrap();
+        fs::write(folder.join("bad.csv"), "x,y\n1,0\n,1\n").unwrap();
+        fs::write(folder.join("notes.txt"), "x").unwrap();
+        fs::write(outer.path().join("secret.csv"), "secret,y\n1,0\n").unwrap();
+        symlink("../secret.csv", folder.join("secret.csv")).unwrap();
+        symlink("..", folder.join("up")).unwrap();
+
+        let catalog = Catalog::new(&folder);
+        let listed = catalog.list();
+
+        let names: Vec<&str> = listed.iter().filter_map(|listed| listed.source.as_deref().or(listed.features.as_deref())).collect();
+        let expect = ["builtin:digits", "builtin:iris", "builtin:wine", "builtin:breast_cancer", "builtin:diabetes"];
+        assert_eq!(names[..5], expect);
+        assert_eq!(names[5..], ["a.csv", "bad.csv", "mnist/train-images-idx3-ubyte", "secret.csv"]);
+        assert!(listed[..5].iter().all(|listed| listed.schema.is_some()));
+        let [csv, bad, idx, secret] = &listed[5..] else { unreachable!() };
+        assert_eq!((csv.label.as_deref(), csv.schema.as_ref().unwrap().classes), (Some("y"), Some(2)));
+        assert_eq!(csv.columns.as_deref().unwrap(), ["x", "y"]);
+        assert_eq!(bad.problem.as_deref(), Some("bad.csv, line 3, column \"x\": the field is empty; fill it or leave the line out"));
+        assert_eq!((idx.labels.as_deref(), idx.schema.as_ref().unwrap().rows), (Some("mnist/train-labels-idx1-ubyte"), 2));
+        assert!(secret.problem.as_deref().unwrap().contains("leaves the datasets folder through a link") && secret.columns.is_none());
+        assert_eq!(catalog.list(), listed, "the second listing remembers");
+    }
+
+    #[test]
+    fn a_listing_reads_no_more_than_its_share() {
+        let catalog = Catalog::new("/nowhere");
+        let mut bytes_left = 1;
+        assert!(catalog.list_builtin("digits", &mut bytes_left).schema.is_some());
+        assert_eq!(bytes_left, 0);
+        assert!(catalog.list_builtin("iris", &mut bytes_left).problem.unwrap().contains("list again"));
+        assert!(catalog.list_builtin("digits", &mut bytes_left).schema.is_some());
+    }
+
+    #[test]
+    fn labels_are_found_by_mnists_names() {
+        let paths = ["images/images-idx3-ubyte", "images/labels-idx1-ubyte.gz", "t-labels.idx1-ubyte"].map(str::to_owned);
+        assert_eq!(labels_of("images/images-idx3-ubyte", &paths).as_deref(), Some("images/labels-idx1-ubyte.gz"));
+        assert_eq!(labels_of("t-images.idx3-ubyte.gz", &paths).as_deref(), Some("t-labels.idx1-ubyte"));
+        assert_eq!(labels_of("images/labels-idx1-ubyte.gz", &paths), None);
+        assert_eq!(labels_of("other-images-idx3-ubyte", &paths), None);
+    }
+}

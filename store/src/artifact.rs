@@ -1,0 +1,231 @@
+//! Artifacts: the weights of trials, in a folder or a bucket, by one interface.
+//!
+//! A model lies under its trial's attempt and nonce, so that an attempt whose lease was lost cannot overwrite what the accepted one wrote;
+//! which of them counts is what `finish` recorded. Nothing here asks Redis.
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt, future, stream};
+use hpo::limits::{ARTIFACT_BYTES_MAX, ARTIFACT_DELETE_BATCH};
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::prefix::PrefixStore;
+use object_store::{ObjectStore, ObjectStoreExt};
+use url::Url;
+
+/// What went wrong with an artifact.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is no such artifact, or what was given is no path of one.
+    #[error("there is no artifact {0:?}")]
+    NotFound(String),
+    /// The artifact is larger than [`ARTIFACT_BYTES_MAX`].
+    #[error("the artifact {path} has {bytes} bytes, the limit is {ARTIFACT_BYTES_MAX}")]
+    TooLarge {
+        /// Where it lies or should have lain.
+        path: String,
+        /// Its size.
+        bytes: u64,
+    },
+    /// The place given for artifacts cannot be opened.
+    #[error("cannot keep artifacts in {place}: {why}")]
+    Place {
+        /// As given.
+        place: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// The disk or the bucket failed; another try may succeed.
+    #[error("the artifact store: {0}")]
+    Store(object_store::Error),
+}
+
+/// The place where artifacts are kept. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Artifacts {
+    store: Arc<dyn ObjectStore>,
+    folder: Option<PathBuf>,
+}
+
+impl Artifacts {
+    /// Opens a folder (made where it is missing) or a URL: `file:///…` always, `s3://…`, `gs://…`, `az://…` in builds with the feature `aws`,
+    /// `gcp` or `azure`, with credentials from the environment variables these clouds use. A bucket is first reached when it is used.
+    pub fn open(place: &str) -> Result<Artifacts, Error> {
+        let fault = |why: String| Error::Place { place: place.into(), why };
+        let url = if place.contains("://") { Some(Url::parse(place).map_err(|e| fault(e.to_string()))?) } else { None };
+        let folder = match &url {
+            Some(url) if url.scheme() != "file" => {
+                let environment = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
+                let (store, prefix) = object_store::parse_url_opts(url, environment)
+                    .map_err(|e| fault(format!("{e}; s3, gs and az need a build with the feature aws, gcp or azure")))?;
+                return Ok(Artifacts { store: Arc::new(PrefixStore::new(store, prefix)), folder: None });
+            }
+            Some(url) => url.to_file_path().map_err(|()| fault("it is no path of this machine".into()))?,
+            None => PathBuf::from(place),
+        };
+        std::fs::create_dir_all(&folder).map_err(|e| fault(e.to_string()))?;
+        let local = LocalFileSystem::new_with_prefix(&folder).map_err(|e| fault(e.to_string()))?;
+        // Synced, for a trial whose result is acknowledged must have its weights after a power failure too.
+        Ok(Artifacts { store: Arc::new(local.with_fsync(true).with_automatic_cleanup(true)), folder: Some(folder) })
+    }
+
+    /// Where the weights of one attempt lie. Only those of the attempt that `finish` accepted are ever asked for.
+    pub fn model_path(study: &str, number: u64, attempt: u32, nonce: &str) -> Result<String, Error> {
+        Ok(study_path(study)?.join(number.to_string()).join(format!("{attempt}-{nonce}")).join("model.safetensors").to_string())
+    }
+
+    /// Writes the weights of one attempt, whole or not at all, and returns their path. Writing again replaces.
+    pub async fn put_model(&self, study: &str, number: u64, attempt: u32, nonce: &str, bytes: Bytes) -> Result<String, Error> {
+        let path = parse(&Artifacts::model_path(study, number, attempt, nonce)?)?;
+        if bytes.len() > ARTIFACT_BYTES_MAX {
+            return Err(Error::TooLarge { path: path.to_string(), bytes: bytes.len() as u64 });
+        }
+        self.store.put(&path, bytes.into()).await.map_err(Error::Store)?;
+        Ok(path.to_string())
+    }
+
+    /// The whole artifact at a path that [`put_model`](Self::put_model) returned.
+    pub async fn get(&self, path: &str) -> Result<Bytes, Error> {
+        let found = self.store.get(&parse(path)?).await.map_err(|e| named(e, path))?;
+        if found.meta.size > ARTIFACT_BYTES_MAX as u64 {
+            return Err(Error::TooLarge { path: path.into(), bytes: found.meta.size });
+        }
+        found.bytes().await.map_err(|e| named(e, path))
+    }
+
+    /// Removes one artifact; one that is not there is removed already.
+    pub async fn delete(&self, path: &str) -> Result<(), Error> {
+        match self.store.delete(&parse(path)?).await {
+            Err(object_store::Error::NotFound { .. }) => Ok(()),
+            deleted => deleted.map_err(Error::Store),
+        }
+    }
+
+    /// Removes up to [`ARTIFACT_DELETE_BATCH`] artifacts of a study; returns whether none is left. Until then, call again.
+    pub async fn delete_study(&self, study: &str) -> Result<bool, Error> {
+        let prefix = study_path(study)?;
+        let listed = self.store.list(Some(&prefix)).take(ARTIFACT_DELETE_BATCH).map_ok(|meta| meta.location);
+        let batch: Vec<Path> = listed.try_collect().await.map_err(Error::Store)?;
+        let last = batch.len() < ARTIFACT_DELETE_BATCH;
+        let deleted = self.store.delete_stream(stream::iter(batch.into_iter().map(Ok)).boxed());
+        // Somebody else may be deleting the same study.
+        let failed = deleted.filter(|d| future::ready(matches!(d, Err(e) if !matches!(e, object_store::Error::NotFound { .. }))));
+        failed.try_for_each(|_| future::ready(Ok(()))).await.map_err(Error::Store)?;
+        if last && let Some(folder) = &self.folder {
+            // What a killed trainer had half written is not listed, and keeps the folder from being cleaned up.
+            let _ = tokio::fs::remove_dir_all(folder.join(prefix.as_ref())).await;
+        }
+        Ok(last)
+    }
+}
+
+/// The folder of a study. An empty name would be the folder of all studies.
+fn study_path(study: &str) -> Result<Path, Error> {
+    if study.is_empty() { Err(Error::NotFound(study.into())) } else { Ok(Path::from("studies").join(study)) }
+}
+
+/// Paths come back from Redis; anything that points out of the store is no path.
+fn parse(path: &str) -> Result<Path, Error> {
+    Path::parse(path).map_err(|_| Error::NotFound(path.into()))
+}
+
+fn named(error: object_store::Error, path: &str) -> Error {
+    match error {
+        object_store::Error::NotFound { .. } => Error::NotFound(path.into()),
+        other => Error::Store(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn folder() -> (tempfile::TempDir, Artifacts) {
+        let dir = tempfile::tempdir().unwrap();
+        let artifacts = Artifacts::open(dir.path().join("artifacts").to_str().unwrap()).unwrap();
+        (dir, artifacts)
+    }
+
+    #[tokio::test]
+    async fn a_model_is_read_back_from_a_folder_by_another_process_and_from_memory() {
+        let (dir, folder) = folder();
+        let weights = Bytes::from_static(b"weights");
+        let path = folder.put_model("01JD", 4, 1, "a1b2", weights.clone()).await.unwrap();
+        assert_eq!(path, "studies/01JD/4/1-a1b2/model.safetensors");
+        let url = Artifacts::open(&format!("file://{}/artifacts", dir.path().display())).unwrap();
+        assert_eq!(url.get(&path).await.unwrap(), weights);
+
+        let memory = Artifacts::open("memory:///some/where").unwrap();
+        let path = memory.put_model("01JD", 4, 1, "a1b2", weights.clone()).await.unwrap();
+        assert_eq!(memory.get(&path).await.unwrap(), weights);
+    }
+
+    #[tokio::test]
+    async fn a_late_attempt_does_not_touch_what_the_accepted_one_wrote() {
+        let (_dir, artifacts) = folder();
+        let accepted = artifacts.put_model("01JD", 4, 2, "new", Bytes::from_static(b"new")).await.unwrap();
+        let late = artifacts.put_model("01JD", 4, 2, "old", Bytes::from_static(b"old")).await.unwrap();
+        assert_ne!(accepted, late);
+        assert_eq!(artifacts.get(&accepted).await.unwrap(), "new");
+        artifacts.delete(&late).await.unwrap();
+        artifacts.delete(&late).await.unwrap();
+        assert!(matches!(artifacts.get(&late).await, Err(Error::NotFound(path)) if path == late));
+    }
+
+    #[tokio::test]
+    async fn a_study_is_deleted_in_bounded_steps_and_leaves_nothing() {
+        for place in ["memory:///", ""] {
+            let (dir, folder) = folder();
+            let artifacts = if place.is_empty() { folder } else { Artifacts::open(place).unwrap() };
+            // Written without the sync that the product pays for each.
+            let unsynced =
+                Artifacts { store: Arc::new(LocalFileSystem::new_with_prefix(dir.path().join("artifacts")).unwrap()), folder: None };
+            let writer = if place.is_empty() { &unsynced } else { &artifacts };
+            for number in 0..ARTIFACT_DELETE_BATCH as u64 + 1 {
+                writer.put_model("gone", number, 1, "n", Bytes::from_static(b"x")).await.unwrap();
+            }
+            let kept = artifacts.put_model("gone2", 0, 1, "n", Bytes::from_static(b"x")).await.unwrap();
+            if place.is_empty() {
+                std::fs::write(dir.path().join("artifacts/studies/gone/0/1-n/model.safetensors#1"), "half").unwrap();
+            }
+            assert!(!artifacts.delete_study("gone").await.unwrap());
+            assert!(artifacts.delete_study("gone").await.unwrap());
+            assert!(artifacts.delete_study("gone").await.unwrap(), "again is no error");
+            assert!(!dir.path().join("artifacts/studies/gone").exists());
+            assert_eq!(artifacts.get(&kept).await.unwrap(), "x");
+        }
+    }
+
+    #[tokio::test]
+    async fn no_path_and_no_study_leads_out_of_the_store() {
+        let (dir, artifacts) = folder();
+        std::fs::write(dir.path().join("secret"), "secret").unwrap();
+        for path in ["../secret", "studies/../../secret", "/../secret", "", "a//b", "%2e%2e/secret", "a\0b"] {
+            let error = artifacts.get(path).await.unwrap_err();
+            assert!(matches!(&error, Error::NotFound(_) | Error::Store(_)), "{path}: {error}");
+        }
+        let path = artifacts.put_model("../..", 0, 1, "../n", Bytes::from_static(b"x")).await.unwrap();
+        assert_eq!(path, "studies/..%2F../0/1-..%2Fn/model.safetensors");
+        assert_eq!(artifacts.get(&path).await.unwrap(), "x");
+        assert!(artifacts.delete_study("").await.is_err());
+        assert!(artifacts.delete_study("..").await.unwrap());
+        assert!(dir.path().join("secret").exists());
+    }
+
+    #[test]
+    fn a_place_that_cannot_be_opened_says_why() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        for (place, why) in [
+            (file.to_str().unwrap(), "exists"),
+            ("ftp://host/folder", "need a build with the feature"),
+            ("file://host/folder", "no path of this machine"),
+            ("://", "relative URL"),
+        ] {
+            let error = Artifacts::open(place).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("cannot keep artifacts in {place}: ")) && error.contains(why), "{error}");
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! One Redis child: spawned so that it cannot outlive us, awaited until it answers, ended in order; and what it said last.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc::{self, TryRecvError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use hpo::limits;
+
+use super::{Error, STOP, TICK};
+
+const READY: Duration = Duration::from_secs(limits::REDIS_READY_SECONDS_MAX);
+/// One answer on the socket; a server that is slower than this is asked again until its own bound has passed.
+const ANSWER: Duration = Duration::from_secs(1);
+
+/// What stays the same over all children of one service.
+pub(super) struct Place {
+    pub(super) server: PathBuf,
+    pub(super) folder: PathBuf,
+    pub(super) socket: PathBuf,
+    pub(super) pid: Arc<AtomicU32>,
+}
+
+/// One child and what it said last.
+pub(super) struct Redis {
+    pub(super) child: Child,
+    log: Arc<Mutex<VecDeque<String>>>,
+    reader: JoinHandle<()>,
+}
+
+impl Place {
+    /// The note beside the data that lets the next start find a child left over: its process id and its socket.
+    pub(super) fn note(&self) -> PathBuf {
+        self.folder.join("child")
+    }
+
+    /// Starts a child and waits until it answers PING. If it doesn't, it is ended again and the error has its log.
+    pub(super) fn launch(&self, stopped: &mpsc::Receiver<()>) -> Result<Redis, Error> {
+        let mut redis = self.spawn().map_err(|e| Error::Io(format!("cannot start {}: {e}", self.server.display())))?;
+        let since = Instant::now();
+        let misfit = loop {
+            match ask(&self.socket, "PING").as_deref() {
+                Ok("+PONG\r\n") => match unfit(&self.socket) {
+                    None => return Ok(redis),
+                    Some(why) => break why,
+                },
+                _ if stopped.try_recv() != Err(TryRecvError::Empty) => break "was not needed any more".into(),
+                _ if since.elapsed() > READY => break format!("gave no answer within {} s", READY.as_secs()),
+                _ => thread::sleep(TICK), // not listening yet, or still loading its data
+            }
+            if let Ok(Some(status)) = redis.child.try_wait() {
+                break format!("ended ({status})");
+            }
+        };
+        self.end(&mut redis);
+        Err(Error::Failed(format!("{} {}", self.server.display(), redis.obituary(&misfit))))
+    }
+
+    fn spawn(&self) -> io::Result<Redis> {
+        let (reader, writer) = io::pipe()?;
+        let mut command = Command::new(&self.server);
+        command.args(["--port", "0", "--unixsocketperm", "700", "--unixsocket"]).arg(&self.socket);
+        // Every acknowledged write is on disk; snapshots would only cost, for the append-only file is what is loaded.
+        command.args(["--appendonly", "yes", "--appendfsync", "always", "--save", "", "--maxmemory-policy", "noeviction"]);
+        // Its folder is its working directory, so that no character in the path can be misread as configuration.
+        command.current_dir(&self.folder).stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
+        command.process_group(0); // a Ctrl-C meant for us would reach it first, before the trainers have handed back their trials
+        #[cfg(target_os = "linux")]
+        end_with_parent(&mut command);
+        let child = command.spawn()?;
+        drop(command); // with our end of the pipe, or its reader would never see the end
+        self.pid.store(child.id(), Ordering::Release);
+        let log = Arc::new(Mutex::new(VecDeque::new()));
+        let reader = thread::spawn({
+            let log = log.clone();
+            move || keep_last_lines(reader, &log)
+        });
+        let mut redis = Redis { child, log, reader };
+        if let Err(error) = fs::write(self.note(), format!("{}\n{}\n", redis.child.id(), self.socket.display())) {
+            self.end(&mut redis);
+            return Err(error);
+        }
+        Ok(redis)
+    }
+
+    /// Ends a child in order: SIGTERM is Redis's own SHUTDOWN. SIGKILL only when that takes too long.
+    pub(super) fn end(&self, redis: &mut Redis) {
+        let since = Instant::now();
+        // Not reaped yet, so the id cannot mean anybody else.
+        signal(redis.child.id(), libc::SIGTERM);
+        while let Ok(None) = redis.child.try_wait() {
+            if since.elapsed() > STOP {
+                tracing::warn!("The embedded Redis did not end within {} s and was killed", STOP.as_secs());
+                let _ = redis.child.kill();
+                let _ = redis.child.wait();
+            }
+            thread::sleep(TICK);
+        }
+        self.pid.store(0, Ordering::Release);
+    }
+}
+
+impl Redis {
+    /// What happened, with the last lines the child said.
+    pub(super) fn obituary(&self, what: &str) -> String {
+        let since = Instant::now();
+        while !self.reader.is_finished() && since.elapsed() < ANSWER {
+            thread::sleep(TICK);
+        }
+        let log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        log.iter().fold(what.to_string(), |text, line| text + "\n  " + line)
+    }
+}
+
+/// One inline command and the first piece of its answer.
+pub(super) fn ask(socket: &Path, command: &str) -> io::Result<String> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(ANSWER))?;
+    stream.set_write_timeout(Some(ANSWER))?;
+    stream.write_all(format!("{command}\r\n").as_bytes())?;
+    let mut answer = [0; 16 << 10];
+    let n = stream.read(&mut answer)?;
+    Ok(String::from_utf8_lossy(&answer[..n]).into_owned())
+}
+
+/// Why this server cannot serve us, if it cannot: our scripts declare flags, which Redis knows from 7.0 on (every Valkey says 7.2).
+fn unfit(socket: &Path) -> Option<String> {
+    let info = ask(socket, "INFO server").ok()?;
+    let version = info.lines().find_map(|line| line.strip_prefix("redis_version:"))?;
+    let major: u32 = version.split('.').next()?.parse().ok()?;
+    (major < 7).then(|| format!("is Redis {version}; chandler needs 7.0 or newer, or Valkey"))
+}
+
+fn keep_last_lines(reader: impl Read, log: &Mutex<VecDeque<String>>) {
+    let mut reader = BufReader::new(reader);
+    let mut line = Vec::new();
+    // A line longer than the bound goes on as the next one.
+    while matches!(reader.by_ref().take(limits::REDIS_LOG_LINE_BYTES_MAX as u64).read_until(b'\n', &mut line), Ok(n) if n > 0) {
+        let text = String::from_utf8_lossy(&line).trim().to_string();
+        line.clear();
+        tracing::debug!(target: "redis", "{text}");
+        let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
+        if log.len() == limits::REDIS_LOG_LINES_MAX {
+            log.pop_front();
+        }
+        log.push_back(text);
+    }
+}
+
+/// Has the system send SIGTERM, an orderly shutdown, when the spawning thread ends, were it by SIGKILL.
+#[cfg(target_os = "linux")]
+fn end_with_parent(command: &mut Command) {
+    let parent = std::process::id();
+    // SAFETY: between fork and exec only async-signal-safe calls are allowed; prctl and getppid are, and nothing is allocated.
+    unsafe {
+        command.pre_exec(move || {
+            let set = libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM as libc::c_ulong);
+            // The parent may have died before the call: then nobody would ever send the signal.
+            if set == 0 && libc::getppid() as u32 == parent { Ok(()) } else { Err(io::Error::from_raw_os_error(libc::ESRCH)) }
+        });
+    }
+}
+
+pub(super) fn signal(pid: u32, signal: libc::c_int) {
+    // SAFETY: kill takes two numbers and touches no memory. A pid of ours is never 0 or negative, which would mean a group.
+    unsafe { libc::kill(pid as libc::pid_t, signal) };
+}

@@ -1,0 +1,55 @@
+//! Every Redis key of Chandler. Nothing else, in Rust or in Lua, names one.
+//!
+//! | key, after `<namespace>:{c<lane>}` | type | holds |
+//! |---|---|---|
+//! | (nothing) | hash | the lane: monotone clock `now`, virtual time `vt`, reaper's `tick`, outage `grace`, `slots` connected |
+//! | `:studies` | zset | every study of the lane, by id |
+//! | `:wanted` `:closing` `:deleted` | sets | studies that want top_up, a sweep, a purge |
+//! | `:ring:<class>` | zset | studies that can be claimed from, by virtual time |
+//! | `:wake:<class>` | list | hints for blocked trainers |
+//! | `:leases` `:delayed` | zsets | studies, by a lower bound of their earliest deadline, ready-at |
+//! | `:totals` | hash | counts by state, kept in step with the studies; counters since the first start |
+//! | `:trainers`, `:trainer:<id>` | zset, hash | by last seen; slots, info, last claim |
+//! | `:idem:<key>` | string | idempotency key → study id and request hash; lane 0 only |
+//! | `:study:<id>` | hash | spec, schema, limits, state, counters |
+//! | `:trials:<id>` | hash | number → packed row |
+//! | `:queued:<id>` `:delayed:<id>` `:running:<id>` `:paused:<id>` | zsets | numbers, by order, ready-at, deadline, rung |
+//! | `:curves:<id>` | hash | number → packed points |
+//! | `:side:<id>` | hash | `a<n>` earlier attempts, `e<n>` error, only where there are any |
+//! | `:who:<id>` | hash | trainer and numerics class ↔ small number |
+//! | `:best:<id>` | zset | the best completed trials |
+//! | `:values:<id>` | string | a packed score for each number |
+//! | `:events:<id>` | stream | state changes, capped |
+//!
+//! The braces are Redis's hash tag: all keys of a lane live on one node of a cluster, so a script may touch any of them.
+
+use hpo::study::DeviceClass;
+
+/// The key functions of the scripts, before everything else in each.
+pub(crate) const LUA: &str = r"
+local LANE = KEYS[1]
+local STUDIES, WANTED, CLOSING, DELETED = LANE .. ':studies', LANE .. ':wanted', LANE .. ':closing', LANE .. ':deleted'
+local LEASES, DELAYED, TOTALS, TRAINERS = LANE .. ':leases', LANE .. ':delayed', LANE .. ':totals', LANE .. ':trainers'
+local STUDY_KEYS = {'trials', 'queued', 'delayed', 'running', 'paused', 'curves', 'side', 'who', 'best', 'values', 'events'}
+local function of(id, what) return LANE .. ':' .. what .. ':' .. id end
+local function study_key(id) return of(id, 'study') end
+local function trainer_key(id) return of(id, 'trainer') end
+local function ring(class) return of(class, 'ring') end
+local function wake_key(class) return of(class, 'wake') end
+local function idempotency_key(key) return of(key, 'idem') end
+";
+
+/// Keeps how many lanes there are; set once.
+pub(crate) fn lanes(namespace: &str) -> String {
+    format!("{namespace}:{{c}}:lanes")
+}
+
+/// The lane's own key, the start of all its others.
+pub(crate) fn lane(namespace: &str, lane: u32) -> String {
+    format!("{namespace}:{{c{lane}}}")
+}
+
+/// The list that wakes trainers of a class.
+pub(crate) fn wake(lane: &str, class: DeviceClass) -> String {
+    format!("{lane}:wake:{}", class.as_str())
+}

@@ -1,0 +1,19 @@
+-- cancel: one trial. Waiting: cancelled now; running: its trainer is told with its next report.
+-- KEYS lane
+-- ARGV time, study, number
+-- OUT  the state right after, 'no_study' or 'no_trial'
+local function cancel()
+  local s, n = load_study(arg()), num()
+  if not s then return 'no_study' end
+  local t = load_trial(s, n)
+  if not t then return 'no_trial' end
+  if is_terminal(t) then return t.state end
+  if t.state == 'running' then
+    flag(t, 'c')
+  else
+    move(s, t, 'cancelled')
+  end
+  save_trial(s, t)
+  save(s)
+  return t.state
+end

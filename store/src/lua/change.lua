@@ -1,0 +1,31 @@
+-- change: pause or resume a study, set its limits; '-' leaves a thing as it is, '' takes a limit away.
+-- Raising max_trials reopens a completed study; lowering it cancels waiting trials beyond it, a bounded number a call.
+-- KEYS lane
+-- ARGV time, study, paused (1 | 0 | -), max_trials, max_parallel
+-- OUT  {ok | missing | closed, state, 1 trials are left to cancel (call again)}
+local function cancel_beyond(s, max_trials)
+  local numbers = redis.call('ZRANGE', of(s.id, 'queued'), max_trials, '+inf', 'BYSCORE', 'LIMIT', 0, LIMIT.sweep)
+  for _, n in ipairs(redis.call('ZRANGE', of(s.id, 'delayed'), 0, -1)) do
+    if tonumber(n) >= max_trials and #numbers < LIMIT.sweep then numbers[#numbers + 1] = n end
+  end
+  for _, n in ipairs(numbers) do
+    local t = load_trial(s, n)
+    move(s, t, 'cancelled')
+    save_trial(s, t)
+  end
+  return #numbers
+end
+
+local function change()
+  local s, paused, max_trials, max_parallel = load_study(arg()), arg(), arg(), arg()
+  if not s then return {'missing', '', 0} end
+  if is_closed(s) then return {'closed', s.state, 0} end
+  if max_trials ~= '-' then s.max_trials = tonumber(max_trials) end
+  if max_parallel ~= '-' then s.max_parallel = tonumber(max_parallel) end
+  if s.state == 'completed' and s.exhausted ~= 1 and s.next < (s.max_trials or math.huge) then s.state, s.stop = 'running', '' end
+  if s.state == 'completed' and paused == '1' then return {'closed', s.state, 0} end
+  if s.state ~= 'completed' and paused ~= '-' then s.state = paused == '1' and 'paused' or 'running' end
+  local cancelled = s.max_trials and cancel_beyond(s, s.max_trials) or 0
+  save(s)
+  return {'ok', s.state, cancelled >= LIMIT.sweep and 1 or 0}
+end

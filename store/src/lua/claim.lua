@@ -1,0 +1,84 @@
+-- claim: leases up to k trials to a trainer, from the studies with the least virtual time. The same first nonce gets the same leases.
+-- KEYS lane
+-- ARGV time, trainer, numerics class, lease ms, n device classes, n refused dataset hashes, k nonces
+-- OUT  a row for each lease: {study, number, attempt, nonce, point, spec version, alone 0 | 1, dataset hash}
+local function lease_row(s, t)
+  return {s.id, t.n, t.attempt, t.nonce, t.point, t.sv, has(t, 'a') and 1 or 0, s.dataset_hash}
+end
+
+local function least_served(classes, refused)
+  local best, best_vt
+  for _, class in ipairs(classes) do
+    for i = 0, LIMIT.refused_scan do
+      local entry = redis.call('ZRANGE', ring(class), i, i, 'WITHSCORES')
+      local id, vt = entry[1], tonumber(entry[2])
+      if not id or (best_vt and vt >= best_vt) then break end
+      if not (next(refused) and refused[redis.call('HGET', study_key(id), 'dataset_hash')]) then
+        best, best_vt = id, vt
+        break
+      end
+    end
+  end
+  return best
+end
+
+local function take(s, nonce, trainer, numerics, lease_ms)
+  local t = load_trial(s, redis.call('ZRANGE', of(s.id, 'queued'), 0, 0)[1])
+  if t.attempt > 0 then
+    local _, before = who_is(s, t.who)
+    -- Another numerics class makes other bits: its curve may not continue this one.
+    if before ~= numerics then
+      redis.call('HDEL', of(s.id, 'curves'), t.n)
+      t.step, t.best_step, t.value = 0, 0, ''
+    end
+  end
+  move(s, t, 'running', NOW + lease_ms)
+  unflag(t, 'd')
+  unflag(t, 'p')
+  t.attempt, t.nonce, t.started, t.ended, t.who = t.attempt + 1, nonce, NOW - s.created, 0, who(s, trainer, numerics)
+  LANE_VT = math.max(LANE_VT, s.vt)
+  t.charge = s.cost or LIMIT.first_charge_ms
+  s.vt = s.vt + t.charge / s.weight
+  save_trial(s, t)
+  save(s)
+  return t
+end
+
+local function replay(claims)
+  local leases = {}
+  for _, c in ipairs(claims) do
+    local s = load_study(c[1])
+    local t = s and load_trial(s, c[2])
+    if t and t.state == 'running' and t.nonce == c[3] then leases[#leases + 1] = lease_row(s, t) end
+  end
+  return leases
+end
+
+local function claim()
+  local trainer, numerics, lease_ms, classes, refused, nonces = arg(), arg(), num(), list(), {}, nil
+  for _, hash in ipairs(list()) do refused[hash] = true end
+  nonces = list()
+  local last = redis.call('HMGET', trainer_key(trainer), 'nonce', 'claims')
+  if last[1] and last[1] == nonces[1] then return replay(cmsgpack.unpack(last[2])) end
+  promote_due()
+  local leases, claims = {}, {}
+  for _, nonce in ipairs(nonces) do
+    local id = least_served(classes, refused)
+    if not id then break end
+    local s = load_study(id)
+    local t = take(s, nonce, trainer, numerics, lease_ms)
+    leases[#leases + 1] = lease_row(s, t)
+    claims[#claims + 1] = {id, t.n, nonce}
+    if has(t, 'a') then break end
+  end
+  if #leases == 0 then return leases end
+  redis.call('HSET', LANE, 'vt', LANE_VT)
+  redis.call('HSET', trainer_key(trainer), 'nonce', nonces[1], 'claims', cmsgpack.pack(claims))
+  redis.call('ZADD', TRAINERS, NOW, trainer)
+  count('claims', #leases)
+  -- One token a claim: each waking trainer wakes the next while work is left.
+  for _, class in ipairs(classes) do
+    if redis.call('EXISTS', ring(class)) == 1 then wake(class) end
+  end
+  return leases
+end

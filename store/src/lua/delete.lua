@@ -1,0 +1,16 @@
+-- delete: a tombstone. From now on the study is not found and its trials are lost to their trainers; reap removes its keys.
+-- KEYS lane
+-- ARGV time, study
+-- OUT  1 deleted, 0 no such study
+local function delete()
+  local s = load_study(arg())
+  if not s then return 0 end
+  count('study:' .. s.state, -1)
+  for _, state in ipairs(STATES) do count('trial:' .. s.class .. ':' .. state, 0 - s[state]) end
+  redis.call('HSET', study_key(s.id), 'state', 'deleted')
+  for _, set in ipairs({STUDIES, LEASES, DELAYED, ring(s.class)}) do redis.call('ZREM', set, s.id) end
+  redis.call('SREM', WANTED, s.id)
+  redis.call('SREM', CLOSING, s.id)
+  redis.call('SADD', DELETED, s.id)
+  return 1
+end

@@ -1,0 +1,66 @@
+-- finish: the end of an attempt. Only its own nonce counts, while it is the trial's last: running, or queued or delayed again after a stall.
+-- KEYS lane
+-- ARGV time, study, number, nonce, end (completed | pruned | paused | failed | cancelled | released), value ('' none), best step,
+--      error kind, error message, beside others 0 | 1
+-- OUT  {1 accepted (again for a replay) | 0 stale, trials wanted}
+local function rank(s, t)
+  local score = s.sign * tonumber(t.value)
+  redis.call('ZADD', of(s.id, 'best'), score, struct.pack('>I4', t.n))
+  redis.call('ZREMRANGEBYRANK', of(s.id, 'best'), LIMIT.best, -1)
+  -- The packed column holds a score for each number, for pages beyond the best; eight zero bytes mean none, so zero is stored as -0.
+  redis.call('SETRANGE', of(s.id, 'values'), t.n * 8, score == 0 and '\128\0\0\0\0\0\0\0' or struct.pack('>d', score))
+  local best = s.best and s.sign * tonumber(s.best_value)
+  if not best or score < best or (score == best and t.n < s.best) then s.best, s.best_value = t.n, t.value end
+end
+
+local function finish()
+  local s, n, nonce, how, value, best_step = load_study(arg()), num(), arg(), arg(), arg(), num()
+  local kind, message, beside = arg(), arg(), arg() == '1'
+  local t = s and load_trial(s, n)
+  if not t or t.nonce ~= nonce or (is_terminal(t) and not has(t, 'd')) then
+    count('stale')
+    return {0, 0}
+  end
+  if has(t, 'd') then return {1, wants(s)} end
+  if t.state == 'running' then settle(s, t) end
+  flag(t, 'd')
+  local to, score = how, nil
+  local cancel = has(t, 'c') or is_closed(s)
+  if how == 'completed' or how == 'pruned' or how == 'paused' then
+    t.value, t.best_step = value, best_step
+    s.row = 0
+    score = t.rung
+    if how == 'paused' and cancel then to = 'cancelled' end
+  elseif how == 'released' then
+    to, score = cancel and 'cancelled' or 'queued', order(t)
+  elseif how == 'failed' then
+    set_error(s, t, kind, message)
+    if kind == 'out_of_memory' and beside and not has(t, 'a') then
+      flag(t, 'a')
+      to, score = cancel and 'cancelled' or 'queued', order(t)
+    elseif kind == 'io' or kind == 'out_of_memory' then
+      t.failures = t.failures + 1
+      if cancel then to = 'cancelled'
+      elseif t.failures <= s.max_failures then
+        to, score = 'delayed', NOW + math.min(LIMIT.backoff_ms, s.backoff_ms * 2 ^ (t.failures - 1))
+        count('retries')
+      end
+    end
+  end
+  if to == t.state then place(s, t, score) else move(s, t, to, score) end
+  if is_terminal(t) then
+    local attempts = earlier_attempts(s, t)
+    if #attempts > 0 and attempts[#attempts][1] == t.attempt then
+      table.remove(attempts)
+      save_attempts(s, t, attempts)
+    end
+    if to ~= 'failed' then redis.call('HDEL', of(s.id, 'side'), 'e' .. n) end
+    if to == 'completed' then rank(s, t) end
+  else
+    leave(s, t, how)
+  end
+  save_trial(s, t)
+  if to == 'failed' then fail_study_after(s) end
+  save(s)
+  return {1, wants(s)}
+end

@@ -1,0 +1,7 @@
+-- wanted: studies that want top_up.
+-- KEYS lane
+-- ARGV time
+-- OUT  study ids, at most one batch
+local function wanted()
+  return redis.call('SRANDMEMBER', WANTED, LIMIT.closing)
+end

@@ -1,0 +1,286 @@
+//! The trainer's side of the queue: claim, report, finish.
+
+use std::time::Duration;
+
+use hpo::limits;
+use hpo::study::DeviceClass;
+use hpo::trial::{ErrorKind, TrialState};
+use redis::Value;
+
+use crate::error::{Error, Result};
+use crate::packed;
+use crate::reply::{Reply, integer, text};
+use crate::script::Name;
+use crate::{Args, Nonce, Store, StudyId, Trainer, keys};
+
+/// A request for leases. After an error, send the very same again: it gets the leases that the first one got.
+#[derive(Debug, Clone)]
+pub struct Claim {
+    /// The trainer's id.
+    pub trainer: String,
+    /// The numerics class it computes in.
+    pub numerics: String,
+    /// The device classes it serves: a trainer on a CPU, `any` and `cpu`.
+    pub classes: Vec<DeviceClass>,
+    /// Hashes of datasets that it lacks; the first [`limits::REFUSED_MAX`] count.
+    pub refused: Vec<String>,
+    /// A nonce for each lease wanted.
+    pub nonces: Vec<Nonce>,
+}
+
+impl Claim {
+    /// A claim of up to `count` leases for `trainer`, with fresh nonces.
+    pub fn new(trainer: &Trainer, refused: Vec<String>, count: usize) -> Claim {
+        Claim {
+            trainer: trainer.id.clone(),
+            numerics: trainer.numerics.clone(),
+            classes: trainer.classes(),
+            refused,
+            nonces: (0..count.min(limits::CLAIMS_MAX)).map(|_| Nonce::random()).collect(),
+        }
+    }
+}
+
+/// The right to run one attempt at a trial, as long as heartbeats are sent.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Lease {
+    /// The study.
+    pub study: StudyId,
+    /// The trial's number in it, from 0.
+    pub number: u64,
+    /// Which claim of the trial this is, from 1.
+    pub attempt: u32,
+    /// Fences this attempt: no other's reports and results count.
+    pub nonce: Nonce,
+    /// Its hyperparameters, for `SearchSpace::unpack`.
+    pub point: String,
+    /// Which version of the study's document they belong to.
+    pub spec_version: u32,
+    /// Run it only when nothing else runs on the device, and claim nothing beside it: memory ran out when it had company.
+    pub alone: bool,
+    /// The dataset that the study was accepted with.
+    pub dataset_hash: String,
+}
+
+/// The logged metrics of one step.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Point {
+    /// The epoch, from 1.
+    pub step: u32,
+    /// A value for each of the study's metrics, in `Study::logged`'s order.
+    pub values: Vec<f32>,
+}
+
+/// What a trainer is to do with a trial it reported on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Directive {
+    /// Train on.
+    GoOn,
+    /// Stop, and finish it as pruned.
+    Prune,
+    /// Save a checkpoint, and finish it as paused.
+    Pause,
+    /// Stop, and finish it as cancelled.
+    Cancel,
+    /// Stop: the lease is no longer this trainer's, or the study is gone. Nothing is to be finished.
+    Lost,
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, PartialEq)]
+pub enum End {
+    /// Trained to its end.
+    Completed {
+        /// The best of the objective over the steps. Not finite: stored as failed, diverged.
+        value: f64,
+        /// The step of the best.
+        best_step: u32,
+    },
+    /// Stopped early by a directive.
+    Pruned {
+        /// The best so far, if any.
+        value: Option<f64>,
+        /// Its step; 0 without one.
+        best_step: u32,
+    },
+    /// Stopped at a rung, with a checkpoint, until it is promoted.
+    Paused {
+        /// The best so far.
+        value: f64,
+        /// Its step.
+        best_step: u32,
+    },
+    /// Failed.
+    Failed {
+        /// Why; decides whether it is tried again.
+        kind: ErrorKind,
+        /// What to tell the user; cut at [`limits::ERROR_BYTES_MAX`].
+        message: String,
+        /// Whether other trials ran on the device: a first `out_of_memory` is then not held against this one.
+        beside_others: bool,
+    },
+    /// Stopped by a directive.
+    Cancelled,
+    /// Handed back: the trainer shuts down. No budget is charged.
+    Released,
+}
+
+/// The answer to [`Store::finish`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ack {
+    /// It counts; once, however often it is sent.
+    Accepted {
+        /// How many trials the study wants: if any, top it up.
+        wants: u64,
+    },
+    /// Another attempt has taken the trial over, or it was cancelled meanwhile, or the study is gone. Nothing was changed.
+    Stale,
+}
+
+impl Store {
+    /// Up to as many leases as `claim` has nonces, from the studies that were served least for their weight. Empty: nothing to do.
+    pub async fn claim(&self, claim: &Claim) -> Result<Vec<Lease>> {
+        let lanes = self.0.lanes.len();
+        let first = self.0.turn.fetch_add(1, std::sync::atomic::Ordering::Relaxed) as usize;
+        for lane in (first..first + lanes).map(|lane| lane % lanes) {
+            let leases = leases(Reply::of(self.call_lane(Name::Claim, lane, self.claim_args(claim)).await?)?)?;
+            if !leases.is_empty() {
+                return Ok(leases);
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    /// Waits until there may be work for a trainer of these classes, at most `timeout` and [`limits::WAKE_WAIT_MS_MAX`]; false: time is up.
+    /// A hint only: claim, and expect nothing.
+    pub async fn wait_for_work(&self, classes: &[DeviceClass], timeout: Duration) -> Result<bool> {
+        let timeout = timeout.min(Duration::from_millis(limits::WAKE_WAIT_MS_MAX)).max(Duration::from_millis(1));
+        // A command may not span lanes; with several, each wait watches one of them.
+        let lanes = &self.0.lanes;
+        let lane = &lanes[self.0.turn.fetch_add(1, std::sync::atomic::Ordering::Relaxed) as usize % lanes.len()];
+        let mut pop = redis::cmd("BLPOP");
+        for class in classes {
+            pop.arg(keys::wake(lane, *class));
+        }
+        pop.arg(timeout.as_secs_f64());
+        Ok(self.0.link.block(&pop, timeout).await? != Value::Nil)
+    }
+
+    /// Heartbeat, curve and directive in one call; without points a mere heartbeat. Points at or below the last step are ignored.
+    pub async fn report(&self, lease: &Lease, points: &[Point]) -> Result<Directive> {
+        let mut directive = self.report_some(lease, &points[..points.len().min(limits::REPORT_POINTS_MAX)]).await?;
+        for points in points.chunks(limits::REPORT_POINTS_MAX).skip(1) {
+            directive = self.report_some(lease, points).await?;
+        }
+        Ok(directive)
+    }
+
+    /// Ends an attempt. Repeat it until it is answered: it counts once.
+    pub async fn finish(&self, lease: &Lease, end: &End) -> Result<Ack> {
+        ack(Reply::of(self.call(Name::Finish, lease.study, finish_args(lease, end)).await?)?)
+    }
+
+    /// [`Store::finish`] and [`Store::claim`] in one round trip, for short trials. With several lanes the claim looks only at this trial's.
+    pub async fn finish_and_claim(&self, lease: &Lease, end: &End, claim: &Claim) -> Result<(Ack, Vec<Lease>)> {
+        let args = finish_args(lease, end).then(self.claim_args(claim));
+        let mut answer = Reply::of(self.call(Name::FinishAndClaim, lease.study, args).await?)?;
+        Ok((ack(answer.array()?)?, leases(answer.array()?)?))
+    }
+
+    /// Sends a paused trial to its next rung, before new trials; false where it is not paused at `rung`.
+    pub async fn promote(&self, id: StudyId, number: u64, rung: u32) -> Result<bool> {
+        Ok(integer(self.call(Name::Promote, id, Args::new().arg(id).arg(number).arg(rung)).await?)? == 1)
+    }
+
+    /// Cancels one trial; returns its state right after: still running where its trainer is yet to be told, and a terminal state is
+    /// left as it is. Errors: [`Error::NoSuchStudy`], [`Error::NoSuchTrial`].
+    pub async fn cancel_trial(&self, id: StudyId, number: u64) -> Result<TrialState> {
+        let state = text(self.call(Name::Cancel, id, Args::new().arg(id).arg(number)).await?)?;
+        match state.as_str() {
+            "no_study" => Err(Error::NoSuchStudy(id)),
+            "no_trial" => Err(Error::NoSuchTrial { study: id, number }),
+            state => TrialState::parse(state).ok_or_else(|| Error::Corrupt(format!("trial state {state:?}"))),
+        }
+    }
+
+    async fn report_some(&self, lease: &Lease, points: &[Point]) -> Result<Directive> {
+        let packed = points.iter().map(|point| {
+            let values = point.values.iter().flat_map(|value| value.to_le_bytes());
+            point.step.to_le_bytes().into_iter().chain(values).collect::<Vec<u8>>()
+        });
+        let args = lease_args(lease).arg(self.0.lease_ms).list(packed.collect::<Vec<_>>());
+        match text(self.call(Name::Report, lease.study, args).await?)?.as_str() {
+            "go_on" => Ok(Directive::GoOn),
+            "prune" => Ok(Directive::Prune),
+            "pause" => Ok(Directive::Pause),
+            "cancel" => Ok(Directive::Cancel),
+            "lost" => Ok(Directive::Lost),
+            other => Err(Error::Corrupt(format!("directive {other:?}"))),
+        }
+    }
+
+    fn claim_args(&self, claim: &Claim) -> Args {
+        let classes: Vec<_> = claim.classes.iter().map(|class| class.as_str()).collect();
+        let refused: Vec<_> = claim.refused.iter().take(limits::REFUSED_MAX).map(String::as_str).collect();
+        let nonces: Vec<_> = claim.nonces.iter().take(limits::CLAIMS_MAX).map(|nonce| nonce.0.to_be_bytes()).collect();
+        Args::new().arg(&claim.trainer).arg(&claim.numerics).arg(self.0.lease_ms).list(classes).list(refused).list(nonces)
+    }
+}
+
+fn lease_args(lease: &Lease) -> Args {
+    Args::new().arg(lease.study).arg(lease.number).bytes(lease.nonce.0.to_be_bytes())
+}
+
+fn finish_args(lease: &Lease, end: &End) -> Args {
+    // Rust's shortest form of a float reads back to the same bits; Lua stores it as it comes.
+    let (name, value, best_step) = match end {
+        End::Completed { value, .. } | End::Paused { value, .. } if !value.is_finite() => ("failed", None, 0),
+        End::Completed { value, best_step } => ("completed", Some(*value), *best_step),
+        End::Paused { value, best_step } => ("paused", Some(*value), *best_step),
+        End::Pruned { value, best_step } => ("pruned", value.filter(|value| value.is_finite()), *best_step),
+        End::Failed { .. } => ("failed", None, 0),
+        End::Cancelled => ("cancelled", None, 0),
+        End::Released => ("released", None, 0),
+    };
+    let (kind, message, beside_others) = match end {
+        End::Failed { kind, message, beside_others } => (kind.as_str(), cut(message), *beside_others),
+        _ if name == "failed" => (ErrorKind::Diverged.as_str(), "the objective is not a finite number", false),
+        _ => ("", "", false),
+    };
+    lease_args(lease).arg(name).option(value).arg(best_step).arg(kind).arg(message).arg(u8::from(beside_others))
+}
+
+/// The start of `message` that is kept.
+fn cut(message: &str) -> &str {
+    &message[..message.floor_char_boundary(limits::ERROR_BYTES_MAX)]
+}
+
+fn ack(mut answer: Reply) -> Result<Ack> {
+    let accepted = answer.text()? == "1";
+    let wants = answer.parse()?;
+    Ok(if accepted { Ack::Accepted { wants } } else { Ack::Stale })
+}
+
+fn leases(mut rows: Reply) -> Result<Vec<Lease>> {
+    let mut leases = Vec::new();
+    while let Some(row) = rows.next() {
+        let mut row = Reply::of(row)?;
+        leases.push(Lease {
+            study: row.name(StudyId::parse)?,
+            number: row.parse()?,
+            attempt: row.parse()?,
+            nonce: nonce(row.bytes()?)?,
+            point: packed::unpack(&row.bytes()?)?,
+            spec_version: row.parse()?,
+            alone: row.text()? == "1",
+            dataset_hash: row.text()?,
+        });
+    }
+    Ok(leases)
+}
+
+/// The nonce of those eight bytes.
+pub(crate) fn nonce(stored: Vec<u8>) -> Result<Nonce> {
+    let stored: [u8; 8] = stored.try_into().map_err(|_| Error::Corrupt("a nonce has eight bytes".into()))?;
+    Ok(Nonce(u64::from_be_bytes(stored)))
+}

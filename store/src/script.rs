@@ -1,0 +1,89 @@
+//! The scripts: each transition's Lua, put together and hashed once.
+
+use std::sync::LazyLock;
+
+use hpo::limits;
+
+use crate::keys;
+
+/// One script, ready to be called by its hash.
+pub(crate) struct Script {
+    /// Its file's name, and its label in the metrics.
+    pub(crate) name: &'static str,
+    /// What the server calls it.
+    pub(crate) hash: String,
+    /// Its text.
+    pub(crate) code: String,
+}
+
+/// Declares the scripts in one table: variant, name, flags, files.
+macro_rules! scripts {
+    ($($variant:ident = $name:literal, $flags:literal, [$($file:literal),+];)+) => {
+        /// Which script.
+        #[derive(Debug, Clone, Copy)]
+        pub(crate) enum Name { $($variant),+ }
+
+        /// All of them, in the order of [`Name`].
+        pub(crate) static SCRIPTS: LazyLock<Vec<Script>> =
+            LazyLock::new(|| vec![$(assemble($name, $flags, &[$(include_str!(concat!("lua/", $file, ".lua"))),+])),+]);
+    };
+}
+
+// allow-oom: work that was begun can finish when memory is full; only what brings new work is refused.
+scripts! {
+    Reserve = "reserve", "", ["reserve"];
+    Create = "create", "", ["create"];
+    Enqueue = "enqueue", "", ["enqueue"];
+    Exhaust = "exhaust", "flags=allow-oom", ["exhaust"];
+    Claim = "claim", "flags=allow-oom", ["claim"];
+    Report = "report", "flags=allow-oom", ["report"];
+    Finish = "finish", "flags=allow-oom", ["finish"];
+    FinishAndClaim = "finish_and_claim", "flags=allow-oom", ["finish", "claim", "finish_and_claim"];
+    Promote = "promote", "flags=allow-oom", ["promote"];
+    Reap = "reap", "flags=allow-oom", ["reap"];
+    Cancel = "cancel", "flags=allow-oom", ["cancel"];
+    CancelStudy = "cancel_study", "flags=allow-oom", ["cancel_study"];
+    Change = "change", "flags=allow-oom", ["change"];
+    Delete = "delete", "flags=allow-oom", ["delete"];
+    Trainer = "trainer", "flags=allow-oom", ["trainer"];
+    Studies = "studies", "flags=no-writes", ["studies"];
+    Trials = "trials", "flags=no-writes", ["trials"];
+    Ranking = "ranking", "flags=no-writes", ["ranking"];
+    Curve = "curve", "flags=no-writes", ["curve"];
+    Trainers = "trainers", "flags=no-writes", ["trainers"];
+    Wanted = "wanted", "flags=no-writes", ["wanted"];
+    Collect = "collect", "flags=no-writes", ["collect"];
+    Audit = "audit", "flags=no-writes", ["audit"];
+}
+
+/// The script of that name.
+pub(crate) fn script(name: Name) -> &'static Script {
+    &SCRIPTS[name as usize]
+}
+
+/// Shebang, keys, limits, prelude, the script's own files, and the call of the function that bears its name.
+fn assemble(name: &'static str, flags: &str, files: &[&str]) -> Script {
+    let limit = format!(
+        "local LIMIT = {{events = {}, ahead = {}, wake = {}, trials = {}, attempts = {}, due = {}, sweep = {}, closing = {}, best = {}, scan = {}, \
+         refused_scan = {}, first_charge_ms = {}, backoff_ms = {}, trainer_ttl_ms = {}, idempotency_ms = {}}}\n",
+        limits::EVENTS_KEPT,
+        limits::QUEUE_AHEAD,
+        limits::WAKE_TOKENS_MAX,
+        limits::TRIALS_MAX,
+        limits::ATTEMPTS_KEPT,
+        limits::DUE_BATCH,
+        limits::SWEEP_BATCH,
+        limits::CLOSING_BATCH,
+        limits::BEST_KEPT,
+        limits::STUDIES_SCANNED_MAX,
+        limits::REFUSED_SCANNED_MAX,
+        limits::FIRST_CHARGE_MS,
+        limits::BACKOFF_MS_MAX,
+        limits::TRAINER_TTL_MS,
+        limits::IDEMPOTENCY_MS,
+    );
+    // The clock moves with every script that writes.
+    let clock = if flags.contains("no-writes") { "" } else { "redis.call('HSET', LANE, 'now', NOW)\n" };
+    let code = format!("#!lua {flags}\n{}{limit}{}\n{}\n{clock}return {name}()\n", keys::LUA, include_str!("lua/prelude.lua"), files.join("\n"));
+    Script { name, hash: redis::Script::new(&code).get_hash().to_owned(), code }
+}

@@ -1,0 +1,190 @@
+//! Studies: create, change, cancel, delete.
+
+use std::sync::Arc;
+
+use hpo::dataset::DatasetSchema;
+use hpo::limits;
+use hpo::study::{Direction, Study};
+use hpo::trial::StudyState;
+
+use crate::error::{Error, Result};
+use crate::reply::{Reply, integer};
+use crate::script::Name;
+use crate::{Args, Cached, Store, StudyId};
+
+/// A study to be created.
+#[derive(Debug, Clone)]
+pub struct NewStudy {
+    /// Its id, made by the caller.
+    pub id: StudyId,
+    /// Its parsed document, seed included.
+    pub study: Arc<Study>,
+    /// What its dataset is: trainers whose copy differs do not run it.
+    pub dataset: DatasetSchema,
+    /// What the pre-flight found, for the view.
+    pub preflight: serde_json::Value,
+}
+
+/// A request that may come twice.
+#[derive(Debug, Clone)]
+pub struct Idempotency {
+    /// The caller's key.
+    pub key: String,
+    /// A hash of the request, so that another request under the same key is noticed.
+    pub request_hash: String,
+}
+
+/// What [`Store::create_study`] did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Created {
+    /// The study: another than asked for where the idempotency key was used before.
+    pub id: StudyId,
+    /// Whether this call created it.
+    pub fresh: bool,
+}
+
+/// What to change of a study; none leaves it as it is.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Change {
+    /// Pause or resume: no new claims, running trials finish.
+    pub paused: Option<bool>,
+    /// How many trials at most, or no limit. Waiting trials beyond are cancelled; a higher limit reopens a completed study.
+    pub max_trials: Option<Option<u64>>,
+    /// How many trials at once, or as many as trainers offer.
+    pub max_parallel: Option<Option<u64>>,
+}
+
+/// Why a study ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum StopReason {
+    /// All trials that it may have have ended.
+    MaxTrials,
+    /// The sampler has no further point.
+    SpaceExhausted,
+    /// Too many trials failed one after the other.
+    FailuresInARow,
+    /// A user stopped it.
+    Cancelled,
+}
+
+impl StopReason {
+    /// Its name on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            StopReason::MaxTrials => "max_trials",
+            StopReason::SpaceExhausted => "space_exhausted",
+            StopReason::FailuresInARow => "failures_in_a_row",
+            StopReason::Cancelled => "cancelled",
+        }
+    }
+
+    /// The one of that name.
+    pub fn parse(name: &str) -> Option<StopReason> {
+        [StopReason::MaxTrials, StopReason::SpaceExhausted, StopReason::FailuresInARow, StopReason::Cancelled].into_iter().find(|reason| reason.as_str() == name)
+    }
+}
+
+impl Store {
+    /// Creates a study, once: the same id, or the same idempotency key and request, again gets the study that is there. It has no trials
+    /// until [`Store::top_up`]. Errors: [`Error::IdempotencyMismatch`].
+    pub async fn create_study(&self, new: NewStudy, idempotency: Option<Idempotency>) -> Result<Created> {
+        let id = match idempotency {
+            Some(idempotency) => self.reserve(new.id, &idempotency).await?,
+            None => new.id,
+        };
+        let study = &new.study;
+        let sign = if study.objective.direction == Direction::Maximize { -1 } else { 1 };
+        let fields = [
+            study.document().to_string(),
+            new.preflight.to_string(),
+            to_json(&new.dataset)?,
+            to_json(&study.logged())?,
+            study.name.clone(),
+            study.device.as_str().to_owned(),
+            new.dataset.hash.clone(),
+            study.weight.to_string(),
+            sign.to_string(),
+            study.max_trials.map(|n| n.to_string()).unwrap_or_default(),
+            study.max_parallel.map(|n| n.to_string()).unwrap_or_default(),
+            study.retry.max_failures.to_string(),
+            study.retry.max_stalls.to_string(),
+            (study.retry.backoff_seconds * 1_000.0).round().to_string(),
+            study.early_stop.max_failures_in_a_row.to_string(),
+        ];
+        let fresh = integer(self.call(Name::Create, id, Args::new().arg(id).list(fields)).await?)? == 1;
+        Ok(Created { id, fresh })
+    }
+
+    /// Changes a study; the caller then tops it up. Errors: [`Error::NoSuchStudy`]; [`Error::Closed`] where it was cancelled or failed, or
+    /// is completed and to be paused.
+    pub async fn update_study(&self, id: StudyId, change: Change) -> Result<()> {
+        let limit = |limit: Option<Option<u64>>| limit.map_or("-".to_owned(), |limit| limit.map(|n| n.to_string()).unwrap_or_default());
+        let paused = change.paused.map_or("-", |paused| if paused { "1" } else { "0" });
+        for _ in 0..limits::SWEEPS_MAX {
+            let args = Args::new().arg(id).arg(paused).arg(limit(change.max_trials)).arg(limit(change.max_parallel));
+            let mut answer = Reply::of(self.call(Name::Change, id, args).await?)?;
+            match answer.text()?.as_str() {
+                "missing" => return Err(Error::NoSuchStudy(id)),
+                "closed" => return Err(Error::Closed { study: id, state: answer.name(StudyState::parse)? }),
+                _ => answer.text()?,
+            };
+            if answer.text()? == "0" {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Cancels a study: its waiting trials are cancelled, its running ones are told with their next report. Results stay. One that has
+    /// ended stays as it is. Errors: [`Error::NoSuchStudy`].
+    pub async fn cancel_study(&self, id: StudyId) -> Result<()> {
+        for _ in 0..limits::SWEEPS_MAX {
+            match integer(self.call(Name::CancelStudy, id, Args::new().arg(id)).await?)? {
+                -1 => return Err(Error::NoSuchStudy(id)),
+                0 => break,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes a study: it is not found from now on, and its running trials are lost to their trainers. The reaper removes its keys.
+    /// Errors: [`Error::NoSuchStudy`].
+    pub async fn delete_study(&self, id: StudyId) -> Result<()> {
+        match integer(self.call(Name::Delete, id, Args::new().arg(id)).await?)? {
+            1 => Ok(()),
+            _ => Err(Error::NoSuchStudy(id)),
+        }
+    }
+
+    /// The parsed document of a study, from the process's memory where it is there. Errors: [`Error::NoSuchStudy`]; [`Error::Corrupt`]
+    /// where another version accepted it.
+    pub async fn spec(&self, id: StudyId) -> Result<Arc<Study>> {
+        Ok(self.remembered(id).await?.study)
+    }
+
+    pub(crate) async fn remembered(&self, id: StudyId) -> Result<Cached> {
+        if let Some(cached) = self.cached(id) {
+            return Ok(cached);
+        }
+        let record = self.study(id).await?.ok_or(Error::NoSuchStudy(id))?;
+        let study = Study::parse(&record.spec).map_err(|problems| Error::Corrupt(format!("study {id}: {problems:?}")))?;
+        Ok(self.cache(id, Arc::new(study)))
+    }
+
+    /// The study id that an idempotency key stands for: `id`, unless the key was used before.
+    async fn reserve(&self, id: StudyId, idempotency: &Idempotency) -> Result<StudyId> {
+        let bytes = idempotency.key.len();
+        if bytes > limits::IDEMPOTENCY_KEY_BYTES_MAX {
+            return Err(Error::TooLong { what: "the idempotency key", bytes, bytes_max: limits::IDEMPOTENCY_KEY_BYTES_MAX });
+        }
+        let args = Args::new().arg(&idempotency.key).arg(id).arg(&idempotency.request_hash);
+        let mut answer = Reply::of(self.call_lane(Name::Reserve, 0, args).await?)?;
+        let held = answer.name(StudyId::parse)?;
+        if answer.text()? == "1" { Ok(held) } else { Err(Error::IdempotencyMismatch) }
+    }
+}
+
+fn to_json(value: &impl serde::Serialize) -> Result<String> {
+    serde_json::to_string(value).map_err(|error| Error::Corrupt(error.to_string()))
+}

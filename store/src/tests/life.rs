@@ -1,0 +1,146 @@
+//! A trial from its queue to its end.
+
+use super::*;
+use hpo::trial::{StudyState, TrialState};
+
+#[tokio::test]
+async fn a_study_runs_from_creation_to_completion() {
+    let bench = Bench::new().await;
+    let id = bench.study(json!({})).await;
+    assert_eq!(bench.record(id).await.counts.get(TrialState::Queued), 3);
+    for number in 0..3 {
+        let lease = bench.claim("a").await.unwrap();
+        assert_eq!((lease.study, lease.number, lease.attempt), (id, number, 1));
+        assert!(bench.store.spec(id).await.unwrap().space.unpack(&lease.point).is_some());
+        let points = [Point { step: 1, values: vec![1.0, 0.5, 1.1, 0.25] }];
+        assert_eq!(bench.store.report(&lease, &points).await.unwrap(), Directive::GoOn);
+        bench.jump(1_500);
+        bench.finish(&lease, completed(0.1 * number as f64)).await;
+        bench.healthy().await;
+    }
+    let record = bench.record(id).await;
+    assert_eq!((record.state, record.stop_reason, record.counts.finished()), (StudyState::Completed, Some(StopReason::MaxTrials), 3));
+    let best = record.best.unwrap();
+    assert_eq!((best.number, best.value), (2, 0.2));
+    let trial = bench.trial(id, 2).await;
+    assert_eq!((trial.state, trial.value, trial.step, trial.best_step, trial.metrics), (TrialState::Completed, Some(0.2), 1, Some(1), vec![1.0, 0.5, 1.1, 0.25]));
+    assert_eq!(trial.attempts[0].ended_at_ms.unwrap() - trial.attempts[0].started_at_ms, 1_500);
+    assert_eq!((trial.attempts[0].trainer.as_str(), trial.attempts[0].end.as_deref()), ("a", Some("completed")));
+    assert!(bench.claim("a").await.is_none());
+}
+
+#[tokio::test]
+async fn the_same_claim_again_gets_the_same_leases() {
+    let bench = Bench::new().await;
+    bench.study(json!({})).await;
+    let claim = Claim::new(&trainer("a"), vec![], 2);
+    let first = bench.store.claim(&claim).await.unwrap();
+    assert_eq!(first.len(), 2);
+    assert_eq!(bench.store.claim(&claim).await.unwrap(), first);
+    bench.finish(&first[0], completed(1.0)).await;
+    assert_eq!(bench.store.claim(&claim).await.unwrap(), first[1..]);
+    bench.healthy().await;
+}
+
+#[tokio::test]
+async fn a_curve_takes_each_step_once_and_in_order() {
+    let bench = Bench::new().await;
+    let id = bench.study(json!({})).await;
+    let lease = bench.claim("a").await.unwrap();
+    let point = |step| Point { step, values: vec![step as f32, 0.1, 0.2, f32::NAN] };
+    for points in [vec![point(1), point(2)], vec![point(1), point(2)], vec![point(2), point(3)], vec![], vec![point(3)]] {
+        assert_eq!(bench.store.report(&lease, &points).await.unwrap(), Directive::GoOn);
+    }
+    let curve = bench.store.curve(id, 0).await.unwrap().unwrap();
+    assert_eq!(curve.metrics, ["loss", "accuracy", "val_loss", "val_accuracy"]);
+    assert_eq!(curve.points.iter().map(|point| point.step).collect::<Vec<_>>(), [1, 2, 3]);
+    assert!(curve.points[0].values[3].is_nan());
+    assert_eq!(bench.store.curve(id, 1).await.unwrap().unwrap().points, []);
+    assert!(bench.store.curve(id, 9).await.unwrap().is_none());
+    bench.healthy().await;
+}
+
+#[tokio::test]
+async fn values_keep_every_bit() {
+    let bench = Bench::new().await;
+    let id = bench.study(json!({"max_trials": 5})).await;
+    let values = [0.1 + 0.2, 1.0 / 3.0, -0.0, 5e-324, 1.797_693_134_862_315_7e308];
+    for value in values {
+        let lease = bench.claim("a").await.unwrap();
+        bench.finish(&lease, completed(value)).await;
+        assert_eq!(bench.trial(id, lease.number).await.value.unwrap().to_bits(), value.to_bits());
+    }
+    assert_eq!(bench.record(id).await.best.unwrap().value, values[4]);
+}
+
+#[tokio::test]
+async fn a_released_trial_keeps_its_place_and_its_budgets() {
+    let bench = Bench::new().await;
+    let id = bench.study(json!({})).await;
+    let lease = bench.claim("a").await.unwrap();
+    bench.finish(&lease, End::Released).await;
+    bench.healthy().await;
+    let again = bench.claim("b").await.unwrap();
+    assert_eq!((again.number, again.attempt), (0, 2));
+    let trial = bench.trial(id, 0).await;
+    assert_eq!((trial.failures, trial.stalls), (0, 0));
+    assert_eq!(trial.attempts.iter().map(|a| (a.trainer.as_str(), a.end.as_deref())).collect::<Vec<_>>(), [("a", Some("released")), ("b", None)]);
+    bench.finish(&again, completed(1.0)).await;
+    let ends: Vec<_> = bench.trial(id, 0).await.attempts.into_iter().map(|a| (a.attempt, a.end.unwrap())).collect();
+    assert_eq!(ends, [(1, "released".into()), (2, "completed".into())]);
+}
+
+#[tokio::test]
+async fn finishing_and_claiming_is_one_round_trip() {
+    let bench = Bench::new().await;
+    bench.study(json!({})).await;
+    let lease = bench.claim("a").await.unwrap();
+    let claim = Claim::new(&trainer("a"), vec![], 1);
+    let (ack, leases) = bench.store.finish_and_claim(&lease, &completed(0.5), &claim).await.unwrap();
+    assert!(matches!(ack, Ack::Accepted { .. }));
+    assert_eq!(leases[0].number, 1);
+    assert_eq!(bench.store.finish_and_claim(&lease, &completed(0.5), &claim).await.unwrap(), (ack, leases));
+    bench.healthy().await;
+}
+
+#[tokio::test]
+async fn a_paused_trial_is_promoted_once_and_before_new_ones() {
+    let bench = Bench::new().await;
+    let id = bench.study(json!({})).await;
+    let leases = bench.claims("a", 2).await;
+    bench.finish(&leases[1], End::Paused { value: 0.5, best_step: 1 }).await;
+    bench.healthy().await;
+    assert!(!bench.store.promote(id, 0, 0).await.unwrap());
+    assert!(!bench.store.promote(id, 1, 1).await.unwrap());
+    assert!(bench.store.promote(id, 1, 0).await.unwrap());
+    assert!(bench.store.promote(id, 1, 0).await.unwrap());
+    bench.healthy().await;
+    let lease = bench.claim("b").await.unwrap();
+    assert_eq!((lease.number, lease.attempt), (1, 2));
+    assert_eq!(bench.claim("b").await.unwrap().number, 2);
+}
+
+#[tokio::test]
+async fn waiting_for_work_ends_when_work_comes() {
+    let bench = Bench::new().await;
+    let classes = trainer("a").classes();
+    assert!(!bench.store.wait_for_work(&classes, Duration::from_millis(1)).await.unwrap());
+    let store = bench.store.clone();
+    let waiting = tokio::spawn(async move { store.wait_for_work(&classes, Duration::from_secs(5)).await });
+    bench.study(json!({})).await;
+    assert!(waiting.await.unwrap().unwrap());
+    assert!(bench.claim("a").await.is_some());
+    // Work is left, so the claim has woken the next.
+    assert!(bench.store.wait_for_work(&[DeviceClass::Any], Duration::from_millis(1)).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_trainer_gets_only_what_its_device_and_its_datasets_allow() {
+    let bench = Bench::new().await;
+    bench.study(json!({"device": "cuda"})).await;
+    assert!(bench.claim("a").await.is_none());
+    let id = bench.study(json!({"device": "cpu"})).await;
+    let refusing = Claim::new(&trainer("a"), vec!["abc".into()], 1);
+    assert!(bench.store.claim(&refusing).await.unwrap().is_empty());
+    assert_eq!(bench.claim("a").await.unwrap().study, id);
+}

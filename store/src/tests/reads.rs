@@ -1,0 +1,142 @@
+//! Lists, the best, trainers, metrics.
+
+use super::*;
+use hpo::trial::{StudyState, TrialState};
+
+#[tokio::test]
+async fn studies_are_listed_newest_first_in_pages() {
+    let bench = Bench::new().await;
+    let mut ids = Vec::new();
+    for name in ["mnist-a", "iris", "mnist-b", "mnist-c"] {
+        ids.insert(0, bench.study(json!({"name": name})).await);
+    }
+    bench.store.cancel_study(ids[1]).await.unwrap();
+    let list = async |page| {
+        let (studies, next) = bench.store.list_studies(page).await.unwrap();
+        (studies.iter().map(|study| study.id).collect::<Vec<_>>(), next)
+    };
+    let first = list(StudyPage { limit: 3, ..StudyPage::default() }).await;
+    assert_eq!(first.0, ids[..3]);
+    assert_eq!(list(StudyPage { cursor: first.1, ..StudyPage::default() }).await, (ids[3..].to_vec(), None));
+    assert_eq!(list(StudyPage { name: Some("mnist".into()), state: Some(StudyState::Running), ..StudyPage::default() }).await.0, [ids[0], ids[3]]);
+    assert_eq!(list(StudyPage { limit: 4, ..StudyPage::default() }).await.1, None);
+    let bad = StudyPage { cursor: Some("x".into()), ..StudyPage::default() };
+    assert!(matches!(bench.store.list_studies(bad).await, Err(Error::BadCursor)));
+}
+
+#[tokio::test]
+async fn trials_are_listed_by_number_and_by_value() {
+    let bench = Bench::new().await;
+    let id = bench.study(json!({"max_trials": 6, "early_stop": {"max_failures_in_a_row": 10}})).await;
+    for end in [completed(0.5), completed(0.9), failed(ErrorKind::Panic), completed(0.5), completed(-0.0)] {
+        let lease = bench.claim("a").await.unwrap();
+        bench.finish(&lease, end).await;
+    }
+    let list = async |page: TrialPage| {
+        let (trials, next) = bench.store.trials(id, page).await.unwrap();
+        (trials.iter().map(|trial| trial.number).collect::<Vec<_>>(), next)
+    };
+    let by = |sort, limit, cursor: Option<String>| TrialPage { sort, limit, cursor, state: None };
+    let (first, next) = list(by(Sort::Value, 4, None)).await;
+    assert_eq!(first, [1, 0, 3, 4]);
+    assert_eq!(list(by(Sort::Value, 4, next)).await, (vec![2, 5], None));
+    let (first, next) = list(by(Sort::Number, 4, None)).await;
+    assert_eq!(first, [0, 1, 2, 3]);
+    assert_eq!(list(by(Sort::Number, 4, next)).await, (vec![4, 5], None));
+    assert_eq!(list(TrialPage { state: Some(TrialState::Completed), limit: 2, ..TrialPage::default() }).await.0, [0, 1]);
+    assert_eq!(bench.store.best(id, 2).await.unwrap().iter().map(|trial| trial.number).collect::<Vec<_>>(), [1, 0]);
+}
+
+#[tokio::test]
+async fn the_best_beyond_those_kept_come_from_the_packed_column() {
+    let bench = Bench::new().await;
+    let id = bench.study(json!({"max_trials": 150, "max_parallel": 150, "objective": {"metric": "val_loss", "direction": "minimize"}})).await;
+    for lease in bench.claims("a", 150).await {
+        bench.store.finish(&lease, &completed((lease.number * 37 % 50) as f64 - 10.0)).await.unwrap();
+    }
+    let mut expected: Vec<u64> = (0..150).collect();
+    expected.sort_by_key(|number| (number * 37 % 50, *number));
+    for count in [1, 100, 101, 150] {
+        let best = bench.store.best(id, count).await.unwrap();
+        assert_eq!(best.iter().map(|trial| trial.number).collect::<Vec<_>>(), expected[..count]);
+    }
+    let page = TrialPage { sort: Sort::Value, limit: 1_000, ..TrialPage::default() };
+    assert_eq!(bench.store.trials(id, page).await.unwrap().0.iter().map(|trial| trial.number).collect::<Vec<_>>(), expected);
+}
+
+#[tokio::test]
+async fn trainers_are_listed_until_they_leave_or_fall_silent() {
+    let bench = Bench::new().await;
+    for id in ["b", "a"] {
+        bench.store.heartbeat_trainer(&trainer(id)).await.unwrap();
+    }
+    let listed = async || bench.store.trainers().await.unwrap().into_iter().map(|record| record.trainer.id).collect::<Vec<_>>();
+    assert_eq!(listed().await, ["a", "b"]);
+    bench.store.forget_trainer("b").await.unwrap();
+    assert_eq!(listed().await, ["a"]);
+    bench.store.reap().await.unwrap();
+    bench.pass(130_000).await;
+    assert_eq!(listed().await, Vec::<String>::new());
+    assert_eq!(bench.store.collect().await.unwrap().slots, 0);
+}
+
+#[tokio::test]
+async fn metrics_are_complete_and_follow_the_store() {
+    let bench = Bench::new().await;
+    bench.store.heartbeat_trainer(&trainer("a")).await.unwrap();
+    let id = bench.study(json!({"device": "cpu"})).await;
+    let lease = bench.claim("a").await.unwrap();
+    bench.jump(31_000);
+    let metrics = bench.store.collect().await.unwrap();
+    let trials = |state| metrics.trials.iter().find(|row| row.0 == DeviceClass::Cpu && row.1 == state).unwrap().2;
+    assert_eq!((trials(TrialState::Queued), trials(TrialState::Running), metrics.trials.len()), (2, 1, 32));
+    assert_eq!((metrics.slots, metrics.trainers, metrics.claims, metrics.lease_overdue_ms), (2, 1, 1, 1_000));
+    assert!(metrics.studies.contains(&(StudyState::Running, 1)) && metrics.redis_memory_bytes > 0);
+    assert!(metrics.runnable.contains(&(DeviceClass::Cpu, 1)));
+    bench.finish(&lease, completed(0.5)).await;
+    bench.store.delete_study(id).await.unwrap();
+    let metrics = bench.store.collect().await.unwrap();
+    assert!(metrics.studies.iter().all(|row| row.1 == 0) && metrics.trials.iter().all(|row| row.2 == 0));
+}
+
+#[tokio::test]
+async fn every_script_call_is_observed() {
+    let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let sink = seen.clone();
+    let redis = TestRedis::start();
+    let observe: Observe = Arc::new(move |name, _, ok| sink.lock().unwrap().push((name, ok)));
+    let store = Store::connect(Config { observe: Some(observe), ..Config::new(redis.url()) }).await.unwrap();
+    store.study(new_id()).await.unwrap();
+    assert_eq!(*seen.lock().unwrap(), [("studies", true)]);
+}
+
+#[tokio::test]
+async fn several_lanes_behave_as_one() {
+    let redis = TestRedis::start();
+    let store = Store::connect(Config { lanes: 3, ..Config::new(redis.url()) }).await.unwrap();
+    let again = Store::connect(Config { lanes: 5, ..Config::new(redis.url()) }).await.unwrap();
+    assert_eq!(again.0.lanes.len(), 3);
+    let mut ids = Vec::new();
+    for _ in 0..12 {
+        let id = store.create_study(new_study(json!({"max_trials": 1})), None).await.unwrap().id;
+        store.top_up(id).await.unwrap();
+        ids.insert(0, id);
+    }
+    let (mut listed, mut cursor) = (Vec::new(), None);
+    loop {
+        let (studies, next) = store.list_studies(StudyPage { cursor, limit: 5, ..StudyPage::default() }).await.unwrap();
+        listed.extend(studies.iter().map(|study| study.id));
+        cursor = next;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    assert_eq!(listed, ids);
+    let mut claimed = 0;
+    while let [lease] = &store.claim(&Claim::new(&trainer("a"), vec![], 1)).await.unwrap()[..] {
+        store.finish(lease, &completed(0.5)).await.unwrap();
+        claimed += 1;
+    }
+    assert_eq!(claimed, 12);
+    assert_eq!(audit(&store).await.unwrap(), Vec::<String>::new());
+}

@@ -1,0 +1,170 @@
+//! Studies: created once, topped up, changed, cancelled, deleted.
+
+use super::*;
+use hpo::trial::{StudyState, TrialState};
+
+#[tokio::test]
+async fn a_study_is_created_once() {
+    let bench = Bench::new().await;
+    let new = new_study(json!({}));
+    assert!(bench.store.create_study(new.clone(), None).await.unwrap().fresh);
+    assert_eq!(bench.store.create_study(new.clone(), None).await.unwrap(), Created { id: new.id, fresh: false });
+    let record = bench.record(new.id).await;
+    assert_eq!((record.spec, record.dataset, record.created_at_ms), (new.study.document().clone(), new.dataset, START_MS));
+    bench.healthy().await;
+}
+
+#[tokio::test]
+async fn an_idempotency_key_stands_for_one_request() {
+    let bench = Bench::new().await;
+    let key = |hash: &str| Some(Idempotency { key: "k{1}".into(), request_hash: hash.into() });
+    let first = bench.store.create_study(new_study(json!({})), key("a")).await.unwrap();
+    let second = bench.store.create_study(new_study(json!({})), key("a")).await.unwrap();
+    assert_eq!((second.id, second.fresh), (first.id, false));
+    assert!(matches!(bench.store.create_study(new_study(json!({})), key("b")).await, Err(Error::IdempotencyMismatch)));
+    assert_eq!(bench.store.list_studies(StudyPage::default()).await.unwrap().0.len(), 1);
+}
+
+#[tokio::test]
+async fn top_up_fills_the_queue_and_no_further_however_many_do_it() {
+    let bench = Bench::new().await;
+    let new = new_study(json!({"max_trials": 1_000, "max_parallel": 100}));
+    let id = bench.store.create_study(new, None).await.unwrap().id;
+    let other = Store::connect(Config { now_ms: Some(bench.now.clone()), ..Config::new(bench.redis.url()) }).await.unwrap();
+    let (a, b, c) = tokio::join!(bench.store.top_up(id), other.top_up(id), bench.store.drain_wanted());
+    assert_eq!(a.unwrap() + b.unwrap() + c.unwrap(), 164);
+    assert_eq!(bench.record(id).await.counts.get(TrialState::Queued), 164);
+    assert_eq!(bench.store.top_up(id).await.unwrap(), 0);
+    bench.healthy().await;
+    let study = bench.store.spec(id).await.unwrap();
+    let mut sampler = hpo::sampler::Sampler::new(&study);
+    for number in 0..164 {
+        assert_eq!(bench.trial(id, number).await.point, study.space.pack(&sampler.suggest(number).unwrap()));
+    }
+}
+
+#[tokio::test]
+async fn without_max_parallel_the_connected_slots_count() {
+    let bench = Bench::new().await;
+    bench.store.heartbeat_trainer(&Trainer { slots: 30, ..trainer("a") }).await.unwrap();
+    bench.store.heartbeat_trainer(&Trainer { slots: 12, ..trainer("a") }).await.unwrap();
+    let id = bench.study(json!({"max_trials": 1_000})).await;
+    assert_eq!(bench.record(id).await.counts.get(TrialState::Queued), 76);
+}
+
+#[tokio::test]
+async fn an_exhausted_space_completes_the_study() {
+    let bench = Bench::new().await;
+    let space = json!([{"name": "learning_rate", "type": "choice", "values": [0.1, 0.01]}]);
+    for sampler in ["random", "grid"] {
+        let id = bench.study(json!({"space": space, "max_trials": 10, "sampler": {"name": sampler}})).await;
+        let leases = bench.claims("a", 5).await;
+        assert_eq!(leases.len(), 2);
+        assert_ne!(leases[0].point, leases[1].point);
+        for lease in &leases {
+            bench.finish(lease, completed(0.5)).await;
+        }
+        let record = bench.record(id).await;
+        assert_eq!((record.state, record.stop_reason), (StudyState::Completed, Some(StopReason::SpaceExhausted)));
+        bench.store.update_study(id, Change { max_trials: Some(Some(20)), ..Change::default() }).await.unwrap();
+        assert_eq!(bench.record(id).await.state, StudyState::Completed);
+        bench.healthy().await;
+    }
+}
+
+#[tokio::test]
+async fn a_paused_study_is_not_claimed_from_until_it_resumes() {
+    let bench = Bench::new().await;
+    let id = bench.study(json!({})).await;
+    let lease = bench.claim("a").await.unwrap();
+    let paused = |paused| Change { paused: Some(paused), ..Change::default() };
+    bench.store.update_study(id, paused(true)).await.unwrap();
+    assert!(bench.claim("a").await.is_none());
+    assert_eq!(bench.store.report(&lease, &[]).await.unwrap(), Directive::GoOn);
+    bench.finish(&lease, completed(0.5)).await;
+    bench.healthy().await;
+    bench.store.update_study(id, paused(false)).await.unwrap();
+    assert!(bench.claim("a").await.is_some());
+}
+
+#[tokio::test]
+async fn more_trials_reopen_a_completed_study_and_fewer_cancel_what_waits() {
+    let bench = Bench::new().await;
+    let id = bench.study(json!({})).await;
+    for lease in bench.claims("a", 3).await {
+        bench.finish(&lease, completed(0.5)).await;
+    }
+    let limit = |max_trials| Change { max_trials: Some(Some(max_trials)), ..Change::default() };
+    bench.store.update_study(id, limit(10)).await.unwrap();
+    let record = bench.record(id).await;
+    assert_eq!((record.state, record.stop_reason), (StudyState::Running, None));
+    assert_eq!(bench.store.top_up(id).await.unwrap(), 7);
+    let lease = bench.claim("a").await.unwrap();
+    bench.store.update_study(id, limit(5)).await.unwrap();
+    bench.healthy().await;
+    let record = bench.record(id).await;
+    assert_eq!((record.counts.get(TrialState::Queued), record.counts.get(TrialState::Cancelled)), (1, 5));
+    bench.finish(&lease, completed(0.5)).await;
+    let lease = bench.claim("a").await.unwrap();
+    bench.finish(&lease, completed(0.5)).await;
+    assert_eq!(bench.record(id).await.state, StudyState::Completed);
+}
+
+#[tokio::test]
+async fn a_cancelled_study_cancels_what_waits_and_tells_what_runs() {
+    let bench = Bench::new().await;
+    let id = bench.study(json!({"max_trials": 2_000, "max_parallel": 1_500, "retry": {"max_failures": 1}})).await;
+    let leases = bench.claims("a", 2).await;
+    bench.finish(&leases[0], failed(ErrorKind::Io)).await;
+    bench.store.cancel_study(id).await.unwrap();
+    bench.store.cancel_study(id).await.unwrap();
+    bench.healthy().await;
+    let record = bench.record(id).await;
+    assert_eq!((record.state, record.stop_reason), (StudyState::Cancelled, Some(StopReason::Cancelled)));
+    assert_eq!((record.counts.get(TrialState::Running), record.counts.get(TrialState::Cancelled)), (1, 1_563));
+    assert_eq!(bench.store.report(&leases[1], &[]).await.unwrap(), Directive::Cancel);
+    bench.finish(&leases[1], End::Cancelled).await;
+    assert!(matches!(bench.store.update_study(id, Change::default()).await, Err(Error::Closed { state: StudyState::Cancelled, .. })));
+    bench.healthy().await;
+}
+
+#[tokio::test]
+async fn one_trial_is_cancelled_where_it_stands() {
+    let bench = Bench::new().await;
+    let id = bench.study(json!({})).await;
+    let lease = bench.claim("a").await.unwrap();
+    assert_eq!(bench.store.cancel_trial(id, 1).await.unwrap(), TrialState::Cancelled);
+    assert_eq!(bench.store.cancel_trial(id, 0).await.unwrap(), TrialState::Running);
+    assert!(bench.trial(id, 0).await.cancel_requested);
+    assert_eq!(bench.store.report(&lease, &[]).await.unwrap(), Directive::Cancel);
+    bench.finish(&lease, End::Released).await;
+    assert_eq!(bench.trial(id, 0).await.state, TrialState::Cancelled);
+    assert_eq!(bench.store.cancel_trial(id, 0).await.unwrap(), TrialState::Cancelled);
+    assert!(matches!(bench.store.cancel_trial(id, 9).await, Err(Error::NoSuchTrial { number: 9, .. })));
+    bench.healthy().await;
+}
+
+#[tokio::test]
+async fn a_deleted_study_is_gone_at_once_and_leaves_no_key() {
+    let bench = Bench::new().await;
+    bench.store.reap().await.unwrap();
+    let clean = audit::keys(&bench.store).await.unwrap();
+    let id = bench.study(json!({"retry": {"max_failures": 1}})).await;
+    let leases = bench.claims("a", 3).await;
+    bench.finish(&leases[0], failed(ErrorKind::Io)).await;
+    bench.store.report(&leases[1], &[Point { step: 1, values: vec![0.0; 4] }]).await.unwrap();
+    bench.finish(&leases[1], completed(0.5)).await;
+    bench.store.delete_study(id).await.unwrap();
+    assert!(bench.store.study(id).await.unwrap().is_none() && bench.store.trial(id, 0).await.unwrap().is_none());
+    assert!(matches!(bench.store.delete_study(id).await, Err(Error::NoSuchStudy(_))));
+    assert_eq!(bench.store.report(&leases[2], &[]).await.unwrap(), Directive::Lost);
+    assert_eq!(bench.store.finish(&leases[2], &completed(0.5)).await.unwrap(), Ack::Stale);
+    assert_eq!(bench.store.top_up(id).await.unwrap(), 0);
+    bench.healthy().await;
+    bench.jump(3_000);
+    assert_eq!(bench.store.reap().await.unwrap().purged, [id]);
+    bench.store.forget_trainer("a").await.unwrap();
+    let mut left = audit::keys(&bench.store).await.unwrap();
+    left.retain(|key| !clean.contains(key) && !key.ends_with(":totals") && !key.contains(":wake:"));
+    assert_eq!(left, Vec::<String>::new());
+}

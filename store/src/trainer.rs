@@ -1,0 +1,100 @@
+//! Who is connected.
+
+use hpo::limits;
+use hpo::study::DeviceClass;
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::reply::Reply;
+use crate::script::Name;
+use crate::{Args, Store, StudyId};
+
+/// What a trainer says of itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Trainer {
+    /// Its id, unique among all that are connected; at most [`limits::TRAINER_ID_BYTES_MAX`] bytes.
+    pub id: String,
+    /// The numerics class it computes in: the same class, the same bits.
+    pub numerics: String,
+    /// Its device, for people.
+    pub device: String,
+    /// Its device's class.
+    #[serde(with = "class_name")]
+    pub class: DeviceClass,
+    /// How many trials it runs at once.
+    pub slots: u32,
+    /// The trials it runs now.
+    pub running: Vec<(StudyId, u64)>,
+}
+
+impl Trainer {
+    /// The device classes of studies that it serves: `any` and its own.
+    pub fn classes(&self) -> Vec<DeviceClass> {
+        if self.class == DeviceClass::Any { vec![DeviceClass::Any] } else { vec![DeviceClass::Any, self.class] }
+    }
+}
+
+/// A connected trainer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrainerRecord {
+    /// What it last said of itself.
+    pub trainer: Trainer,
+    /// When it was last heard of, ms since 1970 by Redis's clock.
+    pub seen_at_ms: u64,
+}
+
+impl Store {
+    /// Registers a trainer, or says that it is still there. Silent for [`limits::TRAINER_TTL_MS`], it is no longer listed. A heartbeat of
+    /// the process only: leases are renewed by [`Store::report`]. Errors: [`Error::TooLong`].
+    pub async fn heartbeat_trainer(&self, trainer: &Trainer) -> Result<()> {
+        for (what, text) in [("the trainer's id", &trainer.id), ("the numerics class", &trainer.numerics)] {
+            if text.len() > limits::TRAINER_ID_BYTES_MAX {
+                return Err(Error::TooLong { what, bytes: text.len(), bytes_max: limits::TRAINER_ID_BYTES_MAX });
+            }
+        }
+        let info = serde_json::to_string(trainer).map_err(|error| Error::Corrupt(error.to_string()))?;
+        self.each_lane(Args::new().arg(&trainer.id).arg(trainer.slots).arg(info)).await
+    }
+
+    /// Takes leave: the trainer is no longer listed. Its leases are not touched: release them before.
+    pub async fn forget_trainer(&self, id: &str) -> Result<()> {
+        self.each_lane(Args::new().arg(id).arg("").arg("")).await
+    }
+
+    /// Everyone connected, by id.
+    pub async fn trainers(&self) -> Result<Vec<TrainerRecord>> {
+        // Every lane hears every heartbeat, so any lane knows all of them.
+        let mut rows = Reply::of(self.call_lane(Name::Trainers, 0, Args::new()).await?)?;
+        let mut trainers = Vec::new();
+        while let Some(row) = rows.next() {
+            let mut row = Reply::of(row)?;
+            let info = row.text()?;
+            let trainer = serde_json::from_str(&info).map_err(|error| Error::Corrupt(format!("trainer {info}: {error}")))?;
+            trainers.push(TrainerRecord { trainer, seen_at_ms: row.parse()? });
+        }
+        trainers.sort_by(|a: &TrainerRecord, b| a.trainer.id.cmp(&b.trainer.id));
+        Ok(trainers)
+    }
+
+    async fn each_lane(&self, args: Args) -> Result<()> {
+        for lane in 0..self.0.lanes.len() {
+            self.call_lane(Name::Trainer, lane, args.clone()).await?;
+        }
+        Ok(())
+    }
+}
+
+/// A device class by its name.
+mod class_name {
+    use hpo::study::DeviceClass;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(class: &DeviceClass, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(class.as_str())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<DeviceClass, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        DeviceClass::parse(&name).ok_or_else(|| serde::de::Error::custom(format!("device class {name:?}")))
+    }
+}

@@ -1,0 +1,38 @@
+//! The harness: real servers for tests, and a client that holds every answer against the contract.
+//!
+//! [`TestRedis`] is a private Redis, [`TestApp`] the API in this process on a port of its own, [`Program`] one of the real binaries.
+
+mod app;
+mod client;
+mod program;
+mod redis;
+
+pub use app::TestApp;
+pub use client::{Answer, Client};
+pub use program::{Program, binary};
+pub use redis::TestRedis;
+
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+/// The most that a test waits for anything: far more than it takes, so that only what never comes is given up.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// What `probe` finds, asked again and again until it finds something. Panics, naming `what`, when patience ends.
+pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut probe: impl FnMut() -> F) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = probe().await {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "waited in vain for {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// The study in `openapi/examples/NAME.json`.
+pub fn example(name: &str) -> serde_json::Value {
+    let path = format!("{}/../openapi/examples/{name}.json", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{path}: {error}"))
+}

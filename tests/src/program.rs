@@ -1,0 +1,78 @@
+//! The real binaries, as a user starts them.
+
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+/// A running program; it is killed with the value.
+pub struct Program {
+    child: Child,
+    log: Arc<Mutex<Vec<String>>>,
+}
+
+/// The binary called `name`, built beside this test.
+pub fn binary(name: &str) -> PathBuf {
+    let this = std::env::current_exe().expect("this test is a file");
+    let path = this.ancestors().nth(2).expect("tests lie in target/PROFILE/deps").join(name);
+    assert!(path.is_file(), "{} is not built; run `make test`, or `cargo build --bins` first", path.display());
+    path
+}
+
+impl Program {
+    /// Starts the binary called `name`; what it logs is kept.
+    pub fn start<A: AsRef<OsStr>>(name: &str, args: impl IntoIterator<Item = A>) -> Program {
+        let mut child = Command::new(binary(name)).args(args).env_remove("REDIS_URL").stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("a started program");
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let (lines, sink) = (BufReader::new(child.stderr.take().expect("a piped stderr")), log.clone());
+        std::thread::spawn(move || {
+            for line in lines.lines().map_while(Result::ok) {
+                sink.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+            }
+        });
+        Program { child, log }
+    }
+
+    /// What stands behind `marker` in the first log line that has it.
+    pub fn wait_for(&self, marker: &str) -> String {
+        let deadline = Instant::now() + crate::PATIENCE;
+        loop {
+            let found = self.log().iter().find_map(|line| line.split_once(marker).map(|(_, rest)| rest.trim().to_owned()));
+            if let Some(found) = found {
+                return found;
+            }
+            assert!(Instant::now() < deadline, "waited in vain for {marker:?} in {:#?}", self.log());
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+    }
+
+    /// What it has logged so far.
+    pub fn log(&self) -> Vec<String> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> i32 {
+        self.child.id() as i32
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: i32) {
+        // SAFETY: kill takes no pointer; the child is not waited for while the value lives.
+        unsafe { libc::kill(self.pid(), signal) };
+    }
+
+    /// Waits for its end; returns its exit code.
+    pub fn wait(&mut self) -> Option<i32> {
+        self.child.wait().expect("a waited-for program").code()
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

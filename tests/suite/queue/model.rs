@@ -1,0 +1,193 @@
+//! The queue as plain data: what the scripts must do, without Redis. Which study a claim is served from is the store's choice (the fair
+//! share); everything else is decided here.
+
+use hpo::trial::{ErrorKind, StudyState, TrialState};
+use store::End;
+
+pub const LEASE_MS: u64 = 30_000;
+pub const TICK_MS: u64 = LEASE_MS / 10;
+pub const BACKOFF_MS: u64 = 1_000;
+const FAILURES_IN_A_ROW: u32 = 3;
+
+#[derive(Debug, Clone)]
+pub struct Trial {
+    pub state: TrialState,
+    pub attempt: u32,
+    pub failures: u32,
+    pub stalls: u32,
+    pub step: u32,
+    pub rung: u32,
+    pub nonce: u64,
+    /// The last nonce's end was settled.
+    done: bool,
+    pub cancel: bool,
+    pub alone: bool,
+    promoted: bool,
+    /// Ready-at of a delayed trial, deadline of a running one.
+    until: u64,
+}
+
+#[derive(Debug, Clone)]
+pub struct Study {
+    pub state: StudyState,
+    pub max_trials: u64,
+    pub max_parallel: u64,
+    pub max_failures: u32,
+    pub max_stalls: u32,
+    pub row: u32,
+    pub trials: Vec<Trial>,
+}
+
+impl Study {
+    pub fn count(&self, state: TrialState) -> u64 {
+        self.trials.iter().filter(|trial| trial.state == state).count() as u64
+    }
+
+    pub fn is_closed(&self) -> bool {
+        matches!(self.state, StudyState::Cancelled | StudyState::Failed)
+    }
+
+    pub fn is_runnable(&self) -> bool {
+        self.state == StudyState::Running && self.count(TrialState::Queued) > 0 && self.count(TrialState::Running) < self.max_parallel
+    }
+
+    /// The number that a claim must get.
+    pub fn first_queued(&self) -> Option<usize> {
+        let queued = (0..self.trials.len()).filter(|n| self.trials[*n].state == TrialState::Queued);
+        queued.min_by_key(|n| (!self.trials[*n].promoted, *n))
+    }
+
+    pub fn top_up(&mut self) -> u64 {
+        let missing = if self.state == StudyState::Running { self.max_trials.saturating_sub(self.trials.len() as u64) } else { 0 };
+        let fresh = Trial { state: TrialState::Queued, attempt: 0, failures: 0, stalls: 0, step: 0, rung: 0, nonce: 0, done: false, cancel: false, alone: false, promoted: false, until: 0 };
+        self.trials.extend((0..missing).map(|_| fresh.clone()));
+        missing
+    }
+
+    pub fn claim(&mut self, number: usize, nonce: u64, now: u64) {
+        let trial = &mut self.trials[number];
+        trial.state = TrialState::Running;
+        trial.attempt += 1;
+        (trial.nonce, trial.done, trial.promoted, trial.until) = (nonce, false, false, now + LEASE_MS);
+    }
+
+    pub fn promote_due(&mut self, now: u64) {
+        for trial in self.trials.iter_mut().filter(|trial| trial.state == TrialState::Delayed && trial.until <= now) {
+            trial.state = TrialState::Queued;
+        }
+    }
+
+    /// None: stale.
+    pub fn finish(&mut self, number: usize, nonce: u64, end: &End, now: u64) -> Option<()> {
+        let (closed, max_failures) = (self.is_closed(), self.max_failures);
+        let trial = self.trials.get_mut(number).filter(|trial| trial.nonce == nonce)?;
+        if trial.done || trial.state.is_terminal() {
+            return trial.done.then_some(());
+        }
+        trial.done = true;
+        let back = if closed || trial.cancel { TrialState::Cancelled } else { TrialState::Queued };
+        trial.state = match end {
+            End::Completed { value, .. } | End::Paused { value, .. } if !value.is_finite() => TrialState::Failed,
+            End::Completed { .. } => TrialState::Completed,
+            End::Pruned { .. } => TrialState::Pruned,
+            End::Paused { .. } if back == TrialState::Cancelled => TrialState::Cancelled,
+            End::Paused { .. } => TrialState::Paused,
+            End::Cancelled => TrialState::Cancelled,
+            End::Released => back,
+            End::Failed { kind: ErrorKind::OutOfMemory, beside_others: true, .. } if !trial.alone => {
+                trial.alone = true;
+                back
+            }
+            End::Failed { kind: ErrorKind::Io | ErrorKind::OutOfMemory, .. } => {
+                trial.failures += 1;
+                trial.until = now + BACKOFF_MS * (1 << (trial.failures - 1));
+                if back == TrialState::Cancelled {
+                    back
+                } else if trial.failures <= max_failures {
+                    TrialState::Delayed
+                } else {
+                    TrialState::Failed
+                }
+            }
+            End::Failed { .. } => TrialState::Failed,
+        };
+        match (trial.state, end) {
+            (TrialState::Failed, _) => self.failed(),
+            (_, End::Completed { .. } | End::Pruned { .. } | End::Paused { .. }) => self.row = 0,
+            _ => {}
+        }
+        Some(())
+    }
+
+    fn failed(&mut self) {
+        self.row += 1;
+        if self.row >= FAILURES_IN_A_ROW && !self.is_closed() {
+            self.close(StudyState::Failed);
+        }
+    }
+
+    pub fn close(&mut self, state: StudyState) {
+        self.state = state;
+        self.trials.iter_mut().filter(|trial| !trial.state.is_terminal() && trial.state != TrialState::Running).for_each(|trial| trial.state = TrialState::Cancelled);
+    }
+
+    pub fn expire(&mut self, now: u64) {
+        for number in 0..self.trials.len() {
+            let (closed, max_stalls) = (self.is_closed(), self.max_stalls);
+            let trial = &mut self.trials[number];
+            if trial.state == TrialState::Running && trial.until <= now {
+                trial.stalls += 1;
+                trial.state = match trial.stalls > max_stalls {
+                    _ if closed || trial.cancel => TrialState::Cancelled,
+                    true => TrialState::Failed,
+                    false => TrialState::Queued,
+                };
+                if trial.state == TrialState::Failed {
+                    self.failed();
+                }
+            }
+        }
+    }
+
+    /// True: its lease was renewed.
+    pub fn report(&mut self, number: usize, nonce: u64, step: u32, now: u64) -> bool {
+        match self.trials.get_mut(number) {
+            Some(trial) if trial.state == TrialState::Running && trial.nonce == nonce => {
+                (trial.until, trial.step) = (now + LEASE_MS, trial.step.max(step));
+                true
+            }
+            _ => false,
+        }
+    }
+
+    pub fn promote(&mut self, number: usize, rung: u32) -> bool {
+        if self.is_closed() || number >= self.trials.len() {
+            return false;
+        }
+        let trial = &mut self.trials[number];
+        if trial.state == TrialState::Paused && trial.rung == rung {
+            (trial.state, trial.rung, trial.promoted) = (TrialState::Queued, rung + 1, true);
+        }
+        trial.rung == rung + 1
+    }
+
+    pub fn set_max_trials(&mut self, max_trials: u64) {
+        self.max_trials = max_trials;
+        if self.state == StudyState::Completed && (self.trials.len() as u64) < max_trials {
+            self.state = StudyState::Running;
+        }
+        for trial in self.trials.iter_mut().skip(max_trials as usize) {
+            if trial.state == TrialState::Delayed || (trial.state == TrialState::Queued && !trial.promoted) {
+                trial.state = TrialState::Cancelled;
+            }
+        }
+    }
+
+    /// What must follow from every change.
+    pub fn complete(&mut self) {
+        let open = self.trials.iter().any(|trial| !trial.state.is_terminal());
+        if matches!(self.state, StudyState::Running | StudyState::Paused) && !open && self.trials.len() as u64 >= self.max_trials {
+            self.state = StudyState::Completed;
+        }
+    }
+}

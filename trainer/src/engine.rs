@@ -1,0 +1,40 @@
+//! A network and its training step on candle's tensors and autograd.
+//!
+//! In reading order: [`Model`] is built from layers as data and does a step at a time; `init` draws its first weights; `judge` has losses and
+//! metrics; `optimizer` moves the weights; `composed` says in candle's own operations what [`crate::kernels`] does faster on the CPU, for other devices.
+
+mod composed;
+mod device;
+mod init;
+mod judge;
+mod model;
+mod optimizer;
+#[cfg(test)]
+mod tests;
+mod window;
+
+pub use device::{device, numerics_class};
+pub use judge::{Targets, Totals};
+pub use model::Model;
+pub(crate) use window::Window;
+
+/// Why a network cannot be built or trained.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The layers, the loss or the labels don't fit each other: the end of a sentence about the network.
+    #[error("{0}")]
+    Invalid(String),
+    /// The device has no memory left.
+    #[error("the device is out of memory: {0}")]
+    OutOfMemory(String),
+    /// candle refused an operation.
+    #[error("candle: {0}")]
+    Candle(candle_core::Error),
+}
+
+impl From<candle_core::Error> for Error {
+    fn from(error: candle_core::Error) -> Error {
+        let text = error.to_string();
+        if text.to_lowercase().contains("out of memory") || text.contains("OUT_OF_MEMORY") { Error::OutOfMemory(text) } else { Error::Candle(error) }
+    }
+}

@@ -1,0 +1,59 @@
+//! Custom candle operations for the CPU: one pass where a composition of candle's takes ten, and the right gradient where candle's is wrong.
+//!
+//! Each file has one operation with its forward and backward pass, generic over [`Real`](real::Real) so that tests hold its gradient against
+//! finite differences in `f64` while production runs the very same code in `f32`. Nothing here uses more than the thread that calls it.
+//!
+//! Bits: no number depends on the machine's libm, on the width of its vectors (nothing is contracted or reassociated) or on its caches; only
+//! the products' kernels differ between processors, and [`crate::engine::numerics_class`] names them.
+
+pub(crate) mod activation;
+pub(crate) mod conv;
+pub(crate) mod dense;
+pub(crate) mod dropout;
+pub(crate) mod loss;
+pub(crate) mod pool;
+pub(crate) mod product;
+pub(crate) mod real;
+pub(crate) mod update;
+
+use candle_core::{CpuStorage, Layout, Result, Storage, Tensor, bail};
+
+/// Runs the body with a type of the name given, `f32` or `f64`, by the element type of a tensor or storage.
+macro_rules! with_real {
+    ($numbers:expr, $real:ident => $body:expr) => {{
+        #[allow(unused_imports, reason = "a tensor needs no trait for its type, a storage does")]
+        use candle_core::backend::BackendStorage as _;
+        match $numbers.dtype() {
+            candle_core::DType::F64 => {
+                type $real = f64;
+                $body
+            }
+            _ => {
+                type $real = f32;
+                $body
+            }
+        }
+    }};
+}
+pub(crate) use with_real;
+
+/// The numbers of a tensor on the CPU: `let x = xs.storage_and_layout(); let x = values::<f32>(&x)?;`.
+pub(crate) fn values<'a, T: real::Real>(held: &'a (impl std::ops::Deref<Target = Storage>, &Layout)) -> Result<&'a [T]> {
+    match &*held.0 {
+        Storage::Cpu(storage) => slice(storage, held.1),
+        _ => bail!("a kernel of the CPU was given a tensor of another device"),
+    }
+}
+
+/// The numbers of a contiguous storage.
+pub(crate) fn slice<'a, T: real::Real>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [T]> {
+    match layout.contiguous_offsets() {
+        Some((start, end)) => Ok(&storage.as_slice::<T>()?[start..end]),
+        None => bail!("a kernel needs contiguous numbers, not {layout:?}"),
+    }
+}
+
+/// A tensor like `like` of these numbers, on the CPU.
+pub(crate) fn tensor_like<T: real::Real>(numbers: Vec<T>, like: &Tensor) -> Result<Tensor> {
+    Tensor::from_vec(numbers, like.shape(), like.device())
+}

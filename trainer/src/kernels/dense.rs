@@ -1,0 +1,74 @@
+//! A dense layer in one operation: product, bias and activation, and their gradients.
+
+use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, WithDType};
+use hpo::network::Activation;
+
+use super::activation::{activate, activation_gradient};
+use super::product::{Matrix, add_product};
+use super::real::Real;
+use super::{slice, tensor_like, values, with_real};
+
+/// `activation(x · kernel + bias)` on the CPU: `x (…, inputs)`, `kernel (inputs, units)`, `bias (units)` → `(…, units)`.
+pub(crate) fn dense(x: &Tensor, kernel: &Tensor, bias: &Tensor, activation: Activation) -> Result<Tensor> {
+    x.contiguous()?.apply_op3(kernel, bias, Dense(activation))
+}
+
+struct Dense(Activation);
+
+impl CustomOp3 for Dense {
+    fn name(&self) -> &'static str {
+        "dense"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, k: &CpuStorage, lk: &Layout, b: &CpuStorage, lb: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (inputs, units) = lk.shape().dims2()?;
+        let mut shape = lx.dims().to_vec();
+        if let Some(last) = shape.last_mut() {
+            *last = units;
+        }
+        with_real!(x, T => {
+            let x = Matrix::new(slice::<T>(x, lx)?, lx.shape().elem_count() / inputs, inputs);
+            let y = forward(x, Matrix::new(slice(k, lk)?, inputs, units), slice(b, lb)?, self.0);
+            Ok((T::to_cpu_storage_owned(y), Shape::from(shape)))
+        })
+    }
+
+    fn bwd(&self, x: &Tensor, kernel: &Tensor, bias: &Tensor, y: &Tensor, gradient: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let (inputs, units) = kernel.dims2()?;
+        let rows = x.elem_count() / inputs;
+        let gradient = gradient.contiguous()?;
+        with_real!(x, T => {
+            let (xs, ks) = (x.storage_and_layout(), kernel.storage_and_layout());
+            let (ys, gs) = (y.storage_and_layout(), gradient.storage_and_layout());
+            let before = activation_gradient(self.0, values::<T>(&ys)?, values::<T>(&gs)?, units);
+            let g = Matrix::new(&before, rows, units);
+            let mut of_kernel = vec![T::ZERO; inputs * units];
+            add_product(&mut of_kernel, Matrix::new(values::<T>(&xs)?, rows, inputs).t(), g);
+            // Nobody wants the gradient of the data: the first layer saves a product as large as its forward pass.
+            let of_x = if x.track_op() {
+                let mut of_x = vec![T::ZERO; rows * inputs];
+                add_product(&mut of_x, g, Matrix::new(values::<T>(&ks)?, inputs, units).t());
+                Some(tensor_like(of_x, x)?)
+            } else {
+                None
+            };
+            let of_bias = if bias.track_op() { Some(tensor_like(column_sums(&before, units), bias)?) } else { None };
+            Ok((of_x, Some(tensor_like(of_kernel, kernel)?), of_bias))
+        })
+    }
+}
+
+/// `activation(x · kernel + bias)`, row by row.
+pub(crate) fn forward<T: Real>(x: Matrix<T>, kernel: Matrix<T>, bias: &[T], activation: Activation) -> Vec<T> {
+    let mut y = bias.repeat(x.rows());
+    add_product(&mut y, x, kernel);
+    activate(activation, &mut y, bias.len());
+    y
+}
+
+/// The sums of the columns of rows of `width` numbers.
+pub(crate) fn column_sums<T: Real>(rows: &[T], width: usize) -> Vec<T> {
+    let mut sums = vec![T::ZERO; width];
+    rows.chunks_exact(width).for_each(|row| sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += *x));
+    sums
+}

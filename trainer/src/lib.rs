@@ -1,0 +1,25 @@
+//! The trainer: claims trials from Redis, trains them with candle, reports each epoch, hands in the result.
+//!
+//! In reading order: [`Config`], then `worker`, which claims and owns everything that runs; `attempt` sees one leased trial through, from the async side:
+//! heartbeats, directives, the end; `trial` prepares it on its own thread (dataset, plan, panics); `run` is the training loop, readable whole;
+//! [`engine`] is a network and its training step, on the operations of `kernels`; `weights` and `document` are what is kept of the best epoch;
+//! `metrics` and `page` show how it goes.
+//!
+//! Two halves meet at a channel and a flag: candle never runs on the async runtime, and a training thread never talks to Redis.
+
+mod attempt;
+mod config;
+mod document;
+pub mod engine;
+pub(crate) mod kernels;
+mod metrics;
+mod page;
+mod process;
+mod run;
+mod trial;
+mod weights;
+mod worker;
+
+pub use config::Config;
+pub use process::{end_with_parent, log_panics_in_one_line};
+pub use worker::run;

@@ -1,0 +1,52 @@
+//! `chandler-trainer`: trains the trials of a Chandler service. See `chandler-trainer --help`.
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+// The system allocator returns large tensors to the kernel at each step.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let config = trainer::Config::parse();
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).init();
+    trainer::log_panics_in_one_line();
+    match start(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(config: trainer::Config) -> anyhow::Result<()> {
+    if config.parent_death {
+        trainer::end_with_parent()?;
+    }
+    // Two threads: heartbeats and reports are all that runs here.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let ended = runtime.block_on(async {
+        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let (ask, asked) = tokio::sync::oneshot::channel::<()>();
+        tokio::spawn(async move {
+            tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+            tracing::info!("Stopping: running trials are handed back; a second signal ends at once");
+            let _ = ask.send(());
+            tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+            std::process::exit(1);
+        });
+        trainer::run(config, async {
+            let _ = asked.await;
+        })
+        .await
+    });
+    // A training thread may still be in its last batch; its trial is handed back already.
+    runtime.shutdown_background();
+    ended
+}

@@ -1,0 +1,111 @@
+//! One trial on its own thread: its dataset, its plan, its training, and whatever goes wrong there.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Instant;
+
+use candle_core::Device;
+use data::{Catalog, Scaled};
+use hpo::trial::ErrorKind;
+use hpo::{Plan, Study};
+use serde_json::{Value as Json, json};
+use store::Lease;
+
+use crate::document;
+use crate::engine::Error;
+use crate::process::message;
+use crate::run::{self, Best, Job, Reason, Stop, Trained};
+
+/// A trial that is ready for its thread.
+pub(crate) struct Trial {
+    pub(crate) lease: Lease,
+    pub(crate) study: Arc<Study>,
+    pub(crate) catalog: Arc<Catalog>,
+    pub(crate) device: Device,
+    pub(crate) stop: Arc<Stop>,
+    pub(crate) claimed: Instant,
+}
+
+/// How a trial ended on its thread.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// It has a value; the document goes with the weights.
+    Completed(Best, Json),
+    /// It was told to stop.
+    Stopped(Reason, Option<Best>),
+    /// This machine lacks the dataset that the study was accepted with, and so says: another may have it.
+    Refused(String),
+    /// It failed.
+    Failed(ErrorKind, String),
+}
+
+impl Trial {
+    /// Trains the trial; `report` gets each epoch's step, values and number of samples. A panic is a failed trial with its message.
+    pub(crate) fn run(self, report: impl FnMut(u32, Vec<f32>, u64)) -> Outcome {
+        caught(|| self.prepare_and_train(report))
+    }
+
+    fn prepare_and_train(&self, report: impl FnMut(u32, Vec<f32>, u64)) -> Result<Outcome, Outcome> {
+        let Trial { lease, study, .. } = self;
+        let invalid = |error: String| Outcome::Failed(ErrorKind::Invalid, error);
+        let dataset = self.catalog.load(&study.dataset).map_err(|error| match error {
+            data::Error::Io { .. } => Outcome::Failed(ErrorKind::Io, error.to_string()),
+            _ => Outcome::Refused(error.to_string()),
+        })?;
+        if dataset.schema.hash != lease.dataset_hash {
+            return Err(Outcome::Refused(format!("the dataset here has the hash {}, the study was accepted with {}", dataset.schema.hash, lease.dataset_hash)));
+        }
+        let Some(point) = study.space.unpack(&lease.point) else {
+            return Err(invalid(format!("the hyperparameters {} do not fit the search space", lease.point)));
+        };
+        let plan = study.plan(&point).map_err(|problems| {
+            let problems: Vec<String> = problems.iter().map(|problem| format!("{}: {}", problem.pointer, problem.detail)).collect();
+            invalid(problems.join("; "))
+        })?;
+        let split = data::split(&dataset, &study.dataset, study.seed).map_err(|error| invalid(error.to_string()))?;
+        let data = Scaled::new(dataset, &split.train, plan.scale).map_err(|error| invalid(error.to_string()))?;
+        let deadline = study.max_trial_seconds.and_then(|seconds| self.claimed.checked_add(std::time::Duration::try_from_secs_f64(seconds).ok()?));
+        let (number, device, stop) = (lease.number, &self.device, &*self.stop);
+        let job = Job { study, number, plan: &plan, data: &data, split: &split, device, deadline, stop };
+        match run::train(&job, report) {
+            Ok(Trained::Completed(best)) => Ok(Outcome::Completed(best, self.document(&plan, &data, study.space.to_json(&point)))),
+            Ok(Trained::Stopped(reason, best)) => Ok(Outcome::Stopped(reason, best)),
+            Ok(Trained::Diverged(step)) => Err(Outcome::Failed(ErrorKind::Diverged, format!("the loss or a metric was not a finite number in epoch {step}"))),
+            Ok(Trained::OutOfTime) => {
+                let seconds = study.max_trial_seconds.unwrap_or_default();
+                Err(Outcome::Failed(ErrorKind::Stalled, format!("max_trial_seconds ({seconds}) were over before the first epoch ended")))
+            }
+            Err(Error::Invalid(error)) => Err(invalid(error)),
+            Err(Error::OutOfMemory(error)) => Err(Outcome::Failed(ErrorKind::OutOfMemory, error)),
+            // Candle refuses what we ask of it: a mistake of ours, the same at every try.
+            Err(error) => Err(Outcome::Failed(ErrorKind::Panic, error.to_string())),
+        }
+    }
+
+    fn document(&self, plan: &Plan, data: &Scaled, hyperparameters: serde_json::Map<String, Json>) -> Json {
+        json!({
+            "study": self.lease.study.to_string(), "trial": self.lease.number, "hyperparameters": hyperparameters,
+            "input_shape": data.dataset().schema.shape, "network": document::network(&plan.layers), "scale": plan.scale.as_str(),
+        })
+    }
+}
+
+/// The outcome either way; a panic is one too.
+fn caught(work: impl FnOnce() -> Result<Outcome, Outcome>) -> Outcome {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(Ok(outcome) | Err(outcome)) => outcome,
+        Err(panic) => Outcome::Failed(ErrorKind::Panic, message(&*panic)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_a_failed_trial_with_its_message() {
+        for outcome in [caught(|| panic!("planned {}", "failure")), caught(|| panic!("planned failure"))] {
+            assert!(matches!(outcome, Outcome::Failed(ErrorKind::Panic, message) if message == "planned failure"));
+        }
+    }
+}
