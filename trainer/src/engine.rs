@@ -10,7 +10,7 @@ mod judge;
 mod model;
 mod optimizer;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod window;
 
 pub use device::{device, numerics_class};

@@ -3,17 +3,18 @@
 use std::panic;
 
 /// Has the system send SIGTERM when the parent ends, were it by SIGKILL; call it from the main thread. An error where the parent is gone already.
-/// Elsewhere than on Linux it does nothing: there the parent's lost connection is the trainer's only sign.
+/// Elsewhere than on Linux it does nothing: the parent has to stop its trainer itself.
 pub fn end_with_parent() -> std::io::Result<()> {
     #[cfg(target_os = "linux")]
     {
-        // SAFETY: both calls take and return numbers and touch no memory.
-        let (set, parent) = unsafe { (libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM as libc::c_ulong), libc::getppid()) };
+        // SAFETY: the calls take and return numbers and touch no memory.
+        let (set, parent, session) = unsafe { (libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM as libc::c_ulong), libc::getppid(), libc::getsid(0)) };
         if set != 0 {
             return Err(std::io::Error::last_os_error());
         }
-        // It may have died before the call: then nobody would ever send the signal.
-        if parent == 1 && std::env::var_os("CHANDLER_PARENT_IS_INIT").is_none() {
+        // The parent may have died before the call; then nobody would ever send the signal. In a container, though, process 1 is the parent that
+        // started us, and its session is ours.
+        if parent == 1 && session != 1 {
             return Err(std::io::Error::other("the parent process has ended"));
         }
     }

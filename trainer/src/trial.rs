@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use candle_core::Device;
 use data::{Catalog, Scaled};
@@ -64,7 +64,7 @@ impl Trial {
         })?;
         let split = data::split(&dataset, &study.dataset, study.seed).map_err(|error| invalid(error.to_string()))?;
         let data = Scaled::new(dataset, &split.train, plan.scale).map_err(|error| invalid(error.to_string()))?;
-        let deadline = study.max_trial_seconds.and_then(|seconds| self.claimed.checked_add(std::time::Duration::try_from_secs_f64(seconds).ok()?));
+        let deadline = study.max_trial_seconds.map(|seconds| self.claimed + Duration::from_secs_f64(seconds));
         let (number, device, stop) = (lease.number, &self.device, &*self.stop);
         let job = Job { study, number, plan: &plan, data: &data, split: &split, device, deadline, stop };
         match run::train(&job, report) {

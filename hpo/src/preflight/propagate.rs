@@ -165,7 +165,7 @@ const REPORTED_FROM_MAX: usize = 1_000;
 const REASONS_MAX: usize = 3;
 
 /// Reports those of `states` that do not fit, with what they have and no other state has.
-fn report<R>(study: &Study, states: &States, misfits: BTreeMap<R, Vec<Key>>, place: impl Fn(R) -> (Place<'_>, String)) {
+fn report<'p, R>(study: &Study, states: &States, misfits: BTreeMap<R, Vec<Key>>, place: impl Fn(R) -> (Place<'p>, String)) {
     let failing: HashSet<&Key> = misfits.values().flatten().collect();
     let fit: Vec<&Point> = states.iter().filter(|(key, _)| !failing.contains(key)).map(|(_, state)| &state.example).collect();
     let wheres: Vec<String> = misfits.values().take(REASONS_MAX).map(|keys| whereabouts(study, &keys.iter().map(|key| &states[key].example).collect::<Vec<_>>(), &fit)).collect();

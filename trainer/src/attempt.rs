@@ -1,0 +1,258 @@
+//! One attempt at a trial from the async side: heartbeats and curve out, directives in, the end until it is acknowledged.
+//!
+//! Past its deadline a trainer keeps training and keeps trying: only the answer that the lease is lost stops it, or `ORPHAN_SECONDS_MAX` without any.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hpo::limits;
+use hpo::trial::ErrorKind;
+use store::{Ack, Directive, End, Lease, Point};
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+use tokio::sync::oneshot;
+
+use crate::run::{Best, Reason, Stop};
+use crate::trial::{Outcome, Trial};
+use crate::worker::{Worker, jittered, retry};
+
+/// Sees a leased trial through: trains it, reports it, ends it, and says how it went.
+pub(crate) async fn attempt(worker: &Arc<Worker>, lease: Lease) {
+    let claimed = Instant::now();
+    tracing::info!(trial.number = lease.number, study.id = %lease.study, attempt = lease.attempt, "Trial {} of study {} starts", lease.number, lease.study);
+    // As long as a curve at most: `EPOCHS_MAX` points.
+    let (send, points) = mpsc::unbounded_channel();
+    let stop = Arc::new(Stop::default());
+    let trained = train(worker, &lease, stop.clone(), send, claimed);
+    let mut line = Line { worker, lease: &lease, stop: &stop, unreported: Vec::new(), answered: Instant::now(), is_away: false };
+    let outcome = line.attend(trained, points).await;
+    let end = line.hand_in(outcome).await;
+    worker.metrics.trials.with_label_values(&[end]).inc();
+    worker.metrics.trial_duration.observe(claimed.elapsed().as_secs_f64());
+}
+
+/// Trains the trial on a thread of its own, named after it; none where the lease was lost before it began.
+async fn train(worker: &Arc<Worker>, lease: &Lease, stop: Arc<Stop>, points: UnboundedSender<Point>, claimed: Instant) -> Outcome {
+    // Memory ran out when it had company: it waits for all other slots and keeps them.
+    let _all_slots = match lease.alone {
+        true => worker.slots.clone().acquire_many_owned(worker.slot_count - 1).await.ok(),
+        false => None,
+    };
+    let study = loop {
+        match worker.store.spec(lease.study).await {
+            Ok(study) => break study,
+            Err(store::Error::NoSuchStudy(_)) => return Outcome::Stopped(Reason::Lost, None),
+            Err(store::Error::Corrupt(error)) => return Outcome::Failed(ErrorKind::Invalid, error),
+            Err(_) if stop.reason().is_none() => tokio::time::sleep(retry()).await,
+            Err(_) => return Outcome::Stopped(stop.reason().unwrap_or(Reason::Release), None),
+        }
+    };
+    let (catalog, device, metrics) = (worker.catalog.clone(), worker.device.clone(), worker.metrics.clone());
+    let trial = Trial { lease: lease.clone(), study, catalog, device, stop, claimed };
+    let report = move |step, values, samples| {
+        metrics.epochs.inc();
+        metrics.samples.inc_by(samples);
+        let _ = points.send(Point { step, values }); // nobody listens once the lease is lost
+    };
+    let (done, outcome) = oneshot::channel();
+    let thread = std::thread::Builder::new().name(format!("trial-{}-{}", lease.study, lease.number));
+    let spawned = thread.spawn(move || drop(done.send(trial.run(report))));
+    match spawned {
+        Ok(_) => outcome.await.unwrap_or(Outcome::Failed(ErrorKind::Panic, "its thread ended without a word".into())),
+        Err(error) => Outcome::Failed(ErrorKind::Io, format!("no thread for it: {error}")),
+    }
+}
+
+/// The line to Redis of one attempt.
+struct Line<'a> {
+    worker: &'a Worker,
+    lease: &'a Lease,
+    stop: &'a Stop,
+    unreported: Vec<Point>,
+    /// When Redis last answered.
+    answered: Instant,
+    is_away: bool,
+}
+
+impl Line<'_> {
+    /// Reports and beats while the trial is trained.
+    async fn attend(&mut self, trained: impl Future<Output = Outcome>, mut points: UnboundedReceiver<Point>) -> Outcome {
+        let mut trained = std::pin::pin!(trained);
+        let beat = Duration::from_millis(self.worker.store.lease_ms() / 3);
+        let mut due = Instant::now() + jittered(beat);
+        loop {
+            tokio::select! {
+                outcome = &mut trained => {
+                    while let Ok(point) = points.try_recv() {
+                        self.unreported.push(point);
+                    }
+                    return outcome;
+                }
+                Some(point) = points.recv() => {
+                    self.unreported.push(point);
+                    while let Ok(point) = points.try_recv() {
+                        self.unreported.push(point);
+                    }
+                    // While Redis is away, its next try is soon enough.
+                    if self.is_away {
+                        continue;
+                    }
+                }
+                () = tokio::time::sleep_until(due.into()) => {}
+                () = self.worker.stopped(), if self.stop.reason().is_none() => {
+                    self.stop.set(Reason::Release);
+                    continue;
+                }
+            }
+            self.report().await;
+            due = Instant::now() + if self.is_away { retry() } else { jittered(beat) };
+        }
+    }
+
+    /// One heartbeat with all points there are, and what its answer asks for.
+    async fn report(&mut self) {
+        match self.worker.store.report(self.lease, &self.unreported).await {
+            Ok(directive) => {
+                self.unreported.clear();
+                self.answered = Instant::now();
+                self.is_away = false;
+                match directive {
+                    Directive::GoOn => {}
+                    Directive::Prune => self.stop.set(Reason::Prune),
+                    Directive::Pause => self.stop.set(Reason::Pause),
+                    Directive::Cancel => self.stop.set(Reason::Cancel),
+                    Directive::Lost => self.stop.set(Reason::Lost),
+                }
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut self.is_away, true) {
+                    let Lease { study, number, .. } = self.lease;
+                    tracing::warn!(trial.number = number, study.id = %study, "Trial {number} of study {study} cannot report, training on: {error}");
+                }
+                if self.is_given_up() {
+                    self.stop.set(Reason::Lost);
+                }
+            }
+        }
+    }
+
+    /// Whether Redis has been silent for so long that the trial must be somebody else's.
+    fn is_given_up(&self) -> bool {
+        let seconds = if self.worker.is_stopping() { limits::HAND_BACK_SECONDS_MAX } else { limits::ORPHAN_SECONDS_MAX };
+        self.answered.elapsed() >= Duration::from_secs(seconds)
+    }
+
+    /// Ends the attempt with what came of it, and returns the name of its end.
+    async fn hand_in(&mut self, outcome: Outcome) -> &'static str {
+        if self.worker.is_stopping() {
+            self.answered = Instant::now();
+        }
+        // The whole curve first: an end closes it.
+        while !self.unreported.is_empty() && self.stop.reason() != Some(Reason::Lost) {
+            self.report().await;
+            if self.is_away {
+                tokio::time::sleep(retry()).await;
+            }
+        }
+        if self.stop.reason() == Some(Reason::Lost) {
+            return self.lost();
+        }
+        let mut artifact = None;
+        let end = match outcome {
+            Outcome::Completed(best, document) => match self.write(&best, &document).await {
+                Ok(path) => {
+                    artifact = Some(path);
+                    End::Completed { value: best.value, best_step: best.step }
+                }
+                Err(message) => End::Failed { kind: ErrorKind::Io, message, beside_others: false },
+            },
+            Outcome::Stopped(Reason::Lost, _) => return self.lost(),
+            Outcome::Stopped(Reason::Cancel, _) => End::Cancelled,
+            Outcome::Stopped(Reason::Release, _) => End::Released,
+            Outcome::Stopped(Reason::Prune, best) => End::Pruned { value: best.as_ref().map(|best| best.value), best_step: best.map_or(0, |best| best.step) },
+            // Nothing of this version pauses a trial; were it asked to, it would be handed back whole.
+            Outcome::Stopped(Reason::Pause, _) => End::Released,
+            Outcome::Refused(why) => {
+                tracing::warn!(study.id = %self.lease.study, "Trials of study {} are not for this trainer: {why}", self.lease.study);
+                self.worker.refuse(&self.lease.dataset_hash);
+                End::Released
+            }
+            Outcome::Failed(kind, message) => End::Failed { kind, message, beside_others: self.worker.metrics.busy.get() > 1 },
+        };
+        match self.finish(&end).await {
+            Some(Ack::Accepted { wants }) => {
+                self.accepted(&end);
+                if wants > 0 && let Err(error) = self.worker.store.top_up(self.lease.study).await {
+                    tracing::debug!("The reaper will top up: {error}");
+                }
+                name(&end)
+            }
+            Some(Ack::Stale) | None => {
+                if let Some(path) = artifact {
+                    let _ = self.worker.artifacts.delete(&path).await;
+                }
+                self.lost()
+            }
+        }
+    }
+
+    /// Sends the end until it is answered; none where Redis was silent for too long.
+    async fn finish(&mut self, end: &End) -> Option<Ack> {
+        let since = Instant::now();
+        self.answered = since;
+        loop {
+            match self.worker.store.finish(self.lease, end).await {
+                Ok(ack) => return Some(ack),
+                Err(_) if self.is_given_up() => return None,
+                Err(error) if !std::mem::replace(&mut self.is_away, true) => tracing::warn!("A result waits for Redis: {error}"),
+                Err(_) => {}
+            }
+            tokio::time::sleep(retry()).await;
+        }
+    }
+
+    /// Writes the best weights and returns their path. The lease is kept meanwhile.
+    async fn write(&self, best: &Best, document: &serde_json::Value) -> Result<String, String> {
+        let bytes = best.weights.serialize(document)?;
+        let Lease { study, number, attempt, nonce, .. } = self.lease;
+        let mut last = String::new();
+        for _ in 0..limits::WEIGHTS_TRIES {
+            match self.worker.artifacts.put_model(study.as_str(), *number, *attempt, &nonce.to_string(), bytes.clone()).await {
+                Ok(path) => return Ok(path),
+                Err(error) => last = error.to_string(),
+            }
+            let _ = self.worker.store.report(self.lease, &[]).await;
+            tokio::time::sleep(retry()).await;
+        }
+        Err(format!("its weights cannot be written: {last}"))
+    }
+
+    fn accepted(&self, end: &End) {
+        let Lease { study, number, .. } = self.lease;
+        match end {
+            End::Completed { value, .. } => tracing::info!(trial.number = number, study.id = %study, value, "Trial {number} of study {study} completed: {value:.4}"),
+            End::Failed { kind, message, .. } => {
+                tracing::warn!(trial.number = number, study.id = %study, error.kind = %kind, "Trial {number} of study {study} failed ({kind}): {message}");
+            }
+            other => tracing::info!(trial.number = number, study.id = %study, "Trial {number} of study {study} {}", name(other)),
+        }
+    }
+
+    fn lost(&self) -> &'static str {
+        let Lease { study, number, .. } = self.lease;
+        tracing::info!(trial.number = number, study.id = %study, "Trial {number} of study {study} is no longer this trainer's");
+        "lost"
+    }
+}
+
+/// The name of an end, one of [`crate::metrics::ENDS`].
+fn name(end: &End) -> &'static str {
+    match end {
+        End::Completed { .. } => "completed",
+        End::Pruned { .. } => "pruned",
+        End::Paused { .. } => "paused",
+        End::Failed { .. } => "failed",
+        End::Cancelled => "cancelled",
+        End::Released => "released",
+    }
+}
