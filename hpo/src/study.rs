@@ -404,4 +404,4 @@ fn too_deep(json: &Json, levels: usize) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -7,8 +7,8 @@ mod client;
 mod program;
 mod redis;
 
-pub use app::TestApp;
-pub use client::{Answer, Client};
+pub use app::{API_KEY, TestApp};
+pub use client::{Answer, Client, contract};
 pub use program::{Program, binary};
 pub use redis::TestRedis;
 

@@ -1,1 +1,7 @@
-fn main() {}
+//! The tests that need more than one room, in one binary.
+
+mod contract;
+mod deploy;
+mod e2e;
+mod http;
+mod queue;

@@ -11,7 +11,7 @@ use super::{Recipe, Totals};
 use crate::dataset::DatasetSchema;
 use crate::limits;
 use crate::network::{FlatLayer, Layer, Padding};
-use crate::shape::{Cost, cost, output_shape};
+use crate::shape::{Cost, cost};
 use crate::space::{Domain, Point};
 use crate::study::Study;
 use crate::value::Value;
@@ -59,11 +59,16 @@ fn output(layer: &Layer, (low, high): &Interval) -> Option<Interval> {
         Layer::MaxPooling2D(pool) => (pool.pool_size, pool.strides, pool.padding, None),
         Layer::Reshape { target_shape } => {
             let known: usize = target_shape.iter().filter(|size| **size > 0).map(|size| *size as usize).try_fold(1, usize::checked_mul)?;
-            let open = |shape: &[usize]| shape.iter().fold(1, |product: usize, size| product.saturating_mul(*size)) / known;
+            let open = |shape: &[usize]| elements(shape) / known;
             let fill = |open: usize| target_shape.iter().map(|size| if *size == -1 { open } else { *size as usize }).collect();
             return (open(high) > 0).then(|| (fill(open(low).max(1)), fill(open(high))));
         }
-        _ => return output_shape(layer, low).ok().zip(output_shape(layer, high).ok().or_else(|| Some(high.clone()))),
+        Layer::Flatten => return Some((vec![elements(low)], vec![elements(high)])),
+        Layer::Dense(dense) => {
+            let dense = |shape: &[usize]| Some([shape.split_last()?.1, &[dense.units]].concat());
+            return dense(low).zip(dense(high));
+        }
+        Layer::Rescaling { .. } | Layer::Activation { .. } | Layer::Dropout { .. } => return Some((low.clone(), high.clone())),
     };
     let ([height, width, _], [_, _, deepest]) = (<[usize; 3]>::try_from(low.as_slice()).ok()?, <[usize; 3]>::try_from(high.as_slice()).ok()?);
     let place = |size: usize, axis: usize| match padding {
@@ -73,6 +78,10 @@ fn output(layer: &Layer, (low, high): &Interval) -> Option<Interval> {
     };
     let end = |(height, width): (usize, usize), depth: usize| vec![place(height, 0), place(width, 1), channels.unwrap_or(depth)];
     Some((end((height, width), low[2]), end((high[0], high[1]), deepest)))
+}
+
+fn elements(shape: &[usize]) -> usize {
+    shape.iter().fold(1, |product: usize, size| product.saturating_mul(*size))
 }
 
 fn widen(shapes: &mut BTreeMap<usize, Interval>, shape: &[usize]) {

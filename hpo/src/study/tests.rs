@@ -1,0 +1,353 @@
+use serde_json::json;
+
+use super::*;
+use crate::dataset::DatasetSchema;
+use crate::document::ProblemKind;
+use crate::preflight::preflight;
+
+/// The studies of `openapi/examples`, by name.
+pub(crate) fn examples() -> Vec<(String, Json)> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../openapi/examples");
+    let mut examples: Vec<(String, Json)> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .map(|path| (path.file_stem().unwrap().to_str().unwrap().to_owned(), serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap()))
+        .collect();
+    examples.sort_by(|a, b| a.0.cmp(&b.0));
+    examples
+}
+
+/// What the datasets of the examples say of themselves.
+pub(crate) fn schema_of(study: &Study) -> DatasetSchema {
+    let (shape, rows, classes, scale_max) = match &study.dataset.source {
+        crate::dataset::Source::Builtin(name) => match name.as_str() {
+            "digits" => (vec![8, 8], 1_797, Some(10), Some(16.0)),
+            "iris" => (vec![4], 150, Some(3), None),
+            "wine" => (vec![13], 178, Some(3), None),
+            "breast_cancer" => (vec![30], 569, Some(2), None),
+            "diabetes" => (vec![10], 442, None, None),
+            other => panic!("no schema of {other}"),
+        },
+        _ => (vec![28, 28], 60_000, Some(10), Some(255.0)),
+    };
+    DatasetSchema { shape, dtype: "float32".to_owned(), rows, classes, scale_max, hash: String::new() }
+}
+
+/// The smallest study there is.
+pub(crate) fn smallest() -> Json {
+    json!({
+        "name": "smallest", "seed": 1,
+        "network": [{"layer": "Dense", "units": 3, "activation": "softmax"}],
+        "training": {"optimizer": "adam", "loss": "sparse_categorical_crossentropy", "metrics": ["accuracy"]},
+        "dataset": {"source": "builtin:iris", "validation_split": 0.2},
+        "objective": {"metric": "val_accuracy"}
+    })
+}
+
+/// `document` with `value` at `pointer`, whose parent is there.
+pub(crate) fn with(mut document: Json, pointer: &str, value: Json) -> Json {
+    let (parent, key) = pointer.rsplit_once('/').unwrap();
+    match document.pointer_mut(parent).unwrap() {
+        Json::Array(items) => items[key.parse::<usize>().unwrap()] = value,
+        Json::Object(members) => drop(members.insert(key.replace("~1", "/").replace("~0", "~"), value)),
+        other => panic!("{other} has no {key}"),
+    }
+    document
+}
+
+fn without(mut document: Json, field: &str) -> Json {
+    document.as_object_mut().unwrap().shift_remove(field);
+    document
+}
+
+/// Asserts that exactly these problems are reported, in any order: each a pointer and a part of its detail.
+#[track_caller]
+pub(crate) fn check(document: &Json, expect: &[(&str, &str)]) {
+    let problems = Study::parse(document).map(|_| Vec::new()).unwrap_or_else(|problems| problems);
+    let met = |(pointer, fragment): &(&str, &str)| problems.iter().any(|problem| problem.pointer == *pointer && problem.detail.contains(fragment));
+    assert!(problems.len() == expect.len() && expect.iter().all(met), "expected {expect:#?}\ngot {problems:#?}\nof {document}");
+}
+
+#[track_caller]
+fn check_field(pointer: &str, value: Json, fragment: &str) {
+    check(&with(smallest(), pointer, value), &[(pointer, fragment)]);
+}
+
+#[test]
+fn every_example_is_a_study_that_works_on_its_dataset() {
+    let examples = examples();
+    assert!(examples.len() >= 16, "only {} examples", examples.len());
+    for (name, document) in examples {
+        let study = Study::parse(&document).unwrap_or_else(|problems| panic!("{name}: {problems:#?}"));
+        assert_eq!(study.name, name);
+        let preflight = preflight(&study, &schema_of(&study)).unwrap_or_else(|problems| panic!("{name}: {problems:#?}"));
+        assert_eq!(preflight.shapes, "complete", "{name}");
+        let mut sampler = crate::sampler::Sampler::new(&study);
+        for number in 0..20 {
+            let Some(point) = sampler.suggest(number) else { break };
+            study.plan(&point).unwrap_or_else(|problems| panic!("{name}, trial {number}: {problems:#?}"));
+        }
+    }
+}
+
+#[test]
+fn the_seed_tutorials_grid_has_48_points() {
+    let (_, document) = examples().into_iter().find(|(name, _)| name == "mnist-grid").unwrap();
+    let study = Study::parse(&document).unwrap();
+    assert_eq!((study.points(), study.max_trials), (Some(48u32.into()), None));
+}
+
+#[test]
+fn what_is_left_out_has_its_default() {
+    let study = Study::parse(&smallest()).unwrap();
+    assert_eq!((study.sampler, study.max_trials, study.max_parallel, study.max_trial_seconds), (SamplerName::Random, Some(10), None, None));
+    assert_eq!((study.device, study.weight), (DeviceClass::Any, 1.0));
+    assert_eq!(study.retry, Retry { max_failures: 0, max_stalls: 3, backoff_seconds: 1.0 });
+    assert_eq!(study.early_stop, EarlyStop { max_failures_in_a_row: 3 });
+    assert_eq!(study.objective.direction, Direction::Maximize);
+    assert!(study.tags.is_empty() && study.dataset.shuffle);
+    let plan = study.plan(&Point::default()).unwrap();
+    assert_eq!((plan.training.batch_size, plan.training.epochs, plan.scale), (32, 1, Scale::None));
+    assert_eq!(plan.training.optimizer, crate::training::Optimizer::Adam { learning_rate: 0.001, beta_1: 0.9, beta_2: 0.999, epsilon: 1e-7 });
+    assert_eq!(study.logged(), ["loss", "accuracy", "val_loss", "val_accuracy"]);
+}
+
+#[test]
+fn seed_zero_is_a_seed() {
+    assert_eq!(Study::parse(&with(smallest(), "/seed", json!(0))).unwrap().seed, 0);
+    assert_eq!(Study::parse(&with(smallest(), "/seed", json!((1i64 << 53) - 1))).unwrap().seed, (1 << 53) - 1);
+    check_field("/seed", json!(1i64 << 53), "must lie between 0 and 9007199254740991");
+    check_field("/seed", json!(-1), "must lie between");
+    check_field("/seed", json!(1.5), "must be an integer, not 1.5");
+    check_field("/seed", json!(u64::MAX), "must be an integer");
+    check(&without(smallest(), "seed"), &[("", "lacks the field seed")]);
+}
+
+#[test]
+fn a_direction_that_is_not_given_is_inferred_as_keras_tuner_does() {
+    let infer = |metric: &str| Study::parse(&with(smallest(), "/objective", json!({"metric": metric}))).unwrap().objective.direction;
+    assert_eq!(infer("val_accuracy"), Direction::Maximize);
+    assert_eq!(infer("accuracy"), Direction::Maximize);
+    assert_eq!(infer("val_loss"), Direction::Minimize);
+    let given = json!({"metric": "val_loss", "direction": "maximize"});
+    assert_eq!(Study::parse(&with(smallest(), "/objective", given)).unwrap().objective.direction, Direction::Maximize);
+}
+
+#[test]
+fn every_field_has_its_bounds() {
+    check_field("/name", json!(""), "a name has 1 to 100 bytes");
+    check_field("/name", json!("  "), "not all of them blank");
+    check_field("/name", json!("x".repeat(101)), "a name has 1 to 100 bytes");
+    check_field("/name", json!("a\nb"), "no control characters");
+    check_field("/name", json!(5), "must be a string, not 5");
+    check_field("/max_trials", json!(0), "must lie between 1 and 1000000, not 0");
+    check_field("/max_trials", json!(1_000_001), "must lie between 1 and 1000000");
+    check_field("/max_trials", json!(null), "must be an integer, not null");
+    check_field("/max_parallel", json!(10_001), "must lie between 1 and 10000");
+    check_field("/max_trial_seconds", json!(0), "must lie between 0.001 and 2592000");
+    check_field("/max_trial_seconds", json!("60"), "must be a finite number, not \"60\"");
+    check_field("/weight", json!(0), "must lie between 0.001 and 1000");
+    check_field("/device", json!("gpu"), "unknown name \"gpu\"; known are any, cpu, cuda, metal");
+    check_field("/retry", json!(3), "must be an object, not a number");
+    check(&with(smallest(), "/retry", json!({"max_failures": 101, "max_stalls": -1, "backoff_seconds": 1e6})), &[
+        ("/retry/max_failures", "must lie between 0 and 100"),
+        ("/retry/max_stalls", "must lie between 0 and 100"),
+        ("/retry/backoff_seconds", "must lie between 0 and 86400"),
+    ]);
+    check(&with(smallest(), "/early_stop", json!({"max_failures_in_a_row": 0})), &[("/early_stop/max_failures_in_a_row", "at least 1")]);
+    check(&with(smallest(), "/tags", json!({"a/b": 1})), &[("/tags/a~1b", "must be a string, not 1")]);
+    check_field("/tags", json!([]), "must be an object of strings");
+    check_field("/tags", (0..21).map(|i| (i.to_string(), json!("x"))).collect::<serde_json::Map<_, _>>().into(), "has 21 tags; at most 20");
+    check(&with(smallest(), "/tags", json!({"": "x"})), &[("/tags/", "a tag has a key of 1 to 100 bytes")]);
+    check(&with(smallest(), "/training/batch_size", json!(0)), &[("/training/batch_size", "must lie between 1 and 1048576, not 0")]);
+    check(&with(smallest(), "/training/epochs", json!(1e9)), &[("/training/epochs", "must lie between 1 and 100000")]);
+    check(&with(smallest(), "/training/epochs", json!(2.5)), &[("/training/epochs", "must be an integer, not 2.5")]);
+    check(&with(smallest(), "/training/metrics", json!(["accuracy", "accuracy"])), &[("/training/metrics/1", "accuracy stands twice")]);
+    check(&with(smallest(), "/training/optimizer", json!({"name": "adam", "learning_rate": -1, "beta_1": 1, "epsilon": 0})), &[
+        ("/training/optimizer/learning_rate", "must lie between 0 and 1000, not -1"),
+        ("/training/optimizer/beta_1", "must lie between 0 and 0.999999999, not 1"),
+        ("/training/optimizer/epsilon", "must lie between"),
+    ]);
+    assert_eq!(Study::parse(&with(smallest(), "/training/epochs", json!(2.0))).unwrap().plan(&Point::default()).unwrap().training.epochs, 2);
+}
+
+#[test]
+fn a_dataset_comes_from_one_place() {
+    let dataset = |value: Json, expect: &[(&str, &str)]| check(&with(smallest(), "/dataset", value), expect);
+    let both = json!({"source": "builtin:iris", "features": "a", "labels": "b", "validation_split": 0.2});
+    dataset(both, &[("/dataset/features", "goes with a pair"), ("/dataset/labels", "goes with a pair")]);
+    dataset(json!({"features": "a", "validation_split": 0.2}), &[("/dataset/features", "go together")]);
+    dataset(json!({"validation_split": 0.2}), &[("/dataset", "name a source")]);
+    dataset(json!({"source": "a.csv", "validation_split": 0.2}), &[("/dataset/source", "needs a label")]);
+    dataset(json!({"source": "builtin:iris", "label": "x", "validation_split": 0.2}), &[("/dataset/label", "knows its labels")]);
+    dataset(json!({"source": "builtin:iris", "validation_split": 1.0}), &[("/dataset/validation_split", "less than 1, not 1")]);
+    dataset(json!({"source": "builtin:iris", "validation_split": 0.2, "validation": {"features": "a", "labels": "b"}}), &[(
+        "/dataset/validation_split",
+        "not both",
+    )]);
+    dataset(json!({"source": "builtin:iris", "validation_split": 0.2, "scale": "zscore"}), &[("/dataset/scale", "unknown name \"zscore\"")]);
+    dataset(json!({"source": "builtin:iris"}), &[("/objective/metric", "\"val_accuracy\" is not logged; did you mean accuracy?; logged are loss, accuracy")]);
+    for path in ["../x.csv", "/etc/passwd", "a/../b.csv", "a//b.csv", "./a.csv", "a\\b.csv", "a\0b", "..", "a/."] {
+        dataset(json!({"source": path, "label": "y", "validation_split": 0.2}), &[("/dataset/source", "must be a relative path below the dataset folder")]);
+    }
+    dataset(json!({"source": "", "label": "y", "validation_split": 0.2}), &[("/dataset/source", "must have 1 to 512 bytes")]);
+}
+
+#[test]
+fn an_unknown_field_is_invalid_and_a_later_one_not_supported() {
+    let kind_at = |document: &Json| {
+        let problems = Study::parse(document).unwrap_err();
+        assert_eq!(problems.len(), 1, "{problems:#?}");
+        (problems[0].pointer.clone(), problems[0].kind)
+    };
+    use ProblemKind::*;
+    check_field("/max_trails", json!(3), "unknown field \"max_trails\"; did you mean max_trials?");
+    for (pointer, value, kind) in [
+        ("/nonsense", json!(1), Invalid),
+        ("/priority", json!(1), NotSupported),
+        ("/training/callbacks", json!([]), NotSupported),
+        ("/training/optimizer", json!("rmsprop"), NotSupported),
+        ("/training/optimizer", json!("adamm"), Invalid),
+        ("/training/loss", json!("hinge"), NotSupported),
+        ("/training/metrics/0", json!("auc"), NotSupported),
+        ("/dataset/folds", json!(5), NotSupported),
+        ("/objective", json!([]), NotSupported),
+        ("/network/0/activation", json!("gelu"), NotSupported),
+        ("/network/0/kernel_regularizer", json!("l2"), NotSupported),
+        ("/network/0/kernel_initializer", json!("orthogonal"), NotSupported),
+        ("/network/0/unit", json!(5), Invalid),
+    ] {
+        assert_eq!(kind_at(&with(smallest(), pointer, value)), (pointer.to_owned(), kind));
+    }
+    assert_eq!(kind_at(&with(smallest(), "/network/0", json!({"layer": "LSTM", "units": 3}))), ("/network/0/layer".to_owned(), NotSupported));
+    assert_eq!(kind_at(&with(smallest(), "/sampler", json!({"name": "tpe"}))), ("/sampler/name".to_owned(), NotSupported));
+    assert_eq!(kind_at(&with(smallest(), "/pruner", json!({"name": "median"}))), ("/pruner/name".to_owned(), NotSupported));
+    assert!(Study::parse(&with(smallest(), "/pruner", json!({"name": "none"}))).is_ok());
+}
+
+#[test]
+fn all_mistakes_are_reported_at_once() {
+    let mut document = smallest();
+    for (pointer, value) in [
+        ("/name", json!(1)),
+        ("/seed", json!("x")),
+        ("/space", json!([{"name": "a", "type": "int", "min_value": 5, "max_value": 1}, {"name": "b", "type": "floot"}])),
+        ("/network", json!([{"layer": "Dense", "units": {"hp": "a"}}, {"layer": "Dens", "units": 3}, {"layer": "Dense", "units": {"hp": "ghost"}}])),
+        ("/training/loss", json!("sparse")),
+        ("/training/epochs", json!(0)),
+        ("/dataset/source", json!("../x")),
+        ("/objective/metric", json!("val_acc")),
+        ("/objective/direction", json!("up")),
+        ("/sampler", json!({})),
+        ("/surprise", json!(1)),
+    ] {
+        document = with(document, pointer, value);
+    }
+    // What refers to a hyperparameter whose declaration is wrong is not wrong for that.
+    check(&document, &[
+        ("/name", "must be a string"),
+        ("/seed", "must be an integer"),
+        ("/space/0/min_value", "min_value (5) must not exceed max_value (1)"),
+        ("/space/1/type", "unknown name \"floot\"; did you mean float?"),
+        ("/network/1/layer", "unknown layer; did you mean Dense?"),
+        ("/network/2/units/hp", "there is no hyperparameter \"ghost\""),
+        ("/training/loss", "unknown name"),
+        ("/training/epochs", "must lie between"),
+        ("/dataset/source", "a relative path"),
+        ("/objective/direction", "unknown name \"up\""),
+        ("/sampler", "lacks the field name"),
+        ("/surprise", "unknown field"),
+    ]);
+}
+
+#[test]
+fn a_hyperparameter_that_nobody_uses_is_a_mistake() {
+    let space = json!([{"name": "a", "type": "boolean"}, {"name": "b", "type": "int", "min_value": 1, "max_value": 9, "when": {"a": [true]}}]);
+    check(&with(smallest(), "/space", space.clone()), &[("/space/1", "nobody uses the hyperparameter b")]);
+    let document = with(with(smallest(), "/space", space), "/network/0/when", json!({"b": [3]}));
+    assert!(Study::parse(&document).is_ok());
+}
+
+#[test]
+fn what_is_the_same_for_all_trials_takes_no_hyperparameter() {
+    let base = with(smallest(), "/space", json!([{"name": "a", "type": "choice", "values": [1, 2]}]));
+    let base = with(base, "/training/epochs", json!({"hp": "a"}));
+    let fragment = "a hyperparameter cannot stand here";
+    for pointer in ["/seed", "/name", "/max_trials", "/dataset/validation_split", "/dataset/source", "/dataset/shuffle", "/training/metrics/0", "/objective/metric", "/network/0/layer"] {
+        check(&with(base.clone(), pointer, json!({"hp": "a"})), &[(pointer, fragment)]);
+    }
+    assert!(Study::parse(&with(base, "/training/batch_size", json!({"hp": "a"}))).is_ok());
+}
+
+#[test]
+fn a_grid_past_the_bound_asks_for_max_trials() {
+    let space: Vec<Json> = (0..18).map(|i| json!({"name": format!("h{i}"), "type": "int", "min_value": 1, "max_value": 10})).collect();
+    let layers: Vec<Json> = (0..18).map(|i| json!({"layer": "Dense", "units": {"hp": format!("h{i}")}})).chain([smallest()["network"][0].clone()]).collect();
+    let document = with(with(with(smallest(), "/space", json!(space)), "/network", json!(layers)), "/sampler", json!({"name": "grid"}));
+    check(&document, &[("", "lacks max_trials: the grid has 1000000000000000000 points")]);
+    let study = Study::parse(&with(document, "/max_trials", json!(7))).unwrap();
+    assert_eq!((study.max_trials, study.points().unwrap().to_string()), (Some(7), "1000000000000000000".to_owned()));
+}
+
+#[test]
+fn cases_choose_whole_subtrees() {
+    let (_, document) = examples().into_iter().find(|(name, _)| name == "everything").unwrap();
+    let study = Study::parse(&document).unwrap();
+    let mut sampler = crate::sampler::Sampler::new(&study);
+    let mut seen = (false, false);
+    for number in 0..30 {
+        let point = sampler.suggest(number).unwrap();
+        let shown = study.space.to_json(&point);
+        let plan = study.plan(&point).unwrap();
+        match plan.training.optimizer {
+            crate::training::Optimizer::Adam { learning_rate, .. } => {
+                assert_eq!((&shown["optimizer"], shown["learning_rate"].as_f64()), (&json!("adam"), Some(learning_rate)));
+                assert!(!shown.contains_key("momentum"));
+                seen.0 = true;
+            }
+            crate::training::Optimizer::Sgd { momentum, .. } => {
+                assert_eq!((&shown["optimizer"], shown["momentum"].as_f64()), (&json!("sgd"), Some(momentum)));
+                seen.1 = true;
+            }
+        }
+        let hidden = shown["layers"].as_u64().unwrap() as usize;
+        assert_eq!(shown.keys().filter(|name| name.starts_with("units_")).count(), hidden);
+        let dropouts = if shown["dropout"] == json!(true) { hidden } else { 0 };
+        assert_eq!(plan.layers.len(), 2 + hidden + dropouts);
+    }
+    assert_eq!(seen, (true, true));
+}
+
+#[test]
+fn deep_nesting_is_refused() {
+    let deep = (0..limits::NESTING_MAX).fold(json!(1), |json, _| json!([json]));
+    check(&with(smallest(), "/network/0/units", deep), &[("", "nests deeper than 64 levels")]);
+    for root in [json!(null), json!([]), json!("x"), json!(1)] {
+        check(&root, &[("", "must be an object")]);
+    }
+}
+
+#[test]
+fn no_more_problems_than_the_bound_are_reported() {
+    let layers: Vec<Json> = (0..200).map(|_| json!({"layer": "Dense", "units": -1})).collect();
+    assert_eq!(Study::parse(&with(smallest(), "/network", json!(layers))).unwrap_err().len(), limits::PROBLEMS_MAX);
+}
+
+#[test]
+fn nothing_long_is_echoed() {
+    let long = "x".repeat(100_000);
+    for (pointer, value) in [
+        ("/name", json!(long)),
+        ("/seed", json!([long])),
+        ("/objective/metric", json!(long)),
+        ("/network/0/layer", json!(long)),
+        ("/network/0/units", json!({"hp": long})),
+        ("/training/loss", json!(long)),
+        ("/dataset/source", json!(long)),
+        ("/space", json!([{"name": "a", "type": "int", "min_value": 1, "max_value": 2, "default": long}])),
+    ] {
+        for problem in Study::parse(&with(smallest(), pointer, value)).unwrap_err() {
+            assert!(problem.detail.len() < 1_000 && problem.pointer.len() < 100, "{} has {} bytes", problem.pointer, problem.detail.len());
+        }
+    }
+}

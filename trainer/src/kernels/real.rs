@@ -120,6 +120,6 @@ mod tests {
     fn bits_never_change() {
         let bits = |x: f32| [Real::exp(x), Real::tanh(x), Real::ln(x)].map(f32::to_bits);
         assert_eq!(bits(0.7), [1073799507, 1058715609, 3199639066]);
-        assert_eq!(bits(3.3), [0, 0, 0]);
+        assert_eq!(bits(3.3), [1104733870, 1065307632, 1066979956]);
     }
 }
