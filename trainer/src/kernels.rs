@@ -15,6 +15,9 @@ pub(crate) mod pool;
 pub(crate) mod product;
 pub(crate) mod real;
 pub(crate) mod update;
+mod vectorised;
+
+pub(crate) use vectorised::vectorised;
 
 use candle_core::{CpuStorage, Layout, Result, Storage, Tensor, bail};
 

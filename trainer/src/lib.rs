@@ -6,6 +6,9 @@
 //! `metrics` and `page` show how it goes.
 //!
 //! Two halves meet at a channel and a flag: candle never runs on the async runtime, and a training thread never talks to Redis.
+//!
+//! A program that trains must set `CANDLE_NUM_THREADS=1` before its first thread starts, as the binary does: candle adds large gradients on a pool
+//! of spinning threads otherwise, for which all slots would queue.
 
 mod attempt;
 mod config;

@@ -62,8 +62,10 @@ pub(crate) async fn get_trial(app: Data<App>, path: Path<(String, String)>) -> R
 #[get("/v1/studies/{id}/trials/{number}/curve")]
 pub(crate) async fn get_curve(app: Data<App>, path: Path<(String, String)>) -> Result<HttpResponse, Error> {
     let (id, number) = trial_path(&path)?;
-    let curve = app.store.curve(id, number).await?.ok_or_else(|| no_trial(id, number))?;
-    Ok(HttpResponse::Ok().json(CurveView::from_curve(curve)))
+    match app.store.curve(id, number).await? {
+        Some(curve) => Ok(HttpResponse::Ok().json(CurveView::from_curve(curve))),
+        None => Err(no_trial(&app, id, number).await),
+    }
 }
 
 /// Cancel a trial
@@ -97,7 +99,7 @@ pub(crate) async fn cancel_trial(app: Data<App>, path: Path<(String, String)>) -
 #[get("/v1/studies/{id}/trials/{number}/model")]
 pub(crate) async fn get_model(app: Data<App>, path: Path<(String, String)>) -> Result<HttpResponse, Error> {
     let (id, number) = trial_path(&path)?;
-    let record = app.store.trial(id, number).await?.ok_or_else(|| no_trial(id, number))?;
+    let record = trial(&app, id, number).await?;
     model(&app, id, &record).await
 }
 
@@ -156,12 +158,24 @@ fn trial_path(path: &(String, String)) -> Result<(StudyId, u64), Error> {
     Ok((id, number.parse().map_err(|_| no_such())?))
 }
 
-fn no_trial(id: StudyId, number: u64) -> Error {
-    Error::TrialNotFound { study: id.to_string(), number: number.to_string() }
+/// What to say where no trial was found: the study may not be there either.
+async fn no_trial(app: &App, id: StudyId, number: u64) -> Error {
+    match app.store.study(id).await {
+        Ok(Some(_)) => Error::TrialNotFound { study: id.to_string(), number: number.to_string() },
+        Ok(None) => Error::StudyNotFound(id.to_string()),
+        Err(error) => error.into(),
+    }
+}
+
+async fn trial(app: &App, id: StudyId, number: u64) -> Result<TrialRecord, Error> {
+    match app.store.trial(id, number).await? {
+        Some(record) => Ok(record),
+        None => Err(no_trial(app, id, number).await),
+    }
 }
 
 async fn view(app: &App, id: StudyId, number: u64) -> Result<TrialView, Error> {
-    let record = app.store.trial(id, number).await?.ok_or_else(|| no_trial(id, number))?;
+    let record = trial(app, id, number).await?;
     Ok(views(app, id, vec![record]).await?.remove(0))
 }
 

@@ -147,7 +147,7 @@ fn every_field_has_its_bounds() {
     check_field("/max_trial_seconds", json!(0), "must lie between 0.001 and 2592000");
     check_field("/max_trial_seconds", json!("60"), "must be a finite number, not \"60\"");
     check_field("/weight", json!(0), "must lie between 0.001 and 1000");
-    check_field("/device", json!("gpu"), "unknown name \"gpu\"; known are any, cpu, cuda, metal");
+    check_field("/device", json!("gpu"), "known are any, cpu, cuda, metal");
     check_field("/retry", json!(3), "must be an object, not a number");
     check(&with(smallest(), "/retry", json!({"max_failures": 101, "max_stalls": -1, "backoff_seconds": 1e6})), &[
         ("/retry/max_failures", "must lie between 0 and 100"),
@@ -186,7 +186,7 @@ fn a_dataset_comes_from_one_place() {
         "not both",
     )]);
     dataset(json!({"source": "builtin:iris", "validation_split": 0.2, "scale": "zscore"}), &[("/dataset/scale", "unknown name \"zscore\"")]);
-    dataset(json!({"source": "builtin:iris"}), &[("/objective/metric", "\"val_accuracy\" is not logged; did you mean accuracy?; logged are loss, accuracy")]);
+    dataset(json!({"source": "builtin:iris"}), &[("/objective/metric", "\"val_accuracy\" is not logged; logged are loss, accuracy")]);
     for path in ["../x.csv", "/etc/passwd", "a/../b.csv", "a//b.csv", "./a.csv", "a\\b.csv", "a\0b", "..", "a/."] {
         dataset(json!({"source": path, "label": "y", "validation_split": 0.2}), &[("/dataset/source", "must be a relative path below the dataset folder")]);
     }

@@ -4,7 +4,7 @@ use hpo::network::Initializer;
 use hpo::rng::Rng;
 
 /// The standard deviation of a standard normal that was truncated at 2, by which Keras divides.
-const TRUNCATED_DEVIATION: f64 = 0.879_625_661_034_239_78;
+const TRUNCATED_DEVIATION: f64 = 0.879_625_661_034_239_8;
 
 /// `shape.product()` weights. Fans are Keras's: of a kernel, the last two dimensions times the window; of a bias, its length.
 pub(crate) fn draw(initializer: Initializer, shape: &[usize], rng: &mut Rng) -> Vec<f64> {

@@ -67,8 +67,8 @@ fn gradients_of_activations_are_the_finite_differences() {
     for activation in ACTIVATIONS {
         for shape in [vec![1, 1], vec![3, 4], vec![2, 3, 5]] {
             let x = variable(&shape, 1);
-            check_gradients(activation.as_str(), &[x.clone()], || kernels::activation::activation(&x, activation));
-            check_gradients(activation.as_str(), &[x.clone()], || composed::activation(&x, activation));
+            check_gradients(activation.as_str(), std::slice::from_ref(&x), || kernels::activation::activation(&x, activation));
+            check_gradients(activation.as_str(), std::slice::from_ref(&x), || composed::activation(&x, activation));
         }
     }
 }
@@ -85,8 +85,10 @@ fn gradients_of_dense_are_the_finite_differences() {
     }
 }
 
-/// Windows of all kinds: batch, image, window, strides.
-const WINDOWS: [(usize, [usize; 3], [usize; 2], [usize; 2]); 6] = [
+/// Batch, image, window and strides.
+type Kind = (usize, [usize; 3], [usize; 2], [usize; 2]);
+
+const WINDOWS: [Kind; 6] = [
     (1, [3, 3, 1], [2, 2], [1, 1]),
     (2, [5, 4, 2], [3, 2], [2, 1]),
     (1, [4, 7, 3], [2, 3], [3, 2]),
@@ -133,8 +135,8 @@ fn gradients_of_max_pooling_are_the_finite_differences() {
         for padding in [Padding::Valid, Padding::Same] {
             let window = Window::new(image, size, strides, padding);
             let x = variable(&[&[batch], image.as_slice()].concat(), 1);
-            check_gradients("max pooling", &[x.clone()], || kernels::pool::max_pool(&x, window));
-            check_gradients("composed max pooling", &[x.clone()], || composed::max_pool(&x, &window));
+            check_gradients("max pooling", std::slice::from_ref(&x), || kernels::pool::max_pool(&x, window));
+            check_gradients("composed max pooling", std::slice::from_ref(&x), || composed::max_pool(&x, &window));
         }
     }
 }
@@ -178,8 +180,8 @@ fn gradients_of_losses_are_the_finite_differences() {
         // Probabilities are positive; they need not add up to one.
         let positive = Var::from_tensor(&x.sqr().unwrap().affine(1.0, 0.1).unwrap()).unwrap();
         for (x, judge) in [(&x, Judge::Logits(classes.clone())), (&positive, Judge::Probabilities(classes)), (&x, Judge::Squares(values))] {
-            check_gradients(&format!("{judge:?}"), &[x.clone()], || kernels::loss::loss(x, judge.clone()));
-            check_gradients(&format!("composed {judge:?}"), &[x.clone()], || composed::loss(x, &judge));
+            check_gradients(&format!("{judge:?}"), std::slice::from_ref(x), || kernels::loss::loss(x, judge.clone()));
+            check_gradients(&format!("composed {judge:?}"), std::slice::from_ref(x), || composed::loss(x, &judge));
         }
     }
 }
@@ -188,7 +190,7 @@ fn gradients_of_losses_are_the_finite_differences() {
 fn gradients_of_dropout_are_the_mask() {
     let x = variable(&[3, 4], 1);
     let mask = |_| kernels::dropout::mask(&mut hpo::rng::stream(1, hpo::rng::Purpose::Dropout, 0, 0), 0.4, 12);
-    check_gradients("dropout", &[x.clone()], || kernels::dropout::masked(&x, mask(())));
+    check_gradients("dropout", std::slice::from_ref(&x), || kernels::dropout::masked(&x, mask(())));
 }
 
 #[test]

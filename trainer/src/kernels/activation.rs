@@ -4,7 +4,7 @@ use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 use hpo::network::Activation;
 
 use super::real::Real;
-use super::{slice, tensor_like, values, with_real};
+use super::{slice, tensor_like, values, vectorised, with_real};
 
 /// The slope of Keras's `leaky_relu` below 0.
 pub(crate) const LEAKY_SLOPE: f64 = 0.2;
@@ -14,38 +14,40 @@ pub(crate) fn activation(x: &Tensor, activation: Activation) -> Result<Tensor> {
     x.contiguous()?.apply_op1(Op(activation))
 }
 
-/// Applies the activation to rows of `width` numbers.
-pub(crate) fn activate<T: Real>(activation: Activation, y: &mut [T], width: usize) {
-    let (zero, one) = (T::ZERO, T::ONE);
-    pulp::Arch::new().dispatch(|| match activation {
-        Activation::Linear => {}
-        // NaN stays NaN: a divergence must not vanish here.
-        Activation::Relu => y.iter_mut().for_each(|y| *y = if *y < zero { zero } else { *y }),
-        Activation::LeakyRelu => y.iter_mut().for_each(|y| *y = if *y < zero { *y * T::of(LEAKY_SLOPE) } else { *y }),
-        Activation::Sigmoid => y.iter_mut().for_each(|y| *y = one / (one + Real::exp(-*y))),
-        Activation::Tanh => y.iter_mut().for_each(|y| *y = Real::tanh(*y)),
-        Activation::Softmax => y.chunks_exact_mut(width).for_each(softmax),
-    });
+vectorised! {
+    /// Applies the activation to rows of `width` numbers.
+    pub(crate) fn activate<T: Real>(activation: Activation, y: &mut [T], width: usize) {
+        let (zero, one) = (T::ZERO, T::ONE);
+        match activation {
+            Activation::Linear => {}
+            // NaN stays NaN: a divergence must not vanish here.
+            Activation::Relu => y.iter_mut().for_each(|y| *y = if *y < zero { zero } else { *y }),
+            Activation::LeakyRelu => y.iter_mut().for_each(|y| *y = if *y < zero { *y * T::of(LEAKY_SLOPE) } else { *y }),
+            Activation::Sigmoid => y.iter_mut().for_each(|y| *y = one / (one + Real::exp(-*y))),
+            Activation::Tanh => y.iter_mut().for_each(|y| *y = Real::tanh(*y)),
+            Activation::Softmax => y.chunks_exact_mut(width).for_each(softmax),
+        }
+    }
 }
 
-/// The gradient of the input, from the result `y` and its gradient, in rows of `width` numbers.
-pub(crate) fn activation_gradient<T: Real>(activation: Activation, y: &[T], gradient: &[T], width: usize) -> Vec<T> {
-    let (zero, one) = (T::ZERO, T::ONE);
-    let each = |slope: &dyn Fn(T) -> T| -> Vec<T> { y.iter().zip(gradient).map(|(y, g)| *g * slope(*y)).collect() };
-    pulp::Arch::new().dispatch(|| match activation {
-        Activation::Linear => gradient.to_vec(),
-        Activation::Relu => y.iter().zip(gradient).map(|(y, g)| if *y > zero { *g } else { zero }).collect(),
-        Activation::LeakyRelu => each(&|y| if y > zero { one } else { T::of(LEAKY_SLOPE) }),
-        Activation::Sigmoid => each(&|y| y * (one - y)),
-        Activation::Tanh => each(&|y| one - y * y),
-        Activation::Softmax => {
-            let row = |(y, g): (&[T], &[T])| {
-                let dot = y.iter().zip(g).fold(zero, |sum, (y, g)| sum + *y * *g);
-                y.iter().zip(g).map(|(y, g)| *y * (*g - dot)).collect::<Vec<T>>()
-            };
-            y.chunks_exact(width).zip(gradient.chunks_exact(width)).flat_map(row).collect()
+vectorised! {
+    /// Turns the gradient of the result `y` into that of the input, in rows of `width` numbers.
+    pub(crate) fn activation_gradient<T: Real>(activation: Activation, y: &[T], gradient: &mut [T], width: usize) {
+        let both = gradient.iter_mut().zip(y);
+        match activation {
+            Activation::Linear => {}
+            Activation::Relu => both.for_each(|(g, y)| *g = if *y > T::ZERO { *g } else { T::ZERO }),
+            Activation::LeakyRelu => both.for_each(|(g, y)| *g = if *y > T::ZERO { *g } else { *g * T::of(LEAKY_SLOPE) }),
+            Activation::Sigmoid => both.for_each(|(g, y)| *g *= *y * (T::ONE - *y)),
+            Activation::Tanh => both.for_each(|(g, y)| *g *= T::ONE - *y * *y),
+            Activation::Softmax => {
+                for (g, y) in gradient.chunks_exact_mut(width).zip(y.chunks_exact(width)) {
+                    let dot = y.iter().zip(g.iter()).fold(T::ZERO, |sum, (y, g)| sum + *y * *g);
+                    g.iter_mut().zip(y).for_each(|(g, y)| *g = *y * (*g - dot));
+                }
+            }
         }
-    })
+    }
 }
 
 /// Makes a row of logits probabilities. The largest is subtracted first, so that nothing overflows.
@@ -78,6 +80,10 @@ impl CustomOp1 for Op {
         let gradient = gradient.contiguous()?;
         let width = x.dims().last().copied().unwrap_or(1);
         let (y, g) = (y.storage_and_layout(), gradient.storage_and_layout());
-        with_real!(x, T => Some(tensor_like(activation_gradient(self.0, values::<T>(&y)?, values::<T>(&g)?, width), x)).transpose())
+        with_real!(x, T => {
+            let mut of_x = values::<T>(&g)?.to_vec();
+            activation_gradient(self.0, values(&y)?, &mut of_x, width);
+            tensor_like(of_x, x).map(Some)
+        })
     }
 }

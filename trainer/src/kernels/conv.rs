@@ -6,10 +6,10 @@ use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, WithDTyp
 use hpo::network::Activation;
 
 use super::activation::{activate, activation_gradient};
-use super::dense::column_sums;
+use super::dense::bias_gradient;
 use super::product::{Matrix, add_product};
 use super::real::Real;
-use super::{slice, tensor_like, values, with_real};
+use super::{slice, tensor_like, values, vectorised, with_real};
 use crate::engine::Window;
 
 /// Numbers in a block of laid-out windows: 256 KiB of `f32` stay in the second-level cache between layout and product.
@@ -44,12 +44,12 @@ impl CustomOp3 for Conv {
         with_real!(x, T => {
             let (xs, ks) = (x.storage_and_layout(), kernel.storage_and_layout());
             let (ys, gs) = (y.storage_and_layout(), gradient.storage_and_layout());
-            let before = activation_gradient(self.activation, values::<T>(&ys)?, values::<T>(&gs)?, filters);
+            let mut before = values::<T>(&gs)?.to_vec();
+            activation_gradient(self.activation, values(&ys)?, &mut before, filters);
             let mut of_x = x.track_op().then(|| vec![T::ZERO; x.elem_count()]);
             let of_kernel = self.backward::<T>(values(&xs)?, values(&ks)?, &before, of_x.as_deref_mut());
             let of_x = of_x.map(|of_x| tensor_like(of_x, x)).transpose()?;
-            let of_bias = if bias.track_op() { Some(tensor_like(column_sums(&before, filters), bias)?) } else { None };
-            Ok((of_x, Some(tensor_like(of_kernel, kernel)?), of_bias))
+            Ok((of_x, Some(tensor_like(of_kernel, kernel)?), bias_gradient(bias, &before)?))
         })
     }
 }
@@ -103,36 +103,50 @@ impl Conv {
 /// Calls `copy(place in the patches, place on the images, length)` for every run of numbers that lies side by side in both, for the windows from `first` on.
 #[inline(always)]
 fn runs(window: &Window, first: usize, count: usize, mut copy: impl FnMut(usize, usize, usize)) {
-    let &Window { channels, input: [_, width], size: [_, size], output: [_, columns], .. } = window;
-    let patch = window.patch();
+    let &Window { channels, input: [_, width], size: [_, size], output: [rows, columns], .. } = window;
+    let (patch, image) = (window.patch(), window.image());
+    let (mut number, mut y, mut x) = (first / window.places(), first % window.places() / columns, first % columns);
     for index in 0..count {
-        let (image, place) = ((first + index) / window.places(), (first + index) % window.places());
-        let (top, bottom, above) = window.span(0, place / columns);
-        let (left, right, cut) = window.span(1, place % columns);
+        let ((top, bottom, above), (left, right, cut)) = (window.span(0, y), window.span(1, x));
+        let (length, mut to) = ((right - left) * channels, index * patch + (above * size + cut) * channels);
         for row in top..bottom {
-            let to = index * patch + ((row - top + above) * size + cut) * channels;
-            copy(to, image * window.image() + (row * width + left) * channels, (right - left) * channels);
+            copy(to, number * image + (row * width + left) * channels, length);
+            to += size * channels;
+        }
+        // Counting is cheaper than dividing, once for each window.
+        x += 1;
+        if x == columns {
+            (x, y) = (0, y + 1);
+        }
+        if y == rows {
+            (y, number) = (0, number + 1);
         }
     }
 }
 
-/// Writes each window's numbers in a row, from window `first` of the batch on; what lies beside the image is 0.
-fn lay_out<T: Real>(window: &Window, x: &[T], first: usize, patches: &mut [T]) {
-    if window.overhangs() {
-        patches.fill(T::ZERO);
+vectorised! {
+    /// Writes each window's numbers in a row, from window `first` of the batch on; what lies beside the image is 0.
+    fn lay_out<T: Real>(window: &Window, x: &[T], first: usize, patches: &mut [T]) {
+        if window.overhangs() {
+            patches.fill(T::ZERO);
+        }
+        runs(window, first, patches.len() / window.patch(), |to, from, length| {
+            let (to, from) = (&mut patches[to..to + length], &x[from..from + length]);
+            // The few numbers of a grey image are not worth a call of memcpy.
+            match (to, from) {
+                ([a, b, c], [x, y, z]) => (*a, *b, *c) = (*x, *y, *z),
+                (to, from) if length < 16 => to.iter_mut().zip(from).for_each(|(to, from)| *to = *from),
+                (to, from) => to.copy_from_slice(from),
+            }
+        });
     }
-    runs(window, first, patches.len() / window.patch(), |to, from, length| {
-        let (to, from) = (&mut patches[to..to + length], &x[from..from + length]);
-        // Three numbers of a grey image are not worth a call of memcpy.
-        if length < 16 { to.iter_mut().zip(from).for_each(|(to, from)| *to = *from) } else { to.copy_from_slice(from) }
-    });
 }
 
-/// Adds each window's numbers to the pixels they came from.
-fn add_back<T: Real>(window: &Window, patches: &[T], first: usize, of_x: &mut [T]) {
-    pulp::Arch::new().dispatch(|| {
+vectorised! {
+    /// Adds each window's numbers to the pixels they came from.
+    fn add_back<T: Real>(window: &Window, patches: &[T], first: usize, of_x: &mut [T]) {
         runs(window, first, patches.len() / window.patch(), |from, to, length| {
             of_x[to..to + length].iter_mut().zip(&patches[from..from + length]).for_each(|(to, from)| *to += *from);
-        })
-    });
+        });
+    }
 }

@@ -6,7 +6,7 @@ use hpo::network::Activation;
 use super::activation::{activate, activation_gradient};
 use super::product::{Matrix, add_product};
 use super::real::Real;
-use super::{slice, tensor_like, values, with_real};
+use super::{slice, tensor_like, values, vectorised, with_real};
 
 /// `activation(x · kernel + bias)` on the CPU: `x (…, inputs)`, `kernel (inputs, units)`, `bias (units)` → `(…, units)`.
 pub(crate) fn dense(x: &Tensor, kernel: &Tensor, bias: &Tensor, activation: Activation) -> Result<Tensor> {
@@ -40,7 +40,8 @@ impl CustomOp3 for Dense {
         with_real!(x, T => {
             let (xs, ks) = (x.storage_and_layout(), kernel.storage_and_layout());
             let (ys, gs) = (y.storage_and_layout(), gradient.storage_and_layout());
-            let before = activation_gradient(self.0, values::<T>(&ys)?, values::<T>(&gs)?, units);
+            let mut before = values::<T>(&gs)?.to_vec();
+            activation_gradient(self.0, values(&ys)?, &mut before, units);
             let g = Matrix::new(&before, rows, units);
             let mut of_kernel = vec![T::ZERO; inputs * units];
             add_product(&mut of_kernel, Matrix::new(values::<T>(&xs)?, rows, inputs).t(), g);
@@ -52,8 +53,7 @@ impl CustomOp3 for Dense {
             } else {
                 None
             };
-            let of_bias = if bias.track_op() { Some(tensor_like(column_sums(&before, units), bias)?) } else { None };
-            Ok((of_x, Some(tensor_like(of_kernel, kernel)?), of_bias))
+            Ok((of_x, Some(tensor_like(of_kernel, kernel)?), bias_gradient(bias, &before)?))
         })
     }
 }
@@ -66,9 +66,21 @@ pub(crate) fn forward<T: Real>(x: Matrix<T>, kernel: Matrix<T>, bias: &[T], acti
     y
 }
 
-/// The sums of the columns of rows of `width` numbers.
-pub(crate) fn column_sums<T: Real>(rows: &[T], width: usize) -> Vec<T> {
-    let mut sums = vec![T::ZERO; width];
-    rows.chunks_exact(width).for_each(|row| sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += *x));
-    sums
+vectorised! {
+    /// Adds the columns of rows to `sums`, which is as wide as a row.
+    fn add_columns<T: Real>(sums: &mut [T], rows: &[T]) {
+        for row in rows.chunks_exact(sums.len()) {
+            sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += *x);
+        }
+    }
+}
+
+/// The gradient of a bias like `bias`, from that of the sums it was added to; none where it never moves.
+pub(crate) fn bias_gradient<T: Real>(bias: &Tensor, gradient: &[T]) -> Result<Option<Tensor>> {
+    if !bias.track_op() {
+        return Ok(None);
+    }
+    let mut sums = vec![T::ZERO; bias.elem_count()];
+    add_columns(&mut sums, gradient);
+    tensor_like(sums, bias).map(Some)
 }

@@ -4,7 +4,7 @@
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, WithDType};
 
 use super::real::Real;
-use super::{slice, tensor_like, values, with_real};
+use super::{slice, tensor_like, values, vectorised, with_real};
 use crate::engine::Window;
 
 /// The largest value of each window on the CPU: `(batch, height, width, channels)` → `(batch, rows, columns, channels)`. NaN is larger than all.
@@ -24,8 +24,9 @@ impl CustomOp1 for MaxPool {
         let batch = layout.dims()[0];
         let shape = Shape::from([&[batch], window.output.as_slice(), &[window.channels]].concat());
         with_real!(x, T => {
-            let y = pulp::Arch::new().dispatch(|| forward::<T>(window, slice(x, layout)?));
-            Ok((T::to_cpu_storage_owned(y?), shape))
+            let mut y = vec![T::ZERO; shape.elem_count()];
+            forward::<T>(window, slice(x, layout)?, &mut y);
+            Ok((T::to_cpu_storage_owned(y), shape))
         })
     }
 
@@ -36,53 +37,61 @@ impl CustomOp1 for MaxPool {
         let gradient = gradient.contiguous()?;
         let (xs, ys, gs) = (x.storage_and_layout(), y.storage_and_layout(), gradient.storage_and_layout());
         with_real!(x, T => {
-            let of_x = pulp::Arch::new().dispatch(|| backward::<T>(&self.0, values(&xs)?, values(&ys)?, values(&gs)?));
-            tensor_like(of_x?, x).map(Some)
+            let mut of_x = vec![T::ZERO; x.elem_count()];
+            backward::<T>(&self.0, values(&xs)?, values(&ys)?, values(&gs)?, &mut of_x);
+            tensor_like(of_x, x).map(Some)
         })
     }
 }
 
-#[inline(always)]
-fn forward<T: Real>(window: &Window, x: &[T]) -> Result<Vec<T>> {
-    let channels = window.channels;
-    let mut y = Vec::with_capacity(x.len() / window.image() * window.places() * channels);
-    for image in x.chunks_exact(window.image()) {
-        for place in 0..window.places() {
-            let start = y.len();
-            for at in window.inside(place) {
-                let candidates = &image[at * channels..][..channels];
-                if y.len() == start {
-                    y.extend_from_slice(candidates);
-                    continue;
-                }
-                for (y, x) in y[start..].iter_mut().zip(candidates) {
-                    *y = if *x > *y || *x != *x { *x } else { *y };
+vectorised! {
+    /// The maxima of all windows, `y`.
+    fn forward<T: Real>(window: &Window, x: &[T], y: &mut [T]) {
+        let channels = window.channels;
+        let mut places = y.chunks_exact_mut(channels);
+        for image in x.chunks_exact(window.image()) {
+            for (place, y) in (0..window.places()).zip(&mut places) {
+                for (nth, at) in window.inside(place).enumerate() {
+                    let candidates = &image[at * channels..][..channels];
+                    if nth == 0 {
+                        y.copy_from_slice(candidates);
+                        continue;
+                    }
+                    for (y, x) in y.iter_mut().zip(candidates) {
+                        *y = larger(*y, *x);
+                    }
                 }
             }
         }
     }
-    Ok(y)
 }
 
-#[inline(always)]
-fn backward<T: Real>(window: &Window, x: &[T], y: &[T], gradient: &[T]) -> Result<Vec<T>> {
-    let channels = window.channels;
-    let mut of_x = vec![T::ZERO; x.len()];
-    let mut left = vec![T::ZERO; channels];
-    let mut places = y.chunks_exact(channels).zip(gradient.chunks_exact(channels));
-    for (image, of_image) in x.chunks_exact(window.image()).zip(of_x.chunks_exact_mut(window.image())) {
-        for (place, (y, gradient)) in (0..window.places()).zip(&mut places) {
-            // What of the gradient has found no maximum yet.
-            left.copy_from_slice(gradient);
-            for at in window.inside(place) {
-                let (x, of_x) = (&image[at * channels..][..channels], &mut of_image[at * channels..][..channels]);
-                for (((of_x, x), y), left) in of_x.iter_mut().zip(x).zip(y).zip(&mut left) {
-                    let share = if *x == *y { *left } else { T::ZERO };
-                    *of_x += share;
-                    *left -= share;
+vectorised! {
+    /// Adds the gradient of the maxima `y` to `of_x`.
+    fn backward<T: Real>(window: &Window, x: &[T], y: &[T], gradient: &[T], of_x: &mut [T]) {
+        let channels = window.channels;
+        let mut left = vec![T::ZERO; channels];
+        let mut places = y.chunks_exact(channels).zip(gradient.chunks_exact(channels));
+        for (image, of_image) in x.chunks_exact(window.image()).zip(of_x.chunks_exact_mut(window.image())) {
+            for (place, (y, gradient)) in (0..window.places()).zip(&mut places) {
+                // What of the gradient has found no maximum yet.
+                left.copy_from_slice(gradient);
+                for at in window.inside(place) {
+                    let (x, of_x) = (&image[at * channels..][..channels], &mut of_image[at * channels..][..channels]);
+                    for (((of_x, x), y), left) in of_x.iter_mut().zip(x).zip(y).zip(&mut left) {
+                        let share = if *x == *y { *left } else { T::ZERO };
+                        *of_x += share;
+                        *left -= share;
+                    }
                 }
             }
         }
     }
-    Ok(of_x)
+}
+
+/// The larger of two numbers, the first of equals, NaN where there is one.
+#[inline(always)]
+#[allow(clippy::eq_op, reason = "only NaN differs from itself")]
+fn larger<T: Real>(a: T, b: T) -> T {
+    if b > a || b != b { b } else { a }
 }

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use candle_core::{CpuStorage, InplaceOp2, Layout, Result, bail};
 
 use super::real::Real;
-use super::slice;
+use super::{slice, vectorised};
 
 /// One step of an optimiser for one weight.
 #[derive(Debug, Clone, Copy)]
@@ -56,25 +56,37 @@ impl InplaceOp2 for InPlace<'_> {
 }
 
 fn apply<T: Real>(update: Update, weight: &mut [T], gradient: &[T], m: &mut [T], v: &mut [T]) {
-    pulp::Arch::new().dispatch(|| match update {
-        Update::Adam { alpha, beta_1, beta_2, epsilon } => {
-            let [alpha, rest_1, rest_2, epsilon] = [alpha, 1.0 - beta_1, 1.0 - beta_2, epsilon].map(T::of);
-            for (((w, g), m), v) in weight.iter_mut().zip(gradient).zip(m).zip(v) {
-                *m += (*g - *m) * rest_1;
-                *v += (*g * *g - *v) * rest_2;
-                *w -= *m * alpha / (Real::sqrt(*v) + epsilon);
-            }
+    match update {
+        Update::Adam { alpha, beta_1, beta_2, epsilon } => adam(weight, gradient, m, v, [alpha, 1.0 - beta_1, 1.0 - beta_2, epsilon].map(T::of)),
+        Update::Sgd { learning_rate, momentum: 0.0 } => sgd(weight, gradient, T::of(learning_rate)),
+        Update::Sgd { learning_rate, momentum } => sgd_with_momentum(weight, gradient, m, T::of(learning_rate), T::of(momentum)),
+    }
+}
+
+vectorised! {
+    fn adam<T: Real>(weight: &mut [T], gradient: &[T], m: &mut [T], v: &mut [T], constants: [T; 4]) {
+        let [alpha, rest_1, rest_2, epsilon] = constants;
+        for (((w, g), m), v) in weight.iter_mut().zip(gradient).zip(m).zip(v) {
+            *m += (*g - *m) * rest_1;
+            *v += (*g * *g - *v) * rest_2;
+            *w -= *m * alpha / (Real::sqrt(*v) + epsilon);
         }
-        Update::Sgd { learning_rate, momentum: 0.0 } => {
-            let rate = T::of(learning_rate);
-            weight.iter_mut().zip(gradient).for_each(|(w, g)| *w -= rate * *g);
+    }
+}
+
+vectorised! {
+    fn sgd<T: Real>(weight: &mut [T], gradient: &[T], rate: T) {
+        for (w, g) in weight.iter_mut().zip(gradient) {
+            *w -= rate * *g;
         }
-        Update::Sgd { learning_rate, momentum } => {
-            let (rate, momentum) = (T::of(learning_rate), T::of(momentum));
-            for ((w, g), m) in weight.iter_mut().zip(gradient).zip(m) {
-                *m = *m * momentum - rate * *g;
-                *w += *m;
-            }
+    }
+}
+
+vectorised! {
+    fn sgd_with_momentum<T: Real>(weight: &mut [T], gradient: &[T], m: &mut [T], rate: T, momentum: T) {
+        for ((w, g), m) in weight.iter_mut().zip(gradient).zip(m) {
+            *m = *m * momentum - rate * *g;
+            *w += *m;
         }
-    });
+    }
 }

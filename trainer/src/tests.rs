@@ -1,0 +1,254 @@
+//! A trainer in this process, against a Redis of its own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hpo::Study;
+use hpo::trial::{ErrorKind, TrialState};
+use serde_json::{Value as Json, json};
+use store::artifact::Artifacts;
+use store::embedded::Embedded;
+use store::{Curve, NewStudy, Nonce, Store, StudyId, TrialRecord};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::Config;
+
+/// A private Redis, a store on it, and a folder for everything.
+struct House {
+    folder: tempfile::TempDir,
+    redis: Embedded,
+    store: Store,
+}
+
+impl House {
+    async fn new() -> House {
+        let folder = tempfile::tempdir().unwrap();
+        let redis = Embedded::start(&folder.path().join("redis")).unwrap();
+        let store = Store::connect(store::Config::new(redis.url())).await.unwrap();
+        House { folder, redis, store }
+    }
+
+    /// A study of the iris data, with these changes to its document; the hash is that of the data, unless another is given.
+    async fn study(&self, changes: Json, hash: Option<&str>) -> StudyId {
+        let mut document = json!({
+            "name": "test", "seed": 7, "dataset": {"source": "builtin:iris", "scale": "standardize", "validation_split": 0.2},
+            "network": [{"layer": "Dense", "units": 8, "activation": "tanh"}, {"layer": "Dense", "units": 3, "activation": "softmax"}],
+            "space": [{"name": "rate", "type": "float", "min_value": 0.001, "max_value": 0.1, "sampling": "log"}],
+            "training": {"optimizer": {"name": "adam", "learning_rate": {"hp": "rate"}}, "loss": "sparse_categorical_crossentropy", "metrics": ["accuracy"], "epochs": 5},
+            "objective": {"metric": "val_accuracy"}, "max_trials": 1, "max_parallel": 2
+        });
+        for (field, value) in changes.as_object().unwrap() {
+            document[field] = value.clone();
+        }
+        let study = Arc::new(Study::parse(&document).unwrap());
+        let mut dataset = data::Catalog::new(self.folder.path()).schema(&study.dataset).unwrap();
+        dataset.hash = hash.map_or(dataset.hash, str::to_owned);
+        let id = StudyId::parse(&format!("01J0000000{}", Nonce::random()).to_uppercase()).unwrap();
+        self.store.create_study(NewStudy { id, study, dataset, preflight: json!({}) }, None).await.unwrap();
+        self.store.top_up(id).await.unwrap();
+        id
+    }
+
+    fn trainer(&self, slots: u32) -> TestTrainer {
+        let config = Config {
+            redis_url: self.redis.url().to_owned(),
+            data_dir: self.folder.path().to_owned(),
+            artifacts: None,
+            slots: Some(slots),
+            metrics_listen: None,
+            lease_seconds: 1,
+            namespace: "chandler".to_owned(),
+            parent_death: false,
+        };
+        let (stop, stopped) = oneshot::channel::<()>();
+        let running = tokio::spawn(crate::run(config, async {
+            let _ = stopped.await;
+        }));
+        TestTrainer { stop, running }
+    }
+
+    async fn trial(&self, id: StudyId, number: u64) -> TrialRecord {
+        self.store.trial(id, number).await.unwrap().unwrap()
+    }
+
+    /// The trial, once it is as asked.
+    async fn when(&self, id: StudyId, number: u64, is: impl Fn(&TrialRecord) -> bool) -> TrialRecord {
+        for _ in 0..3_000 {
+            if let Some(trial) = self.store.trial(id, number).await.unwrap()
+                && is(&trial)
+            {
+                return trial;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("it never came: {:?}", self.trial(id, number).await);
+    }
+
+    async fn ended(&self, id: StudyId, number: u64) -> TrialRecord {
+        self.when(id, number, |trial| trial.state.is_terminal()).await
+    }
+
+    async fn curve(&self, id: StudyId, number: u64) -> Curve {
+        self.store.curve(id, number).await.unwrap().unwrap()
+    }
+}
+
+struct TestTrainer {
+    stop: oneshot::Sender<()>,
+    running: JoinHandle<anyhow::Result<()>>,
+}
+
+impl TestTrainer {
+    async fn stop(self) {
+        let _ = self.stop.send(());
+        tokio::time::timeout(Duration::from_secs(20), self.running).await.expect("it stops").unwrap().unwrap();
+    }
+}
+
+fn long() -> Json {
+    json!({"training": {"optimizer": {"name": "adam", "learning_rate": {"hp": "rate"}}, "loss": "sparse_categorical_crossentropy", "metrics": ["accuracy"], "epochs": 100_000}})
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_study_is_trained_to_its_end_and_its_best_weights_are_kept() {
+    let house = House::new().await;
+    let id = house.study(json!({"max_trials": 4}), None).await;
+    let trainer = house.trainer(2);
+    for number in 0..4 {
+        let trial = house.ended(id, number).await;
+        let curve = house.curve(id, number).await;
+        assert_eq!((trial.state, trial.step, curve.points.len()), (TrialState::Completed, 5, 5));
+        assert_eq!(curve.metrics, ["loss", "accuracy", "val_loss", "val_accuracy"]);
+        let best = curve.points.iter().fold(f32::MIN, |best, point| best.max(point.values[3]));
+        assert_eq!(trial.value.map(|value| value as f32), Some(best));
+        let path = Artifacts::model_path(id.as_str(), number, trial.attempt, &trial.nonce.unwrap().to_string()).unwrap();
+        let file = Artifacts::open(&house.folder.path().join("artifacts").display().to_string()).unwrap().get(&path).await.unwrap();
+        let (_, header) = safetensors::SafeTensors::read_metadata(&file).unwrap();
+        let document: Json = serde_json::from_str(&header.metadata().as_ref().unwrap()["chandler"]).unwrap();
+        assert_eq!((&document["trial"], &document["input_shape"], &document["network"][0]["units"]), (&json!(number), &json!([4]), &json!(8)));
+        assert_eq!(safetensors::SafeTensors::deserialize(&file).unwrap().tensor("layers.1.kernel").unwrap().shape(), [8, 3]);
+    }
+    trainer.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slots_do_not_change_a_bit() {
+    let house = House::new().await;
+    let mut curves = Vec::new();
+    for slots in [1, 3] {
+        let id = house.study(json!({"max_trials": 6, "max_parallel": 6}), None).await;
+        let trainer = house.trainer(slots);
+        let mut of_study = Vec::new();
+        for number in 0..6 {
+            house.ended(id, number).await;
+            of_study.push(house.curve(id, number).await.points);
+        }
+        curves.push(of_study);
+        trainer.stop().await;
+    }
+    assert_eq!(curves[0], curves[1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_trial_stops_at_once() {
+    let house = House::new().await;
+    let id = house.study(long(), None).await;
+    let trainer = house.trainer(1);
+    house.when(id, 0, |trial| trial.step > 0).await;
+    house.store.cancel_trial(id, 0).await.unwrap();
+    let trial = house.ended(id, 0).await;
+    assert_eq!(trial.state, TrialState::Cancelled);
+    trainer.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trainer_that_stops_hands_its_trials_back() {
+    let house = House::new().await;
+    let id = house.study(long(), None).await;
+    let trainer = house.trainer(1);
+    house.when(id, 0, |trial| trial.step > 0).await;
+    trainer.stop().await;
+    let trial = house.trial(id, 0).await;
+    assert_eq!((trial.state, trial.stalls, trial.attempts.last().and_then(|attempt| attempt.end.as_deref())), (TrialState::Queued, 0, Some("released")));
+    assert!(house.store.trainers().await.unwrap().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_diverged_trial_fails_as_such_and_an_impossible_one_as_invalid() {
+    let house = House::new().await;
+    let training = json!({"optimizer": {"name": "sgd", "learning_rate": {"hp": "rate"}}, "loss": "mean_squared_error", "epochs": 50});
+    let space = json!([{"name": "rate", "type": "fixed", "value": 900.0}]);
+    let network = json!([{"layer": "Dense", "units": 1}]);
+    let diverging = json!({"training": training, "space": space, "network": network, "objective": {"metric": "loss"}, "dataset": {"source": "builtin:diabetes"}});
+    let (diverging, impossible) = (house.study(diverging, None).await, house.study(json!({"network": [{"layer": "Dense", "units": 2}]}), None).await);
+    let trainer = house.trainer(2);
+    let error = house.ended(diverging, 0).await.error.unwrap();
+    assert_eq!(error.kind, ErrorKind::Diverged, "{}", error.message);
+    let error = house.ended(impossible, 0).await.error.unwrap();
+    assert_eq!((error.kind, error.message.contains("needs an output of (3)")), (ErrorKind::Invalid, true), "{}", error.message);
+    trainer.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dataset_of_another_hash_is_refused_and_burns_nothing() {
+    let house = House::new().await;
+    let id = house.study(json!({}), Some("another")).await;
+    let other = house.study(json!({}), None).await;
+    let trainer = house.trainer(1);
+    house.ended(other, 0).await;
+    let trial = house.when(id, 0, |trial| trial.attempt == 1 && trial.state == TrialState::Queued).await;
+    assert_eq!((trial.failures, trial.stalls), (0, 0));
+    trainer.stop().await;
+    assert_eq!(house.trial(id, 0).await.attempt, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trial_out_of_time_completes_with_what_it_has() {
+    let house = House::new().await;
+    let mut changes = long();
+    changes["max_trial_seconds"] = json!(0.5);
+    let id = house.study(changes, None).await;
+    changes = json!({"max_trial_seconds": 0.001, "dataset": {"source": "builtin:digits"}, "network": [{"layer": "Flatten"}, {"layer": "Dense", "units": 2048}, {"layer": "Dense", "units": 10}], "objective": {"metric": "loss"}});
+    let hopeless = house.study(changes, None).await;
+    let trainer = house.trainer(2);
+    let trial = house.ended(id, 0).await;
+    assert_eq!((trial.state, trial.step > 0, trial.value.is_some()), (TrialState::Completed, true, true));
+    assert_eq!(house.ended(hopeless, 0).await.error.unwrap().kind, ErrorKind::Stalled);
+    trainer.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trial_of_a_deleted_study_is_dropped_and_its_slot_is_free_again() {
+    let house = House::new().await;
+    let id = house.study(long(), None).await;
+    let trainer = house.trainer(1);
+    house.when(id, 0, |trial| trial.step > 0).await;
+    house.store.delete_study(id).await.unwrap();
+    let next = house.study(json!({}), None).await;
+    assert_eq!(house.ended(next, 0).await.state, TrialState::Completed);
+    trainer.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trial_survives_the_death_of_redis_with_its_whole_curve() {
+    let house = House::new().await;
+    let mut changes = long();
+    changes["training"]["epochs"] = json!(2_000);
+    let id = house.study(changes, None).await;
+    let trainer = house.trainer(1);
+    house.when(id, 0, |trial| trial.step > 0).await;
+    // SAFETY: a signal to a child of ours that is alive: it has just answered.
+    unsafe { libc::kill(house.redis.pid() as libc::pid_t, libc::SIGKILL) };
+    let trial = loop {
+        // Until Redis is back, nobody answers.
+        match house.store.trial(id, 0).await {
+            Ok(Some(trial)) if trial.state.is_terminal() => break trial,
+            _ => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    };
+    assert_eq!((trial.state, trial.attempt, trial.stalls), (TrialState::Completed, 1, 0));
+    let steps: Vec<u32> = house.curve(id, 0).await.points.iter().map(|point| point.step).collect();
+    assert_eq!(steps, (1..=2_000).collect::<Vec<_>>());
+    trainer.stop().await;
+}
