@@ -154,7 +154,7 @@ fn every_field_has_its_bounds() {
         ("/retry/max_stalls", "must lie between 0 and 100"),
         ("/retry/backoff_seconds", "must lie between 0 and 86400"),
     ]);
-    check(&with(smallest(), "/early_stop", json!({"max_failures_in_a_row": 0})), &[("/early_stop/max_failures_in_a_row", "at least 1")]);
+    check(&with(smallest(), "/early_stop", json!({"max_failures_in_a_row": 0})), &[("/early_stop", "at least 1")]);
     check(&with(smallest(), "/tags", json!({"a/b": 1})), &[("/tags/a~1b", "must be a string, not 1")]);
     check_field("/tags", json!([]), "must be an object of strings");
     check_field("/tags", (0..21).map(|i| (i.to_string(), json!("x"))).collect::<serde_json::Map<_, _>>().into(), "has 21 tags; at most 20");
