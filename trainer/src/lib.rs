@@ -19,6 +19,8 @@ mod metrics;
 mod page;
 mod process;
 mod run;
+#[cfg(test)]
+mod tests;
 mod trial;
 mod weights;
 mod worker;
