@@ -59,13 +59,19 @@ pub struct Embedded {
     supervisor: Option<JoinHandle<()>>,
 }
 
+/// The program to start: the one that `CHANDLER_REDIS_SERVER` names, else the first `redis-server` on `PATH`, else the first
+/// `valkey-server`. Errors: [`Error::NotInstalled`]; [`Error::Io`] where the one named is no program.
+pub fn server() -> Result<PathBuf, Error> {
+    folder::find_server(std::env::var_os("CHANDLER_REDIS_SERVER"), std::env::var_os("PATH"))
+}
+
 impl Embedded {
     /// Starts Redis on `<data_dir>/redis` and returns once it answers. Blocks; needs no runtime.
     ///
-    /// The server is the one `CHANDLER_REDIS_SERVER` names, else the first `redis-server` or `valkey-server` on `PATH`. Fails when there is
-    /// none, when another chandler uses the folder, or when the server ends instead of answering (its log is in the error).
+    /// The server is that of [`server`]. Fails when there is none, when another chandler uses the folder, or when the server ends instead of
+    /// answering (its log is in the error).
     pub fn start(data_dir: &Path) -> Result<Embedded, Error> {
-        let server = folder::find_server(std::env::var_os("CHANDLER_REDIS_SERVER"), std::env::var_os("PATH"))?;
+        let server = server()?;
         let folder = data_dir.join("redis");
         fs::create_dir_all(&folder).map_err(|e| Error::Io(format!("cannot make {}: {e}", folder.display())))?;
         let lock = folder::lock(&folder)?;

@@ -85,7 +85,14 @@ mod tests {
     #[test]
     fn only_a_ulid_is_a_study_id() {
         assert_eq!(StudyId::parse("01JDXA5ZK3T8Q4N6V7B9C2D0EF").map(|id| id.to_string()).as_deref(), Some("01JDXA5ZK3T8Q4N6V7B9C2D0EF"));
-        for text in ["", "01JDXA5ZK3T8Q4N6V7B9C2D0E", "01jdxa5zk3t8q4n6v7b9c2d0ef", "01JDXA5ZK3T8Q4N6V7B9C2D0IL", "81JDXA5ZK3T8Q4N6V7B9C2D0EF", "01JDXA5ZK3T8Q4N6V7B9C2D:EF"] {
+        for text in [
+            "",
+            "01JDXA5ZK3T8Q4N6V7B9C2D0E",
+            "01jdxa5zk3t8q4n6v7b9c2d0ef",
+            "01JDXA5ZK3T8Q4N6V7B9C2D0IL",
+            "81JDXA5ZK3T8Q4N6V7B9C2D0EF",
+            "01JDXA5ZK3T8Q4N6V7B9C2D:EF",
+        ] {
             assert_eq!(StudyId::parse(text), None, "{text}");
         }
     }

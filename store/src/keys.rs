@@ -12,7 +12,7 @@
 //! | `:trainers`, `:trainer:<id>` | zset, hash | by last seen; slots, info, last claim |
 //! | `:idem:<key>` | string | idempotency key → study id and request hash; lane 0 only |
 //! | `:study:<id>` | hash | spec, schema, limits, state, counters |
-//! | `:trials:<id>` | hash | number → packed row |
+//! | `:trials:<id>` | list | a packed row at the index of its number |
 //! | `:queued:<id>` `:delayed:<id>` `:running:<id>` `:paused:<id>` | zsets | numbers, by order, ready-at, deadline, rung |
 //! | `:curves:<id>` | hash | number → packed points |
 //! | `:side:<id>` | hash | `a<n>` earlier attempts, `e<n>` error, only where there are any |

@@ -96,7 +96,9 @@ impl Link {
         let kept = self.waiting.lock().await.take();
         let mut connection = match kept {
             Some(connection) => connection,
-            None => self.client.get_multiplexed_async_connection_with_config(&self.config).await.map_err(|error| Error::from_redis(&error))?,
+            None => {
+                self.client.get_multiplexed_async_connection_with_config(&self.config).await.map_err(|error| Error::from_redis(&error))?
+            }
         };
         connection.set_response_timeout(timeout + self.response_timeout);
         let answer = connection.send_packed_command(cmd).await.map_err(|error| Error::from_redis(&error))?;

@@ -64,7 +64,11 @@ impl Store {
         let each_trial = |class: DeviceClass| TrialState::ALL.iter().map(move |state| (class, *state));
         Ok(ServiceMetrics {
             studies: StudyState::ALL.iter().map(|state| (*state, of(&format!("study:{state}")))).collect(),
-            trials: DeviceClass::ALL.iter().flat_map(|class| each_trial(*class)).map(|(class, state)| (class, state, of(&format!("trial:{}:{state}", class.as_str())))).collect(),
+            trials: DeviceClass::ALL
+                .iter()
+                .flat_map(|class| each_trial(*class))
+                .map(|(class, state)| (class, state, of(&format!("trial:{}:{state}", class.as_str()))))
+                .collect(),
             runnable: DeviceClass::ALL.iter().map(|class| (*class, of(&format!("runnable:{}", class.as_str())))).collect(),
             wanted: of("wanted"),
             trainers: of("trainers"),

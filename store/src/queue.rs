@@ -232,7 +232,6 @@ fn lease_args(lease: &Lease) -> Args {
 }
 
 fn finish_args(lease: &Lease, end: &End) -> Args {
-    // Rust's shortest form of a float reads back to the same bits; Lua stores it as it comes.
     let (name, value, best_step) = match end {
         End::Completed { value, .. } | End::Paused { value, .. } if !value.is_finite() => ("failed", None, 0),
         End::Completed { value, best_step } => ("completed", Some(*value), *best_step),
@@ -247,12 +246,19 @@ fn finish_args(lease: &Lease, end: &End) -> Args {
         _ if name == "failed" => (ErrorKind::Diverged.as_str(), "the objective is not a finite number", false),
         _ => ("", "", false),
     };
-    lease_args(lease).arg(name).option(value).arg(best_step).arg(kind).arg(message).arg(u8::from(beside_others))
+    lease_args(lease)
+        .arg(name)
+        .bytes(value.map(|value| value.to_be_bytes().to_vec()).unwrap_or_default())
+        .arg(best_step)
+        .arg(kind)
+        .arg(message)
+        .arg(u8::from(beside_others))
 }
 
 /// The start of `message` that is kept.
 fn cut(message: &str) -> &str {
-    &message[..message.floor_char_boundary(limits::ERROR_BYTES_MAX)]
+    let end = (0..=message.len().min(limits::ERROR_BYTES_MAX)).rev().find(|end| message.is_char_boundary(*end));
+    &message[..end.unwrap_or(0)]
 }
 
 fn ack(mut answer: Reply) -> Result<Ack> {

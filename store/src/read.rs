@@ -306,7 +306,8 @@ impl Store {
             return Ok((numbers.map(u64::from).collect(), next));
         }
         let scores = column.chunks_exact(8).map(|eight| u64::from_be_bytes(eight.try_into().expect("chunks of eight"))).enumerate();
-        let mut scored: Vec<(f64, u64)> = scores.filter(|(_, bits)| *bits != 0).map(|(number, bits)| (f64::from_bits(bits), number as u64)).collect();
+        let mut scored: Vec<(f64, u64)> =
+            scores.filter(|(_, bits)| *bits != 0).map(|(number, bits)| (f64::from_bits(bits), number as u64)).collect();
         scored.sort_by(|a, b| a.partial_cmp(b).expect("only finite values are completed"));
         Ok((scored.into_iter().map(|(_, number)| number).collect(), next))
     }
@@ -341,7 +342,7 @@ fn study_record(row: Value) -> Result<StudyRecord> {
     let best = match optional("best")? {
         Some(number) => Some(Best {
             number,
-            value: field("best_value").parse().map_err(|_| wrong("best_value"))?,
+            value: fields.get("best_value").and_then(|bytes| value(bytes)).ok_or_else(|| wrong("best_value"))?,
             point: packed::unpack(fields.get("best_point").ok_or_else(|| wrong("best_point"))?)?,
         }),
         None => None,
@@ -369,7 +370,7 @@ fn trial_record(mut row: Reply) -> Result<TrialRecord> {
         state: row.name(TrialState::parse)?,
         point: packed::unpack(&row.bytes()?)?,
         spec_version: row.parse()?,
-        value: Some(row.text()?).filter(|value| !value.is_empty()).map(|value| value.parse().map_err(|_| Error::Corrupt(format!("value {value:?}")))).transpose()?,
+        value: value(&row.bytes()?),
         step: row.parse()?,
         best_step: Some(row.parse()?).filter(|step| *step > 0),
         attempt: row.parse()?,
@@ -405,6 +406,11 @@ fn attempt_record(mut row: Reply) -> Result<AttemptRecord> {
 fn trial_error(stored: &str) -> Option<TrialError> {
     let (kind, message) = stored.split_once('\n')?;
     Some(TrialError { kind: ErrorKind::parse(kind)?, message: message.to_owned() })
+}
+
+/// The value of a trial, where it has one.
+fn value(stored: &[u8]) -> Option<f64> {
+    stored.try_into().ok().map(f64::from_be_bytes)
 }
 
 /// A packed entry of a curve: a step, then its values.

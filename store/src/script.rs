@@ -84,6 +84,7 @@ fn assemble(name: &'static str, flags: &str, files: &[&str]) -> Script {
     );
     // The clock moves with every script that writes.
     let clock = if flags.contains("no-writes") { "" } else { "redis.call('HSET', LANE, 'now', NOW)\n" };
-    let code = format!("#!lua {flags}\n{}{limit}{}\n{}\n{clock}return {name}()\n", keys::LUA, include_str!("lua/prelude.lua"), files.join("\n"));
+    let code =
+        format!("#!lua {flags}\n{}{limit}{}\n{}\n{clock}return {name}()\n", keys::LUA, include_str!("lua/prelude.lua"), files.join("\n"));
     Script { name, hash: redis::Script::new(&code).get_hash().to_owned(), code }
 }

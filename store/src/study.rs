@@ -80,7 +80,9 @@ impl StopReason {
 
     /// The one of that name.
     pub fn parse(name: &str) -> Option<StopReason> {
-        [StopReason::MaxTrials, StopReason::SpaceExhausted, StopReason::FailuresInARow, StopReason::Cancelled].into_iter().find(|reason| reason.as_str() == name)
+        [StopReason::MaxTrials, StopReason::SpaceExhausted, StopReason::FailuresInARow, StopReason::Cancelled]
+            .into_iter()
+            .find(|reason| reason.as_str() == name)
     }
 }
 

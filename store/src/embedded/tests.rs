@@ -98,10 +98,9 @@ fn a_child_left_behind_is_shut_down_and_its_data_kept() {
     for stuck in [false, true] {
         let dir = tempfile::tempdir().unwrap();
         let runtime = runtime_folder().unwrap();
-        let server = find_server(std::env::var_os("CHANDLER_REDIS_SERVER"), std::env::var_os("PATH")).unwrap();
         let folder = dir.path().join("redis");
         fs::create_dir(&folder).unwrap();
-        let place = Place { server, folder, socket: runtime.path().join("r.sock"), pid: Arc::default() };
+        let place = Place { server: server().unwrap(), folder, socket: runtime.path().join("r.sock"), pid: Arc::default() };
         let (_go_on, stopped) = mpsc::channel();
         let mut stale = place.launch(&stopped).unwrap();
         ask(&place.socket, "SET key value").unwrap();

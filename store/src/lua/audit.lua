@@ -17,12 +17,12 @@ local function audit()
         places[n] = state
       end
     end
-    local rows, in_order = redis.call('HGETALL', of(id, 'trials')), {}
-    for i = 1, #rows, 2 do
-      local t = unpack_trial(rows[i], rows[i + 1])
+    local rows, in_order = redis.call('LRANGE', of(id, 'trials'), 0, -1), {}
+    for i, row in ipairs(rows) do
+      local t = unpack_trial(i - 1, row)
+      local place = places[tostring(t.n)] or 'none'
       seen[t.state] = seen[t.state] + 1
-      expect((places[rows[i]] or 'none') == (is_terminal(t) and 'none' or t.state), '2, 3: trial', t.n, 'says', t.state, 'but lies in', places[rows[i]] or 'none')
-      expect(t.n < s.next, 'trial', t.n, 'is not below the next number', s.next)
+      expect(place == (is_terminal(t) and 'none' or t.state), '2, 3: trial', t.n, 'says', t.state, 'but lies in', place)
       expect(t.failures <= s.max_failures + 1, '9: trial', t.n, 'has failures', t.failures)
       expect(t.stalls <= s.max_stalls + 1, '9: trial', t.n, 'has stalls', t.stalls)
       expect(is_terminal(t) == (t.seq > 0), 'trial', t.n, 'has finish sequence', t.seq, 'in state', t.state)
@@ -40,11 +40,12 @@ local function audit()
       end
       expect(last == t.step, '11: trial', t.n, 'says step', t.step, 'its curve', last)
     end
-    expect(#rows / 2 == s.next, '1: study', id, 'has', #rows / 2, 'trials, next number', s.next)
+    expect(#rows == s.next, '1: study', id, 'has', #rows, 'trials, next number', s.next)
     for _, state in ipairs(STATES) do
       expect(seen[state] == s[state], '1: study', id, 'counts', s[state], state, 'stored are', seen[state])
       tally('trial:' .. s.class .. ':' .. state, s[state])
     end
+    expect(redis.call('ZCARD', of(id, 'best')) == math.min(s.completed, LIMIT.best), 'study', id, 'keeps too many or too few of its best')
     tally('study:' .. s.state, 1)
     local ringed = redis.call('ZSCORE', ring(s.class), id)
     expect((ringed ~= false) == (s.state == 'running' and s.queued > 0 and s.running < (s.max_parallel or math.huge)), '4: study', id, 'ring')

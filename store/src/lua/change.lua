@@ -25,7 +25,7 @@ local function change()
   if s.state == 'completed' and s.exhausted ~= 1 and s.next < (s.max_trials or math.huge) then s.state, s.stop = 'running', '' end
   if s.state == 'completed' and paused == '1' then return {'closed', s.state, 0} end
   if s.state ~= 'completed' and paused ~= '-' then s.state = paused == '1' and 'paused' or 'running' end
-  local cancelled = s.max_trials and cancel_beyond(s, s.max_trials) or 0
+  local cancelled = max_trials ~= '-' and s.max_trials and cancel_beyond(s, s.max_trials) or 0
   save(s)
   return {'ok', s.state, cancelled >= LIMIT.sweep and 1 or 0}
 end

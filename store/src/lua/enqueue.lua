@@ -14,7 +14,7 @@ local function enqueue()
   for i, point in ipairs(points) do
     local t = {n = first + i - 1, state = 'queued', attempt = 0, failures = 0, stalls = 0, nonce = '', value = '', step = 0, best_step = 0,
       seen = seen, seq = 0, started = 0, ended = 0, who = 0, charge = 0, flags = '', rung = 0, sv = 1, point = point}
-    save_trial(s, t)
+    redis.call('RPUSH', of(s.id, 'trials'), pack_trial(t))
     place(s, t, order(t))
   end
   s.queued, s.next = s.queued + #points, s.next + #points

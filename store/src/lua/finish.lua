@@ -1,15 +1,15 @@
 -- finish: the end of an attempt. Only its own nonce counts, while it is the trial's last: running, or queued or delayed again after a stall.
 -- KEYS lane
--- ARGV time, study, number, nonce, end (completed | pruned | paused | failed | cancelled | released), value ('' none), best step,
---      error kind, error message, beside others 0 | 1
+-- ARGV time, study, number, nonce, end (completed | pruned | paused | failed | cancelled | released),
+--      value (f64 big endian, '' none), best step, error kind, error message, beside others 0 | 1
 -- OUT  {1 accepted (again for a replay) | 0 stale, trials wanted}
 local function rank(s, t)
-  local score = s.sign * tonumber(t.value)
+  local score = s.sign * double(t.value)
   redis.call('ZADD', of(s.id, 'best'), score, struct.pack('>I4', t.n))
   redis.call('ZREMRANGEBYRANK', of(s.id, 'best'), LIMIT.best, -1)
   -- The packed column holds a score for each number, for pages beyond the best; eight zero bytes mean none, so zero is stored as -0.
   redis.call('SETRANGE', of(s.id, 'values'), t.n * 8, score == 0 and '\128\0\0\0\0\0\0\0' or struct.pack('>d', score))
-  local best = s.best and s.sign * tonumber(s.best_value)
+  local best = s.best and s.sign * double(s.best_value)
   if not best or score < best or (score == best and t.n < s.best) then s.best, s.best_value = t.n, t.value end
 end
 

@@ -116,30 +116,36 @@ local function save(s)
   if #changed > 0 then redis.call('HSET', study_key(s.id), unpack(changed)) end
 end
 
--- ---- the trial: one packed row; times are ms since the study was created, `ended` since `started` ----
+-- ---- the trial: one packed row, trial n's at index n of a list: that costs some three bytes a row, a field of a hash costs seventy ----
+-- A list is walked from its nearer end, node by node: what is queued or runs is near, the middle of a million rows is 35 µs away.
+-- `value` is a big-endian double or ''; times are ms since the study was created, `ended` since `started`.
 -- flags: a = runs alone on its device, c = cancel pending, d = the last nonce's end is settled, p = promoted (goes before new trials)
 
 local COLUMNS = {'state', 'attempt', 'failures', 'stalls', 'nonce', 'value', 'step', 'best_step', 'seen', 'seq', 'started', 'ended', 'who',
   'charge', 'flags', 'rung', 'sv', 'point'}
 
 local function unpack_trial(n, row)
-  local t, values = {n = tonumber(n)}, cmsgpack.unpack(row)
+  local t, values = {n = n}, cmsgpack.unpack(row)
   for i, column in ipairs(COLUMNS) do t[column] = values[i] end
   t.state = STATES[t.state]
   return t
 end
 
-local function load_trial(s, n)
-  local row = redis.call('HGET', of(s.id, 'trials'), n)
-  return row and unpack_trial(n, row)
-end
-
-local function save_trial(s, t)
+local function pack_trial(t)
   local values = {}
   for i, column in ipairs(COLUMNS) do values[i] = t[column] end
   values[1] = CODE[t.state]
-  redis.call('HSET', of(s.id, 'trials'), t.n, cmsgpack.pack(values))
+  return cmsgpack.pack(values)
 end
+
+local function load_trial(s, n)
+  n = tonumber(n)
+  return n < s.next and unpack_trial(n, redis.call('LINDEX', of(s.id, 'trials'), n)) or nil
+end
+
+local function save_trial(s, t) redis.call('LSET', of(s.id, 'trials'), t.n, pack_trial(t)) end
+
+local function double(value) return struct.unpack('>d', value) end
 
 local function has(t, flag) return string.find(t.flags, flag, 1, true) ~= nil end
 local function flag(t, f) if not has(t, f) then t.flags = t.flags .. f end end

@@ -10,7 +10,7 @@ local function row(id)
   if fields.state == 'deleted' then return nil end
   if fields.best and fields.best ~= '' then
     hash[#hash + 1] = 'best_point'
-    hash[#hash + 1] = load_trial({id = id}, fields.best).point
+    hash[#hash + 1] = load_trial({id = id, next = tonumber(fields.next)}, fields.best).point
   end
   hash[#hash + 1] = 'id'
   hash[#hash + 1] = id

@@ -1,8 +1,8 @@
 -- trials: rows by number, each with its metrics, attempts and error.
 -- KEYS lane
 -- ARGV time, study, n numbers
--- OUT  'missing', or rows: {number, state, point, spec version, value, step, best step, attempt, nonce, failures, stalls, cancel pending 0 | 1,
---      seen, rung, error kind LF message ('' none), curve entry at the best step (at the last, without one),
+-- OUT  'missing', or rows: {number, state, point, spec version, value (f64 big endian, '' none), step, best step, attempt, nonce, failures,
+--      stalls, cancel pending 0 | 1, seen, rung, error kind LF message ('' none), curve entry at the best step (at the last, without one),
 --      attempts: {{attempt, trainer, numerics, started ms, ended ms (-1 running), end}, …}}
 local function curve_entry(curve, width, step)
   if not curve then return '' end

@@ -22,7 +22,8 @@ async fn serve(bench: &Bench, ids: [StudyId; 2], durations_ms: [u64; 2], slots: 
 
 #[tokio::test]
 async fn two_backlogged_studies_share_time_by_weight() {
-    for (weights, durations_ms, slots) in [([1.0, 1.0], [10_000, 1_000], 1), ([1.0, 3.0], [2_000, 5_000], 1), ([1.0, 1.0], [7_000, 300], 4)] {
+    for (weights, durations_ms, slots) in [([1.0, 1.0], [10_000, 1_000], 1), ([1.0, 3.0], [2_000, 5_000], 1), ([1.0, 1.0], [7_000, 300], 4)]
+    {
         let bench = Bench::new().await;
         let mut ids = Vec::new();
         for weight in weights {
@@ -49,6 +50,43 @@ async fn a_study_that_had_nothing_to_run_does_not_save_up_time() {
     let young = bench.study(json!({"max_trials": 1_000})).await;
     let served = serve(&bench, [old, young], [1_000, 1_000], 1).await;
     assert!(served[0].abs_diff(served[1]) <= 11_000, "{served:?}");
+}
+
+#[tokio::test]
+async fn a_lost_lease_is_charged_for_the_time_it_held() {
+    let bench = Bench::new().await;
+    let ids = [bench.study(json!({})).await, bench.study(json!({})).await];
+    assert_eq!(bench.claim("a").await.unwrap().study, ids[0]);
+    bench.pass(30_000).await;
+    for _ in 0..2 {
+        let lease = bench.claim("a").await.unwrap();
+        assert_eq!(lease.study, ids[1]);
+        bench.jump(10_000);
+        bench.finish(&lease, completed(0.5)).await;
+    }
+}
+
+#[tokio::test]
+async fn the_least_served_study_is_first_whatever_its_device_class() {
+    let bench = Bench::new().await;
+    for devices in [["any", "cpu"], ["cpu", "any"]] {
+        let mut ids = Vec::new();
+        for device in devices {
+            ids.push(bench.study(json!({"device": device})).await);
+        }
+        let mut claimed = Vec::new();
+        for _ in 0..2 {
+            let lease = bench.claim("a").await.unwrap();
+            bench.jump(1_000);
+            bench.finish(&lease, completed(0.5)).await;
+            claimed.push(lease.study);
+        }
+        claimed.sort();
+        assert_eq!(claimed, ids);
+        for id in ids {
+            bench.store.cancel_study(id).await.unwrap();
+        }
+    }
 }
 
 #[tokio::test]

@@ -16,7 +16,10 @@ async fn an_expired_lease_counts_a_stall_and_the_trial_is_claimed_again() {
     let lease = bench.claim("b").await.unwrap();
     assert_eq!((lease.number, lease.attempt), (0, 2));
     assert_eq!(bench.finish(&lost, completed(0.9)).await, Ack::Stale);
-    assert_eq!(bench.trial(id, 0).await.state, TrialState::Running);
+    assert_eq!(bench.store.report(&lost, &[]).await.unwrap(), Directive::Lost);
+    let trial = bench.trial(id, 0).await;
+    let attempts: Vec<_> = trial.attempts.iter().map(|a| (a.trainer.as_str(), a.end.as_deref())).collect();
+    assert_eq!((trial.state, attempts), (TrialState::Running, vec![("a", Some("stalled")), ("b", None)]));
     assert!(matches!(bench.finish(&lease, completed(0.5)).await, Ack::Accepted { .. }));
     assert_eq!(bench.trial(id, 0).await.value, Some(0.5));
 }
@@ -50,10 +53,12 @@ async fn the_last_nonce_finishes_a_trial_that_was_queued_again() {
     let lease = bench.claim("a").await.unwrap();
     bench.pass(33_000).await;
     assert_eq!(bench.trial(id, 0).await.state, TrialState::Queued);
+    bench.jump(5_000);
     assert!(matches!(bench.finish(&lease, completed(0.5)).await, Ack::Accepted { .. }));
     bench.healthy().await;
     let trial = bench.trial(id, 0).await;
     assert_eq!((trial.state, trial.attempts.len(), trial.attempts[0].end.as_deref()), (TrialState::Completed, 1, Some("completed")));
+    assert_eq!(trial.attempts[0].ended_at_ms, Some(START_MS + 30_000), "what followed the stall was not served by this attempt");
     assert_eq!(bench.claim("b").await.unwrap().number, 1);
 }
 
@@ -69,6 +74,77 @@ async fn stalls_are_used_up() {
     let trial = bench.trial(id, 0).await;
     assert_eq!((trial.state, trial.stalls, trial.error.unwrap().kind), (TrialState::Failed, 2, ErrorKind::Stalled));
     assert_eq!(bench.record(id).await.state, StudyState::Completed);
+}
+
+#[tokio::test]
+async fn stalls_fail_a_study_as_failures_do() {
+    let bench = Bench::new().await;
+    let id = bench.study(json!({"max_trials": 9, "retry": {"max_stalls": 0}})).await;
+    assert_eq!(bench.claims("a", 3).await.len(), 3);
+    bench.pass(33_000).await;
+    assert_eq!(bench.record(id).await.stop_reason, Some(StopReason::FailuresInARow));
+    bench.healthy().await;
+}
+
+#[tokio::test]
+async fn the_last_attempts_are_kept() {
+    let bench = Bench::new().await;
+    let id = bench.study(json!({})).await;
+    for _ in 0..limits::ATTEMPTS_KEPT + 4 {
+        bench.finish(&bench.claim("a").await.unwrap(), End::Released).await;
+    }
+    let attempts: Vec<_> = bench.trial(id, 0).await.attempts.iter().map(|a| u64::from(a.attempt)).collect();
+    assert_eq!(attempts, (5..=limits::ATTEMPTS_KEPT + 4).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_lost_trial_is_not_handed_out_by_a_replayed_claim() {
+    let bench = Bench::new().await;
+    bench.study(json!({})).await;
+    let claim = Claim::new(&trainer("a"), vec![], 1);
+    assert_eq!(bench.store.claim(&claim).await.unwrap().len(), 1);
+    bench.pass(33_000).await;
+    assert_eq!(bench.claim("b").await.unwrap().attempt, 2);
+    assert_eq!(bench.store.claim(&claim).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_pending_cancel_outweighs_every_way_back() {
+    let ends = [End::Released, failed(ErrorKind::Io), End::Paused { value: 0.5, best_step: 1 }];
+    let oom = End::Failed { kind: ErrorKind::OutOfMemory, message: String::new(), beside_others: true };
+    for end in ends.into_iter().chain([oom]).map(Some).chain([None]) {
+        let bench = Bench::new().await;
+        let id = bench.study(json!({"retry": {"max_failures": 1}})).await;
+        let lease = bench.claim("a").await.unwrap();
+        bench.store.cancel_trial(id, 0).await.unwrap();
+        match &end {
+            Some(end) => drop(bench.finish(&lease, end.clone()).await),
+            None => bench.pass(33_000).await,
+        }
+        assert_eq!(bench.trial(id, 0).await.state, TrialState::Cancelled, "{end:?}");
+        bench.healthy().await;
+    }
+}
+
+#[tokio::test]
+async fn a_trial_that_succeeds_at_last_has_no_error() {
+    let bench = Bench::new().await;
+    let id = bench.study(json!({"retry": {"max_failures": 1}})).await;
+    let lease = bench.claim("a").await.unwrap();
+    bench.finish(&lease, failed(ErrorKind::Io)).await;
+    assert!(bench.trial(id, 0).await.error.is_some());
+    bench.jump(1_000);
+    bench.finish(&bench.claim("a").await.unwrap(), completed(0.5)).await;
+    assert_eq!(bench.trial(id, 0).await.error, None);
+}
+
+#[tokio::test]
+async fn an_error_message_is_cut_between_characters() {
+    let bench = Bench::new().await;
+    let id = bench.study(json!({})).await;
+    let lease = bench.claim("a").await.unwrap();
+    bench.finish(&lease, End::Failed { kind: ErrorKind::Panic, message: "ü".repeat(5_000) + "x", beside_others: false }).await;
+    assert_eq!(bench.trial(id, 0).await.error.unwrap().message, "ü".repeat(1_000));
 }
 
 #[tokio::test]
@@ -90,6 +166,44 @@ async fn io_failures_are_retried_after_a_growing_wait_and_then_final() {
     let trial = bench.trial(id, 0).await;
     assert_eq!((trial.state, trial.failures, trial.attempts.len()), (TrialState::Failed, 3, 3));
     assert_eq!(trial.error.unwrap(), TrialError { kind: ErrorKind::Io, message: "it broke".into() });
+    bench.healthy().await;
+}
+
+#[tokio::test]
+async fn each_delayed_trial_waits_for_its_own_time() {
+    let bench = Bench::new().await;
+    let id = bench.study(json!({"retry": {"max_failures": 1, "backoff_seconds": 10}})).await;
+    for lease in bench.claims("a", 2).await {
+        bench.finish(&lease, failed(ErrorKind::Io)).await;
+        bench.jump(5_000);
+    }
+    let states = async || [bench.trial(id, 0).await.state, bench.trial(id, 1).await.state];
+    assert_eq!(states().await, [TrialState::Delayed; 2]);
+    bench.pass(3_000).await;
+    assert_eq!(states().await, [TrialState::Queued, TrialState::Delayed]);
+    bench.pass(3_000).await;
+    assert_eq!(states().await, [TrialState::Queued; 2]);
+    bench.healthy().await;
+}
+
+#[tokio::test]
+async fn the_long_queue_of_a_failed_study_is_swept_by_the_reaper() {
+    let bench = Bench::new().await;
+    let id = bench.study(json!({"max_trials": 2_000, "max_parallel": 1_500, "retry": {"max_failures": 1}})).await;
+    let leases = bench.claims("a", 4).await;
+    bench.finish(&leases[0], failed(ErrorKind::Io)).await;
+    for lease in &leases[1..] {
+        bench.finish(lease, failed(ErrorKind::Invalid)).await;
+    }
+    let waiting = async || bench.record(id).await.counts.get(TrialState::Queued);
+    assert_eq!((bench.record(id).await.state, waiting().await), (StudyState::Failed, 1_060));
+    // Its time has come, but its study is closed.
+    bench.jump(1_000);
+    assert!(bench.claim("a").await.is_none());
+    assert_eq!(bench.trial(id, 0).await.state, TrialState::Cancelled);
+    bench.healthy().await;
+    bench.pass(9_000).await;
+    assert_eq!(waiting().await, 0);
     bench.healthy().await;
 }
 
@@ -125,7 +239,8 @@ async fn three_failures_in_a_row_fail_the_study() {
     let bench = Bench::new().await;
     let id = bench.study(json!({"max_trials": 20})).await;
     let others = bench.claims("b", 1).await;
-    for end in [failed(ErrorKind::Invalid), failed(ErrorKind::Panic), completed(1.0), failed(ErrorKind::Panic), failed(ErrorKind::Invalid)] {
+    for end in [failed(ErrorKind::Invalid), failed(ErrorKind::Panic), completed(1.0), failed(ErrorKind::Panic), failed(ErrorKind::Invalid)]
+    {
         let lease = bench.claim("a").await.unwrap();
         bench.finish(&lease, end).await;
         assert_eq!(bench.record(id).await.state, StudyState::Running);
@@ -175,9 +290,13 @@ async fn a_clock_that_steps_back_changes_nothing() {
     let lease = bench.claim("a").await.unwrap();
     bench.now.fetch_sub(3_600_000, Ordering::Relaxed);
     assert_eq!(bench.store.report(&lease, &[]).await.unwrap(), Directive::GoOn);
+    bench.jump(3_600_000);
+    bench.pass(3_000).await;
+    assert_eq!(bench.trial(id, 0).await.stalls, 0);
+    bench.now.fetch_sub(3_600_000, Ordering::Relaxed);
     bench.finish(&lease, completed(1.0)).await;
     let attempt = bench.trial(id, 0).await.attempts.remove(0);
-    assert_eq!(attempt.ended_at_ms, Some(attempt.started_at_ms));
+    assert_eq!(attempt.ended_at_ms, Some(attempt.started_at_ms + 3_000));
 }
 
 #[tokio::test]
@@ -212,7 +331,8 @@ async fn a_server_that_forgot_its_scripts_is_taught_again() {
 async fn a_dead_connection_is_replaced() {
     let bench = Bench::new().await;
     let id = bench.study(json!({})).await;
-    let killed: u64 = redis::cmd("CLIENT").arg("KILL").arg("TYPE").arg("normal").arg("SKIPME").arg("yes").query(&mut bench.redis.client()).unwrap();
+    let killed: u64 =
+        redis::cmd("CLIENT").arg("KILL").arg("TYPE").arg("normal").arg("SKIPME").arg("yes").query(&mut bench.redis.client()).unwrap();
     assert!(killed > 0);
     assert_eq!(bench.record(id).await.id, id);
 }
@@ -236,4 +356,50 @@ async fn a_full_memory_refuses_new_studies_and_lets_work_finish() {
     assert_eq!(bench.store.report(&lease, &[Point { step: 1, values: vec![0.0; 4] }]).await.unwrap(), Directive::GoOn);
     bench.finish(&lease, completed(1.0)).await;
     assert_eq!(bench.trial(id, 0).await.state, TrialState::Completed);
+}
+
+/// Runs trials until none is left, each call repeated until it is answered, and kills Redis while trials 20 and 40 run.
+async fn run_and_kill(store: &Store, redis: &embedded::Embedded, id: &str) {
+    loop {
+        let claim = Claim::new(&trainer(id), vec![], 1);
+        let Some(lease) = until_answered(async || store.claim(&claim).await).await.pop() else { return };
+        let points = [Point { step: 1, values: vec![0.5; 4] }];
+        assert_eq!(until_answered(async || store.report(&lease, &points).await).await, Directive::GoOn);
+        if lease.number % 20 == 0 && lease.number > 0 {
+            let pid = redis.pid();
+            assert!(pid > 0 && unsafe { libc::kill(pid as libc::pid_t, libc::SIGKILL) } == 0);
+        }
+        let ack = until_answered(async || store.finish(&lease, &completed(lease.number as f64)).await).await;
+        assert!(matches!(ack, Ack::Accepted { .. }));
+    }
+}
+
+/// The answer to a call that is repeated while Redis is away, for at most twenty seconds.
+async fn until_answered<T>(call: impl AsyncFn() -> Result<T>) -> T {
+    let repeated = async {
+        loop {
+            match call().await {
+                Err(Error::Unavailable(_)) => tokio::time::sleep(Duration::from_millis(10)).await,
+                answer => return answer.unwrap(),
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), repeated).await.expect("Redis did not come back")
+}
+
+#[tokio::test]
+async fn an_embedded_redis_killed_in_use_comes_back_with_every_answer_it_gave() {
+    let folder = tempfile::tempdir().unwrap();
+    let redis = embedded::Embedded::start(folder.path()).unwrap();
+    let first = redis.pid();
+    let store = Store::connect(Config::new(redis.url())).await.unwrap();
+    let id = store.create_study(new_study(json!({"max_trials": 50, "max_parallel": 50})), None).await.unwrap().id;
+    assert_eq!(store.top_up(id).await.unwrap(), 50);
+    tokio::join!(run_and_kill(&store, &redis, "a"), run_and_kill(&store, &redis, "b"), run_and_kill(&store, &redis, "c"));
+    assert_ne!(redis.pid(), first);
+    assert_eq!(store.study(id).await.unwrap().unwrap().counts.get(TrialState::Completed), 50);
+    for trial in store.trials(id, TrialPage::default()).await.unwrap().0 {
+        assert_eq!((trial.value, trial.step, trial.attempt, trial.attempts.len()), (Some(trial.number as f64), 1, 1, 1));
+    }
+    assert_eq!(audit(&store).await.unwrap(), Vec::<String>::new());
 }

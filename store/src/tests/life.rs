@@ -12,7 +12,7 @@ async fn a_study_runs_from_creation_to_completion() {
         let lease = bench.claim("a").await.unwrap();
         assert_eq!((lease.study, lease.number, lease.attempt), (id, number, 1));
         assert!(bench.store.spec(id).await.unwrap().space.unpack(&lease.point).is_some());
-        let points = [Point { step: 1, values: vec![1.0, 0.5, 1.1, 0.25] }];
+        let points = [Point { step: 1, values: vec![1.0, 0.5, 1.1, 0.25] }, Point { step: 2, values: vec![0.0; 4] }];
         assert_eq!(bench.store.report(&lease, &points).await.unwrap(), Directive::GoOn);
         bench.jump(1_500);
         bench.finish(&lease, completed(0.1 * number as f64)).await;
@@ -23,7 +23,10 @@ async fn a_study_runs_from_creation_to_completion() {
     let best = record.best.unwrap();
     assert_eq!((best.number, best.value), (2, 0.2));
     let trial = bench.trial(id, 2).await;
-    assert_eq!((trial.state, trial.value, trial.step, trial.best_step, trial.metrics), (TrialState::Completed, Some(0.2), 1, Some(1), vec![1.0, 0.5, 1.1, 0.25]));
+    assert_eq!(
+        (trial.state, trial.value, trial.step, trial.best_step, trial.metrics),
+        (TrialState::Completed, Some(0.2), 2, Some(1), vec![1.0, 0.5, 1.1, 0.25])
+    );
     assert_eq!(trial.attempts[0].ended_at_ms.unwrap() - trial.attempts[0].started_at_ms, 1_500);
     assert_eq!((trial.attempts[0].trainer.as_str(), trial.attempts[0].end.as_deref()), ("a", Some("completed")));
     assert!(bench.claim("a").await.is_none());
@@ -84,7 +87,10 @@ async fn a_released_trial_keeps_its_place_and_its_budgets() {
     assert_eq!((again.number, again.attempt), (0, 2));
     let trial = bench.trial(id, 0).await;
     assert_eq!((trial.failures, trial.stalls), (0, 0));
-    assert_eq!(trial.attempts.iter().map(|a| (a.trainer.as_str(), a.end.as_deref())).collect::<Vec<_>>(), [("a", Some("released")), ("b", None)]);
+    assert_eq!(
+        trial.attempts.iter().map(|a| (a.trainer.as_str(), a.end.as_deref())).collect::<Vec<_>>(),
+        [("a", Some("released")), ("b", None)]
+    );
     bench.finish(&again, completed(1.0)).await;
     let ends: Vec<_> = bench.trial(id, 0).await.attempts.into_iter().map(|a| (a.attempt, a.end.unwrap())).collect();
     assert_eq!(ends, [(1, "released".into()), (2, "completed".into())]);
@@ -109,6 +115,7 @@ async fn a_paused_trial_is_promoted_once_and_before_new_ones() {
     let id = bench.study(json!({})).await;
     let leases = bench.claims("a", 2).await;
     bench.finish(&leases[1], End::Paused { value: 0.5, best_step: 1 }).await;
+    bench.finish(&leases[0], End::Released).await;
     bench.healthy().await;
     assert!(!bench.store.promote(id, 0, 0).await.unwrap());
     assert!(!bench.store.promote(id, 1, 1).await.unwrap());
@@ -117,7 +124,11 @@ async fn a_paused_trial_is_promoted_once_and_before_new_ones() {
     bench.healthy().await;
     let lease = bench.claim("b").await.unwrap();
     assert_eq!((lease.number, lease.attempt), (1, 2));
-    assert_eq!(bench.claim("b").await.unwrap().number, 2);
+    // Once it ran it has no privilege any more.
+    bench.finish(&lease, End::Released).await;
+    assert_eq!(bench.claims("b", 3).await.iter().map(|lease| lease.number).collect::<Vec<_>>(), [0, 1, 2]);
+    bench.store.cancel_study(id).await.unwrap();
+    assert!(!bench.store.promote(id, 1, 0).await.unwrap());
 }
 
 #[tokio::test]
@@ -132,6 +143,19 @@ async fn waiting_for_work_ends_when_work_comes() {
     assert!(bench.claim("a").await.is_some());
     // Work is left, so the claim has woken the next.
     assert!(bench.store.wait_for_work(&[DeviceClass::Any], Duration::from_millis(1)).await.unwrap());
+}
+
+#[tokio::test]
+async fn hints_of_work_do_not_pile_up() {
+    let bench = Bench::new().await;
+    for _ in 0..limits::WAKE_TOKENS_MAX + 4 {
+        bench.study(json!({})).await;
+    }
+    let mut hints = 0;
+    while bench.store.wait_for_work(&[DeviceClass::Any], Duration::from_millis(1)).await.unwrap() {
+        hints += 1;
+    }
+    assert_eq!(hints, limits::WAKE_TOKENS_MAX);
 }
 
 #[tokio::test]

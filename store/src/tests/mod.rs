@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use crate::audit::audit;
 use crate::*;
 
-/// A private `redis-server` on a unix socket, without persistence; ends with its owner.
+/// A private server on a unix socket, without persistence; ends with its owner.
 pub(crate) struct TestRedis {
     child: Child,
     folder: tempfile::TempDir,
@@ -29,13 +29,13 @@ pub(crate) struct TestRedis {
 impl TestRedis {
     pub(crate) fn start() -> TestRedis {
         let folder = tempfile::tempdir().unwrap();
-        let child = Command::new("redis-server")
+        let child = Command::new(embedded::server().unwrap_or_else(|missing| panic!("{missing}")))
             .args(["--port", "0", "--save", "", "--unixsocket"])
             .arg(folder.path().join("s"))
             .current_dir(folder.path())
             .stdout(Stdio::null())
             .spawn()
-            .expect("redis-server is not installed: apt install redis-server");
+            .unwrap();
         let redis = TestRedis { child, folder };
         while std::os::unix::net::UnixStream::connect(redis.folder.path().join("s")).is_err() {
             std::thread::sleep(Duration::from_millis(2));
@@ -169,6 +169,7 @@ pub(crate) fn new_study(fields: Value) -> NewStudy {
         }
     }
     let study = Study::parse(&document).unwrap_or_else(|problems| panic!("{problems:?}"));
-    let dataset = DatasetSchema { shape: vec![4], dtype: "float32".into(), rows: 150, classes: Some(3), scale_max: None, hash: "abc".into() };
+    let dataset =
+        DatasetSchema { shape: vec![4], dtype: "float32".into(), rows: 150, classes: Some(3), scale_max: None, hash: "abc".into() };
     NewStudy { id: new_id(), study: Arc::new(study), dataset, preflight: json!({"points": null}) }
 }

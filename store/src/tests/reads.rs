@@ -18,7 +18,10 @@ async fn studies_are_listed_newest_first_in_pages() {
     let first = list(StudyPage { limit: 3, ..StudyPage::default() }).await;
     assert_eq!(first.0, ids[..3]);
     assert_eq!(list(StudyPage { cursor: first.1, ..StudyPage::default() }).await, (ids[3..].to_vec(), None));
-    assert_eq!(list(StudyPage { name: Some("mnist".into()), state: Some(StudyState::Running), ..StudyPage::default() }).await.0, [ids[0], ids[3]]);
+    assert_eq!(
+        list(StudyPage { name: Some("mnist".into()), state: Some(StudyState::Running), ..StudyPage::default() }).await.0,
+        [ids[0], ids[3]]
+    );
     assert_eq!(list(StudyPage { limit: 4, ..StudyPage::default() }).await.1, None);
     let bad = StudyPage { cursor: Some("x".into()), ..StudyPage::default() };
     assert!(matches!(bench.store.list_studies(bad).await, Err(Error::BadCursor)));
@@ -50,10 +53,12 @@ async fn trials_are_listed_by_number_and_by_value() {
 #[tokio::test]
 async fn the_best_beyond_those_kept_come_from_the_packed_column() {
     let bench = Bench::new().await;
-    let id = bench.study(json!({"max_trials": 150, "max_parallel": 150, "objective": {"metric": "val_loss", "direction": "minimize"}})).await;
+    let id =
+        bench.study(json!({"max_trials": 150, "max_parallel": 150, "objective": {"metric": "val_loss", "direction": "minimize"}})).await;
     for lease in bench.claims("a", 150).await {
         bench.store.finish(&lease, &completed((lease.number * 37 % 50) as f64 - 10.0)).await.unwrap();
     }
+    bench.healthy().await;
     let mut expected: Vec<u64> = (0..150).collect();
     expected.sort_by_key(|number| (number * 37 % 50, *number));
     for count in [1, 100, 101, 150] {
@@ -75,8 +80,11 @@ async fn trainers_are_listed_until_they_leave_or_fall_silent() {
     bench.store.forget_trainer("b").await.unwrap();
     assert_eq!(listed().await, ["a"]);
     bench.store.reap().await.unwrap();
-    bench.pass(130_000).await;
+    bench.jump(130_000);
     assert_eq!(listed().await, Vec::<String>::new());
+    let metrics = bench.store.collect().await.unwrap();
+    assert_eq!((metrics.trainers, metrics.slots), (0, 2), "until the reaper forgets it");
+    bench.pass(36_000).await;
     assert_eq!(bench.store.collect().await.unwrap().slots, 0);
 }
 
@@ -93,6 +101,8 @@ async fn metrics_are_complete_and_follow_the_store() {
     assert_eq!((metrics.slots, metrics.trainers, metrics.claims, metrics.lease_overdue_ms), (2, 1, 1, 1_000));
     assert!(metrics.studies.contains(&(StudyState::Running, 1)) && metrics.redis_memory_bytes > 0);
     assert!(metrics.runnable.contains(&(DeviceClass::Cpu, 1)));
+    bench.store.report(&lease, &[]).await.unwrap();
+    assert_eq!(bench.store.collect().await.unwrap().lease_overdue_ms, 0);
     bench.finish(&lease, completed(0.5)).await;
     bench.store.delete_study(id).await.unwrap();
     let metrics = bench.store.collect().await.unwrap();

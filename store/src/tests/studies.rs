@@ -1,6 +1,8 @@
 //! Studies: created once, topped up, changed, cancelled, deleted.
 
 use super::*;
+use crate::reply::Reply;
+use crate::script::Name;
 use hpo::trial::{StudyState, TrialState};
 
 #[tokio::test]
@@ -23,6 +25,10 @@ async fn an_idempotency_key_stands_for_one_request() {
     assert_eq!((second.id, second.fresh), (first.id, false));
     assert!(matches!(bench.store.create_study(new_study(json!({})), key("b")).await, Err(Error::IdempotencyMismatch)));
     assert_eq!(bench.store.list_studies(StudyPage::default()).await.unwrap().0.len(), 1);
+    let keys = audit::keys(&bench.store).await.unwrap();
+    let held = keys.iter().find(|key| key.contains(":idem:")).unwrap();
+    let left_ms: i64 = redis::cmd("PTTL").arg(held).query(&mut bench.redis.client()).unwrap();
+    assert!((1..=limits::IDEMPOTENCY_MS as i64).contains(&left_ms), "{left_ms}");
 }
 
 #[tokio::test]
@@ -41,6 +47,39 @@ async fn top_up_fills_the_queue_and_no_further_however_many_do_it() {
     for number in 0..164 {
         assert_eq!(bench.trial(id, number).await.point, study.space.pack(&sampler.suggest(number).unwrap()));
     }
+}
+
+#[tokio::test]
+async fn trials_are_enqueued_in_order_and_only_where_they_are_wanted() {
+    let bench = Bench::new().await;
+    let id = bench.store.create_study(new_study(json!({})), None).await.unwrap().id;
+    let enqueue = async |first: u64, count: usize| {
+        let args = Args::new().arg(id).arg(first).arg(0).list(vec![Vec::new(); count]);
+        Reply::of(bench.store.call(Name::Enqueue, id, args).await.unwrap()).unwrap().text().unwrap()
+    };
+    assert_eq!([enqueue(1, 1).await, enqueue(0, 4).await, enqueue(0, 1).await, enqueue(0, 1).await], ["taken", "full", "ok", "taken"]);
+    bench.store.update_study(id, Change { paused: Some(true), ..Change::default() }).await.unwrap();
+    assert_eq!(enqueue(1, 1).await, "closed");
+    bench.healthy().await;
+    let exhaust =
+        async |number: u64| reply::integer(bench.store.call(Name::Exhaust, id, Args::new().arg(id).arg(number)).await.unwrap()).unwrap();
+    assert_eq!([exhaust(0).await, exhaust(2).await, exhaust(1).await], [0, 0, 1]);
+}
+
+#[tokio::test]
+async fn studies_that_want_trials_are_known_without_a_search() {
+    let bench = Bench::new().await;
+    let new = || new_study(json!({"max_trials": 1_000, "max_parallel": 16}));
+    let id = bench.store.create_study(new(), None).await.unwrap().id;
+    bench.store.create_study(new(), None).await.unwrap();
+    assert_eq!((bench.store.drain_wanted().await.unwrap(), bench.store.drain_wanted().await.unwrap()), (160, 0));
+    for claimed in [32, 32] {
+        for lease in bench.claims("a", claimed).await {
+            bench.finish(&lease, completed(0.5)).await;
+        }
+    }
+    bench.healthy().await;
+    assert_eq!((bench.store.drain_wanted().await.unwrap(), bench.record(id).await.counts.get(TrialState::Queued)), (64, 80));
 }
 
 #[tokio::test]
@@ -66,6 +105,8 @@ async fn an_exhausted_space_completes_the_study() {
         }
         let record = bench.record(id).await;
         assert_eq!((record.state, record.stop_reason), (StudyState::Completed, Some(StopReason::SpaceExhausted)));
+        let paused = Change { max_trials: Some(Some(20)), paused: Some(true), ..Change::default() };
+        assert!(matches!(bench.store.update_study(id, paused).await, Err(Error::Closed { .. })));
         bench.store.update_study(id, Change { max_trials: Some(Some(20)), ..Change::default() }).await.unwrap();
         assert_eq!(bench.record(id).await.state, StudyState::Completed);
         bench.healthy().await;
@@ -90,7 +131,7 @@ async fn a_paused_study_is_not_claimed_from_until_it_resumes() {
 #[tokio::test]
 async fn more_trials_reopen_a_completed_study_and_fewer_cancel_what_waits() {
     let bench = Bench::new().await;
-    let id = bench.study(json!({})).await;
+    let id = bench.study(json!({"retry": {"max_failures": 1}})).await;
     for lease in bench.claims("a", 3).await {
         bench.finish(&lease, completed(0.5)).await;
     }
@@ -99,15 +140,31 @@ async fn more_trials_reopen_a_completed_study_and_fewer_cancel_what_waits() {
     let record = bench.record(id).await;
     assert_eq!((record.state, record.stop_reason), (StudyState::Running, None));
     assert_eq!(bench.store.top_up(id).await.unwrap(), 7);
-    let lease = bench.claim("a").await.unwrap();
+    let leases = bench.claims("a", 3).await;
+    bench.finish(&leases[2], failed(ErrorKind::Io)).await;
+    bench.finish(&leases[1], End::Released).await;
     bench.store.update_study(id, limit(5)).await.unwrap();
     bench.healthy().await;
     let record = bench.record(id).await;
     assert_eq!((record.counts.get(TrialState::Queued), record.counts.get(TrialState::Cancelled)), (1, 5));
-    bench.finish(&lease, completed(0.5)).await;
+    bench.finish(&leases[0], completed(0.5)).await;
     let lease = bench.claim("a").await.unwrap();
     bench.finish(&lease, completed(0.5)).await;
     assert_eq!(bench.record(id).await.state, StudyState::Completed);
+    bench.store.cancel_study(id).await.unwrap();
+    assert_eq!(bench.record(id).await.state, StudyState::Completed);
+}
+
+#[tokio::test]
+async fn a_trial_that_ran_when_max_trials_fell_below_it_is_cancelled_by_no_later_change() {
+    let bench = Bench::new().await;
+    let id = bench.study(json!({})).await;
+    let leases = bench.claims("a", 2).await;
+    bench.store.update_study(id, Change { max_trials: Some(Some(1)), ..Change::default() }).await.unwrap();
+    bench.finish(&leases[1], End::Released).await;
+    bench.store.update_study(id, Change { max_parallel: Some(Some(3)), ..Change::default() }).await.unwrap();
+    assert_eq!(bench.trial(id, 1).await.state, TrialState::Queued);
+    bench.healthy().await;
 }
 
 #[tokio::test]
@@ -126,6 +183,10 @@ async fn a_cancelled_study_cancels_what_waits_and_tells_what_runs() {
     bench.finish(&leases[1], End::Cancelled).await;
     assert!(matches!(bench.store.update_study(id, Change::default()).await, Err(Error::Closed { state: StudyState::Cancelled, .. })));
     bench.healthy().await;
+    let keys = audit::keys(&bench.store).await.unwrap();
+    let events = keys.iter().find(|key| key.contains(":events:")).unwrap();
+    let kept: u64 = redis::cmd("XLEN").arg(events).query(&mut bench.redis.client()).unwrap();
+    assert!(kept < limits::EVENTS_KEPT + 200, "{kept}");
 }
 
 #[tokio::test]
@@ -149,7 +210,7 @@ async fn a_deleted_study_is_gone_at_once_and_leaves_no_key() {
     let bench = Bench::new().await;
     bench.store.reap().await.unwrap();
     let clean = audit::keys(&bench.store).await.unwrap();
-    let id = bench.study(json!({"retry": {"max_failures": 1}})).await;
+    let id = bench.study(json!({"max_trials": 4, "retry": {"max_failures": 1}})).await;
     let leases = bench.claims("a", 3).await;
     bench.finish(&leases[0], failed(ErrorKind::Io)).await;
     bench.store.report(&leases[1], &[Point { step: 1, values: vec![0.0; 4] }]).await.unwrap();
@@ -160,6 +221,7 @@ async fn a_deleted_study_is_gone_at_once_and_leaves_no_key() {
     assert_eq!(bench.store.report(&leases[2], &[]).await.unwrap(), Directive::Lost);
     assert_eq!(bench.store.finish(&leases[2], &completed(0.5)).await.unwrap(), Ack::Stale);
     assert_eq!(bench.store.top_up(id).await.unwrap(), 0);
+    assert!(bench.claim("a").await.is_none());
     bench.healthy().await;
     bench.jump(3_000);
     assert_eq!(bench.store.reap().await.unwrap().purged, [id]);
@@ -167,4 +229,14 @@ async fn a_deleted_study_is_gone_at_once_and_leaves_no_key() {
     let mut left = audit::keys(&bench.store).await.unwrap();
     left.retain(|key| !clean.contains(key) && !key.ends_with(":totals") && !key.contains(":wake:"));
     assert_eq!(left, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn the_id_of_a_deleted_study_is_not_used_again() {
+    let bench = Bench::new().await;
+    let new = new_study(json!({}));
+    bench.store.create_study(new.clone(), None).await.unwrap();
+    bench.store.delete_study(new.id).await.unwrap();
+    assert!(!bench.store.create_study(new.clone(), None).await.unwrap().fresh);
+    assert!(bench.store.study(new.id).await.unwrap().is_none());
 }
