@@ -2,8 +2,9 @@
 
 CARGO ?= cargo
 RELEASE := target/release
-# The server that get-redis.sh found or fetched; empty until it ran.
-REDIS = $$(deploy/bin/get-redis.sh | tail -n 1)
+# A server found or fetched, for what follows in the same recipe; a recipe without one ends here.
+REDIS = server=$$(deploy/bin/get-redis.sh) && export CHANDLER_REDIS_SERVER="$$(echo "$$server" | tail -n 1)"
+VALKEY = server=$$(deploy/bin/get-redis.sh valkey) && export CHANDLER_VALKEY_SERVER="$$(echo "$$server" | tail -n 1)"
 
 .DEFAULT_GOAL := help
 .PHONY: help build demo demo-mnist demo-mnist-grid mnist run test e2e bench openapi lint
@@ -15,28 +16,28 @@ build: ## Build the two programs, optimised
 	$(CARGO) build --release --locked -p api -p trainer --bins
 
 demo: build ## Search a small network on the digits: a Redis, a trainer, a table of the best (a minute)
-	@export CHANDLER_REDIS_SERVER="$(REDIS)"; $(RELEASE)/chandler run openapi/examples/digits-random.json --require-value 0.95
+	@$(REDIS) && $(RELEASE)/chandler run openapi/examples/digits-random.json --require-value 0.95
 
 demo-mnist: build mnist ## The seed's random search on MNIST: 10 trials of 5 epochs
-	@export CHANDLER_REDIS_SERVER="$(REDIS)"; $(RELEASE)/chandler run openapi/examples/mnist-random.json --require-value 0.975
+	@$(REDIS) && $(RELEASE)/chandler run openapi/examples/mnist-random.json --require-value 0.975
 
 demo-mnist-grid: build mnist ## The seed's grid on MNIST: 48 points, an epoch each
-	@export CHANDLER_REDIS_SERVER="$(REDIS)"; $(RELEASE)/chandler run openapi/examples/mnist-grid.json --best 48
+	@$(REDIS) && $(RELEASE)/chandler run openapi/examples/mnist-grid.json --best 48
 
 mnist: ## Fetch MNIST into chandler-data/datasets/mnist (MNIST=folder takes files at hand)
 	@deploy/bin/get-mnist.sh
 
 run: build ## Serve the API on 127.0.0.1:8080, with its own Redis and a trainer
-	@export CHANDLER_REDIS_SERVER="$(REDIS)"; exec $(RELEASE)/chandler serve
+	@$(REDIS) && exec $(RELEASE)/chandler serve
 
 test: ## Run all tests
-	@export CHANDLER_REDIS_SERVER="$(REDIS)"; $(CARGO) build --locked --workspace --bins && $(CARGO) test --locked --workspace
+	@$(REDIS) && $(VALKEY) && $(CARGO) build --locked --workspace --bins && $(CARGO) test --locked --workspace
 
 e2e: ## Run the tests of the whole service alone
-	@export CHANDLER_REDIS_SERVER="$(REDIS)"; $(CARGO) build --locked --workspace --bins && $(CARGO) test --locked -p tests --test suite e2e
+	@$(REDIS) && $(VALKEY) && $(CARGO) build --locked --workspace --bins && $(CARGO) test --locked -p tests --test suite e2e
 
 bench: build ## Measure: requests/s, enqueue to claim, a training step (PEERS=/path/to/python: PyTorch in turn)
-	@export CHANDLER_REDIS_SERVER="$(REDIS)"; $(CARGO) run --release --locked -q -p tests --bin chandler-bench
+	@$(REDIS) && $(CARGO) run --release --locked -q -p tests --bin chandler-bench
 
 openapi: ## Write openapi/openapi.json anew
 	$(CARGO) run --locked -q -p openapi --bin chandler-openapi

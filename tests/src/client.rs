@@ -106,7 +106,11 @@ fn hold_against_contract(method: &Method, path: &str, answer: &Answer) {
         assert_valid("ProblemDetails", &json!({"$ref": "#/components/schemas/ProblemDetails"}), &answer.json());
     }
     let Some(operation) = operation(method, path) else {
-        assert!(matches!(answer.status, 401 | 403 | 404 | 405 | 302 | 307) || path.starts_with("/docs"), "{method} {path} is not in the contract and was answered {}", answer.status);
+        assert!(
+            matches!(answer.status, 401 | 403 | 404 | 405 | 302 | 307) || path.starts_with("/docs"),
+            "{method} {path} is not in the contract and was answered {}",
+            answer.status
+        );
         return;
     };
     let response = &operation["responses"][answer.status.to_string()];

@@ -1,16 +1,19 @@
 //! The harness: real servers for tests, and a client that holds every answer against the contract.
 //!
-//! [`TestRedis`] is a private Redis, [`TestApp`] the API in this process on a port of its own, [`Program`] one of the real binaries.
+//! [`TestRedis`] is a private Redis, [`TestApp`] the API in this process on a port of its own, [`Program`] one of the real binaries,
+//! [`Service`] the whole of them.
 
 mod app;
 mod client;
 mod program;
 mod redis;
+mod service;
 
 pub use app::{API_KEY, TestApp};
 pub use client::{Answer, Client, contract};
 pub use program::{Program, binary};
 pub use redis::TestRedis;
+pub use service::{Service, start_trainer};
 
 use std::future::Future;
 use std::time::{Duration, Instant};

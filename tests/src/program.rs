@@ -24,7 +24,13 @@ pub fn binary(name: &str) -> PathBuf {
 impl Program {
     /// Starts the binary called `name`; what it logs is kept.
     pub fn start<A: AsRef<OsStr>>(name: &str, args: impl IntoIterator<Item = A>) -> Program {
-        let mut child = Command::new(binary(name)).args(args).env_remove("REDIS_URL").stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("a started program");
+        let mut child = Command::new(binary(name))
+            .args(args)
+            .env_remove("REDIS_URL")
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("a started program");
         let log = Arc::new(Mutex::new(Vec::new()));
         let (lines, sink) = (BufReader::new(child.stderr.take().expect("a piped stderr")), log.clone());
         std::thread::spawn(move || {

@@ -14,9 +14,9 @@ pub struct TestRedis {
 }
 
 impl TestRedis {
-    /// Starts the machine's Redis (or the one that `CHANDLER_REDIS_SERVER` names).
+    /// Starts the server that an embedded Redis would be.
     pub fn start() -> TestRedis {
-        TestRedis::start_server(std::env::var_os("CHANDLER_REDIS_SERVER").map_or_else(|| "redis-server".into(), PathBuf::from))
+        TestRedis::start_server(store::embedded::server().expect("a Redis server"))
     }
 
     /// Starts this server program.
@@ -53,9 +53,21 @@ fn spawn(server: &PathBuf, folder: &TempDir) -> Child {
     let socket = folder.path().join("r.sock");
     let _ = std::fs::remove_file(&socket);
     let mut command = Command::new(server);
-    command.args(["--port", "0", "--appendonly", "yes", "--appendfsync", "always", "--save", "", "--maxmemory-policy", "noeviction", "--unixsocket"]);
+    command.args([
+        "--port",
+        "0",
+        "--appendonly",
+        "yes",
+        "--appendfsync",
+        "always",
+        "--save",
+        "",
+        "--maxmemory-policy",
+        "noeviction",
+        "--unixsocket",
+    ]);
     command.arg(&socket).arg("--dir").arg(folder.path()).stdout(Stdio::null());
-    let child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}; install Redis: apt install redis-server", server.display()));
+    let child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", server.display()));
     let deadline = Instant::now() + crate::PATIENCE;
     while std::os::unix::net::UnixStream::connect(&socket).is_err() {
         assert!(Instant::now() < deadline, "Redis did not come up");

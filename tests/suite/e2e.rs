@@ -1,33 +1,12 @@
 //! The whole service with the real binaries.
 
-use std::time::Duration;
+use std::path::Path;
 
 use serde_json::{Value as Json, json};
 use tempfile::TempDir;
-use tests::{Client, Program, TestRedis, eventually, example};
+use tests::{Client, Service, TestRedis, eventually, example, start_trainer};
 
-/// `chandler serve` with its own Redis and trainer.
-struct Service {
-    program: Program,
-    client: Client,
-}
-
-fn serve(data_dir: &TempDir, more: &[&str]) -> Service {
-    let folder = data_dir.path().display().to_string();
-    let args = ["serve", "--listen", "127.0.0.1:0", "--data-dir", &folder];
-    let program = Program::start("chandler", args.iter().chain(more));
-    let base = program.wait_for("Listening on ");
-    Service { program, client: Client::new(base) }
-}
-
-async fn ended(client: &Client, path: &str) -> Json {
-    eventually("the end of the study", || async {
-        let view = client.get(path).await.expect(200).json();
-        (view["state"] == "completed" || view["state"] == "failed").then_some(view)
-    })
-    .await
-}
-
+/// A study of four trials of two epochs.
 fn short_study() -> Json {
     let mut study = example("digits-random");
     study["max_trials"] = json!(4);
@@ -35,13 +14,29 @@ fn short_study() -> Json {
     study
 }
 
+/// A study whose trials do not end in the time that a test takes.
+fn endless_study() -> Json {
+    let mut study = short_study();
+    study["training"]["epochs"] = json!(100_000);
+    study
+}
+
+/// Waits until trial 0 of the study at `path` has finished some epochs.
+async fn in_its_course(client: &Client, path: &str) -> Json {
+    eventually("a trial in its course", || async {
+        let trial = client.get(&format!("{path}/trials/0")).await.expect(200).json();
+        (trial["state"] == "running" && trial["step"].as_u64() > Some(2)).then_some(trial)
+    })
+    .await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_study_runs_end_to_end_on_one_machine() {
     let data_dir = TempDir::new().unwrap();
-    let mut service = serve(&data_dir, &["--slots", "2"]);
+    let mut service = Service::start(data_dir.path(), &["--slots", "2"]);
     let client = &service.client;
-    let path = client.post("/v1/studies", &short_study()).await.expect(201).header("location").unwrap().to_owned();
-    let view = ended(client, &path).await;
+    let path = service.create(&short_study()).await;
+    let view = service.ended(&path).await;
     assert_eq!((view["stop_reason"].as_str(), view["trials"]["completed"].as_u64()), (Some("max_trials"), Some(4)), "{view:#}");
     let trials = client.get(&format!("{path}/trials?sort=value")).await.expect(200).json();
     let values: Vec<f64> = trials["trials"].as_array().unwrap().iter().map(|trial| trial["value"].as_f64().unwrap()).collect();
@@ -55,34 +50,74 @@ async fn a_study_runs_end_to_end_on_one_machine() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_acknowledged_is_there_after_a_stop_and_a_start() {
+    let data_dir = TempDir::new().unwrap();
+    let mut service = Service::start(data_dir.path(), &["--slots", "1"]);
+    let ended = service.create(&short_study()).await;
+    let view = service.ended(&ended).await;
+    let before = service.trials(&ended).await;
+    let running = service.create(&endless_study()).await;
+    in_its_course(&service.client, &running).await;
+    service.program.signal(libc::SIGTERM);
+    assert_eq!(service.program.wait(), Some(0), "{:#?}", service.program.log());
+    let service = Service::start(data_dir.path(), &["--slots", "1"]);
+    assert_eq!(service.client.get(&ended).await.expect(200).json(), view);
+    assert_eq!(service.trials(&ended).await, before);
+    // The stopped trainer handed its trial back: that is no failure, and it is trained again.
+    let trial = eventually("the second attempt", || async {
+        let trial = service.client.get(&format!("{running}/trials/0")).await.expect(200).json();
+        (trial["attempts"].as_array().map(Vec::len) == Some(2)).then_some(trial)
+    })
+    .await;
+    assert_eq!(trial["attempts"][0]["end"], "released", "{trial:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cancelled_trial_stops_and_the_others_go_on() {
+    let data_dir = TempDir::new().unwrap();
+    let service = Service::start(data_dir.path(), &["--slots", "1"]);
+    let client = &service.client;
+    let path = service.create(&endless_study()).await;
+    in_its_course(client, &path).await;
+    client.post(&format!("{path}/trials/0/cancel"), &json!({})).await.expect(200);
+    eventually("the end of trial 0 and the start of trial 1", || async {
+        let trials = service.trials(&path).await;
+        (trials[0]["state"] == "cancelled" && trials[1]["state"] == "running").then_some(())
+    })
+    .await;
+    let view = client.post(&format!("{path}/cancel"), &json!({})).await.expect(200).json();
+    assert_eq!((&view["state"], &view["stop_reason"]), (&json!("cancelled"), &json!("cancelled")), "{view:#}");
+    eventually("an idle trainer", || async {
+        let view = client.get(&path).await.expect(200).json();
+        (view["trials"]["cancelled"] == 4).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_killed_trainer_s_trial_is_trained_again_to_the_same_bits() {
     let data_dir = TempDir::new().unwrap();
     let redis = TestRedis::start();
     let url = redis.url();
-    let service = serve(&data_dir, &["--redis-url", &url, "--lease-seconds", "2"]);
+    let service = Service::start(data_dir.path(), &["--redis-url", &url, "--lease-seconds", "2"]);
     let client = &service.client;
-    let folder = data_dir.path().display().to_string();
-    let trainer = || Program::start("chandler-trainer", ["--redis-url", &url, "--data-dir", &folder, "--slots", "1", "--lease-seconds", "2"]);
+    let trainer = || start_trainer(&url, data_dir.path(), &["--lease-seconds", "2"]);
     let mut study = short_study();
     study["training"]["epochs"] = json!(60);
     study["max_trials"] = json!(2);
-    let path = client.post("/v1/studies", &study).await.expect(201).header("location").unwrap().to_owned();
+    let path = service.create(&study).await;
     let first = trainer();
-    eventually("a trial in its course", || async {
-        let trial = client.get(&format!("{path}/trials/0")).await.expect(200).json();
-        (trial["state"] == "running" && trial["step"].as_u64() > Some(2)).then_some(())
-    })
-    .await;
+    in_its_course(client, &path).await;
     first.signal(libc::SIGKILL);
     let _second = trainer();
     let _third = trainer();
-    let view = ended(client, &path).await;
+    let view = service.ended(&path).await;
     assert_eq!(view["trials"]["completed"], 2, "{view:#}");
     let killed = client.get(&format!("{path}/trials/0")).await.expect(200).json();
     assert_eq!(killed["attempts"].as_array().map(Vec::len), Some(2), "{killed:#}");
     // The same study, undisturbed.
-    let again = client.post("/v1/studies", &study).await.expect(201).header("location").unwrap().to_owned();
-    ended(client, &again).await;
+    let again = service.create(&study).await;
+    service.ended(&again).await;
     let undisturbed = client.get(&format!("{again}/trials/0")).await.expect(200).json();
     assert_eq!((&killed["value"], &killed["hyperparameters"]), (&undisturbed["value"], &undisturbed["hyperparameters"]));
     let curve = |path: String| async move { client.get(&format!("{path}/trials/0/curve")).await.expect(200).json() };
@@ -94,22 +129,135 @@ async fn a_study_ends_although_api_and_redis_are_killed_in_its_course() {
     let data_dir = TempDir::new().unwrap();
     let mut redis = TestRedis::start();
     let url = redis.url();
-    let args = ["--redis-url", url.as_str(), "--lease-seconds", "2"];
-    let service = serve(&data_dir, &args);
-    let folder = data_dir.path().display().to_string();
-    let _trainer = Program::start("chandler-trainer", ["--redis-url", &url, "--data-dir", &folder, "--slots", "1", "--lease-seconds", "2"]);
+    let flags = ["--redis-url", url.as_str(), "--lease-seconds", "2"];
+    let service = Service::start(data_dir.path(), &flags);
+    let _trainer = start_trainer(&url, data_dir.path(), &["--lease-seconds", "2"]);
     let mut study = short_study();
     study["training"]["epochs"] = json!(30);
-    let path = service.client.post("/v1/studies", &study).await.expect(201).header("location").unwrap().to_owned();
-    eventually("a trial in its course", || async {
-        (service.client.get(&path).await.expect(200).json()["trials"]["running"].as_u64() > Some(0)).then_some(())
-    })
-    .await;
+    let path = service.create(&study).await;
+    in_its_course(&service.client, &path).await;
     service.program.signal(libc::SIGKILL);
     redis.kill();
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    drop(service);
     redis.restart();
-    let service = serve(&data_dir, &args);
-    let view = ended(&service.client, &path).await;
+    let service = Service::start(data_dir.path(), &flags);
+    let view = service.ended(&path).await;
     assert_eq!(view["trials"]["completed"], 4, "{view:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_embedded_redis_is_started_again_and_nothing_is_lost() {
+    let data_dir = TempDir::new().unwrap();
+    let service = Service::start(data_dir.path(), &["--slots", "1"]);
+    let mut study = short_study();
+    study["training"]["epochs"] = json!(60);
+    let path = service.create(&study).await;
+    in_its_course(&service.client, &path).await;
+    let redis = eventually("the Redis child", || async { child_called(service.program.pid(), "-server") }).await;
+    // SAFETY: kill takes no pointer; the process is a child of the service that this test started.
+    unsafe { libc::kill(redis, libc::SIGKILL) };
+    service.program.wait_for("The embedded Redis is back");
+    let view = service.ended(&path).await;
+    assert_eq!(view["trials"]["completed"], 4, "{view:#}");
+    for trial in service.trials(&path).await {
+        assert_eq!(trial["attempts"].as_array().map(Vec::len), Some(1), "an outage of Redis costs no attempt: {trial:#}");
+        let curve = service.client.get(&format!("{path}/trials/{}/curve", trial["number"])).await.expect(200).json();
+        let steps: Vec<u64> = curve["steps"].as_array().unwrap().iter().filter_map(|step| step["step"].as_u64()).collect();
+        assert_eq!(steps, (1..=60).collect::<Vec<_>>());
+    }
+}
+
+/// The child of process `parent` whose name ends so, as Linux lists it.
+fn child_called(parent: i32, ending: &str) -> Option<i32> {
+    let processes = std::fs::read_dir("/proc").ok()?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
+    let mut children = processes.filter(|pid| {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim().to_owned();
+        field("PPid:") == parent.to_string() && field("Name:").ends_with(ending)
+    });
+    children.next()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn valkey_serves_as_redis_does() {
+    let server = std::env::var_os("CHANDLER_VALKEY_SERVER").expect("CHANDLER_VALKEY_SERVER names a valkey-server; `make test` gets one");
+    let redis = TestRedis::start_server(server.into());
+    let data_dir = TempDir::new().unwrap();
+    let service = Service::start(data_dir.path(), &["--redis-url", &redis.url()]);
+    let _trainer = start_trainer(&redis.url(), data_dir.path(), &[]);
+    let path = service.create(&short_study()).await;
+    let view = service.ended(&path).await;
+    assert_eq!(view["trials"]["completed"], 4, "{view:#}");
+    let metrics = service.client.get("/metrics").await.expect(200).text();
+    assert!(metrics.contains("chandler_trials{device=\"any\",state=\"completed\"} 4"), "{metrics}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grid_of_48_points_is_announced_and_each_point_is_trained_once() {
+    let data_dir = TempDir::new().unwrap();
+    small_mnist(data_dir.path());
+    let redis = TestRedis::start();
+    let service = Service::start(data_dir.path(), &["--redis-url", &redis.url()]);
+    let _trainers = [start_trainer(&redis.url(), data_dir.path(), &[]), start_trainer(&redis.url(), data_dir.path(), &[])];
+    let study = example("mnist-grid");
+    let created = service.client.post("/v1/studies", &study).await.expect(201).json();
+    assert_eq!((&created["preflight"]["points"], &created["progress"]["total"]), (&json!("48"), &json!(48)), "{created:#}");
+    let path = format!("/v1/studies/{}", created["id"].as_str().unwrap());
+    let view = service.ended(&path).await;
+    assert_eq!((view["stop_reason"].as_str(), view["trials"]["completed"].as_u64()), (Some("space_exhausted"), Some(48)), "{view:#}");
+    let mut trained: Vec<(u64, String)> = service
+        .trials(&path)
+        .await
+        .iter()
+        .map(|trial| {
+            let point = &trial["hyperparameters"];
+            (point["units"].as_u64().unwrap(), point["learning_rate"].to_string())
+        })
+        .collect();
+    trained.sort();
+    let mut points: Vec<(u64, String)> =
+        (32..=512).step_by(32).flat_map(|units| ["0.01", "0.001", "0.0001"].map(|rate| (units, rate.to_owned()))).collect();
+    points.sort();
+    assert_eq!(trained, points);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_example_is_a_study_that_runs() {
+    let data_dir = TempDir::new().unwrap();
+    small_mnist(data_dir.path());
+    let service = Service::start(data_dir.path(), &["--slots", "2"]);
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../openapi/examples");
+    let mut paths = Vec::new();
+    for file in std::fs::read_dir(folder).unwrap() {
+        let name = file.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned();
+        let mut study = example(&name);
+        // Shortened: a few trials, and fewer epochs where their number is not what is searched.
+        study["max_trials"] = json!(3);
+        if study["training"]["epochs"].is_number() {
+            study["training"]["epochs"] = json!(2);
+        }
+        paths.push((name, service.create(&study).await));
+    }
+    assert!(paths.len() >= 10, "{paths:?}");
+    for (name, path) in paths {
+        let view = service.ended(&path).await;
+        let completed = view["trials"]["completed"].as_u64();
+        assert!(view["state"] == "completed" && completed >= Some(2) && view["trials"]["failed"] == 0, "{name}: {view:#}");
+        assert!(service.client.get(&format!("{path}/best/model")).await.expect(200).bytes.len() > 100, "{name}");
+    }
+}
+
+/// Puts 60 images in the form and at the place of MNIST into a data folder: a bright square where the digit says.
+fn small_mnist(data_dir: &Path) {
+    let folder = data_dir.join("datasets/mnist");
+    std::fs::create_dir_all(&folder).unwrap();
+    let digit = |row: usize| row % 10;
+    let pixel =
+        |row: usize, x: usize, y: usize| if (x / 6, y / 12) == (digit(row) % 5, digit(row) / 5) { 250 } else { (row + x * y) as u8 % 20 };
+    let idx = |sizes: &[u32], bytes: Vec<u8>| {
+        [vec![0, 0, 8, sizes.len() as u8], sizes.iter().flat_map(|size| size.to_be_bytes()).collect(), bytes].concat()
+    };
+    let pixels = (0..60).flat_map(|row| (0..28 * 28).map(move |at| pixel(row, at % 28, at / 28)));
+    std::fs::write(folder.join("train-images-idx3-ubyte"), idx(&[60, 28, 28], pixels.collect())).unwrap();
+    std::fs::write(folder.join("train-labels-idx1-ubyte"), idx(&[60], (0..60).map(|row| digit(row) as u8).collect())).unwrap();
 }

@@ -47,7 +47,8 @@ async fn a_study_is_created_listed_paused_cancelled_and_deleted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_with_an_idempotency_key_may_be_repeated() {
     let app = TestApp::start().await;
-    let post = |body: Json| app.client.send(Method::POST, "/v1/studies", move |request| request.header("Idempotency-Key", "once").json(&body));
+    let post =
+        |body: Json| app.client.send(Method::POST, "/v1/studies", move |request| request.header("Idempotency-Key", "once").json(&body));
     let first = post(study(|_| ())).await.expect(201).json();
     let again = post(study(|_| ())).await.expect(201).json();
     assert_eq!(first["id"], again["id"]);
@@ -94,16 +95,36 @@ async fn bad_input_is_a_problem_with_its_place_and_queues_nothing() {
         ("min above max", space(json!({"name": "x", "type": "int", "min_value": 10, "max_value": 1})), 422, "/space/0/min_value"),
         ("no max", space(json!({"name": "x", "type": "int", "min_value": 10})), 422, "/space/0"),
         ("an unknown type", space(json!({"name": "x", "type": "integer"})), 422, "/space/0/type"),
-        ("log from zero", space(json!({"name": "x", "type": "float", "min_value": 0, "max_value": 1, "sampling": "log"})), 422, "/space/0/min_value"),
+        (
+            "log from zero",
+            space(json!({"name": "x", "type": "float", "min_value": 0, "max_value": 1, "sampling": "log"})),
+            422,
+            "/space/0/min_value",
+        ),
         ("a step of zero", space(json!({"name": "x", "type": "float", "min_value": 0, "max_value": 1, "step": 0})), 422, "/space/0/step"),
-        ("a log step of one", space(json!({"name": "x", "type": "int", "min_value": 1, "max_value": 8, "step": 1, "sampling": "log"})), 422, "/space/0/step"),
-        ("an unknown sampling", space(json!({"name": "x", "type": "int", "min_value": 1, "max_value": 8, "sampling": "cubic"})), 422, "/space/0/sampling"),
+        (
+            "a log step of one",
+            space(json!({"name": "x", "type": "int", "min_value": 1, "max_value": 8, "step": 1, "sampling": "log"})),
+            422,
+            "/space/0/step",
+        ),
+        (
+            "an unknown sampling",
+            space(json!({"name": "x", "type": "int", "min_value": 1, "max_value": 8, "sampling": "cubic"})),
+            422,
+            "/space/0/sampling",
+        ),
         ("no choices", space(json!({"name": "x", "type": "choice", "values": []})), 422, "/space/0/values"),
         ("a choice twice", space(json!({"name": "x", "type": "choice", "values": [1, 1]})), 422, "/space/0/values/1"),
         ("choices of two types", space(json!({"name": "x", "type": "choice", "values": [1, "a"]})), 422, "/space/0/values"),
         ("a null choice", space(json!({"name": "x", "type": "choice", "values": [null]})), 422, "/space/0/values/0"),
         ("ordered words", space(json!({"name": "x", "type": "choice", "values": ["a", "b"], "ordered": true})), 422, "/space/0/ordered"),
-        ("a default outside", space(json!({"name": "x", "type": "int", "min_value": 1, "max_value": 8, "default": 9})), 422, "/space/0/default"),
+        (
+            "a default outside",
+            space(json!({"name": "x", "type": "int", "min_value": 1, "max_value": 8, "default": 9})),
+            422,
+            "/space/0/default",
+        ),
         ("a field of another type", space(json!({"name": "x", "type": "boolean", "min_value": 1})), 422, "/space/0/min_value"),
         ("an empty name", space(json!({"name": "", "type": "boolean"})), 422, "/space/0/name"),
         ("a parent that is not there", space(json!({"name": "x", "type": "boolean", "when": {"y": [true]}})), 422, "/space/0/when/y"),
@@ -115,24 +136,56 @@ async fn bad_input_is_a_problem_with_its_place_and_queues_nothing() {
         ("no unit", network(json!([{"layer": "Dense", "units": 0}])), 422, "/network/0/units"),
         ("half a unit", network(json!([{"layer": "Dense", "units": 1.5}])), 422, "/network/0/units"),
         ("an unknown activation", network(json!([{"layer": "Dense", "units": 1, "activation": "rellu"}])), 422, "/network/0/activation"),
-        ("an unknown initialiser", network(json!([{"layer": "Dense", "units": 1, "kernel_initializer": "he"}])), 422, "/network/0/kernel_initializer"),
+        (
+            "an unknown initialiser",
+            network(json!([{"layer": "Dense", "units": 1, "kernel_initializer": "he"}])),
+            422,
+            "/network/0/kernel_initializer",
+        ),
         ("an unknown argument", network(json!([{"layer": "Dense", "units": 1, "unit": 2}])), 422, "/network/0/unit"),
         ("a dropout of one", network(json!([{"layer": "Dropout", "rate": 1.0}])), 422, "/network/0/rate"),
         ("a reference to nothing", network(json!([{"layer": "Dense", "units": {"hp": "nothing"}}])), 422, "/network/0/units/hp"),
         ("a reference with more", network(json!([{"layer": "Dense", "units": {"hp": "units", "x": 1}}])), 422, "/network/0/units/x"),
-        ("a convolution over a matrix", network(json!([{"layer": "Conv2D", "filters": 2, "kernel_size": 3}, {"layer": "Flatten"}, {"layer": "Dense", "units": 10, "activation": "softmax"}])), 422, "/network/0"),
-        ("a window larger than the image", network(json!([{"layer": "Reshape", "target_shape": [8, 8, 1]}, {"layer": "Conv2D", "filters": 2, "kernel_size": 9}])), 422, "/network/1"),
+        (
+            "a convolution over a matrix",
+            network(
+                json!([{"layer": "Conv2D", "filters": 2, "kernel_size": 3}, {"layer": "Flatten"}, {"layer": "Dense", "units": 10, "activation": "softmax"}]),
+            ),
+            422,
+            "/network/0",
+        ),
+        (
+            "a window larger than the image",
+            network(json!([{"layer": "Reshape", "target_shape": [8, 8, 1]}, {"layer": "Conv2D", "filters": 2, "kernel_size": 9}])),
+            422,
+            "/network/1",
+        ),
         ("a shape that does not divide", network(json!([{"layer": "Reshape", "target_shape": [5, -1]}])), 422, "/network/0"),
         ("two open dimensions", network(json!([{"layer": "Reshape", "target_shape": [-1, -1]}])), 422, "/network/0/target_shape"),
-        ("an output of another size", network(json!([{"layer": "Flatten"}, {"layer": "Dense", "units": 3, "activation": "softmax"}])), 422, "/network/1"),
+        (
+            "an output of another size",
+            network(json!([{"layer": "Flatten"}, {"layer": "Dense", "units": 3, "activation": "softmax"}])),
+            422,
+            "/network/1",
+        ),
         ("a repeat in a repeat", network(json!([{"repeat": 2, "layers": [{"repeat": 2, "layers": []}]}])), 422, "/network/0/layers/0"),
         ("a layer of later", network(json!([{"layer": "LSTM", "units": 3}])), 422, "/network/0/layer"),
         ("no loss", study(|s| drop(s["training"].as_object_mut().map(|o| o.remove("loss")))), 422, "/training"),
         ("an unknown loss", study(|s| s["training"]["loss"] = json!("l2")), 422, "/training/loss"),
         ("a regression loss", study(|s| s["training"]["loss"] = json!("mean_squared_error")), 422, "/training/loss"),
         ("an unknown optimiser", study(|s| s["training"]["optimizer"] = json!("adamm")), 422, "/training/optimizer"),
-        ("a momentum of adam", study(|s| s["training"]["optimizer"] = json!({"name": "adam", "momentum": 0.9})), 422, "/training/optimizer/momentum"),
-        ("a negative learning rate", study(|s| s["training"]["optimizer"] = json!({"name": "adam", "learning_rate": -1})), 422, "/training/optimizer/learning_rate"),
+        (
+            "a momentum of adam",
+            study(|s| s["training"]["optimizer"] = json!({"name": "adam", "momentum": 0.9})),
+            422,
+            "/training/optimizer/momentum",
+        ),
+        (
+            "a negative learning rate",
+            study(|s| s["training"]["optimizer"] = json!({"name": "adam", "learning_rate": -1})),
+            422,
+            "/training/optimizer/learning_rate",
+        ),
         ("no epoch", study(|s| s["training"]["epochs"] = json!(0)), 422, "/training/epochs"),
         ("no row in a batch", study(|s| s["training"]["batch_size"] = json!(0)), 422, "/training/batch_size"),
         ("a metric of numbers", study(|s| s["training"]["metrics"] = json!(["accuracy", "mae"])), 422, "/training/metrics/1"),
@@ -142,7 +195,12 @@ async fn bad_input_is_a_problem_with_its_place_and_queues_nothing() {
         ("an unknown dataset", study(|s| s["dataset"]["source"] = json!("builtin:digit")), 422, "/dataset/source"),
         ("a path out of the folder", study(|s| s["dataset"] = json!({"features": "../a", "labels": "b"})), 422, "/dataset/features"),
         ("an absolute path", study(|s| s["dataset"] = json!({"source": "/etc/passwd", "label": "x"})), 422, "/dataset/source"),
-        ("a file that is not there", study(|s| s["dataset"] = json!({"source": "no.csv", "label": "x", "validation_split": 0.2})), 422, "/dataset/source"),
+        (
+            "a file that is not there",
+            study(|s| s["dataset"] = json!({"source": "no.csv", "label": "x", "validation_split": 0.2})),
+            422,
+            "/dataset/source",
+        ),
         ("a CSV without a label", study(|s| s["dataset"] = json!({"source": "no.csv"})), 422, "/dataset/source"),
         ("features without labels", study(|s| s["dataset"] = json!({"features": "a"})), 422, "/dataset/features"),
         ("a split of one", study(|s| s["dataset"]["validation_split"] = json!(1.0)), 422, "/dataset/validation_split"),
@@ -165,7 +223,8 @@ async fn bad_input_is_a_problem_with_its_place_and_queues_nothing() {
         let answer = app.client.post("/v1/studies", &body).await;
         assert_eq!(answer.status, status, "{what}: {}", answer.text());
         let problem = answer.json();
-        let pointers: Vec<&str> = problem["errors"].as_array().into_iter().flatten().filter_map(|error| error["pointer"].as_str()).collect();
+        let pointers: Vec<&str> =
+            problem["errors"].as_array().into_iter().flatten().filter_map(|error| error["pointer"].as_str()).collect();
         assert!(pointers.contains(&pointer), "{what}: {pointer} is not among {pointers:?}: {problem}");
         let expected = if what.contains("later") || what == "two objectives" { "not_supported" } else { "invalid_study" };
         assert_eq!(problem["code"], expected, "{what}");

@@ -5,3 +5,5 @@ mod deploy;
 mod e2e;
 mod http;
 mod queue;
+mod readme;
+mod scrape;

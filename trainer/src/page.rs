@@ -1,11 +1,19 @@
-//! The trainer's two pages, `/metrics` and `/livez`: too little HTTP for a server crate, and nothing that a browser would send is trusted.
+//! The trainer's two pages, `/metrics` and `/livez`.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use hpo::limits;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
 use crate::metrics::Metrics;
@@ -21,38 +29,36 @@ pub(crate) async fn serve(listener: TcpListener, metrics: Arc<Metrics>) {
         };
         let metrics = metrics.clone();
         tokio::spawn(async move {
-            let _ = tokio::time::timeout(Duration::from_secs(limits::METRICS_SECONDS_MAX), answer(stream, &metrics)).await;
+            let answers = service_fn(|request| std::future::ready(Ok::<_, Infallible>(answer(&request, &metrics))));
+            let connection = http1::Builder::new()
+                .keep_alive(false)
+                .max_buf_size(limits::METRICS_HEAD_BYTES_MAX)
+                .serve_connection(TokioIo::new(stream), answers);
+            let _ = tokio::time::timeout(Duration::from_secs(limits::METRICS_SECONDS_MAX), connection).await;
             drop(place);
         });
     }
 }
 
-/// Reads one request and answers it.
-async fn answer(mut stream: TcpStream, metrics: &Metrics) -> std::io::Result<()> {
-    let mut head = Vec::new();
-    while !head.windows(4).any(|end| end == b"\r\n\r\n") {
-        if head.len() > limits::METRICS_HEAD_BYTES_MAX || stream.read_buf(&mut head).await? == 0 {
-            return Ok(());
-        }
-    }
-    let head = String::from_utf8_lossy(&head);
-    let mut words = head.split_ascii_whitespace();
-    let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-    let (status, kind, body) = match (method, path.split('?').next().unwrap_or_default()) {
-        ("GET" | "HEAD", "/metrics") => ("200 OK", "text/plain; version=0.0.4; charset=utf-8", metrics.render()),
-        ("GET" | "HEAD", "/livez") => ("200 OK", "text/plain", "ok\n".to_owned()),
-        ("GET" | "HEAD", _) => ("404 Not Found", "text/plain", "there are /metrics and /livez\n".to_owned()),
-        _ => ("405 Method Not Allowed", "text/plain", "only GET\n".to_owned()),
+/// The answer to one request; its body, if any, is not read.
+fn answer(request: &Request<Incoming>, metrics: &Metrics) -> Response<Full<Bytes>> {
+    let (status, kind, body) = match (request.method(), request.uri().path()) {
+        (&Method::GET | &Method::HEAD, "/metrics") => (StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", metrics.render()),
+        (&Method::GET | &Method::HEAD, "/livez") => (StatusCode::OK, "text/plain", "ok\n".to_owned()),
+        (&Method::GET | &Method::HEAD, _) => (StatusCode::NOT_FOUND, "text/plain", "there are /metrics and /livez\n".to_owned()),
+        _ => (StatusCode::METHOD_NOT_ALLOWED, "text/plain", "only GET\n".to_owned()),
     };
-    let head = format!("HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
-    let body = if method == "HEAD" { "" } else { &body };
-    stream.write_all(format!("{head}{body}").as_bytes()).await?;
-    stream.shutdown().await
+    let mut response = Response::new(Full::from(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
 
     #[tokio::test]
     async fn metrics_and_livez_are_served_and_nothing_else() {
@@ -61,7 +67,7 @@ mod tests {
         let server = tokio::spawn(serve(listener, Arc::new(Metrics::new(1, "cpu", "cpu-avx2").unwrap())));
         for (request, status, part) in [
             ("GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n", "HTTP/1.1 200 OK", "chandler_trainer_slots 1"),
-            ("GET /livez?x=1 HTTP/1.0\r\n\r\n", "HTTP/1.1 200 OK", "ok"),
+            ("GET /livez?x=1 HTTP/1.0\r\n\r\n", "HTTP/1.0 200 OK", "ok"),
             ("GET /../etc HTTP/1.1\r\n\r\n", "HTTP/1.1 404 Not Found", ""),
             ("POST /metrics HTTP/1.1\r\n\r\n", "HTTP/1.1 405 Method Not Allowed", ""),
         ] {

@@ -49,7 +49,10 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::
             None => None,
         };
         let mut chores = JoinSet::new();
-        page.map(|listener| chores.spawn(page::serve(listener, worker.metrics.clone())));
+        if let Some(listener) = page {
+            tracing::info!("Serving metrics on http://{}", listener.local_addr()?);
+            chores.spawn(page::serve(listener, worker.metrics.clone()));
+        }
         chores.spawn(show_up(worker.clone()));
         chores.spawn(reap(worker.clone()));
         claim(&worker).await;
@@ -81,7 +84,11 @@ impl Worker {
         let numerics = engine::numerics_class(&device);
         let metrics = Arc::new(Metrics::new(slots, name, numerics)?);
         let artifacts = Artifacts::open(&config.artifacts())?;
-        let settings = || store::Config { namespace: config.namespace.clone(), lease_ms: config.lease_seconds * 1_000, ..store::Config::new(&config.redis_url) };
+        let settings = || store::Config {
+            namespace: config.namespace.clone(),
+            lease_ms: config.lease_seconds * 1_000,
+            ..store::Config::new(&config.redis_url)
+        };
         let store = loop {
             match Store::connect(settings()).await {
                 Ok(store) => break store,

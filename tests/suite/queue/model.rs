@@ -59,7 +59,20 @@ impl Study {
 
     pub fn top_up(&mut self) -> u64 {
         let missing = if self.state == StudyState::Running { self.max_trials.saturating_sub(self.trials.len() as u64) } else { 0 };
-        let fresh = Trial { state: TrialState::Queued, attempt: 0, failures: 0, stalls: 0, step: 0, rung: 0, nonce: 0, done: false, cancel: false, alone: false, promoted: false, until: 0 };
+        let fresh = Trial {
+            state: TrialState::Queued,
+            attempt: 0,
+            failures: 0,
+            stalls: 0,
+            step: 0,
+            rung: 0,
+            nonce: 0,
+            done: false,
+            cancel: false,
+            alone: false,
+            promoted: false,
+            until: 0,
+        };
         self.trials.extend((0..missing).map(|_| fresh.clone()));
         missing
     }
@@ -128,7 +141,10 @@ impl Study {
 
     pub fn close(&mut self, state: StudyState) {
         self.state = state;
-        self.trials.iter_mut().filter(|trial| !trial.state.is_terminal() && trial.state != TrialState::Running).for_each(|trial| trial.state = TrialState::Cancelled);
+        self.trials
+            .iter_mut()
+            .filter(|trial| !trial.state.is_terminal() && trial.state != TrialState::Running)
+            .for_each(|trial| trial.state = TrialState::Cancelled);
     }
 
     pub fn expire(&mut self, now: u64) {

@@ -24,9 +24,13 @@ pub struct Redis(Child, tempfile::TempDir);
 impl Redis {
     pub fn start() -> Redis {
         let folder = tempfile::tempdir().unwrap();
-        let mut command = Command::new("redis-server");
-        command.args(["--port", "0", "--save", "", "--unixsocket"]).arg(folder.path().join("s")).current_dir(folder.path()).stdout(Stdio::null());
-        let redis = Redis(command.spawn().expect("redis-server is not installed: apt install redis-server"), folder);
+        let mut command = Command::new(store::embedded::server().expect("a Redis server"));
+        command
+            .args(["--port", "0", "--save", "", "--unixsocket"])
+            .arg(folder.path().join("s"))
+            .current_dir(folder.path())
+            .stdout(Stdio::null());
+        let redis = Redis(command.spawn().expect("a started server"), folder);
         while std::os::unix::net::UnixStream::connect(redis.1.path().join("s")).is_err() {
             std::thread::sleep(Duration::from_millis(2));
         }
@@ -98,14 +102,32 @@ impl World {
             Step::Flush => forget_scripts(&self.store).await.unwrap(),
             Step::Reap => self.reap(now).await?,
             Step::Create { max_trials, max_parallel, max_failures, max_stalls } if self.ids.len() < STUDIES_MAX => {
-                let (id, study) = (StudyId::parse(&format!("{:026}", self.ids.len())).unwrap(), document(*max_trials, *max_parallel, *max_failures, *max_stalls));
-                let dataset = DatasetSchema { shape: vec![4], dtype: "float32".into(), rows: 150, classes: Some(3), scale_max: None, hash: "abc".into() };
+                let (id, study) = (
+                    StudyId::parse(&format!("{:026}", self.ids.len())).unwrap(),
+                    document(*max_trials, *max_parallel, *max_failures, *max_stalls),
+                );
+                let dataset = DatasetSchema {
+                    shape: vec![4],
+                    dtype: "float32".into(),
+                    rows: 150,
+                    classes: Some(3),
+                    scale_max: None,
+                    hash: "abc".into(),
+                };
                 let new = NewStudy { id, study: Arc::new(study), dataset, preflight: Value::Null };
                 same("create", self.store.create_study(new.clone(), None).await.unwrap().fresh, true)?;
                 same("create again", self.store.create_study(new, None).await.unwrap().fresh, false)?;
                 self.ids.push(id);
                 let (max_trials, max_parallel, max_failures, max_stalls) = (*max_trials, *max_parallel, *max_failures, *max_stalls);
-                self.studies.push(Some(Study { state: StudyState::Running, max_trials, max_parallel, max_failures, max_stalls, row: 0, trials: vec![] }));
+                self.studies.push(Some(Study {
+                    state: StudyState::Running,
+                    max_trials,
+                    max_parallel,
+                    max_failures,
+                    max_stalls,
+                    row: 0,
+                    trials: vec![],
+                }));
             }
             Step::Claim { trainer, count } => {
                 let claim = self.claim_of(*trainer, *count);
@@ -122,10 +144,12 @@ impl World {
             Step::Report { lease, step } if !self.leases.is_empty() => {
                 let lease = self.leases[lease % self.leases.len()].clone();
                 let points: Vec<_> = (1..=*step).map(|step| Point { step, values: vec![0.5; 4] }).collect();
-                let expected = self.model(&lease).map_or(Directive::Lost, |study| match study.report(lease.number as usize, nonce(&lease), *step, now) {
-                    false => Directive::Lost,
-                    true if study.is_closed() || study.trials[lease.number as usize].cancel => Directive::Cancel,
-                    true => Directive::GoOn,
+                let expected = self.model(&lease).map_or(Directive::Lost, |study| {
+                    match study.report(lease.number as usize, nonce(&lease), *step, now) {
+                        false => Directive::Lost,
+                        true if study.is_closed() || study.trials[lease.number as usize].cancel => Directive::Cancel,
+                        true => Directive::GoOn,
+                    }
                 });
                 same("report", self.store.report(&lease, &points).await.unwrap(), expected)?;
                 same("report again", self.store.report(&lease, &points).await.unwrap(), expected)?;
@@ -213,7 +237,9 @@ impl World {
             Some(study) if study.is_closed() || (study.state == StudyState::Completed && change.paused == Some(true)) => "closed",
             Some(study) => {
                 match change.paused {
-                    Some(paused) if study.state != StudyState::Completed => study.state = if paused { StudyState::Paused } else { StudyState::Running },
+                    Some(paused) if study.state != StudyState::Completed => {
+                        study.state = if paused { StudyState::Paused } else { StudyState::Running }
+                    }
                     _ => {}
                 }
                 change.max_parallel.flatten().inspect(|n| study.max_parallel = *n);
@@ -262,7 +288,13 @@ impl World {
     fn claim_of(&mut self, trainer: usize, count: usize) -> Claim {
         let nonces = (0..count as u64).map(|n| Nonce::from_number(self.nonces + n + 1)).collect();
         self.nonces += count as u64;
-        Claim { trainer: format!("t{trainer}"), numerics: "cpu-avx2".into(), classes: vec![DeviceClass::Any, DeviceClass::Cpu], refused: vec![], nonces }
+        Claim {
+            trainer: format!("t{trainer}"),
+            numerics: "cpu-avx2".into(),
+            classes: vec![DeviceClass::Any, DeviceClass::Cpu],
+            refused: vec![],
+            nonces,
+        }
     }
 
     /// Whether these leases are what the model may give out; then it has.
@@ -322,7 +354,11 @@ impl World {
             for (trial, model) in trials.iter().zip(&study.trials) {
                 let nonce = trial.nonce.map_or(0, |nonce| u64::from_str_radix(&nonce.to_string(), 16).unwrap());
                 let found = (trial.state, trial.attempt, trial.failures, trial.stalls, trial.step, trial.rung, nonce);
-                same(&format!("trial {}", trial.number), found, (model.state, model.attempt, model.failures, model.stalls, model.step, model.rung, model.nonce))?;
+                same(
+                    &format!("trial {}", trial.number),
+                    found,
+                    (model.state, model.attempt, model.failures, model.stalls, model.step, model.rung, model.nonce),
+                )?;
                 same("attempts listed", trial.attempts.len(), (model.attempt as usize).min(trial.attempts.len().max(16)))?;
             }
         }
