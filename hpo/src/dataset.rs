@@ -89,7 +89,7 @@ impl FromDocument for DatasetSpec {
     fn from_place(place: &Place) -> Option<DatasetSpec> {
         let mut fields = place.fields()?;
         let source = source(place, &mut fields);
-        let validation = fields.get("validation").map(|place| place.read::<Files>());
+        let validation = fields.get("validation").map(|place| place.fixed::<Files>());
         let split = fields.get("validation_split");
         if let (Some(_), Some(split)) = (&validation, &split) {
             split.invalid("give validation_split or validation, not both");

@@ -442,7 +442,9 @@ impl<'a> Fields<'a> {
             if later.contains(&name.as_str()) {
                 place.not_supported(format!("{name} is not supported yet"));
             } else {
-                place.invalid(format!("unknown field {}{}", brief(&Json::from(name.as_str())), did_you_mean(name, self.known.iter().copied())));
+                let near = did_you_mean(name, self.known.iter().copied());
+                let hint = if near.is_empty() { format!("; known are {}", self.known.join(", ")) } else { near };
+                place.invalid(format!("unknown field {}{hint}", brief(&Json::from(name.as_str()))));
             }
         }
     }
@@ -606,3 +608,6 @@ pub(crate) fn read_name<T: Copy>(place: &Place, all: &[T], as_str: impl Fn(&T) -
     }
     found
 }
+
+#[cfg(test)]
+mod tests;

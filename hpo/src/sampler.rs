@@ -25,17 +25,19 @@ names! {
 #[derive(Debug)]
 pub enum Sampler {
     /// See [`SamplerName::Random`].
-    Random(random::Random),
+    Random(Box<random::Random>),
     /// See [`SamplerName::Grid`].
-    Grid(Box<Enumeration>),
+    Grid(Enumeration),
 }
 
 impl Sampler {
     /// The sampler of `study`.
     pub fn new(study: &Study) -> Sampler {
         match study.sampler {
-            SamplerName::Random => Sampler::Random(random::Random::new(&study.space, study.seed)),
-            SamplerName::Grid => Sampler::Grid(Box::new(Enumeration::grid(&study.space).expect("Study::parse refuses a grid that cannot be counted"))),
+            SamplerName::Random => Sampler::Random(Box::new(random::Random::new(&study.space, study.seed))),
+            SamplerName::Grid => {
+                Sampler::Grid(Enumeration::grid(&study.space).expect("Study::parse refuses a grid that cannot be counted"))
+            }
         }
     }
 
@@ -48,3 +50,6 @@ impl Sampler {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

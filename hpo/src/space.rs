@@ -284,7 +284,7 @@ impl Domain {
             Domain::Float { min, max, .. } if min == max => Some(1),
             Domain::Float { step: None, .. } => None,
             // KerasTuner floors the float quotient and loses the last value of (0, 1, step 0.2); the tolerance keeps it.
-            Domain::Float { min, max, step: Some(step), sampling: Sampling::Linear } => Some(((max - min) / step * (1.0 + 1e-15) + 1e-9) as u64 + 1),
+            Domain::Float { min, max, step: Some(step), sampling: Sampling::Linear } => Some((((max - min) / step * (1.0 + 1e-15) + 1e-9) as u64).saturating_add(1)),
             Domain::Float { min, max, step: Some(step), .. } => Some(factors(*min, *max, *step)),
             Domain::Choice { values, .. } => Some(values.len() as u64),
             Domain::Boolean => Some(2),
@@ -367,7 +367,7 @@ impl Domain {
 
 /// The number of `min · step^i` up to `max`; the tolerance is KerasTuner's.
 fn factors(min: f64, max: f64, step: f64) -> u64 {
-    (libm::log(max / min) / libm::log(step) + 1e-8) as u64 + 1
+    ((libm::log(max / min) / libm::log(step) + 1e-8) as u64).saturating_add(1)
 }
 
 /// The number of `min · step^i` up to `max`, to the integer: a tolerance would let 10^9 pass for 999,999,999.
@@ -395,4 +395,4 @@ fn partition_point(count: u64, before: impl Fn(u64) -> bool) -> u64 {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

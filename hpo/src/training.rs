@@ -131,7 +131,7 @@ fn metrics(place: &Place) -> Option<Vec<Metric>> {
 }
 
 /// Keras's optimisers that are built, and those that are not yet.
-const OPTIMIZERS: &[&str] = &["adam", "sgd"];
+pub(crate) const OPTIMIZERS: &[&str] = &["adam", "sgd"];
 const LATER: &[&str] = &["rmsprop", "adamw", "nadam", "adamax", "adagrad", "adadelta", "lion", "ftrl", "adafactor", "lamb"];
 const LATER_ARGUMENTS: &[&str] =
     &["nesterov", "amsgrad", "weight_decay", "clipnorm", "clipvalue", "global_clipnorm", "use_ema", "ema_momentum", "gradient_accumulation_steps", "loss_scale_factor"];

@@ -7,6 +7,9 @@ pub fn text() -> String {
 }
 
 #[cfg(test)]
+mod study_tests;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use serde_json::Value as Json;

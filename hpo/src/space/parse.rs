@@ -256,7 +256,7 @@ fn float(fields: &mut Fields) -> Option<Domain> {
     };
     let (min, max, sampling) = (min?, max?, sampling?);
     check_range(&low, (min, max), step.as_ref().zip(step_value), sampling)?;
-    if !(max - min).is_finite() {
+    if !(max - min).is_finite() || (sampling != Sampling::Linear && !(max / min).is_finite()) {
         high.invalid("the range from min_value to max_value is too wide for a double");
         return None;
     }
@@ -343,7 +343,7 @@ fn fixed(fields: &mut Fields) -> Option<Domain> {
 
 fn scalar(place: &Place) -> Option<Value> {
     let exact = |value: &Value| match value {
-        Value::Int(i) => i.abs() <= limits::EXACT_INTEGER_MAX,
+        Value::Int(i) => i.unsigned_abs() <= limits::EXACT_INTEGER_MAX as u64,
         Value::Text(text) => text.len() <= limits::TEXT_BYTES_MAX,
         _ => true,
     };
