@@ -36,8 +36,9 @@ test: ## Run all tests
 e2e: ## Run the tests of the whole service alone
 	@$(REDIS) && $(VALKEY) && $(CARGO) build --locked --workspace --bins && $(CARGO) test --locked -p tests --test suite e2e
 
-bench: build ## Measure: requests/s, enqueue to claim, a training step (PEERS=/path/to/python: PyTorch in turn)
-	@$(REDIS) && $(CARGO) run --release --locked -q -p tests --bin chandler-bench
+bench: ## Measure: requests/s, enqueue to claim, a training step (PEERS=/path/to/python: peers in turn; ONLY=train: that group)
+	$(CARGO) build --release --locked -p api -p trainer -p tests --bins
+	@$(REDIS) && $(RELEASE)/chandler-bench $(ONLY)
 
 openapi: ## Write openapi/openapi.json anew
 	$(CARGO) run --locked -q -p openapi --bin chandler-openapi

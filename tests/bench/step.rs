@@ -1,0 +1,120 @@
+//! One step of training: a batch gathered from the dataset in memory, forward, loss, backward, optimiser; on one thread.
+//!
+//! What the trainer does for each batch, metrics included. PyTorch does the same in its fastest form (one thread, fused Adam, a float tensor
+//! indexed by the batch's rows, no metrics). Printed is the best round of all turns: what the machine can do when nothing disturbs it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use data::{Dataset, Features, Labels, Scaled, epoch_order};
+use hpo::dataset::{DatasetSchema, Scale};
+use hpo::{Plan, Point, Study};
+use serde_json::{Value as Json, json};
+use trainer::engine::{Model, Targets, device};
+
+use crate::peer::Peer;
+use crate::{TURNS, figure, ratio};
+
+/// Rows of the dataset: those of MNIST.
+const ROWS: usize = 60_000;
+/// Rounds of a turn; before them, one that only warms up.
+const ROUNDS: usize = 6;
+
+/// A network and its batch.
+struct Case {
+    /// What its figure is called, and what the peer's script knows it by.
+    name: &'static str,
+    /// The shape of a row.
+    shape: &'static [usize],
+    network: fn() -> Json,
+    batch: usize,
+    /// Steps in a round.
+    steps: usize,
+}
+
+const CASES: [Case; 1] = [Case {
+    name: "train_mlp128_b32",
+    shape: &[28, 28],
+    network: || json!([{"layer": "Flatten"}, {"layer": "Dense", "units": 128, "activation": "relu"}, {"layer": "Dense", "units": 10, "activation": "softmax"}]),
+    batch: 32,
+    steps: 500,
+}];
+
+/// Prints the figures of all cases.
+pub(crate) fn measure() -> anyhow::Result<()> {
+    let peer = Peer::with("torch");
+    for case in &CASES {
+        let Case { name, batch, steps, .. } = case;
+        let (mut ours, mut theirs) = (f64::INFINITY, f64::INFINITY);
+        for _ in 0..TURNS {
+            ours = ours.min(step_us(case)?);
+            if let Some(peer) = &peer {
+                theirs = theirs.min(
+                    peer.run("torch_step.py", &[name, &batch.to_string(), &ROWS.to_string(), &steps.to_string(), &ROUNDS.to_string()])?,
+                );
+            }
+        }
+        figure(name, ours, "us/step");
+        if peer.is_some() {
+            figure(&format!("{name}_torch"), theirs, "us/step");
+            ratio(name, "torch", theirs / ours);
+        }
+    }
+    Ok(())
+}
+
+/// Microseconds of a step in the best round.
+fn step_us(case: &Case) -> anyhow::Result<f64> {
+    let plan = plan(case)?;
+    let data = dataset(case.shape)?;
+    let dataset = data.dataset();
+    let mut model = Model::new(&plan.layers, &plan.training, case.shape, dataset.schema.classes, (1, 0), &device()?)?;
+    let order = epoch_order(ROWS, 1, 0, 1);
+    let mut batches = order.chunks_exact(case.batch).cycle();
+    let mut best = f64::INFINITY;
+    for round in 0..=ROUNDS {
+        let begun = Instant::now();
+        for rows in batches.by_ref().take(case.steps) {
+            let mut features = Vec::with_capacity(rows.len() * dataset.width());
+            data.gather(rows, &mut features);
+            let totals = model.step(features, &Targets::of(&dataset.labels, rows, plan.training.loss))?;
+            anyhow::ensure!(totals.loss.is_finite(), "{} diverged", case.name);
+        }
+        if round > 0 {
+            best = best.min(begun.elapsed().as_secs_f64() / case.steps as f64 * 1e6);
+        }
+    }
+    Ok(best)
+}
+
+fn plan(case: &Case) -> anyhow::Result<Plan> {
+    let document = json!({
+        "name": case.name, "seed": 1, "network": (case.network)(), "dataset": {"source": "builtin:digits"}, "objective": {"metric": "loss"},
+        "training": {"optimizer": {"name": "adam", "learning_rate": 1e-3}, "loss": "sparse_categorical_crossentropy", "metrics": ["accuracy"], "batch_size": case.batch},
+    });
+    Study::parse(&document).and_then(|study| study.plan(&Point::default())).map_err(|problems| anyhow::anyhow!("{problems:?}"))
+}
+
+/// Images like MNIST's: bytes, four in five of them dark, of ten classes. They can be learned, so no step degenerates.
+fn dataset(shape: &[usize]) -> anyhow::Result<Scaled> {
+    let width: usize = shape.iter().product();
+    let labels: Vec<u32> = (0..ROWS as u32).map(|row| row % 10).collect();
+    let mut noise = 1_u64;
+    let mut byte = |label: u32, at: usize| {
+        noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        let bright = at * 10 / width == label as usize || noise >> 60 == 0;
+        if bright { (noise >> 40) as u8 } else { 0 }
+    };
+    let features = labels.iter().flat_map(|label| (0..width).map(|at| byte(*label, at)).collect::<Vec<_>>()).collect();
+    let schema = DatasetSchema {
+        shape: shape.to_vec(),
+        dtype: "uint8".into(),
+        rows: ROWS as u64,
+        classes: Some(10),
+        scale_max: Some(255.0),
+        hash: String::new(),
+    };
+    let dataset = Dataset { schema, features: Features::U8(features), labels: Labels::Classes(labels) };
+    let train: Vec<u32> = (0..ROWS as u32).collect();
+    Ok(Scaled::new(Arc::new(dataset), &train, Scale::Unit)?)
+}
