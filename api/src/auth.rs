@@ -20,10 +20,16 @@ pub struct Keys(Vec<[u8; 32]>);
 impl Keys {
     /// The keys in the file at `path`, one a line; blank lines and those that start with `#` are passed over.
     pub fn read(path: &Path) -> anyhow::Result<Keys> {
-        let text = std::fs::read_to_string(path).map_err(|error| anyhow::anyhow!("cannot read the API keys in {}: {error}", path.display()))?;
+        let text =
+            std::fs::read_to_string(path).map_err(|error| anyhow::anyhow!("cannot read the API keys in {}: {error}", path.display()))?;
         let keys: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
         anyhow::ensure!(!keys.is_empty(), "{} holds no API key", path.display());
-        anyhow::ensure!(keys.len() <= hpo::limits::API_KEYS_MAX, "{} holds more than {} API keys", path.display(), hpo::limits::API_KEYS_MAX);
+        anyhow::ensure!(
+            keys.len() <= hpo::limits::API_KEYS_MAX,
+            "{} holds more than {} API keys",
+            path.display(),
+            hpo::limits::API_KEYS_MAX
+        );
         if let Some(short) = keys.iter().position(|key| key.len() < hpo::limits::API_KEY_BYTES_MIN) {
             anyhow::bail!("API key {} in {} has fewer than {} characters", short + 1, path.display(), hpo::limits::API_KEY_BYTES_MIN);
         }
@@ -42,7 +48,10 @@ fn digest(key: &str) -> [u8; 32] {
 }
 
 /// Lets a request pass if it has a key, or if there are no keys and it was addressed to loopback. Probes always pass.
-pub(crate) async fn authorize(request: ServiceRequest, next: Next<impl MessageBody>) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
+pub(crate) async fn authorize(
+    request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
     let app = request.app_data::<Data<App>>().expect("the server registers its App");
     if !matches!(request.path(), "/livez" | "/readyz") {
         match &app.keys {

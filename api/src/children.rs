@@ -68,7 +68,10 @@ impl TrainerChild {
             }
         };
         let watcher = std::thread::Builder::new().name("trainer-child".to_owned()).spawn(watch)?;
-        first.recv().context("the thread that starts the trainer ended")?.with_context(|| format!("cannot start {}", beside_us("chandler-trainer").unwrap_or_default().display()))?;
+        first
+            .recv()
+            .context("the thread that starts the trainer ended")?
+            .with_context(|| format!("cannot start {}", beside_us("chandler-trainer").unwrap_or_default().display()))?;
         Ok(TrainerChild { stop, watcher })
     }
 

@@ -35,7 +35,11 @@ pub(crate) async fn draft(app: &App, mut document: Json) -> Result<Draft, Error>
         let study = Study::parse(&document).map_err(Error::InvalidStudy)?;
         let dataset = catalog.schema(&study.dataset).map_err(|error| {
             let field = if matches!(study.dataset.source, Source::Idx(_)) { "features" } else { "source" };
-            Error::InvalidStudy(vec![Problem { pointer: format!("/dataset/{field}"), detail: error.to_string(), kind: ProblemKind::Invalid }])
+            Error::InvalidStudy(vec![Problem {
+                pointer: format!("/dataset/{field}"),
+                detail: error.to_string(),
+                kind: ProblemKind::Invalid,
+            }])
         })?;
         let preflight = preflight(&study, &dataset).map_err(Error::InvalidStudy)?;
         Ok(Draft { document, study, dataset, preflight })

@@ -143,10 +143,19 @@ impl Error {
     pub fn details(&self) -> ProblemDetails {
         let Code { code, title, status } = self.code();
         let errors = match self {
-            Error::InvalidStudy(problems) => problems.iter().map(|problem| FieldProblem { pointer: problem.pointer.clone(), detail: problem.detail.clone() }).collect(),
+            Error::InvalidStudy(problems) => {
+                problems.iter().map(|problem| FieldProblem { pointer: problem.pointer.clone(), detail: problem.detail.clone() }).collect()
+            }
             _ => Vec::new(),
         };
-        ProblemDetails { kind: format!("urn:chandler:problem:{code}"), title, status: status.as_u16(), code, detail: self.to_string(), errors }
+        ProblemDetails {
+            kind: format!("urn:chandler:problem:{code}"),
+            title,
+            status: status.as_u16(),
+            code,
+            detail: self.to_string(),
+            errors,
+        }
     }
 }
 
@@ -166,7 +175,9 @@ impl ResponseError for Error {
         match self {
             Error::MethodNotAllowed(methods) => response.insert_header((ALLOW, methods.as_str())),
             Error::Unauthorized => response.insert_header((WWW_AUTHENTICATE, "Bearer")),
-            Error::Unavailable(_) | Error::StorageFull => response.insert_header((RETRY_AFTER, hpo::limits::RETRY_AFTER_SECONDS.to_string())),
+            Error::Unavailable(_) | Error::StorageFull => {
+                response.insert_header((RETRY_AFTER, hpo::limits::RETRY_AFTER_SECONDS.to_string()))
+            }
             _ => &mut response,
         };
         response.body(serde_json::to_vec(&self.details()).unwrap_or_default())

@@ -4,8 +4,8 @@ use actix_web::dev::ResourceDef;
 use actix_web::web::{Data, PathConfig, QueryConfig};
 use actix_web::{HttpRequest, HttpResponse, get};
 use utoipa::OpenApi;
-use utoipa::openapi::PathItem;
 use utoipa::openapi::OpenApi as Document;
+use utoipa::openapi::PathItem;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::error::{Error, ProblemDetails};

@@ -272,7 +272,10 @@ impl<'a> Place<'a> {
         self.spend(scope.space.required(at).iter().map(|required| required.values.len()).sum())?;
         if scope.point.is_none() && !self.context.implies_active(scope.space, at) {
             let conditions = scope.space.describe_conditions(at);
-            self.invalid(format!("hyperparameter {} may be inactive here: it is active only where {conditions}", scope.space.hyperparameters()[at].name));
+            self.invalid(format!(
+                "hyperparameter {} may be inactive here: it is active only where {conditions}",
+                scope.space.hyperparameters()[at].name
+            ));
             return None;
         }
         Some(at)

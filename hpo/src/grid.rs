@@ -29,7 +29,9 @@ pub enum Uncountable {
     #[error("the space holds a continuum")]
     Continuum,
     /// Counting would take too long.
-    #[error("the conditions between hyperparameters are too entangled to count the points; let fewer hyperparameters depend on several parents")]
+    #[error(
+        "the conditions between hyperparameters are too entangled to count the points; let fewer hyperparameters depend on several parents"
+    )]
     Entangled,
 }
 
@@ -46,13 +48,23 @@ impl Enumeration {
     /// The grid of `space`, as KerasTuner's GridSearch has it: a float without step (a log int without step) is cut into up to ten
     /// distinct bucket centres, rising, with its default first where one is given and is not among them.
     pub fn grid(space: &SearchSpace) -> Result<Enumeration, Uncountable> {
-        Enumeration::new(space, space.hyperparameters().iter().map(|hyperparameter| grid_axis(&hyperparameter.domain, hyperparameter.default.as_ref())).collect())
+        Enumeration::new(
+            space,
+            space
+                .hyperparameters()
+                .iter()
+                .map(|hyperparameter| grid_axis(&hyperparameter.domain, hyperparameter.default.as_ref()))
+                .collect(),
+        )
     }
 
     /// Every point of a finite space.
     pub fn all(space: &SearchSpace) -> Result<Enumeration, Uncountable> {
         let axis = |domain: &Domain| domain.count().map(|count| Axis::All(domain.clone(), count)).ok_or(Uncountable::Continuum);
-        Enumeration::new(space, space.hyperparameters().iter().map(|hyperparameter| axis(&hyperparameter.domain)).collect::<Result<_, _>>()?)
+        Enumeration::new(
+            space,
+            space.hyperparameters().iter().map(|hyperparameter| axis(&hyperparameter.domain)).collect::<Result<_, _>>()?,
+        )
     }
 
     fn new(space: &SearchSpace, axes: Vec<Axis>) -> Result<Enumeration, Uncountable> {
@@ -124,13 +136,17 @@ impl Enumeration {
         }
         cuts.sort_unstable();
         cuts.dedup();
-        cuts.windows(2).map(|ends| Run { start: ends[0], end: ends[1], open: self.settle(at, &self.axes[at].value(ends[0]), open) }).collect()
+        cuts.windows(2)
+            .map(|ends| Run { start: ends[0], end: ends[1], open: self.settle(at, &self.axes[at].value(ends[0]), open) })
+            .collect()
     }
 
     /// The positions of the values of `at` that conditions of `members` mention.
     fn mentioned(&self, at: usize, members: &[usize]) -> Vec<u64> {
-        let conditions = members.iter().flat_map(|member| &self.space.hyperparameters()[*member].conditions).filter(|condition| condition.parent == at);
-        let mut positions: Vec<u64> = conditions.flat_map(|condition| &*condition.values).filter_map(|value| self.axes[at].position(value)).collect();
+        let conditions =
+            members.iter().flat_map(|member| &self.space.hyperparameters()[*member].conditions).filter(|condition| condition.parent == at);
+        let mut positions: Vec<u64> =
+            conditions.flat_map(|condition| &*condition.values).filter_map(|value| self.axes[at].position(value)).collect();
         positions.sort_unstable();
         positions.dedup();
         positions
@@ -254,7 +270,8 @@ fn grid_axis(domain: &Domain, default: Option<&Value>) -> Axis {
     if !bucketed {
         return Axis::All(domain.clone(), domain.count().unwrap_or(1));
     }
-    let mut values: Vec<Value> = (0..limits::GRID_BUCKETS).map(|bucket| unit::value(domain, (bucket as f64 + 0.5) / limits::GRID_BUCKETS as f64)).collect();
+    let mut values: Vec<Value> =
+        (0..limits::GRID_BUCKETS).map(|bucket| unit::value(domain, (bucket as f64 + 0.5) / limits::GRID_BUCKETS as f64)).collect();
     values.dedup();
     if let Some(default) = default
         && !values.contains(default)

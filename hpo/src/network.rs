@@ -144,10 +144,44 @@ names! {
 
 /// The layers of Keras that this version does not build yet.
 const LATER: &[&str] = &[
-    "Conv1D", "Conv3D", "Conv1DTranspose", "Conv2DTranspose", "DepthwiseConv2D", "SeparableConv2D", "MaxPooling1D", "AveragePooling1D", "AveragePooling2D",
-    "GlobalAveragePooling1D", "GlobalAveragePooling2D", "GlobalMaxPooling1D", "GlobalMaxPooling2D", "Permute", "LeakyReLU", "PReLU", "ReLU", "ELU", "Softmax",
-    "SpatialDropout2D", "GaussianNoise", "GaussianDropout", "BatchNormalization", "LayerNormalization", "Embedding", "SimpleRNN", "LSTM", "GRU", "Bidirectional",
-    "ZeroPadding2D", "Cropping2D", "UpSampling2D", "RepeatVector", "TimeDistributed", "MultiHeadAttention", "Normalization", "Input", "InputLayer",
+    "Conv1D",
+    "Conv3D",
+    "Conv1DTranspose",
+    "Conv2DTranspose",
+    "DepthwiseConv2D",
+    "SeparableConv2D",
+    "MaxPooling1D",
+    "AveragePooling1D",
+    "AveragePooling2D",
+    "GlobalAveragePooling1D",
+    "GlobalAveragePooling2D",
+    "GlobalMaxPooling1D",
+    "GlobalMaxPooling2D",
+    "Permute",
+    "LeakyReLU",
+    "PReLU",
+    "ReLU",
+    "ELU",
+    "Softmax",
+    "SpatialDropout2D",
+    "GaussianNoise",
+    "GaussianDropout",
+    "BatchNormalization",
+    "LayerNormalization",
+    "Embedding",
+    "SimpleRNN",
+    "LSTM",
+    "GRU",
+    "Bidirectional",
+    "ZeroPadding2D",
+    "Cropping2D",
+    "UpSampling2D",
+    "RepeatVector",
+    "TimeDistributed",
+    "MultiHeadAttention",
+    "Normalization",
+    "Input",
+    "InputLayer",
 ];
 
 /// The layers that are built.
@@ -155,8 +189,20 @@ const KNOWN: &[&str] = &["Flatten", "Reshape", "Rescaling", "Dense", "Activation
 
 /// Arguments of Keras's layers that are not acted on yet.
 const LATER_ARGUMENTS: &[&str] = &[
-    "name", "dtype", "trainable", "kernel_regularizer", "bias_regularizer", "activity_regularizer", "kernel_constraint", "bias_constraint", "dilation_rate",
-    "groups", "data_format", "noise_shape", "seed", "lora_rank",
+    "name",
+    "dtype",
+    "trainable",
+    "kernel_regularizer",
+    "bias_regularizer",
+    "activity_regularizer",
+    "kernel_constraint",
+    "bias_constraint",
+    "dilation_rate",
+    "groups",
+    "data_format",
+    "noise_shape",
+    "seed",
+    "lora_rank",
 ];
 
 /// Arguments that change neither a shape nor a size.
@@ -195,7 +241,9 @@ impl FromDocument for Layer {
         fields.get("when"); // Read where layers are put in a row.
         let layer = match class.as_str() {
             "Flatten" => Some(Layer::Flatten),
-            "Reshape" => fields.required("target_shape").and_then(|place| target_shape(&place)).map(|target_shape| Layer::Reshape { target_shape }),
+            "Reshape" => {
+                fields.required("target_shape").and_then(|place| target_shape(&place)).map(|target_shape| Layer::Reshape { target_shape })
+            }
             "Rescaling" => rescaling(&mut fields),
             "Dense" => dense(&mut fields),
             "Activation" => fields.required("activation").and_then(|place| place.read()).map(|activation| Layer::Activation { activation }),

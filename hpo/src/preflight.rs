@@ -103,7 +103,11 @@ impl Totals {
     /// What holds for both.
     fn hull(self, other: Totals) -> Totals {
         let join = |a: (u64, u64), b: (u64, u64)| (a.0.min(b.0), a.1.max(b.1));
-        Totals { parameters: join(self.parameters, other.parameters), flops: join(self.flops, other.flops), step_bytes: join(self.step_bytes, other.step_bytes) }
+        Totals {
+            parameters: join(self.parameters, other.parameters),
+            flops: join(self.flops, other.flops),
+            step_bytes: join(self.step_bytes, other.step_bytes),
+        }
     }
 }
 

@@ -85,7 +85,12 @@ mod tests {
     fn a_stream_is_a_function_of_its_key_alone() {
         let draw = |seed, purpose, a, b| stream(seed, purpose, a, b).next_u64();
         assert_eq!(draw(1, Purpose::Sampler, 2, 3), draw(1, Purpose::Sampler, 2, 3));
-        let others = [draw(2, Purpose::Sampler, 2, 3), draw(1, Purpose::Split, 2, 3), draw(1, Purpose::Sampler, 3, 3), draw(1, Purpose::Sampler, 2, 4)];
+        let others = [
+            draw(2, Purpose::Sampler, 2, 3),
+            draw(1, Purpose::Split, 2, 3),
+            draw(1, Purpose::Sampler, 3, 3),
+            draw(1, Purpose::Sampler, 2, 4),
+        ];
         assert!(others.iter().all(|other| *other != draw(1, Purpose::Sampler, 2, 3)));
     }
 

@@ -57,8 +57,12 @@ pub fn cost(layer: &Layer, input: &[usize], output: &[usize]) -> Cost {
             let window = (conv.kernel_size[0] * conv.kernel_size[1]) as u64;
             affine(window.saturating_mul(last(input)), conv.filters as u64, conv.use_bias)
         }
-        Layer::MaxPooling2D(pool) => Cost { flops: outputs.saturating_mul((pool.pool_size[0] * pool.pool_size[1]) as u64), activations: outputs, ..Cost::default() },
-        Layer::Rescaling { .. } | Layer::Activation { .. } | Layer::Dropout { .. } => Cost { flops: outputs, activations: outputs, ..Cost::default() },
+        Layer::MaxPooling2D(pool) => {
+            Cost { flops: outputs.saturating_mul((pool.pool_size[0] * pool.pool_size[1]) as u64), activations: outputs, ..Cost::default() }
+        }
+        Layer::Rescaling { .. } | Layer::Activation { .. } | Layer::Dropout { .. } => {
+            Cost { flops: outputs, activations: outputs, ..Cost::default() }
+        }
     }
 }
 
@@ -69,13 +73,19 @@ pub fn show(shape: &[usize]) -> String {
 }
 
 fn elements(shape: &[usize]) -> Result<u64, String> {
-    shape.iter().try_fold(1u64, |product, size| product.checked_mul(*size as u64)).ok_or_else(|| format!("{} has too many elements", show(shape)))
+    shape
+        .iter()
+        .try_fold(1u64, |product, size| product.checked_mul(*size as u64))
+        .ok_or_else(|| format!("{} has too many elements", show(shape)))
 }
 
 fn image(class: &str, input: &[usize]) -> Result<[usize; 3], String> {
     match input {
         [height, width, channels] => Ok([*height, *width, *channels]),
-        [height, width] => Err(format!("{class} needs (height, width, channels), it gets {}; a Reshape to [{height}, {width}, 1] before it adds the channel", show(input))),
+        [height, width] => Err(format!(
+            "{class} needs (height, width, channels), it gets {}; a Reshape to [{height}, {width}, 1] before it adds the channel",
+            show(input)
+        )),
         _ => Err(format!("{class} needs (height, width, channels), it gets {}", show(input))),
     }
 }

@@ -211,7 +211,9 @@ impl SearchSpace {
         let mut packed = packed.iter();
         let point = self.build(|_, hyperparameter| match &hyperparameter.domain {
             Domain::Fixed(value) => Some(value.clone()),
-            Domain::Choice { .. } | Domain::Boolean => packed.next()?.as_u64().filter(|at| Some(*at) < hyperparameter.domain.count()).map(|at| hyperparameter.domain.value(at)),
+            Domain::Choice { .. } | Domain::Boolean => {
+                packed.next()?.as_u64().filter(|at| Some(*at) < hyperparameter.domain.count()).map(|at| hyperparameter.domain.value(at))
+            }
             Domain::Float { .. } => packed.next()?.as_f64().map(Value::Float),
             Domain::Int { .. } => packed.next()?.as_i64().map(Value::Int),
         })?;
@@ -284,7 +286,9 @@ impl Domain {
             Domain::Float { min, max, .. } if min == max => Some(1),
             Domain::Float { step: None, .. } => None,
             // KerasTuner floors the float quotient and loses the last value of (0, 1, step 0.2); the tolerance keeps it.
-            Domain::Float { min, max, step: Some(step), sampling: Sampling::Linear } => Some((((max - min) / step * (1.0 + 1e-15) + 1e-9) as u64).saturating_add(1)),
+            Domain::Float { min, max, step: Some(step), sampling: Sampling::Linear } => {
+                Some((((max - min) / step * (1.0 + 1e-15) + 1e-9) as u64).saturating_add(1))
+            }
             Domain::Float { min, max, step: Some(step), .. } => Some(factors(*min, *max, *step)),
             Domain::Choice { values, .. } => Some(values.len() as u64),
             Domain::Boolean => Some(2),
@@ -299,9 +303,7 @@ impl Domain {
                 (Sampling::Linear, step) => min + index as i64 * step.unwrap_or(1),
                 (_, None) => min + index as i64,
                 (Sampling::Log, Some(step)) => power(*min, *step, index),
-                (Sampling::ReverseLog, Some(step)) => {
-                    max + min - power(*min, *step, powers(*min, *max, *step) - 1 - index)
-                }
+                (Sampling::ReverseLog, Some(step)) => max + min - power(*min, *step, powers(*min, *max, *step) - 1 - index),
             }),
             Domain::Float { min, max, step, sampling } => {
                 let step = step.unwrap_or(1.0);
@@ -356,7 +358,8 @@ impl Domain {
 
     /// `value` as one of this domain's type: whole numbers become floats where floats stand.
     pub fn coerce(&self, value: Value) -> Value {
-        let floats = matches!(self, Domain::Float { .. }) || matches!(self, Domain::Choice { values, .. } if matches!(values[0], Value::Float(_)));
+        let floats =
+            matches!(self, Domain::Float { .. }) || matches!(self, Domain::Choice { values, .. } if matches!(values[0], Value::Float(_)));
         match value {
             Value::Int(i) if floats => Value::Float(i as f64),
             Value::Float(x) if !floats && x.fract() == 0.0 && x.abs() <= limits::EXACT_INTEGER_MAX as f64 => Value::Int(x as i64),

@@ -218,7 +218,8 @@ fn read(root: &Place, reading: &Reading, document: &Json) -> Option<Study> {
     let space_place = fields.get("space");
     let (space, sound) = space_place.as_ref().map_or((SearchSpace::default(), true), SearchSpace::read);
     let parts = [fields.required("network"), fields.required("training"), fields.required("dataset")];
-    let [network, training, dataset] = parts.map(|place| reading.root(document, Some(Scope { space: &space, point: None })).at(place?.pointer()));
+    let [network, training, dataset] =
+        parts.map(|place| reading.root(document, Some(Scope { space: &space, point: None })).at(place?.pointer()));
     let network = network.and_then(|place| Network::parse(&place, reading));
     let training = training.and_then(|place| place.fixed::<Training>());
     let dataset = dataset.and_then(|place| place.fixed::<DatasetSpec>());
@@ -340,7 +341,11 @@ fn trials(space: &SearchSpace, sampler: SamplerName, given: Option<u64>, root: &
     }
     match Enumeration::grid(space) {
         Ok(grid) if given.is_none() && *grid.size() > BigUint::from(limits::TRIALS_MAX) => {
-            root.invalid(format!("lacks max_trials: the grid has {} points, and a study at most {} trials", grid.size(), limits::TRIALS_MAX));
+            root.invalid(format!(
+                "lacks max_trials: the grid has {} points, and a study at most {} trials",
+                grid.size(),
+                limits::TRIALS_MAX
+            ));
         }
         Err(entangled) => root.invalid(entangled.to_string()),
         _ => {}
@@ -386,7 +391,11 @@ fn tags(place: &Place) -> Option<BTreeMap<String, String>> {
         let place = place.child(key, value);
         let text = place.fixed::<String>()?;
         if key.is_empty() || key.len() > limits::NAME_BYTES_MAX || text.len() > limits::TEXT_BYTES_MAX {
-            place.invalid(format!("a tag has a key of 1 to {} bytes and a value of at most {}", limits::NAME_BYTES_MAX, limits::TEXT_BYTES_MAX));
+            place.invalid(format!(
+                "a tag has a key of 1 to {} bytes and a value of at most {}",
+                limits::NAME_BYTES_MAX,
+                limits::TEXT_BYTES_MAX
+            ));
             return None;
         }
         Some((key.clone(), text))

@@ -112,7 +112,13 @@ impl FromDocument for Training {
         let batch_size = fields.or("batch_size", BatchSize(32));
         let epochs = fields.or("epochs", Epochs(1));
         fields.finish(&["callbacks", "class_weight", "sample_weight", "steps_per_epoch", "validation_freq"]);
-        Some(Training { optimizer: optimizer?, loss: loss?, metrics: metrics?, batch_size: batch_size?.0 as usize, epochs: epochs?.0 as u32 })
+        Some(Training {
+            optimizer: optimizer?,
+            loss: loss?,
+            metrics: metrics?,
+            batch_size: batch_size?.0 as usize,
+            epochs: epochs?.0 as u32,
+        })
     }
 }
 
@@ -133,8 +139,18 @@ fn metrics(place: &Place) -> Option<Vec<Metric>> {
 /// Keras's optimisers that are built, and those that are not yet.
 pub(crate) const OPTIMIZERS: &[&str] = &["adam", "sgd"];
 const LATER: &[&str] = &["rmsprop", "adamw", "nadam", "adamax", "adagrad", "adadelta", "lion", "ftrl", "adafactor", "lamb"];
-const LATER_ARGUMENTS: &[&str] =
-    &["nesterov", "amsgrad", "weight_decay", "clipnorm", "clipvalue", "global_clipnorm", "use_ema", "ema_momentum", "gradient_accumulation_steps", "loss_scale_factor"];
+const LATER_ARGUMENTS: &[&str] = &[
+    "nesterov",
+    "amsgrad",
+    "weight_decay",
+    "clipnorm",
+    "clipvalue",
+    "global_clipnorm",
+    "use_ema",
+    "ema_momentum",
+    "gradient_accumulation_steps",
+    "loss_scale_factor",
+];
 
 impl FromDocument for Optimizer {
     /// A name, or an object with `name` and arguments.

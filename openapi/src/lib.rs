@@ -51,7 +51,8 @@ mod tests {
         match schema {
             Json::Object(members) => {
                 for (name, property) in members.get("properties").and_then(Json::as_object).into_iter().flatten() {
-                    let refers = property.get("$ref").is_some() || ["oneOf", "allOf", "anyOf"].iter().any(|key| property.get(key).is_some());
+                    let refers =
+                        property.get("$ref").is_some() || ["oneOf", "allOf", "anyOf"].iter().any(|key| property.get(key).is_some());
                     if property["description"].as_str().is_none_or(str::is_empty) && !refers {
                         lacking.push(format!("{place}/{name}: a description"));
                     }

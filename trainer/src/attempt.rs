@@ -169,7 +169,9 @@ impl Line<'_> {
             Outcome::Stopped(Reason::Lost, _) => return self.lost(),
             Outcome::Stopped(Reason::Cancel, _) => End::Cancelled,
             Outcome::Stopped(Reason::Release, _) => End::Released,
-            Outcome::Stopped(Reason::Prune, best) => End::Pruned { value: best.as_ref().map(|best| best.value), best_step: best.map_or(0, |best| best.step) },
+            Outcome::Stopped(Reason::Prune, best) => {
+                End::Pruned { value: best.as_ref().map(|best| best.value), best_step: best.map_or(0, |best| best.step) }
+            }
             // Nothing of this version pauses a trial; were it asked to, it would be handed back whole.
             Outcome::Stopped(Reason::Pause, _) => End::Released,
             Outcome::Refused(why) => {
@@ -182,7 +184,9 @@ impl Line<'_> {
         match self.finish(&end).await {
             Some(Ack::Accepted { wants }) => {
                 self.accepted(&end);
-                if wants > 0 && let Err(error) = self.worker.store.top_up(self.lease.study).await {
+                if wants > 0
+                    && let Err(error) = self.worker.store.top_up(self.lease.study).await
+                {
                     tracing::debug!("The reaper will top up: {error}");
                 }
                 name(&end)
@@ -230,7 +234,9 @@ impl Line<'_> {
     fn accepted(&self, end: &End) {
         let Lease { study, number, .. } = self.lease;
         match end {
-            End::Completed { value, .. } => tracing::info!(trial.number = number, study.id = %study, value, "Trial {number} of study {study} completed: {value:.4}"),
+            End::Completed { value, .. } => {
+                tracing::info!(trial.number = number, study.id = %study, value, "Trial {number} of study {study} completed: {value:.4}")
+            }
             End::Failed { kind, message, .. } => {
                 tracing::warn!(trial.number = number, study.id = %study, error.kind = %kind, "Trial {number} of study {study} failed ({kind}): {message}");
             }

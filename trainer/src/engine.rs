@@ -35,6 +35,10 @@ pub enum Error {
 impl From<candle_core::Error> for Error {
     fn from(error: candle_core::Error) -> Error {
         let text = error.to_string();
-        if text.to_lowercase().contains("out of memory") || text.contains("OUT_OF_MEMORY") { Error::OutOfMemory(text) } else { Error::Candle(error) }
+        if text.to_lowercase().contains("out of memory") || text.contains("OUT_OF_MEMORY") {
+            Error::OutOfMemory(text)
+        } else {
+            Error::Candle(error)
+        }
     }
 }

@@ -8,7 +8,8 @@ pub fn end_with_parent() -> std::io::Result<()> {
     #[cfg(target_os = "linux")]
     {
         // SAFETY: the calls take and return numbers and touch no memory.
-        let (set, parent, session) = unsafe { (libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM as libc::c_ulong), libc::getppid(), libc::getsid(0)) };
+        let (set, parent, session) =
+            unsafe { (libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM as libc::c_ulong), libc::getppid(), libc::getsid(0)) };
         if set != 0 {
             return Err(std::io::Error::last_os_error());
         }

@@ -61,7 +61,9 @@ pub(crate) fn train(job: &Job, mut report: impl FnMut(u32, Vec<f32>, u64)) -> Re
 
     for step in 1..=recipe.epochs {
         let order: Vec<u32> = match study.dataset.shuffle {
-            true => epoch_order(split.train.len(), study.seed, number, u64::from(step)).iter().map(|at| split.train[*at as usize]).collect(),
+            true => {
+                epoch_order(split.train.len(), study.seed, number, u64::from(step)).iter().map(|at| split.train[*at as usize]).collect()
+            }
             false => split.train.clone(),
         };
         let mut trained = Totals::default();
@@ -152,6 +154,8 @@ impl Stop {
 
     /// The reason to stop, if there is one.
     pub(crate) fn reason(&self) -> Option<Reason> {
-        [Reason::Prune, Reason::Pause, Reason::Cancel, Reason::Release, Reason::Lost].into_iter().find(|reason| *reason as u8 == self.0.load(Ordering::Relaxed))
+        [Reason::Prune, Reason::Pause, Reason::Cancel, Reason::Release, Reason::Lost]
+            .into_iter()
+            .find(|reason| *reason as u8 == self.0.load(Ordering::Relaxed))
     }
 }

@@ -126,7 +126,10 @@ async fn a_study_is_trained_to_its_end_and_its_best_weights_are_kept() {
         let file = Artifacts::open(&house.folder.path().join("artifacts").display().to_string()).unwrap().get(&path).await.unwrap();
         let (_, header) = safetensors::SafeTensors::read_metadata(&file).unwrap();
         let document: Json = serde_json::from_str(&header.metadata().as_ref().unwrap()["chandler"]).unwrap();
-        assert_eq!((&document["trial"], &document["input_shape"], &document["network"][0]["units"]), (&json!(number), &json!([4]), &json!(8)));
+        assert_eq!(
+            (&document["trial"], &document["input_shape"], &document["network"][0]["units"]),
+            (&json!(number), &json!([4]), &json!(8))
+        );
         assert_eq!(safetensors::SafeTensors::deserialize(&file).unwrap().tensor("layers.1.kernel").unwrap().shape(), [8, 3]);
     }
     trainer.stop().await;
@@ -170,7 +173,10 @@ async fn a_trainer_that_stops_hands_its_trials_back() {
     house.when(id, 0, |trial| trial.step > 0).await;
     trainer.stop().await;
     let trial = house.trial(id, 0).await;
-    assert_eq!((trial.state, trial.stalls, trial.attempts.last().and_then(|attempt| attempt.end.as_deref())), (TrialState::Queued, 0, Some("released")));
+    assert_eq!(
+        (trial.state, trial.stalls, trial.attempts.last().and_then(|attempt| attempt.end.as_deref())),
+        (TrialState::Queued, 0, Some("released"))
+    );
     assert!(house.store.trainers().await.unwrap().is_empty());
 }
 
@@ -181,7 +187,8 @@ async fn a_diverged_trial_fails_as_such_and_an_impossible_one_as_invalid() {
     let space = json!([{"name": "rate", "type": "fixed", "value": 900.0}]);
     let network = json!([{"layer": "Dense", "units": 1}]);
     let diverging = json!({"training": training, "space": space, "network": network, "objective": {"metric": "loss"}, "dataset": {"source": "builtin:diabetes"}});
-    let (diverging, impossible) = (house.study(diverging, None).await, house.study(json!({"network": [{"layer": "Dense", "units": 2}]}), None).await);
+    let (diverging, impossible) =
+        (house.study(diverging, None).await, house.study(json!({"network": [{"layer": "Dense", "units": 2}]}), None).await);
     let trainer = house.trainer(2);
     let error = house.ended(diverging, 0).await.error.unwrap();
     assert_eq!(error.kind, ErrorKind::Diverged, "{}", error.message);

@@ -53,7 +53,10 @@ impl Trial {
             _ => Outcome::Refused(error.to_string()),
         })?;
         if dataset.schema.hash != lease.dataset_hash {
-            return Err(Outcome::Refused(format!("the dataset here has the hash {}, the study was accepted with {}", dataset.schema.hash, lease.dataset_hash)));
+            return Err(Outcome::Refused(format!(
+                "the dataset here has the hash {}, the study was accepted with {}",
+                dataset.schema.hash, lease.dataset_hash
+            )));
         }
         let Some(point) = study.space.unpack(&lease.point) else {
             return Err(invalid(format!("the hyperparameters {} do not fit the search space", lease.point)));
@@ -70,7 +73,9 @@ impl Trial {
         match run::train(&job, report) {
             Ok(Trained::Completed(best)) => Ok(Outcome::Completed(best, self.document(&plan, &data, study.space.to_json(&point)))),
             Ok(Trained::Stopped(reason, best)) => Ok(Outcome::Stopped(reason, best)),
-            Ok(Trained::Diverged(step)) => Err(Outcome::Failed(ErrorKind::Diverged, format!("the loss or a metric was not a finite number in epoch {step}"))),
+            Ok(Trained::Diverged(step)) => {
+                Err(Outcome::Failed(ErrorKind::Diverged, format!("the loss or a metric was not a finite number in epoch {step}")))
+            }
             Ok(Trained::OutOfTime) => {
                 let seconds = study.max_trial_seconds.unwrap_or_default();
                 Err(Outcome::Failed(ErrorKind::Stalled, format!("max_trial_seconds ({seconds}) were over before the first epoch ended")))

@@ -26,7 +26,8 @@ impl Weights {
             let numbers = tensor.to_device(&Device::Cpu)?.flatten_all()?.to_vec1::<f32>()?;
             Ok(numbers.iter().flat_map(|number| number.to_le_bytes()).collect())
         };
-        let buffers: Vec<Vec<u8>> = self.0.iter().map(|(_, tensor)| bytes(tensor)).collect::<Result<_, _>>().map_err(|error| error.to_string())?;
+        let buffers: Vec<Vec<u8>> =
+            self.0.iter().map(|(_, tensor)| bytes(tensor)).collect::<Result<_, _>>().map_err(|error| error.to_string())?;
         let views = self.0.iter().zip(&buffers).map(|((name, tensor), bytes)| {
             let view = TensorView::new(Dtype::F32, tensor.dims().to_vec(), bytes).map_err(|error| error.to_string())?;
             Ok((name.as_str(), view))

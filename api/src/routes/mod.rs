@@ -23,7 +23,12 @@ pub(crate) fn page_limit(name: &str, given: Option<usize>, default: usize) -> Re
 }
 
 /// The one of a closed set that a query names.
-pub(crate) fn parse_name<T: Copy>(name: &str, given: Option<&str>, all: &[T], as_str: impl Fn(T) -> &'static str) -> Result<Option<T>, Error> {
+pub(crate) fn parse_name<T: Copy>(
+    name: &str,
+    given: Option<&str>,
+    all: &[T],
+    as_str: impl Fn(T) -> &'static str,
+) -> Result<Option<T>, Error> {
     let Some(given) = given else { return Ok(None) };
     let found = all.iter().copied().find(|one| as_str(*one) == given);
     found.map(Some).ok_or_else(|| {
@@ -53,12 +58,16 @@ const STUDY: &[(u16, &str)] = &[
 const BODY: &[(u16, &str)] = &[
     (413, "The body is over the limit of 1 MiB: `body_too_large`"),
     (415, "The body is not application/json: `unsupported_media_type`"),
-    (422, "The body is wrong, each mistake with its JSON pointer: `invalid_study`, `not_supported`, `invalid_request`, `idempotency_mismatch`"),
+    (
+        422,
+        "The body is wrong, each mistake with its JSON pointer: `invalid_study`, `not_supported`, `invalid_request`, `idempotency_mismatch`",
+    ),
 ];
 
 fn problems(rows: &[&[(u16, &str)]]) -> BTreeMap<String, RefOr<Response>> {
     let content = || ContentBuilder::new().schema(Some(Ref::from_schema_name(ProblemDetails::name()))).build();
-    let response = |description: &str| ResponseBuilder::new().description(description).content("application/problem+json", content()).build();
+    let response =
+        |description: &str| ResponseBuilder::new().description(description).content("application/problem+json", content()).build();
     rows.iter().flat_map(|rows| rows.iter()).map(|(status, description)| (status.to_string(), response(description).into())).collect()
 }
 

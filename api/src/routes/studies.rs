@@ -27,7 +27,12 @@ use crate::wire::{DryRun, DryRunQuery, StudiesQuery, StudyPage, StudyPatch, Stud
     )
 )]
 #[post("/v1/studies")]
-pub(crate) async fn create_study(app: Data<App>, request: HttpRequest, query: Query<DryRunQuery>, payload: Payload) -> Result<HttpResponse, Error> {
+pub(crate) async fn create_study(
+    app: Data<App>,
+    request: HttpRequest,
+    query: Query<DryRunQuery>,
+    payload: Payload,
+) -> Result<HttpResponse, Error> {
     let body = read_body(&request, payload).await?;
     let idempotency = idempotency(&request, &body)?;
     let draft = create::draft(&app, parse_json(&body)?).await?;
@@ -132,7 +137,9 @@ fn gone_is_none<T>(found: store::Result<T>) -> store::Result<Option<T>> {
 fn idempotency(request: &HttpRequest, body: &[u8]) -> Result<Option<Idempotency>, Error> {
     let Some(key) = request.headers().get("idempotency-key") else { return Ok(None) };
     let key = key.to_str().ok().filter(|key| !key.is_empty() && key.len() <= hpo::limits::IDEMPOTENCY_KEY_BYTES_MAX);
-    let key = key.ok_or_else(|| Error::InvalidParameter(format!("Idempotency-Key must have 1 to {} visible characters", hpo::limits::IDEMPOTENCY_KEY_BYTES_MAX)))?;
+    let key = key.ok_or_else(|| {
+        Error::InvalidParameter(format!("Idempotency-Key must have 1 to {} visible characters", hpo::limits::IDEMPOTENCY_KEY_BYTES_MAX))
+    })?;
     Ok(Some(Idempotency { key: key.to_owned(), request_hash: create::hash(body) }))
 }
 
@@ -140,7 +147,11 @@ fn idempotency(request: &HttpRequest, body: &[u8]) -> Result<Option<Idempotency>
 fn change(body: serde_json::Value) -> Result<Change, Error> {
     for later in ["priority", "weight"] {
         if body.get(later).is_some() {
-            return Err(Error::InvalidStudy(vec![hpo::Problem { pointer: format!("/{later}"), detail: format!("{later} cannot be changed yet"), kind: hpo::ProblemKind::NotSupported }]));
+            return Err(Error::InvalidStudy(vec![hpo::Problem {
+                pointer: format!("/{later}"),
+                detail: format!("{later} cannot be changed yet"),
+                kind: hpo::ProblemKind::NotSupported,
+            }]));
         }
     }
     let patch: StudyPatch = serde_json::from_value(body).map_err(|error| Error::InvalidRequest(error.to_string()))?;
@@ -148,7 +159,9 @@ fn change(body: serde_json::Value) -> Result<Change, Error> {
         None => None,
         Some("paused") => Some(true),
         Some("running") => Some(false),
-        Some(_) => return Err(Error::InvalidRequest("state can be set to paused or running; a study is cancelled by POST …/cancel".to_owned())),
+        Some(_) => {
+            return Err(Error::InvalidRequest("state can be set to paused or running; a study is cancelled by POST …/cancel".to_owned()));
+        }
     };
     let within = |name: &str, value: Option<u64>, max: u64| match value {
         Some(value) if value < 1 || value > max => Err(Error::InvalidRequest(format!("{name} must lie between 1 and {max}, not {value}"))),

@@ -21,7 +21,12 @@ use crate::wire::{BestList, CountQuery, CurveView, TrialList, TrialView, TrialsQ
     responses((status = 200, description = "A page of trials", body = TrialList), StudyErrors)
 )]
 #[get("/v1/studies/{id}/trials")]
-pub(crate) async fn list_trials(app: Data<App>, request: HttpRequest, id: Path<String>, query: Query<TrialsQuery>) -> Result<HttpResponse, Error> {
+pub(crate) async fn list_trials(
+    app: Data<App>,
+    request: HttpRequest,
+    id: Path<String>,
+    query: Query<TrialsQuery>,
+) -> Result<HttpResponse, Error> {
     let id = study_id(&id)?;
     let query = query.into_inner();
     let limit = page_limit("limit", query.limit, hpo::limits::PAGE_DEFAULT)?;
@@ -142,7 +147,8 @@ async fn model(app: &App, id: StudyId, record: &TrialRecord) -> Result<HttpRespo
         return Err(none(&format!("it is {}", record.state)));
     }
     let nonce = record.nonce.ok_or_else(|| none("it was never trained"))?.to_string();
-    let path = Artifacts::model_path(id.as_str(), record.number, record.attempt, &nonce).map_err(|error| Error::Internal(error.to_string()))?;
+    let path =
+        Artifacts::model_path(id.as_str(), record.number, record.attempt, &nonce).map_err(|error| Error::Internal(error.to_string()))?;
     let weights: Bytes = match app.artifacts.get(&path).await {
         Err(artifact::Error::NotFound(_)) => return Err(none("the artifact store lacks them; do trainers and API use the same?")),
         found => found.map_err(|error| Error::Internal(error.to_string()))?,

@@ -145,7 +145,10 @@ impl StudySummary {
             created_at: timestamp(record.created_at_ms),
             seed: study.seed,
             trials: TrialCountsView::from_counts(&record.counts),
-            progress: Progress { finished: record.counts.finished(), total: if ended { record.counts.finished() } else { expected(record) } },
+            progress: Progress {
+                finished: record.counts.finished(),
+                total: if ended { record.counts.finished() } else { expected(record) },
+            },
             max_trials: record.max_trials,
             max_parallel: record.max_parallel,
             best: record.best.as_ref().and_then(|best| BestTrial::from_best(best, study)),

@@ -70,7 +70,8 @@ fn output(layer: &Layer, (low, high): &Interval) -> Option<Interval> {
         }
         Layer::Rescaling { .. } | Layer::Activation { .. } | Layer::Dropout { .. } => return Some((low.clone(), high.clone())),
     };
-    let ([height, width, _], [_, _, deepest]) = (<[usize; 3]>::try_from(low.as_slice()).ok()?, <[usize; 3]>::try_from(high.as_slice()).ok()?);
+    let ([height, width, _], [_, _, deepest]) =
+        (<[usize; 3]>::try_from(low.as_slice()).ok()?, <[usize; 3]>::try_from(high.as_slice()).ok()?);
     let place = |size: usize, axis: usize| match padding {
         Padding::Same => size.div_ceil(strides[axis]),
         // A smaller window between the ends may fit, and then it fits once at least.

@@ -27,7 +27,8 @@ pub(super) fn dataset(root: &Place, study: &Study, dataset: &DatasetSchema) {
         };
         if !fits {
             let labels = if dataset.classes.is_some() { "classes" } else { "numbers" };
-            at(&format!("/training/metrics/{index}")).invalid(format!("{} cannot be measured: the dataset's labels are {labels}", metric.as_str()));
+            at(&format!("/training/metrics/{index}"))
+                .invalid(format!("{} cannot be measured: the dataset's labels are {labels}", metric.as_str()));
         }
     }
 }
@@ -36,10 +37,18 @@ pub(super) fn dataset(root: &Place, study: &Study, dataset: &DatasetSchema) {
 pub(super) fn output(loss: Loss, output: &[usize], dataset: &DatasetSchema) -> Result<(), (&'static str, String)> {
     let name = loss.as_str();
     match (loss, dataset.classes) {
-        (Loss::MeanSquaredError, Some(_)) => Err(("/training/loss", format!("{name} compares numbers, and the dataset's labels are classes; use sparse_categorical_crossentropy"))),
-        (Loss::MeanSquaredError, None) if output != [1] => Err(("/network", format!("the network's output is {}; {name} compares it with one number a row, so it must be (1)", show(output)))),
+        (Loss::MeanSquaredError, Some(_)) => Err((
+            "/training/loss",
+            format!("{name} compares numbers, and the dataset's labels are classes; use sparse_categorical_crossentropy"),
+        )),
+        (Loss::MeanSquaredError, None) if output != [1] => Err((
+            "/network",
+            format!("the network's output is {}; {name} compares it with one number a row, so it must be (1)", show(output)),
+        )),
         (Loss::MeanSquaredError, None) => Ok(()),
-        (_, None) => Err(("/training/loss", format!("{name} compares classes, and the dataset's labels are numbers; use mean_squared_error"))),
+        (_, None) => {
+            Err(("/training/loss", format!("{name} compares classes, and the dataset's labels are numbers; use mean_squared_error")))
+        }
         (_, Some(classes)) => {
             let fits = match output {
                 [units] if loss == Loss::SparseCategoricalCrossentropy => *units >= classes as usize,
@@ -49,7 +58,13 @@ pub(super) fn output(loss: Loss, output: &[usize], dataset: &DatasetSchema) -> R
             if fits {
                 return Ok(());
             }
-            Err(("/network", format!("the network's output is {}; {name} needs one probability for each of {classes} classes: ({classes})", show(output))))
+            Err((
+                "/network",
+                format!(
+                    "the network's output is {}; {name} needs one probability for each of {classes} classes: ({classes})",
+                    show(output)
+                ),
+            ))
         }
     }
 }

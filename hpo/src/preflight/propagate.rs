@@ -41,7 +41,8 @@ pub(super) fn follow(study: &Study, dataset: &DatasetSchema, recipe: &Recipe, ro
     }
     needed_from.reverse();
     let mut decided: BTreeSet<usize> = BTreeSet::new();
-    let mut states: States = BTreeMap::from([((dataset.shape.clone(), Point::default()), State { totals: Totals::default(), example: Point::default() })]);
+    let mut states: States =
+        BTreeMap::from([((dataset.shape.clone(), Point::default()), State { totals: Totals::default(), example: Point::default() })]);
     let mut visits = 0;
     for (index, layer) in layers.iter().enumerate() {
         states = decide(study, states, &needs(space, layer), &mut decided)?;
@@ -168,7 +169,11 @@ const REASONS_MAX: usize = 3;
 fn report<'p, R>(study: &Study, states: &States, misfits: BTreeMap<R, Vec<Key>>, place: impl Fn(R) -> (Place<'p>, String)) {
     let failing: HashSet<&Key> = misfits.values().flatten().collect();
     let fit: Vec<&Point> = states.iter().filter(|(key, _)| !failing.contains(key)).map(|(_, state)| &state.example).collect();
-    let wheres: Vec<String> = misfits.values().take(REASONS_MAX).map(|keys| whereabouts(study, &keys.iter().map(|key| &states[key].example).collect::<Vec<_>>(), &fit)).collect();
+    let wheres: Vec<String> = misfits
+        .values()
+        .take(REASONS_MAX)
+        .map(|keys| whereabouts(study, &keys.iter().map(|key| &states[key].example).collect::<Vec<_>>(), &fit))
+        .collect();
     for (reason, whereabouts) in misfits.into_keys().zip(wheres) {
         let (place, reason) = place(reason);
         place.invalid(format!("{reason}{whereabouts}"));

@@ -88,7 +88,10 @@ impl SearchSpace {
 
     /// The condition that the count at `count` reaches the repetition `index`.
     pub(crate) fn reaches(&self, count: usize, index: usize) -> Condition {
-        Condition::new(count, self.listed(count).unwrap_or_default().into_iter().filter(|value| *value > Value::Int(index as i64)).collect())
+        Condition::new(
+            count,
+            self.listed(count).unwrap_or_default().into_iter().filter(|value| *value > Value::Int(index as i64)).collect(),
+        )
     }
 
     /// What holds exactly where all of `conditions` hold: they and those of their parents.
@@ -188,8 +191,12 @@ fn member(place: &Place, domain: &Domain) -> Option<Value> {
 
 fn describe(domain: &Domain) -> String {
     match domain {
-        Domain::Int { min, max, step, .. } => format!("integers from {min} to {max}{}", step.map_or(String::new(), |step| format!(" in steps of {step}"))),
-        Domain::Float { min, max, step, .. } => format!("numbers from {min} to {max}{}", step.map_or(String::new(), |step| format!(" in steps of {step}"))),
+        Domain::Int { min, max, step, .. } => {
+            format!("integers from {min} to {max}{}", step.map_or(String::new(), |step| format!(" in steps of {step}")))
+        }
+        Domain::Float { min, max, step, .. } => {
+            format!("numbers from {min} to {max}{}", step.map_or(String::new(), |step| format!(" in steps of {step}")))
+        }
         Domain::Choice { values, .. } => list(values),
         Domain::Boolean => "true, false".to_owned(),
         Domain::Fixed(value) => value.to_string(),

@@ -11,7 +11,9 @@ pub(crate) fn examples() -> Vec<(String, Json)> {
     let mut examples: Vec<(String, Json)> = std::fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())
-        .map(|path| (path.file_stem().unwrap().to_str().unwrap().to_owned(), serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap()))
+        .map(|path| {
+            (path.file_stem().unwrap().to_str().unwrap().to_owned(), serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap())
+        })
         .collect();
     examples.sort_by(|a, b| a.0.cmp(&b.0));
     examples
@@ -64,7 +66,9 @@ fn without(mut document: Json, field: &str) -> Json {
 #[track_caller]
 pub(crate) fn check(document: &Json, expect: &[(&str, &str)]) {
     let problems = Study::parse(document).map(|_| Vec::new()).unwrap_or_else(|problems| problems);
-    let met = |(pointer, fragment): &(&str, &str)| problems.iter().any(|problem| problem.pointer == *pointer && problem.detail.contains(fragment));
+    let met = |(pointer, fragment): &(&str, &str)| {
+        problems.iter().any(|problem| problem.pointer == *pointer && problem.detail.contains(fragment))
+    };
     assert!(problems.len() == expect.len() && expect.iter().all(met), "expected {expect:#?}\ngot {problems:#?}\nof {document}");
 }
 
@@ -108,7 +112,10 @@ fn what_is_left_out_has_its_default() {
     assert!(study.tags.is_empty() && study.dataset.shuffle);
     let plan = study.plan(&Point::default()).unwrap();
     assert_eq!((plan.training.batch_size, plan.training.epochs, plan.scale), (32, 1, Scale::None));
-    assert_eq!(plan.training.optimizer, crate::training::Optimizer::Adam { learning_rate: 0.001, beta_1: 0.9, beta_2: 0.999, epsilon: 1e-7 });
+    assert_eq!(
+        plan.training.optimizer,
+        crate::training::Optimizer::Adam { learning_rate: 0.001, beta_1: 0.9, beta_2: 0.999, epsilon: 1e-7 }
+    );
     assert_eq!(study.logged(), ["loss", "accuracy", "val_loss", "val_accuracy"]);
 }
 
@@ -149,11 +156,14 @@ fn every_field_has_its_bounds() {
     check_field("/weight", json!(0), "must lie between 0.001 and 1000");
     check_field("/device", json!("gpu"), "known are any, cpu, cuda, metal");
     check_field("/retry", json!(3), "must be an object, not a number");
-    check(&with(smallest(), "/retry", json!({"max_failures": 101, "max_stalls": -1, "backoff_seconds": 1e6})), &[
-        ("/retry/max_failures", "must lie between 0 and 100"),
-        ("/retry/max_stalls", "must lie between 0 and 100"),
-        ("/retry/backoff_seconds", "must lie between 0 and 86400"),
-    ]);
+    check(
+        &with(smallest(), "/retry", json!({"max_failures": 101, "max_stalls": -1, "backoff_seconds": 1e6})),
+        &[
+            ("/retry/max_failures", "must lie between 0 and 100"),
+            ("/retry/max_stalls", "must lie between 0 and 100"),
+            ("/retry/backoff_seconds", "must lie between 0 and 86400"),
+        ],
+    );
     check(&with(smallest(), "/early_stop", json!({"max_failures_in_a_row": 0})), &[("/early_stop", "at least 1")]);
     check(&with(smallest(), "/tags", json!({"a/b": 1})), &[("/tags/a~1b", "must be a string, not 1")]);
     check_field("/tags", json!([]), "must be an object of strings");
@@ -163,12 +173,18 @@ fn every_field_has_its_bounds() {
     check(&with(smallest(), "/training/epochs", json!(1e9)), &[("/training/epochs", "must lie between 1 and 100000")]);
     check(&with(smallest(), "/training/epochs", json!(2.5)), &[("/training/epochs", "must be an integer, not 2.5")]);
     check(&with(smallest(), "/training/metrics", json!(["accuracy", "accuracy"])), &[("/training/metrics/1", "accuracy stands twice")]);
-    check(&with(smallest(), "/training/optimizer", json!({"name": "adam", "learning_rate": -1, "beta_1": 1, "epsilon": 0})), &[
-        ("/training/optimizer/learning_rate", "must lie between 0 and 1000, not -1"),
-        ("/training/optimizer/beta_1", "must lie between 0 and 0.999999999, not 1"),
-        ("/training/optimizer/epsilon", "must lie between"),
-    ]);
-    assert_eq!(Study::parse(&with(smallest(), "/training/epochs", json!(2.0))).unwrap().plan(&Point::default()).unwrap().training.epochs, 2);
+    check(
+        &with(smallest(), "/training/optimizer", json!({"name": "adam", "learning_rate": -1, "beta_1": 1, "epsilon": 0})),
+        &[
+            ("/training/optimizer/learning_rate", "must lie between 0 and 1000, not -1"),
+            ("/training/optimizer/beta_1", "must lie between 0 and 0.999999999, not 1"),
+            ("/training/optimizer/epsilon", "must lie between"),
+        ],
+    );
+    assert_eq!(
+        Study::parse(&with(smallest(), "/training/epochs", json!(2.0))).unwrap().plan(&Point::default()).unwrap().training.epochs,
+        2
+    );
 }
 
 #[test]
@@ -181,14 +197,20 @@ fn a_dataset_comes_from_one_place() {
     dataset(json!({"source": "a.csv", "validation_split": 0.2}), &[("/dataset/source", "needs a label")]);
     dataset(json!({"source": "builtin:iris", "label": "x", "validation_split": 0.2}), &[("/dataset/label", "knows its labels")]);
     dataset(json!({"source": "builtin:iris", "validation_split": 1.0}), &[("/dataset/validation_split", "less than 1, not 1")]);
-    dataset(json!({"source": "builtin:iris", "validation_split": 0.2, "validation": {"features": "a", "labels": "b"}}), &[(
-        "/dataset/validation_split",
-        "not both",
-    )]);
-    dataset(json!({"source": "builtin:iris", "validation_split": 0.2, "scale": "zscore"}), &[("/dataset/scale", "unknown name \"zscore\"")]);
+    dataset(
+        json!({"source": "builtin:iris", "validation_split": 0.2, "validation": {"features": "a", "labels": "b"}}),
+        &[("/dataset/validation_split", "not both")],
+    );
+    dataset(
+        json!({"source": "builtin:iris", "validation_split": 0.2, "scale": "zscore"}),
+        &[("/dataset/scale", "unknown name \"zscore\"")],
+    );
     dataset(json!({"source": "builtin:iris"}), &[("/objective/metric", "\"val_accuracy\" is not logged; logged are loss, accuracy")]);
     for path in ["../x.csv", "/etc/passwd", "a/../b.csv", "a//b.csv", "./a.csv", "a\\b.csv", "a\0b", "..", "a/."] {
-        dataset(json!({"source": path, "label": "y", "validation_split": 0.2}), &[("/dataset/source", "must be a relative path below the dataset folder")]);
+        dataset(
+            json!({"source": path, "label": "y", "validation_split": 0.2}),
+            &[("/dataset/source", "must be a relative path below the dataset folder")],
+        );
     }
     dataset(json!({"source": "", "label": "y", "validation_split": 0.2}), &[("/dataset/source", "must have 1 to 512 bytes")]);
 }
@@ -219,7 +241,10 @@ fn an_unknown_field_is_invalid_and_a_later_one_not_supported() {
     ] {
         assert_eq!(kind_at(&with(smallest(), pointer, value)), (pointer.to_owned(), kind));
     }
-    assert_eq!(kind_at(&with(smallest(), "/network/0", json!({"layer": "LSTM", "units": 3}))), ("/network/0/layer".to_owned(), NotSupported));
+    assert_eq!(
+        kind_at(&with(smallest(), "/network/0", json!({"layer": "LSTM", "units": 3}))),
+        ("/network/0/layer".to_owned(), NotSupported)
+    );
     assert_eq!(kind_at(&with(smallest(), "/sampler", json!({"name": "tpe"}))), ("/sampler/name".to_owned(), NotSupported));
     assert_eq!(kind_at(&with(smallest(), "/pruner", json!({"name": "median"}))), ("/pruner/name".to_owned(), NotSupported));
     assert!(Study::parse(&with(smallest(), "/pruner", json!({"name": "none"}))).is_ok());
@@ -232,7 +257,10 @@ fn all_mistakes_are_reported_at_once() {
         ("/name", json!(1)),
         ("/seed", json!("x")),
         ("/space", json!([{"name": "a", "type": "int", "min_value": 5, "max_value": 1}, {"name": "b", "type": "floot"}])),
-        ("/network", json!([{"layer": "Dense", "units": {"hp": "a"}}, {"layer": "Dens", "units": 3}, {"layer": "Dense", "units": {"hp": "ghost"}}])),
+        (
+            "/network",
+            json!([{"layer": "Dense", "units": {"hp": "a"}}, {"layer": "Dens", "units": 3}, {"layer": "Dense", "units": {"hp": "ghost"}}]),
+        ),
         ("/training/loss", json!("sparse")),
         ("/training/epochs", json!(0)),
         ("/dataset/source", json!("../x")),
@@ -244,25 +272,29 @@ fn all_mistakes_are_reported_at_once() {
         document = with(document, pointer, value);
     }
     // What refers to a hyperparameter whose declaration is wrong is not wrong for that.
-    check(&document, &[
-        ("/name", "must be a string"),
-        ("/seed", "must be an integer"),
-        ("/space/0/min_value", "min_value (5) must not exceed max_value (1)"),
-        ("/space/1/type", "unknown name \"floot\"; did you mean float?"),
-        ("/network/1/layer", "unknown layer; did you mean Dense?"),
-        ("/network/2/units/hp", "there is no hyperparameter \"ghost\""),
-        ("/training/loss", "unknown name"),
-        ("/training/epochs", "must lie between"),
-        ("/dataset/source", "a relative path"),
-        ("/objective/direction", "unknown name \"up\""),
-        ("/sampler", "lacks the field name"),
-        ("/surprise", "unknown field"),
-    ]);
+    check(
+        &document,
+        &[
+            ("/name", "must be a string"),
+            ("/seed", "must be an integer"),
+            ("/space/0/min_value", "min_value (5) must not exceed max_value (1)"),
+            ("/space/1/type", "unknown name \"floot\"; did you mean float?"),
+            ("/network/1/layer", "unknown layer; did you mean Dense?"),
+            ("/network/2/units/hp", "there is no hyperparameter \"ghost\""),
+            ("/training/loss", "unknown name"),
+            ("/training/epochs", "must lie between"),
+            ("/dataset/source", "a relative path"),
+            ("/objective/direction", "unknown name \"up\""),
+            ("/sampler", "lacks the field name"),
+            ("/surprise", "unknown field"),
+        ],
+    );
 }
 
 #[test]
 fn a_hyperparameter_that_nobody_uses_is_a_mistake() {
-    let space = json!([{"name": "a", "type": "boolean"}, {"name": "b", "type": "int", "min_value": 1, "max_value": 9, "when": {"a": [true]}}]);
+    let space =
+        json!([{"name": "a", "type": "boolean"}, {"name": "b", "type": "int", "min_value": 1, "max_value": 9, "when": {"a": [true]}}]);
     check(&with(smallest(), "/space", space.clone()), &[("/space/1", "nobody uses the hyperparameter b")]);
     let document = with(with(smallest(), "/space", space), "/network/0/when", json!({"b": [3]}));
     assert!(Study::parse(&document).is_ok());
@@ -273,7 +305,17 @@ fn what_is_the_same_for_all_trials_takes_no_hyperparameter() {
     let base = with(smallest(), "/space", json!([{"name": "a", "type": "choice", "values": [1, 2]}]));
     let base = with(base, "/training/epochs", json!({"hp": "a"}));
     let fragment = "a hyperparameter cannot stand here";
-    for pointer in ["/seed", "/name", "/max_trials", "/dataset/validation_split", "/dataset/source", "/dataset/shuffle", "/training/metrics/0", "/objective/metric", "/network/0/layer"] {
+    for pointer in [
+        "/seed",
+        "/name",
+        "/max_trials",
+        "/dataset/validation_split",
+        "/dataset/source",
+        "/dataset/shuffle",
+        "/training/metrics/0",
+        "/objective/metric",
+        "/network/0/layer",
+    ] {
         check(&with(base.clone(), pointer, json!({"hp": "a"})), &[(pointer, fragment)]);
     }
     assert!(Study::parse(&with(base, "/training/batch_size", json!({"hp": "a"}))).is_ok());
@@ -282,7 +324,8 @@ fn what_is_the_same_for_all_trials_takes_no_hyperparameter() {
 #[test]
 fn a_grid_past_the_bound_asks_for_max_trials() {
     let space: Vec<Json> = (0..18).map(|i| json!({"name": format!("h{i}"), "type": "int", "min_value": 1, "max_value": 10})).collect();
-    let layers: Vec<Json> = (0..18).map(|i| json!({"layer": "Dense", "units": {"hp": format!("h{i}")}})).chain([smallest()["network"][0].clone()]).collect();
+    let layers: Vec<Json> =
+        (0..18).map(|i| json!({"layer": "Dense", "units": {"hp": format!("h{i}")}})).chain([smallest()["network"][0].clone()]).collect();
     let document = with(with(with(smallest(), "/space", json!(space)), "/network", json!(layers)), "/sampler", json!({"name": "grid"}));
     check(&document, &[("", "lacks max_trials: the grid has 1000000000000000000 points")]);
     let study = Study::parse(&with(document, "/max_trials", json!(7))).unwrap();

@@ -22,7 +22,9 @@ impl Targets {
     /// The labels of these rows of a dataset, as the loss takes them: the squared difference to a class is that to its number.
     pub fn of(labels: &data::Labels, rows: &[u32], loss: Loss) -> Targets {
         match labels {
-            data::Labels::Classes(labels) if loss.is_classification() => Targets::Classes(rows.iter().map(|row| labels[*row as usize]).collect()),
+            data::Labels::Classes(labels) if loss.is_classification() => {
+                Targets::Classes(rows.iter().map(|row| labels[*row as usize]).collect())
+            }
             data::Labels::Classes(labels) => Targets::Values(rows.iter().map(|row| labels[*row as usize] as f32).collect()),
             data::Labels::Values(labels) => Targets::Values(rows.iter().map(|row| labels[*row as usize]).collect::<Arc<[f32]>>()),
         }
@@ -78,8 +80,12 @@ impl AddAssign for Totals {
 /// How the loss judges an output against these labels; `logits` where the last softmax was left to the loss.
 pub(super) fn judge(loss: Loss, logits: bool, targets: &Targets) -> std::result::Result<Judge, Error> {
     match (loss, targets) {
-        (Loss::SparseCategoricalCrossentropy | Loss::CategoricalCrossentropy, Targets::Classes(classes)) if logits => Ok(Judge::Logits(classes.clone())),
-        (Loss::SparseCategoricalCrossentropy | Loss::CategoricalCrossentropy, Targets::Classes(classes)) => Ok(Judge::Probabilities(classes.clone())),
+        (Loss::SparseCategoricalCrossentropy | Loss::CategoricalCrossentropy, Targets::Classes(classes)) if logits => {
+            Ok(Judge::Logits(classes.clone()))
+        }
+        (Loss::SparseCategoricalCrossentropy | Loss::CategoricalCrossentropy, Targets::Classes(classes)) => {
+            Ok(Judge::Probabilities(classes.clone()))
+        }
         (Loss::MeanSquaredError, Targets::Values(values)) => Ok(Judge::Squares(values.clone())),
         (loss, _) => Err(Error::Invalid(format!("{} does not go with these labels", loss.as_str()))),
     }

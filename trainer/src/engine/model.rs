@@ -53,7 +53,14 @@ enum Mode {
 impl Model {
     /// The network of trial `number` of a study with this `seed`, for rows of shape `input` and labels that are `classes`, or values where there are none.
     /// `Invalid` where layers, loss, metrics and labels don't fit each other.
-    pub fn new(layers: &[Layer], training: &Training, input: &[usize], classes: Option<u32>, (seed, number): (u64, u64), device: &Device) -> Result<Model, Error> {
+    pub fn new(
+        layers: &[Layer],
+        training: &Training,
+        input: &[usize],
+        classes: Option<u32>,
+        (seed, number): (u64, u64),
+        device: &Device,
+    ) -> Result<Model, Error> {
         Self::build(layers, training, input, classes, (seed, number), device, DType::F32, device.is_cpu())
     }
 
@@ -126,7 +133,9 @@ impl Model {
                 Built::Rescaling { scale, offset } => x.affine(*scale, *offset)?,
                 Built::Dense { kernel, bias, activation } if self.fused => kernels::dense::dense(&x, kernel, bias, *activation)?,
                 Built::Dense { kernel, bias, activation } => composed::dense(&x, kernel, bias, *activation)?,
-                Built::Conv { kernel, bias, activation, window } if self.fused => kernels::conv::conv(&x, kernel, bias, *window, *activation)?,
+                Built::Conv { kernel, bias, activation, window } if self.fused => {
+                    kernels::conv::conv(&x, kernel, bias, *window, *activation)?
+                }
                 Built::Conv { kernel, bias, activation, window } => composed::conv(&x, kernel, bias, window, *activation)?,
                 Built::MaxPool(window) if self.fused => kernels::pool::max_pool(&x, *window)?,
                 Built::MaxPool(window) => composed::max_pool(&x, window)?,
@@ -210,10 +219,14 @@ fn fits(training: &Training, output: &[usize], classes: Option<u32>) -> Result<(
     let invalid = |why: String| Err(Error::Invalid(why));
     match (training.loss, classes, output) {
         (Loss::MeanSquaredError, _, [1]) => {}
-        (Loss::MeanSquaredError, ..) => return invalid(format!("mean_squared_error needs an output of (1): one number for the label; it gets {shown}")),
+        (Loss::MeanSquaredError, ..) => {
+            return invalid(format!("mean_squared_error needs an output of (1): one number for the label; it gets {shown}"));
+        }
         (loss, None, _) => return invalid(format!("{} needs labels that are classes; these are values", loss.as_str())),
         (_, Some(classes), [width]) if *width >= classes as usize => {}
-        (loss, Some(classes), _) => return invalid(format!("{} needs an output of ({classes}): one number for each class; it gets {shown}", loss.as_str())),
+        (loss, Some(classes), _) => {
+            return invalid(format!("{} needs an output of ({classes}): one number for each class; it gets {shown}", loss.as_str()));
+        }
     }
     let wrong = if training.loss.is_classification() { Metric::Mae } else { Metric::Accuracy };
     if training.metrics.contains(&wrong) {

@@ -116,7 +116,8 @@ fn a_conv_of_many_blocks_is_the_sum_of_its_images() {
     // 200 images of 1,024 windows of 9 numbers: more than 25 blocks, which end in the middle of images.
     let window = Window::new([32, 32, 1], [3, 3], [1, 1], Padding::Same);
     let x = Var::from_tensor(&variable(&[200, 32, 32, 1], 1).to_dtype(DType::F32).unwrap()).unwrap();
-    let [kernel, bias] = [variable(&[3, 3, 1, 4], 2), variable(&[4], 3)].map(|v| Var::from_tensor(&v.to_dtype(DType::F32).unwrap()).unwrap());
+    let [kernel, bias] =
+        [variable(&[3, 3, 1, 4], 2), variable(&[4], 3)].map(|v| Var::from_tensor(&v.to_dtype(DType::F32).unwrap()).unwrap());
     let gradients = |output: Tensor| {
         let gradients = output.sqr().unwrap().mean_all().unwrap().backward().unwrap();
         [&x, &kernel, &bias].map(|v| gradients.get(v).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap())
@@ -291,8 +292,14 @@ fn what_does_not_fit_is_invalid() {
     };
     let dense = |units: usize| json!([{"layer": "Dense", "units": units}]);
     let sparse = json!({"optimizer": "adam", "loss": "sparse_categorical_crossentropy"});
-    assert_eq!(refuse(dense(2), sparse.clone(), &[4], Some(3)), "sparse_categorical_crossentropy needs an output of (3): one number for each class; it gets (2)");
-    assert_eq!(refuse(dense(2), sparse.clone(), &[4], None), "sparse_categorical_crossentropy needs labels that are classes; these are values");
+    assert_eq!(
+        refuse(dense(2), sparse.clone(), &[4], Some(3)),
+        "sparse_categorical_crossentropy needs an output of (3): one number for each class; it gets (2)"
+    );
+    assert_eq!(
+        refuse(dense(2), sparse.clone(), &[4], None),
+        "sparse_categorical_crossentropy needs labels that are classes; these are values"
+    );
     assert!(refuse(dense(3), sparse, &[2, 4], Some(3)).contains("it gets (2, 3)"));
     let squares = json!({"optimizer": "sgd", "loss": "mean_squared_error", "metrics": ["accuracy"]});
     assert_eq!(refuse(dense(1), squares, &[4], None), "the metric accuracy does not go with mean_squared_error");

@@ -32,13 +32,28 @@ impl CustomOp3 for Conv {
         "conv"
     }
 
-    fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, k: &CpuStorage, lk: &Layout, b: &CpuStorage, lb: &Layout) -> Result<(CpuStorage, Shape)> {
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        lx: &Layout,
+        k: &CpuStorage,
+        lk: &Layout,
+        b: &CpuStorage,
+        lb: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
         let filters = lb.shape().elem_count();
         let shape = Shape::from([&[lx.dims()[0]], self.window.output.as_slice(), &[filters]].concat());
         with_real!(x, T => Ok((T::to_cpu_storage_owned(self.forward::<T>(slice(x, lx)?, slice(k, lk)?, slice(b, lb)?)), shape)))
     }
 
-    fn bwd(&self, x: &Tensor, kernel: &Tensor, bias: &Tensor, y: &Tensor, gradient: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+    fn bwd(
+        &self,
+        x: &Tensor,
+        kernel: &Tensor,
+        bias: &Tensor,
+        y: &Tensor,
+        gradient: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let filters = bias.elem_count();
         let gradient = gradient.contiguous()?;
         with_real!(x, T => {

@@ -20,7 +20,15 @@ impl CustomOp3 for Dense {
         "dense"
     }
 
-    fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, k: &CpuStorage, lk: &Layout, b: &CpuStorage, lb: &Layout) -> Result<(CpuStorage, Shape)> {
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        lx: &Layout,
+        k: &CpuStorage,
+        lk: &Layout,
+        b: &CpuStorage,
+        lb: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
         let (inputs, units) = lk.shape().dims2()?;
         let mut shape = lx.dims().to_vec();
         if let Some(last) = shape.last_mut() {
@@ -33,7 +41,14 @@ impl CustomOp3 for Dense {
         })
     }
 
-    fn bwd(&self, x: &Tensor, kernel: &Tensor, bias: &Tensor, y: &Tensor, gradient: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+    fn bwd(
+        &self,
+        x: &Tensor,
+        kernel: &Tensor,
+        bias: &Tensor,
+        y: &Tensor,
+        gradient: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let (inputs, units) = kernel.dims2()?;
         let rows = x.elem_count() / inputs;
         let gradient = gradient.contiguous()?;

@@ -47,8 +47,12 @@ impl InplaceOp2 for InPlace<'_> {
         let Some((start, end)) = layout.contiguous_offsets() else { bail!("a weight is contiguous") };
         let [m, v] = &mut *self.moments.borrow_mut();
         match (weight, m, v) {
-            (CpuStorage::F32(weight), CpuStorage::F32(m), CpuStorage::F32(v)) => apply(self.update, &mut weight[start..end], slice(gradient, of_gradient)?, m, v),
-            (CpuStorage::F64(weight), CpuStorage::F64(m), CpuStorage::F64(v)) => apply(self.update, &mut weight[start..end], slice(gradient, of_gradient)?, m, v),
+            (CpuStorage::F32(weight), CpuStorage::F32(m), CpuStorage::F32(v)) => {
+                apply(self.update, &mut weight[start..end], slice(gradient, of_gradient)?, m, v)
+            }
+            (CpuStorage::F64(weight), CpuStorage::F64(m), CpuStorage::F64(v)) => {
+                apply(self.update, &mut weight[start..end], slice(gradient, of_gradient)?, m, v)
+            }
             _ => bail!("weight and moments have one type"),
         }
         Ok(())
@@ -57,7 +61,9 @@ impl InplaceOp2 for InPlace<'_> {
 
 fn apply<T: Real>(update: Update, weight: &mut [T], gradient: &[T], m: &mut [T], v: &mut [T]) {
     match update {
-        Update::Adam { alpha, beta_1, beta_2, epsilon } => adam(weight, gradient, m, v, [alpha, 1.0 - beta_1, 1.0 - beta_2, epsilon].map(T::of)),
+        Update::Adam { alpha, beta_1, beta_2, epsilon } => {
+            adam(weight, gradient, m, v, [alpha, 1.0 - beta_1, 1.0 - beta_2, epsilon].map(T::of))
+        }
         Update::Sgd { learning_rate, momentum: 0.0 } => sgd(weight, gradient, T::of(learning_rate)),
         Update::Sgd { learning_rate, momentum } => sgd_with_momentum(weight, gradient, m, T::of(learning_rate), T::of(momentum)),
     }
