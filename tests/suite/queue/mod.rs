@@ -10,7 +10,7 @@ use world::World;
 
 /// One step of a history. Which study, trial or lease is meant is an index, taken modulo how many there are.
 #[derive(Debug, Clone)]
-pub enum Step {
+pub(crate) enum Step {
     Create { max_trials: u64, max_parallel: u64, max_failures: u32, max_stalls: u32 },
     TopUp(usize),
     Claim { trainer: usize, count: usize },

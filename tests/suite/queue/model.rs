@@ -4,60 +4,60 @@
 use hpo::trial::{ErrorKind, StudyState, TrialState};
 use store::End;
 
-pub const LEASE_MS: u64 = 30_000;
-pub const TICK_MS: u64 = LEASE_MS / 10;
-pub const BACKOFF_MS: u64 = 1_000;
+pub(crate) const LEASE_MS: u64 = 30_000;
+pub(crate) const TICK_MS: u64 = LEASE_MS / 10;
+pub(crate) const BACKOFF_MS: u64 = 1_000;
 const FAILURES_IN_A_ROW: u32 = 3;
 
 #[derive(Debug, Clone)]
-pub struct Trial {
-    pub state: TrialState,
-    pub attempt: u32,
-    pub failures: u32,
-    pub stalls: u32,
-    pub step: u32,
-    pub rung: u32,
-    pub nonce: u64,
+pub(crate) struct Trial {
+    pub(crate) state: TrialState,
+    pub(crate) attempt: u32,
+    pub(crate) failures: u32,
+    pub(crate) stalls: u32,
+    pub(crate) step: u32,
+    pub(crate) rung: u32,
+    pub(crate) nonce: u64,
     /// The last nonce's end was settled.
     done: bool,
-    pub cancel: bool,
-    pub alone: bool,
+    pub(crate) cancel: bool,
+    pub(crate) alone: bool,
     promoted: bool,
     /// Ready-at of a delayed trial, deadline of a running one.
     until: u64,
 }
 
 #[derive(Debug, Clone)]
-pub struct Study {
-    pub state: StudyState,
-    pub max_trials: u64,
-    pub max_parallel: u64,
-    pub max_failures: u32,
-    pub max_stalls: u32,
-    pub row: u32,
-    pub trials: Vec<Trial>,
+pub(crate) struct Study {
+    pub(crate) state: StudyState,
+    pub(crate) max_trials: u64,
+    pub(crate) max_parallel: u64,
+    pub(crate) max_failures: u32,
+    pub(crate) max_stalls: u32,
+    pub(crate) row: u32,
+    pub(crate) trials: Vec<Trial>,
 }
 
 impl Study {
-    pub fn count(&self, state: TrialState) -> u64 {
+    pub(crate) fn count(&self, state: TrialState) -> u64 {
         self.trials.iter().filter(|trial| trial.state == state).count() as u64
     }
 
-    pub fn is_closed(&self) -> bool {
+    pub(crate) fn is_closed(&self) -> bool {
         matches!(self.state, StudyState::Cancelled | StudyState::Failed)
     }
 
-    pub fn is_runnable(&self) -> bool {
+    pub(crate) fn is_runnable(&self) -> bool {
         self.state == StudyState::Running && self.count(TrialState::Queued) > 0 && self.count(TrialState::Running) < self.max_parallel
     }
 
     /// The number that a claim must get.
-    pub fn first_queued(&self) -> Option<usize> {
+    pub(crate) fn first_queued(&self) -> Option<usize> {
         let queued = (0..self.trials.len()).filter(|n| self.trials[*n].state == TrialState::Queued);
         queued.min_by_key(|n| (!self.trials[*n].promoted, *n))
     }
 
-    pub fn top_up(&mut self) -> u64 {
+    pub(crate) fn top_up(&mut self) -> u64 {
         let missing = if self.state == StudyState::Running { self.max_trials.saturating_sub(self.trials.len() as u64) } else { 0 };
         let fresh = Trial {
             state: TrialState::Queued,
@@ -77,21 +77,21 @@ impl Study {
         missing
     }
 
-    pub fn claim(&mut self, number: usize, nonce: u64, now: u64) {
+    pub(crate) fn claim(&mut self, number: usize, nonce: u64, now: u64) {
         let trial = &mut self.trials[number];
         trial.state = TrialState::Running;
         trial.attempt += 1;
         (trial.nonce, trial.done, trial.promoted, trial.until) = (nonce, false, false, now + LEASE_MS);
     }
 
-    pub fn promote_due(&mut self, now: u64) {
+    pub(crate) fn promote_due(&mut self, now: u64) {
         for trial in self.trials.iter_mut().filter(|trial| trial.state == TrialState::Delayed && trial.until <= now) {
             trial.state = TrialState::Queued;
         }
     }
 
     /// None: stale.
-    pub fn finish(&mut self, number: usize, nonce: u64, end: &End, now: u64) -> Option<()> {
+    pub(crate) fn finish(&mut self, number: usize, nonce: u64, end: &End, now: u64) -> Option<()> {
         let (closed, max_failures) = (self.is_closed(), self.max_failures);
         let trial = self.trials.get_mut(number).filter(|trial| trial.nonce == nonce)?;
         if trial.done || trial.state.is_terminal() {
@@ -139,7 +139,7 @@ impl Study {
         }
     }
 
-    pub fn close(&mut self, state: StudyState) {
+    pub(crate) fn close(&mut self, state: StudyState) {
         self.state = state;
         self.trials
             .iter_mut()
@@ -147,7 +147,7 @@ impl Study {
             .for_each(|trial| trial.state = TrialState::Cancelled);
     }
 
-    pub fn expire(&mut self, now: u64) {
+    pub(crate) fn expire(&mut self, now: u64) {
         for number in 0..self.trials.len() {
             let (closed, max_stalls) = (self.is_closed(), self.max_stalls);
             let trial = &mut self.trials[number];
@@ -166,7 +166,7 @@ impl Study {
     }
 
     /// True: its lease was renewed.
-    pub fn report(&mut self, number: usize, nonce: u64, step: u32, now: u64) -> bool {
+    pub(crate) fn report(&mut self, number: usize, nonce: u64, step: u32, now: u64) -> bool {
         match self.trials.get_mut(number) {
             Some(trial) if trial.state == TrialState::Running && trial.nonce == nonce => {
                 (trial.until, trial.step) = (now + LEASE_MS, trial.step.max(step));
@@ -176,7 +176,7 @@ impl Study {
         }
     }
 
-    pub fn promote(&mut self, number: usize, rung: u32) -> bool {
+    pub(crate) fn promote(&mut self, number: usize, rung: u32) -> bool {
         if self.is_closed() || number >= self.trials.len() {
             return false;
         }
@@ -187,7 +187,7 @@ impl Study {
         trial.rung == rung + 1
     }
 
-    pub fn set_max_trials(&mut self, max_trials: u64) {
+    pub(crate) fn set_max_trials(&mut self, max_trials: u64) {
         self.max_trials = max_trials;
         if self.state == StudyState::Completed && (self.trials.len() as u64) < max_trials {
             self.state = StudyState::Running;
@@ -200,7 +200,7 @@ impl Study {
     }
 
     /// What must follow from every change.
-    pub fn complete(&mut self) {
+    pub(crate) fn complete(&mut self) {
         let open = self.trials.iter().any(|trial| !trial.state.is_terminal());
         if matches!(self.state, StudyState::Running | StudyState::Paused) && !open && self.trials.len() as u64 >= self.max_trials {
             self.state = StudyState::Completed;

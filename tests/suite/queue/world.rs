@@ -19,10 +19,10 @@ use super::model::{LEASE_MS, Study, TICK_MS};
 const STUDIES_MAX: usize = 4;
 
 /// A private `redis-server` without persistence; each world has a namespace in it.
-pub struct Redis(Child, tempfile::TempDir);
+pub(crate) struct Redis(Child, tempfile::TempDir);
 
 impl Redis {
-    pub fn start() -> Redis {
+    pub(crate) fn start() -> Redis {
         let folder = tempfile::tempdir().unwrap();
         let mut command = Command::new(store::embedded::server().expect("a Redis server"));
         command
@@ -45,7 +45,7 @@ impl Drop for Redis {
     }
 }
 
-pub struct World {
+pub(crate) struct World {
     store: Store,
     now: Arc<AtomicU64>,
     tick: Option<u64>,
@@ -66,7 +66,7 @@ fn same<T: PartialEq + std::fmt::Debug>(what: &str, found: T, expected: T) -> Ou
 }
 
 impl World {
-    pub async fn new(redis: &Redis) -> World {
+    pub(crate) async fn new(redis: &Redis) -> World {
         static WORLDS: AtomicU64 = AtomicU64::new(0);
         let now = Arc::new(AtomicU64::new(1_800_000_000_000));
         let namespace = format!("world{}", WORLDS.fetch_add(1, Ordering::Relaxed));
@@ -76,14 +76,14 @@ impl World {
     }
 
     /// Takes one step in both, every call twice, and compares everything.
-    pub async fn take(&mut self, step: &Step) -> Outcome {
+    pub(crate) async fn take(&mut self, step: &Step) -> Outcome {
         self.act(step).await?;
         self.studies.iter_mut().flatten().for_each(Study::complete);
         self.compare().await
     }
 
     /// Lets all time-outs pass: then nothing runs, and what was deleted left no key.
-    pub async fn end(&mut self) -> Outcome {
+    pub(crate) async fn end(&mut self) -> Outcome {
         for _ in 0..30 {
             self.take(&Step::Pass(TICK_MS)).await?;
             self.take(&Step::Reap).await?;
