@@ -3,11 +3,13 @@ import statistics
 import sys
 import time
 import uuid
+import warnings
 
 import optuna
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalRedisBackend
 
+warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 url, count = sys.argv[1], int(sys.argv[2])
 storage = JournalStorage(JournalRedisBackend(url, prefix=uuid.uuid4().hex))
