@@ -3,8 +3,8 @@
 //! Each file has one operation with its forward and backward pass, generic over [`Real`](real::Real) so that tests hold its gradient against
 //! finite differences in `f64` while production runs the very same code in `f32`. Nothing here uses more than the thread that calls it.
 //!
-//! Bits: no number depends on the machine's libm, on the width of its vectors (nothing is contracted or reassociated) or on its caches; only
-//! the products' kernels differ between processors, and [`crate::engine::numerics_class`] names them.
+//! Bits: no number depends on the machine's libm, on the width of its vectors (what is fused is fused everywhere, nothing is reassociated) or on its
+//! caches: all CPUs are of one [numerics class](crate::engine::numerics_class).
 
 pub(crate) mod activation;
 pub(crate) mod conv;

@@ -16,7 +16,7 @@ pub(crate) struct TrainerView {
     device: String,
     /// `cpu`, `cuda` or `metal`.
     class: &'static str,
-    /// What decides the bits of its results, such as `cpu-avx2`.
+    /// What decides the bits of its results, such as `cpu-1`.
     numerics: String,
     /// Trials that it can train at once.
     slots: u32,

@@ -42,7 +42,7 @@ pub(crate) struct AttemptView {
     attempt: u32,
     /// Which trainer.
     trainer: String,
-    /// What decides the bits of its results, such as `cpu-avx2`.
+    /// What decides the bits of its results, such as `cpu-1`.
     numerics: String,
     /// RFC 3339, UTC.
     started_at: String,

@@ -133,7 +133,7 @@ impl Bench {
 }
 
 pub(crate) fn trainer(id: &str) -> Trainer {
-    Trainer { id: id.into(), numerics: "cpu-avx2".into(), device: "a test".into(), class: DeviceClass::Cpu, slots: 2, running: vec![] }
+    Trainer { id: id.into(), numerics: "cpu-1".into(), device: "a test".into(), class: DeviceClass::Cpu, slots: 2, running: vec![] }
 }
 
 pub(crate) fn completed(value: f64) -> End {

@@ -290,7 +290,7 @@ impl World {
         self.nonces += count as u64;
         Claim {
             trainer: format!("t{trainer}"),
-            numerics: "cpu-avx2".into(),
+            numerics: "cpu-1".into(),
             classes: vec![DeviceClass::Any, DeviceClass::Cpu],
             refused: vec![],
             nonces,

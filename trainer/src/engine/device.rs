@@ -15,27 +15,12 @@ pub fn device() -> candle_core::Result<Device> {
 
 /// The numerics class of a device: two trainers of one class get the same bits from the same trial.
 ///
-/// On the CPU only the products' kernels decide, which the `gemm` crate chooses at run time: `cpu-avx2` (256 bits, fused multiply-add; also what a machine with
-/// AVX-512 runs, since that crate's feature `x86-v4` is off), `cpu-neon`, or `cpu-portable`. Their blocking is ours, everything else is the same on all machines.
+/// All CPUs are of one class, so no machine has to be told to compute as another does: products are chains of fused multiply-adds in one order whatever the vectors
+/// (`crate::kernels::product`), everything else is rounded number by number. The number in `cpu-1` grows when a version of ours computes other bits.
 pub fn numerics_class(device: &Device) -> &'static str {
     match device {
-        Device::Cpu => cpu_class(),
+        Device::Cpu => "cpu-1",
         Device::Cuda(_) => "cuda",
         Device::Metal(_) => "metal",
     }
-}
-
-#[cfg(target_arch = "x86_64")]
-fn cpu_class() -> &'static str {
-    if std::arch::is_x86_feature_detected!("fma") { "cpu-avx2" } else { "cpu-portable" }
-}
-
-#[cfg(target_arch = "aarch64")]
-fn cpu_class() -> &'static str {
-    "cpu-neon"
-}
-
-#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-fn cpu_class() -> &'static str {
-    "cpu-portable"
 }

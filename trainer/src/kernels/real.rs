@@ -1,6 +1,7 @@
 //! The numbers that kernels compute with: `f32` in production, `f64` where a test takes finite differences.
 
 use candle_core::WithDType;
+use pulp::Simd;
 
 /// A real number. Its transcendental functions give the same bits on every machine.
 ///
@@ -19,6 +20,12 @@ pub(crate) trait Real: WithDType + std::ops::Neg<Output = Self> + From<f32> {
     fn tanh(self) -> Self;
     /// The square root, correctly rounded.
     fn sqrt(self) -> Self;
+    /// As many of them as the machine computes at once.
+    type Vector<S: Simd>: Copy;
+    /// A vector of one number.
+    fn splat<S: Simd>(simd: S, x: Self) -> Self::Vector<S>;
+    /// `a * b + c`, rounded once.
+    fn mul_add<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>, c: Self::Vector<S>) -> Self::Vector<S>;
     /// Short for `from_f64`.
     fn of(x: f64) -> Self {
         Self::from_f64(x)
@@ -68,6 +75,18 @@ impl Real for f32 {
     fn sqrt(self) -> f32 {
         self.sqrt()
     }
+
+    type Vector<S: Simd> = S::f32s;
+
+    #[inline(always)]
+    fn splat<S: Simd>(simd: S, x: f32) -> S::f32s {
+        simd.splat_f32s(x)
+    }
+
+    #[inline(always)]
+    fn mul_add<S: Simd>(simd: S, a: S::f32s, b: S::f32s, c: S::f32s) -> S::f32s {
+        simd.mul_add_f32s(a, b, c)
+    }
 }
 
 impl Real for f64 {
@@ -88,6 +107,18 @@ impl Real for f64 {
 
     fn sqrt(self) -> f64 {
         self.sqrt()
+    }
+
+    type Vector<S: Simd> = S::f64s;
+
+    #[inline(always)]
+    fn splat<S: Simd>(simd: S, x: f64) -> S::f64s {
+        simd.splat_f64s(x)
+    }
+
+    #[inline(always)]
+    fn mul_add<S: Simd>(simd: S, a: S::f64s, b: S::f64s, c: S::f64s) -> S::f64s {
+        simd.mul_add_f64s(a, b, c)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Loops compiled twice, for every x86-64 and for those with AVX2, chosen at run time. Vectors twice as wide, the same bits: nothing is contracted or reassociated.
+//! Loops compiled twice, for every x86-64 and for those with AVX2 and fused multiply-add, chosen at run time. Vectors twice as wide, the same bits: nothing is contracted or reassociated.
 
 /// Defines a generic function whose body is compiled twice. Loops in it should be plain: what is not inlined is compiled once, for every machine.
 macro_rules! vectorised {
@@ -10,11 +10,11 @@ macro_rules! vectorised {
 
             #[cfg(target_arch = "x86_64")]
             {
-                #[target_feature(enable = "avx2")]
+                #[target_feature(enable = "avx2,fma")]
                 fn avx2<$real: $bound>($($arg: $type),*) {
                     portable($($arg),*)
                 }
-                if std::arch::is_x86_feature_detected!("avx2") {
+                if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
                     // SAFETY: the processor has what the function asks for; it was asked the line before.
                     return unsafe { avx2($($arg),*) };
                 }
