@@ -48,7 +48,8 @@ pub struct Created {
 pub struct Change {
     /// Pause or resume: no new claims, running trials finish.
     pub paused: Option<bool>,
-    /// How many trials at most, or no limit. Waiting trials beyond are cancelled; a higher limit reopens a completed study.
+    /// How many trials at most, or no limit. Trials beyond that never started are taken back, other waiting ones
+    /// cancelled; a higher limit reopens a completed study.
     pub max_trials: Option<Option<u64>>,
     /// How many trials at once, or as many as trainers offer.
     pub max_parallel: Option<Option<u64>>,

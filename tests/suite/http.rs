@@ -35,7 +35,13 @@ async fn a_study_is_created_listed_paused_cancelled_and_deleted() {
     let patch = |body: Json| client.send(Method::PATCH, &path, move |request| request.json(&body));
     assert_eq!(patch(json!({"state": "paused"})).await.expect(200).json()["state"], "paused");
     assert_eq!(patch(json!({"state": "running", "max_trials": 20})).await.expect(200).json()["progress"]["total"], 20);
-    patch(json!({"state": "sideways"})).await.expect(422);
+    let wrong = patch(json!({"state": "sideways", "max_trials": null, "max_parallel": 0, "colour": 1})).await.expect(422).json();
+    let pointers: Vec<&str> = wrong["errors"].as_array().unwrap().iter().filter_map(|error| error["pointer"].as_str()).collect();
+    assert_eq!(pointers.len(), 4, "{wrong}");
+    assert!(["/state", "/max_trials", "/max_parallel", "/colour"].iter().all(|pointer| pointers.contains(pointer)), "{wrong}");
+    patch(json!(["paused", null, null])).await.expect(422);
+    patch(json!({"max_parallel": 1})).await.expect(200);
+    patch(json!({"max_parallel": null})).await.expect(200);
     patch(json!({"weight": 2})).await.expect(422);
     client.post(&format!("{path}/trials/0/cancel"), &json!({})).await.expect(200);
     assert_eq!(client.post(&format!("{path}/cancel"), &json!({})).await.expect(200).json()["state"], "cancelled");

@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 
 use crate::run::{Best, Reason, Stop};
 use crate::trial::{Outcome, Trial};
+use crate::weights::Weights;
 use crate::worker::{Worker, jittered, retry};
 
 /// Sees a leased trial through: trains it, reports it, ends it, and says how it went.
@@ -159,10 +160,10 @@ impl Line<'_> {
         }
         let mut artifact = None;
         let end = match outcome {
-            Outcome::Completed(best, document) => match self.write(&best, &document).await {
+            Outcome::Completed(Best { value, step, weights }, document) => match self.write(weights, document).await {
                 Ok(path) => {
                     artifact = Some(path);
-                    End::Completed { value: best.value, best_step: best.step }
+                    End::Completed { value, best_step: step }
                 }
                 Err(message) => End::Failed { kind: ErrorKind::Io, message, beside_others: false },
             },
@@ -191,12 +192,14 @@ impl Line<'_> {
                 }
                 name(&end)
             }
-            Some(Ack::Stale) | None => {
+            Some(Ack::Stale) => {
                 if let Some(path) = artifact {
                     let _ = self.worker.artifacts.delete(&path).await;
                 }
                 self.lost()
             }
+            // Unanswered is not unheard: Redis may have taken the end, and then the weights are what counts. They stay.
+            None => self.lost(),
         }
     }
 
@@ -216,19 +219,33 @@ impl Line<'_> {
     }
 
     /// Writes the best weights and returns their path. The lease is kept meanwhile.
-    async fn write(&self, best: &Best, document: &serde_json::Value) -> Result<String, String> {
-        let bytes = best.weights.serialize(document)?;
-        let Lease { study, number, attempt, nonce, .. } = self.lease;
-        let mut last = String::new();
-        for _ in 0..limits::WEIGHTS_TRIES {
-            match self.worker.artifacts.put_model(study.as_str(), *number, *attempt, &nonce.to_string(), bytes.clone()).await {
-                Ok(path) => return Ok(path),
-                Err(error) => last = error.to_string(),
+    async fn write(&mut self, weights: Weights, document: serde_json::Value) -> Result<String, String> {
+        let (artifacts, Lease { study, number, attempt, nonce, .. }) = (&self.worker.artifacts, self.lease);
+        self.beating(async {
+            let bytes = tokio::task::spawn_blocking(move || weights.serialize(&document)).await.map_err(|error| error.to_string())??;
+            let mut last = String::new();
+            for _ in 0..limits::WEIGHTS_TRIES {
+                match artifacts.put_model(study.as_str(), *number, *attempt, &nonce.to_string(), bytes.clone()).await {
+                    Ok(path) => return Ok(path),
+                    Err(error) => last = error.to_string(),
+                }
+                tokio::time::sleep(retry()).await;
             }
-            let _ = self.worker.store.report(self.lease, &[]).await;
-            tokio::time::sleep(retry()).await;
+            Err(format!("its weights cannot be written: {last}"))
+        })
+        .await
+    }
+
+    /// Sends heartbeats until the work is done.
+    async fn beating<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let mut work = std::pin::pin!(work);
+        let beat = Duration::from_millis(self.worker.store.lease_ms() / 3);
+        loop {
+            tokio::select! {
+                done = &mut work => return done,
+                () = tokio::time::sleep(jittered(beat)) => self.report().await,
+            }
         }
-        Err(format!("its weights cannot be written: {last}"))
     }
 
     fn accepted(&self, end: &End) {

@@ -48,10 +48,8 @@ impl Trial {
     fn prepare_and_train(&self, report: impl FnMut(u32, Vec<f32>, u64)) -> Result<Outcome, Outcome> {
         let Trial { lease, study, .. } = self;
         let invalid = |error: String| Outcome::Failed(ErrorKind::Invalid, error);
-        let dataset = self.catalog.load(&study.dataset).map_err(|error| match error {
-            data::Error::Io { .. } => Outcome::Failed(ErrorKind::Io, error.to_string()),
-            _ => Outcome::Refused(error.to_string()),
-        })?;
+        // The API has read it, so what is wrong is this machine's copy.
+        let dataset = self.catalog.load(&study.dataset).map_err(|error| Outcome::Refused(error.to_string()))?;
         if dataset.schema.hash != lease.dataset_hash {
             return Err(Outcome::Refused(format!(
                 "the dataset here has the hash {}, the study was accepted with {}",

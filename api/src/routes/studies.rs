@@ -4,6 +4,8 @@ use actix_web::http::header::{LINK, LOCATION};
 use actix_web::web::{Data, Path, Payload, Query};
 use actix_web::{HttpRequest, HttpResponse, delete, get, patch, post};
 use hpo::trial::StudyState;
+use hpo::{Problem, ProblemKind, limits};
+use serde_json::Value as Json;
 use store::{Change, Idempotency, StudyId};
 
 use super::{AnyErrors, BodyErrors, StudyErrors, page_limit, parse_name};
@@ -55,7 +57,7 @@ pub(crate) async fn create_study(
 #[get("/v1/studies")]
 pub(crate) async fn list_studies(app: Data<App>, request: HttpRequest, query: Query<StudiesQuery>) -> Result<HttpResponse, Error> {
     let query = query.into_inner();
-    let limit = page_limit("limit", query.limit, hpo::limits::PAGE_DEFAULT)?;
+    let limit = page_limit("limit", query.limit, limits::PAGE_DEFAULT)?;
     let state = parse_name("state", query.state.as_deref(), StudyState::ALL, StudyState::as_str)?;
     let (records, next) = app.store.list_studies(store::StudyPage { cursor: query.cursor, limit, state, name: query.name }).await?;
     let mut studies = Vec::with_capacity(records.len());
@@ -136,40 +138,48 @@ fn gone_is_none<T>(found: store::Result<T>) -> store::Result<Option<T>> {
 
 fn idempotency(request: &HttpRequest, body: &[u8]) -> Result<Option<Idempotency>, Error> {
     let Some(key) = request.headers().get("idempotency-key") else { return Ok(None) };
-    let key = key.to_str().ok().filter(|key| !key.is_empty() && key.len() <= hpo::limits::IDEMPOTENCY_KEY_BYTES_MAX);
+    let key = key.to_str().ok().filter(|key| !key.is_empty() && key.len() <= limits::IDEMPOTENCY_KEY_BYTES_MAX);
     let key = key.ok_or_else(|| {
-        Error::InvalidParameter(format!("Idempotency-Key must have 1 to {} visible characters", hpo::limits::IDEMPOTENCY_KEY_BYTES_MAX))
+        Error::InvalidParameter(format!("Idempotency-Key must have 1 to {} visible characters", limits::IDEMPOTENCY_KEY_BYTES_MAX))
     })?;
     Ok(Some(Idempotency { key: key.to_owned(), request_hash: create::hash(body) }))
 }
 
-/// The change that a PATCH asks for.
-fn change(body: serde_json::Value) -> Result<Change, Error> {
-    for later in ["priority", "weight"] {
-        if body.get(later).is_some() {
-            return Err(Error::InvalidStudy(vec![hpo::Problem {
-                pointer: format!("/{later}"),
-                detail: format!("{later} cannot be changed yet"),
-                kind: hpo::ProblemKind::NotSupported,
-            }]));
+/// The change that a PATCH asks for, or all that is wrong with it.
+fn change(body: Json) -> Result<Change, Error> {
+    let Json::Object(fields) = body else {
+        return Err(Error::InvalidRequest("the body must be an object, such as {\"state\": \"paused\"}".to_owned()));
+    };
+    let (mut change, mut problems) = (Change::default(), Vec::new());
+    for (name, value) in fields {
+        let read = match name.as_str() {
+            "state" => read_paused(&value).map(|paused| change.paused = Some(paused)),
+            "max_trials" => read_limit(&value, limits::TRIALS_MAX).map(|limit| change.max_trials = Some(Some(limit))),
+            "max_parallel" if value.is_null() => {
+                change.max_parallel = Some(None);
+                Ok(())
+            }
+            "max_parallel" => read_limit(&value, limits::PARALLEL_MAX).map(|limit| change.max_parallel = Some(Some(limit))),
+            "priority" | "weight" => Err((ProblemKind::NotSupported, "cannot be changed yet".to_owned())),
+            _ => Err((ProblemKind::Invalid, "is not a field that can be changed; state, max_trials and max_parallel can".to_owned())),
+        };
+        if let Err((kind, why)) = read {
+            let pointer = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
+            problems.push(Problem { pointer, detail: format!("{name} {why}"), kind });
         }
     }
-    let patch: StudyPatch = serde_json::from_value(body).map_err(|error| Error::InvalidRequest(error.to_string()))?;
-    let paused = match patch.state.as_deref() {
-        None => None,
-        Some("paused") => Some(true),
-        Some("running") => Some(false),
-        Some(_) => {
-            return Err(Error::InvalidRequest("state can be set to paused or running; a study is cancelled by POST …/cancel".to_owned()));
-        }
-    };
-    let within = |name: &str, value: Option<u64>, max: u64| match value {
-        Some(value) if value < 1 || value > max => Err(Error::InvalidRequest(format!("{name} must lie between 1 and {max}, not {value}"))),
-        value => Ok(value.map(Some)),
-    };
-    Ok(Change {
-        paused,
-        max_trials: within("max_trials", patch.max_trials, hpo::limits::TRIALS_MAX)?,
-        max_parallel: within("max_parallel", patch.max_parallel, hpo::limits::PARALLEL_MAX)?,
-    })
+    if problems.is_empty() { Ok(change) } else { Err(Error::InvalidStudy(problems)) }
+}
+
+fn read_paused(value: &Json) -> Result<bool, (ProblemKind, String)> {
+    match value.as_str() {
+        Some("paused") => Ok(true),
+        Some("running") => Ok(false),
+        _ => Err((ProblemKind::Invalid, "can be set to \"paused\" or \"running\"; a study is cancelled by POST …/cancel".to_owned())),
+    }
+}
+
+fn read_limit(value: &Json, max: u64) -> Result<u64, (ProblemKind, String)> {
+    let limit = value.as_u64().filter(|limit| (1..=max).contains(limit));
+    limit.ok_or_else(|| (ProblemKind::Invalid, format!("must be an integer between 1 and {max}, not {value}")))
 }

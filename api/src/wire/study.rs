@@ -115,15 +115,19 @@ pub(crate) struct DryRun {
     pub(crate) spec: Json,
 }
 
-/// The body of `PATCH /v1/studies/{id}`.
+/// The body of `PATCH /v1/studies/{id}`: what is not named stays as it is. Read by `routes::studies::change`.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[allow(dead_code, reason = "the contract's view of it: null and absent are two things, which serde's Option would make one")]
 pub(crate) struct StudyPatch {
     /// `paused`: no new trial starts, running ones finish. `running`: go on.
+    #[schema(nullable = false)]
     pub(crate) state: Option<String>,
-    /// A new number of trials at most: 1 to 1,000,000. Raising it reopens a study that had completed.
+    /// A new number of trials at most: 1 to 1,000,000. Raising it reopens a study that had completed. Lowering it takes the last trials back,
+    /// as far as they never started: they come again, the same ones, when it is raised. Other waiting trials beyond it are cancelled.
+    #[schema(nullable = false)]
     pub(crate) max_trials: Option<u64>,
-    /// A new number of trials at once: 1 to 10,000.
+    /// A new number of trials at once: 1 to 10,000; null: as many as trainers offer.
     pub(crate) max_parallel: Option<u64>,
 }
 

@@ -1,8 +1,21 @@
 -- change: pause or resume a study, set its limits; '-' leaves a thing as it is, '' takes a limit away.
--- Raising max_trials reopens a completed study; lowering it cancels waiting trials beyond it, a bounded number a call.
+-- Raising max_trials reopens a completed study. Lowering it takes the last trials back, as far as they never started: they were never tried, and
+-- come again, the same ones, when it is raised. Other waiting trials beyond it are cancelled. Both in a bounded number a call.
 -- KEYS lane
 -- ARGV time, study, paused (1 | 0 | -), max_trials, max_parallel
--- OUT  {ok | missing | closed, state, 1 trials are left to cancel (call again)}
+-- OUT  {ok | missing | closed, state, 1 trials are left to take back or cancel (call again)}
+local function take_back_beyond(s, max_trials)
+  local left = LIMIT.sweep
+  while s.next > max_trials and left > 0 do
+    local t = load_trial(s, s.next - 1)
+    if t.state ~= 'queued' or t.attempt > 0 then break end
+    redis.call('ZREM', of(s.id, 'queued'), t.n)
+    redis.call('RPOP', of(s.id, 'trials'))
+    s.queued, s.next, s.exhausted, left = s.queued - 1, s.next - 1, 0, left - 1
+  end
+  return LIMIT.sweep - left
+end
+
 local function cancel_beyond(s, max_trials)
   local numbers = redis.call('ZRANGE', of(s.id, 'queued'), max_trials, '+inf', 'BYSCORE', 'LIMIT', 0, LIMIT.sweep)
   for _, n in ipairs(redis.call('ZRANGE', of(s.id, 'delayed'), 0, -1)) do
@@ -25,7 +38,11 @@ local function change()
   if s.state == 'completed' and s.exhausted ~= 1 and s.next < (s.max_trials or math.huge) then s.state, s.stop = 'running', '' end
   if s.state == 'completed' and paused == '1' then return {'closed', s.state, 0} end
   if s.state ~= 'completed' and paused ~= '-' then s.state = paused == '1' and 'paused' or 'running' end
-  local cancelled = max_trials ~= '-' and s.max_trials and cancel_beyond(s, s.max_trials) or 0
+  local swept = 0
+  if max_trials ~= '-' and s.max_trials then
+    swept = take_back_beyond(s, s.max_trials)
+    if swept < LIMIT.sweep then swept = cancel_beyond(s, s.max_trials) end
+  end
   save(s)
-  return {'ok', s.state, cancelled >= LIMIT.sweep and 1 or 0}
+  return {'ok', s.state, swept >= LIMIT.sweep and 1 or 0}
 end

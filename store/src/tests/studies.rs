@@ -114,6 +114,38 @@ async fn an_exhausted_space_completes_the_study() {
 }
 
 #[tokio::test]
+async fn a_limit_that_is_lowered_and_raised_again_loses_no_point() {
+    let bench = Bench::new().await;
+    let space = json!([{"name": "learning_rate", "type": "choice", "values": [0.1, 0.03, 0.01, 0.003, 0.001, 0.0003]}]);
+    let limit = |n| Change { max_trials: Some(Some(n)), ..Change::default() };
+    for sampler in ["random", "grid"] {
+        let id = bench.study(json!({"space": space, "max_trials": 20, "max_parallel": 1, "sampler": {"name": sampler}})).await;
+        let mut points = vec![];
+        let first = bench.claim("a").await.unwrap();
+        bench.store.update_study(id, limit(2)).await.unwrap();
+        let record = bench.record(id).await;
+        assert_eq!((record.counts.get(TrialState::Queued), record.counts.get(TrialState::Cancelled)), (1, 0));
+        bench.finish(&first, completed(0.5)).await;
+        points.push(first.point);
+        let second = bench.claim("a").await.unwrap();
+        bench.finish(&second, completed(0.5)).await;
+        points.push(second.point);
+        assert_eq!(bench.record(id).await.stop_reason, Some(StopReason::MaxTrials));
+        bench.store.update_study(id, limit(20)).await.unwrap();
+        bench.store.top_up(id).await.unwrap();
+        while let Some(lease) = bench.claim("a").await {
+            bench.finish(&lease, completed(0.5)).await;
+            points.push(lease.point);
+        }
+        assert_eq!(bench.record(id).await.stop_reason, Some(StopReason::SpaceExhausted));
+        points.sort();
+        points.dedup();
+        assert_eq!(points.len(), 6, "{sampler}");
+        bench.healthy().await;
+    }
+}
+
+#[tokio::test]
 async fn a_paused_study_is_not_claimed_from_until_it_resumes() {
     let bench = Bench::new().await;
     let id = bench.study(json!({})).await;
@@ -129,7 +161,7 @@ async fn a_paused_study_is_not_claimed_from_until_it_resumes() {
 }
 
 #[tokio::test]
-async fn more_trials_reopen_a_completed_study_and_fewer_cancel_what_waits() {
+async fn more_trials_reopen_a_completed_study_and_fewer_end_what_waits() {
     let bench = Bench::new().await;
     let id = bench.study(json!({"retry": {"max_failures": 1}})).await;
     for lease in bench.claims("a", 3).await {
@@ -146,7 +178,8 @@ async fn more_trials_reopen_a_completed_study_and_fewer_cancel_what_waits() {
     bench.store.update_study(id, limit(5)).await.unwrap();
     bench.healthy().await;
     let record = bench.record(id).await;
-    assert_eq!((record.counts.get(TrialState::Queued), record.counts.get(TrialState::Cancelled)), (1, 5));
+    // Those that never started are taken back, the one that failed before is cancelled.
+    assert_eq!((record.counts.get(TrialState::Queued), record.counts.get(TrialState::Cancelled)), (1, 1));
     bench.finish(&leases[0], completed(0.5)).await;
     let lease = bench.claim("a").await.unwrap();
     bench.finish(&lease, completed(0.5)).await;

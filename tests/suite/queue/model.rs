@@ -192,6 +192,11 @@ impl Study {
         if self.state == StudyState::Completed && (self.trials.len() as u64) < max_trials {
             self.state = StudyState::Running;
         }
+        while self.trials.len() as u64 > max_trials
+            && self.trials.last().is_some_and(|trial| trial.state == TrialState::Queued && trial.attempt == 0)
+        {
+            self.trials.pop();
+        }
         for trial in self.trials.iter_mut().skip(max_trials as usize) {
             if trial.state == TrialState::Delayed || (trial.state == TrialState::Queued && !trial.promoted) {
                 trial.state = TrialState::Cancelled;

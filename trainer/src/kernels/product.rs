@@ -149,7 +149,8 @@ fn tile<T: Real, S: Simd, const M: usize>(simd: S, out: Target<T>, block: Block<
     for at in 0..length {
         // SAFETY: `at < length` and `i < M`, for which the line before the loop proves that all places are inside; a vector is so many plain numbers.
         unsafe {
-            let b: [T::Vector<S>; TILE_VECTORS] = panel.numbers.as_ptr().add(at * panel.stride).cast::<[T::Vector<S>; TILE_VECTORS]>().read_unaligned();
+            let b: [T::Vector<S>; TILE_VECTORS] =
+                panel.numbers.as_ptr().add(at * panel.stride).cast::<[T::Vector<S>; TILE_VECTORS]>().read_unaligned();
             for (i, sums) in sums.iter_mut().enumerate() {
                 let a = T::splat(simd, *a.get_unchecked(i * a_row + at * a_column));
                 for (sum, b) in sums.iter_mut().zip(b) {
