@@ -60,6 +60,10 @@ pub const LAYER_SIZE_MAX: i64 = 1 << 20;
 pub const RANK_MAX: usize = 6;
 /// Elements of a row anywhere in a network: 4 GiB of floats, more than any trainer holds for one row.
 pub const ROW_ELEMENTS_MAX: u64 = 1 << 30;
+/// Weights of a network, in bytes: with the document beside them they must fit an artifact.
+pub const WEIGHT_BYTES_MAX: u64 = ARTIFACT_BYTES_MAX as u64 - (16 << 20);
+/// What one training step holds, in bytes: more memory than machines have that train trials side by side. Each trainer looks at its own, too.
+pub const STEP_BYTES_MAX: u64 = 1 << 40;
 /// Dropout's rate: at 1 nothing would be left to scale.
 pub const DROPOUT_RATE_MAX: f64 = 1.0 - 1e-6;
 /// A learning rate: beyond, it is a typing error.

@@ -13,11 +13,13 @@ use serde::Serialize;
 use serde_json::Value as Json;
 
 use crate::dataset::DatasetSchema;
-use crate::document::{Problem, Reading, Scope};
-use crate::shape::Cost;
+use crate::document::{Problem, ProblemKind, Reading, Scope};
+use crate::limits;
+use crate::network::Layer;
+use crate::shape::{Cost, cost, output_shape};
 use crate::space::{Point, SearchSpace};
 use crate::study::Study;
-use crate::training::{BatchSize, Optimizer};
+use crate::training::{BatchSize, Optimizer, Training};
 
 /// What the pre-flight found.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -66,6 +68,23 @@ pub fn preflight(study: &Study, dataset: &DatasetSchema) -> Result<Preflight, Ve
     };
     let of = |(min, max): (u64, u64), exact| Bounds { min, max, exact };
     let weight_bytes = (totals.parameters.0.saturating_mul(4), totals.parameters.1.saturating_mul(4));
+    // Where the bounds are not reached, only what every network needs is held against them; the trainer checks each.
+    let largest = |(min, max): (u64, u64), exact| if exact { max } else { min };
+    let bounded = [
+        ("weights", "/network", largest(weight_bytes, exact), limits::WEIGHT_BYTES_MAX),
+        ("a training step", "/training/batch_size", largest(totals.step_bytes, exact && recipe.independent), limits::STEP_BYTES_MAX),
+    ];
+    let too_large = bounded.into_iter().filter(|(.., bytes, most)| bytes > most).map(|(what, pointer, bytes, most)| Problem {
+        pointer: pointer.to_owned(),
+        detail: format!(
+            "{what} of the largest network would take {bytes} bytes, at most {most} are possible; bound its layers, or the batch"
+        ),
+        kind: ProblemKind::Invalid,
+    });
+    let too_large: Vec<Problem> = too_large.collect();
+    if !too_large.is_empty() {
+        return Err(too_large);
+    }
     Ok(Preflight {
         points: study.points().map(|points| points.to_string()),
         shapes,
@@ -96,7 +115,7 @@ impl Totals {
         Totals {
             parameters: add(self.parameters, least.parameters, most.parameters),
             flops: add(self.flops, least.flops, most.flops),
-            step_bytes: add(self.step_bytes, recipe.step_bytes(least, recipe.least), recipe.step_bytes(most, recipe.most)),
+            step_bytes: add(self.step_bytes, step_bytes(least, recipe.least), step_bytes(most, recipe.most)),
         }
     }
 
@@ -137,12 +156,27 @@ impl Recipe {
             independent: structural.into_iter().all(|at| !mentioned.contains(&at)),
         }
     }
+}
 
-    /// Bytes that a layer takes in a training step of a trial with `(numbers per weight, rows)`: activations have gradients too.
-    fn step_bytes(&self, cost: Cost, (numbers, rows): (u64, u64)) -> u64 {
-        let weights = cost.parameters.saturating_mul(numbers);
-        weights.saturating_add(cost.activations.saturating_mul(2 * rows)).saturating_mul(4)
+/// Bytes of the weights, and of a training step, of these layers on rows of shape `input`: what [`preflight`] bounds over a space, for one trial.
+/// Errors: why a layer cannot work.
+pub fn memory(layers: &[Layer], training: &Training, input: &[usize], rows: u64) -> Result<(u64, u64), String> {
+    let (mut shape, mut total) = (input.to_vec(), Cost::default());
+    for layer in layers {
+        let output = output_shape(layer, &shape)?;
+        let cost = cost(layer, &shape, &output);
+        total.parameters = total.parameters.saturating_add(cost.parameters);
+        total.activations = total.activations.saturating_add(cost.activations);
+        shape = output;
     }
+    let rows = (training.batch_size as u64).min(rows);
+    Ok((total.parameters.saturating_mul(4), step_bytes(total, (2 + training.optimizer.slots(), rows))))
+}
+
+/// Bytes that layers of this cost take in a training step of a trial with `(numbers per weight, rows)`: activations have gradients too.
+fn step_bytes(cost: Cost, (numbers, rows): (u64, u64)) -> u64 {
+    let weights = cost.parameters.saturating_mul(numbers);
+    weights.saturating_add(cost.activations.saturating_mul(2 * rows)).saturating_mul(4)
 }
 
 /// What a layer's presence, shape and size depend on, parents included, in the order of the space.

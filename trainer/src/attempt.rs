@@ -10,7 +10,7 @@ use hpo::limits;
 use hpo::trial::ErrorKind;
 use store::{Ack, Directive, End, Lease, Point};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, oneshot};
 
 use crate::run::{Best, Reason, Stop};
 use crate::trial::{Outcome, Trial};
@@ -34,10 +34,10 @@ pub(crate) async fn attempt(worker: &Arc<Worker>, lease: Lease) {
 
 /// Trains the trial on a thread of its own, named after it; none where the lease was lost before it began.
 async fn train(worker: &Arc<Worker>, lease: &Lease, stop: Arc<Stop>, points: UnboundedSender<Point>, claimed: Instant) -> Outcome {
-    // Memory ran out when it had company: it waits for all other slots and keeps them.
-    let _all_slots = match lease.alone {
-        true => worker.slots.clone().acquire_many_owned(worker.slot_count - 1).await.ok(),
-        false => None,
+    // Memory ran out when it had company: it waits until it has none, and others wait for it.
+    let _company = tokio::select! {
+        company = company(worker, lease.alone) => company,
+        reason = told_to_stop(&stop) => return Outcome::Stopped(reason, None),
     };
     let study = loop {
         match worker.store.spec(lease.study).await {
@@ -48,8 +48,9 @@ async fn train(worker: &Arc<Worker>, lease: &Lease, stop: Arc<Stop>, points: Unb
             Err(_) => return Outcome::Stopped(stop.reason().unwrap_or(Reason::Release), None),
         }
     };
-    let (catalog, device, metrics) = (worker.catalog.clone(), worker.device.clone(), worker.metrics.clone());
-    let trial = Trial { lease: lease.clone(), study, catalog, device, stop, claimed };
+    let (catalog, device) = (worker.catalog.clone(), worker.device.clone());
+    let (memory, metrics) = (worker.memory.clone(), worker.metrics.clone());
+    let trial = Trial { lease: lease.clone(), study, catalog, device, memory, stop, claimed };
     let report = move |step, values, samples| {
         metrics.epochs.inc();
         metrics.samples.inc_by(samples);
@@ -61,6 +62,29 @@ async fn train(worker: &Arc<Worker>, lease: &Lease, stop: Arc<Stop>, points: Unb
     match spawned {
         Ok(_) => outcome.await.unwrap_or(Outcome::Failed(ErrorKind::Panic, "its thread ended without a word".into())),
         Err(error) => Outcome::Failed(ErrorKind::Io, format!("no thread for it: {error}")),
+    }
+}
+
+/// What lets a trial run beside others, or keeps the others away.
+enum Company {
+    Others(#[allow(dead_code, reason = "held")] OwnedRwLockReadGuard<()>),
+    Nobody(#[allow(dead_code, reason = "held")] OwnedRwLockWriteGuard<()>),
+}
+
+async fn company(worker: &Worker, alone: bool) -> Company {
+    let company = worker.company.clone();
+    match alone {
+        true => Company::Nobody(company.write_owned().await),
+        false => Company::Others(company.read_owned().await),
+    }
+}
+
+async fn told_to_stop(stop: &Stop) -> Reason {
+    loop {
+        if let Some(reason) = stop.reason() {
+            return reason;
+        }
+        tokio::time::sleep(retry()).await;
     }
 }
 

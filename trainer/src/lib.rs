@@ -15,6 +15,7 @@ mod config;
 mod document;
 pub mod engine;
 pub(crate) mod kernels;
+mod memory;
 mod metrics;
 mod page;
 mod process;

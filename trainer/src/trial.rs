@@ -13,6 +13,7 @@ use store::Lease;
 
 use crate::document;
 use crate::engine::Error;
+use crate::memory::{Memory, TooLarge};
 use crate::process::message;
 use crate::run::{self, Best, Job, Reason, Stop, Trained};
 
@@ -22,6 +23,7 @@ pub(crate) struct Trial {
     pub(crate) study: Arc<Study>,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) device: Device,
+    pub(crate) memory: Arc<Memory>,
     pub(crate) stop: Arc<Stop>,
     pub(crate) claimed: Instant,
 }
@@ -62,6 +64,10 @@ impl Trial {
         let plan = study.plan(&point).map_err(|problems| {
             let problems: Vec<String> = problems.iter().map(|problem| format!("{}: {}", problem.pointer, problem.detail)).collect();
             invalid(problems.join("; "))
+        })?;
+        let _share = self.memory.share(&plan, &dataset.schema).map_err(|error| match error {
+            TooLarge::Anywhere(why) => invalid(why),
+            TooLarge::Here(why) => Outcome::Failed(ErrorKind::OutOfMemory, why),
         })?;
         let split = data::split(&dataset, &study.dataset, study.seed).map_err(|error| invalid(error.to_string()))?;
         let data = Scaled::new(dataset, &split.train, plan.scale).map_err(|error| invalid(error.to_string()))?;

@@ -13,10 +13,11 @@ use hpo::study::DeviceClass;
 use store::artifact::Artifacts;
 use store::{Claim, Lease, Nonce, Store, StudyId, Trainer};
 use tokio::net::TcpListener;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, RwLock, Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::config::Config;
+use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::{attempt, engine, page, process};
 
@@ -25,11 +26,13 @@ pub(crate) struct Worker {
     pub(crate) store: Store,
     pub(crate) artifacts: Artifacts,
     pub(crate) catalog: Arc<Catalog>,
+    pub(crate) memory: Arc<Memory>,
+    /// Held together by trials that may have company, alone by one that may not.
+    pub(crate) company: Arc<RwLock<()>>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) device: Device,
     /// One permit for each slot.
     pub(crate) slots: Arc<Semaphore>,
-    pub(crate) slot_count: u32,
     /// Turns true once, at shutdown.
     pub(crate) stopping: watch::Receiver<bool>,
     me: Trainer,
@@ -103,7 +106,21 @@ impl Worker {
         let catalog = Arc::new(Catalog::new(config.data_dir.join("datasets")));
         let slots_free = Arc::new(Semaphore::new(slots as usize));
         let (running, refused) = Default::default();
-        Ok(Worker { store, artifacts, catalog, metrics, device, slots: slots_free, slot_count: slots, stopping, me, running, refused })
+        let memory = Arc::new(Memory::free());
+        Ok(Worker {
+            store,
+            artifacts,
+            catalog,
+            memory,
+            company: Arc::default(),
+            metrics,
+            device,
+            slots: slots_free,
+            stopping,
+            me,
+            running,
+            refused,
+        })
     }
 
     /// Claims nothing of this dataset for [`limits::REFUSE_SECONDS`].

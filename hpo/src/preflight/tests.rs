@@ -7,7 +7,7 @@ use serde_json::json;
 use super::*;
 use crate::grid::Enumeration;
 use crate::shape::{cost, output_shape};
-use crate::study::tests::{smallest, with};
+use crate::study::tests::{schema_of, smallest, with};
 
 /// Hyperparameters that the layers below refer to; a study declares those it needs.
 fn pool() -> Vec<Json> {
@@ -200,4 +200,29 @@ fn a_branch_that_cannot_work_is_named_unless_the_search_stays_out_of_it() {
         "{problems:?}"
     );
     assert!(preflight(&study(json!([3, 8])), &dataset(&[8, 8, 1])).is_ok());
+}
+
+#[test]
+fn a_network_larger_than_an_artifact_is_refused_where_a_branch_has_it() {
+    let refused = |units: Json| {
+        let space = json!([{"name": "units", "type": "choice", "values": [8, 1_048_576]}]);
+        let dense = |units: &Json| json!({"layer": "Dense", "units": units});
+        let network = json!([{"layer": "Flatten"}, dense(&units), dense(&units), {"layer": "Dense", "units": 10, "activation": "softmax"}]);
+        let document = with(smallest(), "/network", network);
+        let document = if units.is_object() { with(document, "/space", space) } else { document };
+        let study = Study::parse(&document).unwrap();
+        preflight(&study, &schema_of(&study)).err().map(|problems| problems[0].pointer.clone())
+    };
+    assert_eq!(refused(json!(1_048_576)).as_deref(), Some("/network"));
+    assert_eq!(refused(json!({"hp": "units"})).as_deref(), Some("/network"));
+    assert_eq!(refused(json!(16_384)), None);
+}
+
+#[test]
+fn the_memory_of_one_trial_is_what_the_space_of_one_point_needs() {
+    let study = Study::parse(&smallest()).unwrap();
+    let found = preflight(&study, &schema_of(&study)).unwrap();
+    let plan = study.plan(&Point::default()).unwrap();
+    let memory = memory(&plan.layers, &plan.training, &schema_of(&study).shape, schema_of(&study).rows).unwrap();
+    assert_eq!(memory, (found.weight_bytes.max, found.step_bytes.max));
 }
