@@ -48,7 +48,7 @@ pub(crate) async fn draft(app: &App, mut document: Json) -> Result<Draft, Error>
     .map_err(|error| Error::Internal(error.to_string()))?
 }
 
-/// Stores a draft and fills its queue; the id is that of the first request under the same idempotency key.
+/// Stores a draft and fills its queue; the id is that of the first request under the same idempotency key, until that study is deleted.
 pub(crate) async fn create(store: &Store, draft: Draft, idempotency: Option<Idempotency>) -> Result<StudyId, Error> {
     let id = StudyId::parse(&Ulid::generate().to_string()).expect("a ULID is a study's id");
     let preflight = serde_json::to_value(&draft.preflight).map_err(|error| Error::Internal(error.to_string()))?;

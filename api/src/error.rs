@@ -191,6 +191,9 @@ impl From<store::Error> for Error {
             store::Error::NoSuchTrial { study, number } => Error::TrialNotFound { study: study.to_string(), number: number.to_string() },
             store::Error::Closed { .. } => Error::Conflict(error.to_string()),
             store::Error::IdempotencyMismatch => Error::IdempotencyMismatch,
+            store::Error::Deleted(id) => {
+                Error::Conflict(format!("study {id}, which this Idempotency-Key created, was deleted; send another key for a new study"))
+            }
             store::Error::BadCursor => Error::InvalidParameter("cursor: not a cursor of this list".to_owned()),
             store::Error::TooLong { .. } => Error::InvalidParameter(error.to_string()),
             store::Error::OutOfMemory => Error::StorageFull,

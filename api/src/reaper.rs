@@ -20,8 +20,10 @@ async fn tick(store: &Store, artifacts: &Artifacts) -> anyhow::Result<()> {
     if reaped.stalled > 0 {
         tracing::warn!("{} leases ran out; their trials are queued again or failed", reaped.stalled);
     }
-    for study in reaped.purged {
-        while !artifacts.delete_study(study.as_str()).await? {}
+    for study in reaped.deleted {
+        if let Err(error) = store.purge(study, artifacts).await {
+            tracing::warn!("Study {study} is deleted, but not all of its files and keys yet; this is tried again: {error}");
+        }
     }
     store.drain_wanted().await?;
     Ok(())

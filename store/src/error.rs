@@ -16,6 +16,9 @@ pub enum Error {
     /// No study has that id, or it was deleted.
     #[error("no study {0}")]
     NoSuchStudy(StudyId),
+    /// The study that this request created is gone, and its id is not used again.
+    #[error("study {0} was deleted")]
+    Deleted(StudyId),
     /// The study has no trial of that number.
     #[error("study {study} has no trial {number}")]
     NoSuchTrial {

@@ -7,12 +7,15 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The id of a study: a ULID, 26 characters of Crockford's base 32, so that ids sort by time.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct StudyId([u8; 26]);
+pub struct StudyId([u8; StudyId::BYTES]);
 
 impl StudyId {
+    /// The length of every id.
+    pub const BYTES: usize = 26;
+
     /// The id that `text` is; none where it is not a ULID in upper case.
     pub fn parse(text: &str) -> Option<StudyId> {
-        let bytes: [u8; 26] = text.as_bytes().try_into().ok()?;
+        let bytes: [u8; StudyId::BYTES] = text.as_bytes().try_into().ok()?;
         let valid = bytes[0] <= b'7' && bytes.iter().all(|c| c.is_ascii_digit() || (c.is_ascii_uppercase() && !b"ILOU".contains(c)));
         valid.then_some(StudyId(bytes))
     }

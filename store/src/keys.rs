@@ -4,14 +4,15 @@
 //! |---|---|---|
 //! | (nothing) | hash | the lane: monotone clock `now`, virtual time `vt`, reaper's `tick`, outage `grace`, `slots` connected |
 //! | `:studies` | zset | every study of the lane, by id |
-//! | `:wanted` `:closing` `:deleted` | sets | studies that want top_up, a sweep, a purge |
+//! | `:wanted` `:closing` | sets | studies that want top_up, a sweep |
+//! | `:deleted` | zset | deleted studies by the time of their (next) purge |
 //! | `:ring:<class>` | zset | studies that can be claimed from, by virtual time |
 //! | `:wake:<class>` | list | hints for blocked trainers |
 //! | `:leases` `:delayed` | zsets | studies, by a lower bound of their earliest deadline, ready-at |
 //! | `:totals` | hash | counts by state, kept in step with the studies; counters since the first start |
 //! | `:trainers`, `:trainer:<id>` | zset, hash | by last seen; slots, info, last claim |
 //! | `:idem:<key>` | string | idempotency key → study id and request hash; lane 0 only |
-//! | `:study:<id>` | hash | spec, schema, limits, state, counters |
+//! | `:study:<id>` | hash | spec, schema, limits, state, counters; of a deleted one only its state, for a day |
 //! | `:trials:<id>` | list | a packed row at the index of its number |
 //! | `:queued:<id>` `:delayed:<id>` `:running:<id>` `:paused:<id>` | zsets | numbers, by order, ready-at, deadline, rung |
 //! | `:curves:<id>` | hash | number → packed points |

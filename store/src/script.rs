@@ -32,6 +32,7 @@ macro_rules! scripts {
 // allow-oom: work that was begun can finish when memory is full; only what brings new work is refused.
 scripts! {
     Reserve = "reserve", "", ["reserve"];
+    Reserved = "reserved", "flags=no-writes", ["reserved"];
     Create = "create", "", ["create"];
     Enqueue = "enqueue", "", ["enqueue"];
     Exhaust = "exhaust", "flags=allow-oom", ["exhaust"];
@@ -45,6 +46,7 @@ scripts! {
     CancelStudy = "cancel_study", "flags=allow-oom", ["cancel_study"];
     Change = "change", "flags=allow-oom", ["change"];
     Delete = "delete", "flags=allow-oom", ["delete"];
+    Purge = "purge", "flags=allow-oom", ["purge"];
     Trainer = "trainer", "flags=allow-oom", ["trainer"];
     Studies = "studies", "flags=no-writes", ["studies"];
     Trials = "trials", "flags=no-writes", ["trials"];

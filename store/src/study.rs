@@ -8,7 +8,7 @@ use hpo::study::{Direction, Study};
 use hpo::trial::StudyState;
 
 use crate::error::{Error, Result};
-use crate::reply::{Reply, integer};
+use crate::reply::{Reply, integer, text};
 use crate::script::Name;
 use crate::{Args, Cached, Store, StudyId};
 
@@ -89,7 +89,8 @@ impl StopReason {
 
 impl Store {
     /// Creates a study, once: the same id, or the same idempotency key and request, again gets the study that is there. It has no trials
-    /// until [`Store::top_up`]. Errors: [`Error::IdempotencyMismatch`].
+    /// until [`Store::top_up`]. Errors: [`Error::IdempotencyMismatch`]; [`Error::Deleted`] where the id, or the one that the key stands for,
+    /// was deleted within the last day.
     pub async fn create_study(&self, new: NewStudy, idempotency: Option<Idempotency>) -> Result<Created> {
         let id = match idempotency {
             Some(idempotency) => self.reserve(new.id, &idempotency).await?,
@@ -114,8 +115,10 @@ impl Store {
             (study.retry.backoff_seconds * 1_000.0).round().to_string(),
             study.early_stop.max_failures_in_a_row.to_string(),
         ];
-        let fresh = integer(self.call(Name::Create, id, Args::new().arg(id).list(fields)).await?)? == 1;
-        Ok(Created { id, fresh })
+        match integer(self.call(Name::Create, id, Args::new().arg(id).list(fields)).await?)? {
+            -1 => Err(Error::Deleted(id)),
+            created => Ok(Created { id, fresh: created == 1 }),
+        }
     }
 
     /// Changes a study; the caller then tops it up. Errors: [`Error::NoSuchStudy`]; [`Error::Closed`] where it was cancelled or failed, or
@@ -151,10 +154,10 @@ impl Store {
         Ok(())
     }
 
-    /// Deletes a study: it is not found from now on, and its running trials are lost to their trainers. The reaper removes its keys.
+    /// Deletes a study: it is not found from now on, and its running trials are lost to their trainers. The reaper purges it.
     /// Errors: [`Error::NoSuchStudy`].
     pub async fn delete_study(&self, id: StudyId) -> Result<()> {
-        match integer(self.call(Name::Delete, id, Args::new().arg(id)).await?)? {
+        match integer(self.call(Name::Delete, id, Args::new().arg(id).arg(self.0.lease_ms)).await?)? {
             1 => Ok(()),
             _ => Err(Error::NoSuchStudy(id)),
         }
@@ -173,6 +176,15 @@ impl Store {
         let record = self.study(id).await?.ok_or(Error::NoSuchStudy(id))?;
         let study = Study::parse(&record.spec).map_err(|problems| Error::Corrupt(format!("study {id}: {problems:?}")))?;
         Ok(self.cache(id, Arc::new(study)))
+    }
+
+    /// The study that an idempotency key stands for, if it was used: created, being created, or deleted. Errors: [`Error::IdempotencyMismatch`].
+    pub async fn reserved(&self, idempotency: &Idempotency) -> Result<Option<StudyId>> {
+        let args = Args::new().arg(&idempotency.key).arg(StudyId::BYTES).arg(&idempotency.request_hash);
+        let mut answer = Reply::of(self.call_lane(Name::Reserved, 0, args).await?)?;
+        let Some(held) = answer.next() else { return Ok(None) };
+        let held = text(held)?.parse().map_err(Error::Corrupt)?;
+        if answer.text()? == "1" { Ok(Some(held)) } else { Err(Error::IdempotencyMismatch) }
     }
 
     /// The study id that an idempotency key stands for: `id`, unless the key was used before.

@@ -1,5 +1,7 @@
 //! The HTTP API against a real Redis, without a trainer.
 
+use std::time::Duration;
+
 use reqwest::Method;
 use serde_json::{Value as Json, json};
 use tests::{API_KEY, TestApp, example};
@@ -60,6 +62,15 @@ async fn a_request_with_an_idempotency_key_may_be_repeated() {
     assert_eq!(first["id"], again["id"]);
     let other = post(study(|study| study["name"] = json!("another"))).await.expect(422);
     assert_eq!(other.json()["code"], "idempotency_mismatch");
+    app.client.send(Method::DELETE, &format!("/v1/studies/{}", first["id"].as_str().unwrap()), |request| request).await.expect(204);
+    for _ in 0..2 {
+        let gone = post(study(|_| ())).await.expect(409);
+        assert_eq!(gone.json()["code"], "conflict");
+        tokio::time::sleep(Duration::from_millis(1_500)).await; // Before and after its keys are purged.
+    }
+    let twice =
+        |request: reqwest::RequestBuilder| request.header("Idempotency-Key", "a").header("Idempotency-Key", "b").json(&study(|_| ()));
+    app.client.send(Method::POST, "/v1/studies", twice).await.expect(400);
     app.stop().await;
 }
 

@@ -234,8 +234,10 @@ async fn reap(worker: Arc<Worker>) {
         tokio::time::sleep(jittered(worker.store.tick())).await;
         let done = async {
             let reaped = worker.store.reap().await?;
-            for study in &reaped.purged {
-                while matches!(worker.artifacts.delete_study(study.as_str()).await, Ok(false)) {}
+            for study in reaped.deleted {
+                if let Err(error) = worker.store.purge(study, &worker.artifacts).await {
+                    tracing::warn!("Study {study} is deleted, but not all of its files and keys yet; this is tried again: {error}");
+                }
             }
             worker.store.drain_wanted().await
         };

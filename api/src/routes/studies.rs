@@ -11,13 +11,14 @@ use store::{Change, Idempotency, StudyId};
 use super::{AnyErrors, BodyErrors, StudyErrors, page_limit, parse_name};
 use crate::app::App;
 use crate::create::{self, Draft};
-use crate::error::{Error, study_id};
+use crate::error::{Error, ProblemDetails, study_id};
 use crate::wire::{DryRun, DryRunQuery, StudiesQuery, StudyPage, StudyPatch, StudySummary, StudyView, next_link, parse_json, read_body};
 
 /// Create a study
 ///
 /// The whole document is checked before anything is queued: every branch of the space is followed through the network. With an
-/// `Idempotency-Key` (up to 255 characters, kept for a day) the request may be repeated: the answer is the study that it created first.
+/// `Idempotency-Key` (up to 255 characters, kept for a day) the request may be repeated: the answer is the study that it created first,
+/// or `conflict` once that was deleted.
 #[utoipa::path(
     tag = "studies",
     params(DryRunQuery, ("Idempotency-Key" = Option<String>, Header, description = "Makes the request repeatable")),
@@ -25,6 +26,7 @@ use crate::wire::{DryRun, DryRunQuery, StudiesQuery, StudyPage, StudyPatch, Stud
     responses(
         (status = 201, description = "Created; `Location` has its path", body = StudyView, headers(("Location" = String, description = "The path of the study"))),
         (status = 200, description = "With `dry_run=true`: it would be created", body = DryRun),
+        (status = 409, description = "The study that this `Idempotency-Key` created was deleted: `conflict`", body = ProblemDetails, content_type = "application/problem+json"),
         BodyErrors,
     )
 )]
@@ -37,6 +39,13 @@ pub(crate) async fn create_study(
 ) -> Result<HttpResponse, Error> {
     let body = read_body(&request, payload).await?;
     let idempotency = idempotency(&request, &body)?;
+    // A repeated request is answered by what it did, also where its dataset or this server's rules have changed since.
+    if let Some(idempotency) = idempotency.as_ref().filter(|_| !query.dry_run)
+        && let Some(id) = app.store.reserved(idempotency).await?
+        && let Some(view) = found_view(&app, id).await?
+    {
+        return Ok(created(id, view));
+    }
     let draft = create::draft(&app, parse_json(&body)?).await?;
     if query.dry_run {
         let Draft { document, dataset, preflight, .. } = draft;
@@ -46,8 +55,7 @@ pub(crate) async fn create_study(
         return Err(Error::Unavailable("the server is about to stop".to_owned()));
     }
     let id = create::create(&app.store, draft, idempotency).await?;
-    let view = view(&app, id).await?;
-    Ok(HttpResponse::Created().insert_header((LOCATION, format!("/v1/studies/{id}"))).json(view))
+    Ok(created(id, view(&app, id).await?))
 }
 
 /// List studies
@@ -123,10 +131,18 @@ pub(crate) async fn delete_study(app: Data<App>, id: Path<String>) -> Result<Htt
     Ok(HttpResponse::Accepted().finish())
 }
 
+fn created(id: StudyId, view: StudyView) -> HttpResponse {
+    HttpResponse::Created().insert_header((LOCATION, format!("/v1/studies/{id}"))).json(view)
+}
+
 async fn view(app: &App, id: StudyId) -> Result<StudyView, Error> {
-    let record = app.store.study(id).await?.ok_or(Error::StudyNotFound(id.to_string()))?;
-    let study = app.store.spec(id).await?;
-    Ok(StudyView::from_record(record, &study))
+    found_view(app, id).await?.ok_or(Error::StudyNotFound(id.to_string()))
+}
+
+async fn found_view(app: &App, id: StudyId) -> Result<Option<StudyView>, Error> {
+    let Some(record) = app.store.study(id).await? else { return Ok(None) };
+    let study = gone_is_none(app.store.spec(id).await)?;
+    Ok(study.map(|study| StudyView::from_record(record, &study)))
 }
 
 fn gone_is_none<T>(found: store::Result<T>) -> store::Result<Option<T>> {
@@ -137,7 +153,11 @@ fn gone_is_none<T>(found: store::Result<T>) -> store::Result<Option<T>> {
 }
 
 fn idempotency(request: &HttpRequest, body: &[u8]) -> Result<Option<Idempotency>, Error> {
-    let Some(key) = request.headers().get("idempotency-key") else { return Ok(None) };
+    let mut keys = request.headers().get_all("idempotency-key");
+    let Some(key) = keys.next() else { return Ok(None) };
+    if keys.next().is_some() {
+        return Err(Error::InvalidParameter("Idempotency-Key must be sent once".to_owned()));
+    }
     let key = key.to_str().ok().filter(|key| !key.is_empty() && key.len() <= limits::IDEMPOTENCY_KEY_BYTES_MAX);
     let key = key.ok_or_else(|| {
         Error::InvalidParameter(format!("Idempotency-Key must have 1 to {} visible characters", limits::IDEMPOTENCY_KEY_BYTES_MAX))

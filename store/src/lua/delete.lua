@@ -1,6 +1,7 @@
--- delete: a tombstone. From now on the study is not found and its trials are lost to their trainers; reap removes its keys.
+-- delete: a tombstone. From now on the study is not found and its trials are lost to their trainers; once none of them can write any more, reap
+-- hands it out to be purged.
 -- KEYS lane
--- ARGV time, study
+-- ARGV time, study, lease ms
 -- OUT  1 deleted, 0 no such study
 local function delete()
   local s = load_study(arg())
@@ -11,6 +12,6 @@ local function delete()
   for _, set in ipairs({STUDIES, LEASES, DELAYED, ring(s.class)}) do redis.call('ZREM', set, s.id) end
   redis.call('SREM', WANTED, s.id)
   redis.call('SREM', CLOSING, s.id)
-  redis.call('SADD', DELETED, s.id)
+  redis.call('ZADD', DELETED, s.running > 0 and NOW + num() or NOW, s.id)
   return 1
 end

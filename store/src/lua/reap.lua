@@ -1,8 +1,9 @@
 -- reap: what time alone must do. Expired leases are queued again with a stall counted, or failed, or cancelled; delayed trials come due;
--- closed studies are swept, deleted ones purged, silent trainers forgotten. Skipped when one just ran.
+-- closed studies are swept, deleted ones handed out to be purged (once in a lease, until someone does it), silent trainers forgotten. Skipped
+-- when one just ran.
 -- KEYS lane
 -- ARGV time, tick ms, lease ms
--- OUT  {1 ran | 0 skipped, leases expired, 1 an outage was noticed | 0, n purged study ids}
+-- OUT  {1 ran | 0 skipped, leases expired, 1 an outage was noticed | 0, study ids to purge …}
 local function expire(s)
   local numbers = redis.call('ZRANGE', of(s.id, 'running'), '-inf', NOW, 'BYSCORE', 'LIMIT', 0, LIMIT.sweep)
   for _, n in ipairs(numbers) do
@@ -22,13 +23,6 @@ local function expire(s)
     if t.state == 'failed' then fail_study_after(s) end
   end
   return #numbers
-end
-
-local function purge(id)
-  local keys = {study_key(id)}
-  for _, what in ipairs(STUDY_KEYS) do keys[#keys + 1] = of(id, what) end
-  redis.call('UNLINK', unpack(keys))
-  redis.call('SREM', DELETED, id)
 end
 
 local function reap()
@@ -69,7 +63,7 @@ local function reap()
       redis.call('SREM', CLOSING, id)
     end
   end
-  local purged = redis.call('SRANDMEMBER', DELETED, LIMIT.closing)
-  for _, id in ipairs(purged) do purge(id) end
-  return {1, stalled, outage and 1 or 0, unpack(purged)}
+  local deleted = redis.call('ZRANGE', DELETED, '-inf', NOW, 'BYSCORE', 'LIMIT', 0, LIMIT.closing)
+  for _, id in ipairs(deleted) do redis.call('ZADD', DELETED, NOW + lease_ms, id) end
+  return {1, stalled, outage and 1 or 0, unpack(deleted)}
 end

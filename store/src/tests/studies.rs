@@ -1,6 +1,7 @@
 //! Studies: created once, topped up, changed, cancelled, deleted.
 
 use super::*;
+use crate::artifact::Artifacts;
 use crate::reply::Reply;
 use crate::script::Name;
 use hpo::trial::{StudyState, TrialState};
@@ -20,7 +21,11 @@ async fn a_study_is_created_once() {
 async fn an_idempotency_key_stands_for_one_request() {
     let bench = Bench::new().await;
     let key = |hash: &str| Some(Idempotency { key: "k{1}".into(), request_hash: hash.into() });
+    let reserved = async |hash: &str| bench.store.reserved(&key(hash).unwrap()).await;
+    assert_eq!(reserved("a").await.unwrap(), None);
     let first = bench.store.create_study(new_study(json!({})), key("a")).await.unwrap();
+    assert_eq!(reserved("a").await.unwrap(), Some(first.id));
+    assert!(matches!(reserved("b").await, Err(Error::IdempotencyMismatch)));
     let second = bench.store.create_study(new_study(json!({})), key("a")).await.unwrap();
     assert_eq!((second.id, second.fresh), (first.id, false));
     assert!(matches!(bench.store.create_study(new_study(json!({})), key("b")).await, Err(Error::IdempotencyMismatch)));
@@ -257,11 +262,56 @@ async fn a_deleted_study_is_gone_at_once_and_leaves_no_key() {
     assert!(bench.claim("a").await.is_none());
     bench.healthy().await;
     bench.jump(3_000);
-    assert_eq!(bench.store.reap().await.unwrap().purged, [id]);
+    assert_eq!(bench.store.reap().await.unwrap().deleted, [], "what runs may still write its weights");
+    let (_folder, artifacts) = artifacts();
+    let late = artifacts.put_model(id.as_str(), 2, 1, "late", bytes::Bytes::from_static(b"weights")).await.unwrap();
+    bench.pass(limits::LEASE_MS).await;
+    bench.jump(limits::LEASE_MS);
+    assert_eq!(bench.store.reap().await.unwrap().deleted, [id], "who was asked first did not do it");
+    bench.store.purge(id, &artifacts).await.unwrap();
+    bench.store.purge(id, &artifacts).await.unwrap();
+    assert!(artifacts.get(&late).await.is_err());
     bench.store.forget_trainer("a").await.unwrap();
     let mut left = audit::keys(&bench.store).await.unwrap();
     left.retain(|key| !clean.contains(key) && !key.ends_with(":totals") && !key.contains(":wake:"));
-    assert_eq!(left, Vec::<String>::new());
+    assert_eq!(left, [format!("chandler:{{c0}}:study:{id}")], "only its tombstone");
+    let left_ms: i64 = redis::cmd("PTTL").arg(&left[0]).query(&mut bench.redis.client()).unwrap();
+    assert!((1..=limits::IDEMPOTENCY_MS as i64).contains(&left_ms), "{left_ms}");
+    bench.jump(2 * limits::LEASE_MS);
+    assert_eq!(bench.store.reap().await.unwrap().deleted, []);
+}
+
+#[tokio::test]
+async fn files_that_cannot_be_removed_keep_their_study_until_they_can() {
+    let bench = Bench::new().await;
+    let ids = [bench.study(json!({})).await, bench.study(json!({})).await];
+    let (folder, artifacts) = artifacts();
+    // A file where the folder of the first study would lie.
+    let blocked = folder.path().join("studies").join(ids[0].as_str());
+    for id in ids {
+        artifacts.put_model(id.as_str(), 0, 1, "n", bytes::Bytes::from_static(b"weights")).await.unwrap();
+        bench.store.delete_study(id).await.unwrap();
+    }
+    let moved = folder.path().join("moved");
+    std::fs::rename(&blocked, &moved).unwrap();
+    std::os::unix::fs::symlink("/dev/null/nowhere", &blocked).unwrap();
+    let mut deleted = bench.store.reap().await.unwrap().deleted;
+    deleted.sort();
+    assert_eq!(deleted, ids);
+    let purged = [bench.store.purge(ids[0], &artifacts).await.is_ok(), bench.store.purge(ids[1], &artifacts).await.is_ok()];
+    assert_eq!(purged, [false, true]);
+    std::fs::remove_file(&blocked).unwrap();
+    std::fs::rename(&moved, &blocked).unwrap();
+    bench.jump(limits::LEASE_MS);
+    assert_eq!(bench.store.reap().await.unwrap().deleted, [ids[0]]);
+    bench.store.purge(ids[0], &artifacts).await.unwrap();
+    assert!(!blocked.exists());
+}
+
+fn artifacts() -> (tempfile::TempDir, Artifacts) {
+    let folder = tempfile::tempdir().unwrap();
+    let artifacts = Artifacts::open(folder.path().to_str().unwrap()).unwrap();
+    (folder, artifacts)
 }
 
 #[tokio::test]
@@ -270,6 +320,13 @@ async fn the_id_of_a_deleted_study_is_not_used_again() {
     let new = new_study(json!({}));
     bench.store.create_study(new.clone(), None).await.unwrap();
     bench.store.delete_study(new.id).await.unwrap();
-    assert!(!bench.store.create_study(new.clone(), None).await.unwrap().fresh);
-    assert!(bench.store.study(new.id).await.unwrap().is_none());
+    for _ in 0..2 {
+        assert!(matches!(bench.store.create_study(new.clone(), None).await, Err(Error::Deleted(id)) if id == new.id));
+        assert!(bench.store.study(new.id).await.unwrap().is_none());
+        bench.jump(3_000);
+        for id in bench.store.reap().await.unwrap().deleted {
+            bench.store.purge(id, &artifacts().1).await.unwrap();
+        }
+    }
+    bench.healthy().await;
 }

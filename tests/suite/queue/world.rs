@@ -10,6 +10,7 @@ use hpo::dataset::DatasetSchema;
 use hpo::study::{DeviceClass, Study as Document};
 use hpo::trial::{ErrorKind, StudyState, TrialState};
 use serde_json::{Value, json};
+use store::artifact::Artifacts;
 use store::audit::{audit, forget_scripts};
 use store::{Ack, Change, Claim, Config, Directive, End, Error, Lease, NewStudy, Nonce, Point, Store, StudyId, TrialPage};
 
@@ -56,6 +57,7 @@ pub(crate) struct World {
     leases: Vec<Lease>,
     claims: HashMap<usize, (Claim, Vec<Lease>)>,
     nonces: u64,
+    artifacts: Artifacts,
 }
 
 type Outcome<T = ()> = Result<T, String>;
@@ -72,7 +74,19 @@ impl World {
         let namespace = format!("world{}", WORLDS.fetch_add(1, Ordering::Relaxed));
         let config = Config { namespace, now_ms: Some(now.clone()), ..Config::new(format!("unix://{}/s", redis.1.path().display())) };
         let store = Store::connect(config).await.unwrap();
-        World { store, now, tick: None, grace: 0, ids: vec![], studies: vec![], leases: vec![], claims: HashMap::new(), nonces: 0 }
+        let artifacts = Artifacts::open("memory:///").unwrap();
+        World {
+            store,
+            now,
+            tick: None,
+            grace: 0,
+            ids: vec![],
+            studies: vec![],
+            leases: vec![],
+            claims: HashMap::new(),
+            nonces: 0,
+            artifacts,
+        }
     }
 
     /// Takes one step in both, every call twice, and compares everything.
@@ -91,7 +105,8 @@ impl World {
         same("running at the end", self.studies.iter().flatten().map(|study| study.count(TrialState::Running)).sum(), 0)?;
         let keys = store::audit::keys(&self.store).await.unwrap();
         let gone = self.ids.iter().zip(&self.studies).filter(|(_, study)| study.is_none());
-        let left: Vec<_> = gone.flat_map(|(id, _)| keys.iter().filter(move |key| key.contains(id.as_str()))).collect();
+        let is_left = |key: &str, id: &StudyId| key.contains(id.as_str()) && !key.contains(":study:");
+        let left: Vec<_> = gone.flat_map(|(id, _)| keys.iter().filter(move |key| is_left(key, id))).collect();
         same("keys of deleted studies", left, vec![])
     }
 
@@ -266,6 +281,11 @@ impl World {
         let ran = self.tick.is_none_or(|tick| now - tick >= TICK_MS / 2);
         let reaped = self.store.reap().await.unwrap();
         same("reap", reaped.ran, ran)?;
+        for id in reaped.deleted {
+            for _ in 0..2 {
+                self.store.purge(id, &self.artifacts).await.unwrap();
+            }
+        }
         same("reap again", self.store.reap().await.unwrap().ran, false)?;
         if ran {
             let outage = self.tick.is_some_and(|tick| now - tick > LEASE_MS / 2);

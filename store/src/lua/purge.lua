@@ -1,0 +1,13 @@
+-- purge: the keys of a deleted study, after its artifacts. Its id stays taken for as long as an idempotency key may ask for it.
+-- KEYS lane
+-- ARGV time, study
+-- OUT  1 purged, 0 there is nothing to purge
+local function purge()
+  local id, keys = arg(), {}
+  if redis.call('ZREM', DELETED, id) == 0 then return 0 end
+  for _, what in ipairs(STUDY_KEYS) do keys[#keys + 1] = of(id, what) end
+  redis.call('UNLINK', study_key(id), unpack(keys))
+  redis.call('HSET', study_key(id), 'state', 'deleted')
+  redis.call('PEXPIRE', study_key(id), LIMIT.idempotency_ms)
+  return 1
+end
