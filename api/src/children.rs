@@ -17,7 +17,7 @@ pub(crate) struct TrainerCommand {
     pub(crate) data_dir: PathBuf,
     pub(crate) artifacts: String,
     pub(crate) lease_seconds: u64,
-    pub(crate) slots: Option<usize>,
+    pub(crate) slots: Option<u32>,
     /// Whether it logs warnings only.
     pub(crate) quiet: bool,
 }

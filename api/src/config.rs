@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use hpo::limits;
 
 /// Hyperparameter tuning as a service.
 #[derive(Debug, Parser)]
@@ -42,11 +43,12 @@ pub struct Config {
     #[arg(long, env = "CHANDLER_ARTIFACTS")]
     pub artifacts: Option<String>,
     /// Seconds after which a trainer that says nothing is taken for dead
-    #[arg(long, env = "CHANDLER_LEASE_SECONDS", default_value_t = 30)]
+    #[arg(long, env = "CHANDLER_LEASE_SECONDS", default_value_t = 30,
+          value_parser = clap::value_parser!(u64).range(limits::LEASE_SECONDS_MIN..=limits::LEASE_SECONDS_MAX))]
     pub lease_seconds: u64,
     /// Slots of the trainer that is started where there is no Redis URL [default: one a core]
-    #[arg(long, env = "CHANDLER_SLOTS")]
-    pub slots: Option<usize>,
+    #[arg(long, env = "CHANDLER_SLOTS", value_parser = clap::value_parser!(u32).range(1..=limits::SLOTS_MAX as i64))]
+    pub slots: Option<u32>,
 }
 
 /// The flags of `chandler run`.
@@ -58,8 +60,8 @@ pub struct Run {
     #[arg(long, env = "CHANDLER_DATA_DIR", default_value = "./chandler-data")]
     pub data_dir: PathBuf,
     /// Trials at once [default: one a core]
-    #[arg(long, env = "CHANDLER_SLOTS")]
-    pub slots: Option<usize>,
+    #[arg(long, env = "CHANDLER_SLOTS", value_parser = clap::value_parser!(u32).range(1..=limits::SLOTS_MAX as i64))]
+    pub slots: Option<u32>,
     /// Fail unless the best value is at least (when minimising: at most) this
     #[arg(long)]
     pub require_value: Option<f64>,

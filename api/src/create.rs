@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hpo::dataset::{DatasetSchema, Source};
+use hpo::dataset::DatasetSchema;
 use hpo::preflight::{Preflight, preflight};
 use hpo::{Problem, ProblemKind, Study};
 use serde_json::Value as Json;
@@ -34,9 +34,8 @@ pub(crate) async fn draft(app: &App, mut document: Json) -> Result<Draft, Error>
     tokio::task::spawn_blocking(move || {
         let study = Study::parse(&document).map_err(Error::InvalidStudy)?;
         let dataset = catalog.schema(&study.dataset).map_err(|error| {
-            let field = if matches!(study.dataset.source, Source::Idx(_)) { "features" } else { "source" };
             Error::InvalidStudy(vec![Problem {
-                pointer: format!("/dataset/{field}"),
+                pointer: format!("/dataset/{}", error.field(&study.dataset)),
                 detail: error.to_string(),
                 kind: ProblemKind::Invalid,
             }])

@@ -29,6 +29,9 @@ pub enum Error {
     /// A body of another type.
     #[error("the body must be sent with content-type: application/json")]
     UnsupportedMediaType,
+    /// The body took too long to arrive.
+    #[error("the body did not arrive within {} s", hpo::limits::HTTP_BODY_SECONDS_MAX)]
+    RequestTimeout,
     /// No route.
     #[error("there is nothing at this path; /openapi.json lists what there is")]
     NotFound,
@@ -90,7 +93,7 @@ pub struct ProblemDetails {
     /// The HTTP status.
     pub status: u16,
     /// What kind of error this is, for programs: `invalid_study`, `not_supported`, `malformed_json`, `invalid_request`, `invalid_parameter`,
-    /// `body_too_large`, `unsupported_media_type`, `not_found`, `method_not_allowed`, `study_not_found`, `trial_not_found`,
+    /// `body_too_large`, `request_timeout`, `unsupported_media_type`, `not_found`, `method_not_allowed`, `study_not_found`, `trial_not_found`,
     /// `model_not_found`, `conflict`, `idempotency_mismatch`, `unauthorized`, `forbidden_host`, `storage_full`, `unavailable`, `internal`.
     pub code: &'static str,
     /// What went wrong this time, and what to do.
@@ -124,6 +127,7 @@ impl Error {
             Error::InvalidParameter(_) => row("invalid_parameter", "A parameter is not valid", 400),
             Error::BodyTooLarge => row("body_too_large", "The body is too large", 413),
             Error::UnsupportedMediaType => row("unsupported_media_type", "The body has the wrong type", 415),
+            Error::RequestTimeout => row("request_timeout", "The request took too long", 408),
             Error::NotFound => row("not_found", "Not found", 404),
             Error::MethodNotAllowed(_) => row("method_not_allowed", "The path does not take this method", 405),
             Error::StudyNotFound(_) => row("study_not_found", "There is no such study", 404),

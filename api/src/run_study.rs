@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use comfy_table::{LineStyle, Table, presets};
+use hpo::limits;
 use hpo::preflight::Preflight;
-use hpo::study::{Direction, Study};
+use hpo::study::{DeviceClass, Direction, Study};
 use hpo::trial::{StudyState, TrialState};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use store::{Sort, Store, StudyId, StudyRecord, TrialPage, TrialRecord};
@@ -47,7 +48,7 @@ pub async fn run_study(config: Run) -> anyhow::Result<ExitCode> {
     })?;
     let started = Instant::now();
     let followed = tokio::select! {
-        followed = follow(&app.store, id, &study) => followed,
+        followed = see_through(&app.store, id, &study) => followed,
         error = redis.failed() => Err(error.into()),
         () = signalled() => {
             eprintln!("Interrupted: this is what there is so far.");
@@ -90,12 +91,34 @@ fn announce(draft: &Draft) {
     );
 }
 
+/// Waits for the trainer, then follows the study to its end.
+async fn see_through(store: &Store, id: StudyId, study: &Study) -> anyhow::Result<()> {
+    let classes = trainer_classes(store).await?;
+    if !classes.contains(&study.device) {
+        let classes: Vec<_> = classes.iter().map(|class| class.as_str()).collect();
+        anyhow::bail!("the study asks for the device {:?}, and the trainer here serves {}", study.device.as_str(), classes.join(" and "));
+    }
+    follow(store, id, study).await
+}
+
+/// The device classes that the trainer serves, once it is there.
+async fn trainer_classes(store: &Store) -> anyhow::Result<Vec<DeviceClass>> {
+    let started = Instant::now();
+    while started.elapsed() < Duration::from_secs(limits::TRAINER_START_SECONDS_MAX) {
+        if let Some(record) = store.trainers().await?.first() {
+            return Ok(record.trainer.classes());
+        }
+        tokio::time::sleep(REFRESH).await;
+    }
+    anyhow::bail!("no trainer came within {} s; what it said stands above", limits::TRAINER_START_SECONDS_MAX)
+}
+
 /// Shows the study's progress until it has ended.
 async fn follow(store: &Store, id: StudyId, study: &Study) -> anyhow::Result<()> {
     let display = Display::new();
     loop {
         let record = store.study(id).await?.context("the study is gone")?;
-        let page = TrialPage { limit: hpo::limits::PAGE_MAX, state: Some(TrialState::Running), ..TrialPage::default() };
+        let page = TrialPage { limit: limits::PAGE_MAX, state: Some(TrialState::Running), ..TrialPage::default() };
         let (running, _) = store.trials(id, page).await?;
         display.show(&record, &running, study);
         if !matches!(record.state, StudyState::Running | StudyState::Paused) {
@@ -147,7 +170,7 @@ impl Display {
 /// Prints the best trials; whether they are as good as required.
 async fn conclude(store: &Store, id: StudyId, study: &Study, config: &Run, took: Duration, artifacts: &str) -> anyhow::Result<ExitCode> {
     let record = store.study(id).await?.context("the study is gone")?;
-    let best = store.best(id, config.best.clamp(1, hpo::limits::PAGE_MAX)).await?;
+    let best = store.best(id, config.best.clamp(1, limits::PAGE_MAX)).await?;
     println!("{}", table(&best, study));
     let reason = record.stop_reason.map_or(String::new(), |reason| format!(" ({})", reason.as_str()));
     let ended =

@@ -1,5 +1,7 @@
 //! What can be wrong with a dataset: which file, which line and column, and what to do.
 
+use hpo::dataset::{DatasetSpec, Source};
+
 use crate::builtin;
 
 /// Why a dataset can't be had. Paths are those of the study, relative to the datasets folder: nothing says where that folder lies.
@@ -52,6 +54,14 @@ pub enum Error {
         /// What is wrong and what to do.
         detail: String,
     },
+    /// A CSV file without the label column.
+    #[error("{path}: {detail}")]
+    NoLabel {
+        /// The file.
+        path: String,
+        /// Which columns it has.
+        detail: String,
+    },
     /// One field of a CSV file.
     #[error("{path}, line {line}, column {column:?}: {detail}")]
     Field {
@@ -85,4 +95,54 @@ pub enum Error {
         /// "training" or "validation".
         part: &'static str,
     },
+}
+
+impl Error {
+    /// Where in a study's `dataset` the mistake is: a field, or two joined by `/`, such as `source` or `validation/labels`.
+    pub fn field(&self, spec: &DatasetSpec) -> &'static str {
+        let path = match self {
+            Error::NoLabel { .. } => return "label",
+            Error::NoRange => return "scale",
+            Error::EmptyPart { .. } => return "validation_split",
+            Error::Builtin { .. } | Error::Span { .. } => "",
+            Error::Field { path, column, .. } => match &spec.source {
+                Source::Csv { label, .. } if label == column => return "label",
+                _ => path,
+            },
+            Error::Path { path, .. } | Error::Missing { path } | Error::Io { path, .. } => path,
+            Error::TooLarge { path, .. } | Error::Format { path, .. } => path,
+        };
+        match (&spec.source, &spec.validation) {
+            (Source::Builtin(_) | Source::Csv { .. }, None) => "source",
+            (Source::Idx(files), _) if files.features == path => "features",
+            (Source::Idx(files), _) if files.labels == path => "labels",
+            (_, Some(files)) if files.features == path => "validation/features",
+            (_, Some(files)) if files.labels == path => "validation/labels",
+            (Source::Idx(_), _) => "features",
+            _ => "source",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hpo::dataset::Files;
+
+    use super::*;
+
+    #[test]
+    fn the_field_at_fault_is_the_one_that_names_the_file() {
+        let files = |features: &str, labels: &str| Files { features: features.into(), labels: labels.into() };
+        let spec = |source, validation| DatasetSpec { source, validation_split: 0.0, validation, shuffle: true };
+        let missing = |path: &str| Error::Missing { path: path.into() };
+        let idx = spec(Source::Idx(files("x", "y")), Some(files("vx", "vy")));
+        for (path, field) in [("x", "features"), ("y", "labels"), ("vx", "validation/features"), ("vy", "validation/labels")] {
+            assert_eq!(missing(path).field(&idx), field);
+        }
+        let csv = spec(Source::Csv { path: "t.csv".into(), label: "price".into() }, None);
+        let wrong = |column: &str| Error::Field { path: "t.csv".into(), line: 2, column: column.into(), detail: String::new() };
+        assert_eq!([missing("t.csv").field(&csv), wrong("size").field(&csv), wrong("price").field(&csv)], ["source", "source", "label"]);
+        assert_eq!(Error::NoLabel { path: "t.csv".into(), detail: String::new() }.field(&csv), "label");
+        assert_eq!(Error::Builtin { name: "digit".into() }.field(&spec(Source::Builtin("digit".into()), None)), "source");
+    }
 }

@@ -116,7 +116,7 @@ impl<'a, R: Read> Table<'a, R> {
             let named = self.header.iter().take(limits::CSV_COLUMNS_NAMED_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
             let headless = self.header.iter().all(|name| name.parse::<f64>().is_ok());
             let hint = if headless { "; the first line must name the columns, this one holds numbers" } else { "" };
-            self.format(format!("has no column {label:?}; its columns are {named}{hint}"))
+            Error::NoLabel { path: self.path.to_owned(), detail: format!("has no column {label:?}; its columns are {named}{hint}") }
         })
     }
 

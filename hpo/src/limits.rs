@@ -226,6 +226,8 @@ pub const HTTP_WORKERS: usize = 2;
 pub const HTTP_CONNECTIONS_MAX: usize = 4_096;
 /// Seconds within which a request's head must arrive: a slow sender must not hold a connection for ever.
 pub const HTTP_HEAD_SECONDS_MAX: u64 = 10;
+/// How long a request's body may take to arrive, in seconds: a megabyte over a poor line.
+pub const HTTP_BODY_SECONDS_MAX: u64 = 60;
 /// Seconds that requests in flight have to end when the server stops.
 pub const HTTP_DRAIN_SECONDS_MAX: u64 = 10;
 /// Attempts, one a second, to reach a Redis that is just starting.
@@ -234,6 +236,8 @@ pub const CONNECT_ATTEMPTS_MAX: u32 = 30;
 pub const LEASE_SECONDS_MIN: u64 = 1;
 /// A lease longer than this leaves a dead trainer's trial untouched for an hour.
 pub const LEASE_SECONDS_MAX: u64 = 3_600;
+/// How long `chandler run` waits for its trainer to say that it is there, in seconds: on a loaded machine it takes a second or two.
+pub const TRAINER_START_SECONDS_MAX: u64 = 60;
 /// Milliseconds between two starts of a trainer child that keeps dying.
 pub const TRAINER_RESTART_MS: u64 = 2_000;
 /// Seconds that the trainer child has to hand its trials back.

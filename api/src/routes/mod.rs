@@ -56,6 +56,7 @@ const STUDY: &[(u16, &str)] = &[
     (409, "The state does not allow it: `conflict`"),
 ];
 const BODY: &[(u16, &str)] = &[
+    (408, "The body did not arrive within a minute: `request_timeout`"),
     (413, "The body is over the limit of 1 MiB: `body_too_large`"),
     (415, "The body is not application/json: `unsupported_media_type`"),
     (

@@ -1,10 +1,12 @@
 //! Bodies: read within the limit, only as JSON, and strictly.
 
 use std::fmt;
+use std::time::Duration;
 
 use actix_web::HttpRequest;
 use actix_web::http::header::CONTENT_TYPE;
 use actix_web::web::{Bytes, Payload};
+use hpo::limits;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value as Json};
 
@@ -16,10 +18,12 @@ pub(crate) async fn read_body(request: &HttpRequest, payload: Payload) -> Result
     if !media_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json") {
         return Err(Error::UnsupportedMediaType);
     }
-    match payload.to_bytes_limited(hpo::limits::BODY_BYTES_MAX).await {
-        Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(error)) => Err(Error::MalformedJson(format!("the body could not be read: {error}"))),
-        Err(_) => Err(Error::BodyTooLarge),
+    let read = payload.to_bytes_limited(limits::BODY_BYTES_MAX);
+    match tokio::time::timeout(Duration::from_secs(limits::HTTP_BODY_SECONDS_MAX), read).await {
+        Ok(Ok(Ok(bytes))) => Ok(bytes),
+        Ok(Ok(Err(error))) => Err(Error::MalformedJson(format!("the body could not be read: {error}"))),
+        Ok(Err(_)) => Err(Error::BodyTooLarge),
+        Err(_) => Err(Error::RequestTimeout),
     }
 }
 

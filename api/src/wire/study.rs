@@ -160,10 +160,11 @@ impl StudySummary {
     }
 }
 
-/// The number of trials if nothing stops the study: all points, or `max_trials` where that is less.
+/// The number of trials if nothing stops the study: all points, or `max_trials` where that is less; never fewer than there are.
 pub(crate) fn expected(record: &StudyRecord) -> u64 {
     let points = record.preflight.get("points").and_then(Json::as_str).map(|points| points.parse().unwrap_or(u64::MAX));
-    record.max_trials.unwrap_or(u64::MAX).min(points.unwrap_or(u64::MAX))
+    let there_are = record.counts.iter().map(|(_, count)| count).sum();
+    record.max_trials.unwrap_or(u64::MAX).min(points.unwrap_or(u64::MAX)).max(there_are)
 }
 
 impl TrialCountsView {
