@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value as Json, json};
 use tempfile::TempDir;
-use tests::{Client, Service, TestRedis, eventually, example, start_trainer};
+use tests::{Client, Service, TestRedis, binary, eventually, example, start_trainer};
 
 /// A study of four trials of two epochs.
 fn short_study() -> Json {
@@ -244,6 +244,40 @@ async fn every_example_is_a_study_that_runs() {
         let completed = view["trials"]["completed"].as_u64();
         assert!(view["state"] == "completed" && completed >= Some(2) && view["trials"]["failed"] == 0, "{name}: {view:#}");
         assert!(service.client.get(&format!("{path}/best/model")).await.expect(200).bytes.len() > 100, "{name}");
+    }
+}
+
+#[test]
+fn run_prints_the_best_trials_and_its_exit_code_says_whether_they_are_good_enough() {
+    let data_dir = TempDir::new().unwrap();
+    let run = |study: &Json, more: &[&str]| {
+        let file = data_dir.path().join("study.json");
+        std::fs::write(&file, study.to_string()).unwrap();
+        let mut command = std::process::Command::new(binary("chandler"));
+        command.arg("run").arg(&file).arg("--data-dir").arg(data_dir.path()).args(more).env_remove("REDIS_URL");
+        let done = command.output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (done.status.code(), text(done.stdout), text(done.stderr))
+    };
+    let (code, out, err) = run(&short_study(), &["--slots", "2", "--require-value", "0.5"]);
+    assert_eq!(code, Some(0), "{out}{err}");
+    for line in [" trial   val_accuracy   epoch ", "4 trials in ", "(4 completed); study completed (max_trials)"] {
+        assert!(out.contains(line), "{line}: {out}");
+    }
+    let (code, out, _) = run(&short_study(), &["--require-value", "1.01"]);
+    assert_eq!((code, out.contains("The best value is not at least 1.01.")), (Some(1), true), "{out}");
+
+    let mut elsewhere = short_study();
+    elsewhere["device"] = json!("cuda");
+    let (code, _, err) = run(&elsewhere, &[]);
+    assert!(code == Some(1) && err.contains("asks for the device \"cuda\", and the trainer here serves any and cpu"), "{err}");
+    let mut wrong = short_study();
+    wrong["training"]["epochs"] = json!(0);
+    let (code, _, err) = run(&wrong, &[]);
+    assert!(code == Some(1) && err.contains("/training/epochs: "), "{err}");
+    for slots in ["0", "257"] {
+        let (code, _, err) = run(&short_study(), &["--slots", slots]);
+        assert!(code == Some(2) && err.contains("is not in 1..="), "{err}");
     }
 }
 
