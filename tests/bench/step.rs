@@ -24,21 +24,45 @@ const ROUNDS: usize = 6;
 struct Case {
     /// What its figure is called, and what the peer's script knows it by.
     name: &'static str,
-    /// The shape of a row.
-    shape: &'static [usize],
     network: fn() -> Json,
     batch: usize,
     /// Steps in a round.
     steps: usize,
 }
 
-const CASES: [Case; 1] = [Case {
-    name: "train_mlp128_b32",
-    shape: &[28, 28],
-    network: || json!([{"layer": "Flatten"}, {"layer": "Dense", "units": 128, "activation": "relu"}, {"layer": "Dense", "units": 10, "activation": "softmax"}]),
-    batch: 32,
-    steps: 500,
-}];
+const CASES: [Case; 5] = [
+    Case { name: "train_mlp128_b32", network: || mlp(128), batch: 32, steps: 500 },
+    Case { name: "train_mlp128_b128", network: || mlp(128), batch: 128, steps: 150 },
+    Case { name: "train_mlp512_b32", network: || mlp(512), batch: 32, steps: 150 },
+    Case { name: "train_cnn1_b64", network: cnn1, batch: 64, steps: 30 },
+    Case { name: "train_cnn2_b64", network: cnn2, batch: 64, steps: 12 },
+];
+
+/// The shape of a row: an image of MNIST, or 28 steps of 28.
+const SHAPE: [usize; 2] = [28, 28];
+
+fn mlp(units: usize) -> Json {
+    json!([{"layer": "Flatten"}, {"layer": "Dense", "units": units, "activation": "relu"}, {"layer": "Dense", "units": 10, "activation": "softmax"}])
+}
+
+fn cnn1() -> Json {
+    json!([
+        {"layer": "Reshape", "target_shape": [28, 28, 1]}, {"layer": "Conv2D", "filters": 32, "kernel_size": 3, "activation": "relu"}, {"layer": "MaxPooling2D"},
+        {"layer": "Flatten"}, {"layer": "Dense", "units": 10, "activation": "softmax"}
+    ])
+}
+
+fn cnn2() -> Json {
+    json!([
+        {"layer": "Reshape", "target_shape": [28, 28, 1]}, {"layer": "Conv2D", "filters": 32, "kernel_size": 3, "activation": "relu"}, {"layer": "MaxPooling2D"},
+        {"layer": "Conv2D", "filters": 64, "kernel_size": 3, "activation": "relu"}, {"layer": "MaxPooling2D"}, {"layer": "Flatten"},
+        {"layer": "Dense", "units": 128, "activation": "relu"}, {"layer": "Dropout", "rate": 0.5}, {"layer": "Dense", "units": 10, "activation": "softmax"}
+    ])
+}
+
+fn lstm() -> Json {
+    json!([{"layer": "LSTM", "units": 64}, {"layer": "Dense", "units": 10, "activation": "softmax"}])
+}
 
 /// Prints the figures of all cases.
 pub(crate) fn measure() -> anyhow::Result<()> {
@@ -66,9 +90,9 @@ pub(crate) fn measure() -> anyhow::Result<()> {
 /// Microseconds of a step in the best round.
 fn step_us(case: &Case) -> anyhow::Result<f64> {
     let plan = plan(case)?;
-    let data = dataset(case.shape)?;
+    let data = dataset(&SHAPE)?;
     let dataset = data.dataset();
-    let mut model = Model::new(&plan.layers, &plan.training, case.shape, dataset.schema.classes, (1, 0), &device()?)?;
+    let mut model = Model::new(&plan.layers, &plan.training, &SHAPE, dataset.schema.classes, (1, 0), &device()?)?;
     let order = epoch_order(ROWS, 1, 0, 1);
     let mut batches = order.chunks_exact(case.batch).cycle();
     let mut best = f64::INFINITY;

@@ -8,8 +8,38 @@ import time
 import torch
 from torch import nn
 
+
+class Lstm(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.lstm, self.dense = nn.LSTM(28, 64, batch_first=True), nn.Linear(64, 10)
+
+    def forward(self, x):
+        return self.dense(self.lstm(x)[0][:, -1])
+
+
+def mlp(units):
+    return nn.Sequential(nn.Flatten(), nn.Linear(784, units), nn.ReLU(), nn.Linear(units, 10))
+
+
+def cnn1():
+    return nn.Sequential(nn.Unflatten(1, (1, 28)), nn.Conv2d(1, 32, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(5408, 10))
+
+
+def cnn2():
+    return nn.Sequential(
+        nn.Unflatten(1, (1, 28)), nn.Conv2d(1, 32, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Flatten(), nn.Linear(1600, 128), nn.ReLU(), nn.Dropout(0.5), nn.Linear(128, 10),
+    )  # fmt: skip
+
+
 NETWORKS = {
-    "train_mlp128_b32": lambda: nn.Sequential(nn.Flatten(), nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 10)),
+    "train_mlp128_b32": lambda: mlp(128),
+    "train_mlp128_b128": lambda: mlp(128),
+    "train_mlp512_b32": lambda: mlp(512),
+    "train_cnn1_b64": cnn1,
+    "train_cnn2_b64": cnn2,
+    "train_lstm64_b64": Lstm,
 }
 
 case, (batch, rows, steps, rounds) = sys.argv[1], map(int, sys.argv[2:])

@@ -4,7 +4,7 @@ use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, WithDTyp
 use hpo::network::Activation;
 
 use super::activation::{activate, activation_gradient};
-use super::product::{Matrix, add_product};
+use super::product::{Matrix, add_product, product};
 use super::real::Real;
 use super::{slice, tensor_like, values, vectorised, with_real};
 
@@ -58,12 +58,10 @@ impl CustomOp3 for Dense {
             let mut before = values::<T>(&gs)?.to_vec();
             activation_gradient(self.0, values(&ys)?, &mut before, units);
             let g = Matrix::new(&before, rows, units);
-            let mut of_kernel = vec![T::ZERO; inputs * units];
-            add_product(&mut of_kernel, Matrix::new(values::<T>(&xs)?, rows, inputs).t(), g);
+            let of_kernel = product(Matrix::new(values::<T>(&xs)?, rows, inputs).t(), g);
             // Nobody wants the gradient of the data: the first layer saves a product as large as its forward pass.
             let of_x = if x.track_op() {
-                let mut of_x = vec![T::ZERO; rows * inputs];
-                add_product(&mut of_x, g, Matrix::new(values::<T>(&ks)?, inputs, units).t());
+                let of_x = product(g, Matrix::new(values::<T>(&ks)?, inputs, units).t());
                 Some(tensor_like(of_x, x)?)
             } else {
                 None

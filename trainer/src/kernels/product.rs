@@ -9,10 +9,12 @@ use super::real::Real;
 
 /// How long a chain gets before it is added to the result: so much of a panel of `b` stays in the first-level cache.
 const SUM_BLOCK: usize = 256;
-/// Rows of a tile: with vectors of 256 bits its sums take 12 of 16 registers.
-const TILE_ROWS: usize = 6;
-/// Vectors beside each other in a row of a tile.
+/// Vectors beside each other in a row of a tile; one where `b` is no wider.
 const TILE_VECTORS: usize = 2;
+/// Rows of a tile: with two vectors each, its sums take 12 of 16 registers.
+const TILE_ROWS: usize = 6;
+/// Rows of a tile where there are 32 registers.
+const TALL_TILE_ROWS: usize = 12;
 
 /// A view of numbers as a matrix.
 #[derive(Clone, Copy)]
@@ -50,46 +52,83 @@ impl<'a, T> Matrix<'a, T> {
 pub(crate) fn add_product<T: Real>(out: &mut [T], a: Matrix<T>, b: Matrix<T>) {
     assert_eq!(a.columns, b.rows, "the inner sizes of a product");
     assert_eq!(out.len(), a.rows * b.columns, "the size of a product");
-    Arch::new().dispatch(AddProduct { out, a, b });
+    // SAFETY: the numbers of `out` are there, and as many as the product has.
+    Arch::new().dispatch(Product { out: out.as_mut_ptr(), is_sum: true, a, b });
 }
 
-struct AddProduct<'a, T> {
-    out: &'a mut [T],
+/// `a (m, k) · b (k, n)`: the numbers that [`add_product`] adds to zeros, without the zeros. `k` is at least 1.
+pub(crate) fn product<T: Real>(a: Matrix<T>, b: Matrix<T>) -> Vec<T> {
+    assert_eq!(a.columns, b.rows, "the inner sizes of a product");
+    assert!(a.columns > 0, "a product of nothing");
+    let count = a.rows * b.columns;
+    let mut out = Vec::with_capacity(count);
+    Arch::new().dispatch(Product { out: out.as_mut_ptr(), is_sum: false, a, b });
+    // SAFETY: the capacity is there, and the first block of the inner index writes every number of it.
+    unsafe { out.set_len(count) };
+    out
+}
+
+/// What is dispatched: `out` has room for `a.rows * b.columns` numbers, which are there already where this is added to them.
+struct Product<'a, T> {
+    out: *mut T,
+    is_sum: bool,
     a: Matrix<'a, T>,
     b: Matrix<'a, T>,
 }
 
-impl<T: Real> WithSimd for AddProduct<'_, T> {
+impl<T: Real> WithSimd for Product<'_, T> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let AddProduct { out, a, b } = self;
-        let tile_columns = TILE_VECTORS * lanes::<T, S>();
+        if self.b.columns <= lanes::<T, S>() {
+            self.with_tiles::<S, 1>(simd);
+        } else {
+            self.with_tiles::<S, TILE_VECTORS>(simd);
+        }
+    }
+}
+
+impl<T: Real> Product<'_, T> {
+    /// With tiles of `V` vectors beside each other.
+    #[inline(always)]
+    fn with_tiles<S: Simd, const V: usize>(self, simd: S) {
+        let Product { out, is_sum, a, b } = self;
+        let width = V * lanes::<T, S>();
+        let rows_max = if S::REGISTER_COUNT < 32 { TILE_ROWS } else { TALL_TILE_ROWS };
         let mut packed = Vec::new();
         for start in (0..a.columns).step_by(SUM_BLOCK) {
             let length = SUM_BLOCK.min(a.columns - start);
-            for column in (0..b.columns).step_by(tile_columns) {
-                let columns = tile_columns.min(b.columns - column);
-                let panel = if b.transposed || columns < tile_columns {
-                    pack(&mut packed, tile_columns, b, start, length, column, columns);
-                    Panel { numbers: &packed, stride: tile_columns }
+            for column in (0..b.columns).step_by(width) {
+                let columns = width.min(b.columns - column);
+                let panel = if b.transposed || columns < width || a.rows > rows_max {
+                    pack(&mut packed, width, b, start, length, column, columns);
+                    Panel { numbers: &packed, stride: width }
                 } else {
                     Panel { numbers: &b.numbers[start * b.columns + column..], stride: b.columns }
                 };
-                let mut row = 0;
-                while row < a.rows {
-                    let out = Target { numbers: &mut out[row * b.columns + column..], stride: b.columns, columns };
+                // Rows are shared out evenly: a last tile of one or two would wait for its own sums.
+                let tiles = a.rows.div_ceil(rows_max);
+                for tile in 0..tiles {
+                    let (row, end) = (a.rows * tile / tiles, a.rows * (tile + 1) / tiles);
+                    // SAFETY: `row` and `column` lie inside of the product.
+                    let numbers = unsafe { out.add(row * b.columns + column) };
+                    let out = Target { numbers, stride: b.columns, columns, is_sum: is_sum || start > 0 };
                     let block = Block { a, row, start, length };
-                    // The last rows are shared out evenly: a tile of one or two would wait for its own sums.
-                    row += match a.rows - row {
-                        1 => tile::<T, S, 1>(simd, out, block, panel),
-                        2 => tile::<T, S, 2>(simd, out, block, panel),
-                        3 => tile::<T, S, 3>(simd, out, block, panel),
-                        4 | 7 | 8 => tile::<T, S, 4>(simd, out, block, panel),
-                        5 | 9 | 10 => tile::<T, S, 5>(simd, out, block, panel),
-                        _ => tile::<T, S, TILE_ROWS>(simd, out, block, panel),
-                    };
+                    match end - row {
+                        1 => add_tile::<T, S, 1, V>(simd, out, block, panel),
+                        2 => add_tile::<T, S, 2, V>(simd, out, block, panel),
+                        3 => add_tile::<T, S, 3, V>(simd, out, block, panel),
+                        4 => add_tile::<T, S, 4, V>(simd, out, block, panel),
+                        5 => add_tile::<T, S, 5, V>(simd, out, block, panel),
+                        6 => add_tile::<T, S, 6, V>(simd, out, block, panel),
+                        7 => add_tile::<T, S, 7, V>(simd, out, block, panel),
+                        8 => add_tile::<T, S, 8, V>(simd, out, block, panel),
+                        9 => add_tile::<T, S, 9, V>(simd, out, block, panel),
+                        10 => add_tile::<T, S, 10, V>(simd, out, block, panel),
+                        11 => add_tile::<T, S, 11, V>(simd, out, block, panel),
+                        _ => add_tile::<T, S, TALL_TILE_ROWS, V>(simd, out, block, panel),
+                    }
                 }
             }
         }
@@ -117,57 +156,93 @@ struct Block<'a, T> {
     length: usize,
 }
 
-/// Where a tile is added: the first `columns` of rows that are `stride` apart.
-struct Target<'a, T> {
-    numbers: &'a mut [T],
+/// Where a tile is added, or written: the first `columns` of rows that are `stride` apart.
+struct Target<T> {
+    numbers: *mut T,
     stride: usize,
     columns: usize,
+    is_sum: bool,
 }
 
 /// Copies a part of `b` into rows of `width`; what lies beyond its columns is 0.
 #[inline(always)]
 fn pack<T: Real>(packed: &mut Vec<T>, width: usize, b: Matrix<T>, start: usize, length: usize, column: usize, columns: usize) {
     let (b_row, b_column) = b.strides();
-    packed.clear();
-    packed.reserve(length * width);
-    for row in start..start + length {
-        let from = &b.numbers[row * b_row + column * b_column..];
-        packed.extend(from.iter().step_by(b_column).take(columns));
-        packed.extend(std::iter::repeat_n(T::ZERO, width - columns));
+    packed.resize(length * width, T::ZERO);
+    if columns < width {
+        packed.fill(T::ZERO);
+    }
+    if b_column == 1 {
+        for (row, to) in packed.chunks_exact_mut(width).enumerate() {
+            let from = &b.numbers[(start + row) * b_row + column..][..columns];
+            if columns == width {
+                to.copy_from_slice(from);
+            } else {
+                to[..columns].copy_from_slice(from);
+            }
+        }
+    } else {
+        for at in 0..columns {
+            let from = &b.numbers[(column + at) * b_column + start..][..length];
+            packed[at..].iter_mut().step_by(width).zip(from).for_each(|(to, from)| *to = *from);
+        }
     }
 }
 
-/// Adds the products of `M` rows with a panel to their target. Returns `M`.
+/// Adds the products of `M` rows with a panel of `V` vectors to their target.
 #[inline(always)]
-fn tile<T: Real, S: Simd, const M: usize>(simd: S, out: Target<T>, block: Block<T>, panel: Panel<T>) -> usize {
+fn add_tile<T: Real, S: Simd, const M: usize, const V: usize>(simd: S, out: Target<T>, block: Block<T>, panel: Panel<T>) {
     let Block { a, row, start, length } = block;
     let (a_row, a_column) = a.strides();
     let a = &a.numbers[row * a_row + start * a_column..];
-    let width = TILE_VECTORS * lanes::<T, S>();
+    let width = V * lanes::<T, S>();
     assert!((M - 1) * a_row + (length - 1) * a_column < a.len() && (length - 1) * panel.stride + width <= panel.numbers.len());
-    let mut sums = [[T::splat(simd, T::ZERO); TILE_VECTORS]; M];
+    let mut sums = [[T::splat(simd, T::ZERO); V]; M];
     for at in 0..length {
         // SAFETY: `at < length` and `i < M`, for which the line before the loop proves that all places are inside; a vector is so many plain numbers.
         unsafe {
-            let b: [T::Vector<S>; TILE_VECTORS] =
-                panel.numbers.as_ptr().add(at * panel.stride).cast::<[T::Vector<S>; TILE_VECTORS]>().read_unaligned();
-            for (i, sums) in sums.iter_mut().enumerate() {
+            let from = panel.numbers.as_ptr().add(at * panel.stride).cast::<T::Vector<S>>();
+            let b: [T::Vector<S>; V] = std::array::from_fn(|v| from.add(v).read_unaligned());
+            for i in 0..M {
                 let a = T::splat(simd, *a.get_unchecked(i * a_row + at * a_column));
-                for (sum, b) in sums.iter_mut().zip(b) {
-                    *sum = T::mul_add(simd, a, b, *sum);
+                for v in 0..V {
+                    sums[i][v] = T::mul_add(simd, a, b[v], sums[i][v]);
                 }
             }
         }
     }
-    for (i, sums) in sums.iter().enumerate() {
-        let numbers = &mut out.numbers[i * out.stride..];
-        // SAFETY: a vector is so many plain numbers.
-        let sums = unsafe { std::slice::from_raw_parts(sums.as_ptr().cast::<T>(), width) };
-        // A width that the compiler knows makes one vector of it.
-        let numbers = if out.columns == width { &mut numbers[..width] } else { &mut numbers[..out.columns] };
-        numbers.iter_mut().zip(sums).for_each(|(out, sum)| *out += *sum);
+    for (i, sums) in sums.into_iter().enumerate() {
+        // SAFETY: a vector is so many plain numbers; the target's rows have `columns` numbers each, which nobody else looks at, and which are there where this is a sum.
+        unsafe { out.take::<S, V>(simd, i, sums) };
     }
-    M
+}
+
+impl<T: Real> Target<T> {
+    /// Adds `sums` to row `i`, or writes them there.
+    ///
+    /// # Safety
+    /// The row is there, and nobody else looks at it.
+    #[inline(always)]
+    unsafe fn take<S: Simd, const V: usize>(&self, simd: S, i: usize, sums: [T::Vector<S>; V]) {
+        // SAFETY: as the caller promises.
+        unsafe {
+            let row = self.numbers.add(i * self.stride);
+            if self.columns == V * lanes::<T, S>() {
+                for (v, sum) in sums.into_iter().enumerate() {
+                    let place = row.cast::<T::Vector<S>>().add(v);
+                    let sum = if self.is_sum { T::sum(simd, place.read_unaligned(), sum) } else { sum };
+                    place.write_unaligned(sum);
+                }
+                return;
+            }
+            // A copy: were the sums themselves looked at number by number, they would lie in memory from the start.
+            let sums = std::hint::black_box(sums);
+            let sums = std::slice::from_raw_parts(sums.as_ptr().cast::<T>(), self.columns);
+            for (at, sum) in sums.iter().enumerate() {
+                *row.add(at) = if self.is_sum { *row.add(at) + *sum } else { *sum };
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -183,7 +258,7 @@ mod tests {
             let (a, b) = (Matrix::new(&a, m, k), Matrix::new(&b, n, k).t());
             let (mut wide, mut narrow) = (vec![0.0; m * n], vec![0.0; m * n]);
             add_product(&mut wide, a, b);
-            AddProduct { out: &mut narrow, a, b }.with_simd(pulp::Scalar::new());
+            Product { out: narrow.as_mut_ptr(), is_sum: true, a, b }.with_simd(pulp::Scalar::new());
             assert_eq!(wide, narrow, "{m} {k} {n}");
         }
     }
@@ -204,6 +279,8 @@ mod tests {
                 let mut out = vec![1.0; m * n];
                 add_product(&mut out, a, b);
                 assert_eq!(out, expected, "{m} {k} {n}");
+                let written: Vec<f64> = product(a, b).iter().map(|x| x + 1.0).collect();
+                assert_eq!(written, expected, "{m} {k} {n}");
             }
         }
     }

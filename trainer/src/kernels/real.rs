@@ -26,6 +26,8 @@ pub(crate) trait Real: WithDType + std::ops::Neg<Output = Self> + From<f32> {
     fn splat<S: Simd>(simd: S, x: Self) -> Self::Vector<S>;
     /// `a * b + c`, rounded once.
     fn mul_add<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>, c: Self::Vector<S>) -> Self::Vector<S>;
+    /// `a + b`.
+    fn sum<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
     /// Short for `from_f64`.
     fn of(x: f64) -> Self {
         Self::from_f64(x)
@@ -87,6 +89,11 @@ impl Real for f32 {
     fn mul_add<S: Simd>(simd: S, a: S::f32s, b: S::f32s, c: S::f32s) -> S::f32s {
         simd.mul_add_f32s(a, b, c)
     }
+
+    #[inline(always)]
+    fn sum<S: Simd>(simd: S, a: S::f32s, b: S::f32s) -> S::f32s {
+        simd.add_f32s(a, b)
+    }
 }
 
 impl Real for f64 {
@@ -119,6 +126,11 @@ impl Real for f64 {
     #[inline(always)]
     fn mul_add<S: Simd>(simd: S, a: S::f64s, b: S::f64s, c: S::f64s) -> S::f64s {
         simd.mul_add_f64s(a, b, c)
+    }
+
+    #[inline(always)]
+    fn sum<S: Simd>(simd: S, a: S::f64s, b: S::f64s) -> S::f64s {
+        simd.add_f64s(a, b)
     }
 }
 

@@ -14,6 +14,20 @@ macro_rules! vectorised {
                 fn avx2<$real: $bound>($($arg: $type),*) {
                     portable($($arg),*)
                 }
+                #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
+                fn avx512<$real: $bound>($($arg: $type),*) {
+                    portable($($arg),*)
+                }
+                // The processor is asked before each call what these functions need; the answers lie in an atomic.
+                if std::arch::is_x86_feature_detected!("avx512f")
+                    && std::arch::is_x86_feature_detected!("avx512vl")
+                    && std::arch::is_x86_feature_detected!("avx512bw")
+                    && std::arch::is_x86_feature_detected!("avx512dq")
+                    && std::arch::is_x86_feature_detected!("fma")
+                {
+                    // SAFETY: the processor has what the function asks for; it was asked the line before.
+                    return unsafe { avx512($($arg),*) };
+                }
                 if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
                     // SAFETY: the processor has what the function asks for; it was asked the line before.
                     return unsafe { avx2($($arg),*) };
