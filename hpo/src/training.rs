@@ -16,7 +16,6 @@ pub use metric::Metric;
 pub(crate) use metric::{METRICS, canonical, direction};
 pub use optimizer::{Clip, Ema, Optimizer, Rule};
 pub(crate) use optimizer::{OPTIMIZERS, Slots};
-pub(crate) use schedule::SCHEDULES;
 pub use schedule::Schedule;
 
 use crate::document::{FromDocument, Place, bounded};

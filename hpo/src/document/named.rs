@@ -34,18 +34,17 @@ macro_rules! names {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         $vis enum $name { $($(#[$vdoc])* $variant),+ }
+        #[allow(dead_code)] // Not every set needs them all.
         impl $name {
             /// Every one.
             $vis const ALL: &'static [$name] = &[$($name::$variant),+];
             /// Every name that can be read, aliases included.
-            #[allow(dead_code)]
             $vis const NAMES: &'static [&'static str] = &[$($text $(, $alias)*),+];
             /// Its name in a document.
             $vis fn as_str(self) -> &'static str {
                 match self { $($name::$variant => $text),+ }
             }
             /// The one of that name.
-            #[allow(dead_code)]
             $vis fn parse(name: &str) -> Option<$name> {
                 match name { $($text $(| $alias)* => Some($name::$variant),)+ _ => None }
             }

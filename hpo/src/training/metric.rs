@@ -151,7 +151,7 @@ impl FromDocument for Metric {
 /// What a logged name with this spelling is called: `val_f1` is `val_f1_score`. Others stay as they are.
 pub(crate) fn canonical(name: &str) -> String {
     let (prefix, bare) = name.strip_prefix("val_").map_or(("", name), |bare| ("val_", bare));
-    format!("{prefix}{}", metric_called(bare).map_or(bare, Metric::as_str))
+    format!("{prefix}{}", metric_called(bare).map_or(bare, |metric| metric.as_str()))
 }
 
 /// Which way is better for a logged name, as KerasTuner infers it: what is an accuracy or a score is maximised, a loss or an error minimised.

@@ -168,7 +168,7 @@ bounded! {
 }
 
 /// Keras's schedules.
-pub(crate) const SCHEDULES: &[(&str, Reader<Schedule>)] = &[
+const SCHEDULES: &[(&str, Reader<Schedule>)] = &[
     ("exponential_decay", |fields| {
         let (initial_learning_rate, decay_steps, decay_rate, staircase) = decay(fields)?;
         Some(Schedule::ExponentialDecay { initial_learning_rate, decay_steps, decay_rate, staircase })
