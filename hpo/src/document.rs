@@ -4,6 +4,8 @@
 //! and returns some representative; with the [`Point`] of a trial it returns what that trial has. So there are no templates and no
 //! mirror types: [`Layer`](crate::network::Layer) and its like are always concrete.
 
+mod named;
+
 use std::cell::{Cell, Ref, RefCell};
 use std::collections::HashSet;
 
@@ -14,6 +16,9 @@ use crate::context::Context;
 use crate::limits;
 use crate::space::{Condition, Point, SearchSpace};
 use crate::value::Value;
+
+pub use named::within;
+pub(crate) use named::{Reader, bounded, name_and_fields, names, pick, read_name, read_named};
 
 /// One mistake in a document.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -388,7 +393,12 @@ impl<'a> Place<'a> {
             self.invalid(format!("must be an object, not {}", kind(self.value)));
             return None;
         };
-        Some(Fields { object, place: self.clone(), known: Vec::new() })
+        Some(Fields { object: Some(object), place: self.clone(), known: Vec::new() })
+    }
+
+    /// The fields of a thing of which only the name stands here: none.
+    fn no_fields(&self) -> Fields<'a> {
+        Fields { object: None, place: self.clone(), known: Vec::new() }
     }
 
     /// The place of a member of this one.
@@ -406,7 +416,7 @@ enum Reference<'a> {
 /// The fields of an object, each asked for once; those never asked for are unknown.
 #[derive(Debug)]
 pub struct Fields<'a> {
-    object: &'a Map<String, Json>,
+    object: Option<&'a Map<String, Json>>,
     place: Place<'a>,
     known: Vec<&'static str>,
 }
@@ -415,7 +425,7 @@ impl<'a> Fields<'a> {
     /// The place of a field, if it is there.
     pub fn get(&mut self, name: &'static str) -> Option<Place<'a>> {
         self.known.push(name);
-        self.object.get(name).map(|value| self.place.child(name, value))
+        self.object?.get(name).map(|value| self.place.child(name, value))
     }
 
     /// The place of a field that must be there.
@@ -432,9 +442,20 @@ impl<'a> Fields<'a> {
         self.get(name).map_or(Some(default), |place| place.read())
     }
 
+    /// Asks for a field that must have the value that Keras gives it: others are not supported yet.
+    pub fn only(&mut self, name: &'static str, default: Json) -> Option<()> {
+        let Some(place) = self.get(name) else { return Some(()) };
+        // 0 is as good as 0.0.
+        let same = place.json() == &default || (default.is_number() && place.json().as_f64() == default.as_f64());
+        if !same {
+            place.not_supported(format!("{name} {} is not supported yet; known are {default}", brief(place.json())));
+        }
+        same.then_some(())
+    }
+
     /// Reports every field that was not asked for; those in `later` as not supported yet.
     pub fn finish(self, later: &[&str]) {
-        for (name, value) in self.object {
+        for (name, value) in self.object.into_iter().flatten() {
             if self.known.contains(&name.as_str()) {
                 continue;
             }
@@ -540,76 +561,6 @@ fn expect<T>(place: &Place, value: Option<T>, expected: &str) -> Option<T> {
         place.invalid(format!("must be {expected}, not {}", brief(place.json())));
     }
     value
-}
-
-/// The number there if it lies within `bounds` (both inclusive).
-pub fn within<T: FromDocument + PartialOrd + std::fmt::Display + Copy>(place: &Place, (min, max): (T, T)) -> Option<T> {
-    let number = T::from_place(place)?;
-    if number < min || number > max {
-        place.invalid(format!("must lie between {min} and {max}, not {number}"));
-        return None;
-    }
-    Some(number)
-}
-
-/// Declares a number within bounds as a type that can be read: `bounded! { Rate(f64), 0.0, 1.0 }`.
-macro_rules! bounded {
-    ($(#[$doc:meta])* $vis:vis $name:ident($inner:ty), $min:expr, $max:expr) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
-        $vis struct $name(pub $inner);
-        impl $crate::document::FromDocument for $name {
-            fn from_place(place: &$crate::document::Place) -> Option<$name> {
-                $crate::document::within::<$inner>(place, ($min, $max)).map($name)
-            }
-        }
-    };
-}
-pub(crate) use bounded;
-
-/// Declares a closed set of Keras's names that can be read from a document, and the names that are known but not supported yet.
-macro_rules! names {
-    ($(#[$doc:meta])* $vis:vis enum $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal),+ $(,)? } later [$($later:literal),* $(,)?]) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        $vis enum $name { $($(#[$vdoc])* $variant),+ }
-        impl $name {
-            /// Every one.
-            $vis const ALL: &'static [$name] = &[$($name::$variant),+];
-            /// Its name in a document.
-            $vis fn as_str(self) -> &'static str {
-                match self { $($name::$variant => $text),+ }
-            }
-            /// The one of that name.
-            #[allow(dead_code)]
-            $vis fn parse(name: &str) -> Option<$name> {
-                $name::ALL.iter().copied().find(|one| one.as_str() == name)
-            }
-        }
-        impl $crate::document::FromDocument for $name {
-            fn from_place(place: &$crate::document::Place) -> Option<$name> {
-                let later: &[&'static str] = &[$($later),*];
-                $crate::document::read_name(place, $name::ALL, |name| name.as_str(), later)
-            }
-        }
-    };
-}
-pub(crate) use names;
-
-/// The one of `all` whose name stands there.
-pub(crate) fn read_name<T: Copy>(place: &Place, all: &[T], as_str: impl Fn(&T) -> &'static str, later: &[&'static str]) -> Option<T> {
-    let name = String::from_place(place)?;
-    let found = all.iter().copied().find(|one| as_str(one) == name);
-    if found.is_none() {
-        let known = || all.iter().map(&as_str);
-        if later.contains(&name.as_str()) {
-            place.not_supported(format!("{name} is not supported yet; supported are {}", known().collect::<Vec<_>>().join(", ")));
-        } else {
-            let near = did_you_mean(&name, known().chain(later.iter().copied()));
-            place.invalid(format!("unknown name {}{near}; known are {}", brief(place.json()), known().collect::<Vec<_>>().join(", ")));
-        }
-    }
-    found
 }
 
 #[cfg(test)]

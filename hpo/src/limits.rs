@@ -66,16 +66,36 @@ pub const WEIGHT_BYTES_MAX: u64 = ARTIFACT_BYTES_MAX as u64 - (16 << 20);
 pub const STEP_BYTES_MAX: u64 = 1 << 40;
 /// Dropout's rate: at 1 nothing would be left to scale.
 pub const DROPOUT_RATE_MAX: f64 = 1.0 - 1e-6;
+/// What a weight starts with, how far starting weights spread, and the norm it is held to: beyond, training does not begin.
+pub const WEIGHT_START_MAX: f64 = 1e6;
+/// The factor of a regulariser: beyond, nothing but the penalty is trained.
+pub const PENALTY_MAX: f64 = 1e6;
 /// A learning rate: beyond, it is a typing error.
 pub const LEARNING_RATE_MAX: f64 = 1e3;
 /// A decay such as momentum or beta_1: at 1 nothing would ever be forgotten.
 pub const DECAY_MAX: f64 = 1.0 - 1e-9;
 /// An optimiser's epsilon: 0 would divide by zero, and f32 ends near 1e-38.
 pub const EPSILON_MIN: f64 = 1e-30;
+/// What gradients are clipped at, or a sum of their squares starts with: f32 ends near 1e38, whose root this is.
+pub const CLIP_MAX: f64 = 1e19;
+/// What a schedule multiplies with or raises to: beyond, it is a typing error.
+pub const SCHEDULE_FACTOR_MAX: f64 = 1e3;
+/// Pieces of a piecewise constant schedule: each step looks through them.
+pub const SCHEDULE_PIECES_MAX: usize = 1_000;
 /// Rows in a step.
 pub const BATCH_SIZE_MAX: i64 = 1 << 20;
 /// Epochs of a trial; the packed curve stays below 1 MB for two metrics.
 pub const EPOCHS_MAX: i64 = 100_000;
+/// Callbacks in a document: there are three kinds, each at most once, and choices between them.
+pub const CALLBACKS_MAX: usize = 20;
+/// The factor of a learning rate on a plateau: at 1 it would stay.
+pub const PLATEAU_FACTOR_MAX: f64 = 1.0 - 1e-9;
+/// What a callback compares a metric with: metrics that are larger mean that training has failed.
+pub const MONITORED_MAX: f64 = 1e30;
+/// How much a class counts: beyond, nothing but that class is trained.
+pub const CLASS_WEIGHT_MAX: f64 = 1e6;
+/// Executions of a trial: their mean no longer changes much.
+pub const EXECUTIONS_MAX: i64 = 100;
 /// Metrics in a document. SageMaker allows 20.
 pub const METRICS_MAX: usize = 20;
 

@@ -1,11 +1,37 @@
 //! The declared network: layers as data, under Keras's class and argument names with Keras's defaults.
+//!
+//! A file for each family of layers; [`weight`] says which weights a layer has, [`flat`] puts the layers of a document in one row.
 
+mod activation;
+mod convolution;
+mod dense;
 mod flat;
+mod initializer;
+mod normalization;
+mod penalty;
+mod pointwise;
+mod pooling;
+mod recurrent;
+mod reshaping;
+mod sizes;
+mod weight;
 
+pub use activation::Activation;
+pub use convolution::{Conv, DepthwiseConv2D, SeparableConv2D};
+pub use dense::{Dense, Embedding};
 pub use flat::{FlatLayer, Network};
+pub(crate) use initializer::INITIALIZERS;
+pub use initializer::{Distribution, FanMode, Initializer};
+pub use normalization::{BatchNormalization, LayerNormalization};
+pub(crate) use penalty::{CONSTRAINTS, REGULARIZERS};
+pub use penalty::{Constraint, Regularizer};
+pub use pointwise::PReLU;
+pub use pooling::Pool;
+pub use recurrent::{Bidirectional, MergeMode, Recurrent};
+pub use weight::{LayerWeight, WeightSpec};
 
-use crate::document::{Fields, FromDocument, Place, bounded, did_you_mean, names, within};
-use crate::limits;
+use crate::document::{Fields, FromDocument, Place, Reader, did_you_mean, names, pick};
+use recurrent::Cell;
 
 /// One layer with every argument known.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,6 +43,11 @@ pub enum Layer {
         /// The new shape of a row.
         target_shape: Vec<i64>,
     },
+    /// The dimensions of a row in another order.
+    Permute {
+        /// Which dimension comes there, from 1.
+        dims: Vec<usize>,
+    },
     /// `x * scale + offset`.
     Rescaling {
         /// The factor.
@@ -24,69 +55,90 @@ pub enum Layer {
         /// What is added.
         offset: f64,
     },
+    /// Zeros around (height, width, channels).
+    ZeroPadding2D {
+        /// How many above and below, left and right.
+        padding: [[usize; 2]; 2],
+    },
     /// A product with a kernel over the last dimension.
     Dense(Dense),
+    /// A convolution over (steps, channels).
+    Conv1D(Conv),
+    /// A convolution over (height, width, channels).
+    Conv2D(Conv),
+    /// A convolution of each channel on its own.
+    DepthwiseConv2D(DepthwiseConv2D),
+    /// A convolution of each channel on its own, then a product over the channels.
+    SeparableConv2D(SeparableConv2D),
+    /// The largest value of each window over (steps, channels).
+    MaxPooling1D(Pool),
+    /// The largest value of each window over (height, width, channels).
+    MaxPooling2D(Pool),
+    /// The mean of each window over (steps, channels).
+    AveragePooling1D(Pool),
+    /// The mean of each window over (height, width, channels).
+    AveragePooling2D(Pool),
+    /// The mean over all steps.
+    GlobalAveragePooling1D {
+        /// Whether the dimensions stay, with size 1.
+        keepdims: bool,
+    },
+    /// The mean over all places.
+    GlobalAveragePooling2D {
+        /// Whether the dimensions stay, with size 1.
+        keepdims: bool,
+    },
+    /// The largest value over all steps.
+    GlobalMaxPooling1D {
+        /// Whether the dimensions stay, with size 1.
+        keepdims: bool,
+    },
+    /// The largest value over all places.
+    GlobalMaxPooling2D {
+        /// Whether the dimensions stay, with size 1.
+        keepdims: bool,
+    },
     /// An activation on its own.
     Activation {
         /// The function.
         activation: Activation,
     },
+    /// `x` above 0, `negative_slope x` below.
+    LeakyReLU {
+        /// The slope.
+        negative_slope: f64,
+    },
+    /// `x` above 0, `alpha x` below, with alpha learned.
+    PReLU(PReLU),
     /// Sets a fraction of the inputs to zero in training, and scales the rest up.
     Dropout {
         /// The fraction, in [0, 1).
         rate: f64,
     },
-    /// A convolution over (height, width, channels).
-    Conv2D(Conv2D),
-    /// The largest value of each window over (height, width, channels).
-    MaxPooling2D(MaxPooling2D),
-}
-
-/// [`Layer::Dense`]. Kernel `(inputs, units)`, bias `(units)`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Dense {
-    /// Size of the output's last dimension.
-    pub units: usize,
-    /// Applied to the output.
-    pub activation: Activation,
-    /// Whether there is a bias.
-    pub use_bias: bool,
-    /// How the kernel starts.
-    pub kernel_initializer: Initializer,
-    /// How the bias starts.
-    pub bias_initializer: Initializer,
-}
-
-/// [`Layer::Conv2D`]. Kernel `(kernel height, kernel width, channels, filters)`, bias `(filters)`.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Conv2D {
-    /// Channels of the output.
-    pub filters: usize,
-    /// Height and width of the window.
-    pub kernel_size: [usize; 2],
-    /// Steps of the window.
-    pub strides: [usize; 2],
-    /// What happens at the edges.
-    pub padding: Padding,
-    /// Applied to the output.
-    pub activation: Activation,
-    /// Whether there is a bias.
-    pub use_bias: bool,
-    /// How the kernel starts.
-    pub kernel_initializer: Initializer,
-    /// How the bias starts.
-    pub bias_initializer: Initializer,
-}
-
-/// [`Layer::MaxPooling2D`].
-#[derive(Debug, Clone, PartialEq)]
-pub struct MaxPooling2D {
-    /// Height and width of the window.
-    pub pool_size: [usize; 2],
-    /// Steps of the window; `pool_size` where not given.
-    pub strides: [usize; 2],
-    /// What happens at the edges.
-    pub padding: Padding,
+    /// Sets a fraction of the channels to zero in training, and scales the rest up.
+    SpatialDropout2D {
+        /// The fraction, in [0, 1).
+        rate: f64,
+    },
+    /// Adds normal noise in training.
+    GaussianNoise {
+        /// Its standard deviation.
+        stddev: f64,
+    },
+    /// Mean 0 and variance 1 over the batch and all places, in training; the moving ones else.
+    BatchNormalization(BatchNormalization),
+    /// Mean 0 and variance 1 over the last dimension.
+    LayerNormalization(LayerNormalization),
+    /// Each integer becomes its row of a table.
+    Embedding(Embedding),
+    /// `h = activation(x W + h U + b)` over the steps.
+    SimpleRNN(Recurrent),
+    /// Long short-term memory (Hochreiter and Schmidhuber 1997).
+    LSTM(Recurrent),
+    /// Gated recurrent unit (Cho et al. 2014).
+    GRU(Recurrent),
+    /// A recurrent layer in both directions.
+    Bidirectional(Bidirectional),
 }
 
 names! {
@@ -97,125 +149,115 @@ names! {
         /// The output has ceil(input / stride) places, as with Keras on TensorFlow: the odd one is added at the end.
         Same = "same",
     }
-    later []
+    later ["causal"]
 }
 
-names! {
-    /// An activation function.
-    pub enum Activation {
-        /// `x`.
-        Linear = "linear",
-        /// `max(x, 0)`.
-        Relu = "relu",
-        /// `x` above 0, `0.2 x` below: the slope of Keras's `leaky_relu`.
-        LeakyRelu = "leaky_relu",
-        /// `1 / (1 + exp(-x))`.
-        Sigmoid = "sigmoid",
-        /// The hyperbolic tangent.
-        Tanh = "tanh",
-        /// `exp(x) / sum(exp(x))` over the last dimension.
-        Softmax = "softmax",
-    }
-    later ["relu6", "elu", "selu", "gelu", "silu", "swish", "softplus", "softsign", "hard_sigmoid", "log_softmax", "exponential", "mish", "hard_silu", "celu", "glu"]
-}
+/// The layers that are built: Keras's class and what reads its arguments.
+pub(crate) const LAYERS: &[(&str, Reader<Layer>)] = &[
+    ("Flatten", |_| Some(Layer::Flatten)),
+    ("Reshape", |fields| reshaping::target_shape(fields).map(|target_shape| Layer::Reshape { target_shape })),
+    ("Permute", |fields| reshaping::dims(fields).map(|dims| Layer::Permute { dims })),
+    ("Rescaling", pointwise::rescaling),
+    ("ZeroPadding2D", |fields| reshaping::zero_padding(fields).map(|padding| Layer::ZeroPadding2D { padding })),
+    ("Dense", |fields| Dense::read(fields).map(Layer::Dense)),
+    ("Conv1D", |fields| Conv::read::<1>(fields).map(Layer::Conv1D)),
+    ("Conv2D", |fields| Conv::read::<2>(fields).map(Layer::Conv2D)),
+    ("DepthwiseConv2D", |fields| DepthwiseConv2D::read(fields).map(Layer::DepthwiseConv2D)),
+    ("SeparableConv2D", |fields| SeparableConv2D::read(fields).map(Layer::SeparableConv2D)),
+    ("MaxPooling1D", |fields| Pool::read::<1>(fields).map(Layer::MaxPooling1D)),
+    ("MaxPooling2D", |fields| Pool::read::<2>(fields).map(Layer::MaxPooling2D)),
+    ("AveragePooling1D", |fields| Pool::read::<1>(fields).map(Layer::AveragePooling1D)),
+    ("AveragePooling2D", |fields| Pool::read::<2>(fields).map(Layer::AveragePooling2D)),
+    ("GlobalAveragePooling1D", |fields| keepdims(fields).map(|keepdims| Layer::GlobalAveragePooling1D { keepdims })),
+    ("GlobalAveragePooling2D", |fields| keepdims(fields).map(|keepdims| Layer::GlobalAveragePooling2D { keepdims })),
+    ("GlobalMaxPooling1D", |fields| keepdims(fields).map(|keepdims| Layer::GlobalMaxPooling1D { keepdims })),
+    ("GlobalMaxPooling2D", |fields| keepdims(fields).map(|keepdims| Layer::GlobalMaxPooling2D { keepdims })),
+    ("Activation", |fields| fields.required("activation")?.read().map(|activation| Layer::Activation { activation })),
+    ("LeakyReLU", pointwise::leaky_relu),
+    ("PReLU", |fields| PReLU::read(fields).map(Layer::PReLU)),
+    ("Dropout", |fields| pointwise::rate(fields).map(|rate| Layer::Dropout { rate })),
+    ("SpatialDropout2D", |fields| pointwise::rate(fields).map(|rate| Layer::SpatialDropout2D { rate })),
+    ("GaussianNoise", pointwise::gaussian_noise),
+    ("BatchNormalization", |fields| BatchNormalization::read(fields).map(Layer::BatchNormalization)),
+    ("LayerNormalization", |fields| LayerNormalization::read(fields).map(Layer::LayerNormalization)),
+    ("Embedding", |fields| Embedding::read(fields).map(Layer::Embedding)),
+    RECURRENT[0],
+    RECURRENT[1],
+    RECURRENT[2],
+    ("Bidirectional", |fields| Bidirectional::read(fields).map(Layer::Bidirectional)),
+];
 
-names! {
-    /// How a weight starts (<https://keras.io/api/layers/initializers/>).
-    pub enum Initializer {
-        /// All 0.
-        Zeros = "zeros",
-        /// All 1.
-        Ones = "ones",
-        /// Uniform within `sqrt(6 / (fan_in + fan_out))`.
-        GlorotUniform = "glorot_uniform",
-        /// Normal with variance `2 / (fan_in + fan_out)`, truncated at two standard deviations.
-        GlorotNormal = "glorot_normal",
-        /// Uniform within `sqrt(6 / fan_in)`.
-        HeUniform = "he_uniform",
-        /// Normal with variance `2 / fan_in`, truncated at two standard deviations.
-        HeNormal = "he_normal",
-        /// Uniform within `sqrt(3 / fan_in)`.
-        LecunUniform = "lecun_uniform",
-        /// Normal with variance `1 / fan_in`, truncated at two standard deviations.
-        LecunNormal = "lecun_normal",
-    }
-    later ["constant", "random_normal", "random_uniform", "truncated_normal", "variance_scaling", "orthogonal", "identity"]
-}
+/// The layers of [`LAYERS`] that a `Bidirectional` takes.
+pub(crate) const RECURRENT: &[(&str, Reader<Layer>)] = &[
+    ("SimpleRNN", |fields| Recurrent::read(Cell::Simple, fields).map(Layer::SimpleRNN)),
+    ("LSTM", |fields| Recurrent::read(Cell::Lstm, fields).map(Layer::LSTM)),
+    ("GRU", |fields| Recurrent::read(Cell::Gru, fields).map(Layer::GRU)),
+];
 
 /// The layers of Keras that this version does not build yet.
 const LATER: &[&str] = &[
-    "Conv1D",
     "Conv3D",
     "Conv1DTranspose",
     "Conv2DTranspose",
-    "DepthwiseConv2D",
-    "SeparableConv2D",
-    "MaxPooling1D",
-    "AveragePooling1D",
-    "AveragePooling2D",
-    "GlobalAveragePooling1D",
-    "GlobalAveragePooling2D",
-    "GlobalMaxPooling1D",
-    "GlobalMaxPooling2D",
-    "Permute",
-    "LeakyReLU",
-    "PReLU",
+    "Conv3DTranspose",
+    "DepthwiseConv1D",
+    "SeparableConv1D",
+    "MaxPooling3D",
+    "AveragePooling3D",
+    "GlobalAveragePooling3D",
+    "GlobalMaxPooling3D",
     "ReLU",
     "ELU",
     "Softmax",
-    "SpatialDropout2D",
-    "GaussianNoise",
+    "SpatialDropout1D",
+    "SpatialDropout3D",
     "GaussianDropout",
-    "BatchNormalization",
-    "LayerNormalization",
-    "Embedding",
-    "SimpleRNN",
-    "LSTM",
-    "GRU",
-    "Bidirectional",
-    "ZeroPadding2D",
+    "AlphaDropout",
+    "ActivityRegularization",
+    "GroupNormalization",
+    "RMSNormalization",
+    "UnitNormalization",
+    "SpectralNormalization",
+    "ConvLSTM1D",
+    "ConvLSTM2D",
+    "TimeDistributed",
+    "ZeroPadding1D",
+    "ZeroPadding3D",
+    "Cropping1D",
     "Cropping2D",
+    "UpSampling1D",
     "UpSampling2D",
     "RepeatVector",
-    "TimeDistributed",
+    "Masking",
+    "Attention",
+    "AdditiveAttention",
     "MultiHeadAttention",
+    "GroupQueryAttention",
+    "EinsumDense",
+    "Identity",
     "Normalization",
+    "Discretization",
+    "CategoryEncoding",
+    "Resizing",
     "Input",
     "InputLayer",
 ];
-
-/// The layers that are built.
-const KNOWN: &[&str] = &["Flatten", "Reshape", "Rescaling", "Dense", "Activation", "Dropout", "Conv2D", "MaxPooling2D"];
 
 /// Arguments of Keras's layers that are not acted on yet.
 const LATER_ARGUMENTS: &[&str] = &[
     "name",
     "dtype",
     "trainable",
-    "kernel_regularizer",
-    "bias_regularizer",
-    "activity_regularizer",
-    "kernel_constraint",
-    "bias_constraint",
-    "dilation_rate",
-    "groups",
     "data_format",
     "noise_shape",
     "seed",
     "lora_rank",
+    "weights",
+    "backward_layer",
+    "use_cudnn",
+    "renorm",
+    "synchronized",
 ];
-
-/// Arguments that change neither a shape nor a size.
-pub(crate) const NOT_STRUCTURAL: &[&str] = &["activation", "kernel_initializer", "bias_initializer", "rate", "scale", "offset"];
-
-bounded! {
-    /// A size: units, filters, a window.
-    Size(i64), 1, limits::LAYER_SIZE_MAX
-}
-bounded! {
-    /// The fraction that dropout drops. At 1 nothing would be left to scale.
-    Rate(f64), 0.0, limits::DROPOUT_RATE_MAX
-}
 
 impl Layer {
     /// Keras's class name.
@@ -223,142 +265,88 @@ impl Layer {
         match self {
             Layer::Flatten => "Flatten",
             Layer::Reshape { .. } => "Reshape",
+            Layer::Permute { .. } => "Permute",
             Layer::Rescaling { .. } => "Rescaling",
+            Layer::ZeroPadding2D { .. } => "ZeroPadding2D",
             Layer::Dense(_) => "Dense",
-            Layer::Activation { .. } => "Activation",
-            Layer::Dropout { .. } => "Dropout",
+            Layer::Conv1D(_) => "Conv1D",
             Layer::Conv2D(_) => "Conv2D",
+            Layer::DepthwiseConv2D(_) => "DepthwiseConv2D",
+            Layer::SeparableConv2D(_) => "SeparableConv2D",
+            Layer::MaxPooling1D(_) => "MaxPooling1D",
             Layer::MaxPooling2D(_) => "MaxPooling2D",
+            Layer::AveragePooling1D(_) => "AveragePooling1D",
+            Layer::AveragePooling2D(_) => "AveragePooling2D",
+            Layer::GlobalAveragePooling1D { .. } => "GlobalAveragePooling1D",
+            Layer::GlobalAveragePooling2D { .. } => "GlobalAveragePooling2D",
+            Layer::GlobalMaxPooling1D { .. } => "GlobalMaxPooling1D",
+            Layer::GlobalMaxPooling2D { .. } => "GlobalMaxPooling2D",
+            Layer::Activation { .. } => "Activation",
+            Layer::LeakyReLU { .. } => "LeakyReLU",
+            Layer::PReLU(_) => "PReLU",
+            Layer::Dropout { .. } => "Dropout",
+            Layer::SpatialDropout2D { .. } => "SpatialDropout2D",
+            Layer::GaussianNoise { .. } => "GaussianNoise",
+            Layer::BatchNormalization(_) => "BatchNormalization",
+            Layer::LayerNormalization(_) => "LayerNormalization",
+            Layer::Embedding(_) => "Embedding",
+            Layer::SimpleRNN(_) => "SimpleRNN",
+            Layer::LSTM(_) => "LSTM",
+            Layer::GRU(_) => "GRU",
+            Layer::Bidirectional(_) => "Bidirectional",
         }
+    }
+
+    /// Whether the layer's shape or size depends on this argument.
+    fn is_structural(&self, argument: &str) -> bool {
+        const NOT_STRUCTURAL: &[&str] = &[
+            "activation",
+            "recurrent_activation",
+            "rate",
+            "stddev",
+            "dropout",
+            "offset",
+            "negative_slope",
+            "momentum",
+            "epsilon",
+            "unit_forget_bias",
+            "go_backwards",
+        ];
+        let of_numbers = ["_initializer", "_regularizer", "_constraint"].iter().any(|end| argument.ends_with(end));
+        // Of a Rescaling it is a factor, of a normalisation whether there is a weight.
+        let factor = argument == "scale" && matches!(self, Layer::Rescaling { .. });
+        !(of_numbers || factor || NOT_STRUCTURAL.contains(&argument))
     }
 }
 
 impl FromDocument for Layer {
     fn from_place(place: &Place) -> Option<Layer> {
         let mut fields = place.fields()?;
-        let class_place = fields.required("layer")?;
-        let class = class_place.fixed::<String>()?;
         fields.get("when"); // Read where layers are put in a row.
-        let layer = match class.as_str() {
-            "Flatten" => Some(Layer::Flatten),
-            "Reshape" => {
-                fields.required("target_shape").and_then(|place| target_shape(&place)).map(|target_shape| Layer::Reshape { target_shape })
-            }
-            "Rescaling" => rescaling(&mut fields),
-            "Dense" => dense(&mut fields),
-            "Activation" => fields.required("activation").and_then(|place| place.read()).map(|activation| Layer::Activation { activation }),
-            "Dropout" => fields.required("rate").and_then(|place| place.read::<Rate>()).map(|rate| Layer::Dropout { rate: rate.0 }),
-            "Conv2D" => conv2d(&mut fields),
-            "MaxPooling2D" => max_pooling2d(&mut fields),
-            later if LATER.contains(&later) => {
-                class_place.not_supported(format!("the layer {later} is not supported yet; supported are {}", KNOWN.join(", ")));
-                return None;
-            }
-            unknown => {
-                let near = did_you_mean(unknown, KNOWN.iter().chain(LATER).copied());
-                class_place.invalid(format!("unknown layer{near}; known are {}", KNOWN.join(", ")));
-                return None;
-            }
-        };
-        fields.finish(LATER_ARGUMENTS);
-        layer
+        read_layer(fields, LAYERS)
     }
 }
 
-fn rescaling(fields: &mut Fields) -> Option<Layer> {
-    let scale = fields.required("scale").and_then(|place| place.read());
-    let offset = fields.or("offset", 0.0);
-    Some(Layer::Rescaling { scale: scale?, offset: offset? })
-}
-
-fn dense(fields: &mut Fields) -> Option<Layer> {
-    let units = fields.required("units").and_then(|place| place.read::<Size>());
-    let affine = affine(fields);
-    let Affine { activation, use_bias, kernel_initializer, bias_initializer } = affine?;
-    Some(Layer::Dense(Dense { units: units?.0 as usize, activation, use_bias, kernel_initializer, bias_initializer }))
-}
-
-fn conv2d(fields: &mut Fields) -> Option<Layer> {
-    let filters = fields.required("filters").and_then(|place| place.read::<Size>());
-    let kernel_size = fields.required("kernel_size").and_then(|place| place.read::<Pair>());
-    let strides = fields.or("strides", Pair([1, 1]));
-    let padding = fields.or("padding", Padding::Valid);
-    let affine = affine(fields);
-    let Affine { activation, use_bias, kernel_initializer, bias_initializer } = affine?;
-    Some(Layer::Conv2D(Conv2D {
-        filters: filters?.0 as usize,
-        kernel_size: kernel_size?.0,
-        strides: strides?.0,
-        padding: padding?,
-        activation,
-        use_bias,
-        kernel_initializer,
-        bias_initializer,
-    }))
-}
-
-/// What every layer with a kernel has.
-struct Affine {
-    activation: Activation,
-    use_bias: bool,
-    kernel_initializer: Initializer,
-    bias_initializer: Initializer,
-}
-
-fn affine(fields: &mut Fields) -> Option<Affine> {
-    let activation = fields.or::<Option<Activation>>("activation", None);
-    let use_bias = fields.or("use_bias", true);
-    let kernel_initializer = fields.or("kernel_initializer", Initializer::GlorotUniform);
-    let bias_initializer = fields.or("bias_initializer", Initializer::Zeros);
-    let activation = activation?.unwrap_or(Activation::Linear);
-    Some(Affine { activation, use_bias: use_bias?, kernel_initializer: kernel_initializer?, bias_initializer: bias_initializer? })
-}
-
-fn max_pooling2d(fields: &mut Fields) -> Option<Layer> {
-    let pool_size = fields.or("pool_size", Pair([2, 2]));
-    let strides = fields.or::<Option<Pair>>("strides", None);
-    let padding = fields.or("padding", Padding::Valid);
-    let pool_size = pool_size?.0;
-    Some(Layer::MaxPooling2D(MaxPooling2D { pool_size, strides: strides?.map_or(pool_size, |strides| strides.0), padding: padding? }))
-}
-
-/// A height and a width: one number for both, or an array of two.
-struct Pair([usize; 2]);
-
-impl FromDocument for Pair {
-    fn from_place(place: &Place) -> Option<Pair> {
-        if place.json().is_array() {
-            let sizes: Vec<Option<Size>> = place.items(2)?.iter().map(Place::read::<Size>).collect();
-            let [height, width] = sizes[..] else {
-                place.invalid("must be a number, or an array of two: height and width");
-                return None;
-            };
-            return Some(Pair([height?.0 as usize, width?.0 as usize]));
+/// The layer of `table` whose class is the field `layer`, with its other fields as arguments.
+fn read_layer(mut fields: Fields, table: &[(&'static str, Reader<Layer>)]) -> Option<Layer> {
+    let class_place = fields.required("layer")?;
+    let class = class_place.fixed::<String>()?;
+    let Some(read) = pick(table, &class) else {
+        let known = || table.iter().map(|(class, _)| *class);
+        let all = known().collect::<Vec<_>>().join(", ");
+        if LATER.contains(&class.as_str()) {
+            class_place.not_supported(format!("the layer {class} is not supported yet; supported are {all}"));
+        } else {
+            let near = did_you_mean(&class, known().chain(LATER.iter().copied()));
+            class_place.invalid(format!("unknown layer{near}; known are {all}"));
         }
-        Size::from_place(place).map(|size| Pair([size.0 as usize; 2]))
-    }
-}
-
-fn target_shape(place: &Place) -> Option<Vec<i64>> {
-    let read = |item: &Place| item.read::<Dimension>().map(|dimension| dimension.0);
-    let shape: Vec<i64> = place.items(limits::RANK_MAX)?.iter().map(read).collect::<Option<_>>()?;
-    if shape.is_empty() || shape.iter().filter(|size| **size == -1).count() > 1 {
-        place.invalid("needs one dimension or more, and at most one of -1");
         return None;
-    }
-    Some(shape)
+    };
+    let layer = read(&mut fields);
+    fields.finish(LATER_ARGUMENTS);
+    layer
 }
 
-/// A dimension of `target_shape`: a size, or -1 for what is left.
-struct Dimension(i64);
-
-impl FromDocument for Dimension {
-    fn from_place(place: &Place) -> Option<Dimension> {
-        let size = within::<i64>(place, (-1, limits::LAYER_SIZE_MAX))?;
-        if size == 0 {
-            place.invalid("must be -1 or at least 1");
-            return None;
-        }
-        Some(Dimension(size))
-    }
+fn keepdims(fields: &mut Fields) -> Option<bool> {
+    fields.or("keepdims", false)
 }

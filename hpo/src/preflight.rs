@@ -19,7 +19,7 @@ use crate::network::Layer;
 use crate::shape::{Cost, cost, output_shape};
 use crate::space::{Point, SearchSpace};
 use crate::study::Study;
-use crate::training::{BatchSize, Optimizer, Training};
+use crate::training::{BatchSize, Slots, Training};
 
 /// What the pre-flight found.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -144,15 +144,14 @@ impl Recipe {
     fn of(study: &Study, dataset: &DatasetSchema) -> Recipe {
         let reading = Reading::default();
         let root = reading.root(study.document(), Some(Scope { space: &study.space, point: None }));
-        let optimizers: Vec<Optimizer> = root.at("/training/optimizer").map(|place| place.read_all()).unwrap_or_default();
+        let optimizers: Vec<Slots> = root.at("/training/optimizer").map(|place| place.read_all()).unwrap_or_default();
         let batches: Vec<BatchSize> = root.at("/training/batch_size").map(|place| place.read_all()).unwrap_or_else(|| vec![BatchSize(32)]);
-        let numbers = optimizers.iter().map(|optimizer| 2 + optimizer.slots());
         let rows = batches.iter().map(|batch| (batch.0 as u64).min(dataset.rows));
         let mentioned = closure(&study.space, reading.mentions().iter().map(|mention| mention.hyperparameter));
         let structural = study.network.layers.iter().flat_map(|layer| needs(&study.space, layer));
         Recipe {
-            least: (numbers.clone().min().unwrap_or(2), rows.clone().min().unwrap_or(1)),
-            most: (numbers.max().unwrap_or(4), rows.max().unwrap_or(1)),
+            least: (2 + optimizers.iter().map(|slots| slots.0).min().unwrap_or(0), rows.clone().min().unwrap_or(1)),
+            most: (2 + optimizers.iter().map(|slots| slots.1).max().unwrap_or(4), rows.max().unwrap_or(1)),
             independent: structural.into_iter().all(|at| !mentioned.contains(&at)),
         }
     }

@@ -4,6 +4,10 @@
 //! the `openapi` crate holds field names, bounds and examples against the parser. What JSON Schema cannot say (a hyperparameter that
 //! is inactive at a place, shapes that do not fit) only the parser and the pre-flight say.
 
+mod layers;
+mod training;
+mod weights;
+
 use std::borrow::Cow;
 
 use serde_json::{Map, Value as Json, json};
@@ -11,11 +15,10 @@ use utoipa::openapi::{RefOr, Schema};
 
 use crate::dataset::Scale;
 use crate::limits;
-use crate::network::{Activation, Initializer, Padding};
 use crate::sampler::SamplerName;
 use crate::space::Sampling;
 use crate::study::{DeviceClass, Direction, Study};
-use crate::training::{Loss, Metric, OPTIMIZERS};
+use crate::training::METRICS;
 
 impl utoipa::PartialSchema for Study {
     fn schema() -> RefOr<Schema> {
@@ -39,7 +42,7 @@ fn typed(json: Json) -> RefOr<Schema> {
 
 /// What [`study`] refers to, by name.
 fn components() -> Vec<(&'static str, Json)> {
-    [space(), network(), layers(), training(), dataset(), policies()].concat()
+    [space(), network(), layers::components(), weights::components(), training::components(), dataset(), policies()].concat()
 }
 
 #[rustfmt::skip] // A table: one line for each field.
@@ -57,8 +60,9 @@ fn study() -> Json {
         or("pruner", json!({"name": "none"}), refer("Pruner"), "Who stops bad trials early."),
         may("max_trials", integer(1, limits::TRIALS_MAX as i64), "How many trials at most. Left out: all points of a grid, else 10."),
         may("max_parallel", integer(1, limits::PARALLEL_MAX as i64), "How many trials run at once at most. Left out: as many as trainers offer."),
+        or("executions_per_trial", json!(1), integer(1, limits::EXECUTIONS_MAX), "How often each trial is trained, with other random numbers; its value is that of the mean."),
         may("max_trial_seconds", number(0.001, limits::TRIAL_SECONDS_MAX), "How long a trial may run, in seconds. Left out: as long as it takes."),
-        or("device", json!("any"), names(DeviceClass::ALL, |name| name.as_str()), "Which trainers may run it."),
+        or("device", json!("any"), names(DeviceClass::NAMES), "Which trainers may run it."),
         or("weight", json!(1), number(1.0 / limits::WEIGHT_MAX, limits::WEIGHT_MAX), "Its share of the trainers beside other studies."),
         may("retry", refer("Retry"), "When a trial is tried again."),
         may("early_stop", refer("EarlyStop"), "When the study gives up."),
@@ -78,7 +82,7 @@ fn tags() -> Json {
 #[rustfmt::skip] // A table: one line for each field.
 fn space() -> Vec<(&'static str, Json)> {
     let exact = || integer(-limits::EXACT_INTEGER_MAX, limits::EXACT_INTEGER_MAX);
-    let sampling = || names(Sampling::ALL, |name| name.as_str());
+    let sampling = || names(Sampling::NAMES);
     let spread = "How values are spread. Under log and reverse_log the range is above 0 and the step a multiplier above 1.";
     let hyperparameter = |kind: &str, doc: &str, own: Vec<Field>, default: Json| {
         let head = vec![
@@ -146,88 +150,6 @@ fn network() -> Vec<(&'static str, Json)> {
 }
 
 #[rustfmt::skip] // A table: one line for each field.
-fn layers() -> Vec<(&'static str, Json)> {
-    let size = || integer(1, limits::LAYER_SIZE_MAX);
-    let dimension = one_of(vec![constant_of("integer", json!(-1)), size(), refer("Reference")]);
-    let pair = |null: &[Json]| one_of([&[size(), array(tunable(size()), 2, 2), refer("Reference")], null].concat());
-    let any_number = || tunable(json!({"type": "number"}));
-    let activation = || names(Activation::ALL, |name| name.as_str());
-    let initializer = || tunable(names(Initializer::ALL, |name| name.as_str()));
-    let padding = || or("padding", json!("valid"), tunable(names(Padding::ALL, |name| name.as_str())), "What happens at the edges.");
-    let affine = || vec![
-        or("activation", json!("linear"), tunable(nullable(activation())), "Applied to the output; null is linear."),
-        or("use_bias", json!(true), tunable(json!({"type": "boolean"})), "Whether there is a bias."),
-        or("kernel_initializer", json!("glorot_uniform"), initializer(), "How the kernel starts."),
-        or("bias_initializer", json!("zeros"), initializer(), "How the bias starts."),
-    ];
-    let layer = |class: &str, doc: &str, arguments: Vec<Field>| {
-        let head = vec![must("layer", constant(class), "Keras's class name."), may("when", refer("When"), "There only where this holds.")];
-        object(doc, [head, arguments].concat())
-    };
-    let layers = vec![
-        ("FlattenLayer", layer("Flatten", "All dimensions of a row become one.", vec![])),
-        ("ReshapeLayer", layer("Reshape", "A row takes another shape.", vec![
-            must("target_shape", array(dimension, 1, limits::RANK_MAX), "The new shape of a row; one dimension may be -1: what is left."),
-        ])),
-        ("RescalingLayer", layer("Rescaling", "x * scale + offset.", vec![must("scale", any_number(), "The factor."), or("offset", json!(0), any_number(), "What is added.")])),
-        ("DenseLayer", layer("Dense", "A product with a kernel over the last dimension.", [vec![must("units", tunable(size()), "Size of the output's last dimension.")], affine()].concat())),
-        ("ActivationLayer", layer("Activation", "An activation on its own.", vec![must("activation", tunable(activation()), "The function.")])),
-        ("DropoutLayer", layer("Dropout", "Sets a fraction of the inputs to zero in training, and scales the rest up.", vec![
-            must("rate", tunable(number(0.0, limits::DROPOUT_RATE_MAX)), "The fraction."),
-        ])),
-        ("Conv2DLayer", layer("Conv2D", "A convolution over (height, width, channels).", [vec![
-            must("filters", tunable(size()), "Channels of the output."),
-            must("kernel_size", pair(&[]), "The window: one size for both, or [height, width]."),
-            or("strides", json!([1, 1]), pair(&[]), "Steps of the window: one size for both, or [height, width]."),
-            padding(),
-        ], affine()].concat())),
-        ("MaxPooling2DLayer", layer("MaxPooling2D", "The largest value of each window over (height, width, channels).", vec![
-            or("pool_size", json!([2, 2]), pair(&[]), "The window: one size for both, or [height, width]."),
-            may("strides", pair(&[json!({"type": "null"})]), "Steps of the window. Left out or null: pool_size."),
-            padding(),
-        ])),
-    ];
-    let by_class: Vec<(&str, &str)> = layers.iter().map(|(name, _)| (name.strip_suffix("Layer").unwrap_or(name), *name)).collect();
-    [vec![("Layer", tagged("layer", "A layer under Keras's class and argument names, with Keras's defaults.", &by_class))], layers].concat()
-}
-
-#[rustfmt::skip] // A table: one line for each field.
-fn training() -> Vec<(&'static str, Json)> {
-    let metrics = array(names(Metric::ALL, |name| name.as_str()), 0, limits::METRICS_MAX);
-    let decay = || tunable(number(0.0, limits::DECAY_MAX));
-    let learning_rate = |default: f64| or("learning_rate", json!(default), tunable(number(0.0, limits::LEARNING_RATE_MAX)), "Step size.");
-    let optimizer = json!({"type": "string", "enum": OPTIMIZERS});
-    vec![
-        ("Training", object("How a trial is trained, under Keras's names with Keras's defaults.", vec![
-            must("optimizer", refer("Optimizer"), "How weights follow gradients."),
-            must("loss", tunable(names(Loss::ALL, |name| name.as_str())), "What is minimised."),
-            or("metrics", json!([]), unique(metrics), "What is logged besides the loss; the same for all trials."),
-            or("batch_size", json!(32), tunable(integer(1, limits::BATCH_SIZE_MAX)), "Rows in a step."),
-            or("epochs", json!(1), tunable(integer(1, limits::EPOCHS_MAX)), "Passes over the training rows."),
-        ])),
-        ("Optimizer", described("An optimiser: its name, or an object with its arguments.", one_of(vec![
-            optimizer, refer("AdamOptimizer"), refer("SgdOptimizer"), refer("OptimizerReference"),
-        ]))),
-        ("OptimizerReference", object("An optimiser by a hyperparameter.", vec![
-            must("hp", json!({"type": "string"}), "The name of a hyperparameter that is active here; without cases, its values are names of optimisers."),
-            may("cases", map(refer("Optimizer")), "For each of its values, as a string: an optimiser."),
-        ])),
-        ("AdamOptimizer", object("Adam (Kingma and Ba 2014).", vec![
-            must("name", constant("adam"), "Keras's name."),
-            learning_rate(0.001),
-            or("beta_1", json!(0.9), decay(), "Decay of the first moment."),
-            or("beta_2", json!(0.999), decay(), "Decay of the second moment."),
-            or("epsilon", json!(1e-7), tunable(number(limits::EPSILON_MIN, 1.0)), "Keeps the quotient finite."),
-        ])),
-        ("SgdOptimizer", object("Gradient descent with momentum.", vec![
-            must("name", constant("sgd"), "Keras's name."),
-            learning_rate(0.01),
-            or("momentum", json!(0), decay(), "How much of the last step is kept."),
-        ])),
-    ]
-}
-
-#[rustfmt::skip] // A table: one line for each field.
 fn dataset() -> Vec<(&'static str, Json)> {
     let path = || text(limits::PATH_BYTES_MAX);
     let files = || vec![
@@ -239,7 +161,7 @@ fn dataset() -> Vec<(&'static str, Json)> {
             or("validation_split", json!(0), json!({"type": "number", "minimum": 0, "exclusiveMaximum": 1}), "The fraction of rows held out for validation; not beside validation."),
             may("validation", refer("DatasetFiles"), "Files with the validation rows."),
             or("shuffle", json!(true), json!({"type": "boolean"}), "Whether rows are shuffled: before the split, and in each epoch."),
-            or("scale", json!("none"), tunable(names(Scale::ALL, |name| name.as_str())), "How features are scaled; statistics come from the training rows only."),
+            or("scale", json!("none"), tunable(names(Scale::NAMES)), "How features are scaled; statistics come from the training rows only."),
         ];
         object(doc, [source, common].concat())
     };
@@ -259,16 +181,14 @@ fn dataset() -> Vec<(&'static str, Json)> {
 
 #[rustfmt::skip] // A table: one line for each field.
 fn policies() -> Vec<(&'static str, Json)> {
-    let training = || std::iter::once("loss").chain(Metric::ALL.iter().map(|metric| metric.as_str()));
-    let logged: Vec<String> = training().map(str::to_owned).chain(training().map(|name| format!("val_{name}"))).collect();
     let retries = |least| integer(least, limits::RETRIES_MAX);
     vec![
         ("Objective", object("What makes a trial better than another.", vec![
-            must("metric", json!({"type": "string", "enum": logged}), "A logged metric: loss, one of training's metrics, or val_ before it where rows are held out. A trial's value is its best over the epochs."),
-            may("direction", names(Direction::ALL, |name| name.as_str()), "Which way is better. Left out: maximize for an accuracy, else minimize."),
+            must("metric", logged(), "A logged metric: loss, one of training's metrics, or val_ before it where rows are held out. A trial's value is its best over the epochs."),
+            may("direction", names(Direction::NAMES), "Which way is better. Left out: maximize for an accuracy or a score, minimize for a loss or an error."),
         ])),
         ("Sampler", object("Who suggests points.", vec![
-            must("name", names(SamplerName::ALL, |name| name.as_str()), "random: each hyperparameter from its own prior, no point of a finite space twice; grid: every point of the grid, in order."),
+            must("name", names(SamplerName::NAMES), "random: each hyperparameter from its own prior, no point of a finite space twice; grid: every point of the grid, in order."),
         ])),
         ("Pruner", object("Who stops bad trials early.", vec![must("name", constant("none"), "none: every trial trains to its end.")])),
         ("Retry", object("When a trial is tried again.", vec![
@@ -280,38 +200,66 @@ fn policies() -> Vec<(&'static str, Json)> {
     ]
 }
 
+/// The names of what may be logged, aliases included.
+fn logged() -> Json {
+    let training = || std::iter::once("loss").chain(METRICS.iter().map(|(name, _)| *name));
+    let names: Vec<String> = training().map(str::to_owned).chain(training().map(|name| format!("val_{name}"))).collect();
+    json!({"type": "string", "enum": names})
+}
+
 #[derive(Clone)]
 struct Field {
-    name: &'static str,
+    name: Cow<'static, str>,
     required: bool,
     schema: Json,
 }
 
 /// A field that must be there.
-fn must(name: &'static str, schema: Json, doc: &str) -> Field {
-    Field { name, required: true, schema: described(doc, schema) }
+fn must(name: impl Into<Cow<'static, str>>, schema: Json, doc: &str) -> Field {
+    Field { name: name.into(), required: true, schema: described(doc, schema) }
 }
 
 /// A field that may be left out.
-fn may(name: &'static str, schema: Json, doc: &str) -> Field {
+fn may(name: impl Into<Cow<'static, str>>, schema: Json, doc: &str) -> Field {
     Field { required: false, ..must(name, schema, doc) }
 }
 
 /// A field with a default.
-fn or(name: &'static str, default: Json, mut schema: Json, doc: &str) -> Field {
+fn or(name: impl Into<Cow<'static, str>>, default: Json, mut schema: Json, doc: &str) -> Field {
     schema["default"] = default;
     may(name, schema, doc)
 }
 
 /// An object with these fields and no others.
 fn object(doc: &str, fields: Vec<Field>) -> Json {
-    let required: Vec<&str> = fields.iter().filter(|field| field.required).map(|field| field.name).collect();
-    let properties: Map<String, Json> = fields.into_iter().map(|field| (field.name.to_owned(), field.schema)).collect();
+    let required: Vec<&str> = fields.iter().filter(|field| field.required).map(|field| &*field.name).collect();
+    let required = json!(required);
+    let properties: Map<String, Json> = fields.into_iter().map(|field| (field.name.into_owned(), field.schema)).collect();
     let mut object = json!({"type": "object", "description": doc, "properties": properties, "additionalProperties": false});
-    if !required.is_empty() {
-        object["required"] = json!(required);
+    if required != json!([]) {
+        object["required"] = required;
     }
     object
+}
+
+/// A component's name, the names in a document, what it is, and its arguments.
+type Kind<'a> = (&'static str, Vec<&'static str>, &'a str, Vec<Field>);
+
+/// Something with a name and arguments: a component for each kind, and one called `all` for any of them, of which those in `alone` may stand
+/// as a name without an object.
+fn named(all: &'static str, doc: &str, alone: &[&str], kinds: Vec<Kind>) -> Vec<(&'static str, Json)> {
+    let names = (!alone.is_empty()).then(|| json!({"type": "string", "enum": alone}));
+    let either = names.into_iter().chain(kinds.iter().map(|(component, ..)| refer(component))).collect();
+    let objects = kinds.into_iter().map(|(component, names, doc, arguments)| {
+        let name = must("name", json!({"type": "string", "enum": names}), "Keras's name.");
+        (component, object(doc, [vec![name], arguments].concat()))
+    });
+    std::iter::once((all, described(doc, one_of(either)))).chain(objects).collect()
+}
+
+/// The names of a table.
+fn all<T>(table: &[(&'static str, T)]) -> Vec<&'static str> {
+    table.iter().map(|(name, _)| *name).collect()
 }
 
 fn map(values: Json) -> Json {
@@ -342,6 +290,11 @@ fn tunable(schema: Json) -> Json {
     one_of(vec![schema, refer("Reference")])
 }
 
+/// `schema` or null, or a hyperparameter that stands for it.
+fn optional(schema: Json) -> Json {
+    one_of(vec![schema, json!({"type": "null"}), refer("Reference")])
+}
+
 fn refer(component: &str) -> Json {
     json!({"$ref": format!("#/components/schemas/{component}")})
 }
@@ -367,6 +320,10 @@ fn number(min: f64, max: f64) -> Json {
     json!({"type": "number", "minimum": min, "maximum": max})
 }
 
+fn boolean() -> Json {
+    json!({"type": "boolean"})
+}
+
 fn scalar() -> Json {
     json!({"type": ["string", "number", "boolean"]})
 }
@@ -376,8 +333,7 @@ fn text(max: usize) -> Json {
     json!({"type": "string", "minLength": 1, "maxLength": max})
 }
 
-fn names<T: Copy>(all: &[T], as_str: fn(T) -> &'static str) -> Json {
-    let all: Vec<&str> = all.iter().map(|name| as_str(*name)).collect();
+fn names(all: &[&str]) -> Json {
     json!({"type": "string", "enum": all})
 }
 

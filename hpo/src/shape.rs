@@ -1,68 +1,142 @@
 //! Shape inference and cost of a layer: what it makes of a row, how many weights it has, what it computes and keeps.
 
-use crate::limits;
-use crate::network::{Conv2D, Layer, MaxPooling2D, Padding};
+mod cost;
 
-/// What one layer costs for one row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Cost {
-    /// Weights.
-    pub parameters: u64,
-    /// Floating-point operations of a forward pass: a multiplication and an addition count as two.
-    pub flops: u64,
-    /// Numbers that the forward pass keeps for the backward pass.
-    pub activations: u64,
-}
+pub use cost::{Cost, cost};
+
+use crate::limits;
+use crate::network::{Bidirectional, Conv, Layer, MergeMode, PReLU, Padding, Recurrent};
 
 /// The shape that `layer` makes of a row of shape `input`, or why it cannot, as the end of a sentence about it.
 pub fn output_shape(layer: &Layer, input: &[usize]) -> Result<Vec<usize>, String> {
-    let output = match layer {
-        Layer::Flatten => vec![elements(input)? as usize],
-        Layer::Reshape { target_shape } => reshaped(target_shape, input)?,
-        Layer::Rescaling { .. } | Layer::Activation { .. } | Layer::Dropout { .. } => input.to_vec(),
-        Layer::Dense(dense) => match input.split_last() {
-            Some((_, leading)) => [leading, &[dense.units]].concat(),
-            None => return Err("Dense needs rows with at least one dimension".to_owned()),
-        },
-        Layer::Conv2D(Conv2D { filters, kernel_size, strides, padding, .. }) => {
-            let [height, width, _] = image("Conv2D", input)?;
-            let place = |size, axis: usize| windows("Conv2D", size, kernel_size[axis], strides[axis], *padding);
-            vec![place(height, 0)?, place(width, 1)?, *filters]
-        }
-        Layer::MaxPooling2D(MaxPooling2D { pool_size, strides, padding }) => {
-            let [height, width, channels] = image("MaxPooling2D", input)?;
-            let place = |size, axis: usize| windows("MaxPooling2D", size, pool_size[axis], strides[axis], *padding);
-            vec![place(height, 0)?, place(width, 1)?, channels]
-        }
-    };
+    let output = unbounded(layer, input)?;
     if elements(&output)? > limits::ROW_ELEMENTS_MAX {
         return Err(format!("{} makes {} of a row, more than {} elements", layer.class(), show(&output), limits::ROW_ELEMENTS_MAX));
     }
-    Ok(output)
+    let constrained = layer.weights(input).into_iter().find(|weight| {
+        let rank = weight.shape.len();
+        weight.constraint.is_some_and(|constraint| constraint.axis().iter().any(|axis| *axis >= rank))
+    });
+    match constrained {
+        Some(weight) => Err(format!("{} constrains a dimension that its {} {} lacks", layer.class(), weight.name, show(&weight.shape))),
+        None => Ok(output),
+    }
 }
 
-/// What `layer` costs for a row of shape `input` that it turns into `output`. Saturates rather than overflow.
-pub fn cost(layer: &Layer, input: &[usize], output: &[usize]) -> Cost {
-    let outputs = elements(output).unwrap_or(u64::MAX);
-    let affine = |inputs: u64, units: u64, use_bias: bool| Cost {
-        parameters: inputs.saturating_mul(units).saturating_add(if use_bias { units } else { 0 }),
-        flops: outputs.saturating_mul(inputs.saturating_mul(2).saturating_add(u64::from(use_bias))),
-        activations: outputs,
-    };
-    let last = |shape: &[usize]| shape.last().copied().unwrap_or(1) as u64;
+/// [`output_shape`] however large it is.
+pub(crate) fn unbounded(layer: &Layer, input: &[usize]) -> Result<Vec<usize>, String> {
+    let class = layer.class();
     match layer {
-        Layer::Flatten | Layer::Reshape { .. } => Cost::default(),
-        Layer::Dense(dense) => affine(last(input), dense.units as u64, dense.use_bias),
-        Layer::Conv2D(conv) => {
-            let window = (conv.kernel_size[0] * conv.kernel_size[1]) as u64;
-            affine(window.saturating_mul(last(input)), conv.filters as u64, conv.use_bias)
+        Layer::Flatten => Ok(vec![elements(input)? as usize]),
+        Layer::Reshape { target_shape } => reshaped(target_shape, input),
+        Layer::Permute { dims } if dims.len() == input.len() => Ok(dims.iter().map(|axis| input[axis - 1]).collect()),
+        Layer::Permute { dims } => Err(format!("Permute orders {} dimensions, it gets {}", dims.len(), show(input))),
+        Layer::ZeroPadding2D { padding: [rows, columns] } => {
+            let [height, width, channels] = image(class, input)?;
+            let wider = |size: usize, edges: &[usize; 2]| edges.iter().fold(size, |size, zeros| size.saturating_add(*zeros));
+            Ok(vec![wider(height, rows), wider(width, columns), channels])
         }
-        Layer::MaxPooling2D(pool) => {
-            Cost { flops: outputs.saturating_mul((pool.pool_size[0] * pool.pool_size[1]) as u64), activations: outputs, ..Cost::default() }
+        Layer::Rescaling { .. }
+        | Layer::Activation { .. }
+        | Layer::LeakyReLU { .. }
+        | Layer::Dropout { .. }
+        | Layer::GaussianNoise { .. } => Ok(input.to_vec()),
+        Layer::PReLU(PReLU { shared_axes, .. }) => match shared_axes.iter().find(|axis| **axis > input.len()) {
+            None => Ok(input.to_vec()),
+            Some(axis) => Err(format!("PReLU shares dimension {axis}, it gets {}", show(input))),
+        },
+        Layer::SpatialDropout2D { .. } => image(class, input).map(|shape| shape.to_vec()),
+        Layer::BatchNormalization(_) | Layer::LayerNormalization(_) => leading(class, input).map(|_| input.to_vec()),
+        Layer::Dense(dense) => Ok([leading(class, input)?, &[dense.units]].concat()),
+        Layer::Embedding(embedding) => Ok([input, &[embedding.output_dim]].concat()),
+        Layer::Conv1D(_) | Layer::MaxPooling1D(_) | Layer::AveragePooling1D(_) => {
+            let [steps, channels] = sequence(class, input)?;
+            let [_, steps] = places(layer, [1, steps])?;
+            Ok(vec![steps, depth(layer, channels)?])
         }
-        Layer::Rescaling { .. } | Layer::Activation { .. } | Layer::Dropout { .. } => {
-            Cost { flops: outputs, activations: outputs, ..Cost::default() }
+        Layer::Conv2D(_) | Layer::DepthwiseConv2D(_) | Layer::SeparableConv2D(_) | Layer::MaxPooling2D(_) | Layer::AveragePooling2D(_) => {
+            let [height, width, channels] = image(class, input)?;
+            let [height, width] = places(layer, [height, width])?;
+            Ok(vec![height, width, depth(layer, channels)?])
         }
+        Layer::GlobalAveragePooling1D { keepdims } | Layer::GlobalMaxPooling1D { keepdims } => {
+            let [_, channels] = sequence(class, input)?;
+            Ok(if *keepdims { vec![1, channels] } else { vec![channels] })
+        }
+        Layer::GlobalAveragePooling2D { keepdims } | Layer::GlobalMaxPooling2D { keepdims } => {
+            let [_, _, channels] = image(class, input)?;
+            Ok(if *keepdims { vec![1, 1, channels] } else { vec![channels] })
+        }
+        Layer::SimpleRNN(recurrent) | Layer::LSTM(recurrent) | Layer::GRU(recurrent) => {
+            let Recurrent { units, return_sequences, .. } = recurrent;
+            let [steps, _] = sequence(class, input)?;
+            Ok(if *return_sequences { vec![steps, *units] } else { vec![*units] })
+        }
+        Layer::Bidirectional(Bidirectional { wrapped, merge_mode }) => {
+            let mut output = unbounded(wrapped, input)?;
+            if let (MergeMode::Concat, Some(last)) = (merge_mode, output.last_mut()) {
+                *last *= 2;
+            }
+            Ok(output)
+        }
+    }
+}
+
+/// The windows of a layer over [height, width]; the height is 1 over steps.
+pub(crate) struct Windows {
+    /// With the places that a dilation leaves out.
+    pub(crate) size: [usize; 2],
+    pub(crate) strides: [usize; 2],
+    pub(crate) padding: Padding,
+    pub(crate) dilated: bool,
+}
+
+impl Windows {
+    /// Those of `layer`, if it has some.
+    pub(crate) fn of(layer: &Layer) -> Option<Windows> {
+        let (size, strides, padding, dilation) = match layer {
+            Layer::Conv1D(conv) | Layer::Conv2D(conv) => (conv.kernel_size, conv.strides, conv.padding, conv.dilation_rate),
+            Layer::DepthwiseConv2D(conv) => (conv.kernel_size, conv.strides, conv.padding, conv.dilation_rate),
+            Layer::SeparableConv2D(conv) => (conv.kernel_size, conv.strides, conv.padding, conv.dilation_rate),
+            Layer::MaxPooling1D(pool) | Layer::MaxPooling2D(pool) | Layer::AveragePooling1D(pool) | Layer::AveragePooling2D(pool) => {
+                (pool.pool_size, pool.strides, pool.padding, [1, 1])
+            }
+            _ => return None,
+        };
+        let size = [0, 1].map(|axis| (size[axis] - 1) * dilation[axis] + 1);
+        Some(Windows { size, strides, padding, dilated: dilation != [1, 1] })
+    }
+}
+
+/// How many windows of `layer` fit along each axis.
+fn places(layer: &Layer, sides: [usize; 2]) -> Result<[usize; 2], String> {
+    let class = layer.class();
+    let Some(windows) = Windows::of(layer) else { return Ok(sides) };
+    if windows.dilated && windows.strides != [1, 1] {
+        return Err(format!("{class} cannot have strides and dilation_rate above 1 at once"));
+    }
+    let place = |axis: usize| {
+        let (side, window, stride) = (sides[axis], windows.size[axis], windows.strides[axis]);
+        match windows.padding {
+            Padding::Same => Ok(side.div_ceil(stride)),
+            Padding::Valid if window <= side => Ok((side - window) / stride + 1),
+            Padding::Valid => Err(format!("{class} has a window of {window} over an axis of {side}: it does not fit once")),
+        }
+    };
+    Ok([place(0)?, place(1)?])
+}
+
+/// The channels that a layer with windows makes of `channels`.
+pub(crate) fn depth(layer: &Layer, channels: usize) -> Result<usize, String> {
+    match layer {
+        Layer::Conv1D(conv) | Layer::Conv2D(conv) if !channels.is_multiple_of(conv.groups) || !conv.filters.is_multiple_of(conv.groups) => {
+            let (class, Conv { filters, groups, .. }) = (layer.class(), conv);
+            Err(format!("{class} divides {channels} channels and {filters} filters into {groups} groups: both must be multiples of it"))
+        }
+        Layer::Conv1D(conv) | Layer::Conv2D(conv) => Ok(conv.filters),
+        Layer::DepthwiseConv2D(conv) => Ok(channels.saturating_mul(conv.depth_multiplier)),
+        Layer::SeparableConv2D(conv) => Ok(conv.filters),
+        _ => Ok(channels),
     }
 }
 
@@ -79,6 +153,22 @@ fn elements(shape: &[usize]) -> Result<u64, String> {
         .ok_or_else(|| format!("{} has too many elements", show(shape)))
 }
 
+/// All dimensions but the last.
+fn leading<'a>(class: &str, input: &'a [usize]) -> Result<&'a [usize], String> {
+    input.split_last().map(|(_, leading)| leading).ok_or_else(|| format!("{class} needs rows with at least one dimension"))
+}
+
+fn sequence(class: &str, input: &[usize]) -> Result<[usize; 2], String> {
+    match input {
+        [steps, features] => Ok([*steps, *features]),
+        [steps] => Err(format!(
+            "{class} needs (steps, features), it gets {}; a Reshape to [{steps}, 1] or an Embedding before it adds the features",
+            show(input)
+        )),
+        _ => Err(format!("{class} needs (steps, features), it gets {}", show(input))),
+    }
+}
+
 fn image(class: &str, input: &[usize]) -> Result<[usize; 3], String> {
     match input {
         [height, width, channels] => Ok([*height, *width, *channels]),
@@ -87,15 +177,6 @@ fn image(class: &str, input: &[usize]) -> Result<[usize; 3], String> {
             show(input)
         )),
         _ => Err(format!("{class} needs (height, width, channels), it gets {}", show(input))),
-    }
-}
-
-/// How many windows fit along one axis.
-fn windows(class: &str, size: usize, window: usize, stride: usize, padding: Padding) -> Result<usize, String> {
-    match padding {
-        Padding::Same => Ok(size.div_ceil(stride)),
-        Padding::Valid if window <= size => Ok((size - window) / stride + 1),
-        Padding::Valid => Err(format!("{class} has a window of {window} over an axis of {size}: it does not fit once")),
     }
 }
 
@@ -112,50 +193,4 @@ fn reshaped(target: &[i64], input: &[usize]) -> Result<Vec<usize>, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::network::{Activation, Dense, Initializer};
-
-    fn conv(kernel: [usize; 2], strides: [usize; 2], padding: Padding) -> Layer {
-        Layer::Conv2D(Conv2D {
-            filters: 32,
-            kernel_size: kernel,
-            strides,
-            padding,
-            activation: Activation::Relu,
-            use_bias: true,
-            kernel_initializer: Initializer::GlorotUniform,
-            bias_initializer: Initializer::Zeros,
-        })
-    }
-
-    #[test]
-    fn shapes_and_sizes_are_those_of_keras() {
-        // model.summary() of Conv2D(32, 3) on (28, 28, 1): (26, 26, 32), 320 weights.
-        let layer = conv([3, 3], [1, 1], Padding::Valid);
-        let output = output_shape(&layer, &[28, 28, 1]).unwrap();
-        assert_eq!(output, [26, 26, 32]);
-        assert_eq!(cost(&layer, &[28, 28, 1], &output).parameters, 320);
-        assert_eq!(output_shape(&conv([3, 3], [2, 2], Padding::Same), &[5, 7, 1]).unwrap(), [3, 4, 32]);
-        assert_eq!(output_shape(&conv([5, 2], [2, 3], Padding::Valid), &[5, 8, 3]).unwrap(), [1, 3, 32]);
-        let dense = Layer::Dense(Dense {
-            units: 128,
-            activation: Activation::Linear,
-            use_bias: true,
-            kernel_initializer: Initializer::Zeros,
-            bias_initializer: Initializer::Zeros,
-        });
-        assert_eq!(cost(&dense, &[784], &[128]), Cost { parameters: 100_480, flops: 128 * (2 * 784 + 1), activations: 128 });
-        assert_eq!(output_shape(&dense, &[7, 16]).unwrap(), [7, 128]);
-    }
-
-    #[test]
-    fn a_misfit_says_what_the_layer_needs_and_gets() {
-        let refuse = |layer: &Layer, input: &[usize]| output_shape(layer, input).unwrap_err();
-        assert_eq!(refuse(&conv([3, 3], [1, 1], Padding::Valid), &[64]), "Conv2D needs (height, width, channels), it gets (64)");
-        assert!(refuse(&conv([3, 3], [1, 1], Padding::Valid), &[8, 8]).contains("a Reshape to [8, 8, 1]"));
-        assert!(refuse(&conv([9, 3], [1, 1], Padding::Valid), &[8, 8, 1]).contains("window of 9 over an axis of 8"));
-        assert!(refuse(&Layer::Reshape { target_shape: vec![3, -1] }, &[64]).contains("cannot make [3, -1] of (64)"));
-        assert_eq!(output_shape(&Layer::Reshape { target_shape: vec![8, -1, 2] }, &[64]).unwrap(), [8, 4, 2]);
-    }
-}
+mod tests;

@@ -12,7 +12,7 @@ use crate::limits;
 use crate::network::{Layer, Network};
 use crate::sampler::SamplerName;
 use crate::space::{Point, SearchSpace};
-use crate::training::{Metric, Training};
+use crate::training::{self, Metric, Training};
 
 /// A valid study.
 #[derive(Debug, Clone)]
@@ -37,6 +37,8 @@ pub struct Study {
     pub max_trials: Option<u64>,
     /// How many trials run at once at most; none means as many as trainers offer.
     pub max_parallel: Option<u64>,
+    /// How often each trial is trained, with other random numbers; its value is that of the mean.
+    pub executions_per_trial: u32,
     /// How long a trial may run.
     pub max_trial_seconds: Option<f64>,
     /// Which trainers may run it.
@@ -56,7 +58,7 @@ pub struct Study {
 /// What makes a trial better than another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Objective {
-    /// A logged metric.
+    /// A logged metric, by its canonical name: `val_f1` is `val_f1_score`.
     pub metric: String,
     /// Which way is better.
     pub direction: Direction,
@@ -195,6 +197,10 @@ bounded! {
     Parallel(i64), 1, limits::PARALLEL_MAX as i64
 }
 bounded! {
+    /// Executions of a trial.
+    Executions(i64), 1, limits::EXECUTIONS_MAX
+}
+bounded! {
     /// Failures, stalls.
     Retries(i64), 0, limits::RETRIES_MAX
 }
@@ -218,24 +224,28 @@ fn read(root: &Place, reading: &Reading, document: &Json) -> Option<Study> {
     let space_place = fields.get("space");
     let (space, sound) = space_place.as_ref().map_or((SearchSpace::default(), true), SearchSpace::read);
     let parts = [fields.required("network"), fields.required("training"), fields.required("dataset")];
-    let [network, training, dataset] =
+    let [network, training_place, dataset] =
         parts.map(|place| reading.root(document, Some(Scope { space: &space, point: None })).at(place?.pointer()));
     let network = network.and_then(|place| Network::parse(&place, reading));
-    let training = training.and_then(|place| place.fixed::<Training>());
+    let training = training_place.as_ref().and_then(|place| place.fixed::<Training>());
     let dataset = dataset.and_then(|place| place.fixed::<DatasetSpec>());
     let logged = training.as_ref().zip(dataset.as_ref()).map(|(training, dataset)| logged(&training.metrics, dataset.has_validation()));
+    if let (Some(callbacks), Some(logged)) = (training_place.and_then(|place| place.at("/callbacks")), &logged) {
+        training::check_monitors(&callbacks, logged);
+    }
     let objective = fields.required("objective").and_then(|place| objective(&place, logged.as_deref()));
     let sampler = fields.get("sampler").map_or(Some(SamplerName::Random), |place| by_name(&place));
     let pruner = fields.get("pruner").map_or(Some(Pruner::None), |place| by_name(&place));
     let max_trials = optional(&mut fields, "max_trials").map(|trials| trials.map(|Trials(trials)| trials as u64));
     let max_parallel = optional(&mut fields, "max_parallel").map(|parallel| parallel.map(|Parallel(parallel)| parallel as u64));
+    let executions = fields.get("executions_per_trial").map_or(Some(Executions(1)), |place| place.fixed());
     let max_trial_seconds = optional(&mut fields, "max_trial_seconds").map(|seconds| seconds.map(|TrialSeconds(seconds)| seconds));
     let device = fields.get("device").map_or(Some(DeviceClass::Any), |place| place.fixed());
     let weight = fields.get("weight").map_or(Some(Weight(1.0)), |place| place.fixed());
     let retry = fields.get("retry").map_or(Some(Retry { max_failures: 0, max_stalls: 3, backoff_seconds: 1.0 }), |place| place.fixed());
     let early_stop = fields.get("early_stop").map_or(Some(EarlyStop { max_failures_in_a_row: 3 }), |place| place.fixed());
     let tags = fields.get("tags").map_or(Some(BTreeMap::new()), |place| tags(&place));
-    fields.finish(&["priority", "executions_per_trial", "conditions", "constraints", "warm_start"]);
+    fields.finish(&["priority", "conditions", "constraints", "warm_start"]);
     let (network, training, dataset, sampler, max_trials) = (network?, training?, dataset?, sampler?, max_trials?);
     if !sound {
         return None;
@@ -254,6 +264,7 @@ fn read(root: &Place, reading: &Reading, document: &Json) -> Option<Study> {
         sampler,
         max_trials,
         max_parallel: max_parallel?,
+        executions_per_trial: executions?.0 as u32,
         max_trial_seconds: max_trial_seconds?,
         device: device?,
         weight: weight?.0,
@@ -308,21 +319,15 @@ fn objective(place: &Place, logged: Option<&[String]>) -> Option<Objective> {
     let direction = optional::<Direction>(&mut fields, "direction");
     fields.finish(&["target", "weight"]);
     let (metric_place, direction) = (metric?, direction?);
-    let metric = metric_place.fixed::<String>()?;
+    let metric = training::canonical(&metric_place.fixed::<String>()?);
     let logged = logged?;
     if !logged.contains(&metric) {
         let near = did_you_mean(&metric, logged.iter().map(String::as_str));
         metric_place.invalid(format!("{} is not logged{near}; logged are {}", quote(&metric), logged.join(", ")));
         return None;
     }
-    let direction = direction.unwrap_or_else(|| infer_direction(&metric));
+    let direction = direction.unwrap_or_else(|| training::direction(&metric));
     Some(Objective { metric, direction })
-}
-
-/// As KerasTuner infers it: what is an accuracy is maximised, a loss or an error minimised.
-fn infer_direction(metric: &str) -> Direction {
-    let name = metric.strip_prefix("val_").unwrap_or(metric);
-    if name == Metric::Accuracy.as_str() { Direction::Maximize } else { Direction::Minimize }
 }
 
 fn logged(metrics: &[Metric], validated: bool) -> Vec<String> {

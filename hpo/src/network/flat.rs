@@ -7,7 +7,7 @@ use crate::document::{FromDocument, Mention, Place, Reading, Repetition, Scope};
 use crate::limits;
 use crate::space::{Condition, Domain, Point, SearchSpace};
 
-use super::{Layer, NOT_STRUCTURAL};
+use super::Layer;
 
 /// The declared network, in one row.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -63,7 +63,7 @@ impl Network {
             None => place.clone(),
         };
         let before = reading.mentions().len();
-        Layer::from_place(&place)?;
+        let layer = Layer::from_place(&place)?;
         if self.layers.len() >= limits::FLAT_LAYERS_MAX {
             place.invalid(format!("the network has more than {} layers with all repetitions", limits::FLAT_LAYERS_MAX));
             return None;
@@ -72,7 +72,7 @@ impl Network {
             when: place.context().conditions().to_vec(),
             pointer: place.pointer().to_owned(),
             repetition: place.repetition(),
-            structural: structural(place.pointer(), &reading.mentions()[before..]),
+            structural: structural(&layer, place.pointer(), &reading.mentions()[before..]),
         });
         Some(())
     }
@@ -136,10 +136,12 @@ impl FlatLayer {
     }
 }
 
-/// Of what the layer at `pointer` mentions, that which its shape or size depends on.
-fn structural(pointer: &str, mentions: &[Mention]) -> Vec<usize> {
-    let argument = |mention: &Mention| mention.pointer[pointer.len()..].split('/').nth(1).unwrap_or_default().to_owned();
-    let of_shape = mentions.iter().filter(|mention| !NOT_STRUCTURAL.contains(&argument(mention).as_str()));
+/// Of what `layer` at `pointer` mentions, that which its shape or size depends on.
+fn structural(layer: &Layer, pointer: &str, mentions: &[Mention]) -> Vec<usize> {
+    // What a Bidirectional wraps has arguments of its own.
+    let argument =
+        |mention: &Mention| mention.pointer[pointer.len()..].split('/').skip(1).find(|step| *step != "wrapped").map(str::to_owned);
+    let of_shape = mentions.iter().filter(|mention| layer.is_structural(&argument(mention).unwrap_or_default()));
     let mut structural: Vec<usize> = of_shape.map(|mention| mention.hyperparameter).collect();
     structural.sort_unstable();
     structural.dedup();

@@ -11,7 +11,7 @@ use super::{Recipe, Totals};
 use crate::dataset::DatasetSchema;
 use crate::limits;
 use crate::network::{FlatLayer, Layer, Padding};
-use crate::shape::{Cost, cost};
+use crate::shape::{Cost, Windows, cost, depth, unbounded};
 use crate::space::{Domain, Point};
 use crate::study::Study;
 use crate::value::Value;
@@ -54,31 +54,34 @@ pub(super) fn enclose(study: &Study, dataset: &DatasetSchema, recipe: &Recipe) -
 
 /// Encloses what `layer` makes of every shape in `input`; none where it fits none of them.
 fn output(layer: &Layer, (low, high): &Interval) -> Option<Interval> {
-    let (window, strides, padding, channels) = match layer {
-        Layer::Conv2D(conv) => (conv.kernel_size, conv.strides, conv.padding, Some(conv.filters)),
-        Layer::MaxPooling2D(pool) => (pool.pool_size, pool.strides, pool.padding, None),
-        Layer::Reshape { target_shape } => {
-            let known: usize = target_shape.iter().filter(|size| **size > 0).map(|size| *size as usize).try_fold(1, usize::checked_mul)?;
-            let open = |shape: &[usize]| elements(shape) / known;
-            let fill = |open: usize| target_shape.iter().map(|size| if *size == -1 { open } else { *size as usize }).collect();
-            return (open(high) > 0).then(|| (fill(open(low).max(1)), fill(open(high))));
-        }
-        Layer::Flatten => return Some((vec![elements(low)], vec![elements(high)])),
-        Layer::Dense(dense) => {
-            let dense = |shape: &[usize]| Some([shape.split_last()?.1, &[dense.units]].concat());
-            return dense(low).zip(dense(high));
-        }
-        Layer::Rescaling { .. } | Layer::Activation { .. } | Layer::Dropout { .. } => return Some((low.clone(), high.clone())),
+    if let Layer::Reshape { target_shape } = layer {
+        let known: usize = target_shape.iter().filter(|size| **size > 0).map(|size| *size as usize).try_fold(1, usize::checked_mul)?;
+        let open = |shape: &[usize]| elements(shape) / known;
+        let fill = |open: usize| target_shape.iter().map(|size| if *size == -1 { open } else { *size as usize }).collect();
+        return (open(high) > 0).then(|| (fill(open(low).max(1)), fill(open(high))));
+    }
+    if let Layer::Flatten = layer {
+        return Some((vec![elements(low)], vec![elements(high)]));
+    }
+    let Some(windows) = Windows::of(layer) else {
+        return unbounded(layer, low).ok().zip(unbounded(layer, high).ok());
     };
-    let ([height, width, _], [_, _, deepest]) =
-        (<[usize; 3]>::try_from(low.as_slice()).ok()?, <[usize; 3]>::try_from(high.as_slice()).ok()?);
-    let place = |size: usize, axis: usize| match padding {
-        Padding::Same => size.div_ceil(strides[axis]),
-        // A smaller window between the ends may fit, and then it fits once at least.
-        Padding::Valid => size.saturating_sub(window[axis]) / strides[axis] + 1,
+    let sides = if matches!(layer, Layer::Conv1D(_) | Layer::MaxPooling1D(_) | Layer::AveragePooling1D(_)) { 1 } else { 2 };
+    let end = |shape: &[usize]| -> Option<Vec<usize>> {
+        let (channels, shape) = shape.split_last().filter(|(_, shape)| shape.len() == sides)?;
+        let place = |(size, axis): (&usize, usize)| match windows.padding {
+            Padding::Same => size.div_ceil(windows.strides[axis]),
+            // A smaller window between the ends may fit, and then it fits once at least.
+            Padding::Valid => size.saturating_sub(windows.size[axis]) / windows.strides[axis] + 1,
+        };
+        let depth = match layer {
+            // Other groups between the ends may divide them.
+            Layer::Conv1D(conv) | Layer::Conv2D(conv) => conv.filters,
+            _ => depth(layer, *channels).ok()?,
+        };
+        Some(shape.iter().zip(2 - sides..).map(place).chain([depth]).collect())
     };
-    let end = |(height, width): (usize, usize), depth: usize| vec![place(height, 0), place(width, 1), channels.unwrap_or(depth)];
-    Some((end((height, width), low[2]), end((high[0], high[1]), deepest)))
+    end(low).zip(end(high))
 }
 
 fn elements(shape: &[usize]) -> usize {
@@ -95,7 +98,10 @@ fn widen(shapes: &mut BTreeMap<usize, Interval>, shape: &[usize]) {
 
 /// The layer with every combination of the extreme values of what it depends on; none where there are too many.
 fn variants(study: &Study, layer: &FlatLayer) -> Option<Vec<Layer>> {
-    let switches = study.document().pointer(&layer.pointer).is_some_and(has_cases);
+    let document = study.document().pointer(&layer.pointer);
+    // The number of a dimension is none of its size.
+    let names_axes = |json: &Json| matches!(json["layer"].as_str(), Some("Permute" | "PReLU"));
+    let switches = document.is_some_and(|json| has_cases(json) || names_axes(json));
     let mut points = vec![Point::default()];
     for at in &layer.structural {
         // Between the ends of a range another case may wait.

@@ -4,7 +4,7 @@ use crate::dataset::{DatasetSchema, Scale};
 use crate::document::Place;
 use crate::shape::show;
 use crate::study::Study;
-use crate::training::{Loss, Metric};
+use crate::training::{ClassWeight, Loss, Metric};
 
 /// Reports what the dataset cannot give.
 pub(super) fn dataset(root: &Place, study: &Study, dataset: &DatasetSchema) {
@@ -20,51 +20,71 @@ pub(super) fn dataset(root: &Place, study: &Study, dataset: &DatasetSchema) {
     {
         place.invalid("unit needs a range that the source declares, and this one declares none; use min_max or standardize");
     }
+    let labels = if dataset.classes.is_some() { "classes" } else { "numbers" };
     for (index, metric) in study.metrics.iter().enumerate() {
-        let fits = match metric {
-            Metric::Accuracy => dataset.classes.is_some(),
-            Metric::Mae => dataset.classes.is_none(),
-        };
-        if !fits {
-            let labels = if dataset.classes.is_some() { "classes" } else { "numbers" };
+        if metric.is_classification() != dataset.classes.is_some() {
             at(&format!("/training/metrics/{index}"))
                 .invalid(format!("{} cannot be measured: the dataset's labels are {labels}", metric.as_str()));
+        }
+    }
+    if let Some(place) = root.at("/training/class_weight") {
+        place.read_all::<ClassWeight>().iter().for_each(|weight| class_weight(&place, weight, dataset.classes));
+    }
+}
+
+fn class_weight(place: &Place, weight: &ClassWeight, classes: Option<u32>) {
+    match (weight, classes) {
+        (ClassWeight::None, _) | (ClassWeight::Balanced, Some(_)) => {}
+        (_, None) => place.invalid("weighs classes, and the dataset's labels are numbers"),
+        (ClassWeight::Given(weights), Some(classes)) => {
+            for (class, _) in weights.iter().filter(|(class, _)| *class >= classes) {
+                let there = place.at(&format!("/{class}"));
+                there.as_ref().unwrap_or(place).invalid(format!("there is no class {class}: they are 0 to {}", classes - 1));
+            }
         }
     }
 }
 
 /// Why `loss` cannot compare an output of shape `output` with the dataset's labels: the field at fault and the reason.
-pub(super) fn output(loss: Loss, output: &[usize], dataset: &DatasetSchema) -> Result<(), (&'static str, String)> {
+pub(super) fn output(loss: Loss, output: &[usize], dataset: &DatasetSchema) -> Result<(), (String, String)> {
     let name = loss.as_str();
-    match (loss, dataset.classes) {
-        (Loss::MeanSquaredError, Some(_)) => Err((
-            "/training/loss",
-            format!("{name} compares numbers, and the dataset's labels are classes; use sparse_categorical_crossentropy"),
-        )),
-        (Loss::MeanSquaredError, None) if output != [1] => Err((
-            "/network",
-            format!("the network's output is {}; {name} compares it with one number a row, so it must be (1)", show(output)),
-        )),
-        (Loss::MeanSquaredError, None) => Ok(()),
-        (_, None) => {
-            Err(("/training/loss", format!("{name} compares classes, and the dataset's labels are numbers; use mean_squared_error")))
+    let at_loss = |reason: &str| Err(("/training/loss".to_owned(), format!("{name} {reason}")));
+    let Some(classes) = dataset.classes else {
+        if loss.is_classification() {
+            return at_loss("compares classes, and the dataset's labels are numbers; use mean_squared_error");
         }
-        (_, Some(classes)) => {
-            let fits = match output {
-                [units] if loss == Loss::SparseCategoricalCrossentropy => *units >= classes as usize,
-                [units] => *units == classes as usize,
-                _ => false,
-            };
-            if fits {
-                return Ok(());
-            }
-            Err((
-                "/network",
-                format!(
-                    "the network's output is {}; {name} needs one probability for each of {classes} classes: ({classes})",
-                    show(output)
-                ),
-            ))
+        return needs(output == [1], name, output, "compares it with one number a row, so it must be (1)".to_owned());
+    };
+    let each = || format!("needs one probability for each of {classes} classes: ({classes})");
+    let one_hot = output == [classes as usize];
+    match loss {
+        _ if !loss.is_classification() => {
+            at_loss("compares numbers, and the dataset's labels are classes; use sparse_categorical_crossentropy")
         }
+        Loss::Hinge if classes != 2 => at_loss(&format!("compares two classes, and the dataset has {classes}")),
+        Loss::Hinge => needs(output == [1], name, output, "compares it with -1 and 1, so it must be (1)".to_owned()),
+        Loss::SparseCategoricalCrossentropy { .. } => needs(matches!(output, [units] if *units >= classes as usize), name, output, each()),
+        Loss::BinaryCrossentropy { .. } if classes == 2 => {
+            needs(output == [1] || one_hot, name, output, "needs the probability of the second class, (1), or that of both: (2)".to_owned())
+        }
+        _ => needs(one_hot, name, output, each()),
     }
+}
+
+/// Why the metric at `index` cannot be measured on an output of this shape.
+pub(super) fn metric(index: usize, metric: Metric, output: &[usize]) -> Result<(), (String, String)> {
+    let reason = match metric {
+        Metric::BinaryAccuracy if output != [1] => "it needs one probability: (1)",
+        Metric::CategoricalAccuracy | Metric::SparseCategoricalAccuracy | Metric::TopKCategoricalAccuracy { .. } if output == [1] => {
+            "it needs one probability for each class; use binary_accuracy"
+        }
+        _ => return Ok(()),
+    };
+    let detail = format!("{} cannot be measured: the network's output is {}, and {reason}", metric.as_str(), show(output));
+    Err((format!("/training/metrics/{index}"), detail))
+}
+
+fn needs(fits: bool, name: &str, output: &[usize], needs: String) -> Result<(), (String, String)> {
+    let misfit = || ("/network".to_owned(), format!("the network's output is {}; {name} {needs}", show(output)));
+    fits.then_some(()).ok_or_else(misfit)
 }

@@ -137,26 +137,35 @@ fn merge(states: &mut States, key: Key, state: State) {
     known.totals = known.totals.hull(totals);
 }
 
+/// The hyperparameters that decide which output the loss needs.
 fn loss_needs(study: &Study) -> Vec<usize> {
     let reading = Reading::default();
     if let Some(place) = reading.root(study.document(), Some(Scope { space: &study.space, point: None })).at("/training/loss") {
         place.read_all::<Loss>();
     }
-    closure(&study.space, reading.mentions().iter().map(|mention| mention.hyperparameter))
+    // Its arguments change the numbers, not what they are compared with.
+    let argument =
+        |pointer: &str| ["from_logits", "label_smoothing", "delta"].iter().any(|name| pointer.split('/').any(|step| step == *name));
+    let mentions = reading.mentions();
+    closure(&study.space, mentions.iter().filter(|mention| !argument(&mention.pointer)).map(|mention| mention.hyperparameter))
 }
 
 fn judge_outputs(study: &Study, dataset: &DatasetSchema, root: &Place, states: &States) {
-    let mut misfits: BTreeMap<(&'static str, String), Vec<Key>> = BTreeMap::new();
+    let mut misfits: BTreeMap<(String, String), Vec<Key>> = BTreeMap::new();
     for key @ (shape, values) in states.keys() {
         let Some(loss) = read_at::<Loss>(study.document(), &study.space, values, "/training/loss") else { continue };
-        if let Err(misfit) = judge::output(loss, shape, dataset) {
+        let metrics = study.metrics.iter().enumerate().map(|(index, metric)| judge::metric(index, *metric, shape));
+        // An output that the loss cannot use is no matter of the metrics.
+        let judged = judge::output(loss, shape, dataset).and_then(|()| metrics.collect::<Result<(), _>>());
+        if let Err(misfit) = judged {
             misfits.entry(misfit).or_default().push(key.clone());
         }
     }
     report(study, states, misfits, |(pointer, reason)| {
         // The network's last layer makes the output.
-        let pointer = if pointer == "/network" { study.network.layers.last().map_or(pointer, |layer| &layer.pointer) } else { pointer };
-        (root.at(pointer).unwrap_or_else(|| root.clone()), reason)
+        let pointer =
+            if pointer == "/network" { study.network.layers.last().map_or(pointer, |layer| layer.pointer.clone()) } else { pointer };
+        (root.at(&pointer).unwrap_or_else(|| root.clone()), reason)
     });
 }
 

@@ -1,0 +1,42 @@
+//! Activation functions by Keras's names (<https://keras.io/api/layers/activations/>).
+
+use crate::document::names;
+
+names! {
+    /// An activation function.
+    pub enum Activation {
+        /// `x`.
+        Linear = "linear",
+        /// `max(x, 0)`.
+        Relu = "relu",
+        /// `x` above 0, `0.2 x` below: the slope of Keras's `leaky_relu`.
+        LeakyRelu = "leaky_relu",
+        /// `min(max(x, 0), 6)`.
+        Relu6 = "relu6",
+        /// `x` above 0, `exp(x) - 1` below.
+        Elu = "elu",
+        /// `elu` scaled so that means and variances keep (Klambauer et al. 2017): `1.0507… x` above 0, `1.0507… 1.6732… (exp(x) - 1)` below.
+        Selu = "selu",
+        /// `x Φ(x)` with the normal distribution itself: Keras's `approximate=False`.
+        Gelu = "gelu",
+        /// `x sigmoid(x)`.
+        Silu = "silu" | "swish",
+        /// `ln(1 + exp(x))`.
+        Softplus = "softplus",
+        /// `x / (1 + |x|)`.
+        Softsign = "softsign",
+        /// `1 / (1 + exp(-x))`.
+        Sigmoid = "sigmoid",
+        /// `relu6(x + 3) / 6`.
+        HardSigmoid = "hard_sigmoid",
+        /// The hyperbolic tangent.
+        Tanh = "tanh",
+        /// `exp(x) / sum(exp(x))` over the last dimension.
+        Softmax = "softmax",
+        /// `ln(softmax(x))`.
+        LogSoftmax = "log_softmax",
+        /// `exp(x)`.
+        Exponential = "exponential",
+    }
+    later ["mish", "hard_silu", "hard_swish", "hard_tanh", "celu", "glu", "log_sigmoid", "sparse_plus", "squareplus", "soft_shrink", "hard_shrink", "tanh_shrink", "threshold"]
+}

@@ -1,0 +1,171 @@
+//! Recurrent layers over (steps, features), and both directions of one.
+
+use super::sizes::Size;
+use super::weight::weight_spec;
+use super::{Activation, Initializer, Layer, LayerWeight, RECURRENT, Regularizer, WeightSpec, read_layer};
+use crate::document::{Fields, FromDocument, Place, bounded, names};
+use crate::limits;
+
+/// [`Layer::SimpleRNN`], [`Layer::LSTM`] and [`Layer::GRU`]. Kernel `(features, gates × units)`, recurrent kernel `(units, gates × units)`, bias
+/// `(gates × units)`; a GRU with `reset_after` has a bias for each of the kernels, `(2, gates × units)`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recurrent {
+    /// Size of the state.
+    pub units: usize,
+    /// Applied to what the state takes in.
+    pub activation: Activation,
+    /// Applied to the gates; a SimpleRNN has none.
+    pub recurrent_activation: Activation,
+    /// Whether there is a bias.
+    pub use_bias: bool,
+    /// The kernel of the inputs.
+    pub kernel: WeightSpec,
+    /// The kernel of the state.
+    pub recurrent: WeightSpec,
+    /// The bias.
+    pub bias: WeightSpec,
+    /// Whether the forget gate's bias starts as 1. Of an LSTM only; false elsewhere.
+    pub unit_forget_bias: bool,
+    /// Whether the reset gate acts after the product with the state. Of a GRU only; false elsewhere.
+    pub reset_after: bool,
+    /// The fraction of the inputs that training sets to zero, the same at each step; in [0, 1).
+    pub dropout: f64,
+    /// Whether the state of each step comes out, not only the last.
+    pub return_sequences: bool,
+    /// Whether steps are taken from the last to the first; the sequence that comes out is in that order, too.
+    pub go_backwards: bool,
+    /// What the output adds to the loss, divided by the rows of the batch.
+    pub activity_regularizer: Option<Regularizer>,
+}
+
+/// [`Layer::Bidirectional`]: a recurrent layer and its twin that goes the other way.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Bidirectional {
+    /// The layer of one direction: [`Layer::SimpleRNN`], [`Layer::LSTM`] or [`Layer::GRU`].
+    pub wrapped: Box<Layer>,
+    /// What becomes of the two outputs.
+    pub merge_mode: MergeMode,
+}
+
+names! {
+    /// How [`Bidirectional`] makes one output of two.
+    pub enum MergeMode {
+        /// One after the other.
+        Concat = "concat",
+        /// The sum.
+        Sum = "sum",
+        /// The product of each two numbers.
+        Mul = "mul",
+        /// The mean.
+        Ave = "ave",
+    }
+    later []
+}
+
+/// What runs at each step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Cell {
+    Simple,
+    Lstm,
+    Gru,
+}
+
+bounded! {
+    /// The fraction that a dropout drops. At 1 nothing would be left to scale.
+    pub(super) Rate(f64), 0.0, limits::DROPOUT_RATE_MAX
+}
+
+impl Recurrent {
+    pub(super) fn read(cell: Cell, fields: &mut Fields) -> Option<Recurrent> {
+        let units = fields.required("units").and_then(|place| place.read::<Size>());
+        let activation = fields.or("activation", Some(Activation::Tanh));
+        let recurrent_activation = match cell {
+            Cell::Simple => Some(Some(Activation::Sigmoid)),
+            Cell::Lstm | Cell::Gru => fields.or("recurrent_activation", Some(Activation::Sigmoid)),
+        };
+        let use_bias = fields.or("use_bias", true);
+        let kernel = weight_spec!(fields, "kernel", Initializer::GlorotUniform);
+        let recurrent = weight_spec!(fields, "recurrent", Initializer::Orthogonal { gain: 1.0 });
+        let bias = weight_spec!(fields, "bias", Initializer::Zeros);
+        let unit_forget_bias = if cell == Cell::Lstm { fields.or("unit_forget_bias", true) } else { Some(false) };
+        let reset_after = if cell == Cell::Gru { fields.or("reset_after", true) } else { Some(false) };
+        let dropout = fields.or("dropout", Rate(0.0));
+        let (return_sequences, go_backwards) = (fields.or("return_sequences", false), fields.or("go_backwards", false));
+        let activity_regularizer = fields.or("activity_regularizer", None);
+        let plain = [
+            fields.only("recurrent_dropout", 0.into()),
+            fields.only("return_state", false.into()),
+            fields.only("stateful", false.into()),
+            fields.only("unroll", false.into()),
+        ];
+        plain.into_iter().collect::<Option<()>>()?;
+        Some(Recurrent {
+            units: units?.get(),
+            activation: activation?.unwrap_or(Activation::Linear),
+            recurrent_activation: recurrent_activation?.unwrap_or(Activation::Linear),
+            use_bias: use_bias?,
+            kernel: kernel?,
+            recurrent: recurrent?,
+            bias: bias?,
+            unit_forget_bias: unit_forget_bias?,
+            reset_after: reset_after?,
+            dropout: dropout?.0,
+            return_sequences: return_sequences?,
+            go_backwards: go_backwards?,
+            activity_regularizer: activity_regularizer?,
+        })
+    }
+
+    pub(super) fn weights(&self, cell: Cell, input: &[usize]) -> Vec<LayerWeight<'_>> {
+        let columns = cell.gates() * self.units;
+        let kernel = LayerWeight::new("kernel", vec![input.last().copied().unwrap_or(1), columns], &self.kernel);
+        let recurrent = LayerWeight::new("recurrent_kernel", vec![self.units, columns], &self.recurrent);
+        let shape = if self.reset_after { vec![2, columns] } else { vec![columns] };
+        let ones = self.unit_forget_bias.then(|| self.units..2 * self.units);
+        let bias = self.use_bias.then(|| LayerWeight { ones, ..LayerWeight::new("bias", shape, &self.bias) });
+        [kernel, recurrent].into_iter().chain(bias).collect()
+    }
+}
+
+impl Cell {
+    /// Products side by side in a kernel: of an LSTM i, f, c and o, of a GRU z, r and h.
+    fn gates(self) -> usize {
+        match self {
+            Cell::Simple => 1,
+            Cell::Lstm => 4,
+            Cell::Gru => 3,
+        }
+    }
+}
+
+impl Bidirectional {
+    pub(super) fn read(fields: &mut Fields) -> Option<Bidirectional> {
+        let wrapped = fields.required("wrapped").and_then(|place| place.read::<Wrapped>());
+        let merge_mode = fields.or("merge_mode", MergeMode::Concat);
+        Some(Bidirectional { wrapped: Box::new(wrapped?.0), merge_mode: merge_mode? })
+    }
+
+    pub(super) fn weights(&self, input: &[usize]) -> Vec<LayerWeight<'_>> {
+        let direction = |name: &'static str| {
+            let weights = self.wrapped.weights(input).into_iter();
+            weights.map(move |weight| LayerWeight { name: format!("{name}.{}", weight.name), ..weight })
+        };
+        direction("forward").chain(direction("backward")).collect()
+    }
+}
+
+/// A layer that [`Bidirectional`] takes.
+struct Wrapped(Layer);
+
+impl FromDocument for Wrapped {
+    fn from_place(place: &Place) -> Option<Wrapped> {
+        let layer = read_layer(place.fields()?, RECURRENT)?;
+        if let Layer::SimpleRNN(recurrent) | Layer::LSTM(recurrent) | Layer::GRU(recurrent) = &layer
+            && recurrent.go_backwards
+        {
+            place.invalid("Bidirectional takes a layer that goes forward, and goes backwards itself");
+            return None;
+        }
+        Some(Wrapped(layer))
+    }
+}

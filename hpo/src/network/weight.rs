@@ -1,0 +1,113 @@
+//! The weights of a layer: their names, shapes and starts, from one source for the cost estimate, the trainer and the exports.
+
+use std::ops::Range;
+
+use super::recurrent::Cell;
+use super::{Constraint, Initializer, Layer, Regularizer};
+use crate::document::Fields;
+
+/// What the document says of one weight of a layer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WeightSpec {
+    /// How it starts.
+    pub initializer: Initializer,
+    /// What it adds to the loss.
+    pub regularizer: Option<Regularizer>,
+    /// What holds for it after each step.
+    pub constraint: Option<Constraint>,
+}
+
+impl WeightSpec {
+    /// One that starts so, and is free.
+    pub fn free(initializer: Initializer) -> WeightSpec {
+        WeightSpec { initializer, regularizer: None, constraint: None }
+    }
+
+    /// The arguments of these names: initialiser (`default` where it is left out), regulariser and constraint. [`weight_spec`] makes them.
+    pub(super) fn read(fields: &mut Fields, names: [&'static str; 3], default: Initializer) -> Option<WeightSpec> {
+        let [initializer, regularizer, constraint] = names;
+        let initializer = fields.or(initializer, default);
+        let (regularizer, constraint) = (fields.or(regularizer, None), fields.or(constraint, None));
+        Some(WeightSpec { initializer: initializer?, regularizer: regularizer?, constraint: constraint? })
+    }
+}
+
+/// Reads what a layer's arguments say of one of its weights: `weight_spec!(fields, "kernel", default)` reads `kernel_initializer`,
+/// `kernel_regularizer` and `kernel_constraint`.
+macro_rules! weight_spec {
+    ($fields:expr, $weight:literal, $default:expr) => {
+        $crate::network::WeightSpec::read(
+            $fields,
+            [concat!($weight, "_initializer"), concat!($weight, "_regularizer"), concat!($weight, "_constraint")],
+            $default,
+        )
+    };
+}
+pub(super) use weight_spec;
+
+/// A weight of a layer: what it is called, its shape, how it starts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LayerWeight<'a> {
+    /// Keras's name; in a `Bidirectional` after `forward.` or `backward.`.
+    pub name: String,
+    /// Its dimensions.
+    pub shape: Vec<usize>,
+    /// How it starts.
+    pub initializer: Initializer,
+    /// What it adds to the loss.
+    pub regularizer: Option<&'a Regularizer>,
+    /// What holds for it after each step.
+    pub constraint: Option<&'a Constraint>,
+    /// Whether gradients change it.
+    pub trainable: bool,
+    /// These of its numbers start as 1 whatever the initialiser says: the forget gate's bias of an LSTM.
+    pub ones: Option<Range<usize>>,
+}
+
+impl<'a> LayerWeight<'a> {
+    /// A trainable weight of that name and shape.
+    pub(super) fn new(name: &str, shape: Vec<usize>, spec: &'a WeightSpec) -> LayerWeight<'a> {
+        LayerWeight {
+            name: name.to_owned(),
+            shape,
+            initializer: spec.initializer,
+            regularizer: spec.regularizer.as_ref(),
+            constraint: spec.constraint.as_ref(),
+            trainable: true,
+            ones: None,
+        }
+    }
+
+    /// One that batches move, not gradients.
+    pub(super) fn moving(name: &str, shape: Vec<usize>, initializer: Initializer) -> LayerWeight<'a> {
+        let name = name.to_owned();
+        LayerWeight { name, shape, initializer, regularizer: None, constraint: None, trainable: false, ones: None }
+    }
+
+    /// How many numbers it has. Saturates rather than overflow.
+    pub fn elements(&self) -> u64 {
+        self.shape.iter().fold(1, |product: u64, size| product.saturating_mul(*size as u64))
+    }
+}
+
+impl Layer {
+    /// The layer's weights for rows of shape `input`, in Keras's order. The shape must fit the layer.
+    pub fn weights(&self, input: &[usize]) -> Vec<LayerWeight<'_>> {
+        match self {
+            Layer::Dense(dense) => dense.weights(input),
+            Layer::Conv1D(conv) => conv.weights(1, input),
+            Layer::Conv2D(conv) => conv.weights(2, input),
+            Layer::DepthwiseConv2D(conv) => conv.weights(input),
+            Layer::SeparableConv2D(conv) => conv.weights(input),
+            Layer::PReLU(prelu) => prelu.weights(input),
+            Layer::BatchNormalization(normalization) => normalization.weights(input),
+            Layer::LayerNormalization(normalization) => normalization.weights(input),
+            Layer::Embedding(embedding) => embedding.weights(),
+            Layer::SimpleRNN(recurrent) => recurrent.weights(Cell::Simple, input),
+            Layer::LSTM(recurrent) => recurrent.weights(Cell::Lstm, input),
+            Layer::GRU(recurrent) => recurrent.weights(Cell::Gru, input),
+            Layer::Bidirectional(bidirectional) => bidirectional.weights(input),
+            _ => Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! What a layer costs: weights, operations and numbers kept, for one row.
+
+use super::{elements, unbounded};
+use crate::network::{Layer, LayerWeight};
+
+/// What one layer costs for one row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Cost {
+    /// Weights, trainable or not.
+    pub parameters: u64,
+    /// Floating-point operations of a forward pass: a multiplication and an addition count as two, a function as one.
+    pub flops: u64,
+    /// Numbers that the forward pass keeps for the backward pass.
+    pub activations: u64,
+}
+
+/// What `layer` costs for a row of shape `input` that it turns into `output`. Saturates rather than overflow.
+pub fn cost(layer: &Layer, input: &[usize], output: &[usize]) -> Cost {
+    let weights = layer.weights(input);
+    let (inputs, outputs) = (elements(input).unwrap_or(u64::MAX), elements(output).unwrap_or(u64::MAX));
+    // A product for each number of a kernel and a sum for each of a bias, at so many places.
+    let products = |places: u64| {
+        let of = |weight: &LayerWeight| weight.elements().saturating_mul(if weight.name == "bias" { 1 } else { 2 });
+        weights.iter().map(of).fold(0, u64::saturating_add).saturating_mul(places)
+    };
+    let steps = |units: usize, kept: u64| {
+        let steps = input.first().copied().unwrap_or(1) as u64;
+        (products(steps), steps.saturating_mul(kept * units as u64))
+    };
+    let (flops, activations) = match layer {
+        Layer::Flatten | Layer::Reshape { .. } => (0, 0),
+        Layer::Permute { .. } | Layer::ZeroPadding2D { .. } | Layer::Embedding(_) => (0, outputs),
+        Layer::Rescaling { .. }
+        | Layer::Activation { .. }
+        | Layer::LeakyReLU { .. }
+        | Layer::Dropout { .. }
+        | Layer::SpatialDropout2D { .. }
+        | Layer::GaussianNoise { .. } => (outputs, outputs),
+        Layer::PReLU(_) | Layer::BatchNormalization(_) => (outputs.saturating_mul(2), outputs),
+        // Mean, variance, the quotient, gamma and beta.
+        Layer::LayerNormalization(_) => (outputs.saturating_mul(6), outputs),
+        Layer::MaxPooling1D(pool) | Layer::MaxPooling2D(pool) | Layer::AveragePooling1D(pool) | Layer::AveragePooling2D(pool) => {
+            (outputs.saturating_mul((pool.pool_size[0] * pool.pool_size[1]) as u64), outputs)
+        }
+        Layer::GlobalAveragePooling1D { .. }
+        | Layer::GlobalAveragePooling2D { .. }
+        | Layer::GlobalMaxPooling1D { .. }
+        | Layer::GlobalMaxPooling2D { .. } => (inputs, outputs),
+        Layer::Dense(_) | Layer::Conv1D(_) | Layer::Conv2D(_) | Layer::DepthwiseConv2D(_) => (products(leading(output)), outputs),
+        Layer::SeparableConv2D(conv) => {
+            let between = input.last().map_or(1, |channels| channels.saturating_mul(conv.depth_multiplier)) as u64;
+            (products(leading(output)), outputs.saturating_add(between.saturating_mul(leading(output))))
+        }
+        Layer::SimpleRNN(recurrent) => steps(recurrent.units, 1),
+        // The gates, the state and what comes out.
+        Layer::LSTM(recurrent) => steps(recurrent.units, 6),
+        // The gates, what the state adds to the candidate, and what comes out.
+        Layer::GRU(recurrent) => steps(recurrent.units, 5),
+        Layer::Bidirectional(bidirectional) => {
+            let one = unbounded(&bidirectional.wrapped, input).unwrap_or_default();
+            let one = cost(&bidirectional.wrapped, input, &one);
+            (one.flops.saturating_mul(2).saturating_add(outputs), one.activations.saturating_mul(2).saturating_add(outputs))
+        }
+    };
+    Cost { parameters: weights.iter().map(LayerWeight::elements).fold(0, u64::saturating_add), flops, activations }
+}
+
+/// Places of an output: all dimensions but the last.
+fn leading(output: &[usize]) -> u64 {
+    output.split_last().map_or(1, |(_, leading)| elements(leading).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,210 @@
+//! What may change or end the training between epochs: Keras's callbacks (<https://keras.io/api/callbacks/>), as pure decisions.
+//!
+//! An [`EarlyStopping`] or [`ReduceLrOnPlateau`] says what is wanted; a [`Patience`] or [`Plateau`] is what has been seen so far, plain data
+//! that a checkpoint can hold.
+
+mod early_stopping;
+mod reduce_lr_on_plateau;
+mod score;
+
+pub use early_stopping::{EarlyStopping, Patience, Verdict};
+pub use reduce_lr_on_plateau::{Plateau, ReduceLrOnPlateau};
+
+use crate::document::{Fields, FromDocument, Place, Reader, bounded, did_you_mean, names, quote, read_named};
+use crate::limits;
+use crate::study::Direction;
+use crate::training::metric::{canonical, direction};
+
+/// What may change or end the training between epochs, each at most once.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Callbacks {
+    /// Ends the training where a metric no longer improves.
+    pub early_stopping: Option<EarlyStopping>,
+    /// Lowers the learning rate where a metric no longer improves.
+    pub reduce_lr_on_plateau: Option<ReduceLrOnPlateau>,
+    /// Whether training ends where the loss is no number.
+    pub terminate_on_nan: bool,
+}
+
+/// One of them.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Callback {
+    EarlyStopping(EarlyStopping),
+    ReduceLrOnPlateau(ReduceLrOnPlateau),
+    TerminateOnNan,
+}
+
+names! {
+    /// Which way a monitored metric is to go.
+    pub enum Mode {
+        /// As the metric says.
+        Auto = "auto",
+        /// Down.
+        Min = "min",
+        /// Up.
+        Max = "max",
+    }
+    later []
+}
+
+bounded! {
+    /// Epochs.
+    Epochs(i64), 0, limits::EPOCHS_MAX
+}
+bounded! {
+    /// How much a metric must change at least. Keras takes its absolute value.
+    Delta(f64), 0.0, limits::MONITORED_MAX
+}
+bounded! {
+    /// A value of a metric.
+    Baseline(f64), -limits::MONITORED_MAX, limits::MONITORED_MAX
+}
+bounded! {
+    /// What the learning rate is multiplied with.
+    Factor(f64), 0.0, limits::PLATEAU_FACTOR_MAX
+}
+bounded! {
+    /// The smallest learning rate.
+    LeastRate(f64), 0.0, limits::LEARNING_RATE_MAX
+}
+
+/// Keras's callbacks.
+pub(crate) const CALLBACKS: &[(&str, Reader<Callback>)] = &[
+    ("early_stopping", |fields| early_stopping(fields).map(Callback::EarlyStopping)),
+    ("reduce_lr_on_plateau", |fields| reduce_lr_on_plateau(fields).map(Callback::ReduceLrOnPlateau)),
+    ("terminate_on_nan", |_| Some(Callback::TerminateOnNan)),
+];
+
+impl Callbacks {
+    /// Those in the array at `place`. `constant` says whether the learning rate is the same at all steps.
+    pub(super) fn read(place: &Place, constant: bool) -> Option<Callbacks> {
+        let mut callbacks = Callbacks::default();
+        let mut sound = true;
+        for item in place.items(limits::CALLBACKS_MAX)? {
+            // Null in a case is none.
+            let twice = match item.read::<Option<Callback>>() {
+                Some(Some(Callback::EarlyStopping(callback))) => callbacks.early_stopping.replace(callback).is_some(),
+                Some(Some(Callback::ReduceLrOnPlateau(callback))) => {
+                    if !constant {
+                        item.invalid("reduce_lr_on_plateau changes the learning rate, and so does its schedule: give one of them");
+                        sound = false;
+                    }
+                    callbacks.reduce_lr_on_plateau.replace(callback).is_some()
+                }
+                Some(Some(Callback::TerminateOnNan)) => std::mem::replace(&mut callbacks.terminate_on_nan, true),
+                Some(None) => false,
+                None => {
+                    sound = false;
+                    false
+                }
+            };
+            if twice {
+                item.invalid("stands twice: each callback may be there once");
+                sound = false;
+            }
+        }
+        sound.then_some(callbacks)
+    }
+}
+
+impl FromDocument for Callback {
+    /// A name, or an object with `name` and arguments.
+    fn from_place(place: &Place) -> Option<Callback> {
+        let later =
+            &["model_checkpoint", "learning_rate_scheduler", "csv_logger", "tensor_board", "backup_and_restore", "swap_ema_weights"];
+        read_named(place, CALLBACKS, (later, &["verbose"]))
+    }
+}
+
+/// Reports each callback below `place` whose monitor is not among `logged`.
+pub(crate) fn check_monitors(place: &Place, logged: &[String]) {
+    for item in place.items(limits::CALLBACKS_MAX).unwrap_or_default() {
+        check_monitor(&item, logged);
+    }
+}
+
+fn check_monitor(place: &Place, logged: &[String]) {
+    if let Some(branches) = place.branches() {
+        branches.iter().for_each(|branch| check_monitor(branch, logged));
+        return;
+    }
+    let name = place.json().as_str().or_else(|| place.json()["name"].as_str());
+    if !matches!(name, Some("early_stopping" | "reduce_lr_on_plateau")) {
+        return;
+    }
+    let given = place.at("/monitor");
+    let name = match &given {
+        Some(monitor) => monitor.json().as_str().map(canonical),
+        None => Some(MONITOR.to_owned()),
+    };
+    // What is no string was reported as it was read.
+    let Some(name) = name else { return };
+    if logged.contains(&name) {
+        return;
+    }
+    let all = logged.join(", ");
+    match given {
+        Some(monitor) => {
+            let near = did_you_mean(&name, logged.iter().map(String::as_str));
+            monitor.invalid(format!("{} is not logged{near}; logged are {all}", quote(&name)));
+        }
+        None => place.invalid(format!("monitors {MONITOR} where no monitor is given, and no rows are held out; logged are {all}")),
+    }
+}
+
+/// Keras's monitor.
+const MONITOR: &str = "val_loss";
+
+/// The canonical name of what is monitored, and which way is better.
+fn monitor(fields: &mut Fields) -> Option<(String, Direction)> {
+    let monitor = match fields.get("monitor") {
+        Some(place) => place.fixed::<String>().map(|name| canonical(&name)),
+        None => Some(MONITOR.to_owned()),
+    };
+    let mode = fields.or("mode", Mode::Auto);
+    let monitor = monitor?;
+    let direction = match mode? {
+        Mode::Auto => direction(&monitor),
+        Mode::Min => Direction::Minimize,
+        Mode::Max => Direction::Maximize,
+    };
+    Some((monitor, direction))
+}
+
+fn early_stopping(fields: &mut Fields) -> Option<EarlyStopping> {
+    let monitor = monitor(fields);
+    let (min_delta, patience) = (fields.or("min_delta", Delta(0.0)), fields.or("patience", Epochs(0)));
+    let baseline = fields.or::<Option<Baseline>>("baseline", None);
+    let restore_best_weights = fields.or("restore_best_weights", false);
+    let start_from_epoch = fields.or("start_from_epoch", Epochs(0));
+    let (monitor, mode) = monitor?;
+    Some(EarlyStopping {
+        monitor,
+        mode,
+        min_delta: min_delta?.0,
+        patience: patience?.0 as u32,
+        baseline: baseline?.map(|baseline| baseline.0),
+        restore_best_weights: restore_best_weights?,
+        start_from_epoch: start_from_epoch?.0 as u32,
+    })
+}
+
+fn reduce_lr_on_plateau(fields: &mut Fields) -> Option<ReduceLrOnPlateau> {
+    let monitor = monitor(fields);
+    let (factor, patience) = (fields.or("factor", Factor(0.1)), fields.or("patience", Epochs(10)));
+    let min_delta = fields.or("min_delta", Delta(1e-4));
+    let (cooldown, min_lr) = (fields.or("cooldown", Epochs(0)), fields.or("min_lr", LeastRate(0.0)));
+    let (monitor, mode) = monitor?;
+    Some(ReduceLrOnPlateau {
+        monitor,
+        mode,
+        factor: factor?.0,
+        patience: patience?.0 as u32,
+        min_delta: min_delta?.0,
+        cooldown: cooldown?.0 as u32,
+        min_lr: min_lr?.0,
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,147 @@
+//! What is minimised: Keras's losses (<https://keras.io/api/losses/>).
+
+use crate::document::{Fields, FromDocument, Place, Reader, bounded, read_named};
+use crate::limits;
+
+/// What is minimised: the mean over the rows of a batch. Outputs are probabilities where they are not logits.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Loss {
+    /// Cross-entropy against class numbers.
+    SparseCategoricalCrossentropy {
+        /// Whether outputs are logits: the softmax is the loss's.
+        from_logits: bool,
+    },
+    /// Cross-entropy against one-hot labels; class numbers are made one-hot.
+    CategoricalCrossentropy {
+        /// Whether outputs are logits: the softmax is the loss's.
+        from_logits: bool,
+        /// How much of each label is spread over all classes, in [0, 1].
+        label_smoothing: f64,
+    },
+    /// Cross-entropy of two classes, or of each class on its own against one-hot labels.
+    BinaryCrossentropy {
+        /// Whether outputs are logits: the sigmoid is the loss's.
+        from_logits: bool,
+        /// How far labels move towards 1/2, in [0, 1].
+        label_smoothing: f64,
+    },
+    /// The mean of squared differences.
+    MeanSquaredError,
+    /// The mean of absolute differences.
+    MeanAbsoluteError,
+    /// `d² / 2` for a difference d up to delta, `delta (|d| - delta / 2)` beyond.
+    Huber {
+        /// Where the parabola ends.
+        delta: f64,
+    },
+    /// `ln(cosh(d))` of a difference d.
+    LogCosh,
+    /// `sum(y ln(y / p))` against one-hot labels, both within [1e-7, 1].
+    KlDivergence,
+    /// `max(1 - y p, 0)` with labels -1 and 1.
+    Hinge,
+    /// `p - y ln(p + 1e-7)`.
+    Poisson,
+}
+
+impl Loss {
+    /// Keras's long name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Loss::SparseCategoricalCrossentropy { .. } => "sparse_categorical_crossentropy",
+            Loss::CategoricalCrossentropy { .. } => "categorical_crossentropy",
+            Loss::BinaryCrossentropy { .. } => "binary_crossentropy",
+            Loss::MeanSquaredError => "mean_squared_error",
+            Loss::MeanAbsoluteError => "mean_absolute_error",
+            Loss::Huber { .. } => "huber",
+            Loss::LogCosh => "log_cosh",
+            Loss::KlDivergence => "kl_divergence",
+            Loss::Hinge => "hinge",
+            Loss::Poisson => "poisson",
+        }
+    }
+
+    /// Whether labels are classes; else they are numbers.
+    pub fn is_classification(self) -> bool {
+        match self {
+            Loss::SparseCategoricalCrossentropy { .. }
+            | Loss::CategoricalCrossentropy { .. }
+            | Loss::BinaryCrossentropy { .. }
+            | Loss::KlDivergence
+            | Loss::Hinge => true,
+            Loss::MeanSquaredError | Loss::MeanAbsoluteError | Loss::Huber { .. } | Loss::LogCosh | Loss::Poisson => false,
+        }
+    }
+
+    /// Whether outputs are logits.
+    pub fn from_logits(self) -> bool {
+        match self {
+            Loss::SparseCategoricalCrossentropy { from_logits }
+            | Loss::CategoricalCrossentropy { from_logits, .. }
+            | Loss::BinaryCrossentropy { from_logits, .. } => from_logits,
+            _ => false,
+        }
+    }
+}
+
+bounded! {
+    /// A fraction.
+    Fraction(f64), 0.0, 1.0
+}
+bounded! {
+    /// Where Huber's parabola ends.
+    Delta(f64), limits::EPSILON_MIN, limits::WEIGHT_START_MAX
+}
+
+/// Keras's losses by their names and its aliases.
+pub(crate) const LOSSES: &[(&str, Reader<Loss>)] = &[
+    ("sparse_categorical_crossentropy", |fields| logits(fields).map(|from_logits| Loss::SparseCategoricalCrossentropy { from_logits })),
+    ("categorical_crossentropy", |fields| {
+        let (from_logits, smoothing) = (logits(fields), smoothing(fields));
+        Some(Loss::CategoricalCrossentropy { from_logits: from_logits?, label_smoothing: smoothing? })
+    }),
+    ("binary_crossentropy", |fields| {
+        let (from_logits, smoothing) = (logits(fields), smoothing(fields));
+        Some(Loss::BinaryCrossentropy { from_logits: from_logits?, label_smoothing: smoothing? })
+    }),
+    ("mean_squared_error", |_| Some(Loss::MeanSquaredError)),
+    ("mse", |_| Some(Loss::MeanSquaredError)),
+    ("mean_absolute_error", |_| Some(Loss::MeanAbsoluteError)),
+    ("mae", |_| Some(Loss::MeanAbsoluteError)),
+    ("huber", |fields| fields.or("delta", Delta(1.0)).map(|delta| Loss::Huber { delta: delta.0 })),
+    ("log_cosh", |_| Some(Loss::LogCosh)),
+    ("kl_divergence", |_| Some(Loss::KlDivergence)),
+    ("hinge", |_| Some(Loss::Hinge)),
+    ("poisson", |_| Some(Loss::Poisson)),
+];
+
+const LATER: &[&str] = &[
+    "binary_focal_crossentropy",
+    "categorical_focal_crossentropy",
+    "categorical_hinge",
+    "squared_hinge",
+    "cosine_similarity",
+    "mean_absolute_percentage_error",
+    "mape",
+    "mean_squared_logarithmic_error",
+    "msle",
+    "dice",
+    "tversky",
+    "circle",
+    "ctc",
+];
+
+impl FromDocument for Loss {
+    /// A name, or an object with `name` and arguments.
+    fn from_place(place: &Place) -> Option<Loss> {
+        read_named(place, LOSSES, (LATER, &["axis", "ignore_class", "reduction", "dtype"]))
+    }
+}
+
+fn logits(fields: &mut Fields) -> Option<bool> {
+    fields.or("from_logits", false)
+}
+
+fn smoothing(fields: &mut Fields) -> Option<f64> {
+    fields.or("label_smoothing", Fraction(0.0)).map(|fraction| fraction.0)
+}

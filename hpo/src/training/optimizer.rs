@@ -1,0 +1,332 @@
+//! How weights follow gradients: Keras's optimisers (<https://keras.io/api/optimizers/>).
+
+use super::Schedule;
+use crate::document::{Fields, FromDocument, Place, Reader, bounded, read_named};
+use crate::limits;
+
+/// An optimiser with its arguments.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Optimizer {
+    /// What becomes of a gradient.
+    pub rule: Rule,
+    /// The step size.
+    pub learning_rate: Schedule,
+    /// Before each step every weight loses this fraction of it, times the learning rate. None: nothing.
+    pub weight_decay: Option<f64>,
+    /// How gradients are kept small.
+    pub clip: Option<Clip>,
+    /// Whether a moving average of the weights is what counts.
+    pub ema: Option<Ema>,
+}
+
+/// How gradients are kept small.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Clip {
+    /// `clipnorm`: the norm of each weight's gradient is at most this.
+    Norm(f64),
+    /// `clipvalue`: no number of a gradient is further from 0.
+    Value(f64),
+    /// `global_clipnorm`: the norm of all gradients together is at most this.
+    GlobalNorm(f64),
+}
+
+/// A moving average of the weights, which replaces them at the end.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Ema {
+    /// How much of the average is kept at a step, in [0, 1].
+    pub momentum: f64,
+    /// After so many steps, again and again, it replaces the weights. None: at the end only.
+    pub overwrite_frequency: Option<u64>,
+}
+
+/// What becomes of a gradient.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Rule {
+    /// Gradient descent with momentum.
+    Sgd {
+        /// How much of the last step is kept.
+        momentum: f64,
+        /// Whether the momentum looks ahead.
+        nesterov: bool,
+    },
+    /// Hinton 2012.
+    Rmsprop {
+        /// Decay of the mean square.
+        rho: f64,
+        /// How much of the last step is kept.
+        momentum: f64,
+        /// Keeps the quotient finite.
+        epsilon: f64,
+        /// Whether the mean gradient is subtracted.
+        centered: bool,
+    },
+    /// Kingma and Ba 2014.
+    Adam {
+        /// Decay of the first moment.
+        beta_1: f64,
+        /// Decay of the second moment.
+        beta_2: f64,
+        /// Keeps the quotient finite.
+        epsilon: f64,
+        /// Whether the largest second moment counts (Reddi et al. 2018).
+        amsgrad: bool,
+    },
+    /// Loshchilov and Hutter 2017: Adam with a weight decay.
+    AdamW {
+        /// Decay of the first moment.
+        beta_1: f64,
+        /// Decay of the second moment.
+        beta_2: f64,
+        /// Keeps the quotient finite.
+        epsilon: f64,
+        /// Whether the largest second moment counts (Reddi et al. 2018).
+        amsgrad: bool,
+    },
+    /// Dozat 2016: Adam with Nesterov's momentum.
+    Nadam {
+        /// Decay of the first moment.
+        beta_1: f64,
+        /// Decay of the second moment.
+        beta_2: f64,
+        /// Keeps the quotient finite.
+        epsilon: f64,
+    },
+    /// Kingma and Ba 2014, with the infinity norm.
+    Adamax {
+        /// Decay of the first moment.
+        beta_1: f64,
+        /// Decay of the norm.
+        beta_2: f64,
+        /// Keeps the quotient finite.
+        epsilon: f64,
+    },
+    /// Duchi et al. 2011.
+    Adagrad {
+        /// What the sum of squares starts with.
+        initial_accumulator_value: f64,
+        /// Keeps the quotient finite.
+        epsilon: f64,
+    },
+    /// Zeiler 2012.
+    Adadelta {
+        /// Decay of the mean squares.
+        rho: f64,
+        /// Keeps the quotient finite.
+        epsilon: f64,
+    },
+    /// Chen et al. 2023: the sign of a momentum.
+    Lion {
+        /// How much of the momentum is in a step.
+        beta_1: f64,
+        /// Decay of the momentum.
+        beta_2: f64,
+    },
+}
+
+impl Optimizer {
+    /// How many numbers it keeps for each weight.
+    pub fn slots(&self) -> u64 {
+        self.rule.slots() + u64::from(self.ema.is_some())
+    }
+}
+
+impl Rule {
+    /// How many numbers it keeps for each weight.
+    pub fn slots(&self) -> u64 {
+        match self {
+            Rule::Sgd { momentum, .. } => u64::from(*momentum != 0.0),
+            Rule::Rmsprop { momentum, centered, .. } => 1 + u64::from(*momentum != 0.0) + u64::from(*centered),
+            Rule::Adam { amsgrad, .. } | Rule::AdamW { amsgrad, .. } => 2 + u64::from(*amsgrad),
+            Rule::Nadam { .. } | Rule::Adamax { .. } | Rule::Adadelta { .. } => 2,
+            Rule::Adagrad { .. } | Rule::Lion { .. } => 1,
+        }
+    }
+
+    /// Keras's name.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Rule::Sgd { .. } => "sgd",
+            Rule::Rmsprop { .. } => "rmsprop",
+            Rule::Adam { .. } => "adam",
+            Rule::AdamW { .. } => "adamw",
+            Rule::Nadam { .. } => "nadam",
+            Rule::Adamax { .. } => "adamax",
+            Rule::Adagrad { .. } => "adagrad",
+            Rule::Adadelta { .. } => "adadelta",
+            Rule::Lion { .. } => "lion",
+        }
+    }
+}
+
+bounded! {
+    /// A decay: at 1 nothing would ever be forgotten.
+    Decay(f64), 0.0, limits::DECAY_MAX
+}
+bounded! {
+    /// The epsilon of an optimiser.
+    Epsilon(f64), limits::EPSILON_MIN, 1.0
+}
+bounded! {
+    /// What a sum of squares starts with.
+    Accumulator(f64), 0.0, limits::CLIP_MAX
+}
+bounded! {
+    /// A fraction of each weight.
+    WeightDecay(f64), 0.0, 1.0
+}
+bounded! {
+    /// A largest norm or number of gradients.
+    Bound(f64), limits::EPSILON_MIN, limits::CLIP_MAX
+}
+bounded! {
+    /// The momentum of an average.
+    Momentum(f64), 0.0, 1.0
+}
+bounded! {
+    /// Steps between two times that the average replaces the weights.
+    Frequency(i64), 1, limits::EXACT_INTEGER_MAX
+}
+
+/// Keras's optimisers.
+pub(crate) const OPTIMIZERS: &[(&str, Reader<Optimizer>)] = &[
+    ("sgd", |fields| {
+        let (momentum, nesterov) = (fields.or("momentum", Decay(0.0)), fields.or("nesterov", false));
+        let rule = momentum.zip(nesterov).map(|(momentum, nesterov)| Rule::Sgd { momentum: momentum.0, nesterov });
+        optimizer(fields, 0.01, rule)
+    }),
+    ("rmsprop", |fields| {
+        let averages = fields.or("rho", Decay(0.9)).zip(fields.or("momentum", Decay(0.0)));
+        let rest = epsilon(fields).zip(fields.or("centered", false));
+        let rule = averages.zip(rest).map(|((rho, momentum), (epsilon, centered))| Rule::Rmsprop {
+            rho: rho.0,
+            momentum: momentum.0,
+            epsilon,
+            centered,
+        });
+        optimizer(fields, 0.001, rule)
+    }),
+    ("adam", |fields| {
+        let (moments, amsgrad) = (moments(fields), fields.or("amsgrad", false));
+        let rule = moments.zip(amsgrad).map(|([beta_1, beta_2, epsilon], amsgrad)| Rule::Adam { beta_1, beta_2, epsilon, amsgrad });
+        optimizer(fields, 0.001, rule)
+    }),
+    ("adamw", |fields| {
+        let (moments, amsgrad) = (moments(fields), fields.or("amsgrad", false));
+        let rule = moments.zip(amsgrad).map(|([beta_1, beta_2, epsilon], amsgrad)| Rule::AdamW { beta_1, beta_2, epsilon, amsgrad });
+        // Without a decay it would be adam, and Keras refuses null.
+        let weight_decay = fields.or("weight_decay", WeightDecay(0.004));
+        decayed(fields, 0.001, rule, weight_decay.map(Some))
+    }),
+    ("nadam", |fields| {
+        let rule = moments(fields).map(|[beta_1, beta_2, epsilon]| Rule::Nadam { beta_1, beta_2, epsilon });
+        optimizer(fields, 0.001, rule)
+    }),
+    ("adamax", |fields| {
+        let rule = moments(fields).map(|[beta_1, beta_2, epsilon]| Rule::Adamax { beta_1, beta_2, epsilon });
+        optimizer(fields, 0.001, rule)
+    }),
+    ("adagrad", |fields| {
+        let initial = fields.or("initial_accumulator_value", Accumulator(0.1)).zip(epsilon(fields));
+        let rule = initial.map(|(initial, epsilon)| Rule::Adagrad { initial_accumulator_value: initial.0, epsilon });
+        optimizer(fields, 0.001, rule)
+    }),
+    ("adadelta", |fields| {
+        let rule = fields.or("rho", Decay(0.95)).zip(epsilon(fields)).map(|(rho, epsilon)| Rule::Adadelta { rho: rho.0, epsilon });
+        optimizer(fields, 0.001, rule)
+    }),
+    ("lion", |fields| {
+        let betas = fields.or("beta_1", Decay(0.9)).zip(fields.or("beta_2", Decay(0.99)));
+        optimizer(fields, 0.001, betas.map(|(beta_1, beta_2)| Rule::Lion { beta_1: beta_1.0, beta_2: beta_2.0 }))
+    }),
+];
+
+impl FromDocument for Optimizer {
+    /// A name, or an object with `name` and arguments.
+    fn from_place(place: &Place) -> Option<Optimizer> {
+        read_named(
+            place,
+            OPTIMIZERS,
+            (&["ftrl", "adafactor", "lamb", "muon", "loss_scale_optimizer"], &["gradient_accumulation_steps", "loss_scale_factor"]),
+        )
+    }
+}
+
+/// The arguments of every optimiser but adamw, whose decay is another.
+fn optimizer(fields: &mut Fields, learning_rate: f64, rule: Option<Rule>) -> Option<Optimizer> {
+    let weight_decay = fields.or::<Option<WeightDecay>>("weight_decay", None);
+    decayed(fields, learning_rate, rule, weight_decay)
+}
+
+/// The arguments of every optimiser, its own and its weight decay aside.
+fn decayed(fields: &mut Fields, learning_rate: f64, rule: Option<Rule>, weight_decay: Option<Option<WeightDecay>>) -> Option<Optimizer> {
+    let learning_rate = fields.or("learning_rate", Schedule::Constant(learning_rate));
+    let (clip, ema) = (clip(fields), ema(fields));
+    let weight_decay = weight_decay?.map(|decay| decay.0);
+    Some(Optimizer { rule: rule?, learning_rate: learning_rate?, weight_decay, clip: clip?, ema: ema? })
+}
+
+fn moments(fields: &mut Fields) -> Option<[f64; 3]> {
+    let (beta_1, beta_2) = (fields.or("beta_1", Decay(0.9)), fields.or("beta_2", Decay(0.999)));
+    let epsilon = epsilon(fields);
+    Some([beta_1?.0, beta_2?.0, epsilon?])
+}
+
+fn epsilon(fields: &mut Fields) -> Option<f64> {
+    fields.or("epsilon", Epsilon(1e-7)).map(|epsilon| epsilon.0)
+}
+
+/// At most one of the three, as in Keras.
+fn clip(fields: &mut Fields) -> Option<Option<Clip>> {
+    let kinds: [(&'static str, fn(f64) -> Clip); 3] =
+        [("clipnorm", Clip::Norm), ("clipvalue", Clip::Value), ("global_clipnorm", Clip::GlobalNorm)];
+    let mut clip = Some(None);
+    for (name, kind) in kinds {
+        let Some(place) = fields.get(name) else { continue };
+        match (place.read::<Option<Bound>>(), clip) {
+            (Some(Some(_)), Some(Some(_))) => {
+                place.invalid("only one of clipnorm, clipvalue and global_clipnorm can be given");
+                clip = None;
+            }
+            (Some(Some(bound)), Some(None)) => clip = Some(Some(kind(bound.0))),
+            (Some(_), _) => {}
+            (None, _) => clip = None,
+        }
+    }
+    clip
+}
+
+fn ema(fields: &mut Fields) -> Option<Option<Ema>> {
+    let used = fields.or("use_ema", false);
+    let momentum = fields.or("ema_momentum", Momentum(0.99));
+    let frequency = fields.or::<Option<Frequency>>("ema_overwrite_frequency", None);
+    let ema = Ema { momentum: momentum?.0, overwrite_frequency: frequency?.map(|steps| steps.0 as u64) };
+    Some(used?.then_some(ema))
+}
+
+/// The least and the most numbers that an optimiser keeps for each weight, over all that its arguments may be.
+pub(crate) struct Slots(pub(crate) u64, pub(crate) u64);
+
+impl FromDocument for Slots {
+    fn from_place(place: &Place) -> Option<Slots> {
+        let some = Optimizer::from_place(place)?;
+        // What is kept for an argument's sake, and whether some of its values need it and all do.
+        let kept = |name: &str, needed: fn(&Place) -> Vec<bool>| {
+            let needed = place.at(&format!("/{name}")).map(|place| needed(&place)).unwrap_or_default();
+            (u64::from(!needed.is_empty() && needed.iter().all(|needed| *needed)), u64::from(needed.contains(&true)))
+        };
+        let momentum = |place: &Place| place.read_all::<f64>().iter().map(|momentum| *momentum != 0.0).collect();
+        let switch = |place: &Place| place.read_all::<bool>();
+        let optional = [kept("momentum", momentum), kept("centered", switch), kept("amsgrad", switch), kept("use_ema", switch)];
+        let varying: u64 = match some.rule {
+            Rule::Sgd { momentum, .. } => u64::from(momentum != 0.0),
+            Rule::Rmsprop { momentum, centered, .. } => u64::from(momentum != 0.0) + u64::from(centered),
+            Rule::Adam { amsgrad, .. } | Rule::AdamW { amsgrad, .. } => u64::from(amsgrad),
+            _ => 0,
+        } + u64::from(some.ema.is_some());
+        let fixed = some.slots() - varying;
+        Some(Slots(
+            fixed + optional.iter().map(|(least, _)| least).sum::<u64>(),
+            fixed + optional.iter().map(|(_, most)| most).sum::<u64>(),
+        ))
+    }
+}
