@@ -230,6 +230,11 @@ pub const STUDIES_CACHED_MAX: usize = 256;
 /// Lanes: more than any cluster has nodes.
 pub const LANES_MAX: u32 = 1_024;
 
+// ---- export ----
+
+/// A model that is exported, in bytes: three copies of it are in memory then, and a protobuf file such as ONNX ends at 2 GiB.
+pub const EXPORT_BYTES_MAX: usize = 1 << 30;
+
 // ---- The API ----
 
 /// What a client is told to wait before it tries again after a 503: a restart of Redis takes about a second.

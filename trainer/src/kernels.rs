@@ -9,11 +9,17 @@
 pub(crate) mod activation;
 pub(crate) mod conv;
 pub(crate) mod dense;
+pub(crate) mod depthwise;
 pub(crate) mod dropout;
+pub(crate) mod embedding;
 pub(crate) mod loss;
+pub(crate) mod normalization;
+pub(crate) mod penalty;
 pub(crate) mod pool;
+pub(crate) mod prelu;
 pub(crate) mod product;
 pub(crate) mod real;
+pub(crate) mod recurrent;
 pub(crate) mod update;
 mod vectorised;
 
