@@ -82,14 +82,19 @@ def models():
         {"layer": "Embedding", "input_dim": 20, "output_dim": 5}, {"layer": "GlobalAveragePooling1D"}, {"layer": "Dense", "units": 2, "activation": "log_softmax"}]
     yield "activations", [6], [{"layer": "Dense", "units": 6, "activation": activation} for activation in ACTIVATIONS]
     for cell in ["SimpleRNN", "LSTM", "GRU"]:
-        layers = [{"layer": cell, "units": 4, "return_sequences": True, "activation": activation} for activation in ACTIVATIONS]
-        if cell != "SimpleRNN":
-            for at, layer in enumerate(layers):
+        layers = []
+        for at, activation in enumerate(ACTIVATIONS):
+            layer = {"layer": cell, "units": 4, "return_sequences": True, "activation": activation, "go_backwards": at % 4 == 1}
+            if cell != "SimpleRNN":
                 # Every activation at the gates, too, each beside another one than itself.
                 layer["recurrent_activation"] = ACTIVATIONS[(at * 5 + 3) % 16]
-                layer["go_backwards"] = at % 4 == 1
-                layer.update({"reset_after": at % 3 > 0} if cell == "GRU" else {})
-        yield f"activations_{cell.lower()}", [5, 4], layers
+            if cell == "GRU":
+                layer["reset_after"] = at % 3 > 0
+            # What an exponential lets grow, the next layer must not get.
+            layers += [layer, {"layer": "LayerNormalization"}]
+        # In two, for differences grow from layer to layer.
+        yield f"activations_{cell.lower()}_1", [3, 4], layers[:16]
+        yield f"activations_{cell.lower()}_2", [3, 4], layers[16:]
     yield "identity", [3], [{"layer": "Dropout", "rate": 0.1}]
 
 
@@ -114,7 +119,7 @@ def built(name, shape, layers):
     for layer in model.layers:
         for weight in layer.weights:
             fan_in = np.prod(weight.shape[:-1]) if len(weight.shape) > 1 else 25
-            numbers = rng.normal(size=weight.shape) / np.sqrt(fan_in)
+            numbers = rng.normal(size=weight.shape) / np.sqrt(fan_in) * (0.2 if name.startswith("activations_") else 1)
             if weight.name in ("gamma", "moving_variance"):
                 numbers = rng.uniform(0.5, 1.5, size=weight.shape)
             weight.assign(numbers.astype(np.float32))
