@@ -293,6 +293,7 @@ async fn unknown_places_and_parameters_are_problems_too() {
         (Method::GET, "/v1/studies?state=odd", 400, "invalid_parameter"),
         (Method::GET, "/v1/studies?colour=red", 400, "invalid_parameter"),
         (Method::GET, "/v1/studies?cursor=%00", 400, "invalid_parameter"),
+        (Method::GET, "/v1/studies/01JD/best/model?format=pickle", 400, "invalid_parameter"),
     ] {
         let answer = app.client.send(method.clone(), path, |request| request).await;
         assert_eq!((answer.status, answer.json()["code"].as_str()), (status, Some(code)), "{method} {path}: {}", answer.text());
