@@ -1,12 +1,13 @@
 //! A network and its training step on candle's tensors and autograd.
 //!
-//! In reading order: [`Model`] is built from layers as data and does a step at a time; `init` draws its first weights; `judge` has losses and
-//! metrics; `optimizer` moves the weights; `composed` says in candle's own operations what [`crate::kernels`] does faster on the CPU, for other devices.
+//! In reading order: [`Model`] is built from layers as data and does a step at a time; `init` draws its first weights; `judge` says
+//! what outputs are held against, `meters` makes loss and metrics of an epoch; `optimizer` moves the weights; `composed` says in candle's own operations what [`crate::kernels`] does faster on the CPU, for other devices.
 
 mod composed;
 mod device;
 mod init;
 mod judge;
+mod meters;
 mod model;
 mod optimizer;
 #[cfg(test)]
@@ -14,7 +15,8 @@ pub(crate) mod tests;
 mod window;
 
 pub use device::{device, numerics_class};
-pub use judge::{Targets, Totals};
+pub use judge::{Labels, RowWeights, Targets};
+pub use meters::Totals;
 pub use model::Model;
 pub(crate) use window::Window;
 

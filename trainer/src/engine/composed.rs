@@ -3,6 +3,7 @@
 //!
 //! Never candle's `max_pool2d`, whose gradient is wrong on every device.
 
+mod loss;
 mod recurrent;
 
 use candle_core::{D, Device, Result, Tensor};
@@ -10,8 +11,8 @@ use hpo::network::Activation;
 
 use super::Window;
 use crate::kernels::activation::{LEAKY_SLOPE, SELU};
-use crate::kernels::loss::{EPSILON, Judge};
 
+pub(crate) use loss::loss;
 pub(in crate::engine) use recurrent::recurrence;
 
 /// As [`crate::kernels::dense::dense`].
@@ -158,27 +159,6 @@ fn sigmoid(x: &Tensor) -> Result<Tensor> {
 /// The smaller of each number and `most`.
 fn least(x: &Tensor, most: f64) -> Result<Tensor> {
     x.gt(most)?.where_cond(&(x.zeros_like()? + most)?, x)
-}
-
-/// As [`crate::kernels::loss::loss`].
-pub(super) fn loss(output: &Tensor, judge: Judge) -> Result<Tensor> {
-    let (rows, width) = output.dims2()?;
-    match &judge {
-        Judge::Logits(classes) => {
-            let classes = Tensor::from_slice(classes, (rows, 1), output.device())?;
-            let shifted = output.broadcast_sub(&output.max_keepdim(1)?.detach())?;
-            (shifted.exp()?.sum_keepdim(1)?.log()? - shifted.gather(&classes, 1)?)?.mean_all()
-        }
-        Judge::Probabilities(classes) => {
-            let classes = Tensor::from_slice(classes, (rows, 1), output.device())?;
-            let probability = output.gather(&classes, 1)?.div(&output.sum_keepdim(1)?)?;
-            probability.clamp(EPSILON, 1.0 - EPSILON)?.log()?.neg()?.mean_all()
-        }
-        Judge::Squares(values) => {
-            let values = Tensor::from_slice(values, (rows, 1), output.device())?.to_dtype(output.dtype())?.broadcast_as((rows, width))?;
-            (output - values)?.sqr()?.mean_all()
-        }
-    }
 }
 
 /// What stands for the places of a window that lie beside the image.

@@ -126,7 +126,7 @@ pub(super) fn judge(loss: Loss, targets: &Targets) -> Result<Judge, Error> {
 
 /// The activation that the loss had better do itself where the network ends in it, in one pass and exact however far apart the numbers lie; and the
 /// loss that does it.
-pub(super) fn takes_over(loss: Loss) -> Option<(Activation, Loss)> {
+pub(crate) fn takes_over(loss: Loss) -> Option<(Activation, Loss)> {
     let from_logits = true;
     match loss {
         Loss::SparseCategoricalCrossentropy { from_logits: false } => {

@@ -152,7 +152,7 @@ impl Judge {
 fn value(loss: Loss, x: f64, y: f64) -> f64 {
     let difference = x - y;
     // ln(1 + exp(-|x|)): for a logistic of any size.
-    let tail = |x: f64| Real::ln(1.0 + Real::exp(-x.abs()));
+    let tail = |x: f64| Real::ln_1p(Real::exp(-x.abs()));
     match loss {
         Loss::MeanSquaredError => difference * difference,
         Loss::BinaryCrossentropy { from_logits: true, .. } => x.max(0.0) - x * y + tail(x),
