@@ -154,8 +154,28 @@ pub const DATASETS_DEPTH_MAX: usize = 4;
 pub const DATASETS_LISTED_MAX: usize = 1_000;
 /// The bytes of datasets that one listing reads and hashes (about a second's work); the rest comes at the next listing.
 pub const DATASETS_LIST_BYTES_MAX: u64 = 256 << 20;
-/// The columns of a CSV that an answer or an error names.
-pub const CSV_COLUMNS_NAMED_MAX: usize = 100;
+/// The columns of a table or the arrays of a file that an answer or an error names.
+pub const COLUMNS_NAMED_MAX: usize = 100;
+/// The header of an array in an NPZ file, in bytes. NumPy itself reads no more than 10,000 unasked.
+pub const NPY_HEADER_BYTES_MAX: usize = 10_000;
+/// The arrays in an NPZ or safetensors file: data sets have a handful, large models some thousands.
+pub const ARRAYS_MAX: usize = 10_000;
+/// The header of a safetensors file, in bytes: `ARRAYS_MAX` tensors at 100 bytes.
+pub const SAFETENSORS_HEADER_BYTES_MAX: u64 = 1 << 20;
+/// The files in a folder of images: as many as ImageNet's training part has, a third of a second of looking after them at each use.
+pub const IMAGES_MAX: usize = 1_500_000;
+/// One file of an image, in bytes: `DATASET_ROW_VALUES_MAX` values, uncompressed, with room for what cameras write beside them.
+pub const IMAGE_FILE_BYTES_MAX: u64 = 16 << 20;
+/// What an image decoder may hold while it decodes, in bytes: a bomb of a few kilobytes ends here.
+pub const IMAGE_DECODER_BYTES_MAX: u64 = 64 << 20;
+/// Columns that `one_hot` names.
+pub const ONE_HOT_COLUMNS_MAX: usize = 1_000;
+/// Categories of one such column: past it, a column is an identifier or a text rather than a category.
+pub const CATEGORIES_MAX: usize = 1_000;
+/// Folds of a cross-validation: each trains a network anew. 5 and 10 are usual.
+pub const FOLDS_MAX: i64 = 100;
+/// Row numbers in all folds of a study together: 1 GB.
+pub const FOLD_ROWS_MAX: u64 = 250_000_000;
 
 // ---- store: the queue ----
 

@@ -180,7 +180,7 @@ impl Study {
 impl DatasetSpec {
     /// Whether rows are held out, so that `val_` metrics are logged.
     pub fn has_validation(&self) -> bool {
-        self.validation.is_some() || self.validation_split > 0.0
+        self.validation.is_some() || self.validation_split > 0.0 || self.folds.is_some()
     }
 }
 
