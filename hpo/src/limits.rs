@@ -298,6 +298,12 @@ pub const HAND_BACK_SECONDS_MAX: u64 = 8;
 pub const TRAINER_RETRY_MS: u64 = 1_000;
 /// Seconds that a trainer refuses trials of a dataset it lacks before it looks again.
 pub const REFUSE_SECONDS: u64 = 60;
+/// Seconds between two checkpoints of a trial: what a crash costs at most, beside the epoch at hand. Each is a file of three times the weights or so.
+pub const CHECKPOINT_SECONDS: u64 = 30;
+/// The longest time between two checkpoints, in seconds: a day.
+pub const CHECKPOINT_SECONDS_MAX: u64 = 86_400;
+/// Checkpoints of a trial that are looked through for the newest: each attempt leaves one or two.
+pub const CHECKPOINTS_LISTED_MAX: usize = 1_000;
 /// Tries of writing a trial's weights: a bucket may be away for a moment, and the trial was dear.
 pub const WEIGHTS_TRIES: u32 = 3;
 /// Rows of a validation batch, where the training batch is not larger: small batches only cost time there.

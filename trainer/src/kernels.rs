@@ -7,6 +7,7 @@
 //! caches: all CPUs are of one [numerics class](crate::engine::numerics_class).
 
 pub(crate) mod activation;
+pub(crate) mod constraint;
 pub(crate) mod conv;
 pub(crate) mod dense;
 pub(crate) mod depthwise;
