@@ -7,6 +7,7 @@ use serde_json::{Value as Json, json};
 
 use super::*;
 use crate::kernels;
+use crate::kernels::loss::Judge;
 
 /// What a trial trains whose study has this network and training.
 pub(crate) fn plan(network: &Json, training: &Json) -> Plan {
@@ -172,6 +173,21 @@ fn candles_own_max_pool_still_has_a_wrong_gradient() {
 }
 
 #[test]
+fn gradients_of_losses_are_the_finite_differences() {
+    for (rows, width) in [(1, 2), (5, 3)] {
+        let classes: std::sync::Arc<[u32]> = (0..rows as u32).map(|row| row % width as u32).collect();
+        let values: std::sync::Arc<[f32]> = numbers(rows, 5).iter().map(|x| *x as f32).collect();
+        let x = variable(&[rows, width], 1);
+        // Probabilities are positive; they need not add up to one.
+        let positive = Var::from_tensor(&x.sqr().unwrap().affine(1.0, 0.1).unwrap()).unwrap();
+        for (x, judge) in [(&x, Judge::Logits(classes.clone())), (&positive, Judge::Probabilities(classes)), (&x, Judge::Squares(values))] {
+            check_gradients(&format!("{judge:?}"), std::slice::from_ref(x), || kernels::loss::loss(x, judge.clone()));
+            check_gradients(&format!("composed {judge:?}"), std::slice::from_ref(x), || composed::loss(x, &judge));
+        }
+    }
+}
+
+#[test]
 fn gradients_of_dropout_are_the_mask() {
     let x = variable(&[3, 4], 1);
     let mask = |_| kernels::dropout::mask(&mut hpo::rng::stream(1, hpo::rng::Purpose::Dropout, 0, 0), 0.4, 12);
@@ -186,6 +202,13 @@ fn dropout_drops_its_rate_and_keeps_the_mean() {
     let mean = mask.iter().map(|x| f64::from(*x)).sum::<f64>() / 1e5;
     assert!((dropped - 0.3).abs() < 0.005 && (mean - 1.0).abs() < 0.01, "{dropped} {mean}");
     assert!(mask.iter().all(|x| *x == 0.0 || *x == (1.0 / 0.7) as f32));
+}
+
+#[test]
+fn logits_as_far_apart_as_floats_go_have_a_finite_loss() {
+    let x = Tensor::new(&[[1e4f32, -1e4, 0.0]], &Device::Cpu).unwrap();
+    let loss = |class: u32| kernels::loss::loss(&x, Judge::Logits([class].into())).unwrap().to_scalar::<f32>().unwrap();
+    assert_eq!((loss(0), loss(1), loss(2)), (0.0, 2e4, 1e4));
 }
 
 #[test]
