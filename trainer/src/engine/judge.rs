@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use hpo::network::Activation;
-use hpo::training::{ClassWeight, Loss};
+use hpo::preflight;
+use hpo::training::{ClassWeight, Loss, Training};
 
 use super::Error;
 use crate::kernels::loss::Judge;
@@ -114,6 +115,11 @@ fn balanced(classes: impl ExactSizeIterator<Item = u32>) -> Vec<f32> {
     }
     let there = counts.iter().filter(|count| **count > 0).count();
     counts.iter().map(|count| if *count == 0 { 1.0 } else { (rows as f64 / (there as f64 * *count as f64)) as f32 }).collect()
+}
+
+/// `Invalid` where loss, metrics and class weights don't go with labels that are `classes`, or values, or with an output of this shape.
+pub(super) fn fits(training: &Training, output: &[usize], classes: Option<u32>) -> Result<(), Error> {
+    preflight::fits(training, output, classes).map_err(Error::Invalid)
 }
 
 /// How the loss judges outputs against these labels.
