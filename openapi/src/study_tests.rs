@@ -155,6 +155,30 @@ fn what_is_not_a_study_is_invalid() {
     check("/objective", "metric", Some(json!("val_acc")));
 }
 
+/// Objects that stand where [`whole`] has another of their kind: the parser reads them by the same fields.
+const OTHER_DATASETS: [&str; 6] = ["BuiltinDataset", "CsvDataset", "ParquetDataset", "ArraysDataset", "ImagesDataset", "DatasetArrays"];
+
+#[test]
+fn every_kind_of_dataset_is_valid_by_schema_and_parser() {
+    let validator = validator("Study");
+    let check = |dataset: Json, valid: bool| {
+        let document = with(&whole(), "", "dataset", Some(dataset.clone()));
+        assert_eq!((validator.is_valid(&document), problems(&document).is_empty()), (valid, valid), "{dataset}");
+    };
+    check(json!({"source": "builtin:iris", "folds": 5}), true);
+    check(json!({"source": "a.csv", "label": "y", "folds": 5, "sample_weight": "w", "one_hot": ["a", "b"]}), true);
+    check(json!({"source": "a.parquet", "label": "y", "validation_split": 0.2, "one_hot": ["a"]}), true);
+    let arrays = json!({"features": "x_test", "labels": "y_test"});
+    check(json!({"source": "mnist.npz", "features": "x_train", "labels": "y_train", "validation": arrays, "sample_weight": "w"}), true);
+    check(json!({"source": "a/b.safetensors", "features": "x", "labels": "y", "folds": 2}), true);
+    check(json!({"source": "flowers/", "validation_split": 0.2}), true);
+    check(json!({"source": "flowers/", "label": "y", "validation_split": 0.2}), false);
+    check(json!({"source": "mnist.npz", "label": "y", "validation_split": 0.2}), false);
+    check(json!({"source": "a.parquet", "validation_split": 0.2}), false);
+    check(json!({"source": "a.csv", "label": "y", "folds": 1}), false);
+    check(json!({"source": "builtin:iris", "sample_weight": "w", "folds": 5}), false);
+}
+
 #[test]
 fn the_schema_and_the_parser_know_the_same_fields() {
     let contract = contract();
@@ -168,12 +192,12 @@ fn the_schema_and_the_parser_know_the_same_fields() {
         let parsed = known(unknown.unwrap_or_else(|| panic!("{name} parses an unknown field: {problems:#?}")));
         let mut documented: BTreeSet<&str> = schemas[*name]["properties"].as_object().unwrap().keys().map(String::as_str).collect();
         if *name == "IdxDataset" {
-            documented.extend(["source", "label"]); // Of the other two kinds of dataset.
+            documented.extend(["source", "label", "sample_weight", "one_hot"]); // Of the other kinds of dataset.
         }
         assert_eq!(parsed, documented, "{name}");
     }
     // No object is left out.
-    let placed: BTreeSet<&str> = PLACES.iter().map(|(name, _)| *name).chain(["BuiltinDataset", "CsvDataset"]).collect();
+    let placed: BTreeSet<&str> = PLACES.iter().map(|(name, _)| *name).chain(OTHER_DATASETS).collect();
     let mut reached = BTreeMap::new();
     reach("Study", &contract, &mut reached);
     let objects: BTreeSet<&str> =

@@ -29,13 +29,12 @@ def average_pool(inputs, pool_size, strides=None, padding="valid", data_format=N
         given = [(size, pool, stride) for size, pool, stride in zip(inputs.shape[1:-1], pool_size, strides)]
         missing = [max((-(-size // stride) - 1) * stride + pool - size, 0) for size, pool, stride in given]
         pad = [(0, 0), *[(lack // 2, lack - lack // 2) for lack in missing], (0, 0)]
-        mean = lambda x: on_backend(keras.ops.pad(x, pad), pool_size, strides)  # noqa: E731
+        mean = lambda x: on_backend(keras.ops.pad(x, pad), pool_size, strides)
         return mean(inputs) / mean(keras.ops.ones_like(inputs))
     return on_backend(inputs, pool_size, strides)
 
 
 on_backend, keras.src.backend.nn.average_pool = keras.src.backend.nn.average_pool, average_pool
-keras.config.disable_traceback_filtering()
 
 # ---- Our documents in Keras's words
 
@@ -106,7 +105,9 @@ def metric(document, classes, width, batches):
     if name == "f1_score":
         kept = keras.metrics.F1Score(average="macro", threshold=0.5 if width == 1 else None)
     else:
-        kept = named({"name": name} | {key: value for key, value in (document if isinstance(document, dict) else {}).items() if key != "name"}, METRICS)
+        kept = named(
+            {"name": name} | {key: value for key, value in (document if isinstance(document, dict) else {}).items() if key != "name"}, METRICS
+        )
     for output, y in batches:
         kept.update_state(targets(y, classes, width, name.startswith("sparse")), output)
     return plain(kept.result())
@@ -159,7 +160,7 @@ def case(name, shape, network, loss=SPARSE, optimizer_=SGD, rows=5, classes=3, s
     model = keras.Sequential([keras.Input(shape, dtype="int32" if embedding else None)] + [layer(document) for document in network])
     kept = [weight for part in model.layers for weight in part.weights]
     weights = [start(rng, weight) for weight in kept]
-    now = lambda: [flat(keras.ops.convert_to_numpy(weight)) for weight in kept]  # noqa: E731
+    now = lambda: [flat(keras.ops.convert_to_numpy(weight)) for weight in kept]
 
     def compiled(with_optimizer):
         for weight, numbers in zip(kept, weights):
@@ -172,8 +173,8 @@ def case(name, shape, network, loss=SPARSE, optimizer_=SGD, rows=5, classes=3, s
     compiled(Gradients())
     output = keras.ops.convert_to_numpy(model(x, training=False))
     t = targets(y, classes, output.shape[-1], name_of(loss) == SPARSE)
-    evaluated = lambda: of(model.evaluate(x, t, sample_weight=sample_weight, batch_size=rows, verbose=0))  # noqa: E731
-    step = lambda: of(model.train_on_batch(x, t, sample_weight=sample_weight, class_weight=class_weight))  # noqa: E731
+    evaluated = lambda: of(model.evaluate(x, t, sample_weight=sample_weight, batch_size=rows, verbose=0))
+    step = lambda: of(model.train_on_batch(x, t, sample_weight=sample_weight, class_weight=class_weight))
     before = evaluated()
     gradients = None
     if steps:
@@ -218,11 +219,26 @@ def engine():
     yield case("regression", [3], [dense(5, "sigmoid"), dense(4, "leaky_relu"), dense(1)], SQUARES, ADAM)
     yield case("no softmax at the end", [4], [dense(6, "relu"), dense(3, "sigmoid")])
     yield case("dense on the last axis", [3, 4], judged(of("Rescaling", scale=0.5, offset=0.1), dense(2, "softmax")), ONE_HOT, ADAM)
-    yield case("conv and pool valid", [7, 6], judged(
-        of("Reshape", target_shape=[7, 6, 1]), of("Conv2D", filters=3, kernel_size=[3, 2], activation="relu"), of("MaxPooling2D", pool_size=[2, 2])), SPARSE, ADAM)
-    yield case("conv and pool same", [6, 5, 2], judged(
-        of("Conv2D", filters=3, kernel_size=[3, 2], strides=[2, 1], padding="same", activation="tanh"),
-        of("MaxPooling2D", pool_size=[3, 2], strides=[1, 2], padding="same"), of("Conv2D", filters=2, kernel_size=[2, 2], padding="same", activation="relu")))
+    yield case(
+        "conv and pool valid",
+        [7, 6],
+        judged(
+            of("Reshape", target_shape=[7, 6, 1]),
+            of("Conv2D", filters=3, kernel_size=[3, 2], activation="relu"),
+            of("MaxPooling2D", pool_size=[2, 2]),
+        ),
+        SPARSE,
+        ADAM,
+    )
+    yield case(
+        "conv and pool same",
+        [6, 5, 2],
+        judged(
+            of("Conv2D", filters=3, kernel_size=[3, 2], strides=[2, 1], padding="same", activation="tanh"),
+            of("MaxPooling2D", pool_size=[3, 2], strides=[1, 2], padding="same"),
+            of("Conv2D", filters=2, kernel_size=[2, 2], padding="same", activation="relu"),
+        ),
+    )
 
 
 def convolutions():
@@ -294,7 +310,9 @@ def shapes():
     yield case("Rescaling", [3], judged(of("Rescaling", scale=0.25, offset=-1)))
     yield case("ZeroPadding2D default", [2, 3, 2], judged(dense(2), of("ZeroPadding2D"), dense(2)))
     yield case("ZeroPadding2D pair", [2, 3, 1], judged(dense(2), of("ZeroPadding2D", padding=[0, 2])), rows=1)
-    yield case("ZeroPadding2D asymmetric", [3, 2, 2], judged(dense(2), of("ZeroPadding2D", padding=[[1, 0], [2, 3]]), of("Conv2D", filters=2, kernel_size=2)))
+    yield case(
+        "ZeroPadding2D asymmetric", [3, 2, 2], judged(dense(2), of("ZeroPadding2D", padding=[[1, 0], [2, 3]]), of("Conv2D", filters=2, kernel_size=2))
+    )
     yield case("Dense no bias", [4], judged(dense(3, "tanh", use_bias=False)))
     yield case("LeakyReLU", [4], judged(dense(5), of("LeakyReLU")))
     yield case("LeakyReLU slope", [4], judged(dense(5), of("LeakyReLU", negative_slope=0.1)), rows=1)
@@ -316,8 +334,16 @@ def normalisations():
     ]:
         norm = of("BatchNormalization", **arguments)
         yield case(f"BatchNormalization {name}", shape, judged(dense(4, use_bias=False), norm, of("Activation", activation="relu")), rows=rows)
-    yield case("BatchNormalization first and after a conv", [4, 3, 2], judged(
-        of("BatchNormalization", momentum=0.6), of("Conv2D", filters=3, kernel_size=2, use_bias=False), of("BatchNormalization", momentum=0.6), of("MaxPooling2D")))
+    yield case(
+        "BatchNormalization first and after a conv",
+        [4, 3, 2],
+        judged(
+            of("BatchNormalization", momentum=0.6),
+            of("Conv2D", filters=3, kernel_size=2, use_bias=False),
+            of("BatchNormalization", momentum=0.6),
+            of("MaxPooling2D"),
+        ),
+    )
     for name, shape, rows, arguments in [
         ("rank 2", [4], 5, {}),
         ("rank 4", [3, 2, 2], 5, {"epsilon": 0.01}),
@@ -327,8 +353,13 @@ def normalisations():
         ("no center no scale", [2, 4], 5, {"center": False, "scale": False}),
     ]:
         yield case(f"LayerNormalization {name}", shape, judged(dense(4), of("LayerNormalization", **arguments)), rows=rows)
-    dropped = [("Dropout", [4], {"rate": 0.5}), ("SpatialDropout2D", [3, 2, 2], {"rate": 0.5}), ("GaussianNoise", [4], {"stddev": 1}),
-               ("LSTM", [3, 2], {"units": 3, "dropout": 0.5}), ("GRU", [3, 2], {"units": 3, "dropout": 0.5})]
+    dropped = [
+        ("Dropout", [4], {"rate": 0.5}),
+        ("SpatialDropout2D", [3, 2, 2], {"rate": 0.5}),
+        ("GaussianNoise", [4], {"stddev": 1}),
+        ("LSTM", [3, 2], {"units": 3, "dropout": 0.5}),
+        ("GRU", [3, 2], {"units": 3, "dropout": 0.5}),
+    ]
     for kind, shape, arguments in dropped:
         yield case(f"{kind} in evaluation", shape, judged(dense(4, "tanh"), of(kind, **arguments)), steps=0)
 
@@ -353,7 +384,9 @@ def recurrent():
         yield case(f"{name} activations", [3, 2], judged(of(kind, units=3, **odd[kind], **more)))
         yield case(f"{name} no bias", [3, 2], judged(of(kind, units=3, use_bias=False, **more)))
         yield case(f"{name} one step", [1, 2], judged(of(kind, units=2, **more)), rows=1)
-        yield case(f"{name} two deep", [3, 2], judged(dense(2), of(kind, units=3, return_sequences=True, **more), of(kind, units=2, **more)), optimizer_=ADAM)
+        yield case(
+            f"{name} two deep", [3, 2], judged(dense(2), of(kind, units=3, return_sequences=True, **more), of(kind, units=2, **more)), optimizer_=ADAM
+        )
     for kind, more in kinds:
         name = kind + (" reset before" if more else "")
         for merge in ("concat", "sum", "mul", "ave"):
@@ -373,7 +406,13 @@ def activations():
     for name in ACTIVATIONS:
         yield case(f"{name}", [4], [dense(5, name), dense(3, "softmax")], optimizer_=slow, scale=2)
     for name in ("relu6", "hard_sigmoid"):
-        yield case(f"{name} far out", [3], [dense(5), of("Rescaling", scale=6), of("Activation", activation=name), dense(3, "softmax")], optimizer_=slow, scale=2)
+        yield case(
+            f"{name} far out",
+            [3],
+            [dense(5), of("Rescaling", scale=6), of("Activation", activation=name), dense(3, "softmax")],
+            optimizer_=slow,
+            scale=2,
+        )
     for name in ("softmax", "log_softmax", "gelu"):
         yield case(f"{name} in the middle", [3, 2], judged(dense(4, "tanh"), of("Activation", activation=name), dense(2)), optimizer_=slow, scale=2)
     yield case("swish", [4], [dense(3, "swish"), dense(1)], SQUARES, slow, scale=2)
@@ -419,8 +458,15 @@ def losses():
             yield case(f"{name} sample weight", [3], [hidden, end], loss, classes=classes, weighted=True)
             if classes:
                 yield case(f"{name} class weight", [3], [hidden, end], loss, classes=classes, rows=7, class_weight={"0": 0.5, "1": 2.5})
-    yield case("sample weight and penalties", [3], [dense(4, "tanh", kernel_regularizer="l2", activity_regularizer="l1"), dense(3, "softmax")], weighted=True)
-    yield case("class weight and penalties", [3], [dense(4, "tanh", kernel_regularizer="l2", activity_regularizer="l1"), dense(3, "softmax")], class_weight={"0": 0.5, "2": 3.0})
+    yield case(
+        "sample weight and penalties", [3], [dense(4, "tanh", kernel_regularizer="l2", activity_regularizer="l1"), dense(3, "softmax")], weighted=True
+    )
+    yield case(
+        "class weight and penalties",
+        [3],
+        [dense(4, "tanh", kernel_regularizer="l2", activity_regularizer="l1"), dense(3, "softmax")],
+        class_weight={"0": 0.5, "2": 3.0},
+    )
 
 
 def optimizers():
@@ -465,14 +511,22 @@ def optimizers():
 
 def regularizers():
     end = dense(3, "softmax")
-    for name, document in [("l1", "l1"), ("l2", "l2"), ("l1_l2", "l1_l2"), ("l1 given", {"name": "l1", "l1": 0.1}), ("l2 given", {"name": "l2", "l2": 0.2}),
-                           ("l1_l2 given", {"name": "l1_l2", "l1": 0.05, "l2": 0.1})]:
+    for name, document in [
+        ("l1", "l1"),
+        ("l2", "l2"),
+        ("l1_l2", "l1_l2"),
+        ("l1 given", {"name": "l1", "l1": 0.1}),
+        ("l2 given", {"name": "l2", "l2": 0.2}),
+        ("l1_l2 given", {"name": "l1_l2", "l1": 0.05, "l2": 0.1}),
+    ]:
         for where in ("kernel", "bias", "activity"):
             yield case(f"{where} {name}", [3], [dense(4, "tanh", **{f"{where}_regularizer": document}), end])
     both = {"name": "l1_l2", "l1": 0.05, "l2": 0.1}
     yield case("activity of a sequence", [3, 2], judged(dense(4, "tanh", activity_regularizer=both)))
     yield case("activity batch 1", [3], [dense(4, "tanh", activity_regularizer=both), end], rows=1)
-    yield case("activity before and after a linear layer", [3], [dense(4, "relu", activity_regularizer=both), dense(3, "softmax", activity_regularizer="l2")])
+    yield case(
+        "activity before and after a linear layer", [3], [dense(4, "relu", activity_regularizer=both), dense(3, "softmax", activity_regularizer="l2")]
+    )
     yield case("regression with penalties", [3], [dense(4, "tanh", kernel_regularizer=both), dense(1, bias_regularizer="l1")], SQUARES, ADAM)
     more = {"kernel_regularizer": both, "bias_regularizer": "l1", "activity_regularizer": "l2"}
     yield case("conv 1d penalties", [5, 2], judged(of("Conv1D", filters=2, kernel_size=2, **more)))
@@ -493,21 +547,44 @@ def regularizers():
     yield case("Bidirectional penalties sum", [3, 2], judged(of("Bidirectional", wrapped=unit | {"return_sequences": False}, merge_mode="sum")))
 
     tight = {"name": "max_norm", "max_value": 0.5}
-    for name, document in [("max_norm", "max_norm"), ("max_norm tight", tight), ("max_norm axis 1", tight | {"axis": 1}), ("max_norm axes", tight | {"axis": [0, 1]}),
-                           ("unit_norm", "unit_norm"), ("unit_norm axis 1", {"name": "unit_norm", "axis": 1}), ("non_neg", "non_neg")]:
+    for name, document in [
+        ("max_norm", "max_norm"),
+        ("max_norm tight", tight),
+        ("max_norm axis 1", tight | {"axis": 1}),
+        ("max_norm axes", tight | {"axis": [0, 1]}),
+        ("unit_norm", "unit_norm"),
+        ("unit_norm axis 1", {"name": "unit_norm", "axis": 1}),
+        ("non_neg", "non_neg"),
+    ]:
         yield case(f"kernel {name}", [3], [dense(4, "tanh", kernel_constraint=document), end])
         if name in ("max_norm tight", "unit_norm", "non_neg"):
             yield case(f"bias {name}", [3], [dense(4, "tanh", bias_constraint=document), end], optimizer_=ADAM)
     yield case("conv max_norm axes", [3, 4, 2], judged(of("Conv2D", filters=2, kernel_size=2, kernel_constraint=tight | {"axis": [0, 1, 2]})))
-    yield case("conv 1d unit_norm axes", [4, 2], judged(of("Conv1D", filters=2, kernel_size=2, kernel_constraint={"name": "unit_norm", "axis": [0, 1]})))
-    yield case("depthwise unit_norm", [3, 4, 2], judged(of("DepthwiseConv2D", kernel_size=2, depthwise_constraint={"name": "unit_norm", "axis": [0, 1]})))
-    yield case("separable constraints", [3, 4, 2], judged(of("SeparableConv2D", filters=2, kernel_size=2, depthwise_constraint="non_neg", pointwise_constraint=tight | {"axis": 2})))
+    yield case(
+        "conv 1d unit_norm axes", [4, 2], judged(of("Conv1D", filters=2, kernel_size=2, kernel_constraint={"name": "unit_norm", "axis": [0, 1]}))
+    )
+    yield case(
+        "depthwise unit_norm", [3, 4, 2], judged(of("DepthwiseConv2D", kernel_size=2, depthwise_constraint={"name": "unit_norm", "axis": [0, 1]}))
+    )
+    yield case(
+        "separable constraints",
+        [3, 4, 2],
+        judged(of("SeparableConv2D", filters=2, kernel_size=2, depthwise_constraint="non_neg", pointwise_constraint=tight | {"axis": 2})),
+    )
     yield case("normalization constraints", [4], judged(dense(3), of("BatchNormalization", beta_constraint="non_neg", gamma_constraint="unit_norm")))
     yield case("layer normalization constraints", [4], judged(dense(3), of("LayerNormalization", beta_constraint="non_neg", gamma_constraint=tight)))
     yield case("embedding max_norm", [4], judged(of("Embedding", input_dim=6, output_dim=3, embeddings_constraint=tight | {"axis": 1})))
     yield case("prelu non_neg", [4], judged(dense(3), of("PReLU", alpha_constraint="non_neg")))
-    yield case("recurrent constraints", [3, 2], judged(of("GRU", units=2, kernel_constraint=tight, recurrent_constraint="unit_norm", bias_constraint="non_neg")))
-    yield case("Bidirectional constraints", [3, 2], judged(of("Bidirectional", wrapped=of("LSTM", units=2, kernel_constraint="non_neg", recurrent_constraint=tight))))
+    yield case(
+        "recurrent constraints",
+        [3, 2],
+        judged(of("GRU", units=2, kernel_constraint=tight, recurrent_constraint="unit_norm", bias_constraint="non_neg")),
+    )
+    yield case(
+        "Bidirectional constraints",
+        [3, 2],
+        judged(of("Bidirectional", wrapped=of("LSTM", units=2, kernel_constraint="non_neg", recurrent_constraint=tight))),
+    )
     yield case("penalty and constraint", [3], [dense(4, "tanh", kernel_regularizer=both, kernel_constraint=tight), end], optimizer_=ADAM)
 
 
@@ -526,12 +603,21 @@ def schedules():
         ("cosine", {"name": "cosine_decay"} | decay),
         ("cosine alpha", {"name": "cosine_decay", "alpha": 0.2} | decay),
         ("cosine warmup", {"name": "cosine_decay", "initial_learning_rate": 0.0, "decay_steps": 12, "warmup_target": 0.1, "warmup_steps": 5}),
-        ("cosine warmup alpha", {"name": "cosine_decay", "initial_learning_rate": 0.02, "decay_steps": 12, "alpha": 0.1, "warmup_target": 0.3, "warmup_steps": 7}),
+        (
+            "cosine warmup alpha",
+            {"name": "cosine_decay", "initial_learning_rate": 0.02, "decay_steps": 12, "alpha": 0.1, "warmup_target": 0.3, "warmup_steps": 7},
+        ),
         ("cosine warmup without a target", {"name": "cosine_decay", "warmup_steps": 5} | decay),
         ("cosine warmup without steps", {"name": "cosine_decay", "warmup_target": 0.4} | decay),
         ("restarts", {"name": "cosine_decay_restarts", "initial_learning_rate": 0.1, "first_decay_steps": 4}),
-        ("restarts of equal length", {"name": "cosine_decay_restarts", "initial_learning_rate": 0.1, "first_decay_steps": 6, "t_mul": 1.0, "m_mul": 0.5, "alpha": 0.1}),
-        ("restarts half longer", {"name": "cosine_decay_restarts", "initial_learning_rate": 0.1, "first_decay_steps": 5, "t_mul": 1.5, "m_mul": 0.8, "alpha": 0.05}),
+        (
+            "restarts of equal length",
+            {"name": "cosine_decay_restarts", "initial_learning_rate": 0.1, "first_decay_steps": 6, "t_mul": 1.0, "m_mul": 0.5, "alpha": 0.1},
+        ),
+        (
+            "restarts half longer",
+            {"name": "cosine_decay_restarts", "initial_learning_rate": 0.1, "first_decay_steps": 5, "t_mul": 1.5, "m_mul": 0.8, "alpha": 0.05},
+        ),
     ]:
         schedule = named(document, SCHEDULES)
         yield {"name": name, "document": document, "values": [plain(schedule(step)) for step in range(26)]}
@@ -548,7 +634,7 @@ def metrics():
             "batches": [{"output": flat(output), "y": y.tolist()} for output, y in batches], "value": metric(document, classes, width, batches),
         }  # fmt: skip
 
-    sigmoid = lambda shape: 1 / (1 + np.exp(-rng.normal(size=shape) * 1.5))  # noqa: E731
+    sigmoid = lambda shape: 1 / (1 + np.exp(-rng.normal(size=shape) * 1.5))
 
     def softmax(shape):
         x = np.exp(rng.normal(size=shape) * 1.5)

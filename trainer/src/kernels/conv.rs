@@ -5,8 +5,8 @@
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, WithDType};
 use hpo::network::Activation;
 
-use super::activation::{activate, activation_gradient};
-use super::dense::bias_gradient;
+use super::activation::{self, activate, activation_gradient, needs_input};
+use super::dense::add_columns;
 use super::product::{Matrix, add_product};
 use super::real::Real;
 use super::{slice, tensor_like, values, vectorised, with_real};
@@ -19,6 +19,9 @@ const BLOCK: usize = 1 << 16;
 /// `activation(conv(x, kernel) + bias)` on the CPU: `x (batch, height, width, channels)`, `kernel (height, width, channels, filters)`, `bias (filters)` →
 /// `(batch, rows, columns, filters)`.
 pub(crate) fn conv(x: &Tensor, kernel: &Tensor, bias: &Tensor, window: Window, activation: Activation) -> Result<Tensor> {
+    if needs_input(activation) {
+        return activation::activation(&conv(x, kernel, bias, window, Activation::Linear)?, activation);
+    }
     x.contiguous()?.apply_op3(kernel, bias, Conv { window, activation })
 }
 
@@ -54,19 +57,28 @@ impl CustomOp3 for Conv {
         y: &Tensor,
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let filters = bias.elem_count();
         let gradient = gradient.contiguous()?;
         with_real!(x, T => {
             let (xs, ks) = (x.storage_and_layout(), kernel.storage_and_layout());
             let (ys, gs) = (y.storage_and_layout(), gradient.storage_and_layout());
-            let mut before = values::<T>(&gs)?.to_vec();
-            activation_gradient(self.activation, values(&ys)?, &mut before, filters);
-            let mut of_x = x.track_op().then(|| vec![T::ZERO; x.elem_count()]);
-            let of_kernel = self.backward::<T>(values(&xs)?, values(&ks)?, &before, of_x.as_deref_mut());
-            let of_x = of_x.map(|of_x| tensor_like(of_x, x)).transpose()?;
-            Ok((of_x, Some(tensor_like(of_kernel, kernel)?), bias_gradient(bias, &before)?))
+            let mut wanted = Gradients {
+                of_x: x.track_op().then(|| vec![T::ZERO; x.elem_count()]),
+                of_kernel: vec![T::ZERO; kernel.elem_count()],
+                of_bias: vec![T::ZERO; bias.elem_count()],
+            };
+            self.backward::<T>(values(&xs)?, values(&ks)?, values(&ys)?, values(&gs)?, &mut wanted);
+            let of_x = wanted.of_x.map(|of_x| tensor_like(of_x, x)).transpose()?;
+            let of_bias = bias.track_op().then(|| tensor_like(wanted.of_bias, bias)).transpose()?;
+            Ok((of_x, Some(tensor_like(wanted.of_kernel, kernel)?), of_bias))
         })
     }
+}
+
+/// What [`Conv::backward`] adds to; that of `x` only where it is wanted.
+struct Gradients<T> {
+    of_x: Option<Vec<T>>,
+    of_kernel: Vec<T>,
+    of_bias: Vec<T>,
 }
 
 impl Conv {
@@ -74,40 +86,45 @@ impl Conv {
         let (window, filters) = (&self.window, bias.len());
         let (patch, places) = (window.patch(), x.len() / window.image() * window.places());
         let kernel = Matrix::new(kernel, patch, filters);
-        let mut y = bias.repeat(places);
         let rows = self.rows_of_a_block();
         let mut patches = vec![T::ZERO; rows.min(places) * patch];
-        for (block, y) in y.chunks_mut(rows * filters).enumerate() {
-            let count = y.len() / filters;
+        let mut y = Vec::with_capacity(places * filters);
+        for first in (0..places).step_by(rows) {
+            let count = rows.min(places - first);
+            // Block by block, so that all of it happens in the cache.
+            (0..count).for_each(|_| y.extend_from_slice(bias));
+            let y = &mut y[first * filters..];
             let patches = &mut patches[..count * patch];
-            lay_out(window, x, block * rows, patches);
+            lay_out(window, x, first, patches);
             add_product(y, Matrix::new(patches, count, patch), kernel);
             activate(self.activation, y, filters);
         }
         y
     }
 
-    /// The gradient of the kernel; that of `x` is added to `of_x` where it is wanted.
-    fn backward<T: Real>(&self, x: &[T], kernel: &[T], gradient: &[T], mut of_x: Option<&mut [T]>) -> Vec<T> {
-        let window = &self.window;
+    fn backward<T: Real>(&self, x: &[T], kernel: &[T], y: &[T], gradient: &[T], wanted: &mut Gradients<T>) {
+        let Gradients { of_x, of_kernel, of_bias } = wanted;
+        let (window, filters) = (&self.window, of_bias.len());
         let patch = window.patch();
-        let filters = kernel.len() / patch;
-        let mut of_kernel = vec![T::ZERO; kernel.len()];
         let rows = self.rows_of_a_block();
         let mut patches = vec![T::ZERO; rows.min(gradient.len() / filters) * patch];
-        for (block, gradient) in gradient.chunks(rows * filters).enumerate() {
+        let mut before = Vec::with_capacity(rows.min(gradient.len() / filters) * filters);
+        for (block, (y, gradient)) in y.chunks(rows * filters).zip(gradient.chunks(rows * filters)).enumerate() {
             let count = gradient.len() / filters;
+            before.clear();
+            before.extend_from_slice(gradient);
+            activation_gradient(self.activation, &[], y, &mut before, filters);
+            add_columns(of_bias, &before);
+            let gradient = Matrix::new(&before, count, filters);
             let patches = &mut patches[..count * patch];
-            let gradient = Matrix::new(gradient, count, filters);
             lay_out(window, x, block * rows, patches);
-            add_product(&mut of_kernel, Matrix::new(patches, count, patch).t(), gradient);
+            add_product(of_kernel, Matrix::new(patches, count, patch).t(), gradient);
             if let Some(of_x) = of_x.as_deref_mut() {
                 patches.fill(T::ZERO);
                 add_product(patches, gradient, Matrix::new(kernel, patch, filters).t());
                 add_back(window, patches, block * rows, of_x);
             }
         }
-        of_kernel
     }
 
     fn rows_of_a_block(&self) -> usize {
@@ -120,6 +137,9 @@ impl Conv {
 fn runs(window: &Window, first: usize, count: usize, mut copy: impl FnMut(usize, usize, usize)) {
     let &Window { channels, input: [_, width], size: [_, size], output: [rows, columns], .. } = window;
     let (patch, image) = (window.patch(), window.image());
+    if window.dilation != [1, 1] {
+        return dilated_runs(window, first, count, copy);
+    }
     let (mut number, mut y, mut x) = (first / window.places(), first % window.places() / columns, first % columns);
     for index in 0..count {
         let ((top, bottom, above), (left, right, cut)) = (window.span(0, y), window.span(1, x));
@@ -135,6 +155,22 @@ fn runs(window: &Window, first: usize, count: usize, mut copy: impl FnMut(usize,
         }
         if y == rows {
             (y, number) = (0, number + 1);
+        }
+    }
+}
+
+/// As [`runs`], for windows whose pixels lie apart: each is a run of its own.
+#[inline(always)]
+fn dilated_runs(window: &Window, first: usize, count: usize, mut copy: impl FnMut(usize, usize, usize)) {
+    let &Window { channels, input: [_, width], size: [rows, columns], .. } = window;
+    for index in 0..count {
+        let (number, place) = ((first + index) / window.places(), (first + index) % window.places());
+        let (y, x) = (place / window.output[1], place % window.output[1]);
+        for tap in 0..rows * columns {
+            let at = window.pixel(0, y, tap / columns).zip(window.pixel(1, x, tap % columns));
+            if let Some((row, column)) = at {
+                copy(index * window.patch() + tap * channels, number * window.image() + (row * width + column) * channels, channels);
+            }
         }
     }
 }

@@ -3,13 +3,16 @@
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, WithDType};
 use hpo::network::Activation;
 
-use super::activation::{activate, activation_gradient};
+use super::activation::{self, activate, activation_gradient, needs_input};
 use super::product::{Matrix, add_product, product};
 use super::real::Real;
 use super::{slice, tensor_like, values, vectorised, with_real};
 
 /// `activation(x · kernel + bias)` on the CPU: `x (…, inputs)`, `kernel (inputs, units)`, `bias (units)` → `(…, units)`.
 pub(crate) fn dense(x: &Tensor, kernel: &Tensor, bias: &Tensor, activation: Activation) -> Result<Tensor> {
+    if needs_input(activation) {
+        return activation::activation(&dense(x, kernel, bias, Activation::Linear)?, activation);
+    }
     x.contiguous()?.apply_op3(kernel, bias, Dense(activation))
 }
 
@@ -56,7 +59,7 @@ impl CustomOp3 for Dense {
             let (xs, ks) = (x.storage_and_layout(), kernel.storage_and_layout());
             let (ys, gs) = (y.storage_and_layout(), gradient.storage_and_layout());
             let mut before = values::<T>(&gs)?.to_vec();
-            activation_gradient(self.0, values(&ys)?, &mut before, units);
+            activation_gradient(self.0, &[], values(&ys)?, &mut before, units);
             let g = Matrix::new(&before, rows, units);
             let of_kernel = product(Matrix::new(values::<T>(&xs)?, rows, inputs).t(), g);
             // Nobody wants the gradient of the data: the first layer saves a product as large as its forward pass.
@@ -81,7 +84,7 @@ pub(crate) fn forward<T: Real>(x: Matrix<T>, kernel: Matrix<T>, bias: &[T], acti
 
 vectorised! {
     /// Adds the columns of rows to `sums`, which is as wide as a row.
-    fn add_columns<T: Real>(sums: &mut [T], rows: &[T]) {
+    pub(crate) fn add_columns<T: Real>(sums: &mut [T], rows: &[T]) {
         for row in rows.chunks_exact(sums.len()) {
             sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += *x);
         }

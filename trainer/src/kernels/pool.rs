@@ -1,5 +1,5 @@
-//! Max pooling over (batch, height, width, channels). The whole gradient of a window goes to its first maximum, as in Keras; candle's own
-//! `max_pool2d` divides it by the window's size.
+//! Pooling over (batch, height, width, channels). Of a maximum, the whole gradient of a window goes to its first one, as in Keras; candle's own
+//! `max_pool2d` divides it by the window's size. A mean is taken over what lies on the image: what is added at the edges does not count, as in Keras.
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, WithDType};
 
@@ -9,23 +9,32 @@ use crate::engine::Window;
 
 /// The largest value of each window on the CPU: `(batch, height, width, channels)` → `(batch, rows, columns, channels)`. NaN is larger than all.
 pub(crate) fn max_pool(x: &Tensor, window: Window) -> Result<Tensor> {
-    x.contiguous()?.apply_op1(MaxPool(window))
+    x.contiguous()?.apply_op1(Pool { window, is_mean: false })
 }
 
-struct MaxPool(Window);
+/// The mean of each window on the CPU: `(batch, height, width, channels)` → `(batch, rows, columns, channels)`.
+pub(crate) fn average_pool(x: &Tensor, window: Window) -> Result<Tensor> {
+    x.contiguous()?.apply_op1(Pool { window, is_mean: true })
+}
 
-impl CustomOp1 for MaxPool {
+struct Pool {
+    window: Window,
+    is_mean: bool,
+}
+
+impl CustomOp1 for Pool {
     fn name(&self) -> &'static str {
-        "max_pool"
+        if self.is_mean { "average_pool" } else { "max_pool" }
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let window = &self.0;
+        let window = &self.window;
         let batch = layout.dims()[0];
         let shape = Shape::from([&[batch], window.output.as_slice(), &[window.channels]].concat());
         with_real!(x, T => {
             let mut y = vec![T::ZERO; shape.elem_count()];
-            forward::<T>(window, slice(x, layout)?, &mut y);
+            let x = slice::<T>(x, layout)?;
+            if self.is_mean { means(window, x, &mut y) } else { maxima(window, x, &mut y) }
             Ok((T::to_cpu_storage_owned(y), shape))
         })
     }
@@ -38,7 +47,13 @@ impl CustomOp1 for MaxPool {
         let (xs, ys, gs) = (x.storage_and_layout(), y.storage_and_layout(), gradient.storage_and_layout());
         with_real!(x, T => {
             let mut of_x = vec![T::ZERO; x.elem_count()];
-            backward::<T>(&self.0, values(&xs)?, values(&ys)?, values(&gs)?, &mut of_x);
+            if self.is_mean {
+                means_gradient::<T>(&self.window, values(&gs)?, &mut of_x);
+            } else if self.window.is_quartered() {
+                quarters_gradient::<T>(&self.window, values(&xs)?, values(&ys)?, values(&gs)?, &mut of_x);
+            } else {
+                maxima_gradient::<T>(&self.window, values(&xs)?, values(&ys)?, values(&gs)?, &mut of_x);
+            }
             tensor_like(of_x, x).map(Some)
         })
     }
@@ -46,11 +61,18 @@ impl CustomOp1 for MaxPool {
 
 vectorised! {
     /// The maxima of all windows, `y`.
-    fn forward<T: Real>(window: &Window, x: &[T], y: &mut [T]) {
+    fn maxima<T: Real>(window: &Window, x: &[T], y: &mut [T]) {
         let channels = window.channels;
         let mut places = y.chunks_exact_mut(channels);
         for image in x.chunks_exact(window.image()) {
             for (place, y) in (0..window.places()).zip(&mut places) {
+                if window.is_quartered() {
+                    let [a, b, c, d] = window.quarter(place).map(|at| &image[at * channels..][..channels]);
+                    for ((((y, a), b), c), d) in y.iter_mut().zip(a).zip(b).zip(c).zip(d) {
+                        *y = larger(larger(larger(*a, *b), *c), *d);
+                    }
+                    continue;
+                }
                 for (nth, at) in window.inside(place).enumerate() {
                     let candidates = &image[at * channels..][..channels];
                     if nth == 0 {
@@ -68,7 +90,7 @@ vectorised! {
 
 vectorised! {
     /// Adds the gradient of the maxima `y` to `of_x`.
-    fn backward<T: Real>(window: &Window, x: &[T], y: &[T], gradient: &[T], of_x: &mut [T]) {
+    fn maxima_gradient<T: Real>(window: &Window, x: &[T], y: &[T], gradient: &[T], of_x: &mut [T]) {
         let channels = window.channels;
         let mut left = vec![T::ZERO; channels];
         let mut places = y.chunks_exact(channels).zip(gradient.chunks_exact(channels));
@@ -83,6 +105,67 @@ vectorised! {
                         *of_x += share;
                         *left -= share;
                     }
+                }
+            }
+        }
+    }
+}
+
+vectorised! {
+    /// As [`maxima_gradient`], for windows of two by two that don't overlap: each pixel is written once, and nothing is carried along.
+    fn quarters_gradient<T: Real>(window: &Window, x: &[T], y: &[T], gradient: &[T], of_x: &mut [T]) {
+        let (channels, width) = (window.channels, window.input[1]);
+        let mut places = y.chunks_exact(channels).zip(gradient.chunks_exact(channels));
+        for (image, of_image) in x.chunks_exact(window.image()).zip(of_x.chunks_exact_mut(window.image())) {
+            for (place, (y, gradient)) in (0..window.places()).zip(&mut places) {
+                let [at, _, below, _] = window.quarter(place).map(|at| at * channels);
+                let (above, rest) = of_image[at..].split_at_mut(width * channels);
+                let (of_a, of_b) = above[..2 * channels].split_at_mut(channels);
+                let (of_c, of_d) = rest[..2 * channels].split_at_mut(channels);
+                let (a, b) = image[at..][..2 * channels].split_at(channels);
+                let (c, _) = image[below..][..2 * channels].split_at(channels);
+                for i in 0..channels {
+                    let (y, g) = (y[i], gradient[i]);
+                    let is = [a[i] == y, b[i] == y, c[i] == y];
+                    of_a[i] = if is[0] { g } else { T::ZERO };
+                    of_b[i] = if is[1] & !is[0] { g } else { T::ZERO };
+                    of_c[i] = if is[2] & !is[1] & !is[0] { g } else { T::ZERO };
+                    of_d[i] = if is[0] | is[1] | is[2] { T::ZERO } else { g };
+                }
+            }
+        }
+    }
+}
+
+vectorised! {
+    /// The means of all windows, `y`, which are 0 before.
+    fn means<T: Real>(window: &Window, x: &[T], y: &mut [T]) {
+        let channels = window.channels;
+        let mut places = y.chunks_exact_mut(channels);
+        for image in x.chunks_exact(window.image()) {
+            for (place, y) in (0..window.places()).zip(&mut places) {
+                let mut count = 0u32;
+                for at in window.inside(place) {
+                    y.iter_mut().zip(&image[at * channels..][..channels]).for_each(|(y, x)| *y += *x);
+                    count += 1;
+                }
+                let count = T::of(f64::from(count));
+                y.iter_mut().for_each(|y| *y /= count);
+            }
+        }
+    }
+}
+
+vectorised! {
+    /// Adds the gradient of the means to `of_x`.
+    fn means_gradient<T: Real>(window: &Window, gradient: &[T], of_x: &mut [T]) {
+        let channels = window.channels;
+        let mut places = gradient.chunks_exact(channels);
+        for of_image in of_x.chunks_exact_mut(window.image()) {
+            for (place, gradient) in (0..window.places()).zip(&mut places) {
+                let count = T::of(window.inside(place).count() as f64);
+                for at in window.inside(place) {
+                    of_image[at * channels..][..channels].iter_mut().zip(gradient).for_each(|(of_x, g)| *of_x += *g / count);
                 }
             }
         }

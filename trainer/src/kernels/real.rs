@@ -16,6 +16,12 @@ pub(crate) trait Real: WithDType + std::ops::Neg<Output = Self> + From<f32> {
     fn exp(self) -> Self;
     /// The natural logarithm.
     fn ln(self) -> Self;
+    /// `e^x - 1`, exact near 0.
+    fn exp_m1(self) -> Self;
+    /// `ln(1 + x)`, exact near 0.
+    fn ln_1p(self) -> Self;
+    /// The error function.
+    fn erf(self) -> Self;
     /// The hyperbolic tangent.
     fn tanh(self) -> Self;
     /// The square root, correctly rounded.
@@ -57,6 +63,18 @@ impl Real for f32 {
 
     fn ln(self) -> f32 {
         libm::logf(self)
+    }
+
+    fn exp_m1(self) -> f32 {
+        libm::expm1f(self.clamp(-87.0, 88.0))
+    }
+
+    fn ln_1p(self) -> f32 {
+        libm::log1pf(self)
+    }
+
+    fn erf(self) -> f32 {
+        libm::erff(self)
     }
 
     #[inline(always)]
@@ -106,6 +124,18 @@ impl Real for f64 {
 
     fn ln(self) -> f64 {
         libm::log(self)
+    }
+
+    fn exp_m1(self) -> f64 {
+        libm::expm1(self.clamp(-87.0, 88.0))
+    }
+
+    fn ln_1p(self) -> f64 {
+        libm::log1p(self)
+    }
+
+    fn erf(self) -> f64 {
+        libm::erf(self)
     }
 
     fn tanh(self) -> f64 {
