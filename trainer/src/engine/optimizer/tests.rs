@@ -149,7 +149,7 @@ fn train(optimizer: &mut Optimizer, weights: &[Weight], steps: std::ops::Range<u
 
 fn with(optimizer: &Json, more: Json) -> Json {
     let mut all = optimizer.as_object().unwrap().clone();
-    ["clipnorm", "clipvalue", "global_clipnorm"].map(|clip| all.remove(clip));
+    all.retain(|name, _| !name.contains("clip"));
     all.extend(more.as_object().unwrap().clone());
     Json::Object(all)
 }
