@@ -10,7 +10,7 @@ use data::{Dataset, Features, Labels, Scaled, epoch_order};
 use hpo::dataset::{DatasetSchema, Scale};
 use hpo::{Plan, Point, Study};
 use serde_json::{Value as Json, json};
-use trainer::engine::{Model, Targets, device};
+use trainer::engine::{Model, RowWeights, Targets, device};
 
 use crate::peer::Peer;
 use crate::{TURNS, figure, ratio};
@@ -30,12 +30,13 @@ struct Case {
     steps: usize,
 }
 
-const CASES: [Case; 5] = [
+const CASES: [Case; 6] = [
     Case { name: "train_mlp128_b32", network: || mlp(128), batch: 32, steps: 500 },
     Case { name: "train_mlp128_b128", network: || mlp(128), batch: 128, steps: 150 },
     Case { name: "train_mlp512_b32", network: || mlp(512), batch: 32, steps: 150 },
     Case { name: "train_cnn1_b64", network: cnn1, batch: 64, steps: 30 },
     Case { name: "train_cnn2_b64", network: cnn2, batch: 64, steps: 12 },
+    Case { name: "train_lstm64_b64", network: lstm, batch: 64, steps: 60 },
 ];
 
 /// The shape of a row: an image of MNIST, or 28 steps of 28.
@@ -93,6 +94,7 @@ fn step_us(case: &Case) -> anyhow::Result<f64> {
     let data = dataset(&SHAPE)?;
     let dataset = data.dataset();
     let mut model = Model::new(&plan.layers, &plan.training, &SHAPE, dataset.schema.classes, (1, 0), &device()?)?;
+    let weights = RowWeights::evaluation(None);
     let order = epoch_order(ROWS, 1, 0, 1);
     let mut batches = order.chunks_exact(case.batch).cycle();
     let mut best = f64::INFINITY;
@@ -101,8 +103,9 @@ fn step_us(case: &Case) -> anyhow::Result<f64> {
         for rows in batches.by_ref().take(case.steps) {
             let mut features = Vec::with_capacity(rows.len() * dataset.width());
             data.gather(rows, &mut features);
-            let totals = model.step(features, &Targets::of(&dataset.labels, rows, plan.training.loss))?;
-            anyhow::ensure!(totals.loss.is_finite(), "{} diverged", case.name);
+            let mut totals = model.totals();
+            let loss = model.step(features, &Targets::of(&dataset.labels, rows, &weights), &mut totals)?;
+            anyhow::ensure!(loss.is_finite(), "{} diverged", case.name);
         }
         if round > 0 {
             best = best.min(begun.elapsed().as_secs_f64() / case.steps as f64 * 1e6);
