@@ -147,8 +147,3 @@ pub(crate) fn takes_over(loss: Loss) -> Option<(Activation, Loss)> {
         _ => None,
     }
 }
-
-/// Whether the outputs are such as loss, metrics and labels need.
-pub(super) fn fits(_training: &hpo::training::Training, _output: &[usize], _classes: Option<u32>) -> Result<(), Error> {
-    Ok(())
-}
