@@ -147,3 +147,30 @@ pub(crate) fn takes_over(loss: Loss) -> Option<(Activation, Loss)> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn weights(of: &RowWeights, labels: &data::Labels, rows: &[u32]) -> Option<Vec<f32>> {
+        Targets::of(labels, rows, of).weights.map(|weights| weights.to_vec())
+    }
+
+    #[test]
+    fn balanced_classes_count_the_same_together() {
+        let labels = data::Labels::Classes(vec![0, 1, 1, 1, 3, 1]);
+        // The last row is not trained on, and no row has class 2.
+        let of = RowWeights::training(&ClassWeight::Balanced, &labels, &[0, 1, 2, 3, 4], None);
+        assert_eq!(weights(&of, &labels, &[4, 3, 0]), Some(vec![5.0 / 3.0, 5.0 / 9.0, 5.0 / 3.0]));
+    }
+
+    #[test]
+    fn a_row_counts_its_own_weight_times_that_of_its_class() {
+        let labels = data::Labels::Classes(vec![0, 1, 2]);
+        let (given, own) = (ClassWeight::Given(vec![(1, 4.0)]), [0.5, 2.0, 3.0]);
+        let rows = [2, 1, 0];
+        assert_eq!(weights(&RowWeights::training(&given, &labels, &rows, Some(&own)), &labels, &rows), Some(vec![3.0, 8.0, 0.5]));
+        assert_eq!(weights(&RowWeights::evaluation(Some(&own)), &labels, &rows), Some(vec![3.0, 2.0, 0.5]));
+        assert_eq!(weights(&RowWeights::evaluation(None), &labels, &rows), None);
+    }
+}

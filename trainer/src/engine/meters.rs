@@ -155,7 +155,13 @@ impl Meter {
             Meter::Recall(all) => ratio(all.right, all.right + all.missed),
             Meter::F1(classes) => classes.iter().map(Confusion::f1).sum::<f64>() / classes.len() as f64,
             Meter::Auc(buckets) => area(buckets),
-            Meter::Squares { sum, root } => if *root { (sum / rows).sqrt() } else { sum / rows },
+            Meter::Squares { sum, root } => {
+                if *root {
+                    (sum / rows).sqrt()
+                } else {
+                    sum / rows
+                }
+            }
             Meter::Absolute { sum } => sum / rows,
             Meter::R2 { sum, squares, residual, .. } => {
                 let total = squares - sum * sum / rows;

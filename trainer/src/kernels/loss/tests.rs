@@ -27,14 +27,8 @@ fn losses_of_classes() -> Vec<Loss> {
     losses
 }
 
-const LOSSES_OF_VALUES: [Loss; 6] = [
-    Loss::MeanSquaredError,
-    Loss::MeanAbsoluteError,
-    Loss::Huber { delta: 1.0 },
-    Loss::Huber { delta: 0.3 },
-    Loss::LogCosh,
-    Loss::Poisson,
-];
+const LOSSES_OF_VALUES: [Loss; 6] =
+    [Loss::MeanSquaredError, Loss::MeanAbsoluteError, Loss::Huber { delta: 1.0 }, Loss::Huber { delta: 0.3 }, Loss::LogCosh, Loss::Poisson];
 
 /// Holds both forms of a loss against finite differences, with and without weights. Outputs are probabilities where the loss needs them: within
 /// (0, 1), of any sum.
