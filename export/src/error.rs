@@ -8,18 +8,6 @@ pub enum Error {
     /// The bytes are no model of ours.
     #[error("the model cannot be read: {0}")]
     Unreadable(String),
-    /// The format has no way to say what a layer does.
-    #[error("{format} cannot express layer {index} ({class}): {why}")]
-    NotExpressible {
-        /// ONNX or Keras.
-        format: &'static str,
-        /// Which layer, from 0.
-        index: usize,
-        /// Its class.
-        class: &'static str,
-        /// What is missing.
-        why: String,
-    },
     /// The model is larger than what is converted in memory.
     #[error("the model has {0} bytes; up to {EXPORT_BYTES_MAX} are exported")]
     TooLarge(usize),

@@ -119,3 +119,86 @@ fn shape(json: &Json) -> Option<Vec<usize>> {
         .map(|size| size.as_u64().filter(|size| (1..=hpo::limits::ROW_ELEMENTS_MAX).contains(size)).map(|size| size as usize))
         .collect()
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::collections::HashMap;
+    use std::path::Path;
+
+    use safetensors::tensor::TensorView;
+    use serde_json::json;
+    use sha2::{Digest, Sha256};
+
+    use super::*;
+
+    const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/golden");
+
+    /// The models that `tests/golden/export.py` made, by name.
+    pub(crate) fn golden() -> impl Iterator<Item = (String, Model)> {
+        let mut paths: Vec<_> = std::fs::read_dir(Path::new(GOLDEN).join("export")).unwrap().map(|entry| entry.unwrap().path()).collect();
+        paths.sort();
+        assert!(!paths.is_empty());
+        paths.into_iter().map(|path| {
+            let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+            let model = Model::read(&std::fs::read(&path).unwrap()).unwrap_or_else(|error| panic!("{name}: {error}"));
+            (name, model)
+        })
+    }
+
+    /// A safetensors file as a trainer writes it.
+    fn artifact(document: Option<Json>, weights: &[(&str, &[usize], &[f32])]) -> Vec<u8> {
+        let bytes: Vec<Vec<u8>> =
+            weights.iter().map(|(_, _, numbers)| numbers.iter().flat_map(|number| number.to_le_bytes()).collect()).collect();
+        let views = weights
+            .iter()
+            .zip(&bytes)
+            .map(|((name, shape, _), bytes)| (*name, TensorView::new(Dtype::F32, shape.to_vec(), bytes).unwrap()));
+        let metadata = document.map(|document| HashMap::from([("chandler".to_owned(), document.to_string())]));
+        safetensors::serialize(views, metadata).unwrap()
+    }
+
+    pub(crate) fn model(input_shape: &[usize], network: Json, weights: &[(&str, &[usize], &[f32])]) -> Model {
+        let document = json!({"study": "test", "input_shape": input_shape, "network": network, "scale": "none"});
+        Model::read(&artifact(Some(document), weights)).unwrap()
+    }
+
+    /// `make export-check` ran these bytes through onnxruntime and Keras, and both computed what the model computes, to 1e-5.
+    #[test]
+    fn the_exports_are_those_that_onnxruntime_and_keras_were_given() {
+        let table: Json = serde_json::from_slice(&std::fs::read(Path::new(GOLDEN).join("export.json")).unwrap()).unwrap();
+        let mut models = 0;
+        for (name, model) in golden() {
+            for (format, bytes) in [("onnx", model.to_onnx().unwrap()), ("keras", model.to_keras().unwrap())] {
+                let sum: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+                let proven = &table[&name][format];
+                assert_eq!(
+                    proven["sha256"], sum,
+                    "{name}.{format} is new: run `make export-check PYTHON=…`, which needs keras and onnxruntime"
+                );
+                assert!(proven["difference"].as_f64().is_some_and(|difference| difference <= 1e-5), "{name}.{format}: {proven}");
+            }
+            models += 1;
+        }
+        assert_eq!(table.as_object().map(serde_json::Map::len), Some(models));
+    }
+
+    #[test]
+    fn a_file_that_is_no_model_says_why() {
+        let document = |network: Json| Some(json!({"input_shape": [2], "network": network}));
+        let dense = json!([{"layer": "Dense", "units": 1}]);
+        let kernel: (&str, &[usize], &[f32]) = ("layers.0.kernel", &[2, 1], &[1.0, 2.0]);
+        for (bytes, why) in [
+            (b"safetensors".to_vec(), "cannot be read"),
+            (artifact(None, &[]), "its metadata lacks the document of the network"),
+            (artifact(Some(json!({"input_shape": [0], "network": []})), &[]), "its document lacks the input_shape"),
+            (artifact(Some(json!({"input_shape": [2]})), &[]), "its document lacks the network"),
+            (artifact(document(json!([{"layer": "Dense", "units": 0}])), &[]), "layer 0: /units must lie between"),
+            (artifact(document(json!([{"layer": "GRU", "units": 1}])), &[]), "layer 0: GRU"),
+            (artifact(document(dense.clone()), &[kernel]), "layers.0.bias"),
+            (artifact(document(dense), &[("layers.0.kernel", &[1, 2], &[1.0, 2.0])]), "layers.0.kernel is F32 [1, 2], not F32 [2, 1]"),
+        ] {
+            let error = Model::read(&bytes).unwrap_err().to_string();
+            assert!(error.contains(why), "{error}");
+        }
+    }
+}

@@ -29,7 +29,7 @@ const IR_VERSION: i64 = 8;
 pub(crate) fn write(model: &Model) -> Result<Vec<u8>, Error> {
     let mut flow = Flow::new(&model.input_shape);
     for (index, trained) in model.layers.iter().enumerate() {
-        layer::add(&mut flow, index, trained)?;
+        layer::add(&mut flow, index, trained);
     }
     let (output_shape, graph) = flow.finish();
     let graph = GraphProto {

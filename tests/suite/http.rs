@@ -186,7 +186,7 @@ async fn bad_input_is_a_problem_with_its_place_and_queues_nothing() {
             "/network/1",
         ),
         ("a repeat in a repeat", network(json!([{"repeat": 2, "layers": [{"repeat": 2, "layers": []}]}])), 422, "/network/0/layers/0"),
-        ("a layer of later", network(json!([{"layer": "LSTM", "units": 3}])), 422, "/network/0/layer"),
+        ("a layer of later", network(json!([{"layer": "MultiHeadAttention", "num_heads": 3}])), 422, "/network/0/layer"),
         ("no loss", study(|s| drop(s["training"].as_object_mut().map(|o| o.remove("loss")))), 422, "/training"),
         ("an unknown loss", study(|s| s["training"]["loss"] = json!("l2")), 422, "/training/loss"),
         ("a regression loss", study(|s| s["training"]["loss"] = json!("mean_squared_error")), 422, "/training/loss"),
@@ -207,7 +207,7 @@ async fn bad_input_is_a_problem_with_its_place_and_queues_nothing() {
         ("no row in a batch", study(|s| s["training"]["batch_size"] = json!(0)), 422, "/training/batch_size"),
         ("a metric of numbers", study(|s| s["training"]["metrics"] = json!(["accuracy", "mae"])), 422, "/training/metrics/1"),
         ("a metric twice", study(|s| s["training"]["metrics"] = json!(["accuracy", "accuracy"])), 422, "/training/metrics/1"),
-        ("a callback of later", study(|s| s["training"]["callbacks"] = json!([])), 422, "/training/callbacks"),
+        ("a callback of later", study(|s| s["training"]["callbacks"] = json!(["model_checkpoint"])), 422, "/training/callbacks/0"),
         ("no dataset", study(|s| s["dataset"] = json!({})), 422, "/dataset"),
         ("an unknown dataset", study(|s| s["dataset"]["source"] = json!("builtin:digit")), 422, "/dataset/source"),
         ("a path out of the folder", study(|s| s["dataset"] = json!({"features": "../a", "labels": "b"})), 422, "/dataset/features"),
@@ -293,6 +293,7 @@ async fn unknown_places_and_parameters_are_problems_too() {
         (Method::GET, "/v1/studies?state=odd", 400, "invalid_parameter"),
         (Method::GET, "/v1/studies?colour=red", 400, "invalid_parameter"),
         (Method::GET, "/v1/studies?cursor=%00", 400, "invalid_parameter"),
+        (Method::GET, "/v1/studies/01JD/best/model?format=pickle", 400, "invalid_parameter"),
     ] {
         let answer = app.client.send(method.clone(), path, |request| request).await;
         assert_eq!((answer.status, answer.json()["code"].as_str()), (status, Some(code)), "{method} {path}: {}", answer.text());

@@ -20,6 +20,8 @@ mod weight;
 mod window;
 
 pub use device::{device, numerics_class};
+#[cfg(test)]
+pub(crate) use judge::takes_over;
 pub use judge::{Labels, RowWeights, Targets};
 pub use meters::Totals;
 pub use model::Model;

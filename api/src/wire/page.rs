@@ -53,6 +53,15 @@ pub(crate) struct CountQuery {
     pub(crate) count: Option<usize>,
 }
 
+/// The query of a model.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ModelQuery {
+    /// `safetensors` (the default), `onnx` or `keras`.
+    pub(crate) format: Option<String>,
+}
+
 /// The value of the `Link` header that leads to the next page of this request.
 pub(crate) fn next_link(request: &HttpRequest, cursor: &str) -> String {
     let others = request.query_string().split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("cursor="));

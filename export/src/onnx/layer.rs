@@ -7,11 +7,10 @@ use super::graph::{float, integer, integers};
 use super::proto::DataType;
 use super::window::{Window, convolve, convolve_depthwise, pool};
 use super::{activation, recurrent};
-use crate::Error;
 use crate::model::Trained;
 
 /// Adds layer number `index`.
-pub(crate) fn add(flow: &mut Flow, index: usize, trained: &Trained) -> Result<(), Error> {
+pub(crate) fn add(flow: &mut Flow, index: usize, trained: &Trained) {
     flow.graph.scope = format!("layers.{index}");
     match &trained.layer {
         Layer::Flatten | Layer::Reshape { .. } => reshape(flow, &trained.output),
@@ -81,7 +80,6 @@ pub(crate) fn add(flow: &mut Flow, index: usize, trained: &Trained) -> Result<()
         Layer::Bidirectional(bidirectional) => recurrent::add_bidirectional(flow, bidirectional, trained),
     }
     flow.shape.clone_from(&trained.output);
-    Ok(())
 }
 
 fn reshape(flow: &mut Flow, shape: &[usize]) {

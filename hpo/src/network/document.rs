@@ -219,7 +219,8 @@ mod tests {
             "bias_initializer": {"name": "constant", "value": 0.1}, "bias_regularizer": {"name": "l1_l2", "l1": 0.1, "l2": 0.2},
             "bias_constraint": "non_neg", "activity_regularizer": "l1", "activation": "swish"
         });
-        let depthwise = json!({"depthwise_initializer": {"name": "random_normal", "stddev": 0.1}, "depthwise_regularizer": "l1", "padding": "same"});
+        let depthwise =
+            json!({"depthwise_initializer": {"name": "random_normal", "stddev": 0.1}, "depthwise_regularizer": "l1", "padding": "same"});
         let recurrent = json!({
             "units": 3, "activation": "relu", "recurrent_initializer": {"name": "orthogonal", "gain": 0.5}, "recurrent_regularizer": "l1",
             "recurrent_constraint": {"name": "unit_norm", "axis": 1}, "dropout": 0.25, "return_sequences": true, "go_backwards": true

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use hpo::network::Activation;
-use hpo::training::{ClassWeight, Loss};
+use hpo::preflight;
+use hpo::training::{ClassWeight, Loss, Training};
 
 use super::Error;
 use crate::kernels::loss::Judge;
@@ -116,6 +117,11 @@ fn balanced(classes: impl ExactSizeIterator<Item = u32>) -> Vec<f32> {
     counts.iter().map(|count| if *count == 0 { 1.0 } else { (rows as f64 / (there as f64 * *count as f64)) as f32 }).collect()
 }
 
+/// `Invalid` where loss, metrics and class weights don't go with labels that are `classes`, or values, or with an output of this shape.
+pub(super) fn fits(training: &Training, output: &[usize], classes: Option<u32>) -> Result<(), Error> {
+    preflight::fits(training, output, classes).map_err(Error::Invalid)
+}
+
 /// How the loss judges outputs against these labels.
 pub(super) fn judge(loss: Loss, targets: &Targets) -> Result<Judge, Error> {
     if loss.is_classification() != matches!(targets.labels, Labels::Classes(_)) {
@@ -140,9 +146,4 @@ pub(crate) fn takes_over(loss: Loss) -> Option<(Activation, Loss)> {
         }
         _ => None,
     }
-}
-
-/// Whether the outputs are such as loss, metrics and labels need.
-pub(super) fn fits(_training: &hpo::training::Training, _output: &[usize], _classes: Option<u32>) -> Result<(), Error> {
-    Ok(())
 }
