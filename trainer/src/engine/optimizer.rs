@@ -59,7 +59,8 @@ impl Optimizer {
         let update = self.update();
         for (index, gradient) in &moved {
             let weight = &weights[*index];
-            let mut before = Before { factor: all, decay: self.recipe.weight_decay.unwrap_or(0.0), rate: self.learning_rate(), ..penalized(weight) };
+            let mut before =
+                Before { factor: all, decay: self.recipe.weight_decay.unwrap_or(0.0), rate: self.learning_rate(), ..penalized(weight) };
             match self.recipe.clip {
                 Some(Clip::Norm(bound)) => before.factor = factor(self.squares(weight, gradient)?.sqrt(), bound),
                 Some(Clip::Value(bound)) => before.bound = bound,

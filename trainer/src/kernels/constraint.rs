@@ -51,24 +51,38 @@ fn scale<T: Real>(weight: &mut [T], dims: &[usize], axis: &[usize], factor: impl
         strides[dimension] = norms;
         norms *= size;
     }
-    let stride = strides.last().copied().unwrap_or(0);
-    let first = |mut at: usize| {
-        let dimensions = outer.iter().zip(&strides).rev();
-        dimensions.fold(0, |norm, (size, stride)| {
+    // The norms of a row: one for all its numbers, or one for each.
+    let of_row = if strides.last().is_some_and(|stride| *stride == 1) { row } else { 1 };
+    let norms_of = |mut at: usize| {
+        let first = outer.iter().zip(&strides).rev().fold(0, |first, (size, stride)| {
             let here = at % size * stride;
             at /= size;
-            norm + here
-        })
+            first + here
+        });
+        first..first + of_row
     };
 
     let mut factors = vec![0.0; norms];
-    for (at, numbers) in weight.chunks_exact(row).enumerate() {
-        let first = first(at);
-        numbers.iter().enumerate().for_each(|(i, w)| factors[first + i * stride] += w.to_f64() * w.to_f64());
-    }
+    weight.chunks_exact(row).enumerate().for_each(|(at, numbers)| add_squares(&mut factors[norms_of(at)], numbers));
     factors.iter_mut().for_each(|sum| *sum = factor(sum.sqrt()));
-    for (at, numbers) in weight.chunks_exact_mut(row).enumerate() {
-        let first = first(at);
-        numbers.iter_mut().enumerate().for_each(|(i, w)| *w = T::of(w.to_f64() * factors[first + i * stride]));
+    weight.chunks_exact_mut(row).enumerate().for_each(|(at, numbers)| multiply(numbers, &factors[norms_of(at)]));
+}
+
+vectorised! {
+    /// Adds the squares of a row to one sum, or each to its own.
+    fn add_squares<T: Real>(sums: &mut [f64], row: &[T]) {
+        match sums {
+            [sum] => row.iter().for_each(|w| *sum += w.to_f64() * w.to_f64()),
+            sums => sums.iter_mut().zip(row).for_each(|(sum, w)| *sum += w.to_f64() * w.to_f64()),
+        }
+    }
+}
+
+vectorised! {
+    fn multiply<T: Real>(row: &mut [T], factors: &[f64]) {
+        match factors {
+            [factor] => row.iter_mut().for_each(|w| *w = T::of(w.to_f64() * *factor)),
+            factors => row.iter_mut().zip(factors).for_each(|(w, factor)| *w = T::of(w.to_f64() * factor)),
+        }
     }
 }

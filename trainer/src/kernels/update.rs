@@ -1,5 +1,5 @@
 //! The optimisers' steps: one pass over weight, gradient and slots, in place. What comes before a rule (regulariser, clipping, decay) is in the same
-//! pass; a pass without any of it has a loop of its own.
+//! pass; a pass without any of it has a loop of its own, and so has one that only decays (adamw).
 //!
 //! Formulas of Keras's optimisers (<https://keras.io/api/optimizers/>), in their order of operations; what is the same for all numbers of a step is
 //! worked out once, in `f64`.
@@ -66,13 +66,14 @@ impl Before<f64> {
 }
 
 impl<T: Real> Before<T> {
-    /// Whether none of it changes anything; the rate alone does not.
-    fn is_nothing(&self) -> bool {
-        self.l1 == T::ZERO
-            && self.twice_l2 == T::ZERO
-            && self.factor == T::ONE
-            && self.bound == T::of(f64::INFINITY)
-            && self.decay == T::ZERO
+    /// Whether the rule sees the gradient as it is.
+    fn leaves_gradient(&self) -> bool {
+        self.l1 == T::ZERO && self.twice_l2 == T::ZERO && self.factor == T::ONE && self.bound == T::of(f64::INFINITY)
+    }
+
+    #[inline(always)]
+    fn decayed(&self, w: T) -> T {
+        w - w * self.decay * self.rate
     }
 
     /// The gradient with the regulariser's.
@@ -216,12 +217,8 @@ fn apply<T: Real>(update: Update, before: Before<T>, w: &mut [T], g: &[T], slots
             adamax(w, g, slot()?, slot()?, before, [rate, correction, 1.0 - beta_1, beta_2, epsilon].map(of))
         }
         Update::Adagrad { rate, epsilon } => adagrad(w, g, slot()?, before, of(rate), of(epsilon)),
-        Update::Adadelta { rate, rho, epsilon } => {
-            adadelta(w, g, slot()?, slot()?, before, [rate, rho, 1.0 - rho, epsilon].map(of))
-        }
-        Update::Lion { rate, beta_1, beta_2 } => {
-            lion(w, g, slot()?, before, [rate, beta_1, 1.0 - beta_1, beta_2, 1.0 - beta_2].map(of))
-        }
+        Update::Adadelta { rate, rho, epsilon } => adadelta(w, g, slot()?, slot()?, before, [rate, rho, 1.0 - rho, epsilon].map(of)),
+        Update::Lion { rate, beta_1, beta_2 } => lion(w, g, slot()?, before, [rate, beta_1, 1.0 - beta_1, beta_2, 1.0 - beta_2].map(of)),
     }
     Ok(())
 }
@@ -236,14 +233,17 @@ fn each<T: Real, S>(
     rule: impl Fn(&mut T, T, S) + Copy,
 ) {
     let all = weight.iter_mut().zip(gradient).zip(slots);
-    if before.is_nothing() {
-        all.for_each(|((w, g), slots)| rule(w, *g, slots));
-    } else {
-        all.for_each(|((w, g), slots)| {
+    match (before.leaves_gradient(), before.decay == T::ZERO) {
+        (true, true) => all.for_each(|((w, g), slots)| rule(w, *g, slots)),
+        (true, false) => all.for_each(|((w, g), slots)| {
+            *w = before.decayed(*w);
+            rule(w, *g, slots);
+        }),
+        (false, _) => all.for_each(|((w, g), slots)| {
             let g = before.clipped(before.regularized(*w, *g));
-            *w -= *w * before.decay * before.rate;
+            *w = before.decayed(*w);
             rule(w, g, slots);
-        });
+        }),
     }
 }
 
@@ -419,35 +419,45 @@ vectorised! {
 
 vectorised! {
     fn add_squares<T: Real>(w: &[T], g: &[T], before: Before<T>, sum: &mut f64) {
-        *sum += total(w, g, |w, g| {
-            let g = before.regularized(w, g).to_f64();
-            g * g
-        });
+        let mut lanes = [0.0; LANES];
+        let mut regularized = [T::ZERO; BLOCK];
+        for (w, g) in w.chunks(BLOCK).zip(g.chunks(BLOCK)) {
+            regularized.iter_mut().zip(w.iter().zip(g)).for_each(|(to, (w, g))| *to = before.regularized(*w, *g));
+            add(&mut lanes, &regularized[..w.len()], |g| g.to_f64() * g.to_f64());
+        }
+        *sum += total(&lanes);
     }
 }
 
 vectorised! {
     fn add_penalties<T: Real>(w: &[T], absolutes: &mut f64, squares: &mut f64) {
-        *absolutes += total(w, w, |w, _| abs(w).to_f64());
-        *squares += total(w, w, |w, _| w.to_f64() * w.to_f64());
+        let mut lanes = [[0.0; LANES]; 2];
+        add(&mut lanes[0], w, |w| abs(w).to_f64());
+        add(&mut lanes[1], w, |w| w.to_f64() * w.to_f64());
+        *absolutes += total(&lanes[0]);
+        *squares += total(&lanes[1]);
     }
 }
 
-/// Sums side by side: what adds them up in this order is the same on vectors of any width up to it.
+/// Sums side by side, each of every sixteenth number: the same on vectors of any width.
 const LANES: usize = 16;
 
-/// The sum of `term` over pairs of numbers.
+/// Numbers between two loops, a multiple of the lanes: what chooses and what adds up are vectorised apart.
+const BLOCK: usize = 16 * LANES;
+
+/// Adds the terms of numbers to the lanes. But for the last time, their number is a multiple of the lanes.
 #[inline(always)]
-fn total<T: Real>(a: &[T], b: &[T], term: impl Fn(T, T) -> f64) -> f64 {
-    let mut lanes = [0.0; LANES];
-    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
-    for (a, b) in a.iter().zip(b) {
+fn add<T: Real>(lanes: &mut [f64; LANES], numbers: &[T], term: impl Fn(T) -> f64) {
+    let (chunks, rest) = numbers.as_chunks::<LANES>();
+    for chunk in chunks {
         for lane in 0..LANES {
-            lanes[lane] += term(a[lane], b[lane]);
+            lanes[lane] += term(chunk[lane]);
         }
     }
-    for (lane, (a, b)) in lanes.iter_mut().zip(a_rest.iter().zip(b_rest)) {
-        *lane += term(*a, *b);
-    }
-    lanes.iter().sum()
+    lanes.iter_mut().zip(rest).for_each(|(lane, number)| *lane += term(*number));
+}
+
+#[inline(always)]
+fn total(lanes: &[f64; LANES]) -> f64 {
+    lanes.iter().fold(0.0, |sum, lane| sum + lane)
 }

@@ -23,9 +23,7 @@ pub(super) enum Slots {
 pub(super) fn names(recipe: &training::Optimizer) -> Vec<&'static str> {
     let kept: &[(&'static str, bool)] = match recipe.rule {
         Rule::Sgd { momentum, .. } => &[("momentum", momentum != 0.0)],
-        Rule::Rmsprop { momentum, centered, .. } => {
-            &[("velocity", true), ("momentum", momentum != 0.0), ("average_gradient", centered)]
-        }
+        Rule::Rmsprop { momentum, centered, .. } => &[("velocity", true), ("momentum", momentum != 0.0), ("average_gradient", centered)],
         Rule::Adam { amsgrad, .. } | Rule::AdamW { amsgrad, .. } => &[("momentum", true), ("velocity", true), ("velocity_hat", amsgrad)],
         Rule::Nadam { .. } => &[("momentum", true), ("velocity", true)],
         Rule::Adamax { .. } => &[("momentum", true), ("norm", true)],
@@ -63,7 +61,8 @@ impl Slots {
     pub(super) fn tensors(&self, weight: &Var) -> Result<Vec<Tensor>> {
         match self {
             Slots::Kernels(slots) => {
-                let tensor = |slot: &CpuStorage| with_real!(slot, T => Tensor::from_slice(slot.as_slice::<T>()?, weight.shape(), &Device::Cpu));
+                let tensor =
+                    |slot: &CpuStorage| with_real!(slot, T => Tensor::from_slice(slot.as_slice::<T>()?, weight.shape(), &Device::Cpu));
                 slots.borrow().iter().map(tensor).collect()
             }
             Slots::Composed(slots) => Ok(slots.clone()),

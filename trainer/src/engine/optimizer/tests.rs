@@ -199,11 +199,28 @@ fn regularizers_add_their_gradient_before_the_clipping() {
 }
 
 #[test]
+fn every_number_of_a_long_weight_counts_once() {
+    for count in [15, 16, 256, 257, 1000] {
+        let mut weight = weight("w", &drawn(count, 1), DType::F64);
+        weight.regularizer = Some(Regularizer { l1: 0.3, l2: 0.2 });
+        let gradient = Tensor::from_vec(drawn(count, 2), count, &Device::Cpu).unwrap();
+        let adam = recipe(&json!("adam"));
+        let sums = BOTH.map(|ops| {
+            let weights = std::slice::from_ref(&weight);
+            let optimizer = Optimizer::new(adam.clone(), weights, ops).unwrap();
+            [optimizer.squares(&weight, &gradient).unwrap(), optimizer.penalty(weights).unwrap()]
+        });
+        close(&format!("{count} numbers"), &sums[0], &sums[1]);
+    }
+}
+
+#[test]
 fn constraints_are_keras_s() {
     // keras.constraints.MaxNorm(2.0, 0)(w) and so on, in float64, to twelve digits.
     let w: Vec<f64> = (0..12).map(|i| 0.5 * f64::from(i * 7 % 11 - 5)).collect();
     let max = |max_value, axis: &[usize]| Constraint::MaxNorm { max_value, axis: axis.to_vec() };
     let unit = |axis: &[usize]| Constraint::UnitNorm { axis: axis.to_vec() };
+    #[rustfmt::skip]
     let golden = [
         (max(2.0, &[0]), [-1.56173757011, 0.9999999, -0.894427151, 1.7149857926, 0.499999929289, -1.02899147556, 1.24939005608, 0.0, -1.788854302, 1.02899147556, -0.499999929289, -1.7149857926]),
         (max(1.5, &[0, 2]), [-0.930260486342, 0.372104194537, -0.372104194537, 0.896421435572, 0.179284287114, -0.537852861343, 0.744208389074, 0.0, -0.744208389074, 0.537852861343, -0.179284287114, -0.896421435572]),
@@ -284,7 +301,8 @@ fn what_is_restored_goes_on_to_the_bit() {
     let schedule = json!({"name": "sgd", "learning_rate": {"name": "exponential_decay", "initial_learning_rate": 0.5, "decay_steps": 2, "decay_rate": 0.5}});
     for optimizer in golden().into_iter().map(|(optimizer, _)| optimizer).chain([schedule]) {
         for ops in BOTH {
-            let bits = |weights: &[Weight]| -> Vec<u64> { weights.iter().flat_map(|weight| numbers(&weight.var)).map(f64::to_bits).collect() };
+            let bits =
+                |weights: &[Weight]| -> Vec<u64> { weights.iter().flat_map(|weight| numbers(&weight.var)).map(f64::to_bits).collect() };
             let weights = regular_weights(DType::F32);
             let mut whole = Optimizer::new(recipe(&optimizer), &weights, ops).unwrap();
             train(&mut whole, &weights, 0..3);
@@ -315,7 +333,9 @@ fn what_cannot_be_restored_is_named() {
         optimizer.restore(&weights, &state).unwrap_err().to_string().lines().next().unwrap().to_owned()
     };
     let zeros = |shape: &[usize], dtype| Some(Tensor::zeros(shape, dtype, &Device::Cpu).unwrap());
-    for name in ["optimizer.velocity.kernel", "optimizer.momentum.bias", "optimizer.steps", "optimizer.learning_rate", "optimizer.u_product"] {
+    for name in
+        ["optimizer.velocity.kernel", "optimizer.momentum.bias", "optimizer.steps", "optimizer.learning_rate", "optimizer.u_product"]
+    {
         assert_eq!(refuse(name, None), format!("{name} is missing"));
     }
     let name = "optimizer.velocity.kernel";
@@ -332,8 +352,7 @@ fn a_number_s_bits_are_its_own_wherever_it_lies_in_a_vector() {
             let (starts, moves) = (drawn(100, 1), drawn(100, 2));
             let mut weights = [weight("w", &starts[at..at + count], DType::F32)];
             weights[0].regularizer = Some(Regularizer { l1: 0.01, l2: 0.02 });
-            let mut optimizer =
-                Optimizer::new(recipe(&with(&optimizer, json!({"clipvalue": 0.5}))), &weights, Ops::Kernels).unwrap();
+            let mut optimizer = Optimizer::new(recipe(&with(&optimizer, json!({"clipvalue": 0.5}))), &weights, Ops::Kernels).unwrap();
             (0..3).for_each(|_| optimizer.step(&weights, &gradients(&[&weights[0]], &[&moves[at..at + count]])).unwrap());
             numbers(&weights[0].var).into_iter().map(f64::to_bits).collect()
         };
