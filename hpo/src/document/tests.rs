@@ -150,7 +150,10 @@ fn an_unknown_field_is_answered_with_the_nearest_known_one_or_with_all() {
         Study::parse(&document).unwrap_err()[0].detail.clone()
     };
     assert_eq!(detail("epoch"), "unknown field \"epoch\"; did you mean epochs?");
-    assert_eq!(detail("nonsense"), "unknown field \"nonsense\"; known are optimizer, loss, metrics, batch_size, epochs");
+    assert_eq!(
+        detail("nonsense"),
+        "unknown field \"nonsense\"; known are optimizer, loss, metrics, batch_size, epochs, callbacks, class_weight"
+    );
 }
 
 #[test]

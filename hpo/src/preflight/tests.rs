@@ -23,6 +23,11 @@ fn pool() -> Vec<Json> {
         json!({"name": "width", "type": "choice", "values": [1, 4, 5, 6]}),
         json!({"name": "drop", "type": "float", "min_value": 0.0, "max_value": 0.5, "step": 0.25}),
         json!({"name": "bias", "type": "boolean", "when": {"flat": [true]}}),
+        json!({"name": "axis", "type": "int", "min_value": 1, "max_value": 3}),
+        json!({"name": "groups", "type": "choice", "values": [1, 2, 3]}),
+        json!({"name": "all", "type": "boolean"}),
+        json!({"name": "gate", "type": "choice", "values": ["lstm", "gru"]}),
+        json!({"name": "kept", "type": "choice", "values": [0.0, 0.5]}),
     ]
 }
 
@@ -43,6 +48,25 @@ fn layers() -> Vec<Json> {
         json!({"layer": "MaxPooling2D", "when": {"flat": [false]}}),
         json!({"hp": "kind", "cases": {"dense": {"layer": "Dense", "units": 4}, "conv": {"layer": "Conv2D", "filters": {"hp": "channels"}, "kernel_size": 3}, "none": null}}),
         json!({"layer": "Activation", "activation": "tanh"}),
+        json!({"layer": "Conv2D", "filters": 6, "kernel_size": 2, "groups": {"hp": "groups"}}),
+        json!({"layer": "Conv2D", "filters": 2, "kernel_size": {"hp": "kernel"}, "dilation_rate": [{"hp": "groups"}, 1], "strides": [1, 1]}),
+        json!({"layer": "Conv1D", "filters": {"hp": "size"}, "kernel_size": {"hp": "kernel"}, "padding": {"hp": "edges"}, "strides": {"hp": "groups"}}),
+        json!({"layer": "DepthwiseConv2D", "kernel_size": {"hp": "kernel"}, "depth_multiplier": {"hp": "size"}}),
+        json!({"layer": "SeparableConv2D", "filters": 3, "kernel_size": 2, "depth_multiplier": {"hp": "size"}, "padding": "same"}),
+        json!({"layer": "AveragePooling1D", "pool_size": {"hp": "kernel"}, "strides": null}),
+        json!({"layer": "GlobalAveragePooling2D", "keepdims": {"hp": "all"}}),
+        json!({"layer": "GlobalMaxPooling1D"}),
+        json!({"layer": "ZeroPadding2D", "padding": [[{"hp": "size"}, 0], {"hp": "groups"}]}),
+        json!({"layer": "Permute", "dims": [2, 1]}),
+        json!({"layer": "PReLU", "shared_axes": [{"hp": "axis"}], "when": {"flat": [true]}}),
+        json!({"layer": "BatchNormalization", "scale": {"hp": "all"}, "momentum": 0.9}),
+        json!({"layer": "LayerNormalization", "center": {"hp": "all"}}),
+        json!({"layer": "Embedding", "input_dim": 9, "output_dim": {"hp": "size"}}),
+        json!({"layer": "SimpleRNN", "units": {"hp": "size"}, "return_sequences": {"hp": "all"}}),
+        json!({"layer": "GRU", "units": 2, "reset_after": {"hp": "all"}, "dropout": {"hp": "drop"}}),
+        json!({"layer": "Bidirectional", "merge_mode": "concat", "wrapped": {"hp": "gate", "cases": {
+            "lstm": {"layer": "LSTM", "units": {"hp": "size"}, "dropout": {"hp": "drop"}}, "gru": {"layer": "GRU", "units": 3, "return_sequences": {"hp": "all"}}
+        }}}),
     ]
 }
 
@@ -57,12 +81,12 @@ fn study(picks: &[prop::sample::Index], flattened: bool, momentum: bool) -> Stud
     for hyperparameter in pool().into_iter().rev() {
         let name = &hyperparameter["name"];
         let by = |json: &Json| json.to_string().contains(&name.to_string());
-        if network.iter().any(by) || space.iter().any(|child| by(&child["when"]) || by(&child["per"])) {
+        if network.iter().any(by) || (momentum && name == "kept") || space.iter().any(|child| by(&child["when"]) || by(&child["per"])) {
             space.insert(0, hyperparameter);
         }
     }
     space.push(json!({"name": "batch", "type": "choice", "values": [8, 64]}));
-    let optimizer = if momentum { json!({"name": "sgd", "momentum": 0.5}) } else { json!("adam") };
+    let optimizer = if momentum { json!({"name": "sgd", "momentum": {"hp": "kept"}, "use_ema": true}) } else { json!("adam") };
     let mut document = with(with(smallest(), "/network", json!(network)), "/space", json!(space));
     document = with(with(document, "/training/batch_size", json!({"hp": "batch"})), "/training/optimizer", optimizer);
     Study::parse(&document).unwrap_or_else(|problems| panic!("{problems:#?} of {document}"))
@@ -225,4 +249,72 @@ fn the_memory_of_one_trial_is_what_the_space_of_one_point_needs() {
     let plan = study.plan(&Point::default()).unwrap();
     let memory = memory(&plan.layers, &plan.training, &schema_of(&study).shape, schema_of(&study).rows).unwrap();
     assert_eq!(memory, (found.weight_bytes.max, found.step_bytes.max));
+}
+
+/// Checks a study whose network ends with `units` on a dataset of so many classes: exactly these problems.
+#[track_caller]
+fn check_goal(training: Json, units: usize, classes: Option<u32>, expect: &[(&str, &str)]) {
+    let metric = training["metrics"].as_array().and_then(|metrics| metrics.first()).cloned();
+    let mut document = with(smallest(), "/network", json!([{"layer": "Dense", "units": units}]));
+    for (name, value) in training.as_object().unwrap() {
+        document["training"][name] = value.clone();
+    }
+    document["objective"]["metric"] = metric.map_or(json!("loss"), |metric| json!(format!("val_{}", metric.as_str().unwrap())));
+    let study = Study::parse(&document).unwrap_or_else(|problems| panic!("{problems:#?} of {document}"));
+    let problems = preflight(&study, &DatasetSchema { classes, ..dataset(&[4]) }).err().unwrap_or_default();
+    let met =
+        |(pointer, words): &(&str, &str)| problems.iter().any(|problem| problem.pointer == *pointer && problem.detail.contains(words));
+    assert!(problems.len() == expect.len() && expect.iter().all(met), "expected {expect:#?}\ngot {problems:#?}\nof {document}");
+}
+
+#[test]
+fn loss_output_and_labels_go_together_or_say_why_not() {
+    let sound: &[_] = &[];
+    let of = |loss: &str| json!({"loss": loss, "metrics": []});
+    for (loss, units, classes, expect) in [
+        ("sparse_categorical_crossentropy", 5, Some(3), sound),
+        ("sparse_categorical_crossentropy", 2, Some(3), &[("/network/0", "needs one probability for each of 3 classes: (3)")]),
+        ("categorical_crossentropy", 5, Some(3), &[("/network/0", "the network's output is (5); categorical_crossentropy needs one")]),
+        ("kl_divergence", 3, Some(3), sound),
+        ("binary_crossentropy", 1, Some(2), sound),
+        ("binary_crossentropy", 2, Some(2), sound),
+        ("binary_crossentropy", 3, Some(3), sound),
+        ("binary_crossentropy", 1, Some(3), &[("/network/0", "binary_crossentropy needs one probability for each of 3 classes")]),
+        ("binary_crossentropy", 3, Some(2), &[("/network/0", "needs the probability of the second class, (1), or that of both: (2)")]),
+        ("hinge", 1, Some(2), sound),
+        ("hinge", 1, Some(3), &[("/training/loss", "hinge compares two classes, and the dataset has 3")]),
+        ("hinge", 2, Some(2), &[("/network/0", "it with -1 and 1, so it must be (1)")]),
+        ("hinge", 1, None, &[("/training/loss", "the dataset's labels are numbers; use mean_squared_error")]),
+        ("poisson", 1, None, sound),
+        ("huber", 2, None, &[("/network/0", "huber compares it with one number a row, so it must be (1)")]),
+        ("log_cosh", 1, Some(2), &[("/training/loss", "log_cosh compares numbers, and the dataset's labels are classes")]),
+    ] {
+        check_goal(of(loss), units, classes, expect);
+    }
+}
+
+#[test]
+fn metrics_and_class_weights_need_the_labels_and_outputs_they_measure() {
+    let two = "binary_crossentropy";
+    let of = |loss: &str, metric: &str| json!({"loss": loss, "metrics": [metric]});
+    check_goal(of(two, "binary_accuracy"), 1, Some(2), &[]);
+    check_goal(of(two, "binary_accuracy"), 2, Some(2), &[("/training/metrics/0", "output is (2), and it needs one probability: (1)")]);
+    check_goal(of(two, "top_k"), 1, Some(2), &[("/training/metrics/0", "one probability for each class; use binary_accuracy")]);
+    check_goal(of(two, "auc"), 1, Some(2), &[]);
+    check_goal(of(two, "rmse"), 1, Some(2), &[("/training/metrics/0", "rmse cannot be measured: the dataset's labels are classes")]);
+    check_goal(of("mse", "f1"), 1, None, &[("/training/metrics/0", "f1_score cannot be measured: the dataset's labels are numbers")]);
+    check_goal(of("mse", "r2"), 1, None, &[]);
+    let weighted = |loss: &str, weight: Json| json!({"loss": loss, "metrics": [], "class_weight": weight});
+    check_goal(weighted(two, json!("balanced")), 1, Some(2), &[]);
+    check_goal(weighted(two, json!({"0": 1, "2": 3})), 1, Some(2), &[("/training/class_weight/2", "there is no class 2: they are 0 to 1")]);
+    check_goal(weighted("mse", json!("balanced")), 1, None, &[("/training/class_weight", "labels are numbers")]);
+}
+
+#[test]
+fn a_continuous_argument_of_the_loss_leaves_shapes_complete() {
+    let smoothing = json!([{"name": "smoothing", "type": "float", "min_value": 0.0, "max_value": 0.3}]);
+    let loss = json!({"name": "categorical_crossentropy", "label_smoothing": {"hp": "smoothing"}});
+    let document = with(with(smallest(), "/space", smoothing), "/training/loss", loss);
+    let found = preflight(&Study::parse(&document).unwrap(), &dataset(&[4])).unwrap();
+    assert_eq!((found.shapes, found.step_bytes.exact), ("complete", true));
 }

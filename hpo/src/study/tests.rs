@@ -4,6 +4,7 @@ use super::*;
 use crate::dataset::DatasetSchema;
 use crate::document::ProblemKind;
 use crate::preflight::preflight;
+use crate::training::{Callbacks, ClassWeight, Rule, Schedule};
 
 /// The studies of `openapi/examples`, by name.
 pub(crate) fn examples() -> Vec<(String, Json)> {
@@ -112,10 +113,10 @@ fn what_is_left_out_has_its_default() {
     assert!(study.tags.is_empty() && study.dataset.shuffle);
     let plan = study.plan(&Point::default()).unwrap();
     assert_eq!((plan.training.batch_size, plan.training.epochs, plan.scale), (32, 1, Scale::None));
-    assert_eq!(
-        plan.training.optimizer,
-        crate::training::Optimizer::Adam { learning_rate: 0.001, beta_1: 0.9, beta_2: 0.999, epsilon: 1e-7 }
-    );
+    assert_eq!(plan.training.optimizer.rule, Rule::Adam { beta_1: 0.9, beta_2: 0.999, epsilon: 1e-7, amsgrad: false });
+    assert_eq!(plan.training.optimizer.learning_rate, Schedule::Constant(0.001));
+    assert_eq!((plan.training.callbacks, plan.training.class_weight), (Callbacks::default(), ClassWeight::None));
+    assert_eq!(study.executions_per_trial, 1);
     assert_eq!(study.logged(), ["loss", "accuracy", "val_loss", "val_accuracy"]);
 }
 
@@ -227,22 +228,23 @@ fn an_unknown_field_is_invalid_and_a_later_one_not_supported() {
     for (pointer, value, kind) in [
         ("/nonsense", json!(1), Invalid),
         ("/priority", json!(1), NotSupported),
-        ("/training/callbacks", json!([]), NotSupported),
-        ("/training/optimizer", json!("rmsprop"), NotSupported),
+        ("/training/sample_weight", json!([]), NotSupported),
+        ("/training/optimizer", json!("ftrl"), NotSupported),
         ("/training/optimizer", json!("adamm"), Invalid),
-        ("/training/loss", json!("hinge"), NotSupported),
-        ("/training/metrics/0", json!("auc"), NotSupported),
+        ("/training/loss", json!("squared_hinge"), NotSupported),
+        ("/training/metrics/0", json!("fbeta_score"), NotSupported),
         ("/dataset/folds", json!(5), NotSupported),
         ("/objective", json!([]), NotSupported),
-        ("/network/0/activation", json!("gelu"), NotSupported),
-        ("/network/0/kernel_regularizer", json!("l2"), NotSupported),
-        ("/network/0/kernel_initializer", json!("orthogonal"), NotSupported),
+        ("/network/0/activation", json!("mish"), NotSupported),
+        ("/network/0/kernel_regularizer", json!("orthogonal_regularizer"), NotSupported),
+        ("/network/0/kernel_initializer", json!("identity"), NotSupported),
+        ("/network/0/kernel_constraint", json!("min_max_norm"), NotSupported),
         ("/network/0/unit", json!(5), Invalid),
     ] {
         assert_eq!(kind_at(&with(smallest(), pointer, value)), (pointer.to_owned(), kind));
     }
     assert_eq!(
-        kind_at(&with(smallest(), "/network/0", json!({"layer": "LSTM", "units": 3}))),
+        kind_at(&with(smallest(), "/network/0", json!({"layer": "MultiHeadAttention", "num_heads": 3}))),
         ("/network/0/layer".to_owned(), NotSupported)
     );
     assert_eq!(kind_at(&with(smallest(), "/sampler", json!({"name": "tpe"}))), ("/sampler/name".to_owned(), NotSupported));
@@ -342,16 +344,18 @@ fn cases_choose_whole_subtrees() {
         let point = sampler.suggest(number).unwrap();
         let shown = study.space.to_json(&point);
         let plan = study.plan(&point).unwrap();
-        match plan.training.optimizer {
-            crate::training::Optimizer::Adam { learning_rate, .. } => {
-                assert_eq!((&shown["optimizer"], shown["learning_rate"].as_f64()), (&json!("adam"), Some(learning_rate)));
+        match plan.training.optimizer.rule {
+            Rule::Adam { .. } => {
+                let rate = shown["learning_rate"].as_f64().map(Schedule::Constant);
+                assert_eq!((&shown["optimizer"], rate), (&json!("adam"), Some(plan.training.optimizer.learning_rate)));
                 assert!(!shown.contains_key("momentum"));
                 seen.0 = true;
             }
-            crate::training::Optimizer::Sgd { momentum, .. } => {
+            Rule::Sgd { momentum, .. } => {
                 assert_eq!((&shown["optimizer"], shown["momentum"].as_f64()), (&json!("sgd"), Some(momentum)));
                 seen.1 = true;
             }
+            other => panic!("{other:?}"),
         }
         let hidden = shown["layers"].as_u64().unwrap() as usize;
         assert_eq!(shown.keys().filter(|name| name.starts_with("units_")).count(), hidden);

@@ -277,10 +277,9 @@ fn epsilon(fields: &mut Fields) -> Option<f64> {
 
 /// At most one of the three, as in Keras.
 fn clip(fields: &mut Fields) -> Option<Option<Clip>> {
-    let kinds: [(&'static str, fn(f64) -> Clip); 3] =
-        [("clipnorm", Clip::Norm), ("clipvalue", Clip::Value), ("global_clipnorm", Clip::GlobalNorm)];
+    let kind: [fn(f64) -> Clip; 3] = [Clip::Norm, Clip::Value, Clip::GlobalNorm];
     let mut clip = Some(None);
-    for (name, kind) in kinds {
+    for (name, kind) in ["clipnorm", "clipvalue", "global_clipnorm"].into_iter().zip(kind) {
         let Some(place) = fields.get(name) else { continue };
         match (place.read::<Option<Bound>>(), clip) {
             (Some(Some(_)), Some(Some(_))) => {
