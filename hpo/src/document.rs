@@ -210,7 +210,8 @@ impl<'a> Place<'a> {
         self.read_all().pop()
     }
 
-    /// Every value that may stand there. A range speaks through its ends: bounds are intervals everywhere.
+    /// Every value that may stand there. A range speaks through its witnesses: readers take an interval, of whole numbers or of all, and some
+    /// spare 0.
     pub fn read_all<T: FromDocument>(&self) -> Vec<T> {
         match self.reference() {
             None => T::from_place(self).into_iter().collect(),
@@ -232,7 +233,7 @@ impl<'a> Place<'a> {
         T::from_place(self)
     }
 
-    /// The values that the hyperparameter at `at` may have here, of a range its ends; the one it has, where the point says so.
+    /// The values that the hyperparameter at `at` may have here, of a range its witnesses; the one it has, where the point says so.
     fn values_of(&self, at: usize) -> Vec<Value> {
         let Some(scope) = self.scope else { return Vec::new() };
         if let Some(value) = scope.point.and_then(|point| point.get(at)) {
@@ -240,7 +241,7 @@ impl<'a> Place<'a> {
         }
         let values = match (self.context.known(at), &scope.space.hyperparameters()[at].domain) {
             (Some(known), _) => known.to_vec(),
-            (None, domain) => domain.ends(),
+            (None, domain) => domain.witnesses(),
         };
         self.spend(values.len()).map_or(Vec::new(), |()| values)
     }

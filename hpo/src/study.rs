@@ -149,16 +149,21 @@ impl Study {
         &self.document
     }
 
-    /// What the trial at `point` trains; the problems, should a value not fit after all.
+    /// What the trial at `point` trains; the problems, one at least, should a value not fit after all.
     pub fn plan(&self, point: &Point) -> Result<Plan, Vec<Problem>> {
         let reading = Reading::default();
         let root = reading.root(&self.document, Some(Scope { space: &self.space, point: Some(point) }));
-        let layers = self.network.layers_at(&self.document, &self.space, point);
+        let layers = self.network.layers_at(&root);
         let training = root.at("/training").and_then(|place| place.read::<Training>());
         let scale = root.at("/dataset/scale").map_or(Some(Scale::None), |place| place.read());
         match (layers, training, scale) {
             (Some(layers), Some(training), Some(scale)) if reading.is_clean() => Ok(Plan { layers, training, scale }),
-            _ => Err(reading.into_problems()),
+            _ => {
+                if reading.is_clean() {
+                    root.invalid("these hyperparameters do not fit the study");
+                }
+                Err(reading.into_problems())
+            }
         }
     }
 

@@ -55,7 +55,7 @@ pub(super) fn follow(study: &Study, dataset: &DatasetSchema, recipe: &Recipe, ro
         let mut next: States = BTreeMap::new();
         let mut misfits: BTreeMap<String, Vec<Key>> = BTreeMap::new();
         for ((shape, values), state) in &states {
-            match layer.apply(shape, values)? {
+            match layer.apply(shape, values) {
                 Ok((output, cost)) => {
                     let totals = state.totals.plus(cost, cost, recipe);
                     merge(&mut next, (output, values.keep(&decided)), State { totals, example: state.example.clone() });
@@ -88,7 +88,7 @@ struct Variants<'a> {
 }
 
 impl Variants<'_> {
-    fn apply(&mut self, shape: &[usize], values: &Point) -> Option<Made> {
+    fn apply(&mut self, shape: &[usize], values: &Point) -> Made {
         if !self.study.space.holds(&self.layer.when, values) {
             return Some(Ok((shape.to_vec(), Cost::default())));
         }
@@ -96,8 +96,8 @@ impl Variants<'_> {
         if let Some(made) = self.seen.get(&key) {
             return Some(made.clone());
         }
-        let concrete = self.layer.at(self.study.document(), &self.study.space, values)?;
-        let made = output_shape(&concrete, shape).map(|output| {
+        let made = self.layer.at(self.study.document(), &self.study.space, values).and_then(|concrete| {
+            let output = output_shape(&concrete, shape)?;
             let cost = cost(&concrete, shape, &output);
             (output, cost)
         });

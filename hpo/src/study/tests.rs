@@ -398,3 +398,73 @@ fn nothing_long_is_echoed() {
         }
     }
 }
+
+/// The smallest study with `hyperparameter`, called c, at `pointer` of its network of `layers` or of its training.
+fn with_c(hyperparameter: Json, layers: Json, pointer: &str) -> Json {
+    let mut c = hyperparameter;
+    c["name"] = json!("c");
+    let document = with(with(smallest(), "/network", layers), "/space", json!([c]));
+    with(document, pointer, json!({"hp": "c"}))
+}
+
+fn float(min: f64, max: f64, step: Option<f64>, sampling: &str) -> Json {
+    let mut float = json!({"type": "float", "min_value": min, "max_value": max, "sampling": sampling});
+    step.inspect(|step| float["step"] = json!(step));
+    float
+}
+
+#[test]
+fn a_float_that_takes_fractions_is_no_integer_though_its_ends_are_whole() {
+    let layers = json!([{"layer": "Reshape", "target_shape": [2, 2, 1]}, {"layer": "Conv2D", "filters": 2, "kernel_size": [2, 2]}, {"layer": "Dense", "units": 3}]);
+    let places = [
+        "/network/2/units",
+        "/network/1/kernel_size",
+        "/network/1/kernel_size/1",
+        "/network/0/target_shape/0",
+        "/training/batch_size",
+        "/training/epochs",
+    ];
+    let floats = [
+        float(8.0, 128.0, None, "log"),
+        float(8.0, 9.0, None, "linear"),
+        float(1.0, 2.0, Some(0.5), "linear"),
+        float(16.0, 130.0, Some(1.5), "log"),
+        float(16.0, 130.0, Some(1.5), "reverse_log"),
+    ];
+    for (pointer, float) in places.iter().flat_map(|pointer| floats.iter().map(move |float| (pointer, float))) {
+        check(&with_c(float.clone(), layers.clone(), pointer), &[(pointer, "must be an integer, not ")]);
+    }
+    check(
+        &with_c(float(8.0, 128.0, None, "log"), layers.clone(), places[0]),
+        &[(places[0], "must be an integer, not 8.5 (hyperparameter c may be 8.5)")],
+    );
+    for whole in [float(1.0, 3.0, Some(1.0), "linear"), float(1.0, 8.0, Some(2.0), "log"), float(2.0, 2.0, None, "linear")] {
+        check(&with_c(whole, layers.clone(), places[0]), &[]);
+    }
+}
+
+#[test]
+fn a_range_over_a_hole_is_refused_for_the_value_in_it() {
+    let layers = json!([{"layer": "Reshape", "target_shape": [2, 2]}, {"layer": "Flatten"}, {"layer": "Dense", "units": 3}]);
+    let pointer = "/network/0/target_shape/1";
+    for int in [json!({"min_value": -1, "max_value": 1}), json!({"min_value": -1, "max_value": 1_000_000})] {
+        let int = with(int, "/type", json!("int"));
+        check(&with_c(int, layers.clone(), pointer), &[(pointer, "must be -1 or at least 1 (hyperparameter c may be 0)")]);
+    }
+    check(&with_c(json!({"type": "int", "min_value": -1, "max_value": 1, "step": 2}), layers, pointer), &[]);
+}
+
+#[test]
+fn a_point_that_does_not_fit_says_what_does_not() {
+    let layers = json!([{"layer": "Reshape", "target_shape": [2, 2]}, {"layer": "Permute", "dims": [2, 1]}, {"layer": "Flatten"}, {"layer": "Dense", "units": 3}]);
+    let study = Study::parse(&with_c(json!({"type": "int", "min_value": 1, "max_value": 2}), layers, "/network/1/dims/0")).unwrap();
+    let point = |c| Point::default().with(0, crate::value::Value::Int(c));
+    assert!(study.plan(&point(2)).is_ok());
+    let problems = study.plan(&point(1)).unwrap_err();
+    assert_eq!(problems[0].pointer, "/network/1/dims");
+    assert!(problems[0].detail.contains("must be a permutation"), "{problems:?}");
+    // And so does the pre-flight, which follows every value of a dimension.
+    let problems = preflight(&study, &schema_of(&study)).unwrap_err();
+    assert_eq!(problems[0].pointer, "/network/1");
+    assert!(problems[0].detail.starts_with("dims must be a permutation") && problems[0].detail.ends_with("where c is 1"), "{problems:?}");
+}
