@@ -73,6 +73,8 @@ pub struct Reading {
     mentions: RefCell<Vec<Mention>>,
     /// Names of hyperparameters whose declaration is wrong: what refers to them is not wrong for that.
     broken: RefCell<HashSet<String>>,
+    /// Whether the declarations as a whole could not be read, so that no name can be told to be wrong.
+    undeclared: Cell<bool>,
     steps: Cell<u64>,
 }
 
@@ -179,9 +181,14 @@ impl<'a> Place<'a> {
         self.reading.broken.borrow_mut().insert(name);
     }
 
+    /// Remembers that the declarations as a whole are wrong.
+    pub(crate) fn all_declared_wrong(&self) {
+        self.reading.undeclared.set(true);
+    }
+
     /// Reports that `name` is no hyperparameter here, unless that follows from a problem with its declaration.
     pub(crate) fn unresolved(&self, name: &str, detail: impl Into<String>) {
-        if !self.reading.broken.borrow().contains(name) {
+        if !self.reading.undeclared.get() && !self.reading.broken.borrow().contains(name) {
             self.invalid(detail);
         }
     }

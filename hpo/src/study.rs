@@ -210,6 +210,10 @@ bounded! {
     Retries(i64), 0, limits::RETRIES_MAX
 }
 bounded! {
+    /// Failures in a row that end a study.
+    InARow(i64), 1, limits::RETRIES_MAX
+}
+bounded! {
     /// Seconds before a retry.
     BackoffSeconds(f64), 0.0, limits::BACKOFF_SECONDS_MAX
 }
@@ -377,14 +381,9 @@ impl FromDocument for Retry {
 impl FromDocument for EarlyStop {
     fn from_place(place: &Place) -> Option<EarlyStop> {
         let mut fields = place.fields()?;
-        let in_a_row = fields.or("max_failures_in_a_row", Retries(3));
+        let in_a_row = fields.or("max_failures_in_a_row", InARow(3));
         fields.finish(&["target", "max_trials_without_improvement", "max_seconds"]);
-        let Retries(in_a_row) = in_a_row?;
-        if in_a_row == 0 {
-            place.invalid("max_failures_in_a_row must be at least 1");
-            return None;
-        }
-        Some(EarlyStop { max_failures_in_a_row: in_a_row as u32 })
+        Some(EarlyStop { max_failures_in_a_row: in_a_row?.0 as u32 })
     }
 }
 

@@ -165,7 +165,10 @@ fn every_field_has_its_bounds() {
             ("/retry/backoff_seconds", "must lie between 0 and 86400"),
         ],
     );
-    check(&with(smallest(), "/early_stop", json!({"max_failures_in_a_row": 0})), &[("/early_stop", "at least 1")]);
+    check(
+        &with(smallest(), "/early_stop", json!({"max_failures_in_a_row": 0})),
+        &[("/early_stop/max_failures_in_a_row", "must lie between 1 and 100, not 0")],
+    );
     check(&with(smallest(), "/tags", json!({"a/b": 1})), &[("/tags/a~1b", "must be a string, not 1")]);
     check_field("/tags", json!([]), "must be an object of strings");
     check_field("/tags", (0..21).map(|i| (i.to_string(), json!("x"))).collect::<serde_json::Map<_, _>>().into(), "has 21 tags; at most 20");
@@ -467,4 +470,17 @@ fn a_point_that_does_not_fit_says_what_does_not() {
     let problems = preflight(&study, &schema_of(&study)).unwrap_err();
     assert_eq!(problems[0].pointer, "/network/1");
     assert!(problems[0].detail.starts_with("dims must be a permutation") && problems[0].detail.ends_with("where c is 1"), "{problems:?}");
+}
+
+#[test]
+fn a_space_that_cannot_be_read_is_one_mistake_and_not_one_for_each_reference() {
+    let layers: Vec<Json> = (0..100).map(|_| json!({"layer": "Dense", "units": {"hp": "h0"}})).collect();
+    let document = with(smallest(), "/network", json!(layers));
+    let space = |count: usize| -> Json { (0..count).map(|n| json!({"name": format!("h{n}"), "type": "boolean"})).collect() };
+    check(&with(document.clone(), "/space", space(201)), &[("/space", "has 201 members; at most 200 are allowed")]);
+    check(&with(document.clone(), "/space", json!({"h0": {"type": "boolean"}})), &[("/space", "must be an array")]);
+    let mut repeated = vec![json!({"name": "count", "type": "int", "min_value": 1, "max_value": 64})];
+    repeated.extend((1..20).map(|n| json!({"name": format!("r{n}"), "type": "boolean", "per": "count"})));
+    repeated.push(json!({"name": "h0", "type": "int", "min_value": 1, "max_value": 2}));
+    check(&with(document, "/space", json!(repeated)), &[("/space", "makes more than 1000 hyperparameters")]);
 }
