@@ -456,7 +456,8 @@ impl<'a> Fields<'a> {
         // 0 is as good as 0.0.
         let same = place.json() == &default || (default.is_number() && place.json().as_f64() == default.as_f64());
         if !same {
-            place.not_supported(format!("{name} {} is not supported yet; known are {default}", brief(place.json())));
+            let known = default.as_str().map_or_else(|| default.to_string(), str::to_owned);
+            place.not_supported(format!("{name} {} is not supported yet; known are {known}", brief(place.json())));
         }
         same.then_some(())
     }

@@ -484,3 +484,15 @@ fn a_space_that_cannot_be_read_is_one_mistake_and_not_one_for_each_reference() {
     repeated.push(json!({"name": "h0", "type": "int", "min_value": 1, "max_value": 2}));
     check(&with(document, "/space", json!(repeated)), &[("/space", "makes more than 1000 hyperparameters")]);
 }
+
+#[test]
+fn channels_last_may_be_said_as_in_keras_and_nothing_else() {
+    let layers = |layout: &str| json!([{"layer": "Conv2D", "filters": 2, "kernel_size": 2, "data_format": layout}, {"layer": "Flatten", "data_format": layout}]);
+    check(&with(smallest(), "/network", layers("channels_last")), &[]);
+    let refused =
+        ["/network/0/data_format", "/network/1/data_format"].map(|pointer| (pointer, "is not supported yet; known are channels_last"));
+    let first = with(smallest(), "/network", layers("channels_first"));
+    check(&first, &refused);
+    assert!(Study::parse(&first).unwrap_err().iter().all(|problem| problem.kind == ProblemKind::NotSupported));
+    check(&with(smallest(), "/network/0/data_format", json!("channels_last")), &[("/network/0/data_format", "unknown field")]);
+}
