@@ -6,6 +6,9 @@ use crate::shape::show;
 use crate::study::Study;
 use crate::training::{ClassWeight, Loss, Metric};
 
+/// What to say where labels are numbers: a file's 1, 2, 3 or 0.0, 1.0 look like classes to a person.
+const NO_CLASSES: &str = "the dataset's labels are numbers (classes are whole numbers from 0 to k-1, or texts)";
+
 /// Reports what the dataset cannot give.
 pub(super) fn dataset(root: &Place, study: &Study, dataset: &DatasetSchema) {
     let at = |pointer: &str| root.at(pointer).unwrap_or_else(|| root.clone());
@@ -20,11 +23,10 @@ pub(super) fn dataset(root: &Place, study: &Study, dataset: &DatasetSchema) {
     {
         place.invalid("unit needs a range that the source declares, and this one declares none; use min_max or standardize");
     }
-    let labels = if dataset.classes.is_some() { "classes" } else { "numbers" };
+    let labels = if dataset.classes.is_some() { "the dataset's labels are classes" } else { NO_CLASSES };
     for (index, metric) in study.metrics.iter().enumerate() {
         if metric.is_classification() != dataset.classes.is_some() {
-            at(&format!("/training/metrics/{index}"))
-                .invalid(format!("{} cannot be measured: the dataset's labels are {labels}", metric.as_str()));
+            at(&format!("/training/metrics/{index}")).invalid(format!("{} cannot be measured: {labels}", metric.as_str()));
         }
     }
     if let Some(place) = root.at("/training/class_weight") {
@@ -35,7 +37,7 @@ pub(super) fn dataset(root: &Place, study: &Study, dataset: &DatasetSchema) {
 fn class_weight(place: &Place, weight: &ClassWeight, classes: Option<u32>) {
     match (weight, classes) {
         (ClassWeight::None, _) | (ClassWeight::Balanced, Some(_)) => {}
-        (_, None) => place.invalid("weighs classes, and the dataset's labels are numbers"),
+        (_, None) => place.invalid(format!("weighs classes, and {NO_CLASSES}")),
         (ClassWeight::Given(weights), Some(classes)) => {
             for (class, _) in weights.iter().filter(|(class, _)| *class >= classes) {
                 let there = place.at(&format!("/{class}"));
@@ -51,7 +53,7 @@ pub(super) fn output(loss: Loss, output: &[usize], dataset: &DatasetSchema) -> R
     let at_loss = |reason: &str| Err(("/training/loss".to_owned(), format!("{name} {reason}")));
     let Some(classes) = dataset.classes else {
         if loss.is_classification() {
-            return at_loss("compares classes, and the dataset's labels are numbers; use mean_squared_error");
+            return at_loss(&format!("compares classes, and {NO_CLASSES}; number the classes so, or use mean_squared_error"));
         }
         return needs(output == [1], name, output, "compares it with one number a row, so it must be (1)".to_owned());
     };
