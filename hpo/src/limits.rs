@@ -111,6 +111,10 @@ pub const GRID_STEPS_MAX: u64 = 1_000_000;
 pub const PREFLIGHT_STATES_MAX: usize = 100_000;
 /// Visits of a structural combination by a layer: some seconds. A network of 20 layers has them all visited.
 pub const PREFLIGHT_VISITS_MAX: usize = 2_000_000;
+/// Past so many states, what does not fit is reported for the first layer only: finding what tells them apart takes the square of them.
+pub const PREFLIGHT_REPORTED_FROM_MAX: usize = 1_000;
+/// Reasons that one layer is reported for: mending the first often mends the rest.
+pub const PREFLIGHT_REASONS_MAX: usize = 3;
 /// Variants of one layer that the pre-flight's bounds look at.
 pub const PREFLIGHT_VARIANTS_MAX: usize = 1_000;
 /// Trials of a study.
