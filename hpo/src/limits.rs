@@ -225,6 +225,9 @@ pub const REDIS_CONNECT_MS: u64 = 3_000;
 pub const REDIS_TRIES: u32 = 3;
 /// The wait before a second try, in ms; doubled for the third.
 pub const REDIS_RETRY_MS: u64 = 100;
+/// How long a probe or a scrape waits for Redis in all, in ms: one try. A healthy Redis takes milliseconds, Prometheus gives up after ten seconds and
+/// an orchestrator's probe often after one to five, and both ask again.
+pub const REDIS_PROBE_MS: u64 = 2_000;
 /// Commands under way on one connection: the crate's own 50 make a busy API wait for itself.
 pub const REDIS_PIPELINE: usize = 1_000;
 /// The longest that one wait for work blocks, in ms. The list is a hint only, so a lost token costs no more than this.
@@ -265,6 +268,8 @@ pub const TRAINER_START_SECONDS_MAX: u64 = 60;
 /// Milliseconds between two starts of a trainer child that keeps dying.
 pub const TRAINER_RESTART_MS: u64 = 2_000;
 /// Seconds that the trainer child has to hand its trials back.
+/// The lease of the trainer of `chandler run`: a crash is noticed soon, and nothing is far away.
+pub const RUN_LEASE_SECONDS: u64 = 10;
 pub const TRAINER_STOP_SECONDS_MAX: u64 = 15;
 
 // ---- The trainer ----
