@@ -21,8 +21,13 @@ use crate::error::Error;
 use crate::serve::{assemble, signalled, start_redis};
 use crate::wire::{expected, parse_json, shortest};
 
-/// The lease of a run's own trainer: a crash is noticed soon, and nothing is far away.
-const LEASE_SECONDS: u64 = 10;
+/// Writes a line on stdout. Whoever reads there may leave early, as `head` does: the study goes on, and its end is the exit code.
+macro_rules! say {
+    ($($text:tt)*) => {{
+        let _ = writeln!(std::io::stdout(), $($text)*);
+    }};
+}
+
 /// How often the display asks the store.
 const REFRESH: Duration = Duration::from_millis(200);
 
@@ -33,7 +38,7 @@ pub async fn run_study(config: Run) -> anyhow::Result<ExitCode> {
     let folder = config.data_dir.join("runs").join(Ulid::generate().to_string());
     let redis = start_redis(&folder)?;
     let artifacts = folder.join("artifacts").display().to_string();
-    let app = assemble(redis.url(), &config.data_dir, &artifacts, LEASE_SECONDS, None).await?;
+    let app = assemble(redis.url(), &config.data_dir, &artifacts, limits::RUN_LEASE_SECONDS, None).await?;
     let draft = create::draft(&app, document).await.map_err(|error| explain(&error))?;
     announce(&draft);
     let study = draft.study.clone();
@@ -42,7 +47,7 @@ pub async fn run_study(config: Run) -> anyhow::Result<ExitCode> {
         redis_url: redis.url().to_owned(),
         data_dir: config.data_dir.clone(),
         artifacts: artifacts.clone(),
-        lease_seconds: LEASE_SECONDS,
+        lease_seconds: limits::RUN_LEASE_SECONDS,
         slots: config.slots,
         quiet: true,
     })?;

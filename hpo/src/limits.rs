@@ -9,8 +9,13 @@ pub const BODY_BYTES_MAX: usize = 1 << 20;
 pub const REDIS_READY_SECONDS_MAX: u64 = 120;
 /// How long a Redis child may take to end after it was asked to, in seconds, before it is killed. Its append-only file is whole either way.
 pub const REDIS_STOP_SECONDS_MAX: u64 = 10;
-/// How many times the Redis child may die within a minute before the service gives up: more often, it is not an accident but its data or its machine.
-pub const REDIS_DEATHS_PER_MINUTE_MAX: usize = 5;
+/// One answer of a Redis child on its socket, in milliseconds; a server that is slower than this is asked again until its own bound has passed.
+pub const REDIS_CHILD_ANSWER_MS: u64 = 1_000;
+/// How many times the Redis child may die within [`REDIS_DEATHS_WINDOW_SECONDS`] before the service gives up: more often, it is not an accident but its
+/// data or its machine.
+pub const REDIS_DEATHS_MAX: usize = 5;
+/// How long the death of a Redis child counts, in seconds: the restarts of a minute wait 1.5 s together.
+pub const REDIS_DEATHS_WINDOW_SECONDS: u64 = 60;
 /// The first wait before a dead Redis child is started again, in milliseconds; it doubles with each death of the last minute.
 pub const REDIS_RESTART_BACKOFF_MS: u64 = 100;
 /// How many of the last log lines of a Redis child are kept for the message that tells why it ended.
@@ -263,13 +268,13 @@ pub const CONNECT_ATTEMPTS_MAX: u32 = 30;
 pub const LEASE_SECONDS_MIN: u64 = 1;
 /// A lease longer than this leaves a dead trainer's trial untouched for an hour.
 pub const LEASE_SECONDS_MAX: u64 = 3_600;
+/// The lease of the trainer of `chandler run`: a crash is noticed soon, and nothing is far away.
+pub const RUN_LEASE_SECONDS: u64 = 10;
 /// How long `chandler run` waits for its trainer to say that it is there, in seconds: on a loaded machine it takes a second or two.
 pub const TRAINER_START_SECONDS_MAX: u64 = 60;
 /// Milliseconds between two starts of a trainer child that keeps dying.
 pub const TRAINER_RESTART_MS: u64 = 2_000;
 /// Seconds that the trainer child has to hand its trials back.
-/// The lease of the trainer of `chandler run`: a crash is noticed soon, and nothing is far away.
-pub const RUN_LEASE_SECONDS: u64 = 10;
 pub const TRAINER_STOP_SECONDS_MAX: u64 = 15;
 
 // ---- The trainer ----
@@ -280,6 +285,8 @@ pub const ORPHAN_SECONDS_MAX: u64 = 600;
 pub const HAND_BACK_SECONDS_MAX: u64 = 8;
 /// Milliseconds between two tries while Redis does not answer.
 pub const TRAINER_RETRY_MS: u64 = 1_000;
+/// Milliseconds that a trainer which stops tries to take leave: without it, it is forgotten in time.
+pub const LEAVE_MS: u64 = 1_000;
 /// Seconds that a trainer refuses trials of a dataset it lacks before it looks again.
 pub const REFUSE_SECONDS: u64 = 60;
 /// Tries of writing a trial's weights: a bucket may be away for a moment, and the trial was dear.
