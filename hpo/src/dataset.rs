@@ -123,7 +123,7 @@ fn source(place: &Place, fields: &mut crate::document::Fields) -> Option<Source>
         for other in [&features, &labels].into_iter().flatten() {
             other.invalid("goes with a pair of files; the dataset has a source already");
         }
-        let name = source.fixed::<String>()?;
+        let name = text(&source)?;
         if let Some(builtin) = name.strip_prefix("builtin:") {
             if let Some(label) = label {
                 label.invalid("goes with a CSV file; a built-in dataset knows its labels");
