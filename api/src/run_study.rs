@@ -1,6 +1,6 @@
 //! `chandler run`: one study here and now, with a live progress display and a table of the best trials.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -86,7 +86,7 @@ fn announce(draft: &Draft) {
     let Preflight { points, parameters, step_bytes, .. } = &draft.preflight;
     let points = points.as_deref().map_or("infinitely many points".to_owned(), |points| format!("{points} points"));
     let mib = |bytes: u64| bytes as f64 / (1 << 20) as f64;
-    println!(
+    say!(
         "Study {}: {points}, {} to {} weights, {:.1} to {:.1} MiB a training step",
         draft.study.name,
         parameters.min,
@@ -159,7 +159,7 @@ impl Display {
         let best = record.best.as_ref().map_or(String::new(), |best| format!("best {:.4} (trial {})", shortest(best.value), best.number));
         let finished = record.counts.finished();
         if self.plain && finished > self.study.position() {
-            println!("{finished}/{} trials  {best}", expected(record));
+            say!("{finished}/{} trials  {best}", expected(record));
         }
         self.study.set_length(expected(record));
         self.study.set_position(finished);
@@ -176,26 +176,26 @@ impl Display {
 async fn conclude(store: &Store, id: StudyId, study: &Study, config: &Run, took: Duration, artifacts: &str) -> anyhow::Result<ExitCode> {
     let record = store.study(id).await?.context("the study is gone")?;
     let best = store.best(id, config.best.clamp(1, limits::PAGE_MAX)).await?;
-    println!("{}", table(&best, study));
+    say!("{}", table(&best, study));
     let reason = record.stop_reason.map_or(String::new(), |reason| format!(" ({})", reason.as_str()));
     let ended =
         record.counts.iter().filter(|(state, count)| state.is_terminal() && *count > 0).map(|(state, count)| format!("{count} {state}"));
     let ended = ended.collect::<Vec<_>>().join(", ");
-    println!("{} trials in {:.1} s ({ended}); study {}{reason}", record.counts.finished(), took.as_secs_f64(), record.state);
+    say!("{} trials in {:.1} s ({ended}); study {}{reason}", record.counts.finished(), took.as_secs_f64(), record.state);
     if record.counts.get(TrialState::Failed) > 0 {
         print_failures(store, id).await?;
     }
     let Some(first) = best.first() else {
-        println!("No trial completed.");
+        say!("No trial completed.");
         return Ok(ExitCode::FAILURE);
     };
-    println!("The weights of the best are below {artifacts}/studies/{id}/{}/", first.number);
+    say!("The weights of the best are below {artifacts}/studies/{id}/{}/", first.number);
     let value = first.value.map(shortest);
     let enough = |required: f64| value.is_some_and(|value| value == required || study.objective.direction.is_better(value, required));
     match config.require_value {
         Some(required) if !enough(required) => {
             let at_least = if study.objective.direction == Direction::Maximize { "at least" } else { "at most" };
-            println!("The best value is not {at_least} {required}.");
+            say!("The best value is not {at_least} {required}.");
             Ok(ExitCode::FAILURE)
         }
         _ => Ok(ExitCode::SUCCESS),
@@ -228,7 +228,7 @@ async fn print_failures(store: &Store, id: StudyId) -> anyhow::Result<()> {
     let page = TrialPage { limit: 3, state: Some(TrialState::Failed), sort: Sort::Number, ..TrialPage::default() };
     for trial in store.trials(id, page).await?.0 {
         if let Some(error) = trial.error {
-            println!("  trial {} failed ({}): {}", trial.number, error.kind, error.message);
+            say!("  trial {} failed ({}): {}", trial.number, error.kind, error.message);
         }
     }
     Ok(())
