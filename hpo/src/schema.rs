@@ -172,7 +172,7 @@ fn dataset() -> Vec<(&'static str, Json)> {
         ])),
         ("CsvDataset", from("A CSV file.", vec![
             must("source", json!({"type": "string", "pattern": "^(?!builtin:)", "minLength": 1, "maxLength": limits::PATH_BYTES_MAX}), "A CSV file below the dataset folder."),
-            must("label", path(), "The name of the column to predict."),
+            must("label", path(), "The name of the column to predict: classes where all are whole numbers from 0 to k-1, or texts; else numbers."),
         ])),
         ("IdxDataset", from("A pair of IDX files, as MNIST ships.", files())),
         ("DatasetFiles", object("A pair of files.", files())),
