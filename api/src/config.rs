@@ -34,7 +34,7 @@ pub struct Config {
     #[arg(long, env = "CHANDLER_DATA_DIR", default_value = "./chandler-data")]
     pub data_dir: PathBuf,
     /// redis://, rediss:// or unix://; without it a private Redis and a trainer are started
-    #[arg(long, env = "REDIS_URL")]
+    #[arg(long, env = "REDIS_URL", hide_env_values = true)]
     pub redis_url: Option<String>,
     /// File with API keys, one a line; lines that start with # are comments
     #[arg(long, env = "CHANDLER_API_KEYS_FILE")]
@@ -68,4 +68,19 @@ pub struct Run {
     /// How many of the best trials to print
     #[arg(long, default_value_t = 10)]
     pub best: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn help_shows_no_password_of_the_environment() {
+        let cli = Cli::command();
+        let serve = cli.find_subcommand("serve").unwrap();
+        let url = serve.get_arguments().find(|argument| argument.get_id() == "redis_url").unwrap();
+        assert!(url.is_hide_env_values_set());
+    }
 }

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use hpo::dataset::DatasetSchema;
+use data::Catalog;
+use hpo::dataset::{DatasetSchema, DatasetSpec, Source};
 use hpo::preflight::{Preflight, preflight};
-use hpo::{Problem, ProblemKind, Study};
+use hpo::{Problem, ProblemKind, Study, limits};
 use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
 use store::{Idempotency, NewStudy, Store, StudyId};
@@ -32,19 +33,31 @@ pub(crate) async fn draft(app: &App, mut document: Json) -> Result<Draft, Error>
     let catalog = app.catalog.clone();
     // Following every branch and hashing files takes a while: not on the async threads.
     tokio::task::spawn_blocking(move || {
-        let study = Study::parse(&document).map_err(Error::InvalidStudy)?;
-        let dataset = catalog.schema(&study.dataset).map_err(|error| {
-            Error::InvalidStudy(vec![Problem {
-                pointer: format!("/dataset/{}", error.field(&study.dataset)),
-                detail: error.to_string(),
-                kind: ProblemKind::Invalid,
-            }])
+        let study = Study::parse(&document).map_err(|mut problems| {
+            problems.extend(unknown_builtin(&catalog, &document).filter(|_| problems.len() < limits::PROBLEMS_MAX));
+            Error::InvalidStudy(problems)
         })?;
+        let dataset = schema(&catalog, &study.dataset).map_err(|problem| Error::InvalidStudy(vec![problem]))?;
         let preflight = preflight(&study, &dataset).map_err(Error::InvalidStudy)?;
         Ok(Draft { document, study, dataset, preflight })
     })
     .await
     .map_err(|error| Error::Internal(error.to_string()))?
+}
+
+fn schema(catalog: &Catalog, dataset: &DatasetSpec) -> Result<DatasetSchema, Problem> {
+    catalog.schema(dataset).map_err(|error| Problem {
+        pointer: format!("/dataset/{}", error.field(dataset)),
+        detail: error.to_string(),
+        kind: ProblemKind::Invalid,
+    })
+}
+
+/// What is wrong with the name of a built-in dataset in a document that has other mistakes: they are reported together.
+fn unknown_builtin(catalog: &Catalog, document: &Json) -> Option<Problem> {
+    let name = document.pointer("/dataset/source")?.as_str()?.strip_prefix("builtin:")?;
+    let source = Source::Builtin(name.to_owned());
+    schema(catalog, &DatasetSpec::new(source)).err()
 }
 
 /// Stores a draft and fills its queue; the id is that of the first request under the same idempotency key, until that study is deleted.

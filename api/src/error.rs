@@ -26,8 +26,8 @@ pub enum Error {
     /// A body over the limit.
     #[error("the body has more than {} bytes", hpo::limits::BODY_BYTES_MAX)]
     BodyTooLarge,
-    /// A body of another type.
-    #[error("the body must be sent with content-type: application/json")]
+    /// A body of another type, or encoded.
+    #[error("the body must be sent with content-type: application/json, and without a content-encoding")]
     UnsupportedMediaType,
     /// The body took too long to arrive.
     #[error("the body did not arrive within {} s", hpo::limits::HTTP_BODY_SECONDS_MAX)]

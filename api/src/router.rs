@@ -1,11 +1,16 @@
 //! Every route on one screen.
 
-use actix_web::dev::ResourceDef;
+use actix_web::body::MessageBody;
+use actix_web::dev::{ResourceDef, ServiceRequest, ServiceResponse};
+use actix_web::http::header::CONTENT_TYPE;
+use actix_web::http::{Method, StatusCode};
+use actix_web::middleware::Next;
 use actix_web::web::{Data, PathConfig, QueryConfig};
 use actix_web::{HttpRequest, HttpResponse, get};
 use utoipa::OpenApi;
 use utoipa::openapi::OpenApi as Document;
-use utoipa::openapi::PathItem;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::path::{Operation, Parameter, ParameterIn, PathItem};
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::error::{Error, ProblemDetails};
@@ -67,25 +72,56 @@ pub(crate) async fn openapi_json(document: Data<Document>) -> HttpResponse {
     HttpResponse::Ok().json(document.get_ref())
 }
 
-/// The paths of the contract and the methods that each takes.
-pub(crate) struct Known(Vec<(ResourceDef, String)>);
+/// The paths of the contract and what each takes.
+pub(crate) struct Known(Vec<(ResourceDef, PathItem)>);
 
 impl Known {
     pub(crate) fn of(document: &Document) -> Known {
-        Known(document.paths.paths.iter().map(|(path, item)| (ResourceDef::new(path.as_str()), methods(item))).collect())
+        Known(document.paths.paths.iter().map(|(path, item)| (ResourceDef::new(path.as_str()), item.clone())).collect())
+    }
+
+    fn path(&self, path: &str) -> Option<&PathItem> {
+        self.0.iter().find(|(known, _)| known.is_match(path)).map(|(_, item)| item)
+    }
+
+    /// Whether an operation takes no query.
+    fn takes_no_query(&self, path: &str, method: &Method) -> bool {
+        let operation = self.path(path).and_then(|item| operations(item).into_iter().find(|(name, _)| *name == method.as_str()));
+        let in_query =
+            |parameter: &RefOr<Parameter>| matches!(parameter, RefOr::T(parameter) if matches!(parameter.parameter_in, ParameterIn::Query));
+        operation.is_some_and(|(_, operation)| !operation.parameters.iter().flatten().any(in_query))
     }
 }
 
-fn methods(item: &PathItem) -> String {
-    let methods = [("GET", &item.get), ("POST", &item.post), ("PATCH", &item.patch), ("DELETE", &item.delete), ("PUT", &item.put)];
-    let taken: Vec<&str> = methods.iter().filter(|(_, operation)| operation.is_some()).map(|(name, _)| *name).collect();
-    taken.join(", ")
+fn operations(item: &PathItem) -> Vec<(&'static str, &Operation)> {
+    let all = [("GET", &item.get), ("POST", &item.post), ("PATCH", &item.patch), ("DELETE", &item.delete), ("PUT", &item.put)];
+    all.into_iter().filter_map(|(name, operation)| Some((name, operation.as_ref()?))).collect()
+}
+
+/// Keeps what the routes do not: HEAD is GET, of whose answer the connection leaves out the body; a query where none is taken is a mistake,
+/// for it would be ignored; and what the pages below `/docs` lack is the same problem as elsewhere.
+pub(crate) async fn keep_contract(
+    mut request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
+    if request.method() == Method::HEAD {
+        request.head_mut().method = Method::GET;
+    }
+    let known = request.app_data::<Data<Known>>().expect("the server registers what is known");
+    if !request.query_string().is_empty() && known.takes_no_query(request.path(), request.method()) {
+        return Err(Error::InvalidParameter("this takes no parameters in its query".to_owned()).into());
+    }
+    let response = next.call(request).await?;
+    let is_problem = response.headers().get(CONTENT_TYPE).is_some_and(|media_type| media_type == "application/problem+json");
+    if response.status() == StatusCode::NOT_FOUND && !is_problem {
+        return Err(Error::NotFound.into());
+    }
+    Ok(response)
 }
 
 /// Whatever no route takes: 405 where the path is known, else 404.
 pub(crate) async fn no_route(request: HttpRequest, known: Data<Known>) -> Result<HttpResponse, Error> {
-    match known.0.iter().find(|(path, _)| path.is_match(request.path())) {
-        Some((_, methods)) => Err(Error::MethodNotAllowed(methods.clone())),
-        None => Err(Error::NotFound),
-    }
+    let Some(item) = known.path(request.path()) else { return Err(Error::NotFound) };
+    let methods: Vec<&str> = operations(item).iter().map(|(name, _)| if *name == "GET" { "GET, HEAD" } else { name }).collect();
+    Err(Error::MethodNotAllowed(methods.join(", ")))
 }

@@ -1,6 +1,6 @@
 //! `chandler run`: one study here and now, with a live progress display and a table of the best trials.
 
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -21,8 +21,13 @@ use crate::error::Error;
 use crate::serve::{assemble, signalled, start_redis};
 use crate::wire::{expected, parse_json, shortest};
 
-/// The lease of a run's own trainer: a crash is noticed soon, and nothing is far away.
-const LEASE_SECONDS: u64 = 10;
+/// Writes a line on stdout. Whoever reads there may leave early, as `head` does: the study goes on, and its end is the exit code.
+macro_rules! say {
+    ($($text:tt)*) => {{
+        let _ = writeln!(std::io::stdout(), $($text)*);
+    }};
+}
+
 /// How often the display asks the store.
 const REFRESH: Duration = Duration::from_millis(200);
 
@@ -33,7 +38,7 @@ pub async fn run_study(config: Run) -> anyhow::Result<ExitCode> {
     let folder = config.data_dir.join("runs").join(Ulid::generate().to_string());
     let redis = start_redis(&folder)?;
     let artifacts = folder.join("artifacts").display().to_string();
-    let app = assemble(redis.url(), &config.data_dir, &artifacts, LEASE_SECONDS, None).await?;
+    let app = assemble(redis.url(), &config.data_dir, &artifacts, limits::RUN_LEASE_SECONDS, None).await?;
     let draft = create::draft(&app, document).await.map_err(|error| explain(&error))?;
     announce(&draft);
     let study = draft.study.clone();
@@ -42,7 +47,7 @@ pub async fn run_study(config: Run) -> anyhow::Result<ExitCode> {
         redis_url: redis.url().to_owned(),
         data_dir: config.data_dir.clone(),
         artifacts: artifacts.clone(),
-        lease_seconds: LEASE_SECONDS,
+        lease_seconds: limits::RUN_LEASE_SECONDS,
         slots: config.slots,
         quiet: true,
     })?;
@@ -81,7 +86,7 @@ fn announce(draft: &Draft) {
     let Preflight { points, parameters, step_bytes, .. } = &draft.preflight;
     let points = points.as_deref().map_or("infinitely many points".to_owned(), |points| format!("{points} points"));
     let mib = |bytes: u64| bytes as f64 / (1 << 20) as f64;
-    println!(
+    say!(
         "Study {}: {points}, {} to {} weights, {:.1} to {:.1} MiB a training step",
         draft.study.name,
         parameters.min,
@@ -154,7 +159,7 @@ impl Display {
         let best = record.best.as_ref().map_or(String::new(), |best| format!("best {:.4} (trial {})", shortest(best.value), best.number));
         let finished = record.counts.finished();
         if self.plain && finished > self.study.position() {
-            println!("{finished}/{} trials  {best}", expected(record));
+            say!("{finished}/{} trials  {best}", expected(record));
         }
         self.study.set_length(expected(record));
         self.study.set_position(finished);
@@ -171,26 +176,26 @@ impl Display {
 async fn conclude(store: &Store, id: StudyId, study: &Study, config: &Run, took: Duration, artifacts: &str) -> anyhow::Result<ExitCode> {
     let record = store.study(id).await?.context("the study is gone")?;
     let best = store.best(id, config.best.clamp(1, limits::PAGE_MAX)).await?;
-    println!("{}", table(&best, study));
+    say!("{}", table(&best, study));
     let reason = record.stop_reason.map_or(String::new(), |reason| format!(" ({})", reason.as_str()));
     let ended =
         record.counts.iter().filter(|(state, count)| state.is_terminal() && *count > 0).map(|(state, count)| format!("{count} {state}"));
     let ended = ended.collect::<Vec<_>>().join(", ");
-    println!("{} trials in {:.1} s ({ended}); study {}{reason}", record.counts.finished(), took.as_secs_f64(), record.state);
+    say!("{} trials in {:.1} s ({ended}); study {}{reason}", record.counts.finished(), took.as_secs_f64(), record.state);
     if record.counts.get(TrialState::Failed) > 0 {
         print_failures(store, id).await?;
     }
     let Some(first) = best.first() else {
-        println!("No trial completed.");
+        say!("No trial completed.");
         return Ok(ExitCode::FAILURE);
     };
-    println!("The weights of the best are below {artifacts}/studies/{id}/{}/", first.number);
+    say!("The weights of the best are below {artifacts}/studies/{id}/{}/", first.number);
     let value = first.value.map(shortest);
     let enough = |required: f64| value.is_some_and(|value| value == required || study.objective.direction.is_better(value, required));
     match config.require_value {
         Some(required) if !enough(required) => {
             let at_least = if study.objective.direction == Direction::Maximize { "at least" } else { "at most" };
-            println!("The best value is not {at_least} {required}.");
+            say!("The best value is not {at_least} {required}.");
             Ok(ExitCode::FAILURE)
         }
         _ => Ok(ExitCode::SUCCESS),
@@ -223,7 +228,7 @@ async fn print_failures(store: &Store, id: StudyId) -> anyhow::Result<()> {
     let page = TrialPage { limit: 3, state: Some(TrialState::Failed), sort: Sort::Number, ..TrialPage::default() };
     for trial in store.trials(id, page).await?.0 {
         if let Some(error) = trial.error {
-            println!("  trial {} failed ({}): {}", trial.number, error.kind, error.message);
+            say!("  trial {} failed ({}): {}", trial.number, error.kind, error.message);
         }
     }
     Ok(())

@@ -123,7 +123,10 @@ pub async fn run(listener: TcpListener, app: App, shutdown: impl Future<Output =
         HttpApp::new()
             .into_utoipa_app()
             .openapi(router::Info::openapi())
-            .map(|app| app.wrap(Compress::default()).wrap(from_fn(auth::authorize)).wrap(from_fn(metrics::measure)))
+            .map(|app| {
+                let app = app.wrap(Compress::default()).wrap(from_fn(router::keep_contract));
+                app.wrap(from_fn(auth::authorize)).wrap(from_fn(metrics::measure))
+            })
             .app_data(app.clone())
             .app_data(document.clone())
             .app_data(known.clone())

@@ -73,6 +73,8 @@ pub struct Reading {
     mentions: RefCell<Vec<Mention>>,
     /// Names of hyperparameters whose declaration is wrong: what refers to them is not wrong for that.
     broken: RefCell<HashSet<String>>,
+    /// Whether the declarations as a whole could not be read, so that no name can be told to be wrong.
+    undeclared: Cell<bool>,
     steps: Cell<u64>,
 }
 
@@ -179,9 +181,14 @@ impl<'a> Place<'a> {
         self.reading.broken.borrow_mut().insert(name);
     }
 
+    /// Remembers that the declarations as a whole are wrong.
+    pub(crate) fn all_declared_wrong(&self) {
+        self.reading.undeclared.set(true);
+    }
+
     /// Reports that `name` is no hyperparameter here, unless that follows from a problem with its declaration.
     pub(crate) fn unresolved(&self, name: &str, detail: impl Into<String>) {
-        if !self.reading.broken.borrow().contains(name) {
+        if !self.reading.undeclared.get() && !self.reading.broken.borrow().contains(name) {
             self.invalid(detail);
         }
     }
@@ -210,7 +217,8 @@ impl<'a> Place<'a> {
         self.read_all().pop()
     }
 
-    /// Every value that may stand there. A range speaks through its ends: bounds are intervals everywhere.
+    /// Every value that may stand there. A range speaks through its witnesses: readers take an interval, of whole numbers or of all, and some
+    /// spare 0.
     pub fn read_all<T: FromDocument>(&self) -> Vec<T> {
         match self.reference() {
             None => T::from_place(self).into_iter().collect(),
@@ -232,7 +240,7 @@ impl<'a> Place<'a> {
         T::from_place(self)
     }
 
-    /// The values that the hyperparameter at `at` may have here, of a range its ends; the one it has, where the point says so.
+    /// The values that the hyperparameter at `at` may have here, of a range its witnesses; the one it has, where the point says so.
     fn values_of(&self, at: usize) -> Vec<Value> {
         let Some(scope) = self.scope else { return Vec::new() };
         if let Some(value) = scope.point.and_then(|point| point.get(at)) {
@@ -240,7 +248,7 @@ impl<'a> Place<'a> {
         }
         let values = match (self.context.known(at), &scope.space.hyperparameters()[at].domain) {
             (Some(known), _) => known.to_vec(),
-            (None, domain) => domain.ends(),
+            (None, domain) => domain.witnesses(),
         };
         self.spend(values.len()).map_or(Vec::new(), |()| values)
     }
@@ -448,7 +456,8 @@ impl<'a> Fields<'a> {
         // 0 is as good as 0.0.
         let same = place.json() == &default || (default.is_number() && place.json().as_f64() == default.as_f64());
         if !same {
-            place.not_supported(format!("{name} {} is not supported yet; known are {default}", brief(place.json())));
+            let known = default.as_str().map_or_else(|| default.to_string(), str::to_owned);
+            place.not_supported(format!("{name} {} is not supported yet; known are {known}", brief(place.json())));
         }
         same.then_some(())
     }

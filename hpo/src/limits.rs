@@ -9,8 +9,13 @@ pub const BODY_BYTES_MAX: usize = 1 << 20;
 pub const REDIS_READY_SECONDS_MAX: u64 = 120;
 /// How long a Redis child may take to end after it was asked to, in seconds, before it is killed. Its append-only file is whole either way.
 pub const REDIS_STOP_SECONDS_MAX: u64 = 10;
-/// How many times the Redis child may die within a minute before the service gives up: more often, it is not an accident but its data or its machine.
-pub const REDIS_DEATHS_PER_MINUTE_MAX: usize = 5;
+/// One answer of a Redis child on its socket, in milliseconds; a server that is slower than this is asked again until its own bound has passed.
+pub const REDIS_CHILD_ANSWER_MS: u64 = 1_000;
+/// How many times the Redis child may die within [`REDIS_DEATHS_WINDOW_SECONDS`] before the service gives up: more often, it is not an accident but its
+/// data or its machine.
+pub const REDIS_DEATHS_MAX: usize = 5;
+/// How long the death of a Redis child counts, in seconds: the restarts of a minute wait 1.5 s together.
+pub const REDIS_DEATHS_WINDOW_SECONDS: u64 = 60;
 /// The first wait before a dead Redis child is started again, in milliseconds; it doubles with each death of the last minute.
 pub const REDIS_RESTART_BACKOFF_MS: u64 = 100;
 /// How many of the last log lines of a Redis child are kept for the message that tells why it ended.
@@ -111,6 +116,10 @@ pub const GRID_STEPS_MAX: u64 = 1_000_000;
 pub const PREFLIGHT_STATES_MAX: usize = 100_000;
 /// Visits of a structural combination by a layer: some seconds. A network of 20 layers has them all visited.
 pub const PREFLIGHT_VISITS_MAX: usize = 2_000_000;
+/// Past so many states, what does not fit is reported for the first layer only: finding what tells them apart takes the square of them.
+pub const PREFLIGHT_REPORTED_FROM_MAX: usize = 1_000;
+/// Reasons that one layer is reported for: mending the first often mends the rest.
+pub const PREFLIGHT_REASONS_MAX: usize = 3;
 /// Variants of one layer that the pre-flight's bounds look at.
 pub const PREFLIGHT_VARIANTS_MAX: usize = 1_000;
 /// Trials of a study.
@@ -241,6 +250,9 @@ pub const REDIS_CONNECT_MS: u64 = 3_000;
 pub const REDIS_TRIES: u32 = 3;
 /// The wait before a second try, in ms; doubled for the third.
 pub const REDIS_RETRY_MS: u64 = 100;
+/// How long a probe or a scrape waits for Redis in all, in ms: one try. A healthy Redis takes milliseconds, Prometheus gives up after ten seconds and
+/// an orchestrator's probe often after one to five, and both ask again.
+pub const REDIS_PROBE_MS: u64 = 2_000;
 /// Commands under way on one connection: the crate's own 50 make a busy API wait for itself.
 pub const REDIS_PIPELINE: usize = 1_000;
 /// The longest that one wait for work blocks, in ms. The list is a hint only, so a lost token costs no more than this.
@@ -281,6 +293,8 @@ pub const CONNECT_ATTEMPTS_MAX: u32 = 30;
 pub const LEASE_SECONDS_MIN: u64 = 1;
 /// A lease longer than this leaves a dead trainer's trial untouched for an hour.
 pub const LEASE_SECONDS_MAX: u64 = 3_600;
+/// The lease of the trainer of `chandler run`: a crash is noticed soon, and nothing is far away.
+pub const RUN_LEASE_SECONDS: u64 = 10;
 /// How long `chandler run` waits for its trainer to say that it is there, in seconds: on a loaded machine it takes a second or two.
 pub const TRAINER_START_SECONDS_MAX: u64 = 60;
 /// Milliseconds between two starts of a trainer child that keeps dying.
@@ -296,6 +310,8 @@ pub const ORPHAN_SECONDS_MAX: u64 = 600;
 pub const HAND_BACK_SECONDS_MAX: u64 = 8;
 /// Milliseconds between two tries while Redis does not answer.
 pub const TRAINER_RETRY_MS: u64 = 1_000;
+/// Milliseconds that a trainer which stops tries to take leave: without it, it is forgotten in time.
+pub const LEAVE_MS: u64 = 1_000;
 /// Seconds that a trainer refuses trials of a dataset it lacks before it looks again.
 pub const REFUSE_SECONDS: u64 = 60;
 /// Seconds between two checkpoints of a trial: what a crash costs at most, beside the epoch at hand. Each is a file of three times the weights or so.

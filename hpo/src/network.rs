@@ -245,19 +245,26 @@ const LATER: &[&str] = &[
 ];
 
 /// Arguments of Keras's layers that are not acted on yet.
-const LATER_ARGUMENTS: &[&str] = &[
-    "name",
-    "dtype",
-    "trainable",
-    "data_format",
-    "noise_shape",
-    "seed",
-    "lora_rank",
-    "weights",
-    "backward_layer",
-    "use_cudnn",
-    "renorm",
-    "synchronized",
+const LATER_ARGUMENTS: &[&str] =
+    &["name", "dtype", "trainable", "noise_shape", "seed", "lora_rank", "weights", "backward_layer", "use_cudnn", "renorm", "synchronized"];
+
+/// The layers that Keras lets choose where the channels stand.
+pub(crate) const LAID_OUT: &[&str] = &[
+    "Flatten",
+    "ZeroPadding2D",
+    "Conv1D",
+    "Conv2D",
+    "DepthwiseConv2D",
+    "SeparableConv2D",
+    "MaxPooling1D",
+    "MaxPooling2D",
+    "AveragePooling1D",
+    "AveragePooling2D",
+    "GlobalAveragePooling1D",
+    "GlobalAveragePooling2D",
+    "GlobalMaxPooling1D",
+    "GlobalMaxPooling2D",
+    "SpatialDropout2D",
 ];
 
 impl Layer {
@@ -344,6 +351,9 @@ fn read_layer(mut fields: Fields, table: &[(&'static str, Reader<Layer>)]) -> Op
         return None;
     };
     let layer = read(&mut fields);
+    if LAID_OUT.contains(&class.as_str()) {
+        fields.only("data_format", "channels_last".into());
+    }
     fields.finish(LATER_ARGUMENTS);
     layer
 }

@@ -155,7 +155,7 @@ fn dataset() -> Vec<(&'static str, Json)> {
     let ending = |pattern: &str| json!({"type": "string", "pattern": pattern, "minLength": 1, "maxLength": limits::PATH_BYTES_MAX});
     let pair = |what: &str| vec![must("features", path(), what), must("labels", path(), what)];
     let files = || pair("An IDX file below the dataset folder.");
-    let label = || must("label", path(), "The name of the column to predict.");
+    let label = || must("label", path(), "The name of the column to predict: classes where all are whole numbers from 0 to k-1, or texts; else numbers.");
     let one_hot = || or("one_hot", json!([]), unique(array(path(), 0, limits::ONE_HOT_COLUMNS_MAX)), "Feature columns of texts or integers, each of which becomes one column of 0 and 1 for each category that occurs in the file.");
     let weight = |what: &str| may("sample_weight", path(), &format!("The {what} with a weight for each row: at least 0, not all 0."));
     let from = |doc: &str, validation: &'static str, source: Vec<Field>| {

@@ -332,6 +332,32 @@ impl Domain {
         }
     }
 
+    /// Values that speak for all to a reader of numbers: of a range its two ends, 0 where it lies between them (a dimension is -1 or at least 1),
+    /// and of floats one that is no whole number, if there is any.
+    pub(crate) fn witnesses(&self) -> Vec<Value> {
+        let mut witnesses = self.ends();
+        if let (Domain::Int { .. } | Domain::Float { .. }, [first, last]) = (self, &witnesses[..]) {
+            let zero = Some(self.coerce(Value::Int(0))).filter(|zero| first < zero && zero < last && self.contains(zero));
+            // The largest value stays the last: it is what stands for all where only one is asked for.
+            witnesses.splice(1..1, zero.into_iter().chain(self.fraction()));
+        }
+        witnesses
+    }
+
+    /// A float of the domain that is no whole number.
+    fn fraction(&self) -> Option<Value> {
+        let is_fraction = |value: &Value| matches!(value, Value::Float(x) if x.fract() != 0.0);
+        match self {
+            Domain::Float { min, max, step: None, .. } => Some(Value::Float(min + ((max - min) / 2.0).min(0.5))).filter(is_fraction),
+            // Whole steps from a whole number meet none; of others the second is one, and of factors an early or, reversed, the first.
+            Domain::Float { .. } => {
+                let count = self.count().unwrap_or(0).min(limits::CASES_MAX);
+                (0..count).map(|index| self.value(index)).find(is_fraction)
+            }
+            _ => None,
+        }
+    }
+
     /// The index of `value`, or none where it is not one of the domain's or the domain is a continuum.
     pub fn position(&self, value: &Value) -> Option<u64> {
         let count = self.count()?;

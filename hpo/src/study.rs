@@ -149,16 +149,21 @@ impl Study {
         &self.document
     }
 
-    /// What the trial at `point` trains; the problems, should a value not fit after all.
+    /// What the trial at `point` trains; the problems, one at least, should a value not fit after all.
     pub fn plan(&self, point: &Point) -> Result<Plan, Vec<Problem>> {
         let reading = Reading::default();
         let root = reading.root(&self.document, Some(Scope { space: &self.space, point: Some(point) }));
-        let layers = self.network.layers_at(&self.document, &self.space, point);
+        let layers = self.network.layers_at(&root);
         let training = root.at("/training").and_then(|place| place.read::<Training>());
         let scale = root.at("/dataset/scale").map_or(Some(Scale::None), |place| place.read());
         match (layers, training, scale) {
             (Some(layers), Some(training), Some(scale)) if reading.is_clean() => Ok(Plan { layers, training, scale }),
-            _ => Err(reading.into_problems()),
+            _ => {
+                if reading.is_clean() {
+                    root.invalid("these hyperparameters do not fit the study");
+                }
+                Err(reading.into_problems())
+            }
         }
     }
 
@@ -210,6 +215,10 @@ bounded! {
 bounded! {
     /// Failures, stalls.
     Retries(i64), 0, limits::RETRIES_MAX
+}
+bounded! {
+    /// Failures in a row that end a study.
+    InARow(i64), 1, limits::RETRIES_MAX
 }
 bounded! {
     /// Seconds before a retry.
@@ -382,14 +391,9 @@ impl FromDocument for Retry {
 impl FromDocument for EarlyStop {
     fn from_place(place: &Place) -> Option<EarlyStop> {
         let mut fields = place.fields()?;
-        let in_a_row = fields.or("max_failures_in_a_row", Retries(3));
+        let in_a_row = fields.or("max_failures_in_a_row", InARow(3));
         fields.finish(&["target", "max_trials_without_improvement", "max_seconds"]);
-        let Retries(in_a_row) = in_a_row?;
-        if in_a_row == 0 {
-            place.invalid("max_failures_in_a_row must be at least 1");
-            return None;
-        }
-        Some(EarlyStop { max_failures_in_a_row: in_a_row as u32 })
+        Some(EarlyStop { max_failures_in_a_row: in_a_row?.0 as u32 })
     }
 }
 

@@ -153,8 +153,8 @@ impl Place {
             redis = loop {
                 self.pid.store(0, Ordering::Release);
                 deaths.push_back(Instant::now());
-                deaths.retain(|at| at.elapsed() < Duration::from_secs(60));
-                if deaths.len() >= limits::REDIS_DEATHS_PER_MINUTE_MAX {
+                deaths.retain(|at| at.elapsed() < Duration::from_secs(limits::REDIS_DEATHS_WINDOW_SECONDS));
+                if deaths.len() >= limits::REDIS_DEATHS_MAX {
                     return Err(Error::Failed(format!("Redis died {} times within a minute; the last time it {death}", deaths.len())));
                 }
                 let backoff = Duration::from_millis(limits::REDIS_RESTART_BACKOFF_MS << (deaths.len() - 1));

@@ -140,8 +140,12 @@ impl Store {
         self.0.link.run(&redis::cmd("PING")).await.map(drop)
     }
 
-    /// Whether Redis answers and knows every script.
+    /// Whether Redis answers and knows every script; within [`limits::REDIS_PROBE_MS`].
     pub async fn ready(&self) -> Result<()> {
+        soon(self.make_ready()).await
+    }
+
+    async fn make_ready(&self) -> Result<()> {
         let mut exists = redis::cmd("SCRIPT");
         exists.arg("EXISTS");
         for script in script::SCRIPTS.iter() {
@@ -229,6 +233,12 @@ impl Args {
         self.0.extend(more.0);
         self
     }
+}
+
+/// The outcome of `asked` if it comes soon, for callers that wait no longer: probes and scrapes. What was asked may still be carried out.
+async fn soon<T>(asked: impl Future<Output = Result<T>>) -> Result<T> {
+    let late = |_| Err(Error::Unavailable(format!("no answer within {} ms", limits::REDIS_PROBE_MS)));
+    tokio::time::timeout(Duration::from_millis(limits::REDIS_PROBE_MS), asked).await.unwrap_or_else(late)
 }
 
 /// The number of lanes: the first to ask fixes it, since a study's lane follows from it.

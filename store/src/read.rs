@@ -1,6 +1,7 @@
 //! Reads: studies, trials, the best, curves. One script a page, nothing is locked.
 
 use std::collections::HashMap;
+use std::fmt;
 
 use hpo::dataset::DatasetSchema;
 use hpo::limits;
@@ -242,23 +243,17 @@ impl Store {
     /// A page of trials and the cursor of the next; a page may be short although a cursor follows.
     /// Errors: [`Error::NoSuchStudy`], [`Error::BadCursor`].
     pub async fn trials(&self, id: StudyId, page: TrialPage) -> Result<(Vec<TrialRecord>, Option<String>)> {
-        let from: usize = page.cursor.map_or(Ok(0), |cursor| cursor.parse().map_err(|_| Error::BadCursor))?;
+        let last = page.cursor.map(|cursor| Rank::parse(&cursor, page.sort).ok_or(Error::BadCursor)).transpose()?;
         let limit = page.limit.clamp(1, limits::PAGE_MAX);
         let wanted = if page.sort == Sort::Value { usize::MAX } else { 0 };
         let (ranked, total) = self.ranked(id, wanted).await?;
-        let order: Vec<u64> = match page.sort {
-            Sort::Number => (0..total).collect(),
-            Sort::Value => {
-                let mut rest: Vec<bool> = vec![true; total as usize];
-                ranked.iter().for_each(|number| rest[*number as usize] = false);
-                ranked.iter().copied().chain((0..total).filter(|number| rest[*number as usize])).collect()
-            }
-        };
-        let (mut trials, mut at) = (Vec::new(), from.min(order.len()));
+        let order = in_order(page.sort, &ranked, total);
+        // What has moved since the page before lies where it belongs now: behind what was shown, or never again on this way.
+        let (mut trials, mut at) = (Vec::new(), last.map_or(0, |last| order.partition_point(|rank| *rank <= last)));
         let end = order.len().min(at.saturating_add(limits::TRIALS_SCANNED_MAX));
         while at < end && trials.len() < limit {
-            let numbers = &order[at..end.min(at + limit)];
-            for trial in self.rows(id, numbers).await? {
+            let numbers: Vec<u64> = order[at..end.min(at + limit)].iter().map(Rank::number).collect();
+            for trial in self.rows(id, &numbers).await? {
                 at += 1;
                 if page.state.is_none_or(|state| state == trial.state) {
                     trials.push(trial);
@@ -268,7 +263,7 @@ impl Store {
                 }
             }
         }
-        Ok((trials, (at < order.len()).then(|| at.to_string())))
+        Ok((trials, (at < order.len()).then(|| order[..at].last().map(Rank::to_string)).flatten()))
     }
 
     /// The best completed trials, best first, ties by number; up to [`limits::PAGE_MAX`]. Errors: [`Error::NoSuchStudy`].
@@ -276,7 +271,8 @@ impl Store {
         let count = count.min(limits::PAGE_MAX);
         let (mut ranked, _) = self.ranked(id, count).await?;
         ranked.truncate(count);
-        self.rows(id, &ranked).await
+        let numbers: Vec<u64> = ranked.into_iter().map(|(_, number)| number).collect();
+        self.rows(id, &numbers).await
     }
 
     /// What a trial reported; none where there is no such trial.
@@ -292,8 +288,8 @@ impl Store {
         Ok(Some(Curve { metrics, points }))
     }
 
-    /// The numbers of the best `wanted` completed trials at least, best first, and the study's next number.
-    async fn ranked(&self, id: StudyId, wanted: usize) -> Result<(Vec<u64>, u64)> {
+    /// Score and number of the best `wanted` completed trials at least, best first, and the study's next number. The smaller score is better.
+    async fn ranked(&self, id: StudyId, wanted: usize) -> Result<(Vec<(f64, u64)>, u64)> {
         let wanted = wanted.min(limits::TRIALS_MAX as usize);
         let mut answer = Reply::of(self.call(Name::Ranking, id, Args::new().arg(id).arg(wanted)).await?)?;
         if answer.text()? == "0" {
@@ -302,14 +298,17 @@ impl Store {
         let next: u64 = answer.parse()?;
         let (kept, column) = (answer.bytes()?, answer.bytes()?);
         if column.is_empty() {
-            let numbers = kept.chunks_exact(4).map(|four| u32::from_be_bytes(four.try_into().expect("chunks of four")));
-            return Ok((numbers.map(u64::from).collect(), next));
+            let kept = kept.chunks_exact(12).map(|entry| {
+                let (number, score) = entry.split_first_chunk().expect("chunks of twelve");
+                (f64::from_be_bytes(score.try_into().expect("eight of twelve")), u64::from(u32::from_be_bytes(*number)))
+            });
+            return Ok((kept.collect(), next));
         }
         let scores = column.chunks_exact(8).map(|eight| u64::from_be_bytes(eight.try_into().expect("chunks of eight"))).enumerate();
         let mut scored: Vec<(f64, u64)> =
             scores.filter(|(_, bits)| *bits != 0).map(|(number, bits)| (f64::from_bits(bits), number as u64)).collect();
         scored.sort_by(|a, b| a.partial_cmp(b).expect("only finite values are completed"));
-        Ok((scored.into_iter().map(|(_, number)| number).collect(), next))
+        Ok((scored, next))
     }
 
     /// The trials of those numbers, in that order; a number without one is left out.
@@ -324,6 +323,63 @@ impl Store {
         }
         Ok(trials)
     }
+}
+
+/// A trial's place in a list of trials, which is also the cursor of a page that ends with it: what follows is what lies behind it, whatever was
+/// ranked or added meanwhile. In the order of either list.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
+enum Rank {
+    /// In the order of numbers.
+    Number(u64),
+    /// By value: a completed trial's score, the smallest first, and its number.
+    Scored(f64, u64),
+    /// By value: another trial's number.
+    Unscored(u64),
+}
+
+impl Rank {
+    fn number(&self) -> u64 {
+        match *self {
+            Rank::Number(number) | Rank::Scored(_, number) | Rank::Unscored(number) => number,
+        }
+    }
+
+    /// The place that a cursor names in a list of this order.
+    fn parse(cursor: &str, sort: Sort) -> Option<Rank> {
+        let (kind, rest) = cursor.split_at_checked(1)?;
+        match (sort, kind) {
+            (Sort::Number, "n") => rest.parse().ok().map(Rank::Number),
+            (Sort::Value, "u") => rest.parse().ok().map(Rank::Unscored),
+            (Sort::Value, "s") => {
+                let (bits, number) = rest.split_at_checked(16)?;
+                let score = f64::from_bits(u64::from_str_radix(bits, 16).ok()?);
+                number.parse().ok().map(|number| Rank::Scored(score, number)).filter(|_| score.is_finite())
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The cursor, which [`Rank::parse`] reads.
+impl fmt::Display for Rank {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Rank::Number(number) => write!(f, "n{number}"),
+            Rank::Scored(score, number) => write!(f, "s{:016x}{number}", score.to_bits()),
+            Rank::Unscored(number) => write!(f, "u{number}"),
+        }
+    }
+}
+
+/// All of `total` trials in the order of a list, of which `ranked` are completed, best first.
+fn in_order(sort: Sort, ranked: &[(f64, u64)], total: u64) -> Vec<Rank> {
+    if sort == Sort::Number {
+        return (0..total).map(Rank::Number).collect();
+    }
+    let mut rest: Vec<bool> = vec![true; total as usize];
+    ranked.iter().for_each(|(_, number)| rest[*number as usize] = false);
+    let unscored = (0..total).filter(|number| rest[*number as usize]).map(Rank::Unscored);
+    ranked.iter().map(|(score, number)| Rank::Scored(*score, *number)).chain(unscored).collect()
 }
 
 fn study_record(row: Value) -> Result<StudyRecord> {

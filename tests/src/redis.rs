@@ -37,6 +37,21 @@ impl TestRedis {
         let _ = self.child.wait();
     }
 
+    /// Stops it where it stands, so that it takes connections and answers nothing.
+    pub fn pause(&self) {
+        self.signal(libc::SIGSTOP);
+    }
+
+    /// Lets it go on.
+    pub fn resume(&self) {
+        self.signal(libc::SIGCONT);
+    }
+
+    fn signal(&self, signal: libc::c_int) {
+        // SAFETY: kill takes two numbers and touches no memory, and the child is ours.
+        unsafe { libc::kill(self.child.id() as libc::pid_t, signal) };
+    }
+
     /// Starts it again on its data.
     pub fn restart(&mut self) {
         self.child = spawn(&self.server, &self.folder);

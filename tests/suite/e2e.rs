@@ -1,6 +1,7 @@
 //! The whole service with the real binaries.
 
 use std::path::Path;
+use std::process::Stdio;
 
 use serde_json::{Value as Json, json};
 use tempfile::TempDir;
@@ -284,6 +285,20 @@ fn run_prints_the_best_trials_and_its_exit_code_says_whether_they_are_good_enoug
         let (code, _, err) = run(&short_study(), &["--slots", slots]);
         assert!(code == Some(2) && err.contains("is not in 1..="), "{err}");
     }
+}
+
+#[test]
+fn run_goes_on_to_its_end_where_nobody_reads_what_it_prints() {
+    let data_dir = TempDir::new().unwrap();
+    let file = data_dir.path().join("study.json");
+    std::fs::write(&file, short_study().to_string()).unwrap();
+    let mut command = std::process::Command::new(binary("chandler"));
+    command.arg("run").arg(&file).arg("--data-dir").arg(data_dir.path()).env_remove("REDIS_URL");
+    let mut run = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(run.stdout.take()); // as head does that has seen enough
+    let done = run.wait_with_output().unwrap();
+    let err = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.code() == Some(0) && !err.contains("panicked"), "{err}");
 }
 
 /// Puts 60 images in the form and at the place of MNIST into a data folder: a bright square where the digit says.

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use hpo::study::DeviceClass;
 use reqwest::Method;
 use serde_json::{Value as Json, json};
+use store::Trainer;
 use tests::{API_KEY, TestApp, example};
 
 /// A small valid study, changed by `change`.
@@ -270,6 +272,11 @@ async fn a_body_that_cannot_be_read_says_why() {
         let answer = app.client.send(Method::POST, "/v1/studies", |request| request.header("content-type", media_type).body(body)).await;
         assert_eq!((answer.status, answer.json()["code"].as_str()), (status, Some(code)), "{what}: {}", answer.text());
     }
+    let encoded = |request: reqwest::RequestBuilder| {
+        request.header("content-type", "application/json").header("content-encoding", "gzip").body(study(|_| ()).to_string())
+    };
+    let answer = app.client.send(Method::POST, "/v1/studies", encoded).await.expect(415);
+    assert_eq!(answer.json()["code"], "unsupported_media_type");
     app.client.get("/v1/studies").await.expect(200);
     app.stop().await;
 }
@@ -294,10 +301,104 @@ async fn unknown_places_and_parameters_are_problems_too() {
         (Method::GET, "/v1/studies?colour=red", 400, "invalid_parameter"),
         (Method::GET, "/v1/studies?cursor=%00", 400, "invalid_parameter"),
         (Method::GET, "/v1/studies/01JD/best/model?format=pickle", 400, "invalid_parameter"),
+        (Method::GET, "/v1/datasets?limit=0", 400, "invalid_parameter"),
+        (Method::GET, "/v1/datasets?cursor=zz", 400, "invalid_parameter"),
+        (Method::GET, "/v1/trainers?colour=red", 400, "invalid_parameter"),
+        (Method::GET, &format!("{missing}/trials?sort=value&cursor=n1"), 400, "invalid_parameter"),
+        (Method::GET, &format!("{missing}?colour=red"), 400, "invalid_parameter"),
+        (Method::POST, &format!("{missing}/cancel?now"), 400, "invalid_parameter"),
+        (Method::GET, "/livez?verbose", 400, "invalid_parameter"),
+        (Method::GET, "/readyz?verbose", 400, "invalid_parameter"),
+        (Method::GET, "/metrics?name=x", 400, "invalid_parameter"),
+        (Method::GET, "/openapi.json?v=3", 400, "invalid_parameter"),
+        (Method::GET, "/docs/nothing.js", 404, "not_found"),
     ] {
         let answer = app.client.send(method.clone(), path, |request| request).await;
         assert_eq!((answer.status, answer.json()["code"].as_str()), (status, Some(code)), "{method} {path}: {}", answer.text());
     }
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn head_is_answered_wherever_get_is_and_without_a_body() {
+    let app = TestApp::start().await;
+    let head = |path: &'static str| app.client.send(Method::HEAD, path, |request| request);
+    for path in ["/livez", "/readyz", "/metrics", "/v1/studies?limit=1", "/v1/datasets", "/v1/trainers", "/openapi.json", "/docs/"] {
+        let (get, head) = (app.client.get(path).await.expect(200), head(path).await.expect(200));
+        assert!(head.bytes.is_empty() && !get.bytes.is_empty(), "{path}");
+        assert_eq!(head.header("content-type"), get.header("content-type"), "{path}");
+    }
+    assert!(app.client.get("/docs").await.expect(200).text().contains("swagger"));
+    head("/nowhere").await.expect(404);
+    head("/v1/studies?colour=red").await.expect(400);
+    head("/v1/studies/01ARZ3NDEKTSV4RRFFQ69G5FAV/cancel").await.expect(405);
+    let put = app.client.send(Method::PUT, "/v1/studies", |request| request).await.expect(405);
+    assert_eq!(put.header("allow"), Some("GET, HEAD, POST"));
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn datasets_and_trainers_are_listed_in_pages_too() {
+    let app = TestApp::start().await;
+    std::fs::create_dir_all(app.data_dir.path().join("datasets")).unwrap();
+    for name in ["b.csv", "a.csv"] {
+        std::fs::write(app.data_dir.path().join("datasets").join(name), "x,y\n1,0\n2,1\n").unwrap();
+    }
+    for id in ["b", "a", "c"] {
+        let trainer = Trainer {
+            id: id.into(),
+            numerics: "cpu-1".into(),
+            device: "a test".into(),
+            class: DeviceClass::Cpu,
+            slots: 1,
+            running: vec![],
+        };
+        app.store.heartbeat_trainer(&trainer).await.unwrap();
+    }
+    let walk = async |path: &str, list: &str, name: &str| {
+        let (mut names, mut next) = (Vec::new(), format!("{path}?limit=2"));
+        loop {
+            let answer = app.client.get(&next).await.expect(200);
+            let page = answer.json();
+            let entries = page[list].as_array().unwrap();
+            names.extend(entries.iter().map(|entry| entry[name].as_str().unwrap().to_owned()));
+            let Some(link) = answer.header("link") else {
+                assert!(page["next"].is_null(), "{page}");
+                return names;
+            };
+            assert_eq!(entries.len(), 2);
+            next = link.trim_start_matches('<').split('>').next().unwrap().to_owned();
+        }
+    };
+    let datasets = ["digits", "iris", "wine", "breast_cancer", "diabetes"].map(|name| format!("builtin:{name}"));
+    let datasets = [&datasets[..], &["a.csv".to_owned(), "b.csv".to_owned()]].concat();
+    assert_eq!(walk("/v1/datasets", "datasets", "source").await, datasets);
+    assert_eq!(walk("/v1/trainers", "trainers", "id").await, ["a", "b", "c"]);
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scrape_of_a_hung_redis_says_so_in_time() {
+    let app = TestApp::start().await;
+    app.redis.pause();
+    let begun = std::time::Instant::now();
+    let text = app.client.get("/metrics").await.expect(200).text();
+    app.client.get("/readyz").await.expect(503);
+    assert!(text.contains("\nchandler_redis_up 0\n"), "{text}");
+    assert!(begun.elapsed() < Duration::from_millis(3 * hpo::limits::REDIS_PROBE_MS), "{:?}", begun.elapsed());
+    app.redis.resume();
+    app.client.get("/readyz").await.expect(200);
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_built_in_dataset_that_is_not_there_is_reported_beside_other_mistakes() {
+    let app = TestApp::start().await;
+    let wrong = study(|study| study["dataset"] = json!({"source": "builtin:nope", "label": "y"}));
+    let problem = app.client.post("/v1/studies", &wrong).await.expect(422).json();
+    let mut pointers: Vec<&str> = problem["errors"].as_array().unwrap().iter().filter_map(|error| error["pointer"].as_str()).collect();
+    pointers.sort_unstable();
+    assert!(pointers.starts_with(&["/dataset/label", "/dataset/source"]), "{problem}");
     app.stop().await;
 }
 

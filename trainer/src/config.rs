@@ -10,7 +10,7 @@ use hpo::limits;
 #[command(name = "chandler-trainer", version, about)]
 pub struct Config {
     /// Where Redis is: redis://, rediss:// or unix://
-    #[arg(long, env = "REDIS_URL")]
+    #[arg(long, env = "REDIS_URL", hide_env_values = true)]
     pub redis_url: String,
     /// The folder with the datasets, in its subfolder datasets
     #[arg(long, env = "CHANDLER_DATA_DIR", default_value = "./chandler-data")]

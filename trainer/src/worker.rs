@@ -62,7 +62,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::
         claim(&worker).await;
         chores.shutdown().await;
         let leave = worker.store.forget_trainer(&worker.me.id);
-        let _ = tokio::time::timeout(Duration::from_secs(1), leave).await; // else it is forgotten in time
+        let _ = tokio::time::timeout(Duration::from_millis(limits::LEAVE_MS), leave).await;
         tracing::info!("Stopped");
         anyhow::Ok(())
     };

@@ -1,21 +1,30 @@
 //! `/v1/datasets`.
 
-use actix_web::web::{self, Data};
-use actix_web::{HttpResponse, get};
+use actix_web::web::{self, Data, Query};
+use actix_web::{HttpRequest, HttpResponse, get};
+use data::Listed;
 
 use super::AnyErrors;
 use crate::app::App;
 use crate::error::Error;
-use crate::wire::DatasetList;
+use crate::wire::{DatasetList, PageQuery, page_of, page_response};
 
 /// List the datasets
 ///
 /// Those inside the binary and those in the datasets folder of this API, with their schemas. Trainers have folders of their own: a
-/// trainer whose copy differs runs no trial on it.
-#[utoipa::path(tag = "datasets", responses((status = 200, description = "The datasets", body = DatasetList), AnyErrors))]
+/// trainer whose copy differs runs no trial on it. In pages.
+#[utoipa::path(tag = "datasets", params(PageQuery), responses((status = 200, description = "A page of datasets", body = DatasetList), AnyErrors))]
 #[get("/v1/datasets")]
-pub(crate) async fn list_datasets(app: Data<App>) -> Result<HttpResponse, Error> {
+pub(crate) async fn list_datasets(app: Data<App>, request: HttpRequest, query: Query<PageQuery>) -> Result<HttpResponse, Error> {
     let catalog = app.catalog.clone();
-    let datasets = web::block(move || catalog.list()).await?;
-    Ok(HttpResponse::Ok().json(DatasetList { datasets, next: None }))
+    let (datasets, next) = page_of(web::block(move || catalog.list()).await?, key, &query)?;
+    Ok(page_response(&request, next.as_deref()).json(DatasetList { datasets, next }))
+}
+
+/// Where a dataset stands in the list: the built-in ones, which never go, then files by their paths.
+fn key(dataset: &Listed) -> String {
+    match &dataset.source {
+        Some(builtin) if builtin.starts_with("builtin:") => builtin.clone(),
+        file => format!("file:{}", file.as_ref().or(dataset.features.as_ref()).map_or("", String::as_str)),
+    }
 }

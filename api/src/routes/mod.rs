@@ -38,6 +38,10 @@ pub(crate) fn parse_name<T: Copy>(
     })
 }
 
+/// The errors of an operation that needs no key and no Redis.
+pub(crate) struct ParameterErrors;
+/// The errors of an operation that needs no key.
+pub(crate) struct ProbeErrors;
 /// The errors of any operation.
 pub(crate) struct AnyErrors;
 /// The errors of an operation on a study or a trial.
@@ -45,10 +49,10 @@ pub(crate) struct StudyErrors;
 /// The errors of an operation with a body.
 pub(crate) struct BodyErrors;
 
-const ANY: &[(u16, &str)] = &[
-    (400, "A parameter, or the body, cannot be read: `invalid_parameter`, `malformed_json`"),
-    (401, "An API key is needed: `unauthorized`"),
-    (403, "Without API keys only requests to localhost are served: `forbidden_host`"),
+const PARAMETER: &[(u16, &str)] = &[(400, "A parameter, or the body, cannot be read: `invalid_parameter`, `malformed_json`")];
+const KEY: &[(u16, &str)] =
+    &[(401, "An API key is needed: `unauthorized`"), (403, "Without API keys only requests to localhost are served: `forbidden_host`")];
+const SERVICE: &[(u16, &str)] = &[
     (500, "Internal error: `internal`"),
     (503, "Redis does not answer or is full, or the server is about to stop: `unavailable`, `storage_full`; with Retry-After"),
 ];
@@ -59,7 +63,7 @@ const STUDY: &[(u16, &str)] = &[
 const BODY: &[(u16, &str)] = &[
     (408, "The body did not arrive within a minute: `request_timeout`"),
     (413, "The body is over the limit of 1 MiB: `body_too_large`"),
-    (415, "The body is not application/json: `unsupported_media_type`"),
+    (415, "The body is not application/json, or encoded: `unsupported_media_type`"),
     (
         422,
         "The body is wrong, each mistake with its JSON pointer: `invalid_study`, `not_supported`, `invalid_request`, `idempotency_mismatch`",
@@ -73,20 +77,32 @@ fn problems(rows: &[&[(u16, &str)]]) -> BTreeMap<String, RefOr<Response>> {
     rows.iter().flat_map(|rows| rows.iter()).map(|(status, description)| (status.to_string(), response(description).into())).collect()
 }
 
+impl IntoResponses for ParameterErrors {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&[PARAMETER])
+    }
+}
+
+impl IntoResponses for ProbeErrors {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        problems(&[PARAMETER, SERVICE])
+    }
+}
+
 impl IntoResponses for AnyErrors {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        problems(&[ANY])
+        problems(&[PARAMETER, KEY, SERVICE])
     }
 }
 
 impl IntoResponses for StudyErrors {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        problems(&[ANY, STUDY])
+        problems(&[PARAMETER, KEY, SERVICE, STUDY])
     }
 }
 
 impl IntoResponses for BodyErrors {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
-        problems(&[ANY, BODY])
+        problems(&[PARAMETER, KEY, SERVICE, BODY])
     }
 }

@@ -3,14 +3,14 @@
 use actix_web::web::Data;
 use actix_web::{HttpResponse, get};
 
-use super::AnyErrors;
+use super::{AnyErrors, ParameterErrors, ProbeErrors};
 use crate::app::App;
 use crate::error::Error;
 
 /// Whether the process is alive
 ///
 /// Needs no API key.
-#[utoipa::path(tag = "service", responses((status = 200, description = "It is", body = String, content_type = "text/plain")))]
+#[utoipa::path(tag = "service", responses((status = 200, description = "It is", body = String, content_type = "text/plain"), ParameterErrors))]
 #[get("/livez")]
 pub(crate) async fn livez() -> HttpResponse {
     HttpResponse::Ok().content_type("text/plain; charset=utf-8").body("ok\n")
@@ -18,8 +18,8 @@ pub(crate) async fn livez() -> HttpResponse {
 
 /// Whether the service can take requests
 ///
-/// Redis is reachable, its scripts are loaded, and the server is not about to stop. Needs no API key.
-#[utoipa::path(tag = "service", responses((status = 200, description = "It can", body = String, content_type = "text/plain"), AnyErrors))]
+/// Redis answers within two seconds, its scripts are loaded, and the server is not about to stop. Needs no API key.
+#[utoipa::path(tag = "service", responses((status = 200, description = "It can", body = String, content_type = "text/plain"), ProbeErrors))]
 #[get("/readyz")]
 pub(crate) async fn readyz(app: Data<App>) -> Result<HttpResponse, Error> {
     if app.is_draining() {
@@ -31,7 +31,7 @@ pub(crate) async fn readyz(app: Data<App>) -> Result<HttpResponse, Error> {
 
 /// Metrics for Prometheus
 ///
-/// Of the service, gathered now by one script, and of this process.
+/// Of the service, gathered now by one script, and of this process. Where Redis does not answer within two seconds, `chandler_redis_up` is 0.
 #[utoipa::path(tag = "service", responses((status = 200, description = "In Prometheus's text format", body = String, content_type = "text/plain"), AnyErrors))]
 #[get("/metrics")]
 pub(crate) async fn metrics(app: Data<App>) -> Result<HttpResponse, Error> {

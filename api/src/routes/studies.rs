@@ -1,6 +1,6 @@
 //! `/v1/studies`.
 
-use actix_web::http::header::{LINK, LOCATION};
+use actix_web::http::header::LOCATION;
 use actix_web::web::{Data, Path, Payload, Query};
 use actix_web::{HttpRequest, HttpResponse, delete, get, patch, post};
 use hpo::trial::StudyState;
@@ -12,7 +12,9 @@ use super::{AnyErrors, BodyErrors, StudyErrors, page_limit, parse_name};
 use crate::app::App;
 use crate::create::{self, Draft};
 use crate::error::{Error, ProblemDetails, study_id};
-use crate::wire::{DryRun, DryRunQuery, StudiesQuery, StudyPage, StudyPatch, StudySummary, StudyView, next_link, parse_json, read_body};
+use crate::wire::{
+    DryRun, DryRunQuery, StudiesQuery, StudyPage, StudyPatch, StudySummary, StudyView, page_response, parse_json, read_body,
+};
 
 /// Create a study
 ///
@@ -75,11 +77,7 @@ pub(crate) async fn list_studies(app: Data<App>, request: HttpRequest, query: Qu
             studies.push(StudySummary::from_record(&record, &study));
         }
     }
-    let mut response = HttpResponse::Ok();
-    if let Some(next) = &next {
-        response.insert_header((LINK, next_link(&request, next)));
-    }
-    Ok(response.json(StudyPage { studies, next }))
+    Ok(page_response(&request, next.as_deref()).json(StudyPage { studies, next }))
 }
 
 /// Show a study

@@ -1,6 +1,5 @@
 //! `/v1/studies/{id}/trials`, and the best of them.
 
-use actix_web::http::header::LINK;
 use actix_web::web::{Data, Path, Query};
 use actix_web::{HttpRequest, HttpResponse, get, post};
 use hpo::trial::TrialState;
@@ -9,7 +8,7 @@ use store::{Sort, StudyId, TrialPage, TrialRecord};
 use super::{StudyErrors, page_limit, parse_name};
 use crate::app::App;
 use crate::error::{Error, study_id};
-use crate::wire::{BestList, CountQuery, CurveView, TrialList, TrialView, TrialsQuery, next_link};
+use crate::wire::{BestList, CountQuery, CurveView, TrialList, TrialView, TrialsQuery, page_response};
 
 /// List the trials of a study
 ///
@@ -34,11 +33,7 @@ pub(crate) async fn list_trials(
     let sort = parse_name("sort", query.sort.as_deref(), &[Sort::Number, Sort::Value], by_name)?.unwrap_or(Sort::Number);
     let (records, next) = app.store.trials(id, TrialPage { cursor: query.cursor, limit, state, sort }).await?;
     let trials = views(&app, id, records).await?;
-    let mut response = HttpResponse::Ok();
-    if let Some(next) = &next {
-        response.insert_header((LINK, next_link(&request, next)));
-    }
-    Ok(response.json(TrialList { trials, next }))
+    Ok(page_response(&request, next.as_deref()).json(TrialList { trials, next }))
 }
 
 /// Show a trial

@@ -1,8 +1,13 @@
 //! Queries and pages.
 
-use actix_web::HttpRequest;
+use actix_web::http::header::LINK;
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
+use hpo::limits;
 use serde::Deserialize;
 use utoipa::IntoParams;
+
+use crate::error::Error;
+use crate::routes::page_limit;
 
 /// The query of `POST /v1/studies`.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -29,12 +34,23 @@ pub(crate) struct StudiesQuery {
     pub(crate) name: Option<String>,
 }
 
+/// The query of a list that has nothing but pages.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct PageQuery {
+    /// Where the page starts: `next` of the page before.
+    pub(crate) cursor: Option<String>,
+    /// Entries on the page: 100 by default, 1,000 at most.
+    pub(crate) limit: Option<usize>,
+}
+
 /// The query of `GET /v1/studies/{id}/trials`.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct TrialsQuery {
-    /// Where the page starts: `next` of the page before.
+    /// Where the page starts: `next` of the page before, in the same order.
     pub(crate) cursor: Option<String>,
     /// Trials on the page: 100 by default, 1,000 at most.
     pub(crate) limit: Option<usize>,
@@ -62,11 +78,74 @@ pub(crate) struct ModelQuery {
     pub(crate) format: Option<String>,
 }
 
+/// The page of `all` that `query` asks for, and the cursor of the next. A cursor is the last key of its page in hexadecimal, so the next page goes
+/// on behind it, whatever came or went meanwhile. Where a key may be gone, the keys rise along the list.
+pub(crate) fn page_of<T>(all: Vec<T>, key: impl Fn(&T) -> String, query: &PageQuery) -> Result<(Vec<T>, Option<String>), Error> {
+    let limit = page_limit("limit", query.limit, limits::PAGE_DEFAULT)?;
+    let from = match &query.cursor {
+        None => 0,
+        Some(cursor) => {
+            let last = key_of(cursor).ok_or(store::Error::BadCursor)?;
+            let behind = |at: usize| at + 1;
+            let there = all.iter().position(|item| key(item) == last).map(behind);
+            there.or_else(|| all.iter().position(|item| key(item) > last)).unwrap_or(all.len())
+        }
+    };
+    let more = all.len() > from + limit;
+    let page: Vec<T> = all.into_iter().skip(from).take(limit).collect();
+    let next = page.last().filter(|_| more).map(|last| key(last).bytes().map(|byte| format!("{byte:02x}")).collect());
+    Ok((page, next))
+}
+
+fn key_of(cursor: &str) -> Option<String> {
+    let digit = |byte: &u8| char::from(*byte).to_digit(16).map(|digit| digit as u8);
+    let byte = |pair: &[u8]| Some(digit(pair.first()?)? * 16 + digit(pair.get(1)?)?);
+    let bytes = cursor.as_bytes().chunks(2).map(byte).collect::<Option<Vec<u8>>>()?;
+    String::from_utf8(bytes).ok().filter(|key| !key.is_empty())
+}
+
+/// The answer 200 of a list, with a `Link` to the `next` page where there is one.
+pub(crate) fn page_response(request: &HttpRequest, next: Option<&str>) -> HttpResponseBuilder {
+    let mut response = HttpResponse::Ok();
+    if let Some(next) = next {
+        response.insert_header((LINK, next_link(request, next)));
+    }
+    response
+}
+
 /// The value of the `Link` header that leads to the next page of this request.
-pub(crate) fn next_link(request: &HttpRequest, cursor: &str) -> String {
+fn next_link(request: &HttpRequest, cursor: &str) -> String {
     let others = request.query_string().split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("cursor="));
     let query: Vec<&str> = others.collect();
     let cursor = format!("cursor={cursor}");
     let query = query.into_iter().chain([cursor.as_str()]).collect::<Vec<_>>().join("&");
     format!("<{}?{query}>; rel=\"next\"", request.path())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(all: &[&str], cursor: Option<&str>, limit: usize) -> Result<(Vec<String>, Option<String>), Error> {
+        let query = PageQuery { cursor: cursor.map(str::to_owned), limit: Some(limit) };
+        page_of(all.iter().map(|item| (*item).to_owned()).collect(), String::clone, &query)
+    }
+
+    #[test]
+    fn pages_follow_each_other_and_go_on_behind_what_is_gone() {
+        let (first, next) = page(&["a", "é", "ü"], None, 2).unwrap();
+        assert_eq!((first, next.as_deref()), (vec!["a".to_owned(), "é".to_owned()], Some("c3a9")));
+        assert_eq!(page(&["a", "é", "ü"], next.as_deref(), 2).unwrap(), (vec!["ü".to_owned()], None));
+        assert_eq!(page(&["a", "b", "ü"], next.as_deref(), 2).unwrap(), (vec!["ü".to_owned()], None));
+        assert_eq!(page(&["a"], next.as_deref(), 2).unwrap(), (vec![], None));
+        assert_eq!(page(&["a", "b"], None, 2).unwrap().1, None);
+    }
+
+    #[test]
+    fn what_is_no_cursor_is_an_invalid_parameter() {
+        for cursor in ["", "x", "6", "616", "zz", "ff", "+1"] {
+            assert!(matches!(page(&["a"], Some(cursor), 2), Err(Error::InvalidParameter(_))), "{cursor}");
+        }
+        assert!(matches!(page(&["a"], None, 0), Err(Error::InvalidParameter(_))));
+    }
 }

@@ -40,7 +40,7 @@ pub(crate) struct RunningTrial {
 pub(crate) struct TrainerList {
     /// By name.
     pub(crate) trainers: Vec<TrainerView>,
-    /// Always null: there is one page.
+    /// The cursor of the next page; null on the last.
     pub(crate) next: Option<String>,
 }
 
@@ -49,7 +49,7 @@ pub(crate) struct TrainerList {
 pub(crate) struct DatasetList {
     /// The built-in datasets, then those in the datasets folder.
     pub(crate) datasets: Vec<Listed>,
-    /// Always null: there is one page.
+    /// The cursor of the next page; null on the last.
     pub(crate) next: Option<String>,
 }
 

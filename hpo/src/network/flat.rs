@@ -116,23 +116,34 @@ impl Network {
         sound.then_some(())
     }
 
-    /// The layers of the trial at `point`, in order. `document` is the study that this network was parsed from.
-    pub fn layers_at(&self, document: &Json, space: &SearchSpace, point: &Point) -> Option<Vec<Layer>> {
-        let there = self.layers.iter().filter(|layer| space.holds(&layer.when, point));
-        there.map(|layer| layer.at(document, space, point)).collect()
+    /// The layers of a trial, in order; none after reporting what does not fit. `root` is the study that this network was parsed from, with
+    /// the trial's point.
+    pub fn layers_at(&self, root: &Place) -> Option<Vec<Layer>> {
+        let Scope { space, point } = root.scope()?;
+        let there = self.layers.iter().filter(|layer| space.holds(&layer.when, point.unwrap_or(&Point::default())));
+        let layers: Vec<Option<Layer>> = there.map(|layer| layer.read(root)).collect();
+        layers.into_iter().collect()
     }
 }
 
 impl FlatLayer {
-    /// This layer with the arguments it has at `point`, which need not say more than the layer mentions.
-    pub fn at(&self, document: &Json, space: &SearchSpace, point: &Point) -> Option<Layer> {
+    /// This layer with the arguments it has at `point`, which need not say more than the layer mentions; what is wrong with one, in words.
+    pub fn at(&self, document: &Json, space: &SearchSpace, point: &Point) -> Result<Layer, String> {
         let reading = Reading::default();
-        let root = reading.root(document, Some(Scope { space, point: Some(point) }));
-        let mut place = root.at(&self.pointer)?;
-        if let Some(repetition) = self.repetition {
-            place = place.repeated(repetition);
-        }
-        Layer::from_place(&place)
+        let layer = self.read(&reading.root(document, Some(Scope { space, point: Some(point) })));
+        layer.ok_or_else(|| {
+            let problem = reading.into_problems().into_iter().next();
+            problem.map_or("it cannot be read".to_owned(), |problem| {
+                let argument = problem.pointer.strip_prefix(&self.pointer).unwrap_or_default().trim_start_matches('/');
+                if argument.is_empty() { problem.detail } else { format!("{argument} {}", problem.detail) }
+            })
+        })
+    }
+
+    /// This layer below the study's `root`; none after reporting what is wrong.
+    fn read(&self, root: &Place) -> Option<Layer> {
+        let place = root.at(&self.pointer)?;
+        Layer::from_place(&self.repetition.map_or(place.clone(), |repetition| place.repeated(repetition)))
     }
 }
 

@@ -111,7 +111,7 @@ fn variants(study: &Study, layer: &FlatLayer) -> Option<Vec<Layer>> {
         }
         points = points.iter().flat_map(|point| values.iter().map(|value| point.with(*at, value.clone()))).collect();
     }
-    points.iter().map(|point| layer.at(study.document(), &study.space, point)).collect()
+    points.iter().map(|point| layer.at(study.document(), &study.space, point).ok()).collect()
 }
 
 /// The smallest and the largest value where there is an order, else all.

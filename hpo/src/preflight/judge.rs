@@ -6,6 +6,9 @@ use crate::shape::show;
 use crate::study::Study;
 use crate::training::{ClassWeight, Loss, Metric};
 
+/// What to say where labels are numbers: a file's 1, 2, 3 or 0.0, 1.0 look like classes to a person.
+const NO_CLASSES: &str = "the dataset's labels are numbers (classes are whole numbers from 0 to k-1, or texts)";
+
 /// Reports what the dataset cannot give.
 pub(super) fn dataset(root: &Place, study: &Study, dataset: &DatasetSchema) {
     let at = |pointer: &str| root.at(pointer).unwrap_or_else(|| root.clone());
@@ -35,8 +38,8 @@ pub(super) fn dataset(root: &Place, study: &Study, dataset: &DatasetSchema) {
 
 /// Why the metric cannot be measured on labels that are `classes`, or numbers.
 pub(super) fn metric_labels(metric: Metric, classes: Option<u32>) -> Result<(), String> {
-    let labels = if classes.is_some() { "classes" } else { "numbers" };
-    let misfit = || format!("{} cannot be measured: the dataset's labels are {labels}", metric.as_str());
+    let labels = if classes.is_some() { "the dataset's labels are classes" } else { NO_CLASSES };
+    let misfit = || format!("{} cannot be measured: {labels}", metric.as_str());
     (metric.is_classification() == classes.is_some()).then_some(()).ok_or_else(misfit)
 }
 
@@ -44,7 +47,7 @@ pub(super) fn metric_labels(metric: Metric, classes: Option<u32>) -> Result<(), 
 pub(super) fn class_weight(weight: &ClassWeight, classes: Option<u32>) -> Vec<(Option<u32>, String)> {
     match (weight, classes) {
         (ClassWeight::None, _) | (ClassWeight::Balanced, Some(_)) => Vec::new(),
-        (_, None) => vec![(None, "weighs classes, and the dataset's labels are numbers".to_owned())],
+        (_, None) => vec![(None, format!("weighs classes, and {NO_CLASSES}"))],
         (ClassWeight::Given(weights), Some(classes)) => {
             let beyond = weights.iter().map(|(class, _)| *class).filter(|class| *class >= classes);
             beyond.map(|class| (Some(class), format!("there is no class {class}: they are 0 to {}", classes - 1))).collect()
@@ -58,7 +61,7 @@ pub(super) fn output(loss: Loss, output: &[usize], classes: Option<u32>) -> Resu
     let at_loss = |reason: &str| Err(("/training/loss".to_owned(), format!("{name} {reason}")));
     let Some(classes) = classes else {
         if loss.is_classification() {
-            return at_loss("compares classes, and the dataset's labels are numbers; use mean_squared_error");
+            return at_loss(&format!("compares classes, and {NO_CLASSES}; number the classes so, or use mean_squared_error"));
         }
         return needs(output == [1], name, output, "compares it with one number a row, so it must be (1)".to_owned());
     };

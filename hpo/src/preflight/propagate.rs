@@ -55,7 +55,7 @@ pub(super) fn follow(study: &Study, dataset: &DatasetSchema, recipe: &Recipe, ro
         let mut next: States = BTreeMap::new();
         let mut misfits: BTreeMap<String, Vec<Key>> = BTreeMap::new();
         for ((shape, values), state) in &states {
-            match layer.apply(shape, values)? {
+            match layer.apply(shape, values) {
                 Ok((output, cost)) => {
                     let totals = state.totals.plus(cost, cost, recipe);
                     merge(&mut next, (output, values.keep(&decided)), State { totals, example: state.example.clone() });
@@ -65,7 +65,7 @@ pub(super) fn follow(study: &Study, dataset: &DatasetSchema, recipe: &Recipe, ro
         }
         if !misfits.is_empty() {
             report(study, &states, misfits, |reason| (root.at(&layer.layer.pointer).unwrap_or_else(|| root.clone()), reason));
-            if states.len() > REPORTED_FROM_MAX {
+            if states.len() > limits::PREFLIGHT_REPORTED_FROM_MAX {
                 return None;
             }
         }
@@ -88,21 +88,21 @@ struct Variants<'a> {
 }
 
 impl Variants<'_> {
-    fn apply(&mut self, shape: &[usize], values: &Point) -> Option<Made> {
+    fn apply(&mut self, shape: &[usize], values: &Point) -> Made {
         if !self.study.space.holds(&self.layer.when, values) {
-            return Some(Ok((shape.to_vec(), Cost::default())));
+            return Ok((shape.to_vec(), Cost::default()));
         }
         let key = (shape.to_vec(), values.keep(&self.structural));
         if let Some(made) = self.seen.get(&key) {
-            return Some(made.clone());
+            return made.clone();
         }
-        let concrete = self.layer.at(self.study.document(), &self.study.space, values)?;
-        let made = output_shape(&concrete, shape).map(|output| {
+        let made = self.layer.at(self.study.document(), &self.study.space, values).and_then(|concrete| {
+            let output = output_shape(&concrete, shape)?;
             let cost = cost(&concrete, shape, &output);
-            (output, cost)
+            Ok((output, cost))
         });
         self.seen.insert(key, made.clone());
-        Some(made)
+        made
     }
 }
 
@@ -169,18 +169,13 @@ fn judge_outputs(study: &Study, dataset: &DatasetSchema, root: &Place, states: &
     });
 }
 
-/// Past so many states, what does not fit is reported for the first layer only.
-const REPORTED_FROM_MAX: usize = 1_000;
-/// Reasons that one layer is reported for.
-const REASONS_MAX: usize = 3;
-
 /// Reports those of `states` that do not fit, with what they have and no other state has.
 fn report<'p, R>(study: &Study, states: &States, misfits: BTreeMap<R, Vec<Key>>, place: impl Fn(R) -> (Place<'p>, String)) {
     let failing: HashSet<&Key> = misfits.values().flatten().collect();
     let fit: Vec<&Point> = states.iter().filter(|(key, _)| !failing.contains(key)).map(|(_, state)| &state.example).collect();
     let wheres: Vec<String> = misfits
         .values()
-        .take(REASONS_MAX)
+        .take(limits::PREFLIGHT_REASONS_MAX)
         .map(|keys| whereabouts(study, &keys.iter().map(|key| &states[key].example).collect::<Vec<_>>(), &fit))
         .collect();
     for (reason, whereabouts) in misfits.into_keys().zip(wheres) {

@@ -284,7 +284,15 @@ fn loss_output_and_labels_go_together_or_say_why_not() {
         ("hinge", 1, Some(2), sound),
         ("hinge", 1, Some(3), &[("/training/loss", "hinge compares two classes, and the dataset has 3")]),
         ("hinge", 2, Some(2), &[("/network/0", "it with -1 and 1, so it must be (1)")]),
-        ("hinge", 1, None, &[("/training/loss", "the dataset's labels are numbers; use mean_squared_error")]),
+        (
+            "hinge",
+            1,
+            None,
+            &[(
+                "/training/loss",
+                "labels are numbers (classes are whole numbers from 0 to k-1, or texts); number the classes so, or use mean_squared_error",
+            )],
+        ),
         ("poisson", 1, None, sound),
         ("huber", 2, None, &[("/network/0", "huber compares it with one number a row, so it must be (1)")]),
         ("log_cosh", 1, Some(2), &[("/training/loss", "log_cosh compares numbers, and the dataset's labels are classes")]),
@@ -302,7 +310,15 @@ fn metrics_and_class_weights_need_the_labels_and_outputs_they_measure() {
     check_goal(of(two, "top_k"), 1, Some(2), &[("/training/metrics/0", "one probability for each class; use binary_accuracy")]);
     check_goal(of(two, "auc"), 1, Some(2), &[]);
     check_goal(of(two, "rmse"), 1, Some(2), &[("/training/metrics/0", "rmse cannot be measured: the dataset's labels are classes")]);
-    check_goal(of("mse", "f1"), 1, None, &[("/training/metrics/0", "f1_score cannot be measured: the dataset's labels are numbers")]);
+    check_goal(
+        of("mse", "f1"),
+        1,
+        None,
+        &[(
+            "/training/metrics/0",
+            "f1_score cannot be measured: the dataset's labels are numbers (classes are whole numbers from 0 to k-1, or texts)",
+        )],
+    );
     check_goal(of("mse", "r2"), 1, None, &[]);
     let weighted = |loss: &str, weight: Json| json!({"loss": loss, "metrics": [], "class_weight": weight});
     check_goal(weighted(two, json!("balanced")), 1, Some(2), &[]);

@@ -8,7 +8,7 @@ use super::{
     tunable,
 };
 use crate::limits;
-use crate::network::{Activation, MergeMode, Padding};
+use crate::network::{Activation, LAID_OUT, MergeMode, Padding};
 
 #[rustfmt::skip] // A table: one line for each field.
 pub(super) fn components() -> Vec<(&'static str, Json)> {
@@ -101,7 +101,9 @@ pub(super) fn components() -> Vec<(&'static str, Json)> {
 
 fn layer(class: &str, doc: &str, arguments: Vec<Field>) -> Json {
     let head = vec![must("layer", constant(class), "Keras's class name."), may("when", refer("When"), "There only where this holds.")];
-    object(doc, [head, arguments].concat())
+    let layout = or("data_format", json!("channels_last"), constant("channels_last"), "Channels come last; nothing else is built.");
+    let layout = LAID_OUT.contains(&class).then_some(layout);
+    object(doc, [head, arguments, layout.into_iter().collect()].concat())
 }
 
 fn size() -> Json {

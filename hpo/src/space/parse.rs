@@ -21,7 +21,10 @@ impl SearchSpace {
     /// What of the space at `place` is sound, and whether that is all of it. Everything wrong is reported.
     pub(crate) fn read(place: &Place) -> (SearchSpace, bool) {
         let mut space = SearchSpace::default();
-        let Some(declarations) = place.items(limits::DECLARATIONS_MAX) else { return (space, false) };
+        let Some(declarations) = place.items(limits::DECLARATIONS_MAX) else {
+            place.all_declared_wrong();
+            return (space, false);
+        };
         let mut sound = true;
         for declaration in declarations {
             if space.declare(&declaration).is_none() {
@@ -32,6 +35,7 @@ impl SearchSpace {
             }
             if space.hyperparameters.len() > limits::HYPERPARAMETERS_MAX {
                 place.invalid(format!("makes more than {} hyperparameters with all repetitions", limits::HYPERPARAMETERS_MAX));
+                place.all_declared_wrong();
                 return (space, false);
             }
         }

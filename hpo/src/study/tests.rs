@@ -165,7 +165,10 @@ fn every_field_has_its_bounds() {
             ("/retry/backoff_seconds", "must lie between 0 and 86400"),
         ],
     );
-    check(&with(smallest(), "/early_stop", json!({"max_failures_in_a_row": 0})), &[("/early_stop", "at least 1")]);
+    check(
+        &with(smallest(), "/early_stop", json!({"max_failures_in_a_row": 0})),
+        &[("/early_stop/max_failures_in_a_row", "must lie between 1 and 100, not 0")],
+    );
     check(&with(smallest(), "/tags", json!({"a/b": 1})), &[("/tags/a~1b", "must be a string, not 1")]);
     check_field("/tags", json!([]), "must be an object of strings");
     check_field("/tags", (0..21).map(|i| (i.to_string(), json!("x"))).collect::<serde_json::Map<_, _>>().into(), "has 21 tags; at most 20");
@@ -476,4 +479,99 @@ fn nothing_long_is_echoed() {
             assert!(problem.detail.len() < 1_000 && problem.pointer.len() < 100, "{} has {} bytes", problem.pointer, problem.detail.len());
         }
     }
+}
+
+/// The smallest study with `hyperparameter`, called c, at `pointer` of its network of `layers` or of its training.
+fn with_c(hyperparameter: Json, layers: Json, pointer: &str) -> Json {
+    let mut c = hyperparameter;
+    c["name"] = json!("c");
+    let document = with(with(smallest(), "/network", layers), "/space", json!([c]));
+    with(document, pointer, json!({"hp": "c"}))
+}
+
+fn float(min: f64, max: f64, step: Option<f64>, sampling: &str) -> Json {
+    let mut float = json!({"type": "float", "min_value": min, "max_value": max, "sampling": sampling});
+    step.inspect(|step| float["step"] = json!(step));
+    float
+}
+
+#[test]
+fn a_float_that_takes_fractions_is_no_integer_though_its_ends_are_whole() {
+    let layers = json!([{"layer": "Reshape", "target_shape": [2, 2, 1]}, {"layer": "Conv2D", "filters": 2, "kernel_size": [2, 2]}, {"layer": "Dense", "units": 3}]);
+    let places = [
+        "/network/2/units",
+        "/network/1/kernel_size",
+        "/network/1/kernel_size/1",
+        "/network/0/target_shape/0",
+        "/training/batch_size",
+        "/training/epochs",
+    ];
+    let floats = [
+        float(8.0, 128.0, None, "log"),
+        float(8.0, 9.0, None, "linear"),
+        float(1.0, 2.0, Some(0.5), "linear"),
+        float(16.0, 130.0, Some(1.5), "log"),
+        float(16.0, 130.0, Some(1.5), "reverse_log"),
+    ];
+    for (pointer, float) in places.iter().flat_map(|pointer| floats.iter().map(move |float| (pointer, float))) {
+        check(&with_c(float.clone(), layers.clone(), pointer), &[(pointer, "must be an integer, not ")]);
+    }
+    check(
+        &with_c(float(8.0, 128.0, None, "log"), layers.clone(), places[0]),
+        &[(places[0], "must be an integer, not 8.5 (hyperparameter c may be 8.5)")],
+    );
+    for whole in [float(1.0, 3.0, Some(1.0), "linear"), float(1.0, 8.0, Some(2.0), "log"), float(2.0, 2.0, None, "linear")] {
+        check(&with_c(whole, layers.clone(), places[0]), &[]);
+    }
+}
+
+#[test]
+fn a_range_over_a_hole_is_refused_for_the_value_in_it() {
+    let layers = json!([{"layer": "Reshape", "target_shape": [2, 2]}, {"layer": "Flatten"}, {"layer": "Dense", "units": 3}]);
+    let pointer = "/network/0/target_shape/1";
+    for int in [json!({"min_value": -1, "max_value": 1}), json!({"min_value": -1, "max_value": 1_000_000})] {
+        let int = with(int, "/type", json!("int"));
+        check(&with_c(int, layers.clone(), pointer), &[(pointer, "must be -1 or at least 1 (hyperparameter c may be 0)")]);
+    }
+    check(&with_c(json!({"type": "int", "min_value": -1, "max_value": 1, "step": 2}), layers, pointer), &[]);
+}
+
+#[test]
+fn a_point_that_does_not_fit_says_what_does_not() {
+    let layers = json!([{"layer": "Reshape", "target_shape": [2, 2]}, {"layer": "Permute", "dims": [2, 1]}, {"layer": "Flatten"}, {"layer": "Dense", "units": 3}]);
+    let study = Study::parse(&with_c(json!({"type": "int", "min_value": 1, "max_value": 2}), layers, "/network/1/dims/0")).unwrap();
+    let point = |c| Point::default().with(0, crate::value::Value::Int(c));
+    assert!(study.plan(&point(2)).is_ok());
+    let problems = study.plan(&point(1)).unwrap_err();
+    assert_eq!(problems[0].pointer, "/network/1/dims");
+    assert!(problems[0].detail.contains("must be a permutation"), "{problems:?}");
+    // And so does the pre-flight, which follows every value of a dimension.
+    let problems = preflight(&study, &schema_of(&study)).unwrap_err();
+    assert_eq!(problems[0].pointer, "/network/1");
+    assert!(problems[0].detail.starts_with("dims must be a permutation") && problems[0].detail.ends_with("where c is 1"), "{problems:?}");
+}
+
+#[test]
+fn a_space_that_cannot_be_read_is_one_mistake_and_not_one_for_each_reference() {
+    let layers: Vec<Json> = (0..100).map(|_| json!({"layer": "Dense", "units": {"hp": "h0"}})).collect();
+    let document = with(smallest(), "/network", json!(layers));
+    let space = |count: usize| -> Json { (0..count).map(|n| json!({"name": format!("h{n}"), "type": "boolean"})).collect() };
+    check(&with(document.clone(), "/space", space(201)), &[("/space", "has 201 members; at most 200 are allowed")]);
+    check(&with(document.clone(), "/space", json!({"h0": {"type": "boolean"}})), &[("/space", "must be an array")]);
+    let mut repeated = vec![json!({"name": "count", "type": "int", "min_value": 1, "max_value": 64})];
+    repeated.extend((1..20).map(|n| json!({"name": format!("r{n}"), "type": "boolean", "per": "count"})));
+    repeated.push(json!({"name": "h0", "type": "int", "min_value": 1, "max_value": 2}));
+    check(&with(document, "/space", json!(repeated)), &[("/space", "makes more than 1000 hyperparameters")]);
+}
+
+#[test]
+fn channels_last_may_be_said_as_in_keras_and_nothing_else() {
+    let layers = |layout: &str| json!([{"layer": "Conv2D", "filters": 2, "kernel_size": 2, "data_format": layout}, {"layer": "Flatten", "data_format": layout}]);
+    check(&with(smallest(), "/network", layers("channels_last")), &[]);
+    let refused =
+        ["/network/0/data_format", "/network/1/data_format"].map(|pointer| (pointer, "is not supported yet; known are channels_last"));
+    let first = with(smallest(), "/network", layers("channels_first"));
+    check(&first, &refused);
+    assert!(Study::parse(&first).unwrap_err().iter().all(|problem| problem.kind == ProblemKind::NotSupported));
+    check(&with(smallest(), "/network/0/data_format", json!("channels_last")), &[("/network/0/data_format", "unknown field")]);
 }

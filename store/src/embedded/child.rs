@@ -18,8 +18,7 @@ use hpo::limits;
 use super::{Error, STOP, TICK};
 
 const READY: Duration = Duration::from_secs(limits::REDIS_READY_SECONDS_MAX);
-/// One answer on the socket; a server that is slower than this is asked again until its own bound has passed.
-const ANSWER: Duration = Duration::from_secs(1);
+const ANSWER: Duration = Duration::from_millis(limits::REDIS_CHILD_ANSWER_MS);
 
 /// What stays the same over all children of one service.
 pub(super) struct Place {

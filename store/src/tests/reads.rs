@@ -51,6 +51,57 @@ async fn trials_are_listed_by_number_and_by_value() {
 }
 
 #[tokio::test]
+async fn pages_by_value_show_each_trial_once_while_the_study_runs() {
+    // Fewer trials than the best that are kept, and more: their scores come from two places.
+    for (count, page) in [(12, 5), (130, 60)] {
+        let bench = Bench::new().await;
+        let id = bench.study(json!({"max_trials": 200, "max_parallel": 200})).await;
+        let leases = bench.claims("a", count as usize + 3).await;
+        for lease in &leases[..count as usize] {
+            bench.store.finish(lease, &completed(f64::from(lease.number as u32 % 7))).await.unwrap();
+        }
+        let mut last = leases[count as usize..].iter();
+        let (mut seen, mut cursor) = (Vec::new(), None);
+        loop {
+            let page = TrialPage { cursor, limit: page, state: Some(TrialState::Completed), sort: Sort::Value };
+            let (trials, next) = bench.store.trials(id, page).await.unwrap();
+            seen.extend(trials.iter().map(|trial| trial.number));
+            cursor = next;
+            if cursor.is_none() {
+                break;
+            }
+            // The best so far: every rank below it moves by one.
+            if let Some(lease) = last.next() {
+                bench.store.finish(lease, &completed(100.0)).await.unwrap();
+            }
+        }
+        let mut expected: Vec<u64> = (0..count).collect();
+        expected.sort_by_key(|number| (std::cmp::Reverse(number % 7), *number));
+        assert_eq!(seen, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_cursor_of_one_order_is_none_of_another() {
+    let bench = Bench::new().await;
+    let id = bench.study(json!({})).await;
+    let lease = bench.claim("a").await.unwrap();
+    bench.finish(&lease, completed(-0.5)).await;
+    let page = |sort, cursor| TrialPage { sort, limit: 1, cursor, state: None };
+    let (_, by_number) = bench.store.trials(id, page(Sort::Number, None)).await.unwrap();
+    let (_, by_value) = bench.store.trials(id, page(Sort::Value, None)).await.unwrap();
+    let (_, by_value_again) = bench.store.trials(id, page(Sort::Value, by_value.clone())).await.unwrap();
+    assert!(by_number.is_some() && by_value.is_some() && by_value_again.is_some());
+    let garbage = ["", "1", "n", "n-1", "s", "sfff00000000000001", "s3ff000000000000", "é1", "u1x"].map(|text| Some(text.to_owned()));
+    let bad = [(Sort::Number, by_value), (Sort::Number, by_value_again), (Sort::Value, by_number)];
+    let bad = bad.into_iter().chain(garbage.into_iter().flat_map(|text| [(Sort::Number, text.clone()), (Sort::Value, text)]));
+    for (sort, cursor) in bad {
+        let answer = bench.store.trials(id, page(sort, cursor.clone())).await;
+        assert!(matches!(answer, Err(Error::BadCursor)), "{cursor:?}: {answer:?}");
+    }
+}
+
+#[tokio::test]
 async fn the_best_beyond_those_kept_come_from_the_packed_column() {
     let bench = Bench::new().await;
     let id =
