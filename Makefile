@@ -7,7 +7,7 @@ REDIS = server=$$(deploy/bin/get-redis.sh) && export CHANDLER_REDIS_SERVER="$$(e
 VALKEY = server=$$(deploy/bin/get-redis.sh valkey) && export CHANDLER_VALKEY_SERVER="$$(echo "$$server" | tail -n 1)"
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo demo-mnist demo-mnist-grid mnist run test e2e bench openapi lint
+.PHONY: help build demo demo-mnist demo-mnist-grid mnist run test e2e bench export-check openapi lint
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -39,6 +39,12 @@ e2e: ## Run the tests of the whole service alone
 bench: ## Measure: requests/s, enqueue to claim, a training step (PEERS=/path/to/python: peers in turn; ONLY=train: that group)
 	$(CARGO) build --release --locked -p api -p trainer -p tests --bins
 	@$(REDIS) && $(RELEASE)/chandler-bench $(ONLY)
+
+export-check: ## Prove the exports: onnxruntime and Keras compute what the model does (PYTHON=/path/to/python)
+	@test -n "$(PYTHON)" || { echo 'export-check needs PYTHON=/path/to/python with keras, tensorflow, onnx and onnxruntime'; exit 1; }
+	$(PYTHON) tests/golden/export.py make tests/golden/export
+	@folder=$$(mktemp -d) && trap 'rm -r "$$folder"' EXIT && cp tests/golden/export/*.safetensors "$$folder" && \
+	$(CARGO) run --locked -q -p export --example convert "$$folder" && $(PYTHON) tests/golden/export.py check "$$folder"
 
 openapi: ## Write openapi/openapi.json anew
 	$(CARGO) run --locked -q -p openapi --bin chandler-openapi

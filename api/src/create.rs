@@ -56,8 +56,7 @@ fn schema(catalog: &Catalog, dataset: &DatasetSpec) -> Result<DatasetSchema, Pro
 /// What is wrong with the name of a built-in dataset in a document that has other mistakes: they are reported together.
 fn unknown_builtin(catalog: &Catalog, document: &Json) -> Option<Problem> {
     let name = document.pointer("/dataset/source")?.as_str()?.strip_prefix("builtin:")?;
-    let source = Source::Builtin(name.to_owned());
-    schema(catalog, &DatasetSpec { source, validation_split: 0.0, validation: None, shuffle: true }).err()
+    schema(catalog, &DatasetSpec::new(Source::Builtin(name.to_owned()))).err()
 }
 
 /// Stores a draft and fills its queue; the id is that of the first request under the same idempotency key, until that study is deleted.

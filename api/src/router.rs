@@ -14,7 +14,7 @@ use utoipa::openapi::path::{Operation, Parameter, ParameterIn, PathItem};
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::error::{Error, ProblemDetails};
-use crate::routes::{AnyErrors, datasets, probes, studies, trainers, trials};
+use crate::routes::{AnyErrors, datasets, models, probes, studies, trainers, trials};
 
 /// The service's routes; what is served is documented.
 pub(crate) fn routes(config: &mut ServiceConfig) {
@@ -29,9 +29,9 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
         .service(trials::get_trial)
         .service(trials::get_curve)
         .service(trials::cancel_trial)
-        .service(trials::get_model)
+        .service(models::get_model)
         .service(trials::best_trials)
-        .service(trials::best_model)
+        .service(models::best_model)
         .service(datasets::list_datasets)
         .service(trainers::list_trainers)
         .service(probes::livez)

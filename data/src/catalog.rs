@@ -7,9 +7,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use hpo::dataset::{DatasetSchema, DatasetSpec, Files, Source};
 use hpo::limits;
 
+use crate::array::{self, Array, At};
 use crate::dataset::Rows;
 use crate::folder::{Folder, Stamp};
-use crate::{Dataset, Error, builtin, idx, table};
+use crate::images::{self, Images};
+use crate::npz::Npz;
+use crate::table::Wanted;
+use crate::tensors::Tensors;
+use crate::{Dataset, Error, builtin, csv_table, idx, parquet_table, split};
 
 /// The datasets inside the binary and those in one folder. A process has one, shared by all its threads.
 ///
@@ -18,7 +23,7 @@ use crate::{Dataset, Error, builtin, idx, table};
 pub struct Catalog {
     pub(crate) folder: Folder,
     /// What reading came to. A failure is remembered for the listing alone: who names the dataset has it read again.
-    schemas: Mutex<HashMap<Key, Result<DatasetSchema, String>>>,
+    schemas: Mutex<HashMap<(Key, HeldOut), Result<DatasetSchema, String>>>,
     /// The least recently used first.
     loaded: Mutex<VecDeque<(Key, Arc<Dataset>)>>,
     /// Held while a dataset is read: who asks for the same one meanwhile waits and then finds it, and memory holds one unfinished dataset at most.
@@ -30,7 +35,16 @@ pub struct Catalog {
 struct Key {
     source: Source,
     validation: Option<Files>,
+    sample_weight: Option<String>,
+    one_hot: Vec<String>,
     stamps: Vec<Stamp>,
+}
+
+/// How rows are split, as far as it says whether they can be: the bits of the fraction, the folds, and whether rows are shuffled.
+type HeldOut = (u64, Option<u32>, bool);
+
+fn held_out(spec: &DatasetSpec) -> HeldOut {
+    (spec.validation_split.to_bits(), spec.folds, spec.shuffle)
 }
 
 impl Catalog {
@@ -40,17 +54,17 @@ impl Catalog {
         Catalog { folder: Folder::new(folder.into()), schemas, loaded, reading }
     }
 
-    /// The schema of a study's dataset, its validation files included in the hash. Reads everything the first time, and again only after a file changed
-    /// (place, modification time or size). Errors name the file, the place in it and what to do.
+    /// The schema of a study's dataset, its validation rows included in the hash, once it is sure that it can be split as the study asks. Reads everything
+    /// the first time, and again only after a file changed (place, modification time or size). Errors name the file, the place in it and what to do.
     pub fn schema(&self, spec: &DatasetSpec) -> Result<DatasetSchema, Error> {
-        let key = self.key(spec)?;
+        let key = (self.key(spec)?, held_out(spec));
         if let Some(schema) = self.known(&key) {
             return Ok(schema);
         }
         let _reading = lock(&self.reading);
         match self.known(&key) {
             Some(schema) => Ok(schema),
-            None => Ok(self.read(&key)?.schema),
+            None => Ok(self.read(spec, key)?.schema.clone()),
         }
     }
 
@@ -65,7 +79,7 @@ impl Catalog {
         if let Some(dataset) = self.in_memory(&key) {
             return Ok(dataset);
         }
-        let dataset = Arc::new(self.read(&key)?);
+        let dataset = self.read(spec, (key.clone(), held_out(spec)))?;
         let mut loaded = lock(&self.loaded);
         loaded.push_back((key, Arc::clone(&dataset)));
         while loaded.len() > 1 && loaded.iter().map(|(_, dataset)| dataset.bytes()).sum::<u64>() > limits::DATASETS_LOADED_BYTES_MAX {
@@ -76,10 +90,10 @@ impl Catalog {
 
     /// The schema or why there is none, where it is known without reading.
     pub(crate) fn remembered(&self, spec: &DatasetSpec) -> Result<Option<Result<DatasetSchema, String>>, Error> {
-        Ok(lock(&self.schemas).get(&self.key(spec)?).cloned())
+        Ok(lock(&self.schemas).get(&(self.key(spec)?, held_out(spec))).cloned())
     }
 
-    fn known(&self, key: &Key) -> Option<DatasetSchema> {
+    fn known(&self, key: &(Key, HeldOut)) -> Option<DatasetSchema> {
         lock(&self.schemas).get(key).cloned()?.ok()
     }
 
@@ -94,34 +108,57 @@ impl Catalog {
 
     fn key(&self, spec: &DatasetSpec) -> Result<Key, Error> {
         let mut paths = match &spec.source {
-            Source::Builtin(_) => vec![],
-            Source::Csv { path, .. } => vec![path],
+            Source::Builtin(_) | Source::Images(_) => vec![],
+            Source::Csv { path, .. } | Source::Parquet { path, .. } => vec![path],
+            Source::Npz { path, .. } | Source::Safetensors { path, .. } => vec![path],
             Source::Idx(files) => vec![&files.features, &files.labels],
         };
-        paths.extend(spec.validation.iter().flat_map(|files| [&files.features, &files.labels]));
-        let stamps = paths.into_iter().map(|path| self.folder.stamp(path)).collect::<Result<_, _>>()?;
-        Ok(Key { source: spec.source.clone(), validation: spec.validation.clone(), stamps })
+        if !spec.source.holds_arrays() {
+            paths.extend(spec.validation.iter().flat_map(|files| [&files.features, &files.labels]));
+        }
+        let mut stamps = paths.into_iter().map(|path| self.folder.stamp(path)).collect::<Result<Vec<_>, _>>()?;
+        if let Source::Images(path) = &spec.source {
+            stamps.push(self.folder.stamp_all(path, images::find(&self.folder, path)?.paths())?);
+        }
+        let DatasetSpec { source, validation, sample_weight, one_hot, .. } = spec.clone();
+        Ok(Key { source, validation, sample_weight, one_hot, stamps })
     }
 
-    /// Reads a dataset and remembers its schema.
-    fn read(&self, key: &Key) -> Result<Dataset, Error> {
-        let dataset = self.read_rows(key);
+    /// The dataset, in memory or read, whose schema is remembered if it can be split.
+    fn read(&self, spec: &DatasetSpec, key: (Key, HeldOut)) -> Result<Arc<Dataset>, Error> {
+        let dataset = match self.in_memory(&key.0) {
+            Some(dataset) => Ok(dataset),
+            None => self.read_rows(spec).map(Arc::new),
+        };
+        let dataset = dataset.and_then(|dataset| split::check(&dataset, spec).map(|()| dataset));
         let mut schemas = lock(&self.schemas);
         if schemas.len() >= limits::DATASET_SCHEMAS_MAX {
             schemas.clear();
         }
         let outcome = dataset.as_ref().map(|dataset| dataset.schema.clone()).map_err(Error::to_string);
-        schemas.insert(key.clone(), outcome);
+        schemas.insert(key, outcome);
         dataset
     }
 
-    fn read_rows(&self, key: &Key) -> Result<Dataset, Error> {
-        let (rows, path) = match &key.source {
+    fn read_rows(&self, spec: &DatasetSpec) -> Result<Dataset, Error> {
+        let wanted = |label| Wanted { label, weight: spec.sample_weight.as_deref(), one_hot: &spec.one_hot };
+        let open = |path| self.folder.file(path, limits::DATASET_BYTES_MAX);
+        let (rows, path) = match &spec.source {
             Source::Builtin(name) => (builtin::read(name)?, name),
-            Source::Csv { path, label } => (table::read(path, self.folder.open(path)?, label)?, path),
+            Source::Csv { path, label } => (csv_table::read(path, self.folder.open(path)?, wanted(label))?, path),
+            Source::Parquet { path, label } => (parquet_table::read(path, open(path)?, wanted(label))?, path),
+            Source::Npz { path, arrays } => {
+                let mut npz = Npz::open(path, open(path)?)?;
+                return read_arrays(spec, path, arrays, |name| npz.array(name));
+            }
+            Source::Safetensors { path, arrays } => {
+                let mut tensors = Tensors::open(path, open(path)?)?;
+                return read_arrays(spec, path, arrays, |name| tensors.array(name));
+            }
+            Source::Images(path) => (images::find(&self.folder, path).and_then(|images: Images| images.read(&self.folder))?, path),
             Source::Idx(files) => (self.read_idx(files)?, &files.labels),
         };
-        let validation = match &key.validation {
+        let validation = match &spec.validation {
             Some(files) => Some((self.read_idx(files)?, files.features.as_str())),
             None => None,
         };
@@ -131,6 +168,24 @@ impl Catalog {
     fn read_idx(&self, Files { features, labels }: &Files) -> Result<Rows, Error> {
         idx::read((features, self.folder.open(features)?), (labels, self.folder.open(labels)?))
     }
+}
+
+/// The dataset of one file's arrays, which `array` reads by name.
+fn read_arrays<'s>(
+    spec: &'s DatasetSpec,
+    path: &'s str,
+    arrays: &'s Files,
+    mut array: impl FnMut(&'s str) -> Result<Array<'s>, Error>,
+) -> Result<Dataset, Error> {
+    let mut rows = array::rows(array(&arrays.features)?, array(&arrays.labels)?)?;
+    if let Some(weight) = &spec.sample_weight {
+        rows.weights = Some(array::weights(array(weight)?, &rows, At { path, array: Some(&arrays.features) })?);
+    }
+    let validation = match &spec.validation {
+        Some(arrays) => Some((array::rows(array(&arrays.features)?, array(&arrays.labels)?)?, path)),
+        None => None,
+    };
+    rows.seal(path, validation)
 }
 
 /// A thread that panicked leaves these maps whole: each change is one call.
@@ -147,7 +202,7 @@ mod tests {
     use crate::Labels;
 
     fn spec(source: Source) -> DatasetSpec {
-        DatasetSpec { source, validation_split: 0.2, validation: None, shuffle: true }
+        DatasetSpec::new(source)
     }
 
     fn csv(path: &str) -> DatasetSpec {
@@ -211,7 +266,7 @@ mod tests {
             fs::write(folder.path().join(format!("{name}-y")), labels).unwrap();
         }
         let catalog = Catalog::new(folder.path());
-        let train = DatasetSpec { validation_split: 0.0, ..spec(Source::Idx(files("train-x", "train-y"))) };
+        let train = spec(Source::Idx(files("train-x", "train-y")));
         let both = DatasetSpec { validation: Some(files("test-x", "test-y")), ..train.clone() };
         let dataset = catalog.load(&both).unwrap();
         assert_eq!(dataset.labels, Labels::Classes(vec![0, 1, 2, 0, 1, 2, 0, 1, 2, 0]));

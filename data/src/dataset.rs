@@ -15,6 +15,10 @@ pub struct Dataset {
     pub features: Features,
     /// One label a row.
     pub labels: Labels,
+    /// The names of the classes, where the source names them: texts of a label column, folders of images. Else empty.
+    pub class_names: Vec<String>,
+    /// The weight of each row in losses and metrics, finite and at least 0, where the study asks for weights. Rows of `validation` arrays weigh 1.
+    pub weights: Option<Vec<f32>>,
 }
 
 /// Feature values as stored: images stay bytes, at a quarter of the memory.
@@ -41,9 +45,15 @@ impl Dataset {
         self.schema.shape.iter().product()
     }
 
-    /// The bytes that features and labels hold.
+    /// The bytes that features, labels and weights hold.
     pub fn bytes(&self) -> u64 {
-        self.features.bytes() + 4 * self.labels.len() as u64
+        let numbers_a_row = if self.weights.is_some() { 8 } else { 4 };
+        self.features.bytes() + numbers_a_row * self.labels.len() as u64
+    }
+
+    /// A class in an error: its number, and its name where it has one.
+    pub(crate) fn class(&self, class: usize) -> String {
+        self.class_names.get(class).map_or_else(|| format!("class {class}"), |name| format!("class {class} ({name:?})"))
     }
 }
 
@@ -81,12 +91,26 @@ pub(crate) struct Rows {
     pub(crate) features: Features,
     pub(crate) labels: Labels,
     pub(crate) scale_max: Option<f64>,
+    pub(crate) class_names: Vec<String>,
+    pub(crate) weights: Option<Vec<f32>>,
 }
 
 impl Rows {
+    /// Rows with these labels, still without features.
+    pub(crate) fn of(labels: Labels) -> Rows {
+        Rows { shape: Vec::new(), features: Features::F32(Vec::new()), labels, scale_max: None, class_names: Vec::new(), weights: None }
+    }
+
     /// The dataset of these rows, with the rows of the validation files behind them; `path` names the source in errors.
     pub(crate) fn seal(mut self, path: &str, validation: Option<(Rows, &str)>) -> Result<Dataset, Error> {
         let rows = self.labels.len() as u64;
+        if self.weights.as_ref().is_some_and(|weights| weights.iter().all(|weight| *weight == 0.0)) {
+            return Err(Error::Weights { path: path.to_owned(), detail: "all weights are 0, so there is nothing to learn".into() });
+        }
+        if let Some(row) = self.weights.iter().flatten().position(|weight| *weight < 0.0) {
+            let detail = format!("row {row} (from 0) has a weight below 0; weights are at least 0");
+            return Err(Error::Weights { path: path.to_owned(), detail });
+        }
         if let Some((more, more_path)) = validation {
             self.append(more, more_path)?;
         }
@@ -107,9 +131,15 @@ impl Rows {
             _ => {}
         }
         let dtype = self.features.dtype().to_owned();
-        let mut schema = DatasetSchema { shape: self.shape, dtype, rows, classes, scale_max: self.scale_max, hash: String::new() };
-        schema.hash = hash(&schema, &self.features, &self.labels);
-        Ok(Dataset { schema, features: self.features, labels: self.labels })
+        let mut schema = DatasetSchema { shape: self.shape.clone(), dtype, rows, classes, scale_max: self.scale_max, hash: String::new() };
+        schema.hash = hash(&schema, &self);
+        let Rows { features, labels, class_names, weights, .. } = self;
+        let dataset = Dataset { schema, features, labels, class_names, weights };
+        if dataset.bytes() > limits::DATASET_BYTES_MAX {
+            let what = "the size in bytes of all its parts".into();
+            return Err(Error::TooLarge { path: path.to_owned(), what, max: limits::DATASET_BYTES_MAX });
+        }
+        Ok(dataset)
     }
 
     fn append(&mut self, more: Rows, path: &str) -> Result<(), Error> {
@@ -117,6 +147,9 @@ impl Rows {
         let wrong = |detail: String| Err(Error::Format { path: path.to_owned(), detail });
         if self.shape != more.shape {
             return wrong(format!("validation rows have the shape {:?}, training rows {:?}; they must agree", more.shape, self.shape));
+        }
+        if let Some(weights) = &mut self.weights {
+            weights.extend(std::iter::repeat_n(1.0, more.labels.len()));
         }
         match (&mut self.features, more.features) {
             (Features::U8(values), Features::U8(more)) => values.extend(more),
@@ -135,11 +168,12 @@ impl Rows {
 /// SHA-256 of a canonical form, in hexadecimal.
 ///
 /// Hashed are one line of text with the version of the form, type, shape, rows, classes and range; then all features, row by row; then all labels
-/// (classes as u32). Numbers are little-endian. So the name of a file, its compression and its format don't matter, and everything that training sees does.
-fn hash(schema: &DatasetSchema, features: &Features, labels: &Labels) -> String {
+/// (classes as u32); then the weights, where there are any (the line then says so). Numbers are little-endian. So the name of a file, its compression and its format don't matter, and everything that training sees does.
+fn hash(schema: &DatasetSchema, Rows { features, labels, weights, .. }: &Rows) -> String {
     let DatasetSchema { shape, dtype, rows, classes, scale_max, hash: _ } = schema;
     let mut sha = Sha256::new();
-    sha.update(format!("chandler dataset 1 {dtype} {shape:?} {rows}+{} {classes:?} {scale_max:?}\n", labels.len() as u64 - rows));
+    let weighted = if weights.is_some() { " weighted" } else { "" };
+    sha.update(format!("chandler dataset 1 {dtype} {shape:?} {rows}+{} {classes:?} {scale_max:?}{weighted}\n", labels.len() as u64 - rows));
     match features {
         Features::U8(values) => sha.update(values),
         Features::F32(values) => update(&mut sha, values, |value| value.to_le_bytes()),
@@ -147,6 +181,9 @@ fn hash(schema: &DatasetSchema, features: &Features, labels: &Labels) -> String 
     match labels {
         Labels::Classes(labels) => update(&mut sha, labels, |label| label.to_le_bytes()),
         Labels::Values(labels) => update(&mut sha, labels, |label| label.to_le_bytes()),
+    }
+    if let Some(weights) = weights {
+        update(&mut sha, weights, |weight| weight.to_le_bytes());
     }
     sha.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -167,7 +204,7 @@ mod tests {
     use super::*;
 
     fn rows(features: Features, labels: &[u32]) -> Rows {
-        Rows { shape: vec![2], features, labels: Labels::Classes(labels.to_vec()), scale_max: None }
+        Rows { shape: vec![2], features, ..Rows::of(Labels::Classes(labels.to_vec())) }
     }
 
     fn hash_of(rows: Rows) -> String {
@@ -175,13 +212,16 @@ mod tests {
     }
 
     #[test]
-    fn the_hash_covers_features_labels_shape_type_and_range() {
+    fn the_hash_covers_features_labels_weights_shape_type_and_range() {
         let base = || rows(Features::U8(vec![1, 2, 3, 4]), &[0, 1]);
         let mut reshaped = base();
         reshaped.shape = vec![2, 1];
         let mut ranged = base();
         ranged.scale_max = Some(255.0);
+        let weighted = |weights: [f32; 2]| hash_of(Rows { weights: Some(weights.to_vec()), ..base() });
         let hashes = [
+            weighted([1.0, 1.0]),
+            weighted([1.0, 2.0]),
             hash_of(base()),
             hash_of(rows(Features::U8(vec![1, 2, 3, 5]), &[0, 1])),
             hash_of(rows(Features::U8(vec![1, 2, 3, 4]), &[1, 0])),
@@ -189,10 +229,10 @@ mod tests {
             hash_of(reshaped),
             hash_of(ranged),
         ];
-        assert_eq!(hashes[0], hash_of(base()));
+        assert_eq!(hashes[2], hash_of(base()));
         assert_eq!(hashes.iter().collect::<std::collections::HashSet<_>>().len(), hashes.len());
         // Computed by hand with sha256sum; it changes only with the version in the first line.
-        assert_eq!(hashes[0], "caf6596aca933e3891a074850568cd2d8e3a34babb983ddef89c2590096fa30b");
+        assert_eq!(hashes[2], "caf6596aca933e3891a074850568cd2d8e3a34babb983ddef89c2590096fa30b");
     }
 
     #[test]
@@ -218,6 +258,16 @@ mod tests {
         let mut values = base();
         values.labels = Labels::Values(vec![0.5, 1.5]);
         assert!(message(values).contains("one has classes and one has values"));
+    }
+
+    #[test]
+    fn weights_are_at_least_0_and_not_all_0() {
+        let sealed =
+            |weights: [f32; 2], more| Rows { weights: Some(weights.to_vec()), ..rows(Features::U8(vec![0; 4]), &[0, 1]) }.seal("a", more);
+        assert_eq!(sealed([0.0, 0.0], None).unwrap_err().to_string(), "a: all weights are 0, so there is nothing to learn");
+        assert_eq!(sealed([0.0, -1.0], None).unwrap_err().to_string(), "a: row 1 (from 0) has a weight below 0; weights are at least 0");
+        let more = rows(Features::U8(vec![0; 4]), &[0, 1]);
+        assert_eq!(sealed([0.0, 3.0], Some((more, "b"))).unwrap().weights, Some(vec![0.0, 3.0, 1.0, 1.0]));
     }
 
     #[test]

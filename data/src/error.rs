@@ -54,12 +54,32 @@ pub enum Error {
         /// What is wrong and what to do.
         detail: String,
     },
-    /// A CSV file without the label column.
-    #[error("{path}: {detail}")]
-    NoLabel {
+    /// One array of a file that holds several.
+    #[error("{path}, array {array:?}: {detail}")]
+    Array {
         /// The file.
         path: String,
+        /// The array's name.
+        array: String,
+        /// What is wrong and what to do.
+        detail: String,
+    },
+    /// A table without a column that the study names.
+    #[error("{path}: {detail}")]
+    NoColumn {
+        /// The file.
+        path: String,
+        /// The field of the study's `dataset` that names the column: `label`, `sample_weight` or `one_hot`.
+        field: &'static str,
         /// Which columns it has.
+        detail: String,
+    },
+    /// Weights that can't be.
+    #[error("{path}: {detail}")]
+    Weights {
+        /// The file.
+        path: String,
+        /// What is wrong and what to do.
         detail: String,
     },
     /// One field of a CSV file.
@@ -69,6 +89,18 @@ pub enum Error {
         path: String,
         /// The line in the file, from 1, where the record starts, or where blank lines before it start. The header is line 1.
         line: u64,
+        /// The column's name.
+        column: String,
+        /// What is wrong and what to do.
+        detail: String,
+    },
+    /// One value of a Parquet file.
+    #[error("{path}, row {row} (from 0), column {column:?}: {detail}")]
+    Cell {
+        /// The file.
+        path: String,
+        /// The row, from 0.
+        row: u64,
         /// The column's name.
         column: String,
         /// What is wrong and what to do.
@@ -95,33 +127,69 @@ pub enum Error {
         /// "training" or "validation".
         part: &'static str,
     },
+    /// A split in which one part can't do its work: a class or all weight is missing.
+    #[error("{detail}")]
+    Part {
+        /// The field of the study's `dataset` that makes the split: `validation_split`, `validation` or `folds`.
+        field: &'static str,
+        /// Which part lacks what, and what to do.
+        detail: String,
+    },
 }
 
 impl Error {
     /// Where in a study's `dataset` the mistake is: a field, or two joined by `/`, such as `source` or `validation/labels`.
     pub fn field(&self, spec: &DatasetSpec) -> &'static str {
         let path = match self {
-            Error::NoLabel { .. } => return "label",
+            Error::NoColumn { field, .. } | Error::Part { field, .. } => return field,
+            Error::Weights { .. } => return "sample_weight",
             Error::NoRange => return "scale",
             Error::EmptyPart { .. } => return "validation_split",
             Error::Builtin { .. } | Error::Span { .. } => "",
-            Error::Field { path, column, .. } => match &spec.source {
-                Source::Csv { label, .. } if label == column => return "label",
-                _ => path,
+            Error::Field { path, column, .. } | Error::Cell { path, column, .. } => match column_field(spec, column) {
+                Some(field) => return field,
+                None => path,
+            },
+            Error::Array { path, array, .. } => match array_field(spec, array) {
+                Some(field) => return field,
+                None => path,
             },
             Error::Path { path, .. } | Error::Missing { path } | Error::Io { path, .. } => path,
             Error::TooLarge { path, .. } | Error::Format { path, .. } => path,
         };
         match (&spec.source, &spec.validation) {
-            (Source::Builtin(_) | Source::Csv { .. }, None) => "source",
-            (Source::Idx(files), _) if files.features == path => "features",
-            (Source::Idx(files), _) if files.labels == path => "labels",
-            (_, Some(files)) if files.features == path => "validation/features",
-            (_, Some(files)) if files.labels == path => "validation/labels",
+            (Source::Idx(files), _) if files.features == *path => "features",
+            (Source::Idx(files), _) if files.labels == *path => "labels",
+            (source, Some(files)) if files.features == *path && !source.holds_arrays() => "validation/features",
+            (source, Some(files)) if files.labels == *path && !source.holds_arrays() => "validation/labels",
             (Source::Idx(_), _) => "features",
             _ => "source",
         }
     }
+}
+
+/// The field that gives `column` its role.
+fn column_field(spec: &DatasetSpec, column: &str) -> Option<&'static str> {
+    match &spec.source {
+        Source::Csv { label, .. } | Source::Parquet { label, .. } if label == column => Some("label"),
+        _ if spec.sample_weight.as_deref() == Some(column) => Some("sample_weight"),
+        _ if spec.one_hot.iter().any(|name| name == column) => Some("one_hot"),
+        _ => None,
+    }
+}
+
+/// The field that names `array`.
+fn array_field(spec: &DatasetSpec, array: &str) -> Option<&'static str> {
+    let (Source::Npz { arrays, .. } | Source::Safetensors { arrays, .. }) = &spec.source else { return None };
+    let validation = spec.validation.as_ref();
+    let named = [
+        ("features", Some(&arrays.features)),
+        ("labels", Some(&arrays.labels)),
+        ("sample_weight", spec.sample_weight.as_ref()),
+        ("validation/features", validation.map(|arrays| &arrays.features)),
+        ("validation/labels", validation.map(|arrays| &arrays.labels)),
+    ];
+    named.into_iter().find(|(_, name)| name.is_some_and(|name| name == array)).map(|(field, _)| field)
 }
 
 #[cfg(test)]
@@ -133,7 +201,7 @@ mod tests {
     #[test]
     fn the_field_at_fault_is_the_one_that_names_the_file() {
         let files = |features: &str, labels: &str| Files { features: features.into(), labels: labels.into() };
-        let spec = |source, validation| DatasetSpec { source, validation_split: 0.0, validation, shuffle: true };
+        let spec = |source, validation| DatasetSpec { validation, ..DatasetSpec::new(source) };
         let missing = |path: &str| Error::Missing { path: path.into() };
         let idx = spec(Source::Idx(files("x", "y")), Some(files("vx", "vy")));
         for (path, field) in [("x", "features"), ("y", "labels"), ("vx", "validation/features"), ("vy", "validation/labels")] {
@@ -142,7 +210,15 @@ mod tests {
         let csv = spec(Source::Csv { path: "t.csv".into(), label: "price".into() }, None);
         let wrong = |column: &str| Error::Field { path: "t.csv".into(), line: 2, column: column.into(), detail: String::new() };
         assert_eq!([missing("t.csv").field(&csv), wrong("size").field(&csv), wrong("price").field(&csv)], ["source", "source", "label"]);
-        assert_eq!(Error::NoLabel { path: "t.csv".into(), detail: String::new() }.field(&csv), "label");
+        assert_eq!(Error::NoColumn { path: "t.csv".into(), field: "one_hot", detail: String::new() }.field(&csv), "one_hot");
+        let table = DatasetSpec { sample_weight: Some("w".into()), one_hot: vec!["c".into()], ..csv.clone() };
+        assert_eq!([wrong("w").field(&table), wrong("c").field(&table)], ["sample_weight", "one_hot"]);
+        let npz = Source::Npz { path: "m.npz".into(), arrays: files("x", "y") };
+        let npz = DatasetSpec { sample_weight: Some("w".into()), ..spec(npz, Some(files("vx", "vy"))) };
+        let array = |name: &str| Error::Array { path: "m.npz".into(), array: name.into(), detail: String::new() };
+        let named = ["x", "y", "w", "vx", "vy"].map(|name| array(name).field(&npz));
+        assert_eq!(named, ["features", "labels", "sample_weight", "validation/features", "validation/labels"]);
+        assert_eq!(missing("m.npz").field(&npz), "source");
         assert_eq!(Error::Builtin { name: "digit".into() }.field(&spec(Source::Builtin("digit".into()), None)), "source");
     }
 }

@@ -1,6 +1,7 @@
-//! The datasets folder: opens files below it, and nothing else.
+//! The datasets folder: opens files and lists folders below it, and nothing else.
 
 use std::fs::{self, File};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Component, Path, PathBuf};
 use std::time::SystemTime;
@@ -16,12 +17,14 @@ pub(crate) struct Folder {
     root: PathBuf,
 }
 
-/// The state of a file: while it is the same, so is the content.
+/// The state of a file, or of the files of a folder: while it is the same, so is the content.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Stamp {
     file: PathBuf,
     modified: Option<SystemTime>,
     bytes: u64,
+    /// Of a folder: names, times and sizes of its files in one number.
+    files: u64,
 }
 
 impl Folder {
@@ -36,17 +39,73 @@ impl Folder {
 
     /// The state of the file at `path`.
     pub(crate) fn stamp(&self, path: &str) -> Result<Stamp, Error> {
+        let (file, metadata) = self.resolve_file(path)?;
+        Ok(Stamp { file, modified: metadata.modified().ok(), bytes: metadata.len(), files: 0 })
+    }
+
+    /// The state of the files `paths`, all of them below the folder at `path`.
+    pub(crate) fn stamp_all<'p>(&self, path: &str, paths: impl Iterator<Item = &'p str>) -> Result<Stamp, Error> {
         let (file, metadata) = self.resolve(path)?;
-        Ok(Stamp { file, modified: metadata.modified().ok(), bytes: metadata.len() })
+        let (mut bytes, mut hash) = (0u64, DefaultHasher::new());
+        for path in paths {
+            let metadata = fs::metadata(self.root.join(path)).map_err(|source| missing(path, source))?;
+            bytes = bytes.saturating_add(metadata.len());
+            (path, metadata.modified().ok(), metadata.len()).hash(&mut hash);
+        }
+        Ok(Stamp { file, modified: metadata.modified().ok(), bytes, files: hash.finish() })
     }
 
     /// The content of the file at `path`, inflated where it is gzipped (told by its first two bytes, not by its name).
     pub(crate) fn open(&self, path: &str) -> Result<Box<dyn Read>, Error> {
-        let (file, metadata) = self.resolve(path)?;
-        if metadata.len() > limits::DATASET_BYTES_MAX {
-            return Err(Error::TooLarge { path: path.to_owned(), what: "the file's size in bytes".into(), max: limits::DATASET_BYTES_MAX });
+        let file = self.file(path, limits::DATASET_BYTES_MAX)?;
+        inflate(BufReader::with_capacity(1 << 16, file)).map_err(|source| io_error(path, source))
+    }
+
+    /// The file at `path`, of at most `max` bytes, as it is: for formats that are read here and there.
+    pub(crate) fn file(&self, path: &str, max: u64) -> Result<File, Error> {
+        let (file, metadata) = self.resolve_file(path)?;
+        if metadata.len() > max {
+            return Err(Error::TooLarge { path: path.to_owned(), what: "the file's size in bytes".into(), max });
         }
-        File::open(file).and_then(|file| inflate(BufReader::with_capacity(1 << 16, file))).map_err(|source| io_error(path, source))
+        File::open(file).map_err(|source| io_error(path, source))
+    }
+
+    /// All of the file at `path`, of at most `max` bytes.
+    pub(crate) fn bytes(&self, path: &str, max: u64) -> Result<Vec<u8>, Error> {
+        let mut bytes = Vec::new();
+        self.file(path, max)?.take(max).read_to_end(&mut bytes).map_err(|source| io_error(path, source))?;
+        Ok(bytes)
+    }
+
+    /// The names in the folder at `path`, in the order of their bytes, and whether each is a folder.
+    pub(crate) fn entries(&self, path: &str) -> Result<Vec<(String, bool)>, Error> {
+        let format = |detail: String| Error::Format { path: format!("{path}/"), detail };
+        let (folder, metadata) = self.resolve(path)?;
+        if !metadata.is_dir() {
+            return Err(format("is no folder; a source that ends in / is a folder of images".into()));
+        }
+        let mut entries = Vec::new();
+        for entry in fs::read_dir(folder).map_err(|source| io_error(path, source))? {
+            let entry = entry.map_err(|source| io_error(path, source))?;
+            let name = entry.file_name();
+            let name = name.to_str().ok_or_else(|| format(format!("the name {name:?} is not UTF-8; rename it")))?;
+            entries.push((name.to_owned(), fs::metadata(entry.path()).is_ok_and(|metadata| metadata.is_dir())));
+            if entries.len() > limits::IMAGES_MAX {
+                let what = "the number of files".into();
+                return Err(Error::TooLarge { path: format!("{path}/"), what, max: limits::IMAGES_MAX as u64 });
+            }
+        }
+        entries.sort_unstable();
+        Ok(entries)
+    }
+
+    fn resolve_file(&self, path: &str) -> Result<(PathBuf, fs::Metadata), Error> {
+        let (file, metadata) = self.resolve(path)?;
+        // A pipe would block the reader for ever, a device never ends.
+        if !metadata.is_file() {
+            return Err(Error::Path { path: path.to_owned(), reason: "is not a plain file" });
+        }
+        Ok((file, metadata))
     }
 
     /// The real place of `path`. Checked twice: as text, and, because a link may lead anywhere, as what the machine makes of it.
@@ -58,21 +117,21 @@ impl Folder {
         if !Path::new(path).components().all(|part| matches!(part, Component::Normal(_))) {
             return Err(refused("leaves the datasets folder"));
         }
-        let missing = |source: io::Error| match source.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Error::Missing { path: path.to_owned() },
-            _ => io_error(path, source),
-        };
+        let missing = |source| missing(path, source);
         let root = self.root.canonicalize().map_err(missing)?;
         let file = root.join(path).canonicalize().map_err(missing)?;
         if !file.starts_with(&root) {
             return Err(refused("leaves the datasets folder through a link"));
         }
         let metadata = fs::metadata(&file).map_err(missing)?;
-        // A pipe would block the reader for ever, a device never ends.
-        if !metadata.is_file() {
-            return Err(refused("is not a plain file"));
-        }
         Ok((file, metadata))
+    }
+}
+
+fn missing(path: &str, source: io::Error) -> Error {
+    match source.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Error::Missing { path: path.to_owned() },
+        _ => io_error(path, source),
     }
 }
 

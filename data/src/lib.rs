@@ -1,27 +1,36 @@
 //! Dataset sources and formats: a schema and arrays, splits and scaling. No Redis, no HTTP, no candle.
 //!
 //! In reading order: [`Catalog`] finds a dataset by its source, reads it once and shares it; [`Dataset`] is what it hands out. Behind it, `builtin`
-//! has the sets inside the binary, `folder` opens files and never leaves its folder, `idx` and `table` (CSV) read them. [`split`](split::split)
-//! says which rows train and which validate, and [`Scaled`] fills batches with them.
+//! has the sets inside the binary and `folder` opens files and never leaves its folder. `table` knows what the columns of a table are, which `csv_table`
+//! and `parquet_table` read; `array` what becomes of arrays, which `idx`, `npz` and `tensors` (safetensors) read; `images` reads folders of images.
+//! [`splits`](split::splits) says which rows train and which validate, and [`Scaled`] fills batches with them.
 //!
 //! ```text
-//! DatasetSpec ── Catalog::load ──▶ Arc<Dataset> ── split ──▶ Split ── Scaled::new ──▶ Scaled::gather(rows) ──▶ batch
+//! DatasetSpec ── Catalog::load ──▶ Arc<Dataset> ── splits ──▶ Split, … ── Scaled::new ──▶ Scaled::gather(rows) ──▶ batch
 //! ```
 
+mod array;
 mod builtin;
 mod catalog;
+mod csv_table;
 mod dataset;
 mod error;
 mod folder;
+#[cfg(test)]
+mod golden;
 mod idx;
+mod images;
 mod listing;
+mod npz;
+mod parquet_table;
 mod scale;
 mod split;
 mod table;
+mod tensors;
 
 pub use catalog::Catalog;
 pub use dataset::{Dataset, Features, Labels};
 pub use error::Error;
 pub use listing::Listed;
 pub use scale::Scaled;
-pub use split::{Split, epoch_order, split};
+pub use split::{Split, epoch_order, folds, split, splits};

@@ -7,25 +7,34 @@ use hpo::dataset::{DatasetSchema, DatasetSpec, Files, Source};
 use hpo::limits;
 use serde::Serialize;
 
-use crate::{Catalog, builtin, table};
+use crate::images::is_image;
+use crate::npz::Npz;
+use crate::tensors::Tensors;
+use crate::{Catalog, Error, builtin, csv_table, parquet_table};
 
-/// A dataset that a study can name. `source` and `label`, or `features` and `labels`, are as the study's `dataset` takes them.
+/// Names that features and labels have in a file of arrays, the more usual first: Keras's, then scikit-learn's.
+const PAIRS: [(&str, &str); 5] = [("x_train", "y_train"), ("X_train", "y_train"), ("x", "y"), ("X", "y"), ("features", "labels")];
+
+/// A dataset that a study can name. `source`, `label`, `features` and `labels` are as the study's `dataset` takes them.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Listed {
-    /// `builtin:NAME`, or the path of a CSV file; absent for a pair of IDX files.
+    /// `builtin:NAME`, or the path of a file, or that of a folder of images, which ends in `/`; absent for a pair of IDX files.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
     /// The label column that the schema was read with: the last. A study may name another of `columns`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
-    /// The first 100 columns of a CSV file.
+    /// The first 100 columns of a CSV or Parquet file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub columns: Option<Vec<String>>,
-    /// The IDX file with the features.
+    /// The first 100 arrays of an NPZ or safetensors file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub arrays: Option<Vec<String>>,
+    /// The IDX file with the features, or the array that the schema was read with. A study may name another of `arrays`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub features: Option<String>,
-    /// The IDX file with the labels.
+    /// The IDX file with the labels, or the array that the schema was read with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub labels: Option<String>,
     /// What it holds; null where `problem` says why.
@@ -36,13 +45,14 @@ pub struct Listed {
 }
 
 impl Catalog {
-    /// The built-in datasets, then the files of the folder in the order of their paths: IDX pairs named as MNIST's (`*images*idx3-ubyte*` with its
-    /// `*labels*idx1-ubyte*`, gzipped or not) and `*.csv`, `*.csv.gz`. Blocks: files not seen before are read, up to
+    /// The built-in datasets, then those of the folder in the order of their paths: IDX pairs named as MNIST's (`*images*idx3-ubyte*` with its
+    /// `*labels*idx1-ubyte*`, gzipped or not), `*.csv`, `*.csv.gz`, `*.parquet`, `*.npz`, `*.safetensors` and folders of folders of images. Blocks: files not seen before are read, up to
     /// `hpo::limits::DATASETS_LIST_BYTES_MAX`. A file that can't be read is listed with its problem; a folder that can't, is passed over.
     pub fn list(&self) -> Vec<Listed> {
         let mut paths = Vec::new();
         visit(self.folder.root(), "", 0, &mut limits::DATASETS_VISITED_MAX.clone(), &mut paths);
         paths.sort_unstable();
+        paths.dedup();
         let mut bytes_left = limits::DATASETS_LIST_BYTES_MAX;
         let mut listed: Vec<Listed> = builtin::names().map(|name| self.list_builtin(name, &mut bytes_left)).collect();
         listed.extend(paths.iter().filter_map(|path| self.list_file(path, &paths, &mut bytes_left)).take(limits::DATASETS_LISTED_MAX));
@@ -56,24 +66,79 @@ impl Catalog {
 
     /// The dataset of the file at `path`; none where the file is no dataset of its own, as a file of labels.
     fn list_file(&self, path: &str, paths: &[String], bytes_left: &mut u64) -> Option<Listed> {
+        let open = || self.folder.file(path, limits::DATASET_BYTES_MAX);
         if path.ends_with(".csv") || path.ends_with(".csv.gz") {
-            let source = Some(path.to_owned());
-            let mut columns = match self.folder.open(path).and_then(|input| table::columns(path, input)) {
-                Ok(columns) => columns,
-                Err(error) => return Some(Listed { source, ..Listed::from(Err(error.to_string())) }),
-            };
-            let label = columns.last().cloned()?;
-            let described = self.describe(Source::Csv { path: path.to_owned(), label: label.clone() }, bytes_left);
-            columns.truncate(limits::CSV_COLUMNS_NAMED_MAX);
-            return Some(Listed { source, label: Some(label), columns: Some(columns), ..described });
+            let columns = self.folder.open(path).and_then(|input| csv_table::columns(path, input));
+            return self.list_table(path, columns, |path, label| Source::Csv { path, label }, bytes_left);
+        }
+        if path.ends_with(".parquet") {
+            let columns = open().and_then(|file| parquet_table::columns(path, file));
+            return self.list_table(path, columns, |path, label| Source::Parquet { path, label }, bytes_left);
+        }
+        if path.ends_with(".npz") {
+            let arrays = open().and_then(|file| Ok(Npz::open(path, file)?.names()));
+            return Some(self.list_arrays(path, arrays, |path, arrays| Source::Npz { path, arrays }, bytes_left));
+        }
+        if path.ends_with(".safetensors") {
+            let arrays = open().and_then(|file| Ok(Tensors::open(path, file)?.names()));
+            return Some(self.list_arrays(path, arrays, |path, arrays| Source::Safetensors { path, arrays }, bytes_left));
+        }
+        if let Some(folder) = path.strip_suffix('/') {
+            let described = self.describe(Source::Images(folder.to_owned()), bytes_left);
+            return Some(Listed { source: Some(path.to_owned()), ..described });
         }
         let labels = labels_of(path, paths)?;
         let described = self.describe(Source::Idx(Files { features: path.to_owned(), labels: labels.clone() }), bytes_left);
         Some(Listed { features: Some(path.to_owned()), labels: Some(labels), ..described })
     }
 
+    /// A table, with its last column for the label.
+    fn list_table(
+        &self,
+        path: &str,
+        columns: Result<Vec<String>, Error>,
+        source: impl Fn(String, String) -> Source,
+        bytes_left: &mut u64,
+    ) -> Option<Listed> {
+        let named = Some(path.to_owned());
+        let mut columns = match columns {
+            Ok(columns) => columns,
+            Err(error) => return Some(Listed { source: named, ..Listed::from(Err(error.to_string())) }),
+        };
+        let label = columns.last().cloned()?;
+        let described = self.describe(source(path.to_owned(), label.clone()), bytes_left);
+        columns.truncate(limits::COLUMNS_NAMED_MAX);
+        Some(Listed { source: named, label: Some(label), columns: Some(columns), ..described })
+    }
+
+    /// A file of arrays, with those for features and labels that have usual names.
+    fn list_arrays(
+        &self,
+        path: &str,
+        arrays: Result<Vec<String>, Error>,
+        source: impl Fn(String, Files) -> Source,
+        bytes_left: &mut u64,
+    ) -> Listed {
+        let named = Some(path.to_owned());
+        let mut arrays = match arrays {
+            Ok(arrays) => arrays,
+            Err(error) => return Listed { source: named, ..Listed::from(Err(error.to_string())) },
+        };
+        let there = |name: &str| arrays.iter().any(|array| array == name);
+        let pair = PAIRS.into_iter().find(|(features, labels)| there(features) && there(labels));
+        arrays.truncate(limits::COLUMNS_NAMED_MAX);
+        let arrays = Some(arrays);
+        let Some((features, labels)) = pair else {
+            let problem = "none of its arrays have usual names, such as x_train and y_train; a study names its features and labels";
+            return Listed { source: named, arrays, ..Listed::from(Err(problem.to_owned())) };
+        };
+        let (features, labels) = (features.to_owned(), labels.to_owned());
+        let described = self.describe(source(path.to_owned(), Files { features: features.clone(), labels: labels.clone() }), bytes_left);
+        Listed { source: named, arrays, features: Some(features), labels: Some(labels), ..described }
+    }
+
     fn describe(&self, source: Source, bytes_left: &mut u64) -> Listed {
-        let spec = DatasetSpec { source, validation_split: 0.0, validation: None, shuffle: true };
+        let spec = DatasetSpec::new(source);
         Listed::from(match self.remembered(&spec) {
             Ok(Some(outcome)) => outcome,
             Ok(None) if *bytes_left == 0 => Err("not read yet, the listing has read enough; list again".to_owned()),
@@ -91,7 +156,8 @@ impl From<Result<DatasetSchema, String>> for Listed {
             Ok(schema) => (Some(schema), None),
             Err(problem) => (None, Some(problem)),
         };
-        Listed { source: None, label: None, columns: None, features: None, labels: None, schema, problem }
+        let (source, label, columns, arrays, features, labels) = Default::default();
+        Listed { source, label, columns, arrays, features, labels, schema, problem }
     }
 }
 
@@ -106,7 +172,7 @@ fn labels_of(path: &str, paths: &[String]) -> Option<String> {
     [labels, other].into_iter().find(|labels| paths.binary_search(labels).is_ok())
 }
 
-/// Collects the paths of the files below `root`, relative to it. Folders behind links are not entered; names that aren't UTF-8 can't be in a study.
+/// Collects the paths of the files below `root`, relative to it, and instead of images the folder above theirs, with `/` at its end. Folders behind links are not entered; names that aren't UTF-8 can't be in a study.
 fn visit(root: &Path, below: &str, depth: usize, visits_left: &mut usize, paths: &mut Vec<String>) {
     let Ok(entries) = fs::read_dir(root.join(below)) else { return };
     for entry in entries.flatten() {
@@ -120,6 +186,11 @@ fn visit(root: &Path, below: &str, depth: usize, visits_left: &mut usize, paths:
         match kind.is_dir() {
             true if depth < limits::DATASETS_DEPTH_MAX => visit(root, &path, depth + 1, visits_left, paths),
             true => {}
+            // One image speaks for all: a folder of thousands would use up the visits.
+            false if is_image(name) && !below.is_empty() => {
+                paths.extend(below.rsplit_once('/').map(|(above, _)| format!("{above}/")));
+                return;
+            }
             false => paths.push(path),
         }
     }
@@ -162,6 +233,26 @@ mod tests {
         assert_eq!((idx.labels.as_deref(), idx.schema.as_ref().unwrap().rows), (Some("mnist/train-labels-idx1-ubyte"), 2));
         assert!(secret.problem.as_deref().unwrap().contains("leaves the datasets folder through a link") && secret.columns.is_none());
         assert_eq!(catalog.list(), listed, "the second listing remembers");
+    }
+
+    #[test]
+    fn arrays_tables_and_folders_of_images_are_listed_as_a_study_names_them() {
+        let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden");
+        let listed = Catalog::new(golden).list();
+        let find =
+            |source: &str| listed.iter().find(|listed| listed.source.as_deref() == Some(source)).unwrap_or_else(|| panic!("{source}"));
+        let rows = |listed: &Listed| listed.schema.as_ref().map(|schema| schema.rows);
+        let npz = find("mnist.npz");
+        assert_eq!((npz.features.as_deref(), npz.labels.as_deref(), rows(npz)), (Some("x_train"), Some("y_train"), Some(6)));
+        assert_eq!(npz.arrays.as_deref().unwrap(), ["x_test", "x_train", "y_test", "y_train"]);
+        let tensors = find("mnist.safetensors");
+        assert!(tensors.problem.as_deref().unwrap().contains("a study names its features and labels") && tensors.arrays.is_some());
+        let table = find("table.parquet");
+        assert_eq!((table.label.as_deref(), table.columns.as_ref().map(Vec::len)), (Some("species"), Some(9)));
+        assert!(table.problem.as_deref().unwrap().contains("name the column in one_hot"));
+        assert!(find("refused-null.parquet").problem.as_deref().unwrap().contains("the value is missing"));
+        assert_eq!((rows(find("grey/")), rows(find("colour/")), rows(find("jpeg/"))), (Some(3), Some(3), Some(3)));
+        assert!(listed.iter().all(|listed| listed.source.as_deref() != Some("bomb.png")));
     }
 
     #[test]

@@ -127,7 +127,7 @@ mod tests {
             Features::F32(values) => values.len(),
         };
         let labels = Labels::Values(vec![0.5; values / 2]);
-        let dataset = Rows { shape: vec![2], features, labels, scale_max }.seal("test", None).unwrap();
+        let dataset = Rows { shape: vec![2], features, scale_max, ..Rows::of(labels) }.seal("test", None).unwrap();
         Scaled::new(Arc::new(dataset), train, scale)
     }
 

@@ -1,199 +1,289 @@
-//! CSV with a header: one column holds the labels, all others are numeric features, in the file's order.
+//! Tables, as CSV and Parquet files hold them: one column has the labels, one may have the weights, all others are features in the file's order.
 //!
-//! What the labels are is told by their text. All numbers: classes where they are whole (`3`, not `3.0`) and exactly 0, 1, … k−1 occur, k ≥ 2;
-//! else the values of a regression. All texts: classes, numbered in the order of their bytes. Numbers mixed with texts are an error: that is a
-//! slip more often than it is meant.
+//! What the labels are is told by what they say. All numbers: classes where they are whole (in a CSV `3`, not `3.0`; in a Parquet file of an integer
+//! type) and exactly 0, 1, … k−1 occur, k ≥ 2; else the values of a regression. All texts: classes, numbered in the order of their bytes. Numbers mixed
+//! with texts are an error: that is a slip more often than it is meant.
+//!
+//! A column that `one_hot` names becomes as many columns of 0 and 1, in its place, as it has categories: integers by size, else in the order of their
+//! bytes. The categories are those of the whole file, not of the training rows, so that every split and every fold has rows of one shape.
 
 use std::collections::{HashMap, HashSet};
-use std::io::{self, Read};
 
-use csv::{ByteRecord, Reader, ReaderBuilder, Trim};
 use hpo::limits;
 
 use crate::Error;
 use crate::dataset::{Features, Labels, Rows};
-use crate::folder::io_error;
 
-/// The rows of the CSV in `input`; `path` names it in errors.
-pub(crate) fn read(path: &str, input: impl Read, label: &str) -> Result<Rows, Error> {
-    let mut table = Table::open(path, input)?;
-    let label = table.position(label)?;
-    let width = table.header.len() - 1;
-    let (mut features, mut labels) = (Vec::new(), None);
-    let mut record = ByteRecord::new();
-    let mut rows = 0u64;
-    while let Some(line) = table.next(&mut record)? {
-        rows += 1;
-        if rows > limits::DATASET_ROWS_MAX {
-            return Err(table.too_large("the number of rows", limits::DATASET_ROWS_MAX));
-        }
-        if rows * 4 * width as u64 > limits::DATASET_BYTES_MAX {
-            return Err(table.too_large("the size in bytes", limits::DATASET_BYTES_MAX));
-        }
-        for (column, field) in record.iter().enumerate() {
-            let wrong = |detail: String| table.wrong(line, column, detail);
-            if column == label {
-                LabelColumn::push(&mut labels, field).map_err(wrong)?;
-            } else {
-                features.push(number(field).map_err(wrong)?);
-            }
-        }
-    }
-    let labels = labels.ok_or_else(|| table.format("has a header and no rows".into()))?.finish();
-    Ok(Rows { shape: vec![width], features: Features::F32(features), labels, scale_max: None })
+/// What a study wants of a table.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted<'a> {
+    /// The column with the labels.
+    pub(crate) label: &'a str,
+    /// The column with the weights.
+    pub(crate) weight: Option<&'a str>,
+    /// The columns of categories.
+    pub(crate) one_hot: &'a [String],
 }
 
-/// The names of the columns, for a listing.
-pub(crate) fn columns(path: &str, input: impl Read) -> Result<Vec<String>, Error> {
-    Ok(Table::open(path, input)?.header)
+/// What a column is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Role {
+    Label,
+    Weight,
+    /// A feature: its place in a row.
+    Number(usize),
+    /// A feature of categories: its place in a row, and which of the columns of categories it is.
+    Category(usize, usize),
 }
 
-struct Table<'a, R> {
+/// One value of a table.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Cell<'a> {
+    Text(&'a str),
+    /// A number that counts something.
+    Integer(i64),
+    Number(f64),
+}
+
+/// The columns of a table while it is read. Until the end, a category is a number: how many others were met before it.
+#[derive(Debug)]
+pub(crate) struct Columns<'a> {
     path: &'a str,
-    reader: Reader<Budget<R>>,
-    header: Vec<String>,
+    /// What each column of the file is.
+    pub(crate) roles: Vec<Role>,
+    /// The features in a row of the file.
+    pub(crate) width: usize,
+    /// `(rows, width)`, row by row.
+    pub(crate) features: Vec<f32>,
+    /// By column of categories: the categories and the order in which they were met.
+    categories: Vec<HashMap<String, u32>>,
+    labels: LabelColumn,
+    weights: Option<Vec<f32>>,
 }
 
-impl<'a, R: Read> Table<'a, R> {
-    fn open(path: &'a str, input: R) -> Result<Table<'a, R>, Error> {
-        let input = Budget { input, record: limits::CSV_RECORD_BYTES_MAX, file: limits::DATASET_BYTES_MAX };
-        let reader = ReaderBuilder::new().trim(Trim::All).has_headers(false).from_reader(input);
-        let mut table = Table { path, reader, header: Vec::new() };
-        let mut record = ByteRecord::new();
-        if table.next(&mut record)?.is_none() {
-            return Err(table.format("is empty; its first line must name the columns".into()));
+impl<'a> Columns<'a> {
+    /// The columns named by `header`, still without rows.
+    pub(crate) fn new(path: &'a str, header: &[String], wanted: Wanted) -> Result<Columns<'a>, Error> {
+        check_header(path, header)?;
+        position(path, header, "label", wanted.label)?;
+        wanted.weight.map_or(Ok(0), |name| position(path, header, "sample_weight", name))?;
+        wanted.one_hot.iter().try_for_each(|name| position(path, header, "one_hot", name).map(drop))?;
+        let (mut width, mut categories) = (0, Vec::new());
+        let role = |name: &String| {
+            if name == wanted.label {
+                return Role::Label;
+            }
+            if wanted.weight == Some(name) {
+                return Role::Weight;
+            }
+            width += 1;
+            if !wanted.one_hot.contains(name) {
+                return Role::Number(width - 1);
+            }
+            categories.push(HashMap::new());
+            Role::Category(width - 1, categories.len() - 1)
+        };
+        let roles = header.iter().map(role).collect();
+        if width == 0 {
+            let detail = "has no column beside its label and its weights; it needs at least one feature".into();
+            return Err(Error::Format { path: path.to_owned(), detail });
         }
-        table.header = record.iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect();
-        let header = &table.header;
-        let mut seen = HashSet::new();
-        if let [only] = header.as_slice() {
-            let hint = if only.contains([';', '\t']) { "; separate them by commas" } else { "" };
-            return Err(table.format(format!("has one column; it needs a label column and at least one feature{hint}")));
-        }
-        if header.len() - 1 > limits::DATASET_ROW_VALUES_MAX {
-            return Err(table.too_large("the number of columns", limits::DATASET_ROW_VALUES_MAX as u64));
-        }
-        if let Some(empty) = header.iter().position(String::is_empty) {
-            return Err(table.format(format!("column {} has no name; the first line must name every column", empty + 1)));
-        }
-        if let Some(twice) = header.iter().find(|name| !seen.insert(name.as_str())) {
-            return Err(table.format(format!("two columns are named {twice:?}; rename one")));
-        }
-        Ok(table)
+        let weights = wanted.weight.map(|_| Vec::new());
+        Ok(Columns { path, roles, width, features: Vec::new(), categories, labels: LabelColumn::None, weights })
     }
 
-    /// Reads the next record and returns the line in the file where it starts, from 1; to the CSV reader, blank lines before a record are its start.
-    fn next(&mut self, record: &mut ByteRecord) -> Result<Option<u64>, Error> {
-        self.reader.get_mut().record = limits::CSV_RECORD_BYTES_MAX;
-        let line_of = |record: &ByteRecord| record.position().map_or(0, csv::Position::line);
-        match self.reader.read_byte_record(record) {
-            Ok(true) => Ok(Some(line_of(record))),
-            Ok(false) => Ok(None),
-            Err(error) => Err(match error.into_kind() {
-                csv::ErrorKind::Io(source) if source.kind() == io::ErrorKind::FileTooLarge => {
-                    let line = self.reader.position().line();
-                    self.too_large(
-                        &format!("the size in bytes of the record at line {line}, or of the whole,"),
-                        limits::CSV_RECORD_BYTES_MAX,
-                    )
-                }
-                csv::ErrorKind::Io(source) => io_error(self.path, source),
-                csv::ErrorKind::UnequalLengths { pos, expected_len, len } => {
-                    let line = pos.map_or(0, |pos| pos.line());
-                    self.wrong(
-                        line,
-                        len.min(expected_len) as usize,
-                        format!("the line has {len} fields, the header {expected_len}; correct the line"),
-                    )
-                }
-                other => self.format(format!("is no CSV: {other:?}")),
-            }),
+    /// Checks that `rows` rows are within bounds.
+    pub(crate) fn check_size(&self, rows: u64) -> Result<(), Error> {
+        check_size(self.path, rows, self.width)
+    }
+
+    /// A value of a column of features, as it is kept in `features`.
+    pub(crate) fn feature(&mut self, role: Role, cell: Cell) -> Result<f32, String> {
+        match (role, cell) {
+            (Role::Category(_, at), Cell::Text(text)) => category(&mut self.categories[at], text),
+            (Role::Category(_, at), Cell::Integer(number)) => category(&mut self.categories[at], &number.to_string()),
+            (Role::Category(..), Cell::Number(number)) => Err(format!("{number} is no category; one_hot takes texts and integers")),
+            (_, Cell::Text(text)) => Err(format!(
+                "{} is not a number; name the column in one_hot if it holds categories, else encode it or leave it out",
+                shown(text)
+            )),
+            (_, number) => float(number),
         }
     }
 
-    fn position(&self, label: &str) -> Result<usize, Error> {
-        self.header.iter().position(|name| name == label).ok_or_else(|| {
-            let named = self.header.iter().take(limits::CSV_COLUMNS_NAMED_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
-            let headless = self.header.iter().all(|name| name.parse::<f64>().is_ok());
-            let hint = if headless { "; the first line must name the columns, this one holds numbers" } else { "" };
-            Error::NoLabel { path: self.path.to_owned(), detail: format!("has no column {label:?}; its columns are {named}{hint}") }
-        })
+    /// The label of the next row.
+    pub(crate) fn push_label(&mut self, cell: Cell) -> Result<(), String> {
+        self.labels.push(cell)
     }
 
-    fn wrong(&self, line: u64, column: usize, detail: String) -> Error {
-        let column = self.header.get(column).cloned().unwrap_or_else(|| format!("{} (nameless)", column + 1));
-        Error::Field { path: self.path.to_owned(), line, column, detail }
-    }
-
-    fn format(&self, detail: String) -> Error {
-        Error::Format { path: self.path.to_owned(), detail }
-    }
-
-    fn too_large(&self, what: &str, max: u64) -> Error {
-        Error::TooLarge { path: self.path.to_owned(), what: what.to_owned(), max }
-    }
-}
-
-/// Stops a record without end and a file without end: the CSV reader holds a whole record in memory, and a gzip stream inflates a thousandfold.
-struct Budget<R> {
-    input: R,
-    record: u64,
-    file: u64,
-}
-
-impl<R: Read> Read for Budget<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.record == 0 || self.file == 0 {
-            return Err(io::ErrorKind::FileTooLarge.into());
+    /// The weight of the next row.
+    pub(crate) fn push_weight(&mut self, cell: Cell) -> Result<(), String> {
+        if let Cell::Text(text) = cell {
+            return Err(format!("{} is not a number; a weight must be one", shown(text)));
         }
-        let count = self.input.read(buffer)?;
-        self.record = self.record.saturating_sub(count as u64);
-        self.file = self.file.saturating_sub(count as u64);
-        Ok(count)
+        let weight = float(cell)?;
+        if weight < 0.0 {
+            return Err(format!("the weight {weight} is below 0; weights are at least 0"));
+        }
+        self.weights.get_or_insert_default().push(weight);
+        Ok(())
+    }
+
+    /// The rows, once all are read.
+    pub(crate) fn finish(self) -> Result<Rows, Error> {
+        let (labels, class_names) = self.labels.finish();
+        let (width, features) = if self.categories.is_empty() {
+            (self.width, self.features)
+        } else {
+            expand(self.path, &self.roles, self.width, self.features, self.categories)?
+        };
+        Ok(Rows { shape: vec![width], features: Features::F32(features), class_names, weights: self.weights, ..Rows::of(labels) })
     }
 }
 
-fn number(field: &[u8]) -> Result<f32, String> {
-    let text = std::str::from_utf8(field).map_err(|_| "the text is not UTF-8".to_owned())?;
-    match text.parse::<f32>() {
-        Ok(value) if value.is_finite() => Ok(value),
-        Ok(_) => Err(format!("{} is not a finite 32-bit float; clean the file", shown(text))),
-        Err(_) if text.is_empty() => Err("the field is empty; fill it or leave the line out".into()),
-        Err(_) => Err(format!("{} is not a number; features must be numeric, so encode it or leave the column out", shown(text))),
+/// Checks what must hold for the header of any table.
+pub(crate) fn check_header(path: &str, header: &[String]) -> Result<(), Error> {
+    let format = |detail: String| Error::Format { path: path.to_owned(), detail };
+    let mut seen = HashSet::new();
+    if let [only] = header {
+        let hint = if only.contains([';', '\t']) { "; separate them by commas" } else { "" };
+        return Err(format(format!("has one column; it needs a label column and at least one feature{hint}")));
     }
+    if header.len().saturating_sub(1) > limits::DATASET_ROW_VALUES_MAX {
+        let max = limits::DATASET_ROW_VALUES_MAX as u64;
+        return Err(Error::TooLarge { path: path.to_owned(), what: "the number of columns".into(), max });
+    }
+    if let Some(empty) = header.iter().position(String::is_empty) {
+        return Err(format(format!("column {} has no name; the first line must name every column", empty + 1)));
+    }
+    if let Some(twice) = header.iter().find(|name| !seen.insert(name.as_str())) {
+        return Err(format(format!("two columns are named {twice:?}; rename one")));
+    }
+    Ok(())
 }
 
-/// A field as an error shows it: quoted, at most 40 characters.
-fn shown(text: &str) -> String {
+/// The first of `names`, as an error lists them.
+pub(crate) fn listed(names: &[String]) -> String {
+    let more = if names.len() > limits::COLUMNS_NAMED_MAX { ", …" } else { "" };
+    names.iter().take(limits::COLUMNS_NAMED_MAX).map(String::as_str).collect::<Vec<_>>().join(", ") + more
+}
+
+/// A text of a file as an error shows it: quoted, at most 40 characters.
+pub(crate) fn shown(text: &str) -> String {
     format!("{:?}", text.chars().take(40).collect::<String>())
 }
 
+/// The position of the column called `name`, which the study's `field` names.
+fn position(path: &str, header: &[String], field: &'static str, name: &str) -> Result<usize, Error> {
+    header.iter().position(|column| column == name).ok_or_else(|| {
+        let headless = header.iter().all(|name| name.parse::<f64>().is_ok());
+        let hint = if headless { "; the first line must name the columns, this one holds numbers" } else { "" };
+        Error::NoColumn {
+            path: path.to_owned(),
+            field,
+            detail: format!("has no column {name:?}; its columns are {}{hint}", listed(header)),
+        }
+    })
+}
+
+fn check_size(path: &str, rows: u64, width: usize) -> Result<(), Error> {
+    let too_large = |what: &str, max: u64| Err(Error::TooLarge { path: path.to_owned(), what: what.to_owned(), max });
+    if rows > limits::DATASET_ROWS_MAX {
+        return too_large("the number of rows", limits::DATASET_ROWS_MAX);
+    }
+    if rows * 4 * width as u64 > limits::DATASET_BYTES_MAX {
+        return too_large("the size in bytes", limits::DATASET_BYTES_MAX);
+    }
+    Ok(())
+}
+
+fn float(cell: Cell) -> Result<f32, String> {
+    let value = match cell {
+        Cell::Integer(number) => number as f32,
+        Cell::Number(number) => number as f32,
+        Cell::Text(text) => return Err(format!("{} is not a number", shown(text))),
+    };
+    if value.is_finite() { Ok(value) } else { Err(format!("{value} is not a finite 32-bit float; clean the file")) }
+}
+
+fn category(ids: &mut HashMap<String, u32>, text: &str) -> Result<f32, String> {
+    // No more than a thousand: a float holds them exactly.
+    if let Some(id) = ids.get(text) {
+        return Ok(*id as f32);
+    }
+    let next = ids.len();
+    if next == limits::CATEGORIES_MAX {
+        return Err(format!("more than {next} categories; is this a column of categories?"));
+    }
+    ids.insert(text.to_owned(), next as u32);
+    Ok(next as f32)
+}
+
+/// Gives each category a column of its own: the new width and the new features.
+fn expand(
+    path: &str,
+    roles: &[Role],
+    width: usize,
+    features: Vec<f32>,
+    categories: Vec<HashMap<String, u32>>,
+) -> Result<(usize, Vec<f32>), Error> {
+    let ranks: Vec<Vec<usize>> = categories.into_iter().map(ranks).collect();
+    let rows = features.len() / width;
+    let wide = width - ranks.len() + ranks.iter().map(Vec::len).sum::<usize>();
+    if wide > limits::DATASET_ROW_VALUES_MAX {
+        let what = "the number of values in a row, categories included,".into();
+        return Err(Error::TooLarge { path: path.to_owned(), what, max: limits::DATASET_ROW_VALUES_MAX as u64 });
+    }
+    check_size(path, rows as u64, wide)?;
+    let mut expanded = Vec::with_capacity(rows * wide);
+    for row in features.chunks_exact(width) {
+        for role in roles {
+            match role {
+                Role::Number(at) => expanded.push(row[*at]),
+                Role::Category(at, column) => {
+                    let begin = expanded.len();
+                    expanded.resize(begin + ranks[*column].len(), 0.0);
+                    expanded[begin + ranks[*column][row[*at] as usize]] = 1.0;
+                }
+                Role::Label | Role::Weight => {}
+            }
+        }
+    }
+    Ok((wide, expanded))
+}
+
+/// By the order in which categories were met: their places among the sorted ones.
+fn ranks(ids: HashMap<String, u32>) -> Vec<usize> {
+    let mut sorted: Vec<(String, u32)> = ids.into_iter().collect();
+    let number = |text: &str| text.parse::<i64>().ok();
+    if sorted.iter().all(|(text, _)| number(text).is_some()) {
+        sorted.sort_unstable_by(|a, b| (number(&a.0), &a.0).cmp(&(number(&b.0), &b.0)));
+    } else {
+        sorted.sort_unstable();
+    }
+    let mut ranks = vec![0; sorted.len()];
+    sorted.iter().enumerate().for_each(|(rank, (_, id))| ranks[*id as usize] = rank);
+    ranks
+}
+
 /// The labels read so far, of the kind of the first.
+#[derive(Debug)]
 enum LabelColumn {
+    None,
     Numbers { values: Vec<f32>, whole: bool },
     Texts { ids: HashMap<String, u32>, rows: Vec<u32> },
 }
 
 impl LabelColumn {
-    fn push(column: &mut Option<LabelColumn>, field: &[u8]) -> Result<(), String> {
-        let text = std::str::from_utf8(field).map_err(|_| "the label is not UTF-8".to_owned())?;
-        if text.is_empty() {
-            return Err("the label is empty; fill it or leave the line out".into());
+    fn push(&mut self, cell: Cell) -> Result<(), String> {
+        if let LabelColumn::None = self {
+            *self = match cell {
+                Cell::Text(_) => LabelColumn::Texts { ids: HashMap::new(), rows: Vec::new() },
+                _ => LabelColumn::Numbers { values: Vec::new(), whole: true },
+            };
         }
-        let value = text.parse::<f32>().ok();
-        if value.is_some_and(|value| !value.is_finite()) {
-            return Err(format!("the label {} is not a finite 32-bit float; clean the file", shown(text)));
-        }
-        let column = column.get_or_insert_with(|| match value {
-            Some(_) => LabelColumn::Numbers { values: Vec::new(), whole: true },
-            None => LabelColumn::Texts { ids: HashMap::new(), rows: Vec::new() },
-        });
-        match (column, value) {
-            (LabelColumn::Numbers { values, whole }, Some(value)) => {
-                values.push(value);
-                *whole &= text.parse::<u32>().is_ok();
-            }
-            (LabelColumn::Texts { ids, rows }, None) => {
+        match (self, cell) {
+            (LabelColumn::Texts { ids, rows }, Cell::Text(text)) => {
                 let next = ids.len() as u32;
                 rows.push(match ids.get(text) {
                     Some(id) => *id,
@@ -203,29 +293,37 @@ impl LabelColumn {
                     None => *ids.entry(text.to_owned()).or_insert(next),
                 });
             }
-            (LabelColumn::Numbers { .. }, None) => {
+            (LabelColumn::Numbers { .. }, Cell::Text(text)) => {
                 return Err(format!("the label {} is a text, those before are numbers; use one or the other", shown(text)));
             }
-            (LabelColumn::Texts { .. }, Some(_)) => {
-                return Err(format!("the label {} is a number, those before are texts; use one or the other", shown(text)));
+            (LabelColumn::Numbers { values, whole }, number) => {
+                values.push(float(number).map_err(|detail| format!("the label {detail}"))?);
+                *whole &= matches!(number, Cell::Integer(0..=0xffff_ffff));
             }
+            (_, Cell::Integer(_) | Cell::Number(_)) => {
+                return Err("the label is a number, those before are texts; use one or the other".into());
+            }
+            (LabelColumn::None, Cell::Text(_)) => unreachable!("the first label made it another"),
         }
         Ok(())
     }
 
-    fn finish(self) -> Labels {
+    /// The labels, and the names of the classes where they have some.
+    fn finish(self) -> (Labels, Vec<String>) {
         match self {
             LabelColumn::Texts { ids, rows } => {
                 let mut names: Vec<(String, u32)> = ids.into_iter().collect();
                 names.sort_unstable();
                 let mut class = vec![0; names.len()];
                 names.iter().enumerate().for_each(|(position, (_, id))| class[*id as usize] = position as u32);
-                Labels::Classes(rows.into_iter().map(|id| class[id as usize]).collect())
+                let labels = Labels::Classes(rows.into_iter().map(|id| class[id as usize]).collect());
+                (labels, names.into_iter().map(|(name, _)| name).collect())
             }
             LabelColumn::Numbers { values, whole } if whole && are_classes(&values) => {
-                Labels::Classes(values.into_iter().map(|value| value as u32).collect())
+                (Labels::Classes(values.into_iter().map(|value| value as u32).collect()), Vec::new())
             }
-            LabelColumn::Numbers { values, .. } => Labels::Values(values),
+            LabelColumn::Numbers { values, .. } => (Labels::Values(values), Vec::new()),
+            LabelColumn::None => (Labels::Values(Vec::new()), Vec::new()),
         }
     }
 }
@@ -239,75 +337,4 @@ fn are_classes(values: &[f32]) -> bool {
     let mut seen = vec![false; largest as usize + 1];
     values.iter().for_each(|value| seen[*value as usize] = true);
     seen.into_iter().all(|seen| seen)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parse(text: &str) -> Result<Rows, Error> {
-        read("t.csv", text.as_bytes(), "y")
-    }
-
-    #[test]
-    fn columns_but_the_label_are_features_in_their_order() {
-        let rows = parse("\u{feff}a,y,\"b, c\"\r\n 1.5 ,0,-2e-3\r\n\r\n\"3\",1,+4\r\n").unwrap();
-        assert_eq!((rows.shape, rows.scale_max), (vec![2], None));
-        assert_eq!(rows.features, Features::F32(vec![1.5, -0.002, 3.0, 4.0]));
-        assert_eq!(rows.labels, Labels::Classes(vec![0, 1]));
-        assert_eq!(columns("t.csv", "a,y,\"b, c\"\n".as_bytes()).unwrap(), ["a", "y", "b, c"]);
-    }
-
-    #[test]
-    fn the_text_of_the_labels_tells_classes_from_values() {
-        let check = |labels: &[&str], expect: Labels| {
-            let text: String = labels.iter().map(|label| format!("1,{label}\n")).collect();
-            assert_eq!(parse(&format!("x,y\n{text}")).unwrap().labels, expect, "{labels:?}");
-        };
-        check(&["1", "0", "2", "1"], Labels::Classes(vec![1, 0, 2, 1]));
-        check(&["1", "2"], Labels::Values(vec![1.0, 2.0]));
-        check(&["0", "2"], Labels::Values(vec![0.0, 2.0]));
-        check(&["0", "0"], Labels::Values(vec![0.0, 0.0]));
-        check(&["0", "1.0"], Labels::Values(vec![0.0, 1.0]));
-        check(&["-1", "0", "1"], Labels::Values(vec![-1.0, 0.0, 1.0]));
-        check(&["0", "1", "4294967295"], Labels::Values(vec![0.0, 1.0, 4294967295.0]));
-        check(&["versicolor", "setosa", "versicolor", "Zebra"], Labels::Classes(vec![2, 1, 2, 0]));
-    }
-
-    #[test]
-    fn a_wrong_field_is_named_by_file_line_and_column() {
-        let check = |text: &str, expect: &str| {
-            let message = parse(text).expect_err("must be refused").to_string();
-            assert!(message.contains(expect), "{message:?} should say {expect:?}");
-        };
-        check("a,b,y\n1,2,0\n1,x,0\n", "t.csv, line 3, column \"b\": \"x\" is not a number");
-        check("a,b,y\n1,2,0\n\n1,,0\n", "line 3, column \"b\": the field is empty");
-        check("a,b,y\n\"1\n\",2,0\n1,NaN,0\n", "line 4, column \"b\": \"NaN\" is not a finite");
-        check("a,b,y\n1,1e39,0\n", "\"1e39\" is not a finite");
-        check("a,b,y\n1,2\n", "line 2, column \"y\": the line has 2 fields, the header 3");
-        check("a,b,y\n1,2,3,4\n", "line 2, column \"4 (nameless)\": the line has 4 fields, the header 3");
-        check("a,b,y\n1,2,0\n1,2,\n", "line 3, column \"y\": the label is empty");
-        check("a,b,y\n1,2,0\n1,2,inf\n", "line 3, column \"y\": the label \"inf\" is not a finite");
-        check("a,b,y\n1,2,0\n1,2,cat\n", "the label \"cat\" is a text, those before are numbers");
-        check("a,b,y\n1,2,cat\n1,2,0\n", "the label \"0\" is a number, those before are texts");
-        check(&format!("a,y\n{},0\n", "x".repeat(9_999)), &format!("\"{}\" is not a number", "x".repeat(40)));
-        check("", "is empty");
-        check("a,b,y\n", "has a header and no rows");
-        check("a,b,c\n1,2,0\n", "has no column \"y\"; its columns are a, b, c");
-        check("5.1,3.5,0\n1,2,0\n", "the first line must name the columns, this one holds numbers");
-        check("a;y\n1;0\n", "separate them by commas");
-        check("y\n0\n", "has one column");
-        check("a,,y\n1,2,0\n", "column 2 has no name");
-        check("a,a,y\n1,2,0\n", "two columns are named \"a\"");
-        let bytes = read("t.csv", &b"a,y\n\xff,0\n"[..], "y").unwrap_err();
-        assert!(bytes.to_string().contains("line 2, column \"a\": the text is not UTF-8"));
-    }
-
-    #[test]
-    fn a_record_without_end_is_given_up() {
-        for endless in [b'1', b',', b'\n', b'"'] {
-            let error = read("t.csv", b"a,y\n".chain(io::repeat(endless)), "y").unwrap_err();
-            assert!(matches!(error, Error::TooLarge { .. }), "{:?}: {error}", char::from(endless));
-        }
-    }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::document::{FromDocument, Place, names};
+use crate::document::{Fields, FromDocument, Place, bounded, names};
 use crate::limits;
 
 /// What a dataset is: pinned in the study at POST, compared by every trainer before it trains.
@@ -30,13 +30,19 @@ pub struct DatasetSpec {
     pub source: Source,
     /// The fraction of rows held out for validation, in [0, 1); 0 where `validation` files are given.
     pub validation_split: f64,
-    /// Files with the validation rows.
+    /// Where the validation rows come from: arrays of the same file where the source holds arrays, else a pair of IDX files.
     pub validation: Option<Files>,
+    /// The parts of a cross-validation, each of which validates once; excludes the other two.
+    pub folds: Option<u32>,
     /// Whether rows are shuffled: before the split, and in each epoch.
     pub shuffle: bool,
+    /// The column or the array with the weight of each row of the source.
+    pub sample_weight: Option<String>,
+    /// The columns of a table that hold categories: each becomes as many columns of 0 and 1 as it has categories.
+    pub one_hot: Vec<String>,
 }
 
-/// Where rows come from. Paths lie below `<data-dir>/datasets`.
+/// Where rows come from. Paths lie below `<data-dir>/datasets`; what a path is, its end says.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Source {
     /// A dataset inside the binary, by name.
@@ -48,17 +54,60 @@ pub enum Source {
         /// The column with the labels.
         label: String,
     },
+    /// A Parquet file and its label column. Ends in `.parquet`.
+    Parquet {
+        /// The file.
+        path: String,
+        /// The column with the labels.
+        label: String,
+    },
+    /// An NPZ file and the names of its arrays, as Keras ships MNIST. Ends in `.npz`.
+    Npz {
+        /// The file.
+        path: String,
+        /// The arrays' names.
+        arrays: Files,
+    },
+    /// A safetensors file and the names of its tensors. Ends in `.safetensors`.
+    Safetensors {
+        /// The file.
+        path: String,
+        /// The tensors' names.
+        arrays: Files,
+    },
+    /// A folder with one folder of images for each class. Ends in `/`, which is not kept.
+    Images(String),
     /// A pair of IDX files, as MNIST ships.
     Idx(Files),
 }
 
-/// A pair of files: features and labels.
+/// A pair of files, or of arrays in one file: features and labels.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Files {
-    /// The file with the features.
+    /// The file or array with the features.
     pub features: String,
-    /// The file with the labels.
+    /// The file or array with the labels.
     pub labels: String,
+}
+
+impl DatasetSpec {
+    /// All rows of `source`, shuffled, none held out.
+    pub fn new(source: Source) -> DatasetSpec {
+        let (validation_split, validation, folds, sample_weight, one_hot) = Default::default();
+        DatasetSpec { source, validation_split, validation, folds, shuffle: true, sample_weight, one_hot }
+    }
+}
+
+impl Source {
+    /// Whether it is a table, whose columns have names.
+    pub fn is_table(&self) -> bool {
+        matches!(self, Source::Csv { .. } | Source::Parquet { .. })
+    }
+
+    /// Whether it is one file of several arrays, which have names.
+    pub fn holds_arrays(&self) -> bool {
+        matches!(self, Source::Npz { .. } | Source::Safetensors { .. })
+    }
 }
 
 names! {
@@ -85,58 +134,122 @@ impl FromDocument for Files {
     }
 }
 
+/// The names of two arrays in one file.
+struct Arrays(Files);
+
+impl FromDocument for Arrays {
+    fn from_place(place: &Place) -> Option<Arrays> {
+        let mut fields = place.fields()?;
+        let (features, labels) = (fields.required("features"), fields.required("labels"));
+        fields.finish(&[]);
+        Some(Arrays(Files { features: text(&features?)?, labels: text(&labels?)? }))
+    }
+}
+
+bounded! {
+    /// The parts of a cross-validation.
+    Folds(i64), 2, limits::FOLDS_MAX
+}
+
 impl FromDocument for DatasetSpec {
     fn from_place(place: &Place) -> Option<DatasetSpec> {
         let mut fields = place.fields()?;
         let source = source(place, &mut fields);
-        let validation = fields.get("validation").map(|place| place.fixed::<Files>());
-        let split = fields.get("validation_split");
-        if let (Some(_), Some(split)) = (&validation, &split) {
-            split.invalid("give validation_split or validation, not both");
-        }
-        let validation_split = match split {
-            Some(split) => split.fixed::<f64>().and_then(|fraction| {
-                if (0.0..1.0).contains(&fraction) {
-                    return Some(fraction);
-                }
-                split.invalid(format!("must be at least 0 and less than 1, not {fraction}"));
-                None
-            }),
-            None => Some(0.0),
-        };
+        let held_out = held_out(&mut fields, source.as_ref());
         let shuffle = fields.get("shuffle").map_or(Some(true), |place| place.fixed::<bool>());
+        let sample_weight = fields.get("sample_weight").map(|place| sample_weight(&place, source.as_ref()));
+        let one_hot = fields.get("one_hot").map_or(Some(Vec::new()), |place| one_hot(&place, source.as_ref(), sample_weight.as_ref()));
         fields.get("scale").map(|place| place.read::<Scale>());
-        fields.finish(&["folds", "sample_weight", "class_weight", "test"]);
-        let validation = match validation {
-            Some(files) => Some(files?),
+        fields.finish(&["class_weight", "test"]);
+        let (validation_split, validation, folds) = held_out?;
+        let sample_weight = match sample_weight {
+            Some(name) => Some(name?),
             None => None,
         };
-        Some(DatasetSpec { source: source?, validation_split: validation_split?, validation, shuffle: shuffle? })
+        Some(DatasetSpec { source: source?, validation_split, validation, folds, shuffle: shuffle?, sample_weight, one_hot: one_hot? })
     }
 }
 
-/// `source` (a built-in, or a CSV with its `label`) or `features` + `labels`.
-fn source(place: &Place, fields: &mut crate::document::Fields) -> Option<Source> {
-    let (source, label) = (fields.get("source"), fields.get("label"));
-    let (features, labels) = (fields.get("features"), fields.get("labels"));
-    if let Some(source) = source {
-        for other in [&features, &labels].into_iter().flatten() {
-            other.invalid("goes with a pair of files; the dataset has a source already");
+/// What is held out: `validation_split`, `validation` or `folds`, one of them at most.
+fn held_out(fields: &mut Fields, source: Option<&Source>) -> Option<(f64, Option<Files>, Option<u32>)> {
+    let (split, validation, folds) = (fields.get("validation_split"), fields.get("validation"), fields.get("folds"));
+    if let (Some(split), Some(_)) = (&split, &validation) {
+        split.invalid("give validation_split or validation, not both");
+    }
+    if let (Some(folds), true) = (&folds, split.is_some() || validation.is_some()) {
+        folds.invalid("each fold validates once; leave out folds, or validation_split and validation");
+    }
+    let fraction = split.map_or(Some(0.0), |split| {
+        let fraction = split.fixed::<f64>()?;
+        if !(0.0..1.0).contains(&fraction) {
+            split.invalid(format!("must be at least 0 and less than 1, not {fraction}"));
+            return None;
         }
-        let name = text(&source)?;
-        if let Some(builtin) = name.strip_prefix("builtin:") {
-            if let Some(label) = label {
-                label.invalid("goes with a CSV file; a built-in dataset knows its labels");
-            }
-            return Some(Source::Builtin(builtin.to_owned()));
+        Some(fraction)
+    });
+    let validation = validation.map(|place| match source {
+        Some(source) if source.holds_arrays() => place.fixed::<Arrays>().map(|Arrays(arrays)| arrays),
+        _ => place.fixed::<Files>(),
+    });
+    let folds = folds.map(|place| place.fixed::<Folds>());
+    // None is what was not given, Some(None) what was wrong.
+    let (validation, folds) = (validation.map_or(Some(None), |files| files.map(Some)), folds.map_or(Some(None), |folds| folds.map(Some)));
+    Some((fraction?, validation?, folds?.map(|Folds(folds)| folds as u32)))
+}
+
+/// `source` with what its kind needs (see [`Source`]), or `features` + `labels` files.
+fn source(place: &Place, fields: &mut Fields) -> Option<Source> {
+    let source = fields.get("source");
+    let (label, features, labels) = (fields.get("label"), fields.get("features"), fields.get("labels"));
+    let Some(source) = source else {
+        if let Some(label) = label {
+            label.invalid("goes with a CSV or Parquet file, which a source names");
         }
-        let csv = path(&source)?;
-        let Some(label) = label else {
-            source.invalid("a CSV file needs a label: the name of the column to predict");
+        return idx(place, features, labels);
+    };
+    let name = text(&source)?;
+    let holds_arrays = name.ends_with(".npz") || name.ends_with(".safetensors");
+    if holds_arrays && !name.starts_with("builtin:") {
+        if let Some(label) = label {
+            label.invalid("goes with a CSV or Parquet file; name the arrays by features and labels");
+        }
+        let path = path(&source);
+        let (Some(features), Some(labels)) = (features, labels) else {
+            source.invalid("a file of arrays needs features and labels: the names of two of its arrays");
             return None;
         };
-        return Some(Source::Csv { path: csv, label: text(&label)? });
+        let (path, arrays) = (path?, Files { features: text(&features)?, labels: text(&labels)? });
+        return Some(match name.ends_with(".npz") {
+            true => Source::Npz { path, arrays },
+            false => Source::Safetensors { path, arrays },
+        });
     }
+    for other in [&features, &labels].into_iter().flatten() {
+        other.invalid("goes with a pair of files, or with an .npz or .safetensors source; the dataset has another source already");
+    }
+    if let Some(builtin) = name.strip_prefix("builtin:") {
+        if let Some(label) = label {
+            label.invalid("goes with a CSV or Parquet file; a built-in dataset knows its labels");
+        }
+        return Some(Source::Builtin(builtin.to_owned()));
+    }
+    if let Some(folder) = name.strip_suffix('/') {
+        if let Some(label) = label {
+            label.invalid("goes with a CSV or Parquet file; the classes of a folder of images are its folders");
+        }
+        return inside(&source, folder).map(Source::Images);
+    }
+    let path = path(&source)?;
+    let Some(label) = label else {
+        source.invalid("a CSV or Parquet file needs a label: the name of the column to predict; a folder of images ends in /");
+        return None;
+    };
+    let label = text(&label)?;
+    Some(if path.ends_with(".parquet") { Source::Parquet { path, label } } else { Source::Csv { path, label } })
+}
+
+/// A pair of IDX files.
+fn idx(place: &Place, features: Option<Place>, labels: Option<Place>) -> Option<Source> {
     match (features, labels) {
         (Some(features), Some(labels)) => Some(Source::Idx(Files { features: path(&features)?, labels: path(&labels)? })),
         (Some(only), None) | (None, Some(only)) => {
@@ -148,6 +261,47 @@ fn source(place: &Place, fields: &mut crate::document::Fields) -> Option<Source>
             None
         }
     }
+}
+
+/// The column or array with the weights.
+fn sample_weight(place: &Place, source: Option<&Source>) -> Option<String> {
+    let name = place.fixed::<String>().and_then(|_| text(place))?;
+    let source = source?;
+    let taken = match source {
+        Source::Csv { label, .. } | Source::Parquet { label, .. } => *label == name,
+        Source::Npz { arrays, .. } | Source::Safetensors { arrays, .. } => arrays.features == name || arrays.labels == name,
+        Source::Builtin(_) | Source::Images(_) | Source::Idx(_) => {
+            place.invalid("needs a CSV or Parquet file, where it is a column, or an .npz or .safetensors file, where it is an array");
+            return None;
+        }
+    };
+    if taken {
+        place.invalid(format!("{name:?} is read as something else already"));
+    }
+    Some(name)
+}
+
+/// The columns of categories.
+fn one_hot(place: &Place, source: Option<&Source>, sample_weight: Option<&Option<String>>) -> Option<Vec<String>> {
+    if source.is_some_and(|source| !source.is_table()) {
+        place.invalid("needs a CSV or Parquet file, whose columns have names");
+        return None;
+    }
+    let mut names = Vec::new();
+    for item in place.items(limits::ONE_HOT_COLUMNS_MAX)? {
+        let name = item.fixed::<String>().and_then(|_| text(&item))?;
+        if matches!(source, Some(Source::Csv { label, .. } | Source::Parquet { label, .. }) if *label == name) {
+            item.invalid("is the label; only features become columns of 0 and 1");
+        }
+        if matches!(sample_weight, Some(Some(weight)) if *weight == name) {
+            item.invalid("is the sample_weight; only features become columns of 0 and 1");
+        }
+        if names.contains(&name) {
+            item.invalid(format!("{name:?} stands here twice"));
+        }
+        names.push(name);
+    }
+    Some(names)
 }
 
 fn text(place: &Place) -> Option<String> {
@@ -162,10 +316,15 @@ fn text(place: &Place) -> Option<String> {
 /// A path that stays below the dataset folder. The `data` crate checks again what links make of it.
 fn path(place: &Place) -> Option<String> {
     let path = text(place)?;
+    inside(place, &path)
+}
+
+fn inside(place: &Place, path: &str) -> Option<String> {
+    text(place)?;
     let inside = !path.contains(['\\', '\0']) && path.split('/').all(|part| !part.is_empty() && part != "." && part != "..");
     if !inside {
         place.invalid(format!("{path:?} must be a relative path below the dataset folder, without . or .. in it"));
         return None;
     }
-    Some(path)
+    Some(path.to_owned())
 }

@@ -163,8 +163,28 @@ pub const DATASETS_DEPTH_MAX: usize = 4;
 pub const DATASETS_LISTED_MAX: usize = 1_000;
 /// The bytes of datasets that one listing reads and hashes (about a second's work); the rest comes at the next listing.
 pub const DATASETS_LIST_BYTES_MAX: u64 = 256 << 20;
-/// The columns of a CSV that an answer or an error names.
-pub const CSV_COLUMNS_NAMED_MAX: usize = 100;
+/// The columns of a table or the arrays of a file that an answer or an error names.
+pub const COLUMNS_NAMED_MAX: usize = 100;
+/// The header of an array in an NPZ file, in bytes. NumPy itself reads no more than 10,000 unasked.
+pub const NPY_HEADER_BYTES_MAX: usize = 10_000;
+/// The arrays in an NPZ or safetensors file: data sets have a handful, large models some thousands.
+pub const ARRAYS_MAX: usize = 10_000;
+/// The header of a safetensors file, in bytes: `ARRAYS_MAX` tensors at 100 bytes.
+pub const SAFETENSORS_HEADER_BYTES_MAX: u64 = 1 << 20;
+/// The files in a folder of images: as many as ImageNet's training part has, a third of a second of looking after them at each use.
+pub const IMAGES_MAX: usize = 1_500_000;
+/// One file of an image, in bytes: `DATASET_ROW_VALUES_MAX` values, uncompressed, with room for what cameras write beside them.
+pub const IMAGE_FILE_BYTES_MAX: u64 = 16 << 20;
+/// What an image decoder may hold while it decodes, in bytes: a bomb of a few kilobytes ends here.
+pub const IMAGE_DECODER_BYTES_MAX: u64 = 64 << 20;
+/// Columns that `one_hot` names.
+pub const ONE_HOT_COLUMNS_MAX: usize = 1_000;
+/// Categories of one such column: past it, a column is an identifier or a text rather than a category.
+pub const CATEGORIES_MAX: usize = 1_000;
+/// Folds of a cross-validation: each trains a network anew. 5 and 10 are usual.
+pub const FOLDS_MAX: i64 = 100;
+/// Row numbers in all folds of a study together: 1 GB.
+pub const FOLD_ROWS_MAX: u64 = 250_000_000;
 
 // ---- store: the queue ----
 
@@ -242,6 +262,11 @@ pub const STUDIES_CACHED_MAX: usize = 256;
 /// Lanes: more than any cluster has nodes.
 pub const LANES_MAX: u32 = 1_024;
 
+// ---- export ----
+
+/// A model that is exported, in bytes: three copies of it are in memory then, and a protobuf file such as ONNX ends at 2 GiB.
+pub const EXPORT_BYTES_MAX: usize = 1 << 30;
+
 // ---- The API ----
 
 /// What a client is told to wait before it tries again after a 503: a restart of Redis takes about a second.
@@ -289,6 +314,12 @@ pub const TRAINER_RETRY_MS: u64 = 1_000;
 pub const LEAVE_MS: u64 = 1_000;
 /// Seconds that a trainer refuses trials of a dataset it lacks before it looks again.
 pub const REFUSE_SECONDS: u64 = 60;
+/// Seconds between two checkpoints of a trial: what a crash costs at most, beside the epoch at hand. Each is a file of three times the weights or so.
+pub const CHECKPOINT_SECONDS: u64 = 30;
+/// The longest time between two checkpoints, in seconds: a day.
+pub const CHECKPOINT_SECONDS_MAX: u64 = 86_400;
+/// Checkpoints of a trial that are looked through for the newest: each attempt leaves one or two.
+pub const CHECKPOINTS_LISTED_MAX: usize = 1_000;
 /// Tries of writing a trial's weights: a bucket may be away for a moment, and the trial was dear.
 pub const WEIGHTS_TRIES: u32 = 3;
 /// Rows of a validation batch, where the training batch is not larger: small batches only cost time there.

@@ -5,6 +5,7 @@
 mod activation;
 mod convolution;
 mod dense;
+mod document;
 mod flat;
 mod initializer;
 mod normalization;

@@ -157,6 +157,20 @@ impl Recipe {
     }
 }
 
+/// Whether loss, metrics and class weights of a trial go with labels that are `classes`, or numbers, and with a network's output of this shape: what
+/// [`preflight`] asks of every branch of a space, for one trial. Errors: why they don't.
+pub fn fits(training: &Training, output: &[usize], classes: Option<u32>) -> Result<(), String> {
+    judge::output(training.loss, output, classes).map_err(|(_, why)| why)?;
+    for (index, metric) in training.metrics.iter().enumerate() {
+        judge::metric_labels(*metric, classes)?;
+        judge::metric(index, *metric, output).map_err(|(_, why)| why)?;
+    }
+    match judge::class_weight(&training.class_weight, classes).into_iter().next() {
+        Some((_, why)) => Err(format!("class_weight: {why}")),
+        None => Ok(()),
+    }
+}
+
 /// Bytes of the weights, and of a training step, of these layers on rows of shape `input`: what [`preflight`] bounds over a space, for one trial.
 /// Errors: why a layer cannot work.
 pub fn memory(layers: &[Layer], training: &Training, input: &[usize], rows: u64) -> Result<(u64, u64), String> {

@@ -167,9 +167,16 @@ impl Study {
         }
     }
 
-    /// The names of what is logged at each step, in the order of a curve's columns.
+    /// The names of what is logged at each step, in the order of a curve's columns: `loss` and the metrics, then the same with `val_` before them where
+    /// rows are held out; where a trial has several [runs](Self::runs) these are means over them, and the same with `_std` behind them follows, their
+    /// standard deviations.
     pub fn logged(&self) -> Vec<String> {
-        logged(&self.metrics, self.dataset.has_validation())
+        logged(&self.metrics, self.dataset.has_validation(), self.runs())
+    }
+
+    /// How often a trial trains its network, in lockstep: each execution on each fold.
+    pub fn runs(&self) -> u32 {
+        self.executions_per_trial * self.dataset.folds.unwrap_or(1)
     }
 
     /// The number of points that the sampler can suggest; none where it is infinite.
@@ -185,7 +192,7 @@ impl Study {
 impl DatasetSpec {
     /// Whether rows are held out, so that `val_` metrics are logged.
     pub fn has_validation(&self) -> bool {
-        self.validation.is_some() || self.validation_split > 0.0
+        self.validation.is_some() || self.validation_split > 0.0 || self.folds.is_some()
     }
 }
 
@@ -238,7 +245,7 @@ fn read(root: &Place, reading: &Reading, document: &Json) -> Option<Study> {
     let network = network.and_then(|place| Network::parse(&place, reading));
     let training = training_place.as_ref().and_then(|place| place.fixed::<Training>());
     let dataset = dataset.and_then(|place| place.fixed::<DatasetSpec>());
-    let logged = training.as_ref().zip(dataset.as_ref()).map(|(training, dataset)| logged(&training.metrics, dataset.has_validation()));
+    let logged = training.as_ref().zip(dataset.as_ref()).map(|(training, dataset)| logged(&training.metrics, dataset.has_validation(), 1));
     if let (Some(callbacks), Some(logged)) = (training_place.and_then(|place| place.at("/callbacks")), &logged) {
         training::check_monitors(&callbacks, logged);
     }
@@ -339,11 +346,14 @@ fn objective(place: &Place, logged: Option<&[String]>) -> Option<Objective> {
     Some(Objective { metric, direction })
 }
 
-fn logged(metrics: &[Metric], validated: bool) -> Vec<String> {
+fn logged(metrics: &[Metric], validated: bool, runs: u32) -> Vec<String> {
     let training = std::iter::once("loss").chain(metrics.iter().map(|metric| metric.as_str()));
     let mut names: Vec<String> = training.map(str::to_owned).collect();
     if validated {
         names.extend(names.clone().iter().map(|name| format!("val_{name}")));
+    }
+    if runs > 1 {
+        names.extend(names.clone().iter().map(|name| format!("{name}_std")));
     }
     names
 }

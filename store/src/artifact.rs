@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, future, stream};
-use hpo::limits::{ARTIFACT_BYTES_MAX, ARTIFACT_DELETE_BATCH};
+use hpo::limits::{ARTIFACT_BYTES_MAX, ARTIFACT_DELETE_BATCH, CHECKPOINTS_LISTED_MAX};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
@@ -85,6 +85,25 @@ impl Artifacts {
         Ok(path.to_string())
     }
 
+    /// Writes a checkpoint of a trial after `step`, whole or not at all, and returns its path. `writer` tells the attempts apart.
+    pub async fn put_checkpoint(&self, study: &str, number: u64, step: u32, writer: &str, bytes: Bytes) -> Result<String, Error> {
+        let path = checkpoints_path(study, number)?.join(format!("{step:010}-{writer}.safetensors"));
+        if bytes.len() > ARTIFACT_BYTES_MAX {
+            return Err(Error::TooLarge { path: path.to_string(), bytes: bytes.len() as u64 });
+        }
+        self.store.put(&path, bytes.into()).await.map_err(Error::Store)?;
+        Ok(path.to_string())
+    }
+
+    /// The paths of a trial's checkpoints, the furthest first. Whoever wrote one, it holds the same at the same step: a trial is a function of what is
+    /// written in it, so nobody asks whose attempt it was.
+    pub async fn checkpoints(&self, study: &str, number: u64) -> Result<Vec<String>, Error> {
+        let listed = self.store.list(Some(&checkpoints_path(study, number)?)).take(CHECKPOINTS_LISTED_MAX);
+        let mut paths: Vec<String> = listed.map_ok(|meta| meta.location.to_string()).try_collect().await.map_err(Error::Store)?;
+        paths.sort_unstable_by(|a, b| b.cmp(a));
+        Ok(paths)
+    }
+
     /// The whole artifact at a path that [`put_model`](Self::put_model) returned.
     pub async fn get(&self, path: &str) -> Result<Bytes, Error> {
         let found = self.store.get(&parse(path)?).await.map_err(|e| named(e, path))?;
@@ -123,6 +142,11 @@ impl Artifacts {
 /// The folder of a study. An empty name would be the folder of all studies.
 fn study_path(study: &str) -> Result<Path, Error> {
     if study.is_empty() { Err(Error::NotFound(study.into())) } else { Ok(Path::from("studies").join(study)) }
+}
+
+/// The folder of a trial's checkpoints.
+fn checkpoints_path(study: &str, number: u64) -> Result<Path, Error> {
+    Ok(study_path(study)?.join(number.to_string()).join("checkpoints"))
 }
 
 /// Paths come back from Redis; anything that points out of the store is no path.
@@ -171,6 +195,22 @@ mod tests {
         artifacts.delete(&late).await.unwrap();
         artifacts.delete(&late).await.unwrap();
         assert!(matches!(artifacts.get(&late).await, Err(Error::NotFound(path)) if path == late));
+    }
+
+    #[tokio::test]
+    async fn of_a_trial_s_checkpoints_the_furthest_comes_first() {
+        let (_dir, artifacts) = folder();
+        for (step, writer) in [(9, "1-a"), (10, "2-b"), (2, "1-a")] {
+            artifacts.put_checkpoint("01JD", 4, step, writer, Bytes::from_static(b"x")).await.unwrap();
+        }
+        artifacts.put_checkpoint("01JD", 40, 99, "1-a", Bytes::from_static(b"x")).await.unwrap();
+        let paths = artifacts.checkpoints("01JD", 4).await.unwrap();
+        assert_eq!(paths.len(), 3);
+        assert_eq!(paths[0], "studies/01JD/4/checkpoints/0000000010-2-b.safetensors");
+        for path in &paths {
+            artifacts.delete(path).await.unwrap();
+        }
+        assert_eq!(artifacts.checkpoints("01JD", 4).await.unwrap(), [""; 0]);
     }
 
     #[tokio::test]

@@ -541,6 +541,8 @@ def regularizers():
     for kind in ("SimpleRNN", "LSTM", "GRU"):
         for sequences in (False, True):
             unit = of(kind, units=2, return_sequences=sequences, recurrent_regularizer="l2", **more)
+            if kind == "SimpleRNN":  # Keras 3.15 takes its activity_regularizer and drops it
+                unit = {key: value for key, value in unit.items() if key != "activity_regularizer"}
             yield case(f"{kind} penalties{' sequences' if sequences else ''}", [3, 2], judged(unit))
     unit = of("LSTM", units=2, return_sequences=True, recurrent_regularizer="l2", **more)
     yield case("Bidirectional penalties", [3, 2], judged(of("Bidirectional", wrapped=unit)))

@@ -44,6 +44,11 @@ async fn a_study_runs_end_to_end_on_one_machine() {
     assert!(values.is_sorted_by(|a, b| a >= b), "{values:?}");
     assert_eq!(client.get(&format!("{path}/trials/0/curve")).await.expect(200).json()["steps"].as_array().map(Vec::len), Some(2));
     assert!(client.get(&format!("{path}/best/model")).await.expect(200).bytes.len() > 1000);
+    for (format, start) in [("onnx", &b"\x08\x08"[..]), ("keras", b"PK")] {
+        let model = client.get(&format!("{path}/best/model?format={format}")).await.expect(200);
+        assert!(model.header("content-disposition").is_some_and(|name| name.ends_with(&format!(".{format}\""))), "{format}");
+        assert!(model.bytes.len() > 1000 && model.bytes.starts_with(start), "{format}");
+    }
     let metrics = client.get("/metrics").await.expect(200).text();
     assert!(metrics.contains("chandler_studies{state=\"completed\"} 1"), "{metrics}");
     service.program.signal(libc::SIGTERM);

@@ -6,13 +6,14 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use hpo::limits;
 use hpo::trial::ErrorKind;
 use store::{Ack, Directive, End, Lease, Point};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, oneshot};
 
-use crate::run::{Best, Reason, Stop};
+use crate::run::{Best, Event, Reason, Stop};
 use crate::trial::{Outcome, Trial};
 use crate::weights::Weights;
 use crate::worker::{Worker, jittered, retry};
@@ -21,19 +22,19 @@ use crate::worker::{Worker, jittered, retry};
 pub(crate) async fn attempt(worker: &Arc<Worker>, lease: Lease) {
     let claimed = Instant::now();
     tracing::info!(trial.number = lease.number, study.id = %lease.study, attempt = lease.attempt, "Trial {} of study {} starts", lease.number, lease.study);
-    // As long as a curve at most: `EPOCHS_MAX` points.
-    let (send, points) = mpsc::unbounded_channel();
+    // As long as a curve at most: `EPOCHS_MAX` points, and a checkpoint now and then.
+    let (send, events) = mpsc::unbounded_channel();
     let stop = Arc::new(Stop::default());
     let trained = train(worker, &lease, stop.clone(), send, claimed);
-    let mut line = Line { worker, lease: &lease, stop: &stop, unreported: Vec::new(), answered: Instant::now(), is_away: false };
-    let outcome = line.attend(trained, points).await;
+    let mut line = Line { worker, lease: &lease, stop: &stop, unreported: Vec::new(), checkpoint: None, answered: Instant::now(), is_away: false };
+    let outcome = line.attend(trained, events).await;
     let end = line.hand_in(outcome).await;
     worker.metrics.trials.with_label_values(&[end]).inc();
     worker.metrics.trial_duration.observe(claimed.elapsed().as_secs_f64());
 }
 
 /// Trains the trial on a thread of its own, named after it; none where the lease was lost before it began.
-async fn train(worker: &Arc<Worker>, lease: &Lease, stop: Arc<Stop>, points: UnboundedSender<Point>, claimed: Instant) -> Outcome {
+async fn train(worker: &Arc<Worker>, lease: &Lease, stop: Arc<Stop>, events: UnboundedSender<Event>, claimed: Instant) -> Outcome {
     // Memory ran out when it had company: it waits until it has none, and others wait for it.
     let _company = tokio::select! {
         company = company(worker, lease.alone) => company,
@@ -50,20 +51,43 @@ async fn train(worker: &Arc<Worker>, lease: &Lease, stop: Arc<Stop>, points: Unb
     };
     let (catalog, device) = (worker.catalog.clone(), worker.device.clone());
     let (memory, metrics) = (worker.memory.clone(), worker.metrics.clone());
-    let trial = Trial { lease: lease.clone(), study, catalog, device, memory, stop, claimed };
-    let report = move |step, values, samples| {
-        metrics.epochs.inc();
-        metrics.samples.inc_by(samples);
-        let _ = points.send(Point { step, values }); // nobody listens once the lease is lost
+    let checkpoints = if lease.attempt > 1 { checkpoints(worker, lease).await } else { Vec::new() };
+    let checkpoint_seconds = worker.checkpoint_seconds;
+    let trial = Trial { lease: lease.clone(), study, catalog, device, memory, stop, claimed, checkpoint_seconds, checkpoints };
+    let tell = move |event| {
+        // What an earlier attempt trained was counted there.
+        if let Event::Epoch { samples: 1.., .. } = &event {
+            metrics.epochs.inc();
+        }
+        if let Event::Epoch { samples, .. } = &event {
+            metrics.samples.inc_by(*samples);
+        }
+        let _ = events.send(event); // nobody listens once the lease is lost
     };
     let (done, outcome) = oneshot::channel();
     let thread = std::thread::Builder::new().name(format!("trial-{}-{}", lease.study, lease.number));
-    let spawned = thread.spawn(move || drop(done.send(trial.run(report))));
+    let spawned = thread.spawn(move || drop(done.send(trial.run(tell))));
     match spawned {
         Ok(_) => outcome.await.unwrap_or(Outcome::Failed(ErrorKind::Panic, "its thread ended without a word".into())),
         Err(error) => Outcome::Failed(ErrorKind::Io, format!("no thread for it: {error}")),
     }
 }
+
+/// The checkpoints that earlier attempts left, the furthest first. Without any the trial starts over, which only costs time.
+async fn checkpoints(worker: &Worker, lease: &Lease) -> Vec<Bytes> {
+    let mut found = Vec::new();
+    let listed = worker.artifacts.checkpoints(lease.study.as_str(), lease.number).await;
+    for path in listed.unwrap_or_default().into_iter().take(CHECKPOINTS_READ) {
+        match worker.artifacts.get(&path).await {
+            Ok(bytes) => found.push(bytes),
+            Err(error) => tracing::debug!("The checkpoint {path} cannot be read: {error}"),
+        }
+    }
+    found
+}
+
+/// Checkpoints that are read: the furthest, and one more where that is for another class of machines.
+const CHECKPOINTS_READ: usize = 2;
 
 /// What lets a trial run beside others, or keeps the others away.
 enum Company {
@@ -94,6 +118,8 @@ struct Line<'a> {
     lease: &'a Lease,
     stop: &'a Stop,
     unreported: Vec<Point>,
+    /// The path of this attempt's last checkpoint.
+    checkpoint: Option<String>,
     /// When Redis last answered.
     answered: Instant,
     is_away: bool,
@@ -101,22 +127,20 @@ struct Line<'a> {
 
 impl Line<'_> {
     /// Reports and beats while the trial is trained.
-    async fn attend(&mut self, trained: impl Future<Output = Outcome>, mut points: UnboundedReceiver<Point>) -> Outcome {
+    async fn attend(&mut self, trained: impl Future<Output = Outcome>, mut events: UnboundedReceiver<Event>) -> Outcome {
         let mut trained = std::pin::pin!(trained);
         let beat = Duration::from_millis(self.worker.store.lease_ms() / 3);
         let mut due = Instant::now() + jittered(beat);
         loop {
             tokio::select! {
                 outcome = &mut trained => {
-                    while let Ok(point) = points.try_recv() {
-                        self.unreported.push(point);
-                    }
+                    self.take(&mut events); // a checkpoint is of no use any more
                     return outcome;
                 }
-                Some(point) = points.recv() => {
-                    self.unreported.push(point);
-                    while let Ok(point) = points.try_recv() {
-                        self.unreported.push(point);
+                Some(event) = events.recv() => {
+                    let last = self.note(event);
+                    if let Some((step, bytes)) = self.take(&mut events).or(last) {
+                        self.keep(step, bytes).await;
                     }
                     // While Redis is away, its next try is soon enough.
                     if self.is_away {
@@ -131,6 +155,42 @@ impl Line<'_> {
             }
             self.report().await;
             due = Instant::now() + if self.is_away { retry() } else { jittered(beat) };
+        }
+    }
+
+    /// Notes a point to report, or returns the checkpoint.
+    fn note(&mut self, event: Event) -> Option<(u32, Bytes)> {
+        match event {
+            Event::Epoch { step, values, .. } => {
+                self.unreported.push(Point { step, values });
+                None
+            }
+            Event::Checkpoint { step, bytes } => Some((step, bytes)),
+        }
+    }
+
+    /// Notes all that has happened, and returns the last checkpoint of it.
+    fn take(&mut self, events: &mut UnboundedReceiver<Event>) -> Option<(u32, Bytes)> {
+        let mut last = None;
+        while let Ok(event) = events.try_recv() {
+            last = self.note(event).or(last);
+        }
+        last
+    }
+
+    /// Writes a checkpoint in the place of this attempt's last. Where that fails, the last one stays.
+    async fn keep(&mut self, step: u32, bytes: Bytes) {
+        let Lease { study, number, attempt, nonce, .. } = self.lease;
+        let artifacts = self.worker.artifacts.clone();
+        let writer = format!("{attempt}-{nonce}");
+        let written = self.beating(async { artifacts.put_checkpoint(study.as_str(), *number, step, &writer, bytes).await }).await;
+        match written {
+            Ok(path) => {
+                if let Some(last) = self.checkpoint.replace(path) {
+                    let _ = artifacts.delete(&last).await; // what stays goes with the trial's end
+                }
+            }
+            Err(error) => tracing::warn!(trial.number = number, study.id = %study, "A checkpoint of trial {number} of study {study} cannot be written: {error}"),
         }
     }
 
@@ -209,6 +269,9 @@ impl Line<'_> {
         match self.finish(&end).await {
             Some(Ack::Accepted { wants }) => {
                 self.accepted(&end);
+                if !matches!(end, End::Released | End::Paused { .. }) {
+                    self.clear_checkpoints().await;
+                }
                 if wants > 0
                     && let Err(error) = self.worker.store.top_up(self.lease.study).await
                 {
@@ -258,6 +321,17 @@ impl Line<'_> {
             Err(format!("its weights cannot be written: {last}"))
         })
         .await
+    }
+
+    /// Removes the checkpoints of a trial that has ended. What fails to go goes with the study.
+    async fn clear_checkpoints(&self) {
+        let (artifacts, Lease { study, number, attempt, .. }) = (&self.worker.artifacts, self.lease);
+        if *attempt == 1 && self.checkpoint.is_none() {
+            return;
+        }
+        for path in artifacts.checkpoints(study.as_str(), *number).await.unwrap_or_default() {
+            let _ = artifacts.delete(&path).await;
+        }
     }
 
     /// Sends heartbeats until the work is done.

@@ -28,6 +28,10 @@ pub struct Config {
     #[arg(long, env = "CHANDLER_LEASE_SECONDS", default_value_t = 30,
           value_parser = clap::value_parser!(u64).range(limits::LEASE_SECONDS_MIN..=limits::LEASE_SECONDS_MAX))]
     pub lease_seconds: u64,
+    /// Seconds between two checkpoints of a trial, from which it goes on after a crash; 0: one after each epoch
+    #[arg(long, env = "CHANDLER_CHECKPOINT_SECONDS", default_value_t = limits::CHECKPOINT_SECONDS,
+          value_parser = clap::value_parser!(u64).range(0..=limits::CHECKPOINT_SECONDS_MAX))]
+    pub checkpoint_seconds: u64,
     /// The prefix of all keys in Redis
     #[arg(long, env = "CHANDLER_NAMESPACE", default_value = "chandler", hide = true)]
     pub namespace: String,

@@ -1,21 +1,31 @@
 //! A network and its training step on candle's tensors and autograd.
 //!
-//! In reading order: [`Model`] is built from layers as data and does a step at a time; `init` draws its first weights; `judge` has losses and
-//! metrics; `optimizer` moves the weights; `composed` says in candle's own operations what [`crate::kernels`] does faster on the CPU, for other devices.
+//! In reading order: [`Model`] is built from layers as data and does a step at a time; `builder` makes `layers` of them, with weights that `init` draws;
+//! `judge` and `meters` have losses and metrics; `optimizer` moves the weights; `ops` chooses between [`crate::kernels`] on the CPU and `composed`,
+//! which says the same in candle's own operations, for other devices.
 
+mod builder;
 mod composed;
 mod device;
 mod init;
 mod judge;
+mod layers;
+mod meters;
 mod model;
+mod ops;
 mod optimizer;
 #[cfg(test)]
 pub(crate) mod tests;
+mod weight;
 mod window;
 
 pub use device::{device, numerics_class};
-pub use judge::{Targets, Totals};
+#[cfg(test)]
+pub(crate) use judge::takes_over;
+pub use judge::{Labels, RowWeights, Targets};
+pub use meters::Totals;
 pub use model::Model;
+pub(crate) use ops::Ops;
 pub(crate) use window::Window;
 
 /// Why a network cannot be built or trained.

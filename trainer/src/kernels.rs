@@ -7,13 +7,20 @@
 //! caches: all CPUs are of one [numerics class](crate::engine::numerics_class).
 
 pub(crate) mod activation;
+pub(crate) mod constraint;
 pub(crate) mod conv;
 pub(crate) mod dense;
+pub(crate) mod depthwise;
 pub(crate) mod dropout;
+pub(crate) mod embedding;
 pub(crate) mod loss;
+pub(crate) mod normalization;
+pub(crate) mod penalty;
 pub(crate) mod pool;
+pub(crate) mod prelu;
 pub(crate) mod product;
 pub(crate) mod real;
+pub(crate) mod recurrent;
 pub(crate) mod update;
 mod vectorised;
 

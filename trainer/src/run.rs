@@ -3,13 +3,13 @@
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Instant;
 
+use bytes::Bytes;
 use candle_core::Device;
 use data::{Scaled, Split, epoch_order};
-use hpo::study::Direction;
-use hpo::training::Metric;
 use hpo::{Plan, Study, limits};
 
-use crate::engine::{Error, Model, Targets, Totals};
+use crate::checkpoint::{Checkpoint, Progress};
+use crate::engine::{Error, Model, RowWeights, Targets, Totals, numerics_class};
 use crate::weights::Weights;
 
 /// Everything that one trial trains on.
@@ -17,13 +17,21 @@ pub(crate) struct Job<'a> {
     pub(crate) study: &'a Study,
     pub(crate) number: u64,
     pub(crate) plan: &'a Plan,
-    pub(crate) data: &'a Scaled,
-    pub(crate) split: &'a Split,
+    /// The rows of each fold; one where there are none.
+    pub(crate) folds: &'a [Fold],
     pub(crate) device: &'a Device,
     /// When `max_trial_seconds` are over.
     pub(crate) deadline: Option<Instant>,
+    /// How long after a checkpoint the next one is made, in seconds.
+    pub(crate) checkpoint_seconds: u64,
     /// Why to stop, looked at before every batch.
     pub(crate) stop: &'a Stop,
+}
+
+/// The rows that train and those that validate, scaled by what the first say.
+pub(crate) struct Fold {
+    pub(crate) data: Scaled,
+    pub(crate) split: Split,
 }
 
 /// The best epoch so far.
@@ -34,10 +42,19 @@ pub(crate) struct Best {
     pub(crate) weights: Weights,
 }
 
+/// What happens while a trial trains.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// An epoch is over: its values in the order of [`Study::logged`], and how many samples it trained on.
+    Epoch { step: u32, values: Vec<f32>, samples: u64 },
+    /// From here it could go on.
+    Checkpoint { step: u32, bytes: Bytes },
+}
+
 /// How the loop ended.
 #[derive(Debug)]
 pub(crate) enum Trained {
-    /// All epochs, or all that `max_trial_seconds` allowed; at least one.
+    /// All epochs, or all that `max_trial_seconds` and callbacks allowed; at least one.
     Completed(Best),
     /// As [`Stop`] said, with the best so far.
     Stopped(Reason, Option<Best>),
@@ -47,72 +64,187 @@ pub(crate) enum Trained {
     OutOfTime,
 }
 
-/// Trains all epochs and calls `report(step, values)` after each, with the values in the order of [`Study::logged`].
+/// Trains all epochs, from the checkpoint on where there is one, and tells what happens; what the checkpoint has seen is told again.
 ///
-/// As in Keras, the last batch of an epoch may be smaller, `loss` and metrics are means over the epoch's rows while its weights move, and the
-/// `val_` ones are taken after it with dropout off.
-pub(crate) fn train(job: &Job, mut report: impl FnMut(u32, Vec<f32>, u64)) -> Result<Trained, Error> {
-    let Job { study, number, plan, data, split, device, deadline, stop } = *job;
-    let dataset = data.dataset();
-    let (recipe, labels) = (&plan.training, &dataset.labels);
-    let mut model = Model::new(&plan.layers, recipe, &dataset.schema.shape, dataset.schema.classes, (study.seed, number), device)?;
-    let objective = study.logged().iter().position(|name| *name == study.objective.metric).unwrap_or(0);
-    let mut best: Option<Best> = None;
+/// A trial trains its network once, or for each execution on each fold, an epoch of each in turn: what is logged, and what callbacks see, are the means, so that a step is
+/// reported once. As in Keras, the last batch of an epoch may be smaller, `loss` and metrics are those of the epoch's rows while its weights move, and the
+/// `val_` ones are taken after it with dropout off. Kept are the weights of the best epoch; of several runs those of the best.
+pub(crate) fn train(job: &Job, resumed: Option<Checkpoint>, mut tell: impl FnMut(Event)) -> Result<Trained, Error> {
+    let Job { study, plan, folds, device, deadline, .. } = *job;
+    let names = study.logged();
+    let place = |name: &str| names.iter().position(|logged| *logged == name);
+    let direction = study.objective.direction;
+    let objective = place(&study.objective.metric).unwrap_or(0);
+    let callbacks = &plan.training.callbacks;
+    let dataset = &folds[0].data.dataset().schema.hash;
+    let mut runs = (0..study.runs()).map(|run| Run::new(job, run)).collect::<Result<Vec<_>, _>>()?;
+    let (mut best, mut progress) = (None, Progress::default());
+    if let Some(Checkpoint { models, best: known, progress: done }) = resumed.filter(|resumed| resumed.models.len() == runs.len()) {
+        runs.iter_mut().zip(&models).try_for_each(|(run, model)| run.model.restore(model))?;
+        (best, progress) = (known, done);
+        for (step, values) in (1..).zip(&progress.curve) {
+            tell(Event::Epoch { step, values: values.iter().map(|bits| f32::from_bits(*bits)).collect(), samples: 0 });
+        }
+    }
+    let mut saved = Instant::now();
 
-    for step in 1..=recipe.epochs {
-        let order: Vec<u32> = match study.dataset.shuffle {
-            true => {
-                epoch_order(split.train.len(), study.seed, number, u64::from(step)).iter().map(|at| split.train[*at as usize]).collect()
-            }
-            false => split.train.clone(),
-        };
-        let mut trained = Totals::default();
-        for rows in order.chunks(recipe.batch_size) {
-            if let Some(reason) = stop.reason() {
-                return Ok(Trained::Stopped(reason, best));
-            }
-            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
-                return Ok(best.map_or(Trained::OutOfTime, Trained::Completed));
-            }
-            trained += model.step(features(data, rows), &Targets::of(labels, rows, recipe.loss))?;
-            if !trained.loss.is_finite() {
-                return Ok(Trained::Diverged(step));
+    while progress.step < plan.training.epochs && !progress.is_over {
+        let step = progress.step + 1;
+        let mut samples = 0;
+        let mut values: Vec<Vec<f64>> = Vec::with_capacity(runs.len());
+        for run in &mut runs {
+            match run.epoch(job, step)? {
+                Epoch::Over(logged, rows) => {
+                    values.push(logged);
+                    samples += rows;
+                }
+                Epoch::Stopped(reason) => return Ok(Trained::Stopped(reason, best)),
+                Epoch::OutOfTime => return Ok(best.map_or(Trained::OutOfTime, Trained::Completed)),
             }
         }
-        let mut validated = Totals::default();
-        for rows in split.validation.chunks(recipe.batch_size.max(limits::VALIDATION_ROWS)) {
-            if let Some(reason) = stop.reason() {
-                return Ok(Trained::Stopped(reason, best));
-            }
-            validated += model.evaluate(features(data, rows), &Targets::of(labels, rows, recipe.loss))?;
-        }
-
-        let mut values = logged(&trained, &recipe.metrics);
-        if validated.rows > 0 {
-            values.extend(logged(&validated, &recipe.metrics));
-        }
+        let logged = summary(&values);
         // As stored: a value beyond f32 has diverged as well.
-        if !values.iter().all(|value| (*value as f32).is_finite()) {
-            return Ok(Trained::Diverged(step));
+        if !logged.iter().all(|value| (*value as f32).is_finite()) {
+            return Ok(match best {
+                Some(best) if callbacks.terminate_on_nan => Trained::Completed(best),
+                _ => Trained::Diverged(step),
+            });
         }
-        let value = values[objective];
-        if best.as_ref().is_none_or(|best| is_better(value, best.value, study.objective.direction)) {
-            best = Some(Best { value, step, weights: Weights::copy(&model)? });
+        let value = logged[objective];
+        if best.as_ref().is_none_or(|best| direction.is_better(value, best.value)) {
+            let leader = (1..runs.len()).fold(0, |a, b| if direction.is_better(values[b][objective], values[a][objective]) { b } else { a });
+            best = Some(Best { value, step, weights: runs[leader].weights()? });
         }
-        report(step, values.iter().map(|value| *value as f32).collect(), trained.rows);
+        let values: Vec<f32> = logged.iter().map(|value| *value as f32).collect();
+        progress.step = step;
+        progress.curve.push(values.iter().map(|value| value.to_bits()).collect());
+        if let Some(stopping) = &callbacks.early_stopping {
+            let seen = place(&stopping.monitor).map_or(value, |at| logged[at]);
+            progress.is_over = stopping.epoch(&mut progress.patience, step - 1, seen).stop;
+        }
+        if let Some(reduce) = &callbacks.reduce_lr_on_plateau {
+            let seen = place(&reduce.monitor).map_or(value, |at| logged[at]);
+            if let Some(rate) = reduce.epoch(&mut progress.plateau, seen, runs[0].model.learning_rate()) {
+                runs.iter_mut().for_each(|run| run.model.set_learning_rate(rate));
+            }
+        }
+        tell(Event::Epoch { step, values, samples });
+        let more = progress.step < plan.training.epochs && !progress.is_over;
+        if more && saved.elapsed().as_secs() >= job.checkpoint_seconds {
+            let models = runs.iter().map(|run| run.model.state().map(|state| state.into_iter().collect())).collect::<Result<_, _>>()?;
+            let checkpoint = Checkpoint { models, best, progress };
+            tell(Event::Checkpoint { step, bytes: checkpoint.serialize(numerics_class(device), dataset)? });
+            (best, progress) = (checkpoint.best, checkpoint.progress);
+            saved = Instant::now();
+        }
+        if more && deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            break;
+        }
     }
     Ok(best.map_or(Trained::OutOfTime, Trained::Completed))
 }
 
-fn logged(totals: &Totals, metrics: &[Metric]) -> Vec<f64> {
-    std::iter::once(totals.mean_loss()).chain(metrics.iter().map(|metric| totals.metric(*metric))).collect()
+/// The network of a trial on one fold, for one execution.
+struct Run<'a> {
+    fold: &'a Fold,
+    /// Whose random numbers it draws: the trial's, and the run's of it.
+    lane: u64,
+    model: Model,
+    trained: RowWeights<'a>,
+    validated: RowWeights<'a>,
 }
 
-fn is_better(value: f64, than: f64, direction: Direction) -> bool {
-    match direction {
-        Direction::Minimize => value < than,
-        Direction::Maximize => value > than,
+/// How an epoch of a run ended.
+enum Epoch {
+    /// With the values of its metrics and the number of its rows.
+    Over(Vec<f64>, u64),
+    Stopped(Reason),
+    OutOfTime,
+}
+
+/// Trials of a study lie below this, so that each run of each has numbers of its own.
+const LANES: u64 = 1 << 32;
+
+impl<'a> Run<'a> {
+    fn new(job: &Job<'a>, run: u32) -> Result<Run<'a>, Error> {
+        let Job { study, number, plan, folds, device, .. } = *job;
+        let fold = &folds[run as usize % folds.len()];
+        let dataset = fold.data.dataset();
+        let lane = u64::from(run) * LANES + number;
+        let recipe = &plan.training;
+        let model = Model::new(&plan.layers, recipe, &dataset.schema.shape, dataset.schema.classes, (study.seed, lane), device)?;
+        let weights = dataset.weights.as_deref();
+        let trained = RowWeights::training(&recipe.class_weight, &dataset.labels, &fold.split.train, weights);
+        Ok(Run { fold, lane, model, trained, validated: RowWeights::evaluation(weights) })
     }
+
+    /// Trains on all rows once, and judges the weights after that.
+    fn epoch(&mut self, job: &Job, step: u32) -> Result<Epoch, Error> {
+        let Job { study, plan, deadline, stop, .. } = *job;
+        let Fold { data, split } = self.fold;
+        let (labels, batch_size) = (&data.dataset().labels, plan.training.batch_size);
+        let order: Vec<u32> = match study.dataset.shuffle {
+            true => {
+                let order = epoch_order(split.train.len(), study.seed, self.lane, u64::from(step));
+                order.iter().map(|at| split.train[*at as usize]).collect()
+            }
+            false => split.train.clone(),
+        };
+        let mut totals = self.model.totals();
+        for rows in order.chunks(batch_size) {
+            if let Some(reason) = stop.reason() {
+                return Ok(Epoch::Stopped(reason));
+            }
+            if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return Ok(Epoch::OutOfTime);
+            }
+            let loss = self.model.step(features(data, rows), &Targets::of(labels, rows, &self.trained), &mut totals)?;
+            if !loss.is_finite() {
+                return Ok(Epoch::Over(vec![f64::NAN], totals.rows));
+            }
+        }
+        let mut values = logged(&totals, plan);
+        let samples = totals.rows;
+        if !split.validation.is_empty() {
+            let mut totals = self.model.totals();
+            self.model.swap_averages()?;
+            for rows in split.validation.chunks(batch_size.max(limits::VALIDATION_ROWS)) {
+                if let Some(reason) = stop.reason() {
+                    return Ok(Epoch::Stopped(reason));
+                }
+                self.model.evaluate(features(data, rows), &Targets::of(labels, rows, &self.validated), &mut totals)?;
+            }
+            self.model.swap_averages()?;
+            values.extend(logged(&totals, plan));
+        }
+        Ok(Epoch::Over(values, samples))
+    }
+
+    /// A copy of the weights that were judged: the averages, where the optimiser keeps some.
+    fn weights(&mut self) -> Result<Weights, Error> {
+        self.model.swap_averages()?;
+        let weights = Weights::copy(&self.model);
+        self.model.swap_averages()?;
+        weights
+    }
+}
+
+/// The means of all runs, then their standard deviations where there are several.
+fn summary(values: &[Vec<f64>]) -> Vec<f64> {
+    let n = values.len() as f64;
+    if let [only] = values {
+        return only.clone();
+    }
+    let columns = values.iter().map(Vec::len).min().unwrap_or(0);
+    let mean = |at: usize| values.iter().map(|values| values[at]).sum::<f64>() / n;
+    let means: Vec<f64> = (0..columns).map(mean).collect();
+    let deviation = |at: usize| (values.iter().map(|values| (values[at] - means[at]) * (values[at] - means[at])).sum::<f64>() / n).sqrt();
+    let deviations: Vec<f64> = (0..columns).map(deviation).collect();
+    [means, deviations].concat()
+}
+
+fn logged(totals: &Totals, plan: &Plan) -> Vec<f64> {
+    std::iter::once(totals.mean_loss()).chain((0..plan.training.metrics.len()).map(|at| totals.value(at))).collect()
 }
 
 /// The rows one after the other. The tensor takes the buffer over, so each batch has its own and nothing is copied twice.

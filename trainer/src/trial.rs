@@ -4,18 +4,20 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use candle_core::Device;
-use data::{Catalog, Scaled};
+use data::{Catalog, Dataset, Scaled};
+use hpo::network::Layer;
 use hpo::trial::ErrorKind;
 use hpo::{Plan, Study};
 use serde_json::{Value as Json, json};
 use store::Lease;
 
-use crate::document;
-use crate::engine::Error;
+use crate::checkpoint::Checkpoint;
+use crate::engine::{Error, numerics_class};
 use crate::memory::{Memory, TooLarge};
 use crate::process::message;
-use crate::run::{self, Best, Job, Reason, Stop, Trained};
+use crate::run::{self, Best, Event, Fold, Job, Reason, Stop, Trained};
 
 /// A trial that is ready for its thread.
 pub(crate) struct Trial {
@@ -26,6 +28,9 @@ pub(crate) struct Trial {
     pub(crate) memory: Arc<Memory>,
     pub(crate) stop: Arc<Stop>,
     pub(crate) claimed: Instant,
+    pub(crate) checkpoint_seconds: u64,
+    /// Checkpoints of earlier attempts, the furthest first.
+    pub(crate) checkpoints: Vec<Bytes>,
 }
 
 /// How a trial ended on its thread.
@@ -42,12 +47,12 @@ pub(crate) enum Outcome {
 }
 
 impl Trial {
-    /// Trains the trial; `report` gets each epoch's step, values and number of samples. A panic is a failed trial with its message.
-    pub(crate) fn run(self, report: impl FnMut(u32, Vec<f32>, u64)) -> Outcome {
-        caught(|| self.prepare_and_train(report))
+    /// Trains the trial and tells what happens. A panic is a failed trial with its message.
+    pub(crate) fn run(self, tell: impl FnMut(Event)) -> Outcome {
+        caught(|| self.prepare_and_train(tell))
     }
 
-    fn prepare_and_train(&self, report: impl FnMut(u32, Vec<f32>, u64)) -> Result<Outcome, Outcome> {
+    fn prepare_and_train(&self, tell: impl FnMut(Event)) -> Result<Outcome, Outcome> {
         let Trial { lease, study, .. } = self;
         let invalid = |error: String| Outcome::Failed(ErrorKind::Invalid, error);
         // The API has read it, so what is wrong is this machine's copy.
@@ -69,13 +74,16 @@ impl Trial {
             TooLarge::Anywhere(why) => invalid(why),
             TooLarge::Here(why) => Outcome::Failed(ErrorKind::OutOfMemory, why),
         })?;
-        let split = data::split(&dataset, &study.dataset, study.seed).map_err(|error| invalid(error.to_string()))?;
-        let data = Scaled::new(dataset, &split.train, plan.scale).map_err(|error| invalid(error.to_string()))?;
+        let splits = data::splits(&dataset, &study.dataset, study.seed).map_err(|error| invalid(error.to_string()))?;
+        let scaled = splits.into_iter().map(|split| Ok(Fold { data: Scaled::new(dataset.clone(), &split.train, plan.scale)?, split }));
+        let folds = scaled.collect::<Result<Vec<Fold>, data::Error>>().map_err(|error| invalid(error.to_string()))?;
         let deadline = study.max_trial_seconds.map(|seconds| self.claimed + Duration::from_secs_f64(seconds));
-        let (number, device, stop) = (lease.number, &self.device, &*self.stop);
-        let job = Job { study, number, plan: &plan, data: &data, split: &split, device, deadline, stop };
-        match run::train(&job, report) {
-            Ok(Trained::Completed(best)) => Ok(Outcome::Completed(best, self.document(&plan, &data, study.space.to_json(&point)))),
+        let (number, device, stop, checkpoint_seconds) = (lease.number, &self.device, &*self.stop, self.checkpoint_seconds);
+        let job = Job { study, number, plan: &plan, folds: &folds, device, deadline, checkpoint_seconds, stop };
+        let hash = &dataset.schema.hash;
+        let resumed = self.checkpoints.iter().find_map(|bytes| Checkpoint::read(bytes, numerics_class(device), hash));
+        match run::train(&job, resumed, tell) {
+            Ok(Trained::Completed(best)) => Ok(Outcome::Completed(best, self.document(&plan, &dataset, study.space.to_json(&point)))),
             Ok(Trained::Stopped(reason, best)) => Ok(Outcome::Stopped(reason, best)),
             Ok(Trained::Diverged(step)) => {
                 Err(Outcome::Failed(ErrorKind::Diverged, format!("the loss or a metric was not a finite number in epoch {step}")))
@@ -91,10 +99,11 @@ impl Trial {
         }
     }
 
-    fn document(&self, plan: &Plan, data: &Scaled, hyperparameters: serde_json::Map<String, Json>) -> Json {
+    fn document(&self, plan: &Plan, dataset: &Dataset, hyperparameters: serde_json::Map<String, Json>) -> Json {
+        let network: Vec<Json> = plan.layers.iter().map(Layer::to_document).collect();
         json!({
             "study": self.lease.study.to_string(), "trial": self.lease.number, "hyperparameters": hyperparameters,
-            "input_shape": data.dataset().schema.shape, "network": document::network(&plan.layers), "scale": plan.scale.as_str(),
+            "input_shape": dataset.schema.shape, "network": network, "scale": plan.scale.as_str(),
         })
     }
 }

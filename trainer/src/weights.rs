@@ -4,7 +4,6 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 use candle_core::{Device, Tensor};
-use safetensors::tensor::{Dtype, TensorView};
 use serde_json::Value as Json;
 
 use crate::engine::{Error, Model};
@@ -20,20 +19,24 @@ impl Weights {
         model.weights().map(copy).collect::<Result<_, Error>>().map(Weights)
     }
 
+    /// These weights, in the order of their names.
+    pub(crate) fn of(mut weights: Vec<(String, Tensor)>) -> Weights {
+        weights.sort_by(|(a, _), (b, _)| a.cmp(b));
+        Weights(weights)
+    }
+
+    /// The weights with their names.
+    pub(crate) fn named(&self) -> impl Iterator<Item = (&str, &Tensor)> {
+        self.0.iter().map(|(name, tensor)| (name.as_str(), tensor))
+    }
+
     /// A safetensors file (f32, names such as `layers.1.kernel`) with `document` as JSON under `chandler` in its metadata.
     pub(crate) fn serialize(&self, document: &Json) -> Result<Bytes, String> {
-        let bytes = |tensor: &Tensor| -> candle_core::Result<Vec<u8>> {
-            let numbers = tensor.to_device(&Device::Cpu)?.flatten_all()?.to_vec1::<f32>()?;
-            Ok(numbers.iter().flat_map(|number| number.to_le_bytes()).collect())
-        };
-        let buffers: Vec<Vec<u8>> =
-            self.0.iter().map(|(_, tensor)| bytes(tensor)).collect::<Result<_, _>>().map_err(|error| error.to_string())?;
-        let views = self.0.iter().zip(&buffers).map(|((name, tensor), bytes)| {
-            let view = TensorView::new(Dtype::F32, tensor.dims().to_vec(), bytes).map_err(|error| error.to_string())?;
-            Ok((name.as_str(), view))
-        });
+        let on_cpu = |(name, tensor): (&str, &Tensor)| Ok((name.to_owned(), tensor.to_device(&Device::Cpu)?.contiguous()?));
+        let tensors: Vec<(String, Tensor)> =
+            self.named().map(on_cpu).collect::<candle_core::Result<_>>().map_err(|error| error.to_string())?;
         let metadata = HashMap::from([("format".to_owned(), "pt".to_owned()), ("chandler".to_owned(), document.to_string())]);
-        let file = safetensors::serialize(views.collect::<Result<Vec<_>, String>>()?, Some(metadata));
+        let file = safetensors::serialize(tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)), Some(metadata));
         file.map(Bytes::from).map_err(|error| error.to_string())
     }
 }

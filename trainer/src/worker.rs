@@ -39,6 +39,7 @@ pub(crate) struct Worker {
     running: Mutex<Vec<(StudyId, u64)>>,
     /// Hashes of datasets that this machine lacks, and since when.
     refused: Mutex<HashMap<String, Instant>>,
+    pub(crate) checkpoint_seconds: u64,
 }
 
 /// Runs a trainer until `shutdown` resolves; then it hands its trials back and returns. Errors are of the start only: an address that is taken, a folder
@@ -120,6 +121,7 @@ impl Worker {
             me,
             running,
             refused,
+            checkpoint_seconds: config.checkpoint_seconds,
         })
     }
 

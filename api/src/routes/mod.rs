@@ -1,6 +1,7 @@
 //! One file per resource.
 
 pub(crate) mod datasets;
+pub(crate) mod models;
 pub(crate) mod probes;
 pub(crate) mod studies;
 pub(crate) mod trainers;

@@ -1,10 +1,8 @@
 //! `/v1/studies/{id}/trials`, and the best of them.
 
-use actix_web::http::header::CONTENT_DISPOSITION;
-use actix_web::web::{Bytes, Data, Path, Query};
+use actix_web::web::{Data, Path, Query};
 use actix_web::{HttpRequest, HttpResponse, get, post};
 use hpo::trial::TrialState;
-use store::artifact::{self, Artifacts};
 use store::{Sort, StudyId, TrialPage, TrialRecord};
 
 use super::{StudyErrors, page_limit, parse_name};
@@ -89,21 +87,6 @@ pub(crate) async fn cancel_trial(app: Data<App>, path: Path<(String, String)>) -
     Ok(HttpResponse::Ok().json(view(&app, id, number).await?))
 }
 
-/// Fetch the weights of a trial
-///
-/// Those of its best step, as safetensors, the network document in their metadata.
-#[utoipa::path(
-    tag = "trials",
-    params(("id" = String, Path, description = "The study"), ("number" = u64, Path, description = "The trial")),
-    responses((status = 200, description = "The weights", body = Vec<u8>, content_type = "application/octet-stream"), StudyErrors)
-)]
-#[get("/v1/studies/{id}/trials/{number}/model")]
-pub(crate) async fn get_model(app: Data<App>, path: Path<(String, String)>) -> Result<HttpResponse, Error> {
-    let (id, number) = trial_path(&path)?;
-    let record = trial(&app, id, number).await?;
-    model(&app, id, &record).await
-}
-
 /// Show the best trials of a study
 ///
 /// Completed ones only, best first.
@@ -119,41 +102,8 @@ pub(crate) async fn best_trials(app: Data<App>, id: Path<String>, query: Query<C
     Ok(HttpResponse::Ok().json(BestList { trials: views(&app, id, records).await? }))
 }
 
-/// Fetch the weights of the best trial
-///
-/// As safetensors, the network document in their metadata.
-#[utoipa::path(
-    tag = "trials",
-    params(("id" = String, Path, description = "The study")),
-    responses((status = 200, description = "The weights", body = Vec<u8>, content_type = "application/octet-stream"), StudyErrors)
-)]
-#[get("/v1/studies/{id}/best/model")]
-pub(crate) async fn best_model(app: Data<App>, id: Path<String>) -> Result<HttpResponse, Error> {
-    let id = study_id(&id)?;
-    match app.store.best(id, 1).await?.first() {
-        Some(record) => model(&app, id, record).await,
-        None => Err(Error::ModelNotFound("the study has no completed trial yet".to_owned())),
-    }
-}
-
-/// The weights that the accepted attempt of a trial left.
-async fn model(app: &App, id: StudyId, record: &TrialRecord) -> Result<HttpResponse, Error> {
-    let none = |why: &str| Error::ModelNotFound(format!("trial {} of study {id} has no weights: {why}", record.number));
-    if record.state != TrialState::Completed {
-        return Err(none(&format!("it is {}", record.state)));
-    }
-    let nonce = record.nonce.ok_or_else(|| none("it was never trained"))?.to_string();
-    let path =
-        Artifacts::model_path(id.as_str(), record.number, record.attempt, &nonce).map_err(|error| Error::Internal(error.to_string()))?;
-    let weights: Bytes = match app.artifacts.get(&path).await {
-        Err(artifact::Error::NotFound(_)) => return Err(none("the artifact store lacks them; do trainers and API use the same?")),
-        found => found.map_err(|error| Error::Internal(error.to_string()))?,
-    };
-    let name = format!("attachment; filename=\"{id}-{}.safetensors\"", record.number);
-    Ok(HttpResponse::Ok().content_type("application/octet-stream").insert_header((CONTENT_DISPOSITION, name)).body(weights))
-}
-
-fn trial_path(path: &(String, String)) -> Result<(StudyId, u64), Error> {
+/// The study and the number in a path.
+pub(super) fn trial_path(path: &(String, String)) -> Result<(StudyId, u64), Error> {
     let (id, number) = path;
     let id = study_id(id)?;
     let no_such = || Error::TrialNotFound { study: id.to_string(), number: number.chars().take(30).collect() };
@@ -169,7 +119,8 @@ async fn no_trial(app: &App, id: StudyId, number: u64) -> Error {
     }
 }
 
-async fn trial(app: &App, id: StudyId, number: u64) -> Result<TrialRecord, Error> {
+/// The record of a trial.
+pub(super) async fn trial(app: &App, id: StudyId, number: u64) -> Result<TrialRecord, Error> {
     match app.store.trial(id, number).await? {
         Some(record) => Ok(record),
         None => Err(no_trial(app, id, number).await),

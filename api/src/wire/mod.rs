@@ -9,7 +9,7 @@ mod trial;
 use jiff::Timestamp;
 
 pub(crate) use json::{parse_json, read_body};
-pub(crate) use page::{CountQuery, DryRunQuery, PageQuery, StudiesQuery, TrialsQuery, page_of, page_response};
+pub(crate) use page::{CountQuery, DryRunQuery, ModelQuery, PageQuery, StudiesQuery, TrialsQuery, page_of, page_response};
 pub(crate) use study::{DryRun, StudyPage, StudyPatch, StudySummary, StudyView, expected};
 pub(crate) use trainer::{DatasetList, TrainerList, TrainerView};
 pub(crate) use trial::{BestList, CurveView, TrialList, TrialView};

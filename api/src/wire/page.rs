@@ -69,6 +69,15 @@ pub(crate) struct CountQuery {
     pub(crate) count: Option<usize>,
 }
 
+/// The query of a model.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ModelQuery {
+    /// `safetensors` (the default), `onnx` or `keras`.
+    pub(crate) format: Option<String>,
+}
+
 /// The page of `all` that `query` asks for, and the cursor of the next. A cursor is the last key of its page in hexadecimal, so the next page goes
 /// on behind it, whatever came or went meanwhile. Where a key may be gone, the keys rise along the list.
 pub(crate) fn page_of<T>(all: Vec<T>, key: impl Fn(&T) -> String, query: &PageQuery) -> Result<(Vec<T>, Option<String>), Error> {

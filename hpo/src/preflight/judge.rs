@@ -23,35 +23,43 @@ pub(super) fn dataset(root: &Place, study: &Study, dataset: &DatasetSchema) {
     {
         place.invalid("unit needs a range that the source declares, and this one declares none; use min_max or standardize");
     }
-    let labels = if dataset.classes.is_some() { "the dataset's labels are classes" } else { NO_CLASSES };
     for (index, metric) in study.metrics.iter().enumerate() {
-        if metric.is_classification() != dataset.classes.is_some() {
-            at(&format!("/training/metrics/{index}")).invalid(format!("{} cannot be measured: {labels}", metric.as_str()));
+        if let Err(why) = metric_labels(*metric, dataset.classes) {
+            at(&format!("/training/metrics/{index}")).invalid(why);
         }
     }
     if let Some(place) = root.at("/training/class_weight") {
-        place.read_all::<ClassWeight>().iter().for_each(|weight| class_weight(&place, weight, dataset.classes));
-    }
-}
-
-fn class_weight(place: &Place, weight: &ClassWeight, classes: Option<u32>) {
-    match (weight, classes) {
-        (ClassWeight::None, _) | (ClassWeight::Balanced, Some(_)) => {}
-        (_, None) => place.invalid(format!("weighs classes, and {NO_CLASSES}")),
-        (ClassWeight::Given(weights), Some(classes)) => {
-            for (class, _) in weights.iter().filter(|(class, _)| *class >= classes) {
-                let there = place.at(&format!("/{class}"));
-                there.as_ref().unwrap_or(place).invalid(format!("there is no class {class}: they are 0 to {}", classes - 1));
-            }
+        for (class, why) in place.read_all::<ClassWeight>().iter().flat_map(|weight| class_weight(weight, dataset.classes)) {
+            let there = class.and_then(|class| place.at(&format!("/{class}")));
+            there.as_ref().unwrap_or(&place).invalid(why);
         }
     }
 }
 
-/// Why `loss` cannot compare an output of shape `output` with the dataset's labels: the field at fault and the reason.
-pub(super) fn output(loss: Loss, output: &[usize], dataset: &DatasetSchema) -> Result<(), (String, String)> {
+/// Why the metric cannot be measured on labels that are `classes`, or numbers.
+pub(super) fn metric_labels(metric: Metric, classes: Option<u32>) -> Result<(), String> {
+    let labels = if classes.is_some() { "the dataset's labels are classes" } else { NO_CLASSES };
+    let misfit = || format!("{} cannot be measured: {labels}", metric.as_str());
+    (metric.is_classification() == classes.is_some()).then_some(()).ok_or_else(misfit)
+}
+
+/// What labels that are `classes`, or numbers, cannot be weighed by: the class at fault, if it is one, and the reason.
+pub(super) fn class_weight(weight: &ClassWeight, classes: Option<u32>) -> Vec<(Option<u32>, String)> {
+    match (weight, classes) {
+        (ClassWeight::None, _) | (ClassWeight::Balanced, Some(_)) => Vec::new(),
+        (_, None) => vec![(None, format!("weighs classes, and {NO_CLASSES}"))],
+        (ClassWeight::Given(weights), Some(classes)) => {
+            let beyond = weights.iter().map(|(class, _)| *class).filter(|class| *class >= classes);
+            beyond.map(|class| (Some(class), format!("there is no class {class}: they are 0 to {}", classes - 1))).collect()
+        }
+    }
+}
+
+/// Why `loss` cannot compare an output of shape `output` with labels that are `classes`, or numbers: the field at fault and the reason.
+pub(super) fn output(loss: Loss, output: &[usize], classes: Option<u32>) -> Result<(), (String, String)> {
     let name = loss.as_str();
     let at_loss = |reason: &str| Err(("/training/loss".to_owned(), format!("{name} {reason}")));
-    let Some(classes) = dataset.classes else {
+    let Some(classes) = classes else {
         if loss.is_classification() {
             return at_loss(&format!("compares classes, and {NO_CLASSES}; number the classes so, or use mean_squared_error"));
         }

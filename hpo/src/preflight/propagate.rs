@@ -156,7 +156,7 @@ fn judge_outputs(study: &Study, dataset: &DatasetSchema, root: &Place, states: &
         let Some(loss) = read_at::<Loss>(study.document(), &study.space, values, "/training/loss") else { continue };
         let metrics = study.metrics.iter().enumerate().map(|(index, metric)| judge::metric(index, *metric, shape));
         // An output that the loss cannot use is no matter of the metrics.
-        let judged = judge::output(loss, shape, dataset).and_then(|()| metrics.collect::<Result<(), _>>());
+        let judged = judge::output(loss, shape, dataset.classes).and_then(|()| metrics.collect::<Result<(), _>>());
         if let Err(misfit) = judged {
             misfits.entry(misfit).or_default().push(key.clone());
         }

@@ -220,6 +220,85 @@ fn a_dataset_comes_from_one_place() {
 }
 
 #[test]
+fn the_end_of_a_source_says_what_it_is_and_what_it_needs() {
+    let source = |value: Json| Study::parse(&with(smallest(), "/dataset", value)).unwrap().dataset.source;
+    let arrays = || crate::dataset::Files { features: "x".into(), labels: "y".into() };
+    use crate::dataset::Source::*;
+    let named = |path: &str| json!({"source": path, "features": "x", "labels": "y", "validation_split": 0.2});
+    assert_eq!(source(named("a/mnist.npz")), Npz { path: "a/mnist.npz".into(), arrays: arrays() });
+    assert_eq!(source(named("a.safetensors")), Safetensors { path: "a.safetensors".into(), arrays: arrays() });
+    let table = |path: &str| json!({"source": path, "label": "y", "validation_split": 0.2});
+    assert_eq!(source(table("a.parquet")), Parquet { path: "a.parquet".into(), label: "y".into() });
+    assert_eq!(source(table("a.data")), Csv { path: "a.data".into(), label: "y".into() });
+    assert_eq!(source(json!({"source": "a/flowers/", "validation_split": 0.2})), Images("a/flowers".into()));
+
+    let dataset = |value: Json, expect: &[(&str, &str)]| check(&with(smallest(), "/dataset", value), expect);
+    let held_out = |mut value: Json, more: Json| {
+        value["validation_split"] = json!(0.2);
+        value.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        value
+    };
+    dataset(held_out(json!({"source": "a.npz"}), json!({})), &[("/dataset/source", "needs features and labels")]);
+    dataset(
+        held_out(json!({"source": "a.npz"}), json!({"label": "y"})),
+        &[("/dataset/label", "by features and labels"), ("/dataset/source", "")],
+    );
+    dataset(held_out(json!({"source": "../a.npz"}), json!({"features": "x", "labels": "y"})), &[("/dataset/source", "relative path")]);
+    dataset(held_out(json!({"source": "a/../"}), json!({})), &[("/dataset/source", "relative path")]);
+    dataset(held_out(json!({"source": "/"}), json!({})), &[("/dataset/source", "relative path")]);
+    dataset(held_out(json!({"source": "a/"}), json!({"label": "y"})), &[("/dataset/label", "classes of a folder of images")]);
+    dataset(held_out(json!({"source": "a/"}), json!({"features": "y"})), &[("/dataset/features", "goes with a pair")]);
+    dataset(held_out(json!({"label": "y"}), json!({"features": "x", "labels": "y"})), &[("/dataset/label", "goes with a CSV")]);
+    let names = json!({"features": "../x", "labels": "y"});
+    let both = json!({"source": "a.npz", "features": "x", "labels": "y", "validation": names});
+    assert!(Study::parse(&with(smallest(), "/dataset", both)).is_ok(), "the name of an array is no path");
+}
+
+#[test]
+fn folds_validate_and_exclude_other_validation() {
+    let dataset = |value: Json, expect: &[(&str, &str)]| check(&with(smallest(), "/dataset", value), expect);
+    let study = Study::parse(&with(smallest(), "/dataset", json!({"source": "builtin:iris", "folds": 5}))).unwrap();
+    assert!(study.dataset.folds == Some(5) && study.dataset.has_validation());
+    let folds = |folds: Json, expect: &str| {
+        dataset(json!({"source": "builtin:iris", "folds": folds}), &[("/dataset/folds", expect)]);
+    };
+    folds(json!(1), "must lie between 2 and 100, not 1");
+    folds(json!(101), "must lie between 2 and 100, not 101");
+    folds(json!(2.5), "must be an integer");
+    folds(json!({"hp": "x"}), "a hyperparameter cannot stand here");
+    let other = "leave out folds, or validation_split and validation";
+    dataset(json!({"source": "builtin:iris", "folds": 5, "validation_split": 0.2}), &[("/dataset/folds", other)]);
+    let files = json!({"features": "a", "labels": "b"});
+    dataset(json!({"source": "builtin:iris", "folds": 5, "validation": files}), &[("/dataset/folds", other)]);
+}
+
+#[test]
+fn weights_and_categories_need_names() {
+    let dataset = |value: Json, expect: &[(&str, &str)]| check(&with(smallest(), "/dataset", value), expect);
+    let table = |more: Json| {
+        let mut value = json!({"source": "a.csv", "label": "y", "validation_split": 0.2});
+        value.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        value
+    };
+    let study = Study::parse(&with(smallest(), "/dataset", table(json!({"sample_weight": "w", "one_hot": ["a", "b"]})))).unwrap();
+    assert_eq!((study.dataset.sample_weight.as_deref(), study.dataset.one_hot), (Some("w"), vec!["a".to_owned(), "b".to_owned()]));
+    dataset(table(json!({"sample_weight": "y"})), &[("/dataset/sample_weight", "\"y\" is read as something else already")]);
+    dataset(table(json!({"one_hot": ["y"]})), &[("/dataset/one_hot/0", "is the label")]);
+    dataset(table(json!({"sample_weight": "w", "one_hot": ["a", "w"]})), &[("/dataset/one_hot/1", "is the sample_weight")]);
+    dataset(table(json!({"one_hot": ["a", "a"]})), &[("/dataset/one_hot/1", "stands here twice")]);
+    dataset(table(json!({"one_hot": "a"})), &[("/dataset/one_hot", "must be an array")]);
+    let iris = |more: (&str, Json)| {
+        let mut value = json!({"source": "builtin:iris", "validation_split": 0.2});
+        value[more.0] = more.1;
+        value
+    };
+    dataset(iris(("sample_weight", json!("w"))), &[("/dataset/sample_weight", "needs a CSV or Parquet file, where it is a column")]);
+    dataset(iris(("one_hot", json!(["a"]))), &[("/dataset/one_hot", "needs a CSV or Parquet file")]);
+    let arrays = json!({"source": "a.npz", "features": "x", "labels": "y", "sample_weight": "x", "validation_split": 0.2});
+    dataset(arrays, &[("/dataset/sample_weight", "is read as something else already")]);
+}
+
+#[test]
 fn an_unknown_field_is_invalid_and_a_later_one_not_supported() {
     let kind_at = |document: &Json| {
         let problems = Study::parse(document).unwrap_err();
@@ -236,7 +315,7 @@ fn an_unknown_field_is_invalid_and_a_later_one_not_supported() {
         ("/training/optimizer", json!("adamm"), Invalid),
         ("/training/loss", json!("squared_hinge"), NotSupported),
         ("/training/metrics/0", json!("fbeta_score"), NotSupported),
-        ("/dataset/folds", json!(5), NotSupported),
+        ("/dataset/class_weight", json!({}), NotSupported),
         ("/objective", json!([]), NotSupported),
         ("/network/0/activation", json!("mish"), NotSupported),
         ("/network/0/kernel_regularizer", json!("orthogonal_regularizer"), NotSupported),

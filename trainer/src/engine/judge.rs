@@ -1,17 +1,26 @@
-//! What an output is held against, and the sums that become loss and metrics of an epoch.
+//! What an output is held against.
 
-use std::ops::AddAssign;
 use std::sync::Arc;
 
-use candle_core::{DType, Result, Tensor};
-use hpo::training::{Loss, Metric};
+use hpo::network::Activation;
+use hpo::preflight;
+use hpo::training::{ClassWeight, Loss, Training};
 
 use super::Error;
 use crate::kernels::loss::Judge;
 
+/// What the outputs of a batch should be.
+#[derive(Debug, Clone)]
+pub struct Targets {
+    /// A label for each row.
+    pub labels: Labels,
+    /// How much each row counts in the loss; all the same where there are none.
+    pub weights: Option<Arc<[f32]>>,
+}
+
 /// The labels of a batch, one a row.
 #[derive(Debug, Clone)]
-pub enum Targets {
+pub enum Labels {
     /// Class numbers, from 0.
     Classes(Arc<[u32]>),
     /// Values of a regression.
@@ -19,96 +28,122 @@ pub enum Targets {
 }
 
 impl Targets {
-    /// The labels of these rows of a dataset, as the loss takes them: the squared difference to a class is that to its number.
-    pub fn of(labels: &data::Labels, rows: &[u32], loss: Loss) -> Targets {
-        match labels {
-            data::Labels::Classes(labels) if loss.is_classification() => {
-                Targets::Classes(rows.iter().map(|row| labels[*row as usize]).collect())
-            }
-            data::Labels::Classes(labels) => Targets::Values(rows.iter().map(|row| labels[*row as usize] as f32).collect()),
-            data::Labels::Values(labels) => Targets::Values(rows.iter().map(|row| labels[*row as usize]).collect::<Arc<[f32]>>()),
-        }
+    /// The labels and weights of these rows of a dataset.
+    pub fn of(labels: &data::Labels, rows: &[u32], weights: &RowWeights) -> Targets {
+        let labels = match labels {
+            data::Labels::Classes(labels) => Labels::Classes(rows.iter().map(|row| labels[*row as usize]).collect()),
+            data::Labels::Values(labels) => Labels::Values(rows.iter().map(|row| labels[*row as usize]).collect()),
+        };
+        let weights = weights.of(&labels, rows);
+        Targets { labels, weights }
     }
 
     /// How many rows.
     #[allow(clippy::len_without_is_empty, reason = "a batch has rows")]
     pub fn len(&self) -> usize {
+        match &self.labels {
+            Labels::Classes(classes) => classes.len(),
+            Labels::Values(values) => values.len(),
+        }
+    }
+
+    /// How much a row counts.
+    #[inline(always)]
+    pub(crate) fn weight(&self, row: usize) -> f32 {
+        self.weights.as_ref().map_or(1.0, |weights| weights[row])
+    }
+}
+
+impl Labels {
+    /// What a number of an output `(rows, width)` should be: the value, the class where there is one output, else 1 for the class and 0 for others.
+    #[inline(always)]
+    pub(crate) fn at(&self, row: usize, column: usize, width: usize) -> f64 {
         match self {
-            Targets::Classes(classes) => classes.len(),
-            Targets::Values(values) => values.len(),
+            Labels::Values(values) => f64::from(values[row]),
+            Labels::Classes(classes) if width == 1 => f64::from(classes[row]),
+            Labels::Classes(classes) => f64::from(u8::from(classes[row] as usize == column)),
         }
     }
 }
 
-/// Sums over rows: means of batches would count the rows of a last, smaller batch for more than the others.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Totals {
-    /// Rows seen.
-    pub rows: u64,
-    /// The sum of the rows' losses.
-    pub loss: f64,
-    /// Rows whose largest output is that of their class.
-    pub correct: u64,
-    /// The sum of the rows' mean absolute differences.
-    pub absolute: f64,
+/// How much rows count in the loss: a row's own weight (Keras's `sample_weight`) times that of its class. Worked out once a trial.
+#[derive(Debug, Clone, Default)]
+pub struct RowWeights<'a> {
+    /// By class; classes beyond the last weigh 1.
+    classes: Vec<f32>,
+    /// By row of the dataset.
+    rows: Option<&'a [f32]>,
 }
 
-impl Totals {
-    /// The mean loss of a row.
-    pub fn mean_loss(&self) -> f64 {
-        self.loss / self.rows as f64
+impl<'a> RowWeights<'a> {
+    /// Those of the validation, for which classes weigh the same, as in Keras.
+    pub fn evaluation(rows: Option<&'a [f32]>) -> RowWeights<'a> {
+        RowWeights { classes: Vec::new(), rows }
     }
 
-    /// The metric over all rows.
-    pub fn metric(&self, metric: Metric) -> f64 {
-        match metric {
-            Metric::Accuracy => self.correct as f64 / self.rows as f64,
-            Metric::Mae => self.absolute / self.rows as f64,
-        }
-    }
-}
-
-impl AddAssign for Totals {
-    fn add_assign(&mut self, other: Totals) {
-        self.rows += other.rows;
-        self.loss += other.loss;
-        self.correct += other.correct;
-        self.absolute += other.absolute;
-    }
-}
-
-/// How the loss judges an output against these labels; `logits` where the last softmax was left to the loss.
-pub(super) fn judge(loss: Loss, logits: bool, targets: &Targets) -> std::result::Result<Judge, Error> {
-    match (loss, targets) {
-        (Loss::SparseCategoricalCrossentropy | Loss::CategoricalCrossentropy, Targets::Classes(classes)) if logits => {
-            Ok(Judge::Logits(classes.clone()))
-        }
-        (Loss::SparseCategoricalCrossentropy | Loss::CategoricalCrossentropy, Targets::Classes(classes)) => {
-            Ok(Judge::Probabilities(classes.clone()))
-        }
-        (Loss::MeanSquaredError, Targets::Values(values)) => Ok(Judge::Squares(values.clone())),
-        (loss, _) => Err(Error::Invalid(format!("{} does not go with these labels", loss.as_str()))),
-    }
-}
-
-/// The sums of one batch of outputs `(rows, width)`, whose mean loss is known.
-pub(super) fn tally(output: &Tensor, mean_loss: f64, targets: &Targets) -> Result<Totals> {
-    let (rows, width) = output.dims2()?;
-    let output: Vec<f32> = output.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?;
-    let mut totals = Totals { rows: rows as u64, loss: mean_loss * rows as f64, ..Totals::default() };
-    for (row, output) in output.chunks_exact(width).enumerate() {
-        match targets {
-            Targets::Classes(classes) => totals.correct += u64::from(largest(output) == classes[row] as usize),
-            Targets::Values(values) => {
-                let sum: f64 = output.iter().map(|x| f64::from((x - values[row]).abs())).sum();
-                totals.absolute += sum / width as f64;
+    /// Those of a training with these rows.
+    pub fn training(weight: &ClassWeight, labels: &data::Labels, trained: &[u32], rows: Option<&'a [f32]>) -> RowWeights<'a> {
+        let classes = match (weight, labels) {
+            (ClassWeight::None, _) | (_, data::Labels::Values(_)) => Vec::new(),
+            (ClassWeight::Balanced, data::Labels::Classes(labels)) => balanced(trained.iter().map(|row| labels[*row as usize])),
+            (ClassWeight::Given(weights), data::Labels::Classes(_)) => {
+                let mut classes = vec![1.0; weights.last().map_or(0, |(class, _)| *class as usize + 1)];
+                weights.iter().for_each(|(class, weight)| classes[*class as usize] = *weight as f32);
+                classes
             }
-        }
+        };
+        RowWeights { classes, rows }
     }
-    Ok(totals)
+
+    fn of(&self, labels: &Labels, rows: &[u32]) -> Option<Arc<[f32]>> {
+        let class = |at: usize| match labels {
+            Labels::Classes(classes) => self.classes.get(classes[at] as usize).copied().unwrap_or(1.0),
+            Labels::Values(_) => 1.0,
+        };
+        let own = |row: u32| self.rows.map_or(1.0, |weights| weights[row as usize]);
+        let weighted = self.rows.is_some() || !self.classes.is_empty();
+        weighted.then(|| rows.iter().enumerate().map(|(at, row)| class(at) * own(*row)).collect())
+    }
 }
 
-/// The position of the largest number, the first of equals.
-fn largest(row: &[f32]) -> usize {
-    row.iter().enumerate().fold(0, |best, (at, x)| if *x > row[best] { at } else { best })
+/// `rows / (classes · rows of the class)`, for the classes that have rows, as scikit-learn's `balanced`.
+fn balanced(classes: impl ExactSizeIterator<Item = u32>) -> Vec<f32> {
+    let (rows, mut counts) = (classes.len(), Vec::new());
+    for class in classes {
+        counts.resize(counts.len().max(class as usize + 1), 0u64);
+        counts[class as usize] += 1;
+    }
+    let there = counts.iter().filter(|count| **count > 0).count();
+    counts.iter().map(|count| if *count == 0 { 1.0 } else { (rows as f64 / (there as f64 * *count as f64)) as f32 }).collect()
+}
+
+/// `Invalid` where loss, metrics and class weights don't go with labels that are `classes`, or values, or with an output of this shape.
+pub(super) fn fits(training: &Training, output: &[usize], classes: Option<u32>) -> Result<(), Error> {
+    preflight::fits(training, output, classes).map_err(Error::Invalid)
+}
+
+/// How the loss judges outputs against these labels.
+pub(super) fn judge(loss: Loss, targets: &Targets) -> Result<Judge, Error> {
+    if loss.is_classification() != matches!(targets.labels, Labels::Classes(_)) {
+        return Err(Error::Invalid(format!("{} does not go with these labels", loss.as_str())));
+    }
+    Ok(Judge { loss, targets: targets.clone() })
+}
+
+/// The activation that the loss had better do itself where the network ends in it, in one pass and exact however far apart the numbers lie; and the
+/// loss that does it.
+pub(crate) fn takes_over(loss: Loss) -> Option<(Activation, Loss)> {
+    let from_logits = true;
+    match loss {
+        Loss::SparseCategoricalCrossentropy { from_logits: false } => {
+            Some((Activation::Softmax, Loss::SparseCategoricalCrossentropy { from_logits }))
+        }
+        Loss::CategoricalCrossentropy { from_logits: false, label_smoothing } => {
+            Some((Activation::Softmax, Loss::CategoricalCrossentropy { from_logits, label_smoothing }))
+        }
+        Loss::BinaryCrossentropy { from_logits: false, label_smoothing } => {
+            Some((Activation::Sigmoid, Loss::BinaryCrossentropy { from_logits, label_smoothing }))
+        }
+        _ => None,
+    }
 }

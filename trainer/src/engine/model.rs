@@ -1,250 +1,205 @@
 //! A network as it is trained: layers with weights, a loss and an optimiser.
 
-use candle_core::{DType, Device, Tensor, Var};
-use hpo::network::{Activation, Initializer, Layer};
-use hpo::rng::{Purpose, stream};
+use std::collections::HashMap;
+
+use candle_core::{DType, Device, Tensor};
+use hpo::network::{Activation, Layer, Regularizer};
 use hpo::shape;
 use hpo::training::{Loss, Metric, Training};
 
-use super::judge::{judge, tally};
+use super::builder::Builder;
+use super::judge::{fits, judge, takes_over};
+use super::layers::{Built, Mode, Pass};
 use super::optimizer::Optimizer;
-use super::{Error, Targets, Totals, Window, composed, init};
-use crate::kernels;
+use super::weight::Weight;
+use super::{Error, Ops, Targets, Totals};
 
 /// A network, its loss and its optimiser, on one device.
 ///
-/// Weights, dropout and therefore every result are functions of layers, recipe, seed, trial number and the device's numerics class alone.
+/// Weights, dropout and therefore every result are functions of layers, recipe, seed, lane and the device's numerics class alone.
 pub struct Model {
     input: Vec<usize>,
-    layers: Vec<Built>,
-    weights: Vec<Var>,
-    names: Vec<String>,
+    /// Numbers in a row of the output.
+    width: usize,
+    layers: Vec<Placed>,
+    weights: Vec<Weight>,
     optimizer: Optimizer,
     loss: Loss,
-    /// The last softmax is the loss's work: exact, and one pass.
-    logits: bool,
+    metrics: Vec<Metric>,
+    /// The activation at the end that is the loss's work: exact, and one pass. Linear where there is none.
+    last: Activation,
     seed: u64,
-    number: u64,
+    lane: u64,
     steps: u64,
     device: Device,
     dtype: DType,
-    /// The kernels of the CPU; else candle's own operations.
-    fused: bool,
+    ops: Ops,
 }
 
-/// A layer that is ready to run. Tensors of weights share their storage with [`Model::weights`].
-enum Built {
-    Reshape(Vec<usize>),
-    Rescaling { scale: f64, offset: f64 },
-    Dense { kernel: Tensor, bias: Tensor, activation: Activation },
-    Conv { kernel: Tensor, bias: Tensor, activation: Activation, window: Window },
-    MaxPool(Window),
-    Activation(Activation),
-    Dropout { rate: f64 },
-}
-
-/// Whether a pass trains: dropout acts in training only.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Mode {
-    Train,
-    Evaluate,
+/// A layer at its place.
+struct Placed {
+    built: Built,
+    /// Its number in the network: a SeparableConv2D is built as two.
+    index: usize,
+    /// What its output adds to the loss.
+    activity: Option<Regularizer>,
 }
 
 impl Model {
-    /// The network of trial `number` of a study with this `seed`, for rows of shape `input` and labels that are `classes`, or values where there are none.
+    /// The network of a study with this `seed` for rows of shape `input` and labels that are `classes`, or values where there are none. Each `lane` of a seed
+    /// has random numbers of its own: a trial's number, and the run of it.
     /// `Invalid` where layers, loss, metrics and labels don't fit each other.
     pub fn new(
         layers: &[Layer],
         training: &Training,
         input: &[usize],
         classes: Option<u32>,
-        (seed, number): (u64, u64),
+        (seed, lane): (u64, u64),
         device: &Device,
     ) -> Result<Model, Error> {
-        Self::build(layers, training, input, classes, (seed, number), device, DType::F32, device.is_cpu())
+        let ops = if device.is_cpu() { Ops::Kernels } else { Ops::Composed };
+        Self::build(layers, training, input, classes, (seed, lane), device, DType::F32, ops)
     }
 
-    /// As [`Model::new`], with the choices that only tests make: the type of the numbers, and whether the CPU's kernels run.
+    /// As [`Model::new`], with the choices that only tests make: the type of the numbers, and which form of the operations runs.
     #[allow(clippy::too_many_arguments, reason = "two more than `new` has, for tests")]
     pub(super) fn build(
         layers: &[Layer],
         training: &Training,
         input: &[usize],
         classes: Option<u32>,
-        (seed, number): (u64, u64),
+        (seed, lane): (u64, u64),
         device: &Device,
         dtype: DType,
-        fused: bool,
+        ops: Ops,
     ) -> Result<Model, Error> {
-        let mut builder = Builder { seed, number, device, dtype, weights: Vec::new(), names: Vec::new() };
-        let mut built = Vec::new();
+        let mut builder = Builder { seed, lane, device, dtype, weights: Vec::new() };
+        let mut placed = Vec::new();
         let mut row = input.to_vec();
         for (index, layer) in layers.iter().enumerate() {
             let output = shape::output_shape(layer, &row).map_err(|why| Error::Invalid(format!("layer {index}: {why}")))?;
-            built.push(builder.layer(index, layer, &row, &output)?);
+            if let Layer::SeparableConv2D(conv) = layer {
+                let ([first, second], activity) = builder.separable(index, layer, conv, &row)?;
+                placed.extend([Placed { built: first, index, activity: None }, Placed { built: second, index, activity }]);
+            } else {
+                let (built, activity) = builder.layer(index, layer, &row, &output)?;
+                placed.push(Placed { built, index, activity });
+            }
             row = output;
         }
         fits(training, &row, classes)?;
-        let logits = training.loss.is_classification() && take_softmax(&mut built);
-        let Builder { weights, names, .. } = builder;
-        let optimizer = Optimizer::new(training.optimizer.clone(), &weights, fused)?;
-        let (input, device, loss) = (input.to_vec(), device.clone(), training.loss);
-        Ok(Model { input, layers: built, weights, names, optimizer, loss, logits, seed, number, steps: 0, device, dtype, fused })
+        let (loss, last) = take_last(&mut placed, training.loss);
+        let weights = builder.weights;
+        let optimizer = Optimizer::new(training.optimizer.clone(), &weights, ops)?;
+        let (input, width, metrics, device) = (input.to_vec(), row.iter().product(), training.metrics.clone(), device.clone());
+        Ok(Model { input, width, layers: placed, weights, optimizer, loss, metrics, last, seed, lane, steps: 0, device, dtype, ops })
     }
 
-    /// Trains on a batch: `x` holds the rows one after the other, `y` a label for each. Returns the batch's sums, as they were before the weights moved.
-    pub fn step(&mut self, x: Vec<f32>, y: &Targets) -> Result<Totals, Error> {
+    /// No sums yet.
+    pub fn totals(&self) -> Totals {
+        Totals::new(&self.metrics, self.width, self.last)
+    }
+
+    /// Trains on a batch: `x` holds the rows one after the other, `y` a label for each. Adds the batch's sums to `totals`, as they were before the weights moved,
+    /// and returns its loss, penalties included.
+    pub fn step(&mut self, x: Vec<f32>, y: &Targets, totals: &mut Totals) -> Result<f64, Error> {
         let (output, loss) = self.pass(x, y, Mode::Train)?;
         let gradients = loss.backward()?;
+        let mean = mean(&loss)? + self.optimizer.penalty(&self.weights)?;
         self.optimizer.step(&self.weights, &gradients)?;
         self.steps += 1;
-        Ok(tally(&output, mean(&loss)?, y)?)
+        totals.add(&output, mean, y)?;
+        Ok(mean)
     }
 
-    /// The sums of a batch, without training on it.
-    pub fn evaluate(&self, x: Vec<f32>, y: &Targets) -> Result<Totals, Error> {
+    /// Adds the sums of a batch to `totals`, without training on it.
+    pub fn evaluate(&self, x: Vec<f32>, y: &Targets, totals: &mut Totals) -> Result<(), Error> {
         let (output, loss) = self.pass(x, y, Mode::Evaluate)?;
-        Ok(tally(&output, mean(&loss)?, y)?)
+        let mean = mean(&loss)? + self.optimizer.penalty(&self.weights)?;
+        Ok(totals.add(&output, mean, y)?)
+    }
+
+    /// Exchanges the weights with their moving averages, where the optimiser keeps some: what is judged and kept is the average. Called again, it takes
+    /// them back.
+    pub fn swap_averages(&mut self) -> Result<(), Error> {
+        Ok(self.optimizer.swap_averages(&self.weights)?)
+    }
+
+    /// The learning rate of the next step.
+    pub fn learning_rate(&self) -> f64 {
+        self.optimizer.learning_rate()
+    }
+
+    /// Steps go on with this learning rate.
+    pub fn set_learning_rate(&mut self, rate: f64) {
+        self.optimizer.set_learning_rate(rate);
     }
 
     /// The weights with their names, such as `layers.1.kernel`, in the network's order. They are the model's own: copy what must not move.
     pub fn weights(&self) -> impl Iterator<Item = (&str, &Tensor)> {
-        self.names.iter().map(String::as_str).zip(self.weights.iter().map(Var::as_tensor))
+        self.weights.iter().map(|weight| (weight.name.as_str(), weight.var.as_tensor()))
     }
 
-    /// Output `(rows, width)` and mean loss of a batch.
+    /// Gives the weights these numbers, by name; an error where one is missing or of another shape.
+    pub fn set_weights(&self, numbers: &HashMap<String, Tensor>) -> Result<(), Error> {
+        for weight in &self.weights {
+            let found = numbers.get(&weight.name).filter(|found| found.shape() == weight.var.shape());
+            let found = found.ok_or_else(|| Error::Invalid(format!("no numbers of its shape for the weight {}", weight.name)))?;
+            weight.var.set(&found.to_dtype(self.dtype)?.to_device(&self.device)?)?;
+        }
+        Ok(())
+    }
+
+    /// Everything that the next step depends on, by name: with it a model of the same layers and recipe goes on to the bit.
+    pub fn state(&self) -> Result<Vec<(String, Tensor)>, Error> {
+        let weights = self.weights().map(|(name, tensor)| (format!("weights.{name}"), tensor.clone()));
+        let steps = Tensor::new(self.steps as i64, &Device::Cpu)?;
+        Ok(weights.chain([("steps".to_owned(), steps)]).chain(self.optimizer.state(&self.weights)?).collect())
+    }
+
+    /// Takes up the [state](Model::state) of another.
+    pub fn restore(&mut self, state: &HashMap<String, Tensor>) -> Result<(), Error> {
+        let of_weights = state.iter().filter_map(|(name, tensor)| Some((name.strip_prefix("weights.")?.to_owned(), tensor.clone())));
+        self.set_weights(&of_weights.collect())?;
+        let steps = state.get("steps").ok_or_else(|| Error::Invalid("a checkpoint lacks its steps".into()))?;
+        self.steps = steps.to_scalar::<i64>()? as u64;
+        Ok(self.optimizer.restore(&self.weights, state)?)
+    }
+
+    /// Output `(rows, width)` and mean loss of a batch, activity penalties included.
     fn pass(&self, x: Vec<f32>, y: &Targets, mode: Mode) -> Result<(Tensor, Tensor), Error> {
         let rows = y.len();
         let shape: Vec<usize> = [&[rows], self.input.as_slice()].concat();
-        let x = Tensor::from_vec(x, shape, &self.device)?.to_dtype(self.dtype)?;
-        let output = self.forward(x, mode)?.reshape((rows, ()))?;
-        // Nothing is kept for a backward pass that will not come.
-        let output = if mode == Mode::Evaluate { output.detach() } else { output };
-        let judge = judge(self.loss, self.logits, y)?;
-        let loss = if self.fused { kernels::loss::loss(&output, judge)? } else { composed::loss(&output, &judge)? };
+        let mut pass = Pass { ops: self.ops, mode, rows, stream: (self.seed, self.lane, self.steps), penalties: Vec::new() };
+        let mut x = Tensor::from_vec(x, shape, &self.device)?.to_dtype(self.dtype)?;
+        for Placed { built, index, activity } in &self.layers {
+            x = built.forward(x, *index, &mut pass)?;
+            pass.penalize(&x, *activity)?;
+            // Nothing is kept for a backward pass that will not come.
+            if mode == Mode::Evaluate {
+                x = x.detach();
+            }
+        }
+        let output = x.reshape((rows, ()))?;
+        let mut loss = self.ops.loss(&output, judge(self.loss, y)?)?;
+        for penalty in pass.penalties {
+            loss = (loss + penalty)?;
+        }
         Ok((output, loss))
     }
-
-    fn forward(&self, mut x: Tensor, mode: Mode) -> Result<Tensor, Error> {
-        let rows = x.dims()[0];
-        for (index, layer) in self.layers.iter().enumerate() {
-            x = match layer {
-                Built::Reshape(row) => x.reshape([&[rows], row.as_slice()].concat())?,
-                Built::Rescaling { scale, offset } => x.affine(*scale, *offset)?,
-                Built::Dense { kernel, bias, activation } if self.fused => kernels::dense::dense(&x, kernel, bias, *activation)?,
-                Built::Dense { kernel, bias, activation } => composed::dense(&x, kernel, bias, *activation)?,
-                Built::Conv { kernel, bias, activation, window } if self.fused => {
-                    kernels::conv::conv(&x, kernel, bias, *window, *activation)?
-                }
-                Built::Conv { kernel, bias, activation, window } => composed::conv(&x, kernel, bias, window, *activation)?,
-                Built::MaxPool(window) if self.fused => kernels::pool::max_pool(&x, *window)?,
-                Built::MaxPool(window) => composed::max_pool(&x, window)?,
-                Built::Activation(activation) if self.fused => kernels::activation::activation(&x, *activation)?,
-                Built::Activation(activation) => composed::activation(&x, *activation)?,
-                Built::Dropout { rate } if mode == Mode::Train && *rate > 0.0 => self.dropout(&x, index, *rate)?,
-                Built::Dropout { .. } => x,
-            };
-        }
-        Ok(x)
-    }
-
-    /// The mask is a function of seed, trial, step and layer: a trial that starts over drops the same.
-    fn dropout(&self, x: &Tensor, layer: usize, rate: f64) -> Result<Tensor, Error> {
-        let mut rng = stream(self.seed, Purpose::Dropout, self.number, self.steps << 16 | layer as u64);
-        let mask = kernels::dropout::mask(&mut rng, rate, x.elem_count());
-        if self.fused {
-            return Ok(kernels::dropout::masked(x, mask)?);
-        }
-        Ok((x * Tensor::from_vec(mask, x.shape(), &self.device)?.to_dtype(self.dtype)?)?)
-    }
 }
 
-/// Draws the weights of layer after layer.
-struct Builder<'a> {
-    seed: u64,
-    number: u64,
-    device: &'a Device,
-    dtype: DType,
-    weights: Vec<Var>,
-    names: Vec<String>,
-}
-
-impl Builder<'_> {
-    fn layer(&mut self, index: usize, layer: &Layer, input: &[usize], output: &[usize]) -> Result<Built, Error> {
-        let channels = input.last().copied().unwrap_or(1);
-        let image = || <[usize; 3]>::try_from(input).map_err(|_| Error::Invalid(format!("layer {index} needs (height, width, channels)")));
-        Ok(match layer {
-            Layer::Flatten | Layer::Reshape { .. } => Built::Reshape(output.to_vec()),
-            Layer::Rescaling { scale, offset } => Built::Rescaling { scale: *scale, offset: *offset },
-            Layer::Activation { activation } => Built::Activation(*activation),
-            Layer::Dropout { rate } => Built::Dropout { rate: *rate },
-            Layer::MaxPooling2D(pool) => Built::MaxPool(Window::new(image()?, pool.pool_size, pool.strides, pool.padding)),
-            Layer::Dense(dense) => {
-                let kernel = self.weight(index, "kernel", &[channels, dense.units], dense.kernel_initializer)?;
-                let bias = self.bias(index, dense.units, dense.use_bias.then_some(dense.bias_initializer))?;
-                Built::Dense { kernel, bias, activation: dense.activation }
-            }
-            Layer::Conv2D(conv) => {
-                let [height, width] = conv.kernel_size;
-                let kernel = self.weight(index, "kernel", &[height, width, channels, conv.filters], conv.kernel_initializer)?;
-                let bias = self.bias(index, conv.filters, conv.use_bias.then_some(conv.bias_initializer))?;
-                let window = Window::new(image()?, conv.kernel_size, conv.strides, conv.padding);
-                Built::Conv { kernel, bias, activation: conv.activation, window }
-            }
-        })
+/// Takes the activation off the end of the network where the loss had better do it, and returns the loss that does.
+fn take_last(layers: &mut [Placed], loss: Loss) -> (Loss, Activation) {
+    let last = layers.last_mut().filter(|last| last.activity.is_none());
+    if let Some((wanted, taking)) = takes_over(loss)
+        && let Some(activation) = last.and_then(|last| last.built.last_activation())
+        && *activation == wanted
+    {
+        *activation = Activation::Linear;
+        return (taking, wanted);
     }
-
-    /// A layer without a bias has one of zeros that never moves: the operations need no second form.
-    fn bias(&mut self, index: usize, units: usize, initializer: Option<Initializer>) -> Result<Tensor, Error> {
-        match initializer {
-            Some(initializer) => self.weight(index, "bias", &[units], initializer),
-            None => Ok(Tensor::zeros(units, self.dtype, self.device)?),
-        }
-    }
-
-    fn weight(&mut self, index: usize, name: &str, shape: &[usize], initializer: Initializer) -> Result<Tensor, Error> {
-        let mut rng = stream(self.seed, Purpose::Weights, self.number, self.weights.len() as u64);
-        let drawn = Tensor::from_vec(init::draw(initializer, shape, &mut rng), shape, &Device::Cpu)?;
-        let weight = Var::from_tensor(&drawn.to_dtype(self.dtype)?.to_device(self.device)?)?;
-        let tensor = weight.as_tensor().clone();
-        self.weights.push(weight);
-        self.names.push(format!("layers.{index}.{name}"));
-        Ok(tensor)
-    }
-}
-
-/// Whether the outputs are such as loss, metrics and labels need.
-fn fits(training: &Training, output: &[usize], classes: Option<u32>) -> Result<(), Error> {
-    let shown = shape::show(output);
-    let invalid = |why: String| Err(Error::Invalid(why));
-    match (training.loss, classes, output) {
-        (Loss::MeanSquaredError, _, [1]) => {}
-        (Loss::MeanSquaredError, ..) => {
-            return invalid(format!("mean_squared_error needs an output of (1): one number for the label; it gets {shown}"));
-        }
-        (loss, None, _) => return invalid(format!("{} needs labels that are classes; these are values", loss.as_str())),
-        (_, Some(classes), [width]) if *width >= classes as usize => {}
-        (loss, Some(classes), _) => {
-            return invalid(format!("{} needs an output of ({classes}): one number for each class; it gets {shown}", loss.as_str()));
-        }
-    }
-    let wrong = if training.loss.is_classification() { Metric::Mae } else { Metric::Accuracy };
-    if training.metrics.contains(&wrong) {
-        return invalid(format!("the metric {} does not go with {}", wrong.as_str(), training.loss.as_str()));
-    }
-    Ok(())
-}
-
-/// Takes the softmax off the end of the network, if there is one.
-fn take_softmax(layers: &mut Vec<Built>) -> bool {
-    match layers.last_mut() {
-        Some(Built::Activation(Activation::Softmax)) => layers.pop().is_some(),
-        Some(Built::Dense { activation, .. } | Built::Conv { activation, .. }) if *activation == Activation::Softmax => {
-            *activation = Activation::Linear;
-            true
-        }
-        _ => false,
-    }
+    (loss, Activation::Linear)
 }
 
 fn mean(loss: &Tensor) -> candle_core::Result<f64> {
@@ -253,12 +208,28 @@ fn mean(loss: &Tensor) -> candle_core::Result<f64> {
 
 #[cfg(test)]
 impl Model {
-    pub(super) fn test_weights(&self) -> &[Var] {
+    pub(super) fn test_weights(&self) -> &[Weight] {
         &self.weights
     }
 
+    /// Of each trainable weight, those of the regularisers included.
     pub(super) fn test_gradients(&self, x: Vec<f32>, y: &Targets) -> Vec<Vec<f32>> {
         let gradients = self.pass(x, y, Mode::Train).unwrap().1.backward().unwrap();
-        self.weights.iter().map(|weight| gradients.get(weight).unwrap().flatten_all().unwrap().to_vec1().unwrap()).collect()
+        let of_weight = |weight: &Weight| {
+            let numbers: Vec<f32> = weight.var.flatten_all().unwrap().to_vec1().unwrap();
+            let gradient = gradients.get(&weight.var).map(|gradient| gradient.flatten_all().unwrap().to_vec1::<f32>().unwrap());
+            let mut gradient = gradient.unwrap_or_else(|| vec![0.0; numbers.len()]);
+            if let Some(Regularizer { l1, l2 }) = weight.regularizer {
+                let sign = |w: f32| if w == 0.0 { 0.0 } else { f64::from(w.signum()) };
+                gradient.iter_mut().zip(&numbers).for_each(|(g, w)| *g += (l1 * sign(*w) + 2.0 * l2 * f64::from(*w)) as f32);
+            }
+            gradient
+        };
+        self.weights.iter().filter(|weight| weight.trainable).map(of_weight).collect()
+    }
+
+    pub(super) fn test_output(&self, x: Vec<f32>, y: &Targets) -> Vec<f32> {
+        let (output, _) = self.pass(x, y, Mode::Evaluate).unwrap();
+        self.ops.activation(&output, self.last).unwrap().flatten_all().unwrap().to_vec1().unwrap()
     }
 }

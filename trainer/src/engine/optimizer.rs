@@ -1,80 +1,247 @@
-//! Moves weights along their gradients.
+//! Moves weights along their gradients: Keras's optimisers, with what regularisers, constraints and averages add
+//! (<https://keras.io/api/optimizers/>, `keras/src/optimizers/base_optimizer.py`).
 
-use std::cell::RefCell;
+mod composed;
+mod slots;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
 
 use candle_core::backprop::GradStore;
-use candle_core::{CpuStorage, DType, Result, Tensor, Var};
-use hpo::training;
+use candle_core::{Device, Result, Tensor, WithDType, bail};
+use hpo::network::Regularizer;
+use hpo::training::{self, Clip, Ema, Rule, Schedule};
 
-use crate::kernels::update::{InPlace, Update};
+use self::slots::Slots;
+use super::ops::Ops;
+use super::weight::Weight;
+use crate::kernels;
+use crate::kernels::constraint::Constrain;
+use crate::kernels::update::{Before, NOTHING, Update};
 
 /// An optimiser and what it remembers of each weight.
 pub(crate) struct Optimizer {
-    rule: training::Optimizer,
+    recipe: training::Optimizer,
+    ops: Ops,
+    /// Steps taken.
     steps: u64,
-    moments: Vec<Moments>,
-}
-
-/// `m` and `v` of one weight.
-enum Moments {
-    Cpu(RefCell<[CpuStorage; 2]>),
-    Device([Tensor; 2]),
+    /// Nadam's: the product of the momentums of all steps taken.
+    product: f64,
+    /// Those of each weight, as [`slots::names`] names them.
+    slots: Vec<Slots>,
 }
 
 impl Optimizer {
     /// An optimiser of `weights` that has not moved them yet.
-    pub(crate) fn new(rule: training::Optimizer, weights: &[Var], fused: bool) -> Result<Optimizer> {
-        let needed = rule.slots() as usize;
-        let moments = |weight: &Var| -> Result<Moments> {
-            if !fused {
-                return Ok(Moments::Device([weight.zeros_like()?, weight.zeros_like()?]));
-            }
-            let zeros = |slot| match (weight.dtype(), if slot < needed { weight.elem_count() } else { 0 }) {
-                (DType::F64, count) => CpuStorage::F64(vec![0.0; count]),
-                (_, count) => CpuStorage::F32(vec![0.0; count]),
-            };
-            Ok(Moments::Cpu(RefCell::new([zeros(0), zeros(1)])))
-        };
-        Ok(Optimizer { rule, steps: 0, moments: weights.iter().map(moments).collect::<Result<_>>()? })
+    pub(crate) fn new(recipe: training::Optimizer, weights: &[Weight], ops: Ops) -> Result<Optimizer> {
+        let slots = weights.iter().map(|weight| Slots::new(&recipe, weight, ops)).collect::<Result<_>>()?;
+        Ok(Optimizer { recipe, ops, steps: 0, product: 1.0, slots })
     }
 
-    /// One step of all weights, in place. A weight without a gradient stays.
-    pub(crate) fn step(&mut self, weights: &[Var], gradients: &GradStore) -> Result<()> {
-        self.steps += 1;
+    /// One step of all weights, in place, as Keras's `apply`: gradients with those of the regularisers are clipped, weights decay, weights move, averages
+    /// are taken, constraints are made to hold. A weight without a gradient stays, and so does one that is not trainable.
+    pub(crate) fn step(&mut self, weights: &[Weight], gradients: &GradStore) -> Result<()> {
+        let mut moved = Vec::with_capacity(weights.len());
+        for (index, weight) in weights.iter().enumerate().filter(|(_, weight)| weight.trainable) {
+            if let Some(gradient) = gradients.get(&weight.var) {
+                moved.push((index, gradient.contiguous()?));
+            }
+        }
+        let squares = |index: usize, gradient: &Tensor| self.squares(&weights[index], gradient);
+        let all = match self.recipe.clip {
+            Some(Clip::GlobalNorm(bound)) => {
+                let sums = moved.iter().map(|(index, gradient)| squares(*index, gradient));
+                factor(sums.sum::<Result<f64>>()?.sqrt(), bound)
+            }
+            _ => 1.0,
+        };
         let update = self.update();
-        for (weight, moments) in weights.iter().zip(&mut self.moments) {
-            let Some(gradient) = gradients.get(weight) else { continue };
-            match moments {
-                Moments::Cpu(moments) => weight.inplace_op2(&gradient.contiguous()?, &InPlace { update, moments })?,
-                Moments::Device(moments) => composed(update, weight, gradient, moments)?,
+        for (index, gradient) in &moved {
+            let weight = &weights[*index];
+            let mut before = Before { factor: all, decay: self.recipe.weight_decay.unwrap_or(0.0), rate: self.learning_rate(), ..penalized(weight) };
+            match self.recipe.clip {
+                Some(Clip::Norm(bound)) => before.factor = factor(self.squares(weight, gradient)?.sqrt(), bound),
+                Some(Clip::Value(bound)) => before.bound = bound,
+                Some(Clip::GlobalNorm(_)) | None => {}
+            }
+            self.slots[*index].step(update, before, &weight.var, gradient)?;
+        }
+        if let Rule::Nadam { beta_1, .. } = self.recipe.rule {
+            self.product *= momentum(beta_1, self.steps + 1);
+        }
+        if let Some(ema) = self.recipe.ema {
+            self.average(weights, ema)?;
+        }
+        for (index, _) in &moved {
+            self.constrain(&weights[*index])?;
+        }
+        self.steps += 1;
+        Ok(())
+    }
+
+    /// What the regularisers add to the loss now.
+    pub(crate) fn penalty(&self, weights: &[Weight]) -> Result<f64> {
+        let penalties = weights.iter().filter(|weight| weight.trainable).filter_map(|weight| Some((weight, weight.regularizer?)));
+        let penalties = penalties.map(|(weight, Regularizer { l1, l2 })| match self.ops {
+            Ops::Kernels => kernels::update::penalty(&weight.var, l1, l2),
+            Ops::Composed => composed::penalty(&weight.var, l1, l2),
+        });
+        penalties.sum()
+    }
+
+    /// The one that the next step takes.
+    pub(crate) fn learning_rate(&self) -> f64 {
+        self.recipe.learning_rate.at(self.steps)
+    }
+
+    /// Of now on, where the learning rate is constant; a schedule goes on as it would.
+    pub(crate) fn set_learning_rate(&mut self, rate: f64) {
+        if self.recipe.learning_rate.is_constant() {
+            self.recipe.learning_rate = Schedule::Constant(rate);
+        }
+    }
+
+    /// Exchanges the weights with their averages, if there are any: before an evaluation, and back after it. At the end they stay, which is Keras's
+    /// `finalize_variable_values`. Before the first step an average would be of nothing, and nothing happens.
+    pub(crate) fn swap_averages(&mut self, weights: &[Weight]) -> Result<()> {
+        if self.recipe.ema.is_none() || self.steps == 0 {
+            return Ok(());
+        }
+        self.slots.iter_mut().zip(weights).filter(|(_, weight)| weight.trainable).try_for_each(|(slots, weight)| slots.swap(&weight.var))
+    }
+
+    /// Everything that it remembers, by name: `optimizer.{slot}.{weight}` for each slot of each trainable weight, and scalars. To be taken while the
+    /// averages are not swapped in.
+    pub(crate) fn state(&self, weights: &[Weight]) -> Result<Vec<(String, Tensor)>> {
+        let mut state = vec![(STEPS.to_owned(), Tensor::new(self.steps as i64, &Device::Cpu)?)];
+        if self.recipe.learning_rate.is_constant() {
+            state.push((LEARNING_RATE.to_owned(), Tensor::new(self.learning_rate(), &Device::Cpu)?));
+        }
+        if matches!(self.recipe.rule, Rule::Nadam { .. }) {
+            state.push((PRODUCT.to_owned(), Tensor::new(self.product, &Device::Cpu)?));
+        }
+        for (weight, slots) in weights.iter().zip(&self.slots).filter(|(weight, _)| weight.trainable) {
+            let names = slots::names(&self.recipe).into_iter().map(|slot| key(slot, weight));
+            state.extend(names.zip(slots.tensors(&weight.var)?));
+        }
+        Ok(state)
+    }
+
+    /// Makes it remember what [`Optimizer::state`] gave. An error names what is missing or of another shape or type; nothing is changed then.
+    pub(crate) fn restore(&mut self, weights: &[Weight], state: &HashMap<String, Tensor>) -> Result<()> {
+        let named = slots::names(&self.recipe);
+        let mut restored = Vec::with_capacity(weights.len());
+        for weight in weights {
+            let slots = if weight.trainable { named.as_slice() } else { &[] };
+            let slot = |slot: &&str| -> Result<Tensor> {
+                let (name, like) = (key(slot, weight), weight.var.as_tensor());
+                let Some(tensor) = state.get(&name) else { bail!("{name} is missing") };
+                if (tensor.shape(), tensor.dtype()) != (like.shape(), like.dtype()) {
+                    let (found, needed) = ((tensor.shape(), tensor.dtype()), (like.shape(), like.dtype()));
+                    bail!("{name} is {:?} of {:?}, not {:?} of {:?}", found.0, found.1, needed.0, needed.1);
+                }
+                tensor.to_device(like.device())
+            };
+            restored.push(Slots::hold(slots.iter().map(slot).collect::<Result<_>>()?, self.ops)?);
+        }
+        let steps: i64 = scalar(state, STEPS)?;
+        let rate = if self.recipe.learning_rate.is_constant() { Some(scalar(state, LEARNING_RATE)?) } else { None };
+        if matches!(self.recipe.rule, Rule::Nadam { .. }) {
+            self.product = scalar(state, PRODUCT)?;
+        }
+        (self.steps, self.slots) = (steps as u64, restored);
+        rate.into_iter().for_each(|rate| self.set_learning_rate(rate));
+        Ok(())
+    }
+
+    /// What the next step does to every weight.
+    fn update(&self) -> Update {
+        let (step, rate) = (self.steps + 1, self.learning_rate());
+        let left = |beta: f64| 1.0 - libm::pow(beta, step as f64);
+        match self.recipe.rule {
+            Rule::Sgd { momentum: 0.0, .. } => Update::Sgd { rate },
+            Rule::Sgd { momentum, nesterov } => Update::Momentum { rate, momentum, nesterov },
+            Rule::Rmsprop { rho, momentum, epsilon, centered } => Update::Rmsprop { rate, rho, momentum, epsilon, centered },
+            Rule::Adam { beta_1, beta_2, epsilon, amsgrad } | Rule::AdamW { beta_1, beta_2, epsilon, amsgrad } => {
+                Update::Adam { alpha: rate * left(beta_2).sqrt() / left(beta_1), beta_1, beta_2, epsilon, amsgrad }
+            }
+            Rule::Nadam { beta_1, beta_2, epsilon } => {
+                let (now, next) = (momentum(beta_1, step), momentum(beta_1, step + 1));
+                let product = self.product * now;
+                let (of_momentum, of_gradient) = (next / (1.0 - product * next), (1.0 - now) / (1.0 - product));
+                Update::Nadam { rate, of_momentum, of_gradient, of_velocity: 1.0 / left(beta_2), beta_1, beta_2, epsilon }
+            }
+            Rule::Adamax { beta_1, beta_2, epsilon } => Update::Adamax { rate, correction: left(beta_1), beta_1, beta_2, epsilon },
+            Rule::Adagrad { epsilon, .. } => Update::Adagrad { rate, epsilon },
+            Rule::Adadelta { rho, epsilon } => Update::Adadelta { rate, rho, epsilon },
+            Rule::Lion { beta_1, beta_2 } => Update::Lion { rate, beta_1, beta_2 },
+        }
+    }
+
+    /// The sum of squares of a weight's gradient with its regulariser's.
+    fn squares(&self, weight: &Weight, gradient: &Tensor) -> Result<f64> {
+        match self.ops {
+            Ops::Kernels => kernels::update::squares(&weight.var, gradient, penalized(weight)),
+            Ops::Composed => composed::squares(&weight.var, gradient, penalized(weight)),
+        }
+    }
+
+    /// Takes the averages. The first is the weights themselves.
+    fn average(&mut self, weights: &[Weight], ema: Ema) -> Result<()> {
+        let momentum = if self.steps == 0 { 0.0 } else { ema.momentum };
+        let overwrites = ema.overwrite_frequency.is_some_and(|frequency| (self.steps + 1).is_multiple_of(frequency));
+        for (weight, slots) in weights.iter().zip(&mut self.slots).filter(|(weight, _)| weight.trainable) {
+            slots.average(&weight.var, momentum)?;
+            if overwrites {
+                slots.overwrite(&weight.var)?;
             }
         }
         Ok(())
     }
 
-    fn update(&self) -> Update {
-        let t = self.steps as f64;
-        match self.rule {
-            training::Optimizer::Adam { learning_rate, beta_1, beta_2, epsilon } => {
-                let alpha = learning_rate * (1.0 - libm::pow(beta_2, t)).sqrt() / (1.0 - libm::pow(beta_1, t));
-                Update::Adam { alpha, beta_1, beta_2, epsilon }
-            }
-            training::Optimizer::Sgd { learning_rate, momentum } => Update::Sgd { learning_rate, momentum },
+    fn constrain(&self, weight: &Weight) -> Result<()> {
+        match (&weight.constraint, self.ops) {
+            (None, _) => Ok(()),
+            (Some(constraint), Ops::Kernels) => weight.var.inplace_op1(&Constrain(constraint)),
+            (Some(constraint), Ops::Composed) => composed::constrain(&weight.var, constraint),
         }
     }
 }
 
-/// The same in candle's operations, for other devices.
-fn composed(update: Update, weight: &Var, gradient: &Tensor, [m, v]: &mut [Tensor; 2]) -> Result<()> {
-    match update {
-        Update::Adam { alpha, beta_1, beta_2, epsilon } => {
-            *m = (&*m + ((gradient - &*m)? * (1.0 - beta_1))?)?;
-            *v = (&*v + ((gradient.sqr()? - &*v)? * (1.0 - beta_2))?)?;
-            weight.set(&(weight.as_tensor() - ((&*m * alpha)? / (v.sqrt()? + epsilon)?)?)?)
-        }
-        Update::Sgd { learning_rate, momentum } => {
-            *m = ((&*m * momentum)? - (gradient * learning_rate)?)?;
-            weight.set(&(weight.as_tensor() + &*m)?)
-        }
+const STEPS: &str = "optimizer.steps";
+const LEARNING_RATE: &str = "optimizer.learning_rate";
+/// Keras's `_u_product`.
+const PRODUCT: &str = "optimizer.u_product";
+
+fn key(slot: &str, weight: &Weight) -> String {
+    format!("optimizer.{slot}.{}", weight.name)
+}
+
+fn scalar<T: WithDType>(state: &HashMap<String, Tensor>, name: &str) -> Result<T> {
+    match state.get(name) {
+        Some(tensor) if tensor.elem_count() == 1 && tensor.dtype() == T::DTYPE => tensor.flatten_all()?.get(0)?.to_scalar(),
+        Some(tensor) => bail!("{name} is {:?} of {:?}, not one {:?}", tensor.shape(), tensor.dtype(), T::DTYPE),
+        None => bail!("{name} is missing"),
     }
+}
+
+/// The gradient of the regulariser, and nothing else.
+fn penalized(weight: &Weight) -> Before<f64> {
+    let Regularizer { l1, l2 } = weight.regularizer.unwrap_or(Regularizer { l1: 0.0, l2: 0.0 });
+    Before { l1, twice_l2: 2.0 * l2, ..NOTHING }
+}
+
+/// What makes a norm at most `bound`. Of what is not finite nothing finite is left.
+fn factor(norm: f64, bound: f64) -> f64 {
+    match norm {
+        norm if norm <= bound => 1.0,
+        norm if norm.is_finite() => bound / norm,
+        _ => f64::NAN,
+    }
+}
+
+/// Nadam's momentum at a step (Dozat 2016).
+fn momentum(beta_1: f64, step: u64) -> f64 {
+    beta_1 * (1.0 - 0.5 * libm::pow(0.96, step as f64))
 }

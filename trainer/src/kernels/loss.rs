@@ -1,25 +1,23 @@
-//! The losses in one operation each, with Keras's meaning; the mean over the rows of a batch.
-
-use std::sync::Arc;
+//! Keras's losses (<https://keras.io/api/losses/>), each in one operation: the mean over the rows of a batch, each times its weight.
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, WithDType};
+use hpo::training::Loss;
 
 use super::activation::softmax;
 use super::real::Real;
-use super::{slice, tensor_like, values, with_real};
+use super::{slice, tensor_like, values, vectorised, with_real};
+use crate::engine::{Labels, Targets};
 
 /// What keeps a probability away from 0 and 1: Keras's `epsilon()`.
 pub(crate) const EPSILON: f64 = 1e-7;
 
-/// How an output is judged.
+/// How an output is judged: by a loss, which goes with these labels.
 #[derive(Debug, Clone)]
-pub(crate) enum Judge {
-    /// Cross-entropy of logits, softmax included, against class numbers: exact however far apart the logits lie.
-    Logits(Arc<[u32]>),
-    /// Cross-entropy of anything else: divided by its sum and kept [`EPSILON`] away from 0 and 1, as in Keras.
-    Probabilities(Arc<[u32]>),
-    /// The mean of squared differences.
-    Squares(Arc<[f32]>),
+pub(crate) struct Judge {
+    /// What is minimised.
+    pub(crate) loss: Loss,
+    /// What the output should be.
+    pub(crate) targets: Targets,
 }
 
 /// The mean loss of an output `(rows, width)` on the CPU, a scalar.
@@ -27,78 +25,186 @@ pub(crate) fn loss(output: &Tensor, judge: Judge) -> Result<Tensor> {
     output.contiguous()?.apply_op1(judge)
 }
 
-impl CustomOp1 for Judge {
-    fn name(&self) -> &'static str {
-        "loss"
-    }
-
-    fn cpu_fwd(&self, output: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (rows, width) = layout.shape().dims2()?;
-        with_real!(output, T => {
-            let output = slice::<T>(output, layout)?;
-            // Summed in f64: a batch may have a million rows.
-            let sum: f64 = output.chunks_exact(width).enumerate().map(|(row, output)| self.row(row, output).to_f64()).sum();
-            Ok((T::to_cpu_storage_owned(vec![T::of(sum / rows as f64)]), Shape::from(())))
-        })
-    }
-
-    fn bwd(&self, output: &Tensor, _loss: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
-        let (rows, width) = output.dims2()?;
-        let outputs = output.storage_and_layout();
-        with_real!(output, T => {
-            let scale = gradient.to_scalar::<T>()? / T::of(rows as f64);
-            let mut of_output = values::<T>(&outputs)?.to_vec();
-            of_output.chunks_exact_mut(width).enumerate().for_each(|(row, output)| self.row_gradient(row, output, scale));
-            tensor_like(of_output, output).map(Some)
-        })
-    }
+/// Over what a loss goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// The row, its softmax included: exact however far apart the logits lie.
+    Logits,
+    /// The row, divided by its sum and kept [`EPSILON`] away from 0 and 1, as in Keras.
+    Probabilities,
+    /// Each number; a row's loss is their sum (else their mean).
+    Each {
+        /// Whether it is the sum.
+        sum: bool,
+    },
 }
 
 impl Judge {
-    /// The loss of one row.
-    fn row<T: Real>(&self, row: usize, output: &[T]) -> T {
-        match self {
-            Judge::Logits(classes) => {
-                let largest = output.iter().fold(output[0], |a, b| if *b > a { *b } else { a });
-                let sum = output.iter().fold(T::ZERO, |sum, x| sum + Real::exp(*x - largest));
-                Real::ln(sum) - (output[classes[row] as usize] - largest)
+    /// Over what the loss goes.
+    pub(crate) fn form(&self) -> Form {
+        match self.loss {
+            Loss::SparseCategoricalCrossentropy { from_logits } | Loss::CategoricalCrossentropy { from_logits, .. } => match from_logits {
+                true => Form::Logits,
+                false => Form::Probabilities,
+            },
+            Loss::KlDivergence => Form::Each { sum: true },
+            _ => Form::Each { sum: false },
+        }
+    }
+
+    /// How much of a label is spread.
+    pub(crate) fn smoothing(&self) -> f64 {
+        match self.loss {
+            Loss::CategoricalCrossentropy { label_smoothing, .. } | Loss::BinaryCrossentropy { label_smoothing, .. } => label_smoothing,
+            _ => 0.0,
+        }
+    }
+
+    /// What [`value`] compares a number of the output with.
+    #[inline(always)]
+    pub(crate) fn target(&self, row: usize, column: usize, width: usize) -> f64 {
+        let label = self.targets.labels.at(row, column, width);
+        match self.loss {
+            Loss::BinaryCrossentropy { label_smoothing, .. } => label * (1.0 - label_smoothing) + 0.5 * label_smoothing,
+            Loss::Hinge => 2.0 * label - 1.0,
+            Loss::KlDivergence => label.max(EPSILON),
+            _ => label,
+        }
+    }
+
+    /// The class of a row.
+    #[inline(always)]
+    fn class(&self, row: usize) -> usize {
+        match &self.targets.labels {
+            Labels::Classes(classes) => classes[row] as usize,
+            Labels::Values(_) => unreachable!("a loss of classes is made with classes"),
+        }
+    }
+
+    /// The loss of a row; `scratch` is as long.
+    #[inline(always)]
+    fn row<T: Real>(&self, row: usize, output: &[T], scratch: &mut [T]) -> f64 {
+        let (smoothing, width) = (self.smoothing(), output.len());
+        match self.form() {
+            Form::Logits => {
+                let largest = largest(output);
+                scratch.iter_mut().zip(output).for_each(|(e, x)| *e = Real::exp(*x - largest));
+                let mut target = output[self.class(row)] - largest;
+                if smoothing > 0.0 {
+                    let mean = output.iter().map(|x| (*x - largest).to_f64()).sum::<f64>() / width as f64;
+                    target = T::of(target.to_f64() * (1.0 - smoothing) + mean * smoothing);
+                }
+                (Real::ln(sum(scratch)) - target).to_f64()
             }
-            Judge::Probabilities(classes) => -Real::ln(clip(output[classes[row] as usize] / sum(output))),
-            Judge::Squares(values) => {
-                let squares = output.iter().fold(T::ZERO, |sum, x| sum + (*x - T::from(values[row])) * (*x - T::from(values[row])));
-                squares / T::of(output.len() as f64)
+            Form::Probabilities => {
+                let sum = sum(output);
+                let own = Real::ln(clip(output[self.class(row)] / sum)).to_f64();
+                if smoothing == 0.0 {
+                    return -own;
+                }
+                let mean = output.iter().map(|x| Real::ln(clip(*x / sum)).to_f64()).sum::<f64>() / width as f64;
+                -(own * (1.0 - smoothing) + mean * smoothing)
+            }
+            Form::Each { sum } => {
+                let target = |column| self.target(row, column, width);
+                let all: f64 = output.iter().enumerate().map(|(column, x)| value(self.loss, x.to_f64(), target(column))).sum();
+                if sum { all } else { all / width as f64 }
             }
         }
     }
 
-    /// Turns one row of outputs into its gradient.
+    /// Turns a row of outputs into its gradient, times `scale`.
+    #[inline(always)]
     fn row_gradient<T: Real>(&self, row: usize, output: &mut [T], scale: T) {
-        match self {
-            Judge::Logits(classes) => {
+        let width = output.len();
+        let (spread, own) = (T::of(self.smoothing() / width as f64), T::of(1.0 - self.smoothing()));
+        match self.form() {
+            Form::Logits => {
                 softmax(output);
-                output[classes[row] as usize] -= T::ONE;
-                output.iter_mut().for_each(|x| *x *= scale);
+                output[self.class(row)] -= own;
+                output.iter_mut().for_each(|x| *x = (*x - spread) * scale);
             }
-            Judge::Probabilities(classes) => {
-                let (class, sum) = (classes[row] as usize, sum(output));
-                let probability = output[class] / sum;
-                // Where the probability was clipped, nothing flows back.
-                let outer = if clip(probability) == probability { scale / (probability * sum) } else { T::ZERO };
-                output.fill(outer * probability);
-                output[class] -= outer;
+            Form::Probabilities => {
+                let (class, sum) = (self.class(row), sum(output));
+                let scale = scale / sum;
+                let mut flowing = T::ZERO;
+                for (column, x) in output.iter_mut().enumerate() {
+                    let probability = *x / sum;
+                    let target = if column == class { spread + own } else { spread };
+                    // Where the probability was clipped, nothing flows back.
+                    let flows = clip(probability) == probability && target != T::ZERO;
+                    flowing += if flows { target } else { T::ZERO };
+                    *x = if flows { -target / probability } else { T::ZERO };
+                }
+                output.iter_mut().for_each(|x| *x = (*x + flowing) * scale);
             }
-            Judge::Squares(values) => {
-                let scale = scale * T::of(2.0 / output.len() as f64);
-                output.iter_mut().for_each(|x| *x = (*x - T::from(values[row])) * scale);
+            Form::Each { sum } => {
+                let scale = if sum { scale } else { scale / T::of(width as f64) };
+                for (column, x) in output.iter_mut().enumerate() {
+                    *x = T::of(slope(self.loss, x.to_f64(), self.target(row, column, width))) * scale;
+                }
             }
         }
     }
 }
 
+/// The loss of one number. In `f64`, since differences of logarithms lose most of their digits.
+fn value(loss: Loss, x: f64, y: f64) -> f64 {
+    let difference = x - y;
+    // ln(1 + exp(-|x|)): for a logistic of any size.
+    let tail = |x: f64| Real::ln_1p(Real::exp(-x.abs()));
+    match loss {
+        Loss::MeanSquaredError => difference * difference,
+        Loss::BinaryCrossentropy { from_logits: true, .. } => x.max(0.0) - x * y + tail(x),
+        Loss::BinaryCrossentropy { .. } => {
+            let p = clip(x);
+            -(y * Real::ln(p) + (1.0 - y) * Real::ln(1.0 - p))
+        }
+        Loss::MeanAbsoluteError => difference.abs(),
+        Loss::Huber { delta } => {
+            let within = difference.abs().min(delta);
+            within * (difference.abs() - within / 2.0)
+        }
+        Loss::LogCosh => difference.abs() + tail(2.0 * difference) - std::f64::consts::LN_2,
+        Loss::KlDivergence => y * Real::ln(y / x.clamp(EPSILON, 1.0)),
+        Loss::Hinge => (1.0 - x * y).max(0.0),
+        Loss::Poisson => x - y * Real::ln(x + EPSILON),
+        Loss::SparseCategoricalCrossentropy { .. } | Loss::CategoricalCrossentropy { .. } => unreachable!("they go over rows"),
+    }
+}
+
+/// The derivative of [`value`] by x.
+fn slope(loss: Loss, x: f64, y: f64) -> f64 {
+    let difference = x - y;
+    match loss {
+        Loss::MeanSquaredError => 2.0 * difference,
+        Loss::BinaryCrossentropy { from_logits: true, .. } => 1.0 / (1.0 + Real::exp(-x)) - y,
+        Loss::BinaryCrossentropy { .. } if clip(x) != x => 0.0,
+        Loss::BinaryCrossentropy { .. } => difference / (x * (1.0 - x)),
+        Loss::MeanAbsoluteError if difference == 0.0 => 0.0,
+        Loss::MeanAbsoluteError => difference.signum(),
+        Loss::Huber { delta } => difference.clamp(-delta, delta),
+        Loss::LogCosh => Real::tanh(difference),
+        Loss::KlDivergence if x.clamp(EPSILON, 1.0) != x => 0.0,
+        Loss::KlDivergence => -y / x,
+        Loss::Hinge if 1.0 - x * y < 0.0 => 0.0,
+        Loss::Hinge => -y,
+        Loss::Poisson => 1.0 - y / (x + EPSILON),
+        Loss::SparseCategoricalCrossentropy { .. } | Loss::CategoricalCrossentropy { .. } => unreachable!("they go over rows"),
+    }
+}
+
+#[inline(always)]
+fn largest<T: Real>(row: &[T]) -> T {
+    row.iter().fold(row[0], |a, b| if *b > a { *b } else { a })
+}
+
+#[inline(always)]
 fn sum<T: Real>(row: &[T]) -> T {
     row.iter().fold(T::ZERO, |sum, x| sum + *x)
 }
 
+#[inline(always)]
 fn clip<T: Real>(probability: T) -> T {
     let (least, most) = (T::of(EPSILON), T::of(1.0 - EPSILON));
     if probability < least {
@@ -109,3 +215,51 @@ fn clip<T: Real>(probability: T) -> T {
         probability
     }
 }
+
+vectorised! {
+    /// Adds up the rows' losses, each times its weight.
+    fn add_up<T: Real>(judge: &Judge, output: &[T], width: usize, sum: &mut f64) {
+        let mut scratch = vec![T::ZERO; width];
+        for (row, output) in output.chunks_exact(width).enumerate() {
+            // In f64: a batch may have a million rows.
+            *sum += judge.row(row, output, &mut scratch) * f64::from(judge.targets.weight(row));
+        }
+    }
+}
+
+vectorised! {
+    /// Turns outputs into their gradients, each row's times `scale` and its weight.
+    fn gradients<T: Real>(judge: &Judge, output: &mut [T], width: usize, scale: T) {
+        for (row, output) in output.chunks_exact_mut(width).enumerate() {
+            judge.row_gradient(row, output, scale * T::from(judge.targets.weight(row)));
+        }
+    }
+}
+
+impl CustomOp1 for Judge {
+    fn name(&self) -> &'static str {
+        self.loss.as_str()
+    }
+
+    fn cpu_fwd(&self, output: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (rows, width) = layout.shape().dims2()?;
+        with_real!(output, T => {
+            let mut sum = 0.0;
+            add_up(self, slice::<T>(output, layout)?, width, &mut sum);
+            Ok((T::to_cpu_storage_owned(vec![T::of(sum / rows as f64)]), Shape::from(())))
+        })
+    }
+
+    fn bwd(&self, output: &Tensor, _loss: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
+        let (rows, width) = output.dims2()?;
+        let outputs = output.storage_and_layout();
+        with_real!(output, T => {
+            let mut of_output = values::<T>(&outputs)?.to_vec();
+            gradients(self, &mut of_output, width, gradient.to_scalar::<T>()? / T::of(rows as f64));
+            tensor_like(of_output, output).map(Some)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

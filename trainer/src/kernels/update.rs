@@ -1,98 +1,453 @@
-//! The optimisers' updates: one pass over weights, gradient and moments, in place. Formulas of Keras's optimisers, in their order of operations.
+//! The optimisers' steps: one pass over weight, gradient and slots, in place. What comes before a rule (regulariser, clipping, decay) is in the same
+//! pass; a pass without any of it has a loop of its own.
+//!
+//! Formulas of Keras's optimisers (<https://keras.io/api/optimizers/>), in their order of operations; what is the same for all numbers of a step is
+//! worked out once, in `f64`.
 
+use std::any::Any;
 use std::cell::RefCell;
 
-use candle_core::{CpuStorage, InplaceOp2, Layout, Result, bail};
+use candle_core::{CpuStorage, InplaceOp1, InplaceOp2, Layout, Result, Tensor, bail};
 
 use super::real::Real;
-use super::{slice, vectorised};
+use super::{slice, values, vectorised, with_real};
 
-/// One step of an optimiser for one weight.
-#[derive(Debug, Clone, Copy)]
+/// What a step makes of each number of a weight: `w` the weight, `g` its gradient, the other letters its slots in their order.
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Update {
-    /// `m += (g - m)(1 - beta_1)`, `v += (g² - v)(1 - beta_2)`, `w -= alpha m / (sqrt(v) + epsilon)`; the bias correction is in `alpha`.
-    Adam {
-        /// `learning_rate sqrt(1 - beta_2^t) / (1 - beta_1^t)`.
-        alpha: f64,
-        /// Decay of `m`.
-        beta_1: f64,
-        /// Decay of `v`.
-        beta_2: f64,
-        /// Keeps the quotient finite.
-        epsilon: f64,
-    },
-    /// `m = momentum m - learning_rate g`, `w += m`.
-    Sgd {
-        /// Step size.
-        learning_rate: f64,
-        /// How much of the last step is kept; without any, there are no moments.
-        momentum: f64,
-    },
+    /// `w -= g rate`.
+    Sgd { rate: f64 },
+    /// `m = m momentum - g rate`, `w += m`; with nesterov `w += m momentum - g rate` (Sutskever et al. 2013).
+    Momentum { rate: f64, momentum: f64, nesterov: bool },
+    /// `v = rho v + (1 - rho) g²`, `w -= rate g / sqrt(v + epsilon)`. With a momentum `m = momentum m + ` that quotient, `w -= m`. Centered, there is
+    /// `a = rho a + (1 - rho) g` as the last slot, and `v - a²` for `v` in the quotient.
+    Rmsprop { rate: f64, rho: f64, momentum: f64, epsilon: f64, centered: bool },
+    /// `m += (g - m)(1 - beta_1)`, `v += (g² - v)(1 - beta_2)`, `w -= m alpha / (sqrt(v) + epsilon)`, where alpha is
+    /// `learning_rate sqrt(1 - beta_2^t) / (1 - beta_1^t)`. With amsgrad the last slot is the largest `v` so far and stands for it.
+    Adam { alpha: f64, beta_1: f64, beta_2: f64, epsilon: f64, amsgrad: bool },
+    /// `m` and `v` as Adam's, `w -= (m of_momentum + g of_gradient) rate / (sqrt(v of_velocity) + epsilon)`.
+    Nadam { rate: f64, of_momentum: f64, of_gradient: f64, of_velocity: f64, beta_1: f64, beta_2: f64, epsilon: f64 },
+    /// `m` as Adam's, `u = max(beta_2 u, |g|)`, `w -= rate m / (correction (u + epsilon))`, where the correction is `1 - beta_1^t`.
+    Adamax { rate: f64, correction: f64, beta_1: f64, beta_2: f64, epsilon: f64 },
+    /// `a += g²`, `w -= rate g / sqrt(a + epsilon)`.
+    Adagrad { rate: f64, epsilon: f64 },
+    /// `a = rho a + (1 - rho) g²`, `delta = sqrt(d + epsilon) g / sqrt(a + epsilon)`, `d = rho d + (1 - rho) delta²`, `w -= rate delta`.
+    Adadelta { rate: f64, rho: f64, epsilon: f64 },
+    /// `w -= rate sign(m beta_1 + g (1 - beta_1))`, `m = m beta_2 + g (1 - beta_2)`.
+    Lion { rate: f64, beta_1: f64, beta_2: f64 },
 }
 
-/// An update of a weight on the CPU, with its moments: candle mutates only the weight, so they live in the operation.
-pub(crate) struct InPlace<'a> {
-    /// What to do.
+/// What happens before the rule, in this order.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Before<T> {
+    /// The regulariser's: `g += l1 sign(w)`.
+    pub(crate) l1: T,
+    /// The regulariser's: `g += 2 l2 w`; this is twice l2.
+    pub(crate) twice_l2: T,
+    /// A norm is clipped: `g *= factor`.
+    pub(crate) factor: T,
+    /// Values are clipped: `-bound <= g <= bound`.
+    pub(crate) bound: T,
+    /// The weight decays: `w -= w decay rate`.
+    pub(crate) decay: T,
+    /// The learning rate.
+    pub(crate) rate: T,
+}
+
+/// Nothing happens.
+pub(crate) const NOTHING: Before<f64> = Before { l1: 0.0, twice_l2: 0.0, factor: 1.0, bound: f64::INFINITY, decay: 0.0, rate: 0.0 };
+
+impl Before<f64> {
+    fn cast<T: Real>(self) -> Before<T> {
+        let of = T::of;
+        let Before { l1, twice_l2, factor, bound, decay, rate } = self;
+        Before { l1: of(l1), twice_l2: of(twice_l2), factor: of(factor), bound: of(bound), decay: of(decay), rate: of(rate) }
+    }
+}
+
+impl<T: Real> Before<T> {
+    /// Whether none of it changes anything; the rate alone does not.
+    fn is_nothing(&self) -> bool {
+        self.l1 == T::ZERO
+            && self.twice_l2 == T::ZERO
+            && self.factor == T::ONE
+            && self.bound == T::of(f64::INFINITY)
+            && self.decay == T::ZERO
+    }
+
+    /// The gradient with the regulariser's.
+    #[inline(always)]
+    fn regularized(&self, w: T, g: T) -> T {
+        g + self.l1 * sign(w) + self.twice_l2 * w
+    }
+
+    /// NaN stays NaN: a divergence must not vanish here.
+    #[inline(always)]
+    fn clipped(&self, g: T) -> T {
+        let g = g * self.factor;
+        if g > self.bound {
+            self.bound
+        } else if g < -self.bound {
+            -self.bound
+        } else {
+            g
+        }
+    }
+}
+
+/// A step of one weight on the CPU, with its slots: candle mutates only the weight, so they live in the operation.
+pub(crate) struct Step<'a> {
     pub(crate) update: Update,
-    /// `m` and `v`, as long as the weight; `v`, or both, are empty where the update has none.
-    pub(crate) moments: &'a RefCell<[CpuStorage; 2]>,
+    pub(crate) before: Before<f64>,
+    /// Each as long as the weight; what the update does not need may follow.
+    pub(crate) slots: &'a RefCell<Vec<CpuStorage>>,
 }
 
-impl InplaceOp2 for InPlace<'_> {
+impl InplaceOp2 for Step<'_> {
     fn name(&self) -> &'static str {
-        "update"
+        "step"
     }
 
     fn cpu_fwd(&self, weight: &mut CpuStorage, layout: &Layout, gradient: &CpuStorage, of_gradient: &Layout) -> Result<()> {
-        let Some((start, end)) = layout.contiguous_offsets() else { bail!("a weight is contiguous") };
-        let [m, v] = &mut *self.moments.borrow_mut();
-        match (weight, m, v) {
-            (CpuStorage::F32(weight), CpuStorage::F32(m), CpuStorage::F32(v)) => {
-                apply(self.update, &mut weight[start..end], slice(gradient, of_gradient)?, m, v)
-            }
-            (CpuStorage::F64(weight), CpuStorage::F64(m), CpuStorage::F64(v)) => {
-                apply(self.update, &mut weight[start..end], slice(gradient, of_gradient)?, m, v)
-            }
-            _ => bail!("weight and moments have one type"),
-        }
-        Ok(())
+        let slots = &mut *self.slots.borrow_mut();
+        with_real!(weight, T => apply::<T>(self.update, self.before.cast(), within(weight, layout)?, slice(gradient, of_gradient)?, slots))
     }
 }
 
-fn apply<T: Real>(update: Update, weight: &mut [T], gradient: &[T], m: &mut [T], v: &mut [T]) {
+/// What becomes of a weight and its moving average, which is the last of its slots.
+pub(crate) enum Average<'a> {
+    /// `average = momentum average + (1 - momentum) w`.
+    Take(f64, &'a RefCell<Vec<CpuStorage>>),
+    /// `w = average`.
+    Put(&'a RefCell<Vec<CpuStorage>>),
+    /// One becomes the other.
+    Swap(&'a RefCell<Vec<CpuStorage>>),
+}
+
+impl InplaceOp1 for Average<'_> {
+    fn name(&self) -> &'static str {
+        "average"
+    }
+
+    fn cpu_fwd(&self, weight: &mut CpuStorage, layout: &Layout) -> Result<()> {
+        let (Average::Take(_, slots) | Average::Put(slots) | Average::Swap(slots)) = self;
+        let mut slots = slots.borrow_mut();
+        let Some(slot) = slots.last_mut() else { bail!("a weight has no moving average") };
+        with_real!(weight, T => {
+            let (weight, average) = (within::<T>(weight, layout)?, numbers::<T>(slot)?);
+            match self {
+                Average::Take(momentum, _) => take_average(weight, average, T::of(*momentum), T::of(1.0 - momentum)),
+                Average::Put(_) => weight.copy_from_slice(average),
+                Average::Swap(_) => weight.swap_with_slice(average),
+            }
+            Ok(())
+        })
+    }
+}
+
+/// The sum of squares of a gradient with its regulariser's, on the CPU.
+pub(crate) fn squares(weight: &Tensor, gradient: &Tensor, before: Before<f64>) -> Result<f64> {
+    let (w, g) = (weight.storage_and_layout(), gradient.storage_and_layout());
+    let mut sum = 0.0;
+    with_real!(weight, T => add_squares::<T>(values(&w)?, values(&g)?, before.cast(), &mut sum));
+    Ok(sum)
+}
+
+/// `l1 · sum(|w|) + l2 · sum(w²)` of a weight on the CPU.
+pub(crate) fn penalty(weight: &Tensor, l1: f64, l2: f64) -> Result<f64> {
+    let w = weight.storage_and_layout();
+    let (mut absolutes, mut squares) = (0.0, 0.0);
+    with_real!(weight, T => add_penalties::<T>(values(&w)?, &mut absolutes, &mut squares));
+    // What counts for nothing may be infinite.
+    Ok(if l1 == 0.0 { 0.0 } else { l1 * absolutes } + if l2 == 0.0 { 0.0 } else { l2 * squares })
+}
+
+/// The numbers of a contiguous storage, to change.
+pub(super) fn within<'a, T: Real>(storage: &'a mut CpuStorage, layout: &Layout) -> Result<&'a mut [T]> {
+    let Some((start, end)) = layout.contiguous_offsets() else { bail!("a weight is contiguous") };
+    Ok(&mut numbers(storage)?[start..end])
+}
+
+fn numbers<T: Real>(storage: &mut CpuStorage) -> Result<&mut [T]> {
+    let numbers: &mut dyn Any = match storage {
+        CpuStorage::F32(numbers) => numbers,
+        CpuStorage::F64(numbers) => numbers,
+        _ => bail!("weights and their slots are f32 or f64"),
+    };
+    match numbers.downcast_mut::<Vec<T>>() {
+        Some(numbers) => Ok(numbers),
+        None => bail!("a weight and its slots have one type"),
+    }
+}
+
+fn apply<T: Real>(update: Update, before: Before<T>, w: &mut [T], g: &[T], slots: &mut [CpuStorage]) -> Result<()> {
+    let mut slots = slots.iter_mut();
+    let mut slot = || match slots.next().map(numbers::<T>) {
+        Some(Ok(slot)) if slot.len() == g.len() => Ok(slot),
+        Some(Err(why)) => Err(why),
+        _ => bail!("an optimiser keeps a number for each of a weight"),
+    };
+    let of = T::of;
     match update {
-        Update::Adam { alpha, beta_1, beta_2, epsilon } => {
-            adam(weight, gradient, m, v, [alpha, 1.0 - beta_1, 1.0 - beta_2, epsilon].map(T::of))
+        Update::Sgd { rate } => sgd(w, g, before, of(rate)),
+        Update::Momentum { rate, momentum, nesterov: false } => with_momentum(w, g, slot()?, before, of(rate), of(momentum)),
+        Update::Momentum { rate, momentum, nesterov: true } => nesterov(w, g, slot()?, before, of(rate), of(momentum)),
+        Update::Rmsprop { rate, rho, momentum, epsilon, centered } => {
+            let constants = [rate, rho, 1.0 - rho, epsilon, momentum].map(of);
+            match (momentum != 0.0, centered) {
+                (false, false) => rmsprop(w, g, slot()?, before, constants),
+                (true, false) => rmsprop_with_momentum(w, g, slot()?, slot()?, before, constants),
+                (false, true) => rmsprop_centered(w, g, slot()?, slot()?, before, constants),
+                (true, true) => rmsprop_centered_with_momentum(w, g, slot()?, slot()?, slot()?, before, constants),
+            }
         }
-        Update::Sgd { learning_rate, momentum: 0.0 } => sgd(weight, gradient, T::of(learning_rate)),
-        Update::Sgd { learning_rate, momentum } => sgd_with_momentum(weight, gradient, m, T::of(learning_rate), T::of(momentum)),
+        Update::Adam { alpha, beta_1, beta_2, epsilon, amsgrad } => {
+            let constants = [alpha, 1.0 - beta_1, 1.0 - beta_2, epsilon].map(of);
+            match amsgrad {
+                false => adam(w, g, slot()?, slot()?, before, constants),
+                true => amsgrad_(w, g, slot()?, slot()?, slot()?, before, constants),
+            }
+        }
+        Update::Nadam { rate, of_momentum, of_gradient, of_velocity, beta_1, beta_2, epsilon } => {
+            let constants = [rate, of_momentum, of_gradient, of_velocity, 1.0 - beta_1, 1.0 - beta_2, epsilon].map(of);
+            nadam(w, g, slot()?, slot()?, before, constants)
+        }
+        Update::Adamax { rate, correction, beta_1, beta_2, epsilon } => {
+            adamax(w, g, slot()?, slot()?, before, [rate, correction, 1.0 - beta_1, beta_2, epsilon].map(of))
+        }
+        Update::Adagrad { rate, epsilon } => adagrad(w, g, slot()?, before, of(rate), of(epsilon)),
+        Update::Adadelta { rate, rho, epsilon } => {
+            adadelta(w, g, slot()?, slot()?, before, [rate, rho, 1.0 - rho, epsilon].map(of))
+        }
+        Update::Lion { rate, beta_1, beta_2 } => {
+            lion(w, g, slot()?, before, [rate, beta_1, 1.0 - beta_1, beta_2, 1.0 - beta_2].map(of))
+        }
+    }
+    Ok(())
+}
+
+/// Runs a rule on each number of a weight, with its gradient and its slots.
+#[inline(always)]
+fn each<T: Real, S>(
+    weight: &mut [T],
+    gradient: &[T],
+    slots: impl Iterator<Item = S>,
+    before: Before<T>,
+    rule: impl Fn(&mut T, T, S) + Copy,
+) {
+    let all = weight.iter_mut().zip(gradient).zip(slots);
+    if before.is_nothing() {
+        all.for_each(|((w, g), slots)| rule(w, *g, slots));
+    } else {
+        all.for_each(|((w, g), slots)| {
+            let g = before.clipped(before.regularized(*w, *g));
+            *w -= *w * before.decay * before.rate;
+            rule(w, g, slots);
+        });
+    }
+}
+
+/// -1, 0 or 1; NaN of NaN.
+#[inline(always)]
+fn sign<T: Real>(x: T) -> T {
+    if x > T::ZERO {
+        T::ONE
+    } else if x < T::ZERO {
+        -T::ONE
+    } else {
+        x
+    }
+}
+
+#[inline(always)]
+fn abs<T: Real>(x: T) -> T {
+    if x < T::ZERO { -x } else { x }
+}
+
+vectorised! {
+    fn sgd<T: Real>(w: &mut [T], g: &[T], before: Before<T>, rate: T) {
+        each(w, g, std::iter::repeat(()), before, |w, g, ()| *w -= g * rate);
     }
 }
 
 vectorised! {
-    fn adam<T: Real>(weight: &mut [T], gradient: &[T], m: &mut [T], v: &mut [T], constants: [T; 4]) {
-        let [alpha, rest_1, rest_2, epsilon] = constants;
-        for (((w, g), m), v) in weight.iter_mut().zip(gradient).zip(m).zip(v) {
-            *m += (*g - *m) * rest_1;
-            *v += (*g * *g - *v) * rest_2;
-            *w -= *m * alpha / (Real::sqrt(*v) + epsilon);
-        }
-    }
-}
-
-vectorised! {
-    fn sgd<T: Real>(weight: &mut [T], gradient: &[T], rate: T) {
-        for (w, g) in weight.iter_mut().zip(gradient) {
-            *w -= rate * *g;
-        }
-    }
-}
-
-vectorised! {
-    fn sgd_with_momentum<T: Real>(weight: &mut [T], gradient: &[T], m: &mut [T], rate: T, momentum: T) {
-        for ((w, g), m) in weight.iter_mut().zip(gradient).zip(m) {
-            *m = *m * momentum - rate * *g;
+    fn with_momentum<T: Real>(w: &mut [T], g: &[T], m: &mut [T], before: Before<T>, rate: T, momentum: T) {
+        each(w, g, m.iter_mut(), before, |w, g, m| {
+            *m = *m * momentum - g * rate;
             *w += *m;
+        });
+    }
+}
+
+vectorised! {
+    fn nesterov<T: Real>(w: &mut [T], g: &[T], m: &mut [T], before: Before<T>, rate: T, momentum: T) {
+        each(w, g, m.iter_mut(), before, |w, g, m| {
+            *m = *m * momentum - g * rate;
+            *w += *m * momentum - g * rate;
+        });
+    }
+}
+
+vectorised! {
+    fn rmsprop<T: Real>(w: &mut [T], g: &[T], v: &mut [T], before: Before<T>, constants: [T; 5]) {
+        let [rate, rho, rest, epsilon, _] = constants;
+        each(w, g, v.iter_mut(), before, |w, g, v| {
+            *v = rho * *v + rest * (g * g);
+            *w -= rate * g / Real::sqrt(*v + epsilon);
+        });
+    }
+}
+
+vectorised! {
+    fn rmsprop_with_momentum<T: Real>(w: &mut [T], g: &[T], v: &mut [T], m: &mut [T], before: Before<T>, constants: [T; 5]) {
+        let [rate, rho, rest, epsilon, momentum] = constants;
+        each(w, g, v.iter_mut().zip(m), before, |w, g, (v, m)| {
+            *v = rho * *v + rest * (g * g);
+            *m = momentum * *m + rate * g / Real::sqrt(*v + epsilon);
+            *w -= *m;
+        });
+    }
+}
+
+vectorised! {
+    fn rmsprop_centered<T: Real>(w: &mut [T], g: &[T], v: &mut [T], a: &mut [T], before: Before<T>, constants: [T; 5]) {
+        let [rate, rho, rest, epsilon, _] = constants;
+        each(w, g, v.iter_mut().zip(a), before, |w, g, (v, a)| {
+            *v = rho * *v + rest * (g * g);
+            *a = rho * *a + rest * g;
+            *w -= rate * g / Real::sqrt(*v - *a * *a + epsilon);
+        });
+    }
+}
+
+vectorised! {
+    fn rmsprop_centered_with_momentum<T: Real>(
+        w: &mut [T], g: &[T], v: &mut [T], m: &mut [T], a: &mut [T], before: Before<T>, constants: [T; 5],
+    ) {
+        let [rate, rho, rest, epsilon, momentum] = constants;
+        each(w, g, v.iter_mut().zip(m).zip(a), before, |w, g, ((v, m), a)| {
+            *v = rho * *v + rest * (g * g);
+            *a = rho * *a + rest * g;
+            *m = momentum * *m + rate * g / Real::sqrt(*v - *a * *a + epsilon);
+            *w -= *m;
+        });
+    }
+}
+
+vectorised! {
+    fn adam<T: Real>(w: &mut [T], g: &[T], m: &mut [T], v: &mut [T], before: Before<T>, constants: [T; 4]) {
+        let [alpha, rest_1, rest_2, epsilon] = constants;
+        each(w, g, m.iter_mut().zip(v), before, |w, g, (m, v)| {
+            *m += (g - *m) * rest_1;
+            *v += (g * g - *v) * rest_2;
+            *w -= *m * alpha / (Real::sqrt(*v) + epsilon);
+        });
+    }
+}
+
+vectorised! {
+    fn amsgrad_<T: Real>(w: &mut [T], g: &[T], m: &mut [T], v: &mut [T], largest: &mut [T], before: Before<T>, constants: [T; 4]) {
+        let [alpha, rest_1, rest_2, epsilon] = constants;
+        each(w, g, m.iter_mut().zip(v).zip(largest), before, |w, g, ((m, v), largest)| {
+            *m += (g - *m) * rest_1;
+            *v += (g * g - *v) * rest_2;
+            *largest = if *v > *largest { *v } else { *largest };
+            *w -= *m * alpha / (Real::sqrt(*largest) + epsilon);
+        });
+    }
+}
+
+vectorised! {
+    fn nadam<T: Real>(w: &mut [T], g: &[T], m: &mut [T], v: &mut [T], before: Before<T>, constants: [T; 7]) {
+        let [rate, of_momentum, of_gradient, of_velocity, rest_1, rest_2, epsilon] = constants;
+        each(w, g, m.iter_mut().zip(v), before, |w, g, (m, v)| {
+            *m += (g - *m) * rest_1;
+            *v += (g * g - *v) * rest_2;
+            *w -= (of_momentum * *m + of_gradient * g) * rate / (Real::sqrt(*v * of_velocity) + epsilon);
+        });
+    }
+}
+
+vectorised! {
+    fn adamax<T: Real>(w: &mut [T], g: &[T], m: &mut [T], u: &mut [T], before: Before<T>, constants: [T; 5]) {
+        let [rate, correction, rest_1, beta_2, epsilon] = constants;
+        each(w, g, m.iter_mut().zip(u), before, |w, g, (m, u)| {
+            *m += (g - *m) * rest_1;
+            let (decayed, g) = (beta_2 * *u, abs(g));
+            *u = if decayed > g { decayed } else { g };
+            *w -= rate * *m / (correction * (*u + epsilon));
+        });
+    }
+}
+
+vectorised! {
+    fn adagrad<T: Real>(w: &mut [T], g: &[T], a: &mut [T], before: Before<T>, rate: T, epsilon: T) {
+        each(w, g, a.iter_mut(), before, |w, g, a| {
+            *a += g * g;
+            *w -= rate * g / Real::sqrt(*a + epsilon);
+        });
+    }
+}
+
+vectorised! {
+    fn adadelta<T: Real>(w: &mut [T], g: &[T], a: &mut [T], d: &mut [T], before: Before<T>, constants: [T; 4]) {
+        let [rate, rho, rest, epsilon] = constants;
+        each(w, g, a.iter_mut().zip(d), before, |w, g, (a, d)| {
+            *a = rho * *a + rest * (g * g);
+            let delta = Real::sqrt(*d + epsilon) * g / Real::sqrt(*a + epsilon);
+            *d = rho * *d + rest * (delta * delta);
+            *w -= rate * delta;
+        });
+    }
+}
+
+vectorised! {
+    fn lion<T: Real>(w: &mut [T], g: &[T], m: &mut [T], before: Before<T>, constants: [T; 5]) {
+        let [rate, beta_1, rest_1, beta_2, rest_2] = constants;
+        each(w, g, m.iter_mut(), before, |w, g, m| {
+            *w -= rate * sign(*m * beta_1 + g * rest_1);
+            *m = *m * beta_2 + g * rest_2;
+        });
+    }
+}
+
+vectorised! {
+    fn take_average<T: Real>(w: &[T], average: &mut [T], momentum: T, rest: T) {
+        average.iter_mut().zip(w).for_each(|(average, w)| *average = momentum * *average + rest * *w);
+    }
+}
+
+vectorised! {
+    fn add_squares<T: Real>(w: &[T], g: &[T], before: Before<T>, sum: &mut f64) {
+        *sum += total(w, g, |w, g| {
+            let g = before.regularized(w, g).to_f64();
+            g * g
+        });
+    }
+}
+
+vectorised! {
+    fn add_penalties<T: Real>(w: &[T], absolutes: &mut f64, squares: &mut f64) {
+        *absolutes += total(w, w, |w, _| abs(w).to_f64());
+        *squares += total(w, w, |w, _| w.to_f64() * w.to_f64());
+    }
+}
+
+/// Sums side by side: what adds them up in this order is the same on vectors of any width up to it.
+const LANES: usize = 16;
+
+/// The sum of `term` over pairs of numbers.
+#[inline(always)]
+fn total<T: Real>(a: &[T], b: &[T], term: impl Fn(T, T) -> f64) -> f64 {
+    let mut lanes = [0.0; LANES];
+    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+    for (a, b) in a.iter().zip(b) {
+        for lane in 0..LANES {
+            lanes[lane] += term(a[lane], b[lane]);
         }
     }
+    for (lane, (a, b)) in lanes.iter_mut().zip(a_rest.iter().zip(b_rest)) {
+        *lane += term(*a, *b);
+    }
+    lanes.iter().sum()
 }

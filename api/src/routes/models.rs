@@ -1,0 +1,124 @@
+//! The models that trials left: `/v1/studies/{id}/trials/{number}/model`, and that of the best.
+
+use actix_web::http::header::CONTENT_DISPOSITION;
+use actix_web::web::{self, Bytes, Data, Path, Query};
+use actix_web::{HttpResponse, get};
+use export::Model;
+use hpo::trial::TrialState;
+use store::artifact::{self, Artifacts};
+use store::{StudyId, TrialRecord};
+
+use super::trials::{trial, trial_path};
+use super::{StudyErrors, parse_name};
+use crate::app::App;
+use crate::error::{Error, study_id};
+use crate::wire::ModelQuery;
+
+/// Fetch the model of a trial
+///
+/// The weights of its best step. As safetensors (the default) with the network's document in the metadata; as ONNX (opset 17: input
+/// `input`, output `output`, any batch); or as a `.keras` file, which `keras.models.load_model` opens. Both hold the network alone: where
+/// the study scales its features, they expect scaled ones.
+#[utoipa::path(
+    tag = "trials",
+    params(("id" = String, Path, description = "The study"), ("number" = u64, Path, description = "The trial"), ModelQuery),
+    responses(
+        (status = 200, description = "The model", content((Vec<u8> = "application/octet-stream"), (Vec<u8> = "application/zip"))),
+        StudyErrors
+    )
+)]
+#[get("/v1/studies/{id}/trials/{number}/model")]
+pub(crate) async fn get_model(app: Data<App>, path: Path<(String, String)>, query: Query<ModelQuery>) -> Result<HttpResponse, Error> {
+    let format = Format::parse(&query)?;
+    let (id, number) = trial_path(&path)?;
+    let record = trial(&app, id, number).await?;
+    model(&app, id, &record, format).await
+}
+
+/// Fetch the model of the best trial
+///
+/// In the same formats as that of any trial.
+#[utoipa::path(
+    tag = "trials",
+    params(("id" = String, Path, description = "The study"), ModelQuery),
+    responses(
+        (status = 200, description = "The model", content((Vec<u8> = "application/octet-stream"), (Vec<u8> = "application/zip"))),
+        StudyErrors
+    )
+)]
+#[get("/v1/studies/{id}/best/model")]
+pub(crate) async fn best_model(app: Data<App>, id: Path<String>, query: Query<ModelQuery>) -> Result<HttpResponse, Error> {
+    let format = Format::parse(&query)?;
+    let id = study_id(&id)?;
+    match app.store.best(id, 1).await?.first() {
+        Some(record) => model(&app, id, record, format).await,
+        None => Err(Error::ModelNotFound("the study has no completed trial yet".to_owned())),
+    }
+}
+
+/// The formats of a model, by the ends of their files' names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Safetensors,
+    Onnx,
+    Keras,
+}
+
+impl Format {
+    const ALL: &[Format] = &[Format::Safetensors, Format::Onnx, Format::Keras];
+
+    fn parse(query: &ModelQuery) -> Result<Format, Error> {
+        Ok(parse_name("format", query.format.as_deref(), Format::ALL, Format::as_str)?.unwrap_or(Format::Safetensors))
+    }
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Format::Safetensors => "safetensors",
+            Format::Onnx => "onnx",
+            Format::Keras => "keras",
+        }
+    }
+
+    /// Neither safetensors nor ONNX has a registered type.
+    fn content_type(self) -> &'static str {
+        match self {
+            Format::Safetensors | Format::Onnx => "application/octet-stream",
+            Format::Keras => "application/zip",
+        }
+    }
+
+    /// The weights as a trainer left them, in this format.
+    fn convert(self, safetensors: Bytes) -> Result<Bytes, export::Error> {
+        match self {
+            Format::Safetensors => Ok(safetensors),
+            Format::Onnx => Model::read(&safetensors)?.to_onnx().map(Bytes::from),
+            Format::Keras => Model::read(&safetensors)?.to_keras().map(Bytes::from),
+        }
+    }
+}
+
+/// The model that the accepted attempt of a trial left.
+async fn model(app: &App, id: StudyId, record: &TrialRecord, format: Format) -> Result<HttpResponse, Error> {
+    let none = |why: &str| Error::ModelNotFound(format!("trial {} of study {id} has no weights: {why}", record.number));
+    if record.state != TrialState::Completed {
+        return Err(none(&format!("it is {}", record.state)));
+    }
+    let nonce = record.nonce.ok_or_else(|| none("it was never trained"))?.to_string();
+    let path =
+        Artifacts::model_path(id.as_str(), record.number, record.attempt, &nonce).map_err(|error| Error::Internal(error.to_string()))?;
+    let weights: Bytes = match app.artifacts.get(&path).await {
+        Err(artifact::Error::NotFound(_)) => return Err(none("the artifact store lacks them; do trainers and API use the same?")),
+        found => found.map_err(|error| Error::Internal(error.to_string()))?,
+    };
+    // A large model takes seconds, which no other request of this worker shall wait.
+    let body = web::block(move || format.convert(weights)).await?.map_err(not_exported)?;
+    let name = format!("attachment; filename=\"{id}-{}.{}\"", record.number, format.as_str());
+    Ok(HttpResponse::Ok().content_type(format.content_type()).insert_header((CONTENT_DISPOSITION, name)).body(body))
+}
+
+fn not_exported(error: export::Error) -> Error {
+    match error {
+        export::Error::TooLarge(_) => Error::InvalidParameter(format!("format: {error}; safetensors has no such limit")),
+        export::Error::Unreadable(_) | export::Error::Write(_) => Error::Internal(error.to_string()),
+    }
+}

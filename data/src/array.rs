@@ -1,0 +1,233 @@
+//! Arrays as NPZ, safetensors and IDX files hold them: dimensions, a type, the values one after another.
+//!
+//! Rows are the first dimension. Unsigned bytes stay bytes and declare the range 255; the other types become float32 (a wider number is rounded to it).
+//! Labels of an integer type are classes, those of a float type the values of a regression.
+
+use std::io::Read;
+
+use half::{bf16, f16};
+use hpo::limits;
+
+use crate::Error;
+use crate::dataset::{Features, Labels, Rows};
+use crate::folder::io_error;
+
+/// An array and where it stands.
+#[derive(Debug)]
+pub(crate) struct Array<'a> {
+    at: At<'a>,
+    dims: Vec<usize>,
+    kind: Kind,
+    values: Features,
+}
+
+/// The place of an array, for errors.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct At<'a> {
+    /// The file.
+    pub(crate) path: &'a str,
+    /// The name of the array, where the file holds several.
+    pub(crate) array: Option<&'a str>,
+}
+
+impl At<'_> {
+    /// The error that says `detail` of this array.
+    pub(crate) fn wrong(self, detail: String) -> Error {
+        let path = self.path.to_owned();
+        match self.array {
+            Some(array) => Error::Array { path, array: array.to_owned(), detail },
+            None => Error::Format { path, detail },
+        }
+    }
+
+    fn too_large(self, what: String, max: u64) -> Error {
+        let of = self.array.map_or(String::new(), |array| format!(" of the array {array:?}"));
+        Error::TooLarge { path: self.path.to_owned(), what: format!("{what}{of}"), max }
+    }
+}
+
+/// The type of an array's values.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Kind {
+    Bool,
+    U8,
+    I8,
+    U16,
+    I16,
+    U32,
+    I32,
+    U64,
+    I64,
+    F16,
+    Bf16,
+    F32,
+    F64,
+}
+
+impl Kind {
+    /// The bytes of one value in a file.
+    pub(crate) fn bytes(self) -> u64 {
+        match self {
+            Kind::Bool | Kind::U8 | Kind::I8 => 1,
+            Kind::U16 | Kind::I16 | Kind::F16 | Kind::Bf16 => 2,
+            Kind::U32 | Kind::I32 | Kind::F32 => 4,
+            Kind::U64 | Kind::I64 | Kind::F64 => 8,
+        }
+    }
+
+    fn is_float(self) -> bool {
+        matches!(self, Kind::F16 | Kind::Bf16 | Kind::F32 | Kind::F64)
+    }
+}
+
+/// The order of a value's bytes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Order {
+    Little,
+    Big,
+}
+
+/// What a header says of an array.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Header {
+    pub(crate) dims: Vec<u64>,
+    pub(crate) kind: Kind,
+    pub(crate) order: Order,
+}
+
+/// Reads the values that `header` announces, to the end of `input`. A bound that the header exceeds is an error before anything is read; memory grows
+/// with what is there, not with what a header claims.
+pub(crate) fn read<'a>(at: At<'a>, header: Header, mut input: impl Read) -> Result<Array<'a>, Error> {
+    let Header { dims, kind, order } = header;
+    if dims.is_empty() {
+        return Err(at.wrong("holds a single number; its first dimension must be the rows".into()));
+    }
+    let count = count(at, &dims, kind)?;
+    let bytes = read_bytes(at, &mut input, count * kind.bytes())?;
+    let mut after = [0u8];
+    if input.read(&mut after).map_err(|source| io_error(at.path, source))? != 0 {
+        return Err(
+            at.wrong(format!("goes on after the {count} values that its dimensions {dims:?} announce; is it complete and unmixed?"))
+        );
+    }
+    let dims: Vec<usize> = dims.into_iter().map(|dim| dim as usize).collect();
+    let values = decode(kind, order, bytes);
+    if let Features::F32(floats) = &values
+        && let Some(position) = floats.iter().position(|value| !value.is_finite())
+    {
+        let width = floats.len() / dims[0];
+        let (row, within, value) = (position / width, position % width, floats[position]);
+        return Err(at.wrong(format!("row {row}, value {within} (from 0) is {value}, not a finite 32-bit float; clean the file")));
+    }
+    Ok(Array { at, dims, kind, values })
+}
+
+/// The number of values, within all bounds.
+fn count(at: At, dims: &[u64], kind: Kind) -> Result<u64, Error> {
+    if dims.contains(&0) {
+        return Err(at.wrong(format!("has the dimensions {dims:?}, so no values")));
+    }
+    // In memory, all types but bytes take four bytes a value.
+    let count: u128 = dims.iter().fold(1u128, |product, dim| product.saturating_mul(u128::from(*dim)));
+    let size = kind.bytes().max(if kind == Kind::U8 { 1 } else { 4 });
+    if count.saturating_mul(u128::from(size)) > u128::from(limits::DATASET_BYTES_MAX) {
+        return Err(at.too_large(format!("the size in bytes of {dims:?}"), limits::DATASET_BYTES_MAX));
+    }
+    if dims[0] > limits::DATASET_ROWS_MAX {
+        return Err(at.too_large(format!("the number of rows of {dims:?}"), limits::DATASET_ROWS_MAX));
+    }
+    if count / u128::from(dims[0]) > limits::DATASET_ROW_VALUES_MAX as u128 {
+        return Err(at.too_large(format!("the number of values in a row of {dims:?}"), limits::DATASET_ROW_VALUES_MAX as u64));
+    }
+    Ok(count as u64)
+}
+
+/// Exactly `count` bytes. Memory grows with what is there.
+pub(crate) fn read_bytes(at: At, input: &mut impl Read, count: u64) -> Result<Vec<u8>, Error> {
+    let mut bytes = Vec::new();
+    input.take(count).read_to_end(&mut bytes).map_err(|source| io_error(at.path, source))?;
+    if (bytes.len() as u64) < count {
+        return Err(at.wrong(format!("ends too early: {count} bytes were to follow, {} did; copy it again", bytes.len())));
+    }
+    Ok(bytes)
+}
+
+/// The rows of two arrays.
+pub(crate) fn rows(features: Array, labels: Array) -> Result<Rows, Error> {
+    let mut shape = features.dims[1..].to_vec();
+    if shape.len() > limits::RANK_MAX {
+        return Err(features.at.wrong(format!("has {} dimensions; at most {} are allowed", features.dims.len(), limits::RANK_MAX + 1)));
+    }
+    if shape.is_empty() {
+        shape.push(1);
+    }
+    labels.holds_one_number_a_row("labels", features.dims[0], features.at)?;
+    let scale_max = matches!(features.values, Features::U8(_)).then_some(255.0);
+    let labels = as_labels(labels)?;
+    Ok(Rows { shape, features: features.values, scale_max, ..Rows::of(labels) })
+}
+
+/// The weights of `rows`.
+pub(crate) fn weights(weights: Array, rows: &Rows, features: At) -> Result<Vec<f32>, Error> {
+    weights.holds_one_number_a_row("weights", rows.labels.len(), features)?;
+    Ok(match weights.values {
+        Features::U8(values) => values.into_iter().map(f32::from).collect(),
+        Features::F32(values) => values,
+    })
+}
+
+impl Array<'_> {
+    /// Keras keeps the labels of CIFAR in a column, `(rows, 1)`.
+    fn holds_one_number_a_row(&self, what: &str, rows: usize, features: At) -> Result<(), Error> {
+        if !matches!(self.dims.as_slice(), [_] | [_, 1]) {
+            let hint = if what == "labels" && self.dims.len() == 2 { "; store class numbers (argmax), not one-hot rows" } else { "" };
+            return Err(self.at.wrong(format!("{what} need one dimension, these have {:?}{hint}", self.dims)));
+        }
+        if self.dims[0] != rows {
+            let of = features.array.unwrap_or(features.path);
+            return Err(self.at.wrong(format!("{} {what} for the {rows} rows of {of}; they must agree", self.dims[0])));
+        }
+        Ok(())
+    }
+}
+
+fn as_labels(Array { at, kind, values, .. }: Array) -> Result<Labels, Error> {
+    match values {
+        Features::U8(values) => Ok(Labels::Classes(values.into_iter().map(u32::from).collect())),
+        Features::F32(values) if kind.is_float() => Ok(Labels::Values(values)),
+        Features::F32(values) => match values.iter().position(|value| *value < 0.0) {
+            Some(row) => Err(at.wrong(format!(
+                "row {row} (from 0) has the label {}; classes count from 0, the values of a regression are floats",
+                values[row]
+            ))),
+            // An integer that float32 rounds is beyond the classes allowed, and stays so.
+            None => Ok(Labels::Classes(values.into_iter().map(|value| value as u32).collect())),
+        },
+    }
+}
+
+fn decode(kind: Kind, order: Order, bytes: Vec<u8>) -> Features {
+    fn words<const N: usize>(bytes: &[u8], order: Order, value: impl Fn([u8; N]) -> f32) -> Features {
+        let words = bytes.as_chunks::<N>().0.iter();
+        Features::F32(match order {
+            Order::Little => words.map(|word| value(*word)).collect(),
+            Order::Big => words.map(|word| value(std::array::from_fn(|at| word[N - 1 - at]))).collect(),
+        })
+    }
+    let words_1 = |value: fn(u8) -> f32| Features::F32(bytes.iter().map(|byte| value(*byte)).collect());
+    match kind {
+        Kind::U8 => Features::U8(bytes),
+        Kind::Bool => words_1(|byte| f32::from(u8::from(byte != 0))),
+        Kind::I8 => words_1(|byte| f32::from(byte as i8)),
+        Kind::U16 => words(&bytes, order, |word| f32::from(u16::from_le_bytes(word))),
+        Kind::I16 => words(&bytes, order, |word| f32::from(i16::from_le_bytes(word))),
+        Kind::U32 => words(&bytes, order, |word| u32::from_le_bytes(word) as f32),
+        Kind::I32 => words(&bytes, order, |word| i32::from_le_bytes(word) as f32),
+        Kind::U64 => words(&bytes, order, |word| u64::from_le_bytes(word) as f32),
+        Kind::I64 => words(&bytes, order, |word| i64::from_le_bytes(word) as f32),
+        Kind::F16 => words(&bytes, order, |word| f16::from_le_bytes(word).to_f32()),
+        Kind::Bf16 => words(&bytes, order, |word| bf16::from_le_bytes(word).to_f32()),
+        Kind::F32 => words(&bytes, order, f32::from_le_bytes),
+        Kind::F64 => words(&bytes, order, |word| f64::from_le_bytes(word) as f32),
+    }
+}

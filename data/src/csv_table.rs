@@ -1,0 +1,265 @@
+//! CSV with a header. What its columns are: see [`table`](crate::table).
+
+use std::io::{self, Read};
+
+use csv::{ByteRecord, Reader, ReaderBuilder, Trim};
+use hpo::limits;
+
+use crate::Error;
+use crate::dataset::Rows;
+use crate::folder::io_error;
+use crate::table::{self, Cell, Columns, Role, Wanted, shown};
+
+/// The rows of the CSV in `input`; `path` names it in errors.
+pub(crate) fn read(path: &str, input: impl Read, wanted: Wanted) -> Result<Rows, Error> {
+    let mut csv = Csv::open(path, input)?;
+    let mut columns = Columns::new(path, &csv.header, wanted)?;
+    let roles = columns.roles.clone();
+    let mut record = ByteRecord::new();
+    let mut rows = 0u64;
+    while let Some(line) = csv.next(&mut record)? {
+        rows += 1;
+        columns.check_size(rows)?;
+        for (column, (field, role)) in record.iter().zip(&roles).enumerate() {
+            push(&mut columns, *role, field).map_err(|detail| csv.wrong(line, column, detail))?;
+        }
+    }
+    if rows == 0 {
+        return Err(csv.format("has a header and no rows".into()));
+    }
+    columns.finish()
+}
+
+/// The names of the columns, for a listing.
+pub(crate) fn columns(path: &str, input: impl Read) -> Result<Vec<String>, Error> {
+    Ok(Csv::open(path, input)?.header)
+}
+
+fn push(columns: &mut Columns, role: Role, field: &[u8]) -> Result<(), String> {
+    let what = if role == Role::Label { "label" } else { "field" };
+    let text = std::str::from_utf8(field).map_err(|_| format!("the {what} is not UTF-8"))?;
+    if text.is_empty() {
+        return Err(format!("the {what} is empty; fill it or leave the line out"));
+    }
+    let cell = match role {
+        // A category is what stands there: 01 is not 1.
+        Role::Category(..) if text.parse::<f64>().is_err() || text.parse::<i64>().is_ok() => Cell::Text(text),
+        _ => cell(text)?,
+    };
+    match role {
+        Role::Label => columns.push_label(cell),
+        Role::Weight => columns.push_weight(cell),
+        Role::Number(_) | Role::Category(..) => {
+            let value = columns.feature(role, cell)?;
+            columns.features.push(value);
+            Ok(())
+        }
+    }
+}
+
+/// A field, which is a number where it can be one.
+fn cell(text: &str) -> Result<Cell<'_>, String> {
+    // Parsed as it is stored: rounding to 64 bits first could round twice.
+    match text.parse::<f32>() {
+        Ok(value) if !value.is_finite() => Err(format!("{} is not a finite 32-bit float; clean the file", shown(text))),
+        Ok(value) => Ok(text.parse::<u32>().map_or(Cell::Number(f64::from(value)), |whole| Cell::Integer(i64::from(whole)))),
+        Err(_) => Ok(Cell::Text(text)),
+    }
+}
+
+struct Csv<'a, R> {
+    path: &'a str,
+    reader: Reader<Budget<R>>,
+    header: Vec<String>,
+}
+
+impl<'a, R: Read> Csv<'a, R> {
+    fn open(path: &'a str, input: R) -> Result<Csv<'a, R>, Error> {
+        let input = Budget { input, record: limits::CSV_RECORD_BYTES_MAX, file: limits::DATASET_BYTES_MAX };
+        let reader = ReaderBuilder::new().trim(Trim::All).has_headers(false).from_reader(input);
+        let mut csv = Csv { path, reader, header: Vec::new() };
+        let mut record = ByteRecord::new();
+        if csv.next(&mut record)?.is_none() {
+            return Err(csv.format("is empty; its first line must name the columns".into()));
+        }
+        csv.header = record.iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect();
+        table::check_header(path, &csv.header)?;
+        Ok(csv)
+    }
+
+    /// Reads the next record and returns the line in the file where it starts, from 1; to the CSV reader, blank lines before a record are its start.
+    fn next(&mut self, record: &mut ByteRecord) -> Result<Option<u64>, Error> {
+        self.reader.get_mut().record = limits::CSV_RECORD_BYTES_MAX;
+        let line_of = |record: &ByteRecord| record.position().map_or(0, csv::Position::line);
+        match self.reader.read_byte_record(record) {
+            Ok(true) => Ok(Some(line_of(record))),
+            Ok(false) => Ok(None),
+            Err(error) => Err(match error.into_kind() {
+                csv::ErrorKind::Io(source) if source.kind() == io::ErrorKind::FileTooLarge => {
+                    let line = self.reader.position().line();
+                    self.too_large(
+                        &format!("the size in bytes of the record at line {line}, or of the whole,"),
+                        limits::CSV_RECORD_BYTES_MAX,
+                    )
+                }
+                csv::ErrorKind::Io(source) => io_error(self.path, source),
+                csv::ErrorKind::UnequalLengths { pos, expected_len, len } => {
+                    let line = pos.map_or(0, |pos| pos.line());
+                    self.wrong(
+                        line,
+                        len.min(expected_len) as usize,
+                        format!("the line has {len} fields, the header {expected_len}; correct the line"),
+                    )
+                }
+                other => self.format(format!("is no CSV: {other:?}")),
+            }),
+        }
+    }
+
+    fn wrong(&self, line: u64, column: usize, detail: String) -> Error {
+        let column = self.header.get(column).cloned().unwrap_or_else(|| format!("{} (nameless)", column + 1));
+        Error::Field { path: self.path.to_owned(), line, column, detail }
+    }
+
+    fn format(&self, detail: String) -> Error {
+        Error::Format { path: self.path.to_owned(), detail }
+    }
+
+    fn too_large(&self, what: &str, max: u64) -> Error {
+        Error::TooLarge { path: self.path.to_owned(), what: what.to_owned(), max }
+    }
+}
+
+/// Stops a record without end and a file without end: the CSV reader holds a whole record in memory, and a gzip stream inflates a thousandfold.
+struct Budget<R> {
+    input: R,
+    record: u64,
+    file: u64,
+}
+
+impl<R: Read> Read for Budget<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.record == 0 || self.file == 0 {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        let count = self.input.read(buffer)?;
+        self.record = self.record.saturating_sub(count as u64);
+        self.file = self.file.saturating_sub(count as u64);
+        Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataset::{Features, Labels};
+
+    const WANTED: Wanted = Wanted { label: "y", weight: None, one_hot: &[] };
+
+    fn parse(text: &str) -> Result<Rows, Error> {
+        read("t.csv", text.as_bytes(), WANTED)
+    }
+
+    #[test]
+    fn columns_but_the_label_are_features_in_their_order() {
+        let rows = parse("\u{feff}a,y,\"b, c\"\r\n 1.5 ,0,-2e-3\r\n\r\n\"3\",1,+4\r\n").unwrap();
+        assert_eq!((rows.shape, rows.scale_max), (vec![2], None));
+        assert_eq!(rows.features, Features::F32(vec![1.5, -0.002, 3.0, 4.0]));
+        assert_eq!(rows.labels, Labels::Classes(vec![0, 1]));
+        assert_eq!(columns("t.csv", "a,y,\"b, c\"\n".as_bytes()).unwrap(), ["a", "y", "b, c"]);
+    }
+
+    #[test]
+    fn the_text_of_the_labels_tells_classes_from_values() {
+        let check = |labels: &[&str], expect: Labels| {
+            let text: String = labels.iter().map(|label| format!("1,{label}\n")).collect();
+            assert_eq!(parse(&format!("x,y\n{text}")).unwrap().labels, expect, "{labels:?}");
+        };
+        check(&["1", "0", "2", "1"], Labels::Classes(vec![1, 0, 2, 1]));
+        check(&["1", "2"], Labels::Values(vec![1.0, 2.0]));
+        check(&["0", "2"], Labels::Values(vec![0.0, 2.0]));
+        check(&["0", "0"], Labels::Values(vec![0.0, 0.0]));
+        check(&["0", "1.0"], Labels::Values(vec![0.0, 1.0]));
+        check(&["-1", "0", "1"], Labels::Values(vec![-1.0, 0.0, 1.0]));
+        check(&["0", "1", "4294967295"], Labels::Values(vec![0.0, 1.0, 4294967295.0]));
+        check(&["versicolor", "setosa", "versicolor", "Zebra"], Labels::Classes(vec![2, 1, 2, 0]));
+    }
+
+    #[test]
+    fn a_wrong_field_is_named_by_file_line_and_column() {
+        let check = |text: &str, expect: &str| {
+            let message = parse(text).expect_err("must be refused").to_string();
+            assert!(message.contains(expect), "{message:?} should say {expect:?}");
+        };
+        check("a,b,y\n1,2,0\n1,x,0\n", "t.csv, line 3, column \"b\": \"x\" is not a number");
+        check("a,b,y\n1,2,0\n\n1,,0\n", "line 3, column \"b\": the field is empty");
+        check("a,b,y\n\"1\n\",2,0\n1,NaN,0\n", "line 4, column \"b\": \"NaN\" is not a finite");
+        check("a,b,y\n1,1e39,0\n", "\"1e39\" is not a finite");
+        check("a,b,y\n1,2\n", "line 2, column \"y\": the line has 2 fields, the header 3");
+        check("a,b,y\n1,2,3,4\n", "line 2, column \"4 (nameless)\": the line has 4 fields, the header 3");
+        check("a,b,y\n1,2,0\n1,2,\n", "line 3, column \"y\": the label is empty");
+        check("a,b,y\n1,2,0\n1,2,inf\n", "line 3, column \"y\": \"inf\" is not a finite");
+        check("a,b,y\n1,2,0\n1,2,cat\n", "the label \"cat\" is a text, those before are numbers");
+        check("a,b,y\n1,2,cat\n1,2,0\n", "line 3, column \"y\": the label is a number, those before are texts");
+        check(&format!("a,y\n{},0\n", "x".repeat(9_999)), &format!("\"{}\" is not a number", "x".repeat(40)));
+        check("", "is empty");
+        check("a,b,y\n", "has a header and no rows");
+        check("a,b,c\n1,2,0\n", "has no column \"y\"; its columns are a, b, c");
+        check("5.1,3.5,0\n1,2,0\n", "the first line must name the columns, this one holds numbers");
+        check("a;y\n1;0\n", "separate them by commas");
+        check("y\n0\n", "has one column");
+        check("a,,y\n1,2,0\n", "column 2 has no name");
+        check("a,a,y\n1,2,0\n", "two columns are named \"a\"");
+        let bytes = read("t.csv", &b"a,y\n\xff,0\n"[..], WANTED).unwrap_err();
+        assert!(bytes.to_string().contains("line 2, column \"a\": the field is not UTF-8"));
+    }
+
+    #[test]
+    fn categories_become_columns_of_0_and_1_in_the_place_of_theirs() {
+        let one_hot = ["c".to_owned(), "k".to_owned()];
+        let parse = |text: &str| read("t.csv", text.as_bytes(), Wanted { one_hot: &one_hot, ..WANTED });
+        let rows = parse("a,c,y,k,b\n1,red,0,10,5\n2,Blue,1,9,6\n3,red,0,-1,7\n").unwrap();
+        // c: Blue, red; k: -1, 9, 10.
+        assert_eq!(rows.shape, [7]);
+        let expect = [[1., 0., 1., 0., 0., 1., 5.], [2., 1., 0., 0., 1., 0., 6.], [3., 0., 1., 1., 0., 0., 7.]];
+        assert_eq!(rows.features, Features::F32(expect.concat()));
+        let texts = parse("c,k,y\n10,a,0\n9,b,1\nx,c,1\n").unwrap();
+        let expect = [[1., 0., 0., 1., 0., 0.], [0., 1., 0., 0., 1., 0.], [0., 0., 1., 0., 0., 1.]];
+        assert_eq!(texts.features, Features::F32(expect.concat()), "texts in the order of their bytes: 10, 9, x");
+        let message = |text: &str| parse(text).expect_err("must be refused").to_string();
+        assert_eq!(message("c,y\na,0\n"), "t.csv: has no column \"k\"; its columns are c, y");
+        assert!(message("c,k,y\na,1.5,0\n").contains("line 2, column \"k\": 1.5 is no category"));
+        assert!(message("c,k,y\na,,0\n").contains("line 2, column \"k\": the field is empty"));
+        let many: String = (0..=limits::CATEGORIES_MAX).map(|row| format!("a,{row},0\n")).collect();
+        assert!(message(&format!("c,k,y\n{many}")).contains("line 1002, column \"k\": more than 1000 categories"));
+        let text = read("t.csv", &b"c,y\nred,0\n"[..], WANTED).unwrap_err().to_string();
+        assert!(text.contains("name the column in one_hot if it holds categories"), "{text}");
+    }
+
+    #[test]
+    fn a_column_of_weights_is_no_feature() {
+        let parse = |text: &str| read("t.csv", text.as_bytes(), Wanted { weight: Some("w"), ..WANTED });
+        let rows = parse("a,w,y\n1,0.5,0\n2,0,1\n").unwrap();
+        assert_eq!((rows.shape, rows.features, rows.weights), (vec![1], Features::F32(vec![1.0, 2.0]), Some(vec![0.5, 0.0])));
+        let message = |text: &str| parse(text).expect_err("must be refused").to_string();
+        assert_eq!(message("a,w,y\n1,-1,0\n"), "t.csv, line 2, column \"w\": the weight -1 is below 0; weights are at least 0");
+        assert!(message("a,w,y\n1,x,0\n").contains("\"x\" is not a number; a weight must be one"));
+        assert!(message("a,w,y\n1,NaN,0\n").contains("column \"w\": \"NaN\" is not a finite"));
+        assert!(message("a,b,y\n1,1,0\n").contains("has no column \"w\""));
+        assert!(message("w,y\n1,1\n").contains("no column beside its label and its weights"));
+    }
+
+    #[test]
+    fn classes_of_text_keep_their_names() {
+        assert_eq!(parse("x,y\n1,b\n2,a\n").unwrap().class_names, ["a", "b"]);
+        assert!(parse("x,y\n1,0\n2,1\n").unwrap().class_names.is_empty());
+    }
+
+    #[test]
+    fn a_record_without_end_is_given_up() {
+        for endless in [b'1', b',', b'\n', b'"'] {
+            let error = read("t.csv", b"a,y\n".chain(io::repeat(endless)), WANTED).unwrap_err();
+            assert!(matches!(error, Error::TooLarge { .. }), "{:?}: {error}", char::from(endless));
+        }
+    }
+}

@@ -1,0 +1,343 @@
+//! Tests of every format with files that NumPy, PyArrow and Pillow wrote: `data/tests/golden`, made by the `make.py` there.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use hpo::dataset::{DatasetSpec, Files, Source};
+use hpo::limits;
+
+use crate::{Catalog, Dataset, Error, Features, Labels};
+
+fn golden() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden"))
+}
+
+fn files(features: &str, labels: &str) -> Files {
+    Files { features: features.into(), labels: labels.into() }
+}
+
+fn npz(path: &str, features: &str, labels: &str) -> DatasetSpec {
+    DatasetSpec::new(Source::Npz { path: path.into(), arrays: files(features, labels) })
+}
+
+fn safetensors(features: &str, labels: &str) -> DatasetSpec {
+    DatasetSpec::new(Source::Safetensors { path: "mnist.safetensors".into(), arrays: files(features, labels) })
+}
+
+fn parquet(path: &str, label: &str) -> DatasetSpec {
+    DatasetSpec::new(Source::Parquet { path: path.into(), label: label.into() })
+}
+
+fn table(label: &str) -> DatasetSpec {
+    let one_hot = ["colour", "species"].into_iter().filter(|name| *name != label).map(str::to_owned).collect();
+    DatasetSpec { one_hot, ..parquet("table.parquet", label) }
+}
+
+fn images(path: &str) -> DatasetSpec {
+    DatasetSpec::new(Source::Images(path.into()))
+}
+
+fn load(spec: &DatasetSpec) -> Result<Arc<Dataset>, Error> {
+    Catalog::new(golden()).load(spec)
+}
+
+/// Why the dataset can't be had, and at which field.
+#[track_caller]
+fn refused(spec: &DatasetSpec) -> (&'static str, String) {
+    let error = load(spec).expect_err("must be refused");
+    (error.field(spec), error.to_string())
+}
+
+#[track_caller]
+fn check(spec: &DatasetSpec, field: &str, detail: &str) {
+    let (at, message) = refused(spec);
+    assert!(at == field && message.contains(detail), "{at}: {message:?} should say {detail:?} at {field}");
+}
+
+#[test]
+fn keras_mnist_is_read_from_its_npz() {
+    let validation = Some(files("x_test", "y_test"));
+    let dataset = load(&DatasetSpec { validation: validation.clone(), ..npz("mnist.npz", "x_train", "y_train") }).unwrap();
+    let schema = &dataset.schema;
+    assert_eq!(
+        (&schema.shape[..], schema.dtype.as_str(), schema.rows, schema.classes, schema.scale_max),
+        (&[2, 3][..], "uint8", 6, Some(3), Some(255.0))
+    );
+    let train: Vec<u8> = (0..36).map(|at| 10 * (at / 6) + at % 6).collect();
+    let test: Vec<u8> = train[..18].iter().map(|value| value + 1).collect();
+    assert_eq!(dataset.features, Features::U8([train, test].concat()));
+    assert_eq!(dataset.labels, Labels::Classes(vec![0, 1, 2, 0, 1, 2, 0, 1, 2]));
+    let stored = load(&DatasetSpec { validation, ..npz("stored.npz", "x_train", "y_train") }).unwrap();
+    assert_eq!(stored.schema, dataset.schema, "deflated or stored, it is the same dataset");
+}
+
+#[test]
+fn every_type_of_array_is_read() {
+    let types = ["i1", "i2", "i4", "i8", "u2", "u4", "u8", "f2", "f4", "f8"].map(|name| format!("le_{name}"));
+    for name in types.into_iter().chain(["be_i2", "be_i4", "be_f4"].map(str::to_owned)) {
+        let dataset = load(&npz("types.npz", &name, "labels")).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!((&dataset.features, dataset.schema.scale_max), (&Features::F32(vec![0.0, 1.0, 2.0, 3.0]), None), "{name}");
+    }
+    let bools = load(&npz("types.npz", "bool", "column")).unwrap();
+    assert_eq!((&bools.features, &bools.labels), (&Features::F32(vec![0.0, 1.0, 1.0, 1.0]), &Labels::Classes(vec![1, 0])));
+    assert_eq!(load(&npz("types.npz", "labels", "values")).unwrap().labels, Labels::Values(vec![0.5, -1.5]));
+}
+
+#[test]
+fn an_array_that_cannot_be_used_is_named_with_the_reason() {
+    let types = |features, labels| npz("types.npz", features, labels);
+    check(&types("fortran", "labels"), "features", "types.npz, array \"fortran\": is stored column by column (Fortran order)");
+    check(&types("nan", "labels"), "features", "array \"nan\": row 1, value 0 (from 0) is NaN, not a finite 32-bit float");
+    check(&types("text", "labels"), "features", "array \"text\": has the type \"<U1\"");
+    check(&types("complex", "labels"), "features", "has the type \"<c16\"");
+    check(&types("structured", "labels"), "features", "has the type \"structured\"");
+    check(&types("scalar", "labels"), "features", "holds a single number");
+    check(&types("empty", "labels"), "features", "so no values");
+    check(&types("none", "labels"), "features", "the file has no such array; its arrays are be_f4, be_i2,");
+    check(&types("le_f4", "negative"), "labels", "array \"negative\": row 1 (from 0) has the label -1");
+    check(&types("le_f4", "huge"), "source", "is beyond the 65536 classes allowed");
+    check(&types("le_f4", "one_hot"), "labels", "labels need one dimension, these have [2, 2]; store class numbers (argmax)");
+    check(&types("le_f4", "three"), "labels", "3 labels for the 2 rows of le_f4; they must agree");
+    let held_out = DatasetSpec { validation: Some(files("le_f4", "three")), ..types("le_f8", "labels") };
+    check(&held_out, "validation/labels", "3 labels for the 2 rows of le_f4");
+    check(&npz("table.parquet", "a", "b"), "source", "is no NPZ file, or is cut off");
+    check(&npz("none.npz", "a", "b"), "source", "there is no file \"none.npz\"");
+}
+
+#[test]
+fn weights_come_with_the_arrays() {
+    let weighted = |name: &str| DatasetSpec { sample_weight: Some(name.into()), ..npz("types.npz", "le_f4", "labels") };
+    let plain = load(&npz("types.npz", "le_f4", "labels")).unwrap();
+    let dataset = load(&weighted("weights")).unwrap();
+    assert_eq!((&dataset.weights, &plain.weights), (&Some(vec![0.5, 2.0]), &None));
+    assert_ne!(dataset.schema.hash, plain.schema.hash);
+    check(&weighted("three"), "sample_weight", "3 weights for the 2 rows of le_f4");
+    check(&weighted("negative"), "sample_weight", "row 1 (from 0) has a weight below 0");
+    check(&weighted("zero_weights"), "sample_weight", "all weights are 0");
+    check(&weighted("none"), "sample_weight", "the file has no such array");
+}
+
+#[test]
+fn safetensors_hold_the_same_dataset_as_npz() {
+    let validation = Some(files("test_images", "test_labels"));
+    let dataset = load(&DatasetSpec { validation, ..safetensors("images", "labels") }).unwrap();
+    let same = load(&DatasetSpec { validation: Some(files("x_test", "y_test")), ..npz("mnist.npz", "x_train", "y_train") }).unwrap();
+    assert_eq!(dataset.schema, same.schema);
+    let weighted = load(&DatasetSpec { sample_weight: Some("weights".into()), ..safetensors("images", "labels") }).unwrap();
+    assert_eq!(weighted.weights, Some(vec![0.0, 1.0, 2.0, 3.0, 4.0, 5.0]));
+    check(&safetensors("nan", "labels"), "features", "mnist.safetensors, array \"nan\": row 0, value 0 (from 0) is NaN");
+    check(&safetensors("none", "labels"), "features", "the file has no such tensor; its tensors are images, labels, nan, test_images,");
+}
+
+#[test]
+fn the_columns_of_a_parquet_file_are_those_of_a_table() {
+    let spec = DatasetSpec { sample_weight: Some("weight".into()), ..table("species") };
+    let dataset = load(&spec).unwrap();
+    assert_eq!((dataset.schema.shape.as_slice(), dataset.schema.dtype.as_str(), dataset.schema.rows), (&[9][..], "float32", 4));
+    assert_eq!((&dataset.labels, dataset.class_names.as_slice()), (&Labels::Classes(vec![1, 0, 1, 0]), &["a".into(), "b".into()][..]));
+    assert_eq!(dataset.weights, Some(vec![1.0, 0.5, 0.0, 2.0]));
+    // int8, uint32, int64, float, double, bool, colour: blue, green, red.
+    let rows = [
+        [1.0, 1.0, 1.0, 0.5, 0.1, 1.0, 0.0, 0.0, 1.0],
+        [-2.0, 4294967295.0, 2.0, 1.5, 0.2, 0.0, 1.0, 0.0, 0.0],
+        [3.0, 3.0, 3.0, 2.5, 0.3, 1.0, 0.0, 0.0, 1.0],
+        [4.0, 4.0, 4.0, 3.5, 0.4, 0.0, 0.0, 1.0, 0.0],
+    ];
+    assert_eq!(dataset.features, Features::F32(rows.concat()));
+    let Source::Parquet { label, .. } = spec.source.clone() else { unreachable!() };
+    let gzip = DatasetSpec { source: Source::Parquet { path: "table-gzip.parquet".into(), label }, ..spec };
+    assert_eq!(load(&gzip).unwrap().schema, dataset.schema, "codec, pages and row groups don't matter");
+}
+
+#[test]
+fn the_type_of_a_label_column_tells_classes_from_values() {
+    let labels = |label| load(&table(label)).unwrap().labels.clone();
+    assert_eq!(labels("bool"), Labels::Classes(vec![1, 0, 1, 0]));
+    assert_eq!(labels("int64"), Labels::Values(vec![1.0, 2.0, 3.0, 4.0]));
+    assert_eq!(labels("double"), Labels::Values(vec![0.1, 0.2, 0.3, 0.4]));
+    assert_eq!(labels("colour"), Labels::Classes(vec![2, 0, 2, 1]));
+}
+
+#[test]
+fn a_column_that_cannot_be_used_is_named_with_the_reason() {
+    check(&parquet("table.parquet", "none"), "label", "has no column \"none\"; its columns are int8, uint32,");
+    let cure = "table.parquet, row 0 (from 0), column \"colour\": \"red\" is not a number; name the column in one_hot";
+    check(&parquet("table.parquet", "species"), "source", cure);
+    let floats = DatasetSpec { one_hot: vec!["colour".into(), "species".into(), "double".into()], ..parquet("table.parquet", "bool") };
+    check(&floats, "one_hot", "column \"double\": 0.1 is no category; one_hot takes texts and integers");
+    check(&parquet("refused-null.parquet", "y"), "source", "row 1 (from 0), column \"null\": the value is missing");
+    check(&parquet("refused-null.parquet", "null"), "label", "the value is missing");
+    check(&parquet("refused-nan.parquet", "y"), "source", "row 1 (from 0), column \"nan\": NaN is not a finite");
+    check(&parquet("refused-nested.parquet", "y"), "source", "is nested; only flat columns are read");
+    check(&parquet("refused-timestamp.parquet", "y"), "source", "column \"timestamp\" has the type Timestamp");
+    check(&parquet("refused-decimal.parquet", "y"), "source", "column \"decimal\" has the type Decimal");
+    check(&parquet("refused-__index_level_0__.parquet", "y"), "source", "write it with to_parquet(…, index=False)");
+    check(&parquet("table-zstd.parquet", "species"), "source", "zstd");
+    check(&parquet("mnist.npz", "y"), "source", "is no Parquet file, or is cut off");
+}
+
+#[test]
+fn folders_of_images_are_classes_in_the_order_of_their_names() {
+    let grey = load(&images("grey")).unwrap();
+    assert_eq!((grey.schema.shape.as_slice(), grey.schema.rows, grey.schema.scale_max), (&[2, 3, 1][..], 3, Some(255.0)));
+    assert_eq!((&grey.labels, grey.class_names.as_slice()), (&Labels::Classes(vec![0, 0, 1]), &["ant".into(), "bee".into()][..]));
+    assert_eq!(grey.features, Features::U8((0..3).flat_map(|image| (0..6).map(move |at| 10 * image + at)).collect()));
+    let colour = load(&images("colour")).unwrap();
+    assert_eq!(colour.schema.shape, [2, 3, 3]);
+    assert_eq!(colour.features, Features::U8((0..3).flat_map(|image| (0..18).map(move |at| 10 * image + at)).collect()));
+    let jpeg = load(&images("jpeg")).unwrap();
+    let Features::U8(values) = &jpeg.features else { panic!("images are bytes") };
+    let near = |pixel: &[u8], expect: [u8; 3]| pixel.iter().zip(expect).all(|(value, expect)| value.abs_diff(expect) <= 2);
+    assert!(values[..2 * 192].chunks(3).all(|pixel| near(pixel, [254, 0, 0])) && values[2 * 192..].iter().all(|value| *value == 255));
+}
+
+/// A copy of the grey images, with one file of the golden folder added as `ant/3.png`.
+fn with_image(name: &str, base: &str) -> (tempfile::TempDir, Catalog) {
+    let folder = tempfile::tempdir().unwrap();
+    for image in ["ant/1.png", "ant/2.PNG", "bee/1.png"] {
+        fs::create_dir_all(folder.path().join("x").join(image).parent().unwrap()).unwrap();
+        fs::copy(golden().join(base).join(image), folder.path().join("x").join(image)).unwrap();
+    }
+    fs::copy(golden().join(name), folder.path().join("x/ant/3.png")).unwrap();
+    let catalog = Catalog::new(folder.path());
+    (folder, catalog)
+}
+
+#[test]
+fn an_image_that_does_not_fit_is_named_with_the_reason() {
+    let message = |name: &str, base: &str| with_image(name, base).1.load(&images("x")).expect_err("must be refused").to_string();
+    assert_eq!(
+        message("other-size.png", "grey"),
+        "x/ant/3.png: the image is 4 × 4 pixels, x/ant/1.png is 3 × 2; all images of a dataset must have one size"
+    );
+    assert!(message("colour/ant/1.png", "grey").contains("x/ant/3.png: the image is in colours, x/ant/1.png is grey"));
+    assert!(message("transparent.png", "colour").contains("has transparent pixels"));
+    assert!(message("deep.png", "grey").contains("has 16 bits a channel"));
+    assert!(message("mnist.npz", "grey").contains("x/ant/3.png: can't be decoded"));
+    let (_folder, catalog) = with_image("opaque.png", "colour");
+    let Features::U8(values) = &catalog.load(&images("x")).unwrap().features else { panic!("images are bytes") };
+    assert_eq!(values[36..42], [1, 2, 3, 1, 2, 3], "an alpha channel that says nothing is left out");
+}
+
+#[test]
+fn a_bomb_among_images_takes_no_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    for class in ["a", "b"] {
+        fs::create_dir_all(folder.path().join("x").join(class)).unwrap();
+        fs::copy(golden().join("bomb.png"), folder.path().join("x").join(class).join("1.png")).unwrap();
+    }
+    let message = Catalog::new(folder.path()).load(&images("x")).unwrap_err().to_string();
+    assert!(message.contains("12000 × 12000 pixels exceeds the bound") || message.contains("can't be decoded"), "{message}");
+    let huge = fs::File::create(folder.path().join("x/a/0.png")).unwrap();
+    huge.set_len(limits::IMAGE_FILE_BYTES_MAX + 1).unwrap();
+    assert!(Catalog::new(folder.path()).load(&images("x")).unwrap_err().to_string().contains("the file's size in bytes exceeds"));
+}
+
+#[test]
+fn a_folder_that_is_none_of_images_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let catalog = Catalog::new(folder.path());
+    let message = |path: &str| catalog.load(&images(path)).expect_err("must be refused").to_string();
+    let image = |path: &str| {
+        fs::create_dir_all(folder.path().join(path).parent().unwrap()).unwrap();
+        fs::copy(golden().join("grey/ant/1.png"), folder.path().join(path)).unwrap();
+    };
+    assert_eq!(message("x"), "there is no file \"x\" in the datasets folder; put it there, or correct the path");
+    fs::write(folder.path().join("file"), "").unwrap();
+    assert!(message("file").contains("file/: is no folder"));
+    image("x/ant/1.png");
+    assert!(message("x").contains("has 1 folders with images"));
+    fs::create_dir(folder.path().join("x/bee")).unwrap();
+    assert!(message("x").contains("the folder \"bee\" has no image"));
+    image("x/bee/1.png");
+    for passed_over in ["x/.DS_Store", "x/bee/.hidden", "x/README.md"] {
+        fs::write(folder.path().join(passed_over), "").unwrap();
+    }
+    assert_eq!(catalog.load(&images("x")).unwrap().schema.rows, 2);
+    image("x/1.png");
+    assert!(message("x").contains("the image \"1.png\" lies beside the folders of the classes"));
+    fs::remove_file(folder.path().join("x/1.png")).unwrap();
+    fs::write(folder.path().join("x/bee/notes.txt"), "").unwrap();
+    assert!(message("x").contains("bee/notes.txt is no PNG or JPEG file"));
+    fs::remove_file(folder.path().join("x/bee/notes.txt")).unwrap();
+    std::os::unix::fs::symlink(golden().join("grey/bee/1.png"), folder.path().join("x/bee/2.png")).unwrap();
+    assert!(message("x").contains("leaves the datasets folder through a link"));
+}
+
+#[test]
+fn a_changed_image_is_read_again() {
+    let (folder, catalog) = with_image("grey/ant/1.png", "grey");
+    let before = catalog.schema(&images("x")).unwrap();
+    assert_eq!(catalog.schema(&images("x")).unwrap(), before);
+    fs::remove_file(folder.path().join("x/ant/3.png")).unwrap();
+    fs::copy(golden().join("grey/bee/1.png"), folder.path().join("x/ant/3.png")).unwrap();
+    assert_ne!(catalog.schema(&images("x")).unwrap().hash, before.hash);
+}
+
+#[test]
+fn the_schema_is_refused_where_the_split_would_be() {
+    let catalog = Catalog::new(golden());
+    let spec = npz("mnist.npz", "x_train", "y_train");
+    let folds = |folds| catalog.schema(&DatasetSpec { folds: Some(folds), ..spec.clone() });
+    assert_eq!(folds(2).unwrap(), catalog.schema(&spec).unwrap());
+    let error = folds(3).unwrap_err();
+    assert!(error.field(&spec) == "folds" && error.to_string().starts_with("class 2 would not be judged: of its 2 rows"), "{error}");
+}
+
+/// Flips bits of each byte in turn and cuts the file at each length; `same` where a checksum guards the data.
+fn damage(name: &str, spec: &DatasetSpec, same: bool) {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = fs::read(golden().join(name)).unwrap();
+    let path = folder.path().join(name);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let other = golden().join(Path::new(name).parent().unwrap()).join("../white/a.jpg");
+    if name.contains('/') {
+        let beside = path.parent().unwrap().join("../white");
+        fs::create_dir_all(&beside).unwrap();
+        fs::copy(other, beside.join("a.jpg")).unwrap();
+    }
+    let load = |bytes: &[u8]| {
+        // A new file: ext4 writes one that was cut to nothing and filled anew to the disk at once.
+        let _ = fs::remove_file(&path);
+        fs::write(&path, bytes).unwrap();
+        // A catalog of its own: times are too coarse to tell the versions of the file apart.
+        Catalog::new(folder.path()).load(spec).map(|dataset| dataset.schema.hash.clone()).map_err(|error| error.to_string())
+    };
+    let whole = load(&bytes).unwrap();
+    for length in 0..bytes.len() {
+        let outcome = load(&bytes[..length]);
+        assert!(outcome.is_err() || !same, "{name} cut after {length} bytes is read");
+    }
+    for at in 0..bytes.len() {
+        for flip in [0x01, 0xff] {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= flip;
+            if let Ok(hash) = load(&damaged) {
+                assert!(hash == whole || !same, "{name} with byte {at} changed by {flip:#x} is other data");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_damaged_npz_is_refused_or_the_same() {
+    damage("mnist.npz", &npz("mnist.npz", "x_train", "y_train"), true);
+    damage("stored.npz", &npz("stored.npz", "x_train", "y_train"), true);
+}
+
+#[test]
+fn a_damaged_safetensors_file_does_not_panic() {
+    damage("mnist.safetensors", &safetensors("images", "labels"), false);
+}
+
+#[test]
+fn a_damaged_parquet_file_does_not_panic() {
+    damage("table.parquet", &table("species"), false);
+    damage("table-gzip.parquet", &DatasetSpec { one_hot: table("species").one_hot, ..parquet("table-gzip.parquet", "species") }, false);
+}
+
+#[test]
+fn a_damaged_image_does_not_panic() {
+    damage("jpeg/red/a.jpg", &images("jpeg"), false);
+}

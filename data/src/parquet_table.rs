@@ -1,0 +1,251 @@
+//! Parquet. What its columns are: see [`table`](crate::table). Flat columns of booleans, integers, floats and texts, without nulls.
+//!
+//! Format: parquet.apache.org. The crate decodes pages; what a damaged or hostile file may make it allocate is bounded here: by the rows that are
+//! announced, which are bounded themselves, and by 2 GiB for one page, the most that its header can say.
+
+use std::fs::File;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use hpo::limits;
+use parquet::basic::{ConvertedType, Encoding, LogicalType, Type};
+use parquet::column::page::{Page, PageMetadata, PageReader};
+use parquet::column::reader::{ColumnReader, ColumnReaderImpl, get_column_reader};
+use parquet::data_type::DataType;
+use parquet::errors::{ParquetError, Result as ParquetResult};
+use parquet::file::reader::{FileReader, SerializedFileReader};
+use parquet::schema::types::{ColumnDescPtr, ColumnDescriptor};
+
+use crate::Error;
+use crate::dataset::Rows;
+use crate::table::{Cell, Columns, Role, Wanted};
+
+/// Values decoded at once.
+const BATCH: usize = 4_096;
+
+/// The rows of the Parquet file `file`; `path` names it in errors.
+pub(crate) fn read(path: &str, file: File, wanted: Wanted) -> Result<Rows, Error> {
+    unpanicked(path, || {
+        let reader = open(path, file)?;
+        let header = header(&reader);
+        let columns = Columns::new(path, &header, wanted)?;
+        let descriptors = reader.metadata().file_metadata().schema_descr().columns().to_vec();
+        Parquet { path, header, descriptors, columns }.read(&reader)
+    })
+}
+
+/// The names of the columns and the number of rows, for a listing.
+pub(crate) fn columns(path: &str, file: File) -> Result<Vec<String>, Error> {
+    unpanicked(path, || Ok(header(&open(path, file)?)))
+}
+
+/// The crate panics over some damaged files; a file must not take a request or a slot with it.
+fn unpanicked<T>(path: &str, read: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| Err(wrong(path, "is damaged; copy it or write it again".into())))
+}
+
+fn open(path: &str, file: File) -> Result<SerializedFileReader<File>, Error> {
+    SerializedFileReader::new(file).map_err(|error| wrong(path, format!("is no Parquet file, or is cut off: {error}; copy it again")))
+}
+
+fn header(reader: &SerializedFileReader<File>) -> Vec<String> {
+    reader.metadata().file_metadata().schema_descr().columns().iter().map(|column| column.path().string()).collect()
+}
+
+fn wrong(path: &str, detail: String) -> Error {
+    Error::Format { path: path.to_owned(), detail }
+}
+
+struct Parquet<'a> {
+    path: &'a str,
+    header: Vec<String>,
+    descriptors: Vec<ColumnDescPtr>,
+    columns: Columns<'a>,
+}
+
+impl Parquet<'_> {
+    fn read(mut self, reader: &SerializedFileReader<File>) -> Result<Rows, Error> {
+        for (name, descriptor) in self.header.iter().zip(&self.descriptors) {
+            check_type(name, descriptor).map_err(|detail| wrong(self.path, format!("column {name:?} {detail}")))?;
+        }
+        let groups: Vec<u64> =
+            reader.metadata().row_groups().iter().map(|group| u64::try_from(group.num_rows()).unwrap_or(u64::MAX)).collect();
+        let rows = groups.iter().fold(0u64, |rows, group| rows.saturating_add(*group));
+        if rows == 0 {
+            return Err(wrong(self.path, "has columns and no rows".into()));
+        }
+        if rows > limits::DATASET_ROWS_MAX {
+            return Err(Error::TooLarge { path: self.path.to_owned(), what: "the number of rows".into(), max: limits::DATASET_ROWS_MAX });
+        }
+        self.columns.check_size(rows)?;
+        // The system gives zeros when they are written to, so that a claim alone takes no memory.
+        self.columns.features = vec![0.0; rows as usize * self.columns.width];
+        let mut begin = 0;
+        for (at, rows) in groups.into_iter().enumerate() {
+            let group = reader.get_row_group(at).map_err(|error| wrong(self.path, format!("row group {at}: {error}")))?;
+            for column in 0..self.descriptors.len() {
+                let damaged = |error: ParquetError| wrong(self.path, format!("column {:?}: {error}", self.header[column]));
+                let pages = group.get_column_page_reader(column).map_err(damaged)?;
+                self.read_column(column, begin, rows, Box::new(Bounded { pages, rows }))?;
+            }
+            begin += rows;
+        }
+        self.columns.finish()
+    }
+
+    /// Reads the values of one column in one row group, whose rows begin at `begin`.
+    fn read_column(&mut self, column: usize, begin: u64, rows: u64, pages: Box<dyn PageReader>) -> Result<(), Error> {
+        let (path, name, descriptor) = (self.path, self.header[column].clone(), ColumnDescPtr::clone(&self.descriptors[column]));
+        let (role, width, unsigned) = (self.columns.roles[column], self.columns.width, is_unsigned(&descriptor));
+        let columns = &mut self.columns;
+        let mut push = |row: u64, cell: Cell| -> Result<(), String> {
+            match role {
+                Role::Label => columns.push_label(cell),
+                Role::Weight => columns.push_weight(cell),
+                Role::Number(at) | Role::Category(at, _) => {
+                    let value = columns.feature(role, cell)?;
+                    columns.features[row as usize * width + at] = value;
+                    Ok(())
+                }
+            }
+        };
+        let at = |row: u64, detail: String| Error::Cell { path: path.to_owned(), row: begin + row, column: name.clone(), detail };
+        let group = Group { rows, nullable: descriptor.max_def_level() };
+        let read = match get_column_reader(descriptor, pages) {
+            ColumnReader::BoolColumnReader(reader) => group.each(reader, |row, value| push(begin + row, Cell::Integer(i64::from(*value)))),
+            ColumnReader::Int32ColumnReader(reader) => group.each(reader, |row, value| {
+                let value = if unsigned { i64::from(*value as u32) } else { i64::from(*value) };
+                push(begin + row, Cell::Integer(value))
+            }),
+            ColumnReader::Int64ColumnReader(reader) => group.each(reader, |row, value| match unsigned && *value < 0 {
+                true => push(begin + row, Cell::Number(*value as u64 as f64)),
+                false => push(begin + row, Cell::Integer(*value)),
+            }),
+            ColumnReader::FloatColumnReader(reader) => group.each(reader, |row, value| push(begin + row, Cell::Number(f64::from(*value)))),
+            ColumnReader::DoubleColumnReader(reader) => group.each(reader, |row, value| push(begin + row, Cell::Number(*value))),
+            ColumnReader::ByteArrayColumnReader(reader) => group.each(reader, |row, value| {
+                let text = std::str::from_utf8(value.data()).map_err(|_| "the text is not UTF-8".to_owned())?;
+                push(begin + row, Cell::Text(text))
+            }),
+            _ => Ok(()),
+        };
+        read.map_err(|error| match error {
+            Stop::At(row, detail) => at(row, detail),
+            Stop::Damaged(detail) => wrong(path, format!("column {name:?}: {detail}")),
+        })
+    }
+}
+
+/// Why a column could not be read to its end.
+enum Stop {
+    At(u64, String),
+    Damaged(String),
+}
+
+/// One row group, seen from a column.
+struct Group {
+    rows: u64,
+    /// The level of a value that is there; 0 where none may be missing.
+    nullable: i16,
+}
+
+impl Group {
+    /// Calls `push` with each value and its row in the group.
+    fn each<T: DataType>(
+        &self,
+        mut reader: ColumnReaderImpl<T>,
+        mut push: impl FnMut(u64, &T::T) -> Result<(), String>,
+    ) -> Result<(), Stop> {
+        let (mut values, mut levels, mut row) = (Vec::new(), Vec::new(), 0);
+        while row < self.rows {
+            values.clear();
+            levels.clear();
+            let batch = BATCH.min((self.rows - row) as usize);
+            let (records, ..) =
+                reader.read_records(batch, Some(&mut levels), None, &mut values).map_err(|error| Stop::Damaged(error.to_string()))?;
+            if records == 0 {
+                return Err(Stop::Damaged(format!("has {row} values for {} rows; copy the file again", self.rows)));
+            }
+            if let Some(null) = levels.iter().position(|level| *level < self.nullable) {
+                return Err(Stop::At(row + null as u64, "the value is missing; fill it or leave the row out".into()));
+            }
+            if values.len() != records {
+                return Err(Stop::Damaged("levels and values disagree; copy the file again".into()));
+            }
+            for value in &values {
+                push(row, value).map_err(|detail| Stop::At(row, detail))?;
+                row += 1;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn check_type(name: &str, column: &ColumnDescriptor) -> Result<(), String> {
+    if column.path().parts().len() != 1 || column.max_rep_level() > 0 {
+        return Err("is nested; only flat columns are read, so flatten it".into());
+    }
+    if name.starts_with("__index_level_") {
+        return Err("is the index of a pandas frame; write it with to_parquet(…, index=False)".into());
+    }
+    let plain = match (column.physical_type(), column.logical_type_ref(), column.converted_type()) {
+        (Type::BOOLEAN | Type::FLOAT | Type::DOUBLE, ..) => true,
+        (Type::INT32 | Type::INT64, None, converted) => {
+            use ConvertedType::*;
+            matches!(converted, NONE | INT_8 | INT_16 | INT_32 | INT_64 | UINT_8 | UINT_16 | UINT_32 | UINT_64)
+        }
+        (Type::INT32 | Type::INT64, Some(LogicalType::Integer(_)), _) => true,
+        (Type::BYTE_ARRAY, None, converted) => matches!(converted, ConvertedType::NONE | ConvertedType::UTF8 | ConvertedType::ENUM),
+        (Type::BYTE_ARRAY, Some(LogicalType::String | LogicalType::Enum), _) => true,
+        _ => false,
+    };
+    if plain {
+        return Ok(());
+    }
+    let what = column.logical_type_ref().map_or_else(|| format!("{:?}", column.physical_type()), |logical| format!("{logical:?}"));
+    Err(format!("has the type {what}; write it as numbers, booleans or texts"))
+}
+
+fn is_unsigned(column: &ColumnDescriptor) -> bool {
+    use ConvertedType::*;
+    match column.logical_type_ref() {
+        Some(LogicalType::Integer(integer)) => !integer.is_signed,
+        _ => matches!(column.converted_type(), UINT_8 | UINT_16 | UINT_32 | UINT_64),
+    }
+}
+
+/// Pages none of which may hold more values than the row group has rows: the crate allocates by what pages say.
+struct Bounded {
+    pages: Box<dyn PageReader>,
+    rows: u64,
+}
+
+impl PageReader for Bounded {
+    fn get_next_page(&mut self) -> ParquetResult<Option<Page>> {
+        let page = self.pages.get_next_page()?;
+        let Some(some) = &page else { return Ok(None) };
+        if u64::from(some.num_values()) > self.rows {
+            return Err(ParquetError::General(format!("a page announces {} values for {} rows", some.num_values(), self.rows)));
+        }
+        // Their first bytes say again how many values there are, and nothing holds that against the page's.
+        if matches!(some.encoding(), Encoding::DELTA_LENGTH_BYTE_ARRAY | Encoding::DELTA_BYTE_ARRAY) {
+            return Err(ParquetError::NYI("texts in a delta encoding; write them plain or by dictionary, as pandas does".into()));
+        }
+        Ok(page)
+    }
+
+    fn peek_next_page(&mut self) -> ParquetResult<Option<PageMetadata>> {
+        self.pages.peek_next_page()
+    }
+
+    fn skip_next_page(&mut self) -> ParquetResult<()> {
+        self.pages.skip_next_page()
+    }
+}
+
+impl Iterator for Bounded {
+    type Item = ParquetResult<Page>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.get_next_page().transpose()
+    }
+}

@@ -1,0 +1,93 @@
+"""Writes the files of this folder: `pip install numpy pyarrow pillow && python make.py`. The suite itself needs no Python.
+
+Last run with NumPy 2.4.6, PyArrow 26.0.1 and Pillow 13.0.0. What the tests expect of each file stands beside it.
+"""
+import json
+import struct
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image
+
+here = Path(__file__).parent
+
+# As Keras's mnist.npz: uint8 images, uint8 labels, under its names; every pixel is 10 * row + place in the row.
+x_train = (10 * np.arange(6)[:, None] + np.arange(6)[None, :]).astype(np.uint8).reshape(6, 2, 3)
+y_train = np.array([0, 1, 2, 0, 1, 2], np.uint8)
+x_test, y_test = x_train[:3] + 1, y_train[:3]
+np.savez(here / "stored.npz", x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
+np.savez_compressed(here / "mnist.npz", x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
+
+# Every type of array, the same numbers in each: [[0, 1], [2, 3]]; and arrays that are refused.
+numbers = np.arange(4).reshape(2, 2)
+types = ["<i1", "<i2", ">i2", "<i4", ">i4", "<i8", "<u2", "<u4", "<u8", "<f2", "<f4", ">f4", "<f8"]
+arrays = {name.replace("<", "le_").replace(">", "be_"): numbers.astype(name) for name in types}
+np.savez(
+    here / "types.npz", **arrays, bool=numbers > 0, labels=np.array([0, 1]), column=np.array([[1], [0]]), values=np.array([0.5, -1.5]),
+    weights=np.array([0.5, 2.0]), fortran=np.asfortranarray(numbers.astype("<f4")), nan=np.array([[0.0, 1.0], [np.nan, 3.0]]),
+    negative=np.array([0, -1]), huge=np.array([0, 1 << 40]), one_hot=np.eye(2), text=np.array(["a", "b"]), complex=numbers * 1j, scalar=np.array(7),
+    empty=np.zeros((0, 2)), structured=np.zeros(2, [("a", "<f4")]), three=np.arange(3), zero_weights=np.zeros(2),
+)
+
+# Columns of every type that is read; the label is a text, an integer, a float or a boolean.
+table = pa.table({
+    "int8": pa.array([1, -2, 3, 4], pa.int8()),
+    "uint32": pa.array([1, 4294967295, 3, 4], pa.uint32()),
+    "int64": pa.array([1, 2, 3, 4], pa.int64()),
+    "float": pa.array([0.5, 1.5, 2.5, 3.5], pa.float32()),
+    "double": pa.array([0.1, 0.2, 0.3, 0.4], pa.float64()),
+    "bool": pa.array([True, False, True, False]),
+    "colour": ["red", "blue", "red", "green"],
+    "weight": [1.0, 0.5, 0.0, 2.0],
+    "species": ["b", "a", "b", "a"],
+})
+pq.write_table(table, here / "table.parquet", compression="snappy", row_group_size=3)
+pq.write_table(table, here / "table-gzip.parquet", compression="gzip", use_dictionary=False, data_page_version="2.0", version="2.6")
+pq.write_table(table, here / "table-zstd.parquet", compression="zstd")
+one = {"x": pa.array([1.0, 2.0])}
+refused = {
+    "null": pa.array([0, None]), "nested": pa.array([[1], [2, 3]]), "timestamp": pa.array([0, 1], pa.timestamp("us")),
+    "decimal": pa.array([1, 2]).cast(pa.decimal128(19, 0)), "nan": pa.array([0.0, float("nan")]), "__index_level_0__": pa.array([0, 1]),
+}
+for name, column in refused.items():
+    pq.write_table(pa.table({**one, name: column, "y": pa.array([0, 1])}), here / f"refused-{name}.parquet")
+
+
+def safetensors(path, tensors):
+    """The format by hand: eight bytes with the length of the header, the header, the values."""
+    kinds = {"u1": "U8", "f4": "F32", "i8": "I64", "f2": "F16"}
+    header, end = {}, 0
+    for name, array in tensors.items():
+        begin, end = end, end + array.nbytes
+        header[name] = {"dtype": kinds[array.dtype.str[1:]], "shape": array.shape, "data_offsets": [begin, end]}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    path.write_bytes(struct.pack("<Q", len(text)) + text + b"".join(array.tobytes() for array in tensors.values()))
+
+
+safetensors(here / "mnist.safetensors", {
+    "images": x_train, "labels": y_train.astype(np.int64), "weights": np.arange(6, dtype=np.float16), "test_images": x_test,
+    "test_labels": y_test.astype(np.int64), "nan": np.array([np.nan] * 6, np.float32),
+})
+
+# Folders of images, 3 pixels wide and 2 high: value 10 * number of the image + place.
+for folder, mode, channels in [("grey", "L", 1), ("colour", "RGB", 3)]:
+    for number, name in enumerate(["ant/1.png", "ant/2.PNG", "bee/1.png"]):
+        path = here / folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        values = (10 * number + np.arange(6 * channels)).astype(np.uint8).reshape((2, 3) if channels == 1 else (2, 3, 3))
+        Image.fromarray(values).save(path)
+# JPEG is lossy, but not of one colour.
+for name, colour in [("red/a.jpg", (254, 0, 0)), ("red/b.jpeg", (254, 0, 0)), ("white/a.jpg", (255, 255, 255))]:
+    path = here / "jpeg" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (8, 8), colour).save(path, quality=100)
+# What is refused or needs a conversion.
+Image.new("L", (4, 4)).save(here / "other-size.png")
+Image.new("RGBA", (3, 2), (1, 2, 3, 255)).save(here / "opaque.png")
+Image.new("RGBA", (3, 2), (1, 2, 3, 128)).save(here / "transparent.png")
+Image.fromarray(np.zeros((2, 3), np.uint16)).save(here / "deep.png")
+# A bomb: 12,000 x 12,000 pixels of nothing.
+Image.new("1", (12_000, 12_000)).save(here / "bomb.png", optimize=True)

@@ -1,0 +1,282 @@
+//! Layers that are ready to run: what the document says, with weights, on the operations of [`Ops`].
+
+use candle_core::{DType, Tensor, Var};
+use hpo::network::{Activation, MergeMode, Regularizer};
+use hpo::rng::{Purpose, stream};
+
+use super::{Error, Ops, Window};
+use crate::kernels;
+use crate::kernels::recurrent::Recurrence;
+
+/// A layer that is ready to run. Tensors of weights share their storage with the model's.
+pub(super) enum Built {
+    Reshape(Vec<usize>),
+    /// The dimensions of a row in another order, from 0.
+    Permute(Vec<usize>),
+    Rescaling { scale: f64, offset: f64 },
+    /// Zeros above and below, left and right.
+    Pad([[usize; 2]; 2]),
+    Dense { kernel: Tensor, bias: Tensor, activation: Activation },
+    Conv(Conv),
+    Depthwise { kernel: Tensor, bias: Tensor, activation: Activation, window: Window },
+    /// `row` is the output's shape.
+    MaxPool { window: Window, row: Vec<usize> },
+    AveragePool { window: Window, row: Vec<usize> },
+    Activation(Activation),
+    LeakyRelu(f64),
+    Prelu(Tensor),
+    Dropout { rate: f64 },
+    /// Whole channels.
+    SpatialDropout { rate: f64 },
+    Noise { stddev: f64 },
+    BatchNorm(BatchNorm),
+    LayerNorm { gamma: Tensor, beta: Tensor, epsilon: f64 },
+    Embedding(Tensor),
+    Recurrent(Recurrent),
+    Bidirectional { forward: Recurrent, backward: Recurrent, merge: MergeMode },
+}
+
+/// A convolution, over steps or images.
+pub(super) struct Conv {
+    /// `(height, width, channels / groups, filters)`.
+    pub(super) kernel: Tensor,
+    pub(super) bias: Tensor,
+    pub(super) activation: Activation,
+    /// Of one group's channels.
+    pub(super) window: Window,
+    pub(super) groups: usize,
+    /// The output's shape.
+    pub(super) row: Vec<usize>,
+}
+
+/// Mean and variance of the batch in training, the moving ones else.
+pub(super) struct BatchNorm {
+    pub(super) gamma: Tensor,
+    pub(super) beta: Tensor,
+    pub(super) moving_mean: Var,
+    pub(super) moving_variance: Var,
+    pub(super) momentum: f64,
+    pub(super) epsilon: f64,
+}
+
+/// One direction of a recurrent layer.
+pub(super) struct Recurrent {
+    pub(super) kernel: Tensor,
+    pub(super) recurrent_kernel: Tensor,
+    pub(super) bias: Bias,
+    pub(super) what: Recurrence,
+    pub(super) dropout: f64,
+    /// What the output adds to the loss.
+    pub(super) activity: Option<Regularizer>,
+}
+
+/// The bias of a recurrent layer.
+pub(super) enum Bias {
+    /// That of the inputs' product.
+    Inputs(Tensor),
+    /// Both, as rows: a GRU with `reset_after` has one for the state's product, too.
+    Both(Tensor),
+}
+
+/// Whether a pass trains: dropout and noise act in training only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    Train,
+    Evaluate,
+}
+
+/// A pass of one batch through a network.
+pub(super) struct Pass {
+    pub(super) ops: Ops,
+    pub(super) mode: Mode,
+    pub(super) rows: usize,
+    /// Seed, lane and step of the random numbers.
+    pub(super) stream: (u64, u64, u64),
+    /// What the layers' outputs add to the loss.
+    pub(super) penalties: Vec<Tensor>,
+}
+
+/// What a layer draws random numbers for, in one step.
+const DRAWS_PER_LAYER: u64 = 2;
+
+impl Built {
+    /// The outputs of a batch `x (rows, …)` of layer number `index`.
+    pub(super) fn forward(&self, x: Tensor, index: usize, pass: &mut Pass) -> Result<Tensor, Error> {
+        let ops = pass.ops;
+        let shaped = |x: Tensor, row: &[usize]| x.reshape([&[pass.rows], row].concat());
+        Ok(match self {
+            Built::Reshape(row) => shaped(x, row)?,
+            Built::Permute(dims) => x.permute(std::iter::once(0).chain(dims.iter().map(|dim| dim + 1)).collect::<Vec<_>>())?.contiguous()?,
+            Built::Rescaling { scale, offset } => x.affine(*scale, *offset)?,
+            Built::Pad([[above, below], [left, right]]) => x.pad_with_zeros(1, *above, *below)?.pad_with_zeros(2, *left, *right)?,
+            Built::Dense { kernel, bias, activation } => ops.dense(&x, kernel, bias, *activation)?,
+            Built::Conv(conv) => conv.forward(&x, pass)?,
+            Built::Depthwise { kernel, bias, activation, window } => ops.depthwise(&x, kernel, bias, *window, *activation)?,
+            Built::MaxPool { window, row } => shaped(ops.max_pool(&image(x, window, pass.rows)?, *window)?, row)?,
+            Built::AveragePool { window, row } => shaped(ops.average_pool(&image(x, window, pass.rows)?, *window)?, row)?,
+            Built::Activation(activation) => ops.activation(&x, *activation)?,
+            Built::LeakyRelu(slope) => ops.leaky_relu(&x, *slope)?,
+            Built::Prelu(alpha) => ops.prelu(&x, alpha)?,
+            Built::Dropout { rate } => pass.dropped(x, *rate, index, 0, Spread::Each)?,
+            Built::SpatialDropout { rate } => pass.dropped(x, *rate, index, 0, Spread::Channels)?,
+            Built::Noise { stddev } => pass.noisy(x, *stddev, index)?,
+            Built::BatchNorm(norm) => norm.forward(&x, pass)?,
+            Built::LayerNorm { gamma, beta, epsilon } => ops.layer_norm(&x, gamma, beta, *epsilon)?,
+            Built::Embedding(table) => embedded(&x, table, pass)?,
+            Built::Recurrent(recurrent) => recurrent.forward(&x, index, 0, pass)?,
+            Built::Bidirectional { forward, backward, merge } => {
+                let there = forward.forward(&x, index, 0, pass)?;
+                let mut back = backward.forward(&x, index, 1, pass)?;
+                if backward.what.sequences {
+                    back = in_time(&back)?;
+                }
+                match merge {
+                    MergeMode::Concat => Tensor::cat(&[&there, &back], there.rank() - 1)?,
+                    MergeMode::Sum => (there + back)?,
+                    MergeMode::Mul => (there * back)?,
+                    MergeMode::Ave => ((there + back)? * 0.5)?,
+                }
+            }
+        })
+    }
+
+    /// The activation at the end of the layer, if it ends in one.
+    pub(super) fn last_activation(&mut self) -> Option<&mut Activation> {
+        match self {
+            Built::Activation(activation) | Built::Dense { activation, .. } | Built::Depthwise { activation, .. } => Some(activation),
+            Built::Conv(conv) => Some(&mut conv.activation),
+            _ => None,
+        }
+    }
+}
+
+/// Rows of steps as images of height 1.
+fn image(x: Tensor, window: &Window, rows: usize) -> candle_core::Result<Tensor> {
+    x.reshape((rows, window.input[0], window.input[1], window.channels))
+}
+
+impl Conv {
+    fn forward(&self, x: &Tensor, pass: &Pass) -> candle_core::Result<Tensor> {
+        let Conv { kernel, bias, activation, window, groups, row } = self;
+        let [height, width] = window.input;
+        let x = x.reshape((pass.rows, height, width, window.channels * groups))?;
+        let y = if *groups == 1 {
+            pass.ops.conv(&x, kernel, bias, *window, *activation)?
+        } else {
+            let filters = bias.elem_count() / groups;
+            let of_group = |group: usize| {
+                let x = x.narrow(3, group * window.channels, window.channels)?.contiguous()?;
+                let kernel = kernel.narrow(3, group * filters, filters)?.contiguous()?;
+                let bias = bias.narrow(0, group * filters, filters)?.contiguous()?;
+                pass.ops.conv(&x, &kernel, &bias, *window, Activation::Linear)
+            };
+            let groups = (0..*groups).map(of_group).collect::<candle_core::Result<Vec<_>>>()?;
+            // A softmax goes over the channels of all groups.
+            pass.ops.activation(&Tensor::cat(&groups, 3)?, *activation)?
+        };
+        y.reshape([&[pass.rows], row.as_slice()].concat())
+    }
+}
+
+impl BatchNorm {
+    fn forward(&self, x: &Tensor, pass: &Pass) -> candle_core::Result<Tensor> {
+        let BatchNorm { gamma, beta, moving_mean, moving_variance, momentum, epsilon } = self;
+        if pass.mode == Mode::Evaluate {
+            let (mean, variance) = (moving_mean.as_detached_tensor(), moving_variance.as_detached_tensor());
+            let scale = (gamma.detach() / (variance + *epsilon)?.sqrt()?)?;
+            return x.broadcast_sub(&mean)?.broadcast_mul(&scale)?.broadcast_add(&beta.detach());
+        }
+        let [y, mean, variance] = pass.ops.batch_norm(x, gamma, beta, *epsilon)?;
+        for (moving, batch) in [(moving_mean, mean), (moving_variance, variance)] {
+            moving.set(&((moving.as_detached_tensor() * *momentum)? + (batch * (1.0 - momentum))?)?)?;
+        }
+        Ok(y)
+    }
+}
+
+impl Recurrent {
+    /// The states of a batch `x (rows, steps, features)`; `nth` tells the directions of one layer apart.
+    fn forward(&self, x: &Tensor, index: usize, nth: u64, pass: &mut Pass) -> Result<Tensor, Error> {
+        let x = pass.dropped(x.clone(), self.dropout, index, nth, Spread::Steps)?;
+        let (of_inputs, of_state) = match &self.bias {
+            Bias::Inputs(bias) => (bias.clone(), bias.zeros_like()?.detach()),
+            Bias::Both(bias) => (bias.get(0)?, bias.get(1)?),
+        };
+        let z = pass.ops.dense(&x, &self.kernel, &of_inputs, Activation::Linear)?;
+        let y = pass.ops.recurrence(&z, &self.recurrent_kernel, &of_state, self.what)?;
+        pass.penalize(&y, self.activity)?;
+        Ok(y)
+    }
+}
+
+/// Steps in the other order.
+fn in_time(x: &Tensor) -> candle_core::Result<Tensor> {
+    let steps = x.dims()[1] as u32;
+    x.index_select(&Tensor::from_iter((0..steps).rev(), x.device())?, 1)
+}
+
+/// The rows of the table that the numbers of `x` name.
+fn embedded(x: &Tensor, table: &Tensor, pass: &Pass) -> Result<Tensor, Error> {
+    let (rows, width) = table.dims2()?;
+    let numbers: Vec<f32> = x.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?;
+    if let Some(wrong) = numbers.iter().find(|number| number.fract() != 0.0 || **number < 0.0 || **number >= rows as f32) {
+        return Err(Error::Invalid(format!("an Embedding with input_dim {rows} takes whole numbers from 0 to {}, and a row has {wrong}", rows - 1)));
+    }
+    let y = pass.ops.embedding(table, numbers.iter().map(|number| *number as u32).collect())?;
+    Ok(y.reshape([x.dims(), &[width]].concat())?)
+}
+
+/// Which numbers a dropout drops together.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Spread {
+    /// Each on its own.
+    Each,
+    /// Those of a row and a channel.
+    Channels,
+    /// Those of a row and a feature, at all steps.
+    Steps,
+}
+
+impl Pass {
+    /// `x` with a fraction of its numbers set to 0, and the others scaled up. The mask is a function of seed, lane, step and layer: a trial that starts over
+    /// drops the same.
+    fn dropped(&self, x: Tensor, rate: f64, index: usize, nth: u64, spread: Spread) -> candle_core::Result<Tensor> {
+        if self.mode == Mode::Evaluate || rate == 0.0 {
+            return Ok(x);
+        }
+        let mut rng = self.rng(index, nth);
+        let mask = match spread {
+            Spread::Each => kernels::dropout::mask(&mut rng, rate, x.elem_count()),
+            Spread::Channels | Spread::Steps => {
+                let channels = x.dims().last().copied().unwrap_or(1);
+                let places = x.elem_count() / (self.rows * channels);
+                let mask = kernels::dropout::mask(&mut rng, rate, self.rows * channels);
+                mask.chunks_exact(channels).flat_map(|row| row.repeat(places)).collect()
+            }
+        };
+        self.ops.masked(&x.contiguous()?, mask)
+    }
+
+    fn noisy(&self, x: Tensor, stddev: f64, index: usize) -> candle_core::Result<Tensor> {
+        if self.mode == Mode::Evaluate || stddev == 0.0 {
+            return Ok(x);
+        }
+        let mut rng = self.rng(index, 0);
+        let noise: Vec<f32> = (0..x.elem_count()).map(|_| (rng.normal() * stddev) as f32).collect();
+        &x + Tensor::from_vec(noise, x.shape(), x.device())?.to_dtype(x.dtype())?
+    }
+
+    fn rng(&self, index: usize, nth: u64) -> hpo::rng::Rng {
+        let (seed, lane, step) = self.stream;
+        stream(seed, Purpose::Dropout, lane, step << 16 | (index as u64 * DRAWS_PER_LAYER + nth))
+    }
+
+    /// Remembers what the output of a layer adds to the loss: by the row, as in Keras.
+    pub(super) fn penalize(&mut self, y: &Tensor, regularizer: Option<Regularizer>) -> candle_core::Result<()> {
+        if let Some(Regularizer { l1, l2 }) = regularizer {
+            let rows = self.rows as f64;
+            self.penalties.push(self.ops.penalty(y, l1 / rows, l2 / rows)?);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,233 @@
+//! Loss and metrics of an epoch, with Keras's meaning (<https://keras.io/api/metrics/>): over all its rows, since means of batches would count the
+//! rows of a last, smaller batch for more than the others.
+
+use candle_core::{DType, Result, Tensor};
+use hpo::network::Activation;
+use hpo::training::Metric;
+
+use super::judge::{Labels, Targets};
+use crate::kernels::activation::activate;
+use crate::kernels::loss::EPSILON;
+
+/// Thresholds of [`Metric::Auc`]: Keras's default.
+const THRESHOLDS: usize = 200;
+
+/// The sums and counts that become loss and metrics.
+#[derive(Debug, Clone)]
+pub struct Totals {
+    /// Rows seen.
+    pub rows: u64,
+    loss: f64,
+    width: usize,
+    last: Activation,
+    meters: Vec<Meter>,
+    probabilities: Vec<f32>,
+}
+
+impl Totals {
+    /// None yet, of a network with `width` outputs; `last` is the activation at its end that was left to the loss, or linear.
+    pub(crate) fn new(metrics: &[Metric], width: usize, last: Activation) -> Totals {
+        let meters = metrics.iter().map(|metric| Meter::new(*metric, width)).collect();
+        Totals { rows: 0, loss: 0.0, width, last, meters, probabilities: Vec::new() }
+    }
+
+    /// Adds a batch of outputs `(rows, width)` whose mean loss is known.
+    pub(crate) fn add(&mut self, output: &Tensor, mean_loss: f64, targets: &Targets) -> Result<()> {
+        self.rows += targets.len() as u64;
+        self.loss += mean_loss * targets.len() as f64;
+        if self.meters.is_empty() {
+            return Ok(());
+        }
+        let output: Vec<f32> = output.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?;
+        self.probabilities.clear();
+        if self.meters.iter().any(|meter| !meter.ranks()) {
+            self.probabilities.extend_from_slice(&output);
+            activate(self.last, &mut self.probabilities, self.width);
+        }
+        for meter in &mut self.meters {
+            let output = if meter.ranks() { &output } else { &self.probabilities };
+            meter.add(output, self.width, &targets.labels);
+        }
+        Ok(())
+    }
+
+    /// The mean loss of a row.
+    pub fn mean_loss(&self) -> f64 {
+        self.loss / self.rows as f64
+    }
+
+    /// The metric with this number over all rows.
+    pub fn value(&self, index: usize) -> f64 {
+        self.meters[index].value(self.rows as f64)
+    }
+}
+
+/// A metric's counts and sums, in the order of rows.
+#[derive(Debug, Clone)]
+enum Meter {
+    /// Rows whose largest output, the first of equals, is that of their class.
+    Largest { right: u64 },
+    /// Rows for which fewer than k outputs are larger than that of their class.
+    Top { k: usize, right: u64 },
+    /// Rows on whose side of 1/2 the output is.
+    Sided { right: u64 },
+    /// Of all outputs.
+    Precision(Confusion),
+    /// Of all outputs.
+    Recall(Confusion),
+    /// Of each output.
+    F1(Vec<Confusion>),
+    /// By the number of thresholds below an output, less one: those that should be 0, and those that should be 1.
+    Auc(Vec<[u64; 2]>),
+    /// The sum of squared differences, and whether the root of their mean is wanted.
+    Squares { sum: f64, root: bool },
+    /// The sum of absolute differences.
+    Absolute { sum: f64 },
+    /// Sums of labels and of their squares, less the first label so that few digits are lost, and of squared differences.
+    R2 { first: Option<f64>, sum: f64, squares: f64, residual: f64 },
+}
+
+impl Meter {
+    fn new(metric: Metric, width: usize) -> Meter {
+        match metric {
+            Metric::Accuracy if width == 1 => Meter::Sided { right: 0 },
+            Metric::BinaryAccuracy => Meter::Sided { right: 0 },
+            Metric::Accuracy | Metric::CategoricalAccuracy | Metric::SparseCategoricalAccuracy => Meter::Largest { right: 0 },
+            Metric::TopKCategoricalAccuracy { k } => Meter::Top { k: k as usize, right: 0 },
+            Metric::Precision => Meter::Precision(Confusion::default()),
+            Metric::Recall => Meter::Recall(Confusion::default()),
+            Metric::Auc => Meter::Auc(vec![[0; 2]; THRESHOLDS]),
+            Metric::F1Score => Meter::F1(vec![Confusion::default(); width]),
+            Metric::Mse => Meter::Squares { sum: 0.0, root: false },
+            Metric::Rmse => Meter::Squares { sum: 0.0, root: true },
+            Metric::Mae => Meter::Absolute { sum: 0.0 },
+            Metric::R2Score => Meter::R2 { first: None, sum: 0.0, squares: 0.0, residual: 0.0 },
+        }
+    }
+
+    /// Whether only the order of a row's outputs matters, which no softmax changes.
+    fn ranks(&self) -> bool {
+        matches!(self, Meter::Largest { .. } | Meter::Top { .. })
+    }
+
+    fn add(&mut self, output: &[f32], width: usize, labels: &Labels) {
+        let each = output.iter().enumerate().map(|(at, x)| (*x, labels.at(at / width, at % width, width)));
+        let differences = each.clone().map(|(x, label)| f64::from(x) - label);
+        match self {
+            Meter::Largest { right } => *right += rows(output, width, labels).filter(|(row, class)| largest(row) == *class).count() as u64,
+            Meter::Top { k, right } => *right += rows(output, width, labels).filter(|(row, class)| is_top(row, *class, *k)).count() as u64,
+            Meter::Sided { right } => *right += each.filter(|(x, label)| (*x > 0.5) == (*label == 1.0)).count() as u64,
+            Meter::Precision(all) | Meter::Recall(all) => each.for_each(|(x, label)| all.count(x > 0.5, label != 0.0)),
+            Meter::F1(classes) => {
+                for (row, output) in output.chunks_exact(width).enumerate() {
+                    let largest = output.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                    for (column, (class, x)) in classes.iter_mut().zip(output).enumerate() {
+                        // As Keras's: all of equals, but none of a row of zeros.
+                        let positive = if width == 1 { *x > 0.5 } else { *x >= largest && x.abs() > 1e-9 };
+                        class.count(positive, labels.at(row, column, width) != 0.0);
+                    }
+                }
+            }
+            Meter::Auc(buckets) => {
+                for (x, label) in each {
+                    // The first threshold is below 0, so that 0 is above one as well.
+                    let above = (x.clamp(0.0, 1.0) * (THRESHOLDS - 1) as f32).ceil() as usize;
+                    buckets[above.saturating_sub(1)][usize::from(label != 0.0)] += 1;
+                }
+            }
+            Meter::Squares { sum, .. } => differences.for_each(|difference| *sum += difference * difference / width as f64),
+            Meter::Absolute { sum } => differences.for_each(|difference| *sum += difference.abs() / width as f64),
+            Meter::R2 { first, sum, squares, residual } => {
+                for (x, label) in each {
+                    let shifted = label - *first.get_or_insert(label);
+                    *sum += shifted;
+                    *squares += shifted * shifted;
+                    *residual += (f64::from(x) - label) * (f64::from(x) - label);
+                }
+            }
+        }
+    }
+
+    fn value(&self, rows: f64) -> f64 {
+        match self {
+            Meter::Largest { right } | Meter::Top { right, .. } | Meter::Sided { right } => *right as f64 / rows,
+            Meter::Precision(all) => ratio(all.right, all.right + all.wrong),
+            Meter::Recall(all) => ratio(all.right, all.right + all.missed),
+            Meter::F1(classes) => classes.iter().map(Confusion::f1).sum::<f64>() / classes.len() as f64,
+            Meter::Auc(buckets) => area(buckets),
+            Meter::Squares { sum, root } => if *root { (sum / rows).sqrt() } else { sum / rows },
+            Meter::Absolute { sum } => sum / rows,
+            Meter::R2 { sum, squares, residual, .. } => {
+                let total = squares - sum * sum / rows;
+                // Keras's value where labels are all the same.
+                if total > 0.0 { 1.0 - residual / total } else { 0.0 }
+            }
+        }
+    }
+}
+
+/// How what was taken for positive compares with what is.
+#[derive(Debug, Clone, Copy, Default)]
+struct Confusion {
+    /// Positive, and taken for it.
+    right: u64,
+    /// Taken for positive only.
+    wrong: u64,
+    /// Positive only.
+    missed: u64,
+}
+
+impl Confusion {
+    fn count(&mut self, taken: bool, positive: bool) {
+        self.right += u64::from(taken && positive);
+        self.wrong += u64::from(taken && !positive);
+        self.missed += u64::from(!taken && positive);
+    }
+
+    /// The harmonic mean of precision and recall, with Keras's epsilons.
+    fn f1(&self) -> f64 {
+        let precision = self.right as f64 / ((self.right + self.wrong) as f64 + EPSILON);
+        let recall = self.right as f64 / ((self.right + self.missed) as f64 + EPSILON);
+        2.0 * precision * recall / (precision + recall + EPSILON)
+    }
+}
+
+/// Each row of outputs with its class: none of values, of which no such metric is measured.
+fn rows<'a>(output: &'a [f32], width: usize, labels: &'a Labels) -> impl Iterator<Item = (&'a [f32], usize)> {
+    let classes = match labels {
+        Labels::Classes(classes) => classes.as_ref(),
+        Labels::Values(_) => &[],
+    };
+    output.chunks_exact(width).zip(classes.iter().map(|class| *class as usize))
+}
+
+/// The position of the largest number, the first of equals.
+fn largest(row: &[f32]) -> usize {
+    row.iter().enumerate().fold(0, |best, (at, x)| if *x > row[best] { at } else { best })
+}
+
+/// Whether fewer than k outputs are larger than that of the class; NaN is never on top.
+fn is_top(row: &[f32], class: usize, k: usize) -> bool {
+    !row[class].is_nan() && row.iter().filter(|x| **x > row[class]).count() < k
+}
+
+/// The area under true positive over false positive rates, of the trapezoids between thresholds.
+fn area(buckets: &[[u64; 2]]) -> f64 {
+    let all = buckets.iter().fold([0; 2], |all, bucket| [all[0] + bucket[0], all[1] + bucket[1]]);
+    let (mut above, mut before, mut area) = ([0; 2], [0.0; 2], 0.0);
+    for bucket in buckets.iter().rev() {
+        above = [above[0] + bucket[0], above[1] + bucket[1]];
+        let rates = [ratio(above[0], all[0]), ratio(above[1], all[1])];
+        area += (rates[0] - before[0]) * (rates[1] + before[1]) / 2.0;
+        before = rates;
+    }
+    area
+}
+
+/// 0 of nothing.
+fn ratio(part: u64, whole: u64) -> f64 {
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,74 @@
+//! What holds for a weight after each step, in place: Keras's constraints (<https://keras.io/api/layers/constraints/>).
+
+use candle_core::{CpuStorage, InplaceOp1, Layout, Result};
+use hpo::network::Constraint;
+
+use super::real::Real;
+use super::update::within;
+use super::{vectorised, with_real};
+
+/// Keras's `backend.epsilon()`: a norm is divided by that much more, so that none is divided by 0.
+pub(crate) const EPSILON: f64 = 1e-7;
+
+/// Makes a constraint hold for a weight on the CPU. Its axes are dimensions of the weight.
+pub(crate) struct Constrain<'a>(pub(crate) &'a Constraint);
+
+impl InplaceOp1 for Constrain<'_> {
+    fn name(&self) -> &'static str {
+        "constrain"
+    }
+
+    fn cpu_fwd(&self, weight: &mut CpuStorage, layout: &Layout) -> Result<()> {
+        with_real!(weight, T => {
+            let weight = within::<T>(weight, layout)?;
+            match self.0 {
+                // NaN is none: it stays, as everywhere.
+                Constraint::MaxNorm { max_value, axis } => {
+                    scale(weight, layout.dims(), axis, |norm| if norm > *max_value { *max_value } else { norm } / (EPSILON + norm));
+                }
+                Constraint::UnitNorm { axis } => scale(weight, layout.dims(), axis, |norm| 1.0 / (EPSILON + norm)),
+                Constraint::NonNeg => non_negative(weight),
+            }
+            Ok(())
+        })
+    }
+}
+
+vectorised! {
+    fn non_negative<T: Real>(weight: &mut [T]) {
+        weight.iter_mut().for_each(|w| *w = if *w < T::ZERO { T::ZERO } else { *w });
+    }
+}
+
+/// Multiplies the numbers that share a norm, which is taken over the dimensions `axis`, with the factor of that norm. A sum goes through its numbers as they
+/// lie, in `f64`; a product is rounded once.
+fn scale<T: Real>(weight: &mut [T], dims: &[usize], axis: &[usize], factor: impl Fn(f64) -> f64) {
+    let (row, outer) = dims.split_last().map_or((1, dims), |(row, outer)| (*row, outer));
+    // How far apart the norms of neighbours along a dimension are.
+    let mut strides = vec![0; dims.len()];
+    let mut norms = 1;
+    for (dimension, size) in dims.iter().enumerate().rev().filter(|(dimension, _)| !axis.contains(dimension)) {
+        strides[dimension] = norms;
+        norms *= size;
+    }
+    let stride = strides.last().copied().unwrap_or(0);
+    let first = |mut at: usize| {
+        let dimensions = outer.iter().zip(&strides).rev();
+        dimensions.fold(0, |norm, (size, stride)| {
+            let here = at % size * stride;
+            at /= size;
+            norm + here
+        })
+    };
+
+    let mut factors = vec![0.0; norms];
+    for (at, numbers) in weight.chunks_exact(row).enumerate() {
+        let first = first(at);
+        numbers.iter().enumerate().for_each(|(i, w)| factors[first + i * stride] += w.to_f64() * w.to_f64());
+    }
+    factors.iter_mut().for_each(|sum| *sum = factor(sum.sqrt()));
+    for (at, numbers) in weight.chunks_exact_mut(row).enumerate() {
+        let first = first(at);
+        numbers.iter_mut().enumerate().for_each(|(i, w)| *w = T::of(w.to_f64() * factors[first + i * stride]));
+    }
+}
