@@ -207,7 +207,7 @@ fn source(place: &Place, fields: &mut Fields) -> Option<Source> {
         }
         return idx(place, features, labels);
     };
-    let name = source.fixed::<String>()?;
+    let name = text(&source)?;
     let holds_arrays = name.ends_with(".npz") || name.ends_with(".safetensors");
     if holds_arrays && !name.starts_with("builtin:") {
         if let Some(label) = label {
