@@ -7,7 +7,7 @@ REDIS = server=$$(deploy/bin/get-redis.sh) && export CHANDLER_REDIS_SERVER="$$(e
 VALKEY = server=$$(deploy/bin/get-redis.sh valkey) && export CHANDLER_VALKEY_SERVER="$$(echo "$$server" | tail -n 1)"
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo demo-mnist demo-mnist-grid mnist run test e2e bench export-check openapi lint
+.PHONY: help build demo demo-mnist demo-mnist-grid mnist run test e2e bench bench-train bench-search export-check openapi lint
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -36,9 +36,15 @@ test: ## Run all tests
 e2e: ## Run the tests of the whole service alone
 	@$(REDIS) && $(VALKEY) && $(CARGO) build --locked --workspace --bins && $(CARGO) test --locked -p tests --test suite e2e
 
-bench: ## Measure: requests/s, enqueue to claim, a training step (PEERS=/path/to/python: peers in turn; ONLY=train: that group)
+bench: mnist ## Measure: requests/s, enqueue to claim, training steps, a search (PEERS=/path/to/python: peers in turn; ONLY=train: that group)
 	$(CARGO) build --release --locked -p api -p trainer -p tests --bins
 	@$(REDIS) && $(RELEASE)/chandler-bench $(ONLY)
+
+bench-train: ## Measure training steps: MLPs, CNNs, an LSTM, on one thread (PEERS=/path/to/python: PyTorch in turn)
+	@$(MAKE) --no-print-directory bench ONLY=train
+
+bench-search: mnist ## Measure the seed's search on MNIST with two slots (PEERS=/path/to/python: KerasTuner, and Optuna with PyTorch, in turn)
+	@$(MAKE) --no-print-directory bench ONLY=search
 
 export-check: ## Prove the exports: onnxruntime and Keras compute what the model does (PYTHON=/path/to/python)
 	@test -n "$(PYTHON)" || { echo 'export-check needs PYTHON=/path/to/python with keras, tensorflow, onnx and onnxruntime'; exit 1; }

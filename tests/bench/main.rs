@@ -1,14 +1,16 @@
-//! Measurements; `make bench` runs them all, `chandler-bench http queue train` those that are named.
+//! Measurements; `make bench` runs them all, `chandler-bench http queue train search` those that are named.
 //!
 //! Each figure is a line `bench NAME VALUE UNIT`; against a peer, `bench NAME_vs_PEER ratio X`: how many times better we are. Lines that start with
 //! `#` are for people. Everything is measured in several turns, with a peer in turn (A B A B), since a shared machine drifts; each group's
 //! module says what it makes of its turns.
 //!
-//! `PEERS=/path/to/python` names a Python that has the peers: torch for `train`; optuna and redis for `queue`.
+//! `PEERS=/path/to/python` names a Python that has the peers: torch for `train`; optuna and redis for `queue`; keras-tuner with TensorFlow, optuna
+//! and torch for `search`.
 
 mod http;
 mod peer;
 mod queue;
+mod search;
 mod step;
 
 use std::io::Write;
@@ -26,7 +28,7 @@ const TURNS: usize = 3;
 /// A group of figures: its name, and what measures and prints them.
 type Group = (&'static str, fn() -> anyhow::Result<()>);
 
-const GROUPS: [Group; 3] = [("http", http::measure), ("queue", queue::measure), ("train", step::measure)];
+const GROUPS: [Group; 4] = [("http", http::measure), ("queue", queue::measure), ("train", step::measure), ("search", search::measure)];
 
 fn main() -> anyhow::Result<()> {
     // As in the trainer: one trial, one thread.

@@ -22,9 +22,14 @@ impl Peer {
 
     /// The number that a script prints.
     pub(crate) fn run(&self, script: &str, args: &[&str]) -> anyhow::Result<f64> {
+        self.say(script, args)?.trim().parse().with_context(|| format!("{script} prints no number"))
+    }
+
+    /// What a script prints last.
+    pub(crate) fn say(&self, script: &str, args: &[&str]) -> anyhow::Result<String> {
         let path = format!("{}/bench/peers/{script}", env!("CARGO_MANIFEST_DIR"));
         let output = Command::new(&self.0).arg(&path).args(args).stderr(Stdio::inherit()).output()?;
         ensure!(output.status.success(), "{path} failed");
-        String::from_utf8_lossy(&output.stdout).trim().parse().with_context(|| format!("{path} prints no number"))
+        Ok(String::from_utf8_lossy(&output.stdout).lines().last().unwrap_or_default().to_owned())
     }
 }

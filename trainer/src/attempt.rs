@@ -26,7 +26,8 @@ pub(crate) async fn attempt(worker: &Arc<Worker>, lease: Lease) {
     let (send, events) = mpsc::unbounded_channel();
     let stop = Arc::new(Stop::default());
     let trained = train(worker, &lease, stop.clone(), send, claimed);
-    let mut line = Line { worker, lease: &lease, stop: &stop, unreported: Vec::new(), checkpoint: None, answered: Instant::now(), is_away: false };
+    let mut line =
+        Line { worker, lease: &lease, stop: &stop, unreported: Vec::new(), checkpoint: None, answered: Instant::now(), is_away: false };
     let outcome = line.attend(trained, events).await;
     let end = line.hand_in(outcome).await;
     worker.metrics.trials.with_label_values(&[end]).inc();
@@ -190,7 +191,9 @@ impl Line<'_> {
                     let _ = artifacts.delete(&last).await; // what stays goes with the trial's end
                 }
             }
-            Err(error) => tracing::warn!(trial.number = number, study.id = %study, "A checkpoint of trial {number} of study {study} cannot be written: {error}"),
+            Err(error) => {
+                tracing::warn!(trial.number = number, study.id = %study, "A checkpoint of trial {number} of study {study} cannot be written: {error}")
+            }
         }
     }
 

@@ -112,7 +112,8 @@ pub(crate) fn train(job: &Job, resumed: Option<Checkpoint>, mut tell: impl FnMut
         }
         let value = logged[objective];
         if best.as_ref().is_none_or(|best| direction.is_better(value, best.value)) {
-            let leader = (1..runs.len()).fold(0, |a, b| if direction.is_better(values[b][objective], values[a][objective]) { b } else { a });
+            let leader =
+                (1..runs.len()).fold(0, |a, b| if direction.is_better(values[b][objective], values[a][objective]) { b } else { a });
             best = Some(Best { value, step, weights: runs[leader].weights()? });
         }
         let values: Vec<f32> = logged.iter().map(|value| *value as f32).collect();

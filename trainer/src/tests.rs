@@ -194,7 +194,12 @@ async fn a_diverged_trial_fails_as_such_and_an_impossible_one_as_invalid() {
     let error = house.ended(diverging, 0).await.error.unwrap();
     assert_eq!(error.kind, ErrorKind::Diverged, "{}", error.message);
     let error = house.ended(impossible, 0).await.error.unwrap();
-    assert_eq!((error.kind, error.message.contains("needs one probability for each of 3 classes: (3)")), (ErrorKind::Invalid, true), "{}", error.message);
+    assert_eq!(
+        (error.kind, error.message.contains("needs one probability for each of 3 classes: (3)")),
+        (ErrorKind::Invalid, true),
+        "{}",
+        error.message
+    );
     trainer.stop().await;
 }
 

@@ -36,7 +36,13 @@ impl Drawn {
 
 impl Builder<'_> {
     /// Layer number `index` for rows of shape `input`, which become rows of shape `output`; and what its output adds to the loss.
-    pub(super) fn layer(&mut self, index: usize, layer: &Layer, input: &[usize], output: &[usize]) -> Result<(Built, Option<Regularizer>), Error> {
+    pub(super) fn layer(
+        &mut self,
+        index: usize,
+        layer: &Layer,
+        input: &[usize],
+        output: &[usize],
+    ) -> Result<(Built, Option<Regularizer>), Error> {
         let drawn = self.draw(index, layer, input)?;
         let channels = input.last().copied().unwrap_or(1);
         let row = || output.to_vec();
@@ -69,7 +75,9 @@ impl Builder<'_> {
             // Two layers of it are built: see `layers`.
             Layer::SeparableConv2D(_) => return Err(Error::Invalid("a SeparableConv2D is built as two layers".into())),
             Layer::MaxPooling1D(pool) | Layer::MaxPooling2D(pool) => Built::MaxPool { window: pooled(pool, input, index)?, row: row() },
-            Layer::AveragePooling1D(pool) | Layer::AveragePooling2D(pool) => Built::AveragePool { window: pooled(pool, input, index)?, row: row() },
+            Layer::AveragePooling1D(pool) | Layer::AveragePooling2D(pool) => {
+                Built::AveragePool { window: pooled(pool, input, index)?, row: row() }
+            }
             Layer::GlobalMaxPooling1D { .. } | Layer::GlobalMaxPooling2D { .. } => {
                 Built::MaxPool { window: Window::whole(image(input, index)?), row: row() }
             }
@@ -116,7 +124,8 @@ impl Builder<'_> {
         let depth = channels * conv.depth_multiplier;
         let window = Window::dilated([height, width, channels], conv.kernel_size, conv.strides, conv.dilation_rate, conv.padding);
         let nothing = Tensor::zeros(depth, self.dtype, self.device)?;
-        let first = Built::Depthwise { kernel: drawn.tensor("depthwise_kernel")?, bias: nothing, activation: network::Activation::Linear, window };
+        let first =
+            Built::Depthwise { kernel: drawn.tensor("depthwise_kernel")?, bias: nothing, activation: network::Activation::Linear, window };
         let kernel = drawn.tensor("pointwise_kernel")?.reshape((depth, conv.filters))?;
         let second = Built::Dense { kernel, bias: self.bias(&drawn, conv.filters)?, activation: conv.activation };
         Ok(([first, second], conv.activity_regularizer))
@@ -163,7 +172,8 @@ impl Builder<'_> {
 
     /// Gamma and beta, which are 1 and 0 for good where the layer lacks them.
     fn affine(&self, drawn: &Drawn, channels: usize) -> Result<(Tensor, Tensor), Error> {
-        let gamma = drawn.var("gamma").map_or_else(|| Tensor::ones(channels, self.dtype, self.device), |gamma| Ok(gamma.as_tensor().clone()));
+        let gamma =
+            drawn.var("gamma").map_or_else(|| Tensor::ones(channels, self.dtype, self.device), |gamma| Ok(gamma.as_tensor().clone()));
         let beta = drawn.var("beta").map_or_else(|| Tensor::zeros(channels, self.dtype, self.device), |beta| Ok(beta.as_tensor().clone()));
         Ok((gamma?, beta?))
     }

@@ -56,8 +56,12 @@ pub(super) fn max_pool(x: &Tensor, window: Window) -> Result<Tensor> {
     let [rows, columns] = window.output;
     let pixels = x.contiguous()?.reshape((batch, (), window.channels))?;
     let size = window.size[0] * window.size[1];
-    let candidates =
-        pixels.index_select(&indices(&window, Beside::Nearest, x.device())?, 1)?.reshape((batch, window.places(), size, window.channels))?;
+    let candidates = pixels.index_select(&indices(&window, Beside::Nearest, x.device())?, 1)?.reshape((
+        batch,
+        window.places(),
+        size,
+        window.channels,
+    ))?;
     let mut largest = candidates.narrow(2, 0, 1)?;
     for at in 1..size {
         let candidate = candidates.narrow(2, at, 1)?;

@@ -107,7 +107,10 @@ fn orthogonal(gain: f64, shape: &[usize], rng: &mut Rng) -> Vec<f64> {
     if rows < columns {
         return vectors.iter().map(|x| gain * x).collect();
     }
-    (0..rows).flat_map(|row| (0..columns).map(move |column| (row, column))).map(|(row, column)| gain * vectors[column * many + row]).collect()
+    (0..rows)
+        .flat_map(|row| (0..columns).map(move |column| (row, column)))
+        .map(|(row, column)| gain * vectors[column * many + row])
+        .collect()
 }
 
 /// In eight sums side by side, whatever the machine's vectors.
@@ -174,7 +177,11 @@ mod tests {
             let columns = shape[shape.len() - 1];
             let rows = weights.len() / columns;
             let vector = |index: usize| -> Vec<f64> {
-                if rows < columns { weights[index * columns..][..columns].to_vec() } else { (0..rows).map(|row| weights[row * columns + index]).collect() }
+                if rows < columns {
+                    weights[index * columns..][..columns].to_vec()
+                } else {
+                    (0..rows).map(|row| weights[row * columns + index]).collect()
+                }
             };
             for a in 0..rows.min(columns) {
                 for b in 0..rows.min(columns) {

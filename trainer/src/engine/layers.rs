@@ -13,27 +13,59 @@ pub(super) enum Built {
     Reshape(Vec<usize>),
     /// The dimensions of a row in another order, from 0.
     Permute(Vec<usize>),
-    Rescaling { scale: f64, offset: f64 },
+    Rescaling {
+        scale: f64,
+        offset: f64,
+    },
     /// Zeros above and below, left and right.
     Pad([[usize; 2]; 2]),
-    Dense { kernel: Tensor, bias: Tensor, activation: Activation },
+    Dense {
+        kernel: Tensor,
+        bias: Tensor,
+        activation: Activation,
+    },
     Conv(Conv),
-    Depthwise { kernel: Tensor, bias: Tensor, activation: Activation, window: Window },
+    Depthwise {
+        kernel: Tensor,
+        bias: Tensor,
+        activation: Activation,
+        window: Window,
+    },
     /// `row` is the output's shape.
-    MaxPool { window: Window, row: Vec<usize> },
-    AveragePool { window: Window, row: Vec<usize> },
+    MaxPool {
+        window: Window,
+        row: Vec<usize>,
+    },
+    AveragePool {
+        window: Window,
+        row: Vec<usize>,
+    },
     Activation(Activation),
     LeakyRelu(f64),
     Prelu(Tensor),
-    Dropout { rate: f64 },
+    Dropout {
+        rate: f64,
+    },
     /// Whole channels.
-    SpatialDropout { rate: f64 },
-    Noise { stddev: f64 },
+    SpatialDropout {
+        rate: f64,
+    },
+    Noise {
+        stddev: f64,
+    },
     BatchNorm(BatchNorm),
-    LayerNorm { gamma: Tensor, beta: Tensor, epsilon: f64 },
+    LayerNorm {
+        gamma: Tensor,
+        beta: Tensor,
+        epsilon: f64,
+    },
     Embedding(Tensor),
     Recurrent(Recurrent),
-    Bidirectional { forward: Recurrent, backward: Recurrent, merge: MergeMode },
+    Bidirectional {
+        forward: Recurrent,
+        backward: Recurrent,
+        merge: MergeMode,
+    },
 }
 
 /// A convolution, over steps or images.
@@ -106,7 +138,9 @@ impl Built {
         let shaped = |x: Tensor, row: &[usize]| x.reshape([&[pass.rows], row].concat());
         Ok(match self {
             Built::Reshape(row) => shaped(x, row)?,
-            Built::Permute(dims) => x.permute(std::iter::once(0).chain(dims.iter().map(|dim| dim + 1)).collect::<Vec<_>>())?.contiguous()?,
+            Built::Permute(dims) => {
+                x.permute(std::iter::once(0).chain(dims.iter().map(|dim| dim + 1)).collect::<Vec<_>>())?.contiguous()?
+            }
             Built::Rescaling { scale, offset } => x.affine(*scale, *offset)?,
             Built::Pad([[above, below], [left, right]]) => x.pad_with_zeros(1, *above, *below)?.pad_with_zeros(2, *left, *right)?,
             Built::Dense { kernel, bias, activation } => ops.dense(&x, kernel, bias, *activation)?,
@@ -220,7 +254,10 @@ fn embedded(x: &Tensor, table: &Tensor, pass: &Pass) -> Result<Tensor, Error> {
     let (rows, width) = table.dims2()?;
     let numbers: Vec<f32> = x.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?;
     if let Some(wrong) = numbers.iter().find(|number| number.fract() != 0.0 || **number < 0.0 || **number >= rows as f32) {
-        return Err(Error::Invalid(format!("an Embedding with input_dim {rows} takes whole numbers from 0 to {}, and a row has {wrong}", rows - 1)));
+        return Err(Error::Invalid(format!(
+            "an Embedding with input_dim {rows} takes whole numbers from 0 to {}, and a row has {wrong}",
+            rows - 1
+        )));
     }
     let y = pass.ops.embedding(table, numbers.iter().map(|number| *number as u32).collect())?;
     Ok(y.reshape([x.dims(), &[width]].concat())?)

@@ -1,9 +1,9 @@
 //! The engine against finite differences, against Keras, against its own second form, and against itself.
 
-use candle_core::{DType, Device, Tensor, Var};
-use hpo::network::{Activation, Padding};
 use super::weight::Weight;
 use crate::kernels::recurrent::{Cell, Recurrence};
+use candle_core::{DType, Device, Tensor, Var};
+use hpo::network::{Activation, Padding};
 use hpo::{Plan, Point, Study};
 use serde_json::{Value as Json, json};
 
@@ -198,7 +198,8 @@ fn gradients_of_an_embedding_are_the_finite_differences() {
 #[test]
 fn gradients_of_recurrent_layers_are_the_finite_differences() {
     let cells = [Cell::Simple, Cell::Lstm, Cell::Gru { reset_after: true }, Cell::Gru { reset_after: false }];
-    let activations = [(Activation::Tanh, Activation::Sigmoid), (Activation::Silu, Activation::Gelu), (Activation::Softmax, Activation::Softmax)];
+    let activations =
+        [(Activation::Tanh, Activation::Sigmoid), (Activation::Silu, Activation::Gelu), (Activation::Softmax, Activation::Softmax)];
     for cell in cells {
         for ((batch, steps, units), (activation, recurrent_activation)) in [(1, 1, 1), (2, 3, 2), (3, 4, 3)].into_iter().zip(activations) {
             for (sequences, backwards) in [(false, false), (true, false), (false, true), (true, true)] {

@@ -38,7 +38,15 @@ impl CustomOp3 for LayerNorm {
         "layer_norm"
     }
 
-    fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, gamma: &CpuStorage, lg: &Layout, beta: &CpuStorage, lb: &Layout) -> Result<(CpuStorage, Shape)> {
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        lx: &Layout,
+        gamma: &CpuStorage,
+        lg: &Layout,
+        beta: &CpuStorage,
+        lb: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
         with_real!(x, T => {
             let (gamma, beta) = (slice::<T>(gamma, lg)?, slice::<T>(beta, lb)?);
             let mut y = slice::<T>(x, lx)?.to_vec();
@@ -50,7 +58,14 @@ impl CustomOp3 for LayerNorm {
         })
     }
 
-    fn bwd(&self, x: &Tensor, gamma: &Tensor, beta: &Tensor, _y: &Tensor, gradient: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+    fn bwd(
+        &self,
+        x: &Tensor,
+        gamma: &Tensor,
+        beta: &Tensor,
+        _y: &Tensor,
+        gradient: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let gradient = gradient.contiguous()?;
         let (xs, gammas, gs) = (x.storage_and_layout(), gamma.storage_and_layout(), gradient.storage_and_layout());
         with_real!(x, T => {
@@ -168,7 +183,15 @@ impl CustomOp3 for BatchNorm {
         "batch_norm"
     }
 
-    fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, gamma: &CpuStorage, lg: &Layout, beta: &CpuStorage, lb: &Layout) -> Result<(CpuStorage, Shape)> {
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        lx: &Layout,
+        gamma: &CpuStorage,
+        lg: &Layout,
+        beta: &CpuStorage,
+        lb: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
         with_real!(x, T => {
             let (gamma, beta) = (slice::<T>(gamma, lg)?, slice::<T>(beta, lb)?);
             let mut y = slice::<T>(x, lx)?.to_vec();
@@ -179,7 +202,14 @@ impl CustomOp3 for BatchNorm {
         })
     }
 
-    fn bwd(&self, x: &Tensor, gamma: &Tensor, beta: &Tensor, _y: &Tensor, gradient: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+    fn bwd(
+        &self,
+        x: &Tensor,
+        gamma: &Tensor,
+        beta: &Tensor,
+        _y: &Tensor,
+        gradient: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let Some(statistics) = self.statistics.get() else { bail!("no forward pass before this backward pass") };
         let gradient = gradient.contiguous()?;
         let (xs, gammas, gs) = (x.storage_and_layout(), gamma.storage_and_layout(), gradient.storage_and_layout());

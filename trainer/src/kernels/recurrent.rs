@@ -145,7 +145,15 @@ impl CustomOp3 for Op {
         "recurrence"
     }
 
-    fn cpu_fwd(&self, z: &CpuStorage, lz: &Layout, k: &CpuStorage, lk: &Layout, b: &CpuStorage, lb: &Layout) -> Result<(CpuStorage, Shape)> {
+    fn cpu_fwd(
+        &self,
+        z: &CpuStorage,
+        lz: &Layout,
+        k: &CpuStorage,
+        lk: &Layout,
+        b: &CpuStorage,
+        lb: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
         let sizes = Sizes::of(lz.dims(), lk.dims()[0]);
         let Sizes { batch, steps, units, .. } = sizes;
         with_real!(z, T => {
@@ -161,7 +169,14 @@ impl CustomOp3 for Op {
         })
     }
 
-    fn bwd(&self, z: &Tensor, kernel: &Tensor, bias: &Tensor, _y: &Tensor, gradient: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+    fn bwd(
+        &self,
+        z: &Tensor,
+        kernel: &Tensor,
+        bias: &Tensor,
+        _y: &Tensor,
+        gradient: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let sizes = Sizes::of(z.dims(), kernel.dims()[0]);
         let gradient = gradient.contiguous()?;
         let (ks, bs, gs) = (kernel.storage_and_layout(), bias.storage_and_layout(), gradient.storage_and_layout());
@@ -222,7 +237,16 @@ impl<'a, T: Real> Run<'a, T> {
             states: vec![T::ZERO; (steps + 1) * state],
             before: vec![T::ZERO; if keeps_before { steps * self.sizes.gates() } else { 0 }],
             gates: vec![T::ZERO; steps * self.sizes.gates()],
-            memory: vec![T::ZERO; if lstm { (steps + 1) * state } else if gru { steps * state } else { 0 }],
+            memory: vec![
+                T::ZERO;
+                if lstm {
+                    (steps + 1) * state
+                } else if gru {
+                    steps * state
+                } else {
+                    0
+                }
+            ],
             active: vec![T::ZERO; if lstm { steps * state } else { 0 }],
         };
         for at in 0..steps {

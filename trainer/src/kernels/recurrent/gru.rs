@@ -47,7 +47,15 @@ impl<T: Real> Run<'_, T> {
     }
 
     /// The gradients of the gates before their activations go to `of_step`, that of the last gate's product with the state to `of_product`.
-    pub(super) fn gru_back(&self, tape: &Tape<T>, at: usize, reset_after: bool, of_state: &mut Vec<T>, of_step: &mut [T], of_product: &mut [T]) {
+    pub(super) fn gru_back(
+        &self,
+        tape: &Tape<T>,
+        at: usize,
+        reset_after: bool,
+        of_state: &mut Vec<T>,
+        of_step: &mut [T],
+        of_product: &mut [T],
+    ) {
         let (state, units, all) = (self.sizes.state(), self.sizes.units, self.sizes.gates());
         let h = &tape.states[at * state..][..state];
         let gates = &tape.gates[at * all..][..all];
