@@ -9,6 +9,7 @@
 pub(crate) mod activation;
 pub(crate) mod constraint;
 pub(crate) mod conv;
+pub(crate) mod conv_pool;
 pub(crate) mod dense;
 pub(crate) mod depthwise;
 pub(crate) mod dropout;

@@ -64,7 +64,7 @@ impl Builder<'_> {
                 let [height, width] = conv.kernel_size;
                 let kernel = drawn.tensor("kernel")?.reshape((height, width, channels / conv.groups, conv.filters))?;
                 let bias = self.bias(&drawn, conv.filters)?;
-                Built::Conv(Conv { kernel, bias, activation: conv.activation, window, groups: conv.groups, row: row() })
+                Built::Conv(Conv { kernel, bias, activation: conv.activation, window, groups: conv.groups, row: row(), pool: None })
             }
             Layer::DepthwiseConv2D(conv) => {
                 activity = conv.activity_regularizer;

@@ -79,6 +79,8 @@ pub(super) struct Conv {
     pub(super) groups: usize,
     /// The output's shape.
     pub(super) row: Vec<usize>,
+    /// The max pooling after it, where both are one operation.
+    pub(super) pool: Option<Window>,
 }
 
 /// Mean and variance of the batch in training, the moving ones else.
@@ -174,11 +176,21 @@ impl Built {
         })
     }
 
+    /// Takes up the layer after it, where the two of them are one operation on the CPU. Returns whether it did.
+    pub(super) fn takes_up(&mut self, next: &Built) -> bool {
+        let (Built::Conv(conv), Built::MaxPool { window, row }) = (self, next) else { return false };
+        let takes = conv.groups == 1 && conv.pool.is_none() && kernels::conv_pool::takes(conv.activation, window);
+        if takes {
+            (conv.pool, conv.row) = (Some(*window), row.clone());
+        }
+        takes
+    }
+
     /// The activation at the end of the layer, if it ends in one.
     pub(super) fn last_activation(&mut self) -> Option<&mut Activation> {
         match self {
             Built::Activation(activation) | Built::Dense { activation, .. } | Built::Depthwise { activation, .. } => Some(activation),
-            Built::Conv(conv) => Some(&mut conv.activation),
+            Built::Conv(conv) if conv.pool.is_none() => Some(&mut conv.activation),
             _ => None,
         }
     }
@@ -191,10 +203,12 @@ fn image(x: Tensor, window: &Window, rows: usize) -> candle_core::Result<Tensor>
 
 impl Conv {
     fn forward(&self, x: &Tensor, pass: &Pass) -> candle_core::Result<Tensor> {
-        let Conv { kernel, bias, activation, window, groups, row } = self;
+        let Conv { kernel, bias, activation, window, groups, row, pool } = self;
         let [height, width] = window.input;
         let x = x.reshape((pass.rows, height, width, window.channels * groups))?;
-        let y = if *groups == 1 {
+        let y = if let Some(pool) = pool {
+            kernels::conv_pool::conv_pool(&x, kernel, bias, *window, *activation, *pool)?
+        } else if *groups == 1 {
             pass.ops.conv(&x, kernel, bias, *window, *activation)?
         } else {
             let filters = bias.elem_count() / groups;

@@ -83,7 +83,10 @@ impl Model {
                 placed.extend([Placed { built: first, index, activity: None }, Placed { built: second, index, activity }]);
             } else {
                 let (built, activity) = builder.layer(index, layer, &row, &output)?;
-                placed.push(Placed { built, index, activity });
+                let before = placed.last_mut().filter(|last| ops == Ops::Kernels && last.activity.is_none());
+                if !before.is_some_and(|last: &mut Placed| last.built.takes_up(&built)) {
+                    placed.push(Placed { built, index, activity });
+                }
             }
             row = output;
         }

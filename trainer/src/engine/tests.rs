@@ -175,6 +175,35 @@ fn gradients_of_pooling_are_the_finite_differences() {
 }
 
 #[test]
+fn a_conv_with_its_pooling_is_the_conv_and_then_the_pooling() {
+    // Of odd sizes, so that a row and a column are not pooled; and more than a block.
+    for (batch, image, padding) in [(2, [5, 6, 2], Padding::Valid), (3, [7, 7, 1], Padding::Same), (200, [20, 20, 1], Padding::Valid)] {
+        let window = Window::new(image, [3, 2], [1, 1], padding);
+        let pool = Window::new([window.output[0], window.output[1], 3], [2, 2], [2, 2], Padding::Valid);
+        let [kernel, bias] = [variable(&[3, 2, image[2], 3], 2), variable(&[3], 3)];
+        let variables = [images(batch, &window), kernel.clone(), bias.clone()];
+        let [x, ..] = &variables;
+        for activation in [Activation::Relu, Activation::Tanh] {
+            let together = kernels::conv_pool::conv_pool(x, &kernel, &bias, window, activation, pool).unwrap();
+            let apart = kernels::pool::max_pool(&kernels::conv::conv(x, &kernel, &bias, window, activation).unwrap(), pool).unwrap();
+            let numbers = |tensor: &Tensor| tensor.flatten_all().unwrap().to_vec1::<f64>().unwrap();
+            assert_eq!(numbers(&together), numbers(&apart));
+            let gradients = |y: &Tensor| y.sqr().unwrap().sum_all().unwrap().backward().unwrap();
+            let (ours, theirs) = (gradients(&together), gradients(&apart));
+            for variable in &variables {
+                let (ours, theirs) = (numbers(ours.get(variable).unwrap()), numbers(theirs.get(variable).unwrap()));
+                assert!(ours.iter().zip(&theirs).all(|(a, b)| (a - b).abs() <= 1e-9 * (1.0 + b.abs())), "{batch} {activation:?}");
+            }
+        }
+    }
+    let window = Window::new([5, 6, 2], [3, 2], [1, 1], Padding::Valid);
+    let pool = Window::new([3, 5, 3], [2, 2], [2, 2], Padding::Valid);
+    let variables = [images(2, &window), variable(&[3, 2, 2, 3], 2), variable(&[3], 3)];
+    let [x, kernel, bias] = &variables;
+    check_gradients("conv and pooling", &variables, || kernels::conv_pool::conv_pool(x, kernel, bias, window, Activation::Tanh, pool));
+}
+
+#[test]
 fn gradients_of_normalisations_are_the_finite_differences() {
     for shape in [vec![5, 3], vec![2, 3, 2], vec![3, 2, 2, 4]] {
         let width = shape[shape.len() - 1];

@@ -7,14 +7,14 @@ use hpo::network::Activation;
 
 use super::activation::{self, activate, activation_gradient, needs_input};
 use super::dense::add_columns;
-use super::product::{Matrix, add_product};
+use super::product::{Matrix, Packed, Right, add_product, add_product_with, product_onto};
 use super::real::Real;
 use super::{slice, tensor_like, values, vectorised, with_real};
 use crate::engine::Window;
 
 /// Numbers in a block of laid-out windows: 256 KiB of `f32` stay in the second-level cache between layout and product.
 /// The gradient of the kernel is summed block by block, so another number gives other bits.
-const BLOCK: usize = 1 << 16;
+pub(super) const BLOCK: usize = 1 << 16;
 
 /// `activation(conv(x, kernel) + bias)` on the CPU: `x (batch, height, width, channels)`, `kernel (height, width, channels, filters)`, `bias (filters)` →
 /// `(batch, rows, columns, filters)`.
@@ -85,18 +85,15 @@ impl Conv {
     fn forward<T: Real>(&self, x: &[T], kernel: &[T], bias: &[T]) -> Vec<T> {
         let (window, filters) = (&self.window, bias.len());
         let (patch, places) = (window.patch(), x.len() / window.image() * window.places());
-        let kernel = Matrix::new(kernel, patch, filters);
+        let kernel = Packed::new(Matrix::new(kernel, patch, filters));
         let rows = self.rows_of_a_block();
         let mut patches = vec![T::ZERO; rows.min(places) * patch];
-        let mut y = Vec::with_capacity(places * filters);
-        for first in (0..places).step_by(rows) {
-            let count = rows.min(places - first);
-            // Block by block, so that all of it happens in the cache.
-            (0..count).for_each(|_| y.extend_from_slice(bias));
-            let y = &mut y[first * filters..];
+        let mut y = vec![T::ZERO; places * filters];
+        for (block, y) in y.chunks_mut(rows * filters).enumerate() {
+            let (first, count) = (block * rows, y.len() / filters);
             let patches = &mut patches[..count * patch];
             lay_out(window, x, first, patches);
-            add_product(y, Matrix::new(patches, count, patch), kernel);
+            product_onto(y, bias, Matrix::new(patches, count, patch), Right::Packed(&kernel));
             activate(self.activation, y, filters);
         }
         y
@@ -107,6 +104,7 @@ impl Conv {
         let (window, filters) = (&self.window, of_bias.len());
         let patch = window.patch();
         let rows = self.rows_of_a_block();
+        let kernel = of_x.is_some().then(|| Packed::new(Matrix::new(kernel, patch, filters).t()));
         let mut patches = vec![T::ZERO; rows.min(gradient.len() / filters) * patch];
         let mut before = Vec::with_capacity(rows.min(gradient.len() / filters) * filters);
         for (block, (y, gradient)) in y.chunks(rows * filters).zip(gradient.chunks(rows * filters)).enumerate() {
@@ -119,9 +117,9 @@ impl Conv {
             let patches = &mut patches[..count * patch];
             lay_out(window, x, block * rows, patches);
             add_product(of_kernel, Matrix::new(patches, count, patch).t(), gradient);
-            if let Some(of_x) = of_x.as_deref_mut() {
+            if let (Some(of_x), Some(kernel)) = (of_x.as_deref_mut(), &kernel) {
                 patches.fill(T::ZERO);
-                add_product(patches, gradient, Matrix::new(kernel, patch, filters).t());
+                add_product_with(patches, gradient, kernel);
                 add_back(window, patches, block * rows, of_x);
             }
         }
@@ -177,7 +175,7 @@ fn dilated_runs(window: &Window, first: usize, count: usize, mut copy: impl FnMu
 
 vectorised! {
     /// Writes each window's numbers in a row, from window `first` of the batch on; what lies beside the image is 0.
-    fn lay_out<T: Real>(window: &Window, x: &[T], first: usize, patches: &mut [T]) {
+    pub(super) fn lay_out<T: Real>(window: &Window, x: &[T], first: usize, patches: &mut [T]) {
         if window.overhangs() {
             patches.fill(T::ZERO);
         }
@@ -195,7 +193,7 @@ vectorised! {
 
 vectorised! {
     /// Adds each window's numbers to the pixels they came from.
-    fn add_back<T: Real>(window: &Window, patches: &[T], first: usize, of_x: &mut [T]) {
+    pub(super) fn add_back<T: Real>(window: &Window, patches: &[T], first: usize, of_x: &mut [T]) {
         runs(window, first, patches.len() / window.patch(), |from, to, length| {
             of_x[to..to + length].iter_mut().zip(&patches[from..from + length]).for_each(|(to, from)| *to += *from);
         });

@@ -4,7 +4,7 @@ use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, WithDTyp
 use hpo::network::Activation;
 
 use super::activation::{self, activate, activation_gradient, needs_input};
-use super::product::{Matrix, add_product, product};
+use super::product::{Matrix, Right, product, product_onto};
 use super::real::Real;
 use super::{slice, tensor_like, values, vectorised, with_real};
 
@@ -76,8 +76,8 @@ impl CustomOp3 for Dense {
 
 /// `activation(x · kernel + bias)`, row by row.
 pub(crate) fn forward<T: Real>(x: Matrix<T>, kernel: Matrix<T>, bias: &[T], activation: Activation) -> Vec<T> {
-    let mut y = bias.repeat(x.rows());
-    add_product(&mut y, x, kernel);
+    let mut y = vec![T::ZERO; x.rows() * bias.len()];
+    product_onto(&mut y, bias, x, Right::Matrix(kernel));
     activate(activation, &mut y, bias.len());
     y
 }

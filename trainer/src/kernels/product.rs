@@ -53,7 +53,7 @@ pub(crate) fn add_product<T: Real>(out: &mut [T], a: Matrix<T>, b: Matrix<T>) {
     assert_eq!(a.columns, b.rows, "the inner sizes of a product");
     assert_eq!(out.len(), a.rows * b.columns, "the size of a product");
     // SAFETY: the numbers of `out` are there, and as many as the product has.
-    Arch::new().dispatch(Product { out: out.as_mut_ptr(), is_sum: true, a, b });
+    Arch::new().dispatch(Product { out: out.as_mut_ptr(), base: Base::There, a, b: Right::Matrix(b) });
 }
 
 /// `a (m, k) · b (k, n)`: the numbers that [`add_product`] adds to zeros, without the zeros. `k` is at least 1.
@@ -62,18 +62,108 @@ pub(crate) fn product<T: Real>(a: Matrix<T>, b: Matrix<T>) -> Vec<T> {
     assert!(a.columns > 0, "a product of nothing");
     let count = a.rows * b.columns;
     let mut out = Vec::with_capacity(count);
-    Arch::new().dispatch(Product { out: out.as_mut_ptr(), is_sum: false, a, b });
+    Arch::new().dispatch(Product { out: out.as_mut_ptr(), base: Base::Nothing, a, b: Right::Matrix(b) });
     // SAFETY: the capacity is there, and the first block of the inner index writes every number of it.
     unsafe { out.set_len(count) };
     out
 }
 
+/// Makes `out (m, n)` `bias + a (m, k) · b (k, n)`: the numbers that [`add_product`] adds to rows of `bias (n)`, without those rows.
+pub(crate) fn product_onto<T: Real>(out: &mut [T], bias: &[T], a: Matrix<T>, b: Right<T>) {
+    assert_eq!(a.columns, b.rows(), "the inner sizes of a product");
+    assert_eq!((out.len(), bias.len()), (a.rows * b.columns(), b.columns()), "the size of a product");
+    assert!(a.columns > 0, "a product of nothing");
+    Arch::new().dispatch(Product { out: out.as_mut_ptr(), base: Base::Row(bias), a, b });
+}
+
+/// Adds `a (m, k) · b (k, n)` to `out (m, n)`, the same numbers as [`add_product`]: for a `b` that many products share.
+pub(crate) fn add_product_with<T: Real>(out: &mut [T], a: Matrix<T>, b: &Packed<T>) {
+    assert_eq!(a.columns, b.rows, "the inner sizes of a product");
+    assert_eq!(out.len(), a.rows * b.columns, "the size of a product");
+    Arch::new().dispatch(Product { out: out.as_mut_ptr(), base: Base::There, a, b: Right::Packed(b) });
+}
+
+/// A right side of products, laid out as they read it.
+pub(crate) struct Packed<T> {
+    /// Panel after panel of a block of the inner index, block after block.
+    numbers: Vec<T>,
+    rows: usize,
+    columns: usize,
+    /// Numbers in a row of a panel.
+    width: usize,
+}
+
+impl<T: Real> Packed<T> {
+    /// `b`, laid out for this machine's vectors.
+    pub(crate) fn new(b: Matrix<T>) -> Packed<T> {
+        Arch::new().dispatch(Pack(b))
+    }
+}
+
+struct Pack<'a, T>(Matrix<'a, T>);
+
+impl<T: Real> WithSimd for Pack<'_, T> {
+    type Output = Packed<T>;
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) -> Packed<T> {
+        let Pack(b) = self;
+        let width = vectors::<T, S>(b.columns) * lanes::<T, S>();
+        let mut numbers = Vec::with_capacity(b.rows * b.columns.next_multiple_of(width));
+        let mut packed = Vec::new();
+        for start in (0..b.rows).step_by(SUM_BLOCK) {
+            let length = SUM_BLOCK.min(b.rows - start);
+            for column in (0..b.columns).step_by(width) {
+                pack(&mut packed, width, b, start, length, column, width.min(b.columns - column));
+                numbers.extend_from_slice(&packed);
+            }
+        }
+        Packed { numbers, rows: b.rows, columns: b.columns, width }
+    }
+}
+
+/// The right side of a product.
+#[derive(Clone, Copy)]
+pub(crate) enum Right<'a, T> {
+    /// As it lies in memory.
+    Matrix(Matrix<'a, T>),
+    /// Laid out before.
+    Packed(&'a Packed<T>),
+}
+
+impl<T> Right<'_, T> {
+    fn rows(&self) -> usize {
+        match self {
+            Right::Matrix(b) => b.rows,
+            Right::Packed(b) => b.rows,
+        }
+    }
+
+    fn columns(&self) -> usize {
+        match self {
+            Right::Matrix(b) => b.columns,
+            Right::Packed(b) => b.columns,
+        }
+    }
+}
+
+/// What a product is added to.
+#[derive(Clone, Copy)]
+enum Base<'a, T> {
+    /// Nothing: what lies there is not looked at.
+    Nothing,
+    /// To what lies there.
+    There,
+    /// This row, in each row.
+    Row(&'a [T]),
+}
+
 /// What is dispatched: `out` has room for `a.rows * b.columns` numbers, which are there already where this is added to them.
 struct Product<'a, T> {
     out: *mut T,
-    is_sum: bool,
+    base: Base<'a, T>,
     a: Matrix<'a, T>,
-    b: Matrix<'a, T>,
+    b: Right<'a, T>,
 }
 
 impl<T: Real> WithSimd for Product<'_, T> {
@@ -81,10 +171,9 @@ impl<T: Real> WithSimd for Product<'_, T> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        if self.b.columns <= lanes::<T, S>() {
-            self.with_tiles::<S, 1>(simd);
-        } else {
-            self.with_tiles::<S, TILE_VECTORS>(simd);
+        match vectors::<T, S>(self.b.columns()) {
+            1 => self.with_tiles::<S, 1>(simd),
+            _ => self.with_tiles::<S, TILE_VECTORS>(simd),
         }
     }
 }
@@ -93,27 +182,40 @@ impl<T: Real> Product<'_, T> {
     /// With tiles of `V` vectors beside each other.
     #[inline(always)]
     fn with_tiles<S: Simd, const V: usize>(self, simd: S) {
-        let Product { out, is_sum, a, b } = self;
+        let all = self.b.columns();
+        let Product { out, base, a, b } = self;
         let width = V * lanes::<T, S>();
         let rows_max = if S::REGISTER_COUNT < 32 { TILE_ROWS } else { TALL_TILE_ROWS };
         let mut packed = Vec::new();
         for start in (0..a.columns).step_by(SUM_BLOCK) {
             let length = SUM_BLOCK.min(a.columns - start);
-            for column in (0..b.columns).step_by(width) {
-                let columns = width.min(b.columns - column);
-                let panel = if b.transposed || columns < width || a.rows > rows_max {
-                    pack(&mut packed, width, b, start, length, column, columns);
-                    Panel { numbers: &packed, stride: width }
-                } else {
-                    Panel { numbers: &b.numbers[start * b.columns + column..], stride: b.columns }
+            for column in (0..all).step_by(width) {
+                let columns = width.min(all - column);
+                // After the first block of the inner index there is something to add to.
+                let part = match base {
+                    _ if start > 0 => Base::There,
+                    Base::Row(row) => Base::Row(&row[column..column + columns]),
+                    other => other,
+                };
+                let panel = match b {
+                    Right::Packed(b) => {
+                        assert_eq!(b.width, width, "packed for these vectors");
+                        let at = start * all.next_multiple_of(width) + column * length;
+                        Panel { numbers: &b.numbers[at..at + length * width], stride: width }
+                    }
+                    Right::Matrix(b) if b.transposed || columns < width || a.rows > rows_max => {
+                        pack(&mut packed, width, b, start, length, column, columns);
+                        Panel { numbers: &packed, stride: width }
+                    }
+                    Right::Matrix(b) => Panel { numbers: &b.numbers[start * b.columns + column..], stride: b.columns },
                 };
                 // Rows are shared out evenly: a last tile of one or two would wait for its own sums.
                 let tiles = a.rows.div_ceil(rows_max);
                 for tile in 0..tiles {
                     let (row, end) = (a.rows * tile / tiles, a.rows * (tile + 1) / tiles);
                     // SAFETY: `row` and `column` lie inside of the product.
-                    let numbers = unsafe { out.add(row * b.columns + column) };
-                    let out = Target { numbers, stride: b.columns, columns, is_sum: is_sum || start > 0 };
+                    let numbers = unsafe { out.add(row * all + column) };
+                    let out = Target { numbers, stride: all, columns, base: part };
                     let block = Block { a, row, start, length };
                     match end - row {
                         1 => add_tile::<T, S, 1, V>(simd, out, block, panel),
@@ -133,6 +235,11 @@ impl<T: Real> Product<'_, T> {
             }
         }
     }
+}
+
+/// Vectors beside each other in the tiles of a product with so many columns.
+const fn vectors<T: Real, S: Simd>(columns: usize) -> usize {
+    if columns <= lanes::<T, S>() { 1 } else { TILE_VECTORS }
 }
 
 /// Numbers in a vector.
@@ -156,12 +263,12 @@ struct Block<'a, T> {
     length: usize,
 }
 
-/// Where a tile is added, or written: the first `columns` of rows that are `stride` apart.
-struct Target<T> {
+/// Where a tile goes: the first `columns` of rows that are `stride` apart.
+struct Target<'a, T> {
     numbers: *mut T,
     stride: usize,
     columns: usize,
-    is_sum: bool,
+    base: Base<'a, T>,
 }
 
 /// Copies a part of `b` into rows of `width`; what lies beyond its columns is 0.
@@ -182,9 +289,18 @@ fn pack<T: Real>(packed: &mut Vec<T>, width: usize, b: Matrix<T>, start: usize, 
             }
         }
     } else {
-        for at in 0..columns {
-            let from = &b.numbers[(column + at) * b_column + start..][..length];
-            packed[at..].iter_mut().step_by(width).zip(from).for_each(|(to, from)| *to = *from);
+        let column_of = |at: usize| &b.numbers[(column + at) * b_column + start..][..length];
+        let mut at = 0;
+        // Four columns at a time: so many numbers lie side by side in the panel.
+        while at + 4 <= columns {
+            let [p, q, r, s] = [column_of(at), column_of(at + 1), column_of(at + 2), column_of(at + 3)];
+            for (row, to) in packed.chunks_exact_mut(width).enumerate() {
+                to[at..at + 4].copy_from_slice(&[p[row], q[row], r[row], s[row]]);
+            }
+            at += 4;
+        }
+        for at in at..columns {
+            packed[at..].iter_mut().step_by(width).zip(column_of(at)).for_each(|(to, from)| *to = *from);
         }
     }
 }
@@ -211,35 +327,42 @@ fn add_tile<T: Real, S: Simd, const M: usize, const V: usize>(simd: S, out: Targ
             }
         }
     }
-    for (i, sums) in sums.into_iter().enumerate() {
-        // SAFETY: a vector is so many plain numbers; the target's rows have `columns` numbers each, which nobody else looks at, and which are there where this is a sum.
-        unsafe { out.take::<S, V>(simd, i, sums) };
-    }
-}
-
-impl<T: Real> Target<T> {
-    /// Adds `sums` to row `i`, or writes them there.
-    ///
-    /// # Safety
-    /// The row is there, and nobody else looks at it.
-    #[inline(always)]
-    unsafe fn take<S: Simd, const V: usize>(&self, simd: S, i: usize, sums: [T::Vector<S>; V]) {
-        // SAFETY: as the caller promises.
-        unsafe {
-            let row = self.numbers.add(i * self.stride);
-            if self.columns == V * lanes::<T, S>() {
-                for (v, sum) in sums.into_iter().enumerate() {
-                    let place = row.cast::<T::Vector<S>>().add(v);
-                    let sum = if self.is_sum { T::sum(simd, place.read_unaligned(), sum) } else { sum };
-                    place.write_unaligned(sum);
+    // What the sums are added to: rows that are so far apart.
+    let base = match out.base {
+        Base::Nothing => None,
+        Base::There => Some((out.numbers.cast_const(), out.stride)),
+        Base::Row(row) => Some((row.as_ptr(), 0)),
+    };
+    let vector = |numbers: *const T, v: usize| numbers.cast::<T::Vector<S>>().wrapping_add(v);
+    // SAFETY: a vector is so many plain numbers; the target's rows have `columns` numbers each, which nobody else looks at, and so have those of the base.
+    unsafe {
+        match base {
+            // Each with loops of its own, whose ends the compiler knows: else the sums would lie in memory from the start.
+            None if out.columns == width => {
+                for (i, sums) in sums.iter().enumerate() {
+                    let row = out.numbers.add(i * out.stride);
+                    (0..V).for_each(|v| vector(row, v).cast_mut().write_unaligned(sums[v]));
                 }
-                return;
             }
-            // A copy: were the sums themselves looked at number by number, they would lie in memory from the start.
-            let sums = std::hint::black_box(sums);
-            let sums = std::slice::from_raw_parts(sums.as_ptr().cast::<T>(), self.columns);
-            for (at, sum) in sums.iter().enumerate() {
-                *row.add(at) = if self.is_sum { *row.add(at) + *sum } else { *sum };
+            Some((base, stride)) if out.columns == width => {
+                for (i, sums) in sums.iter().enumerate() {
+                    let (row, base) = (out.numbers.add(i * out.stride), base.add(i * stride));
+                    (0..V).for_each(|v| {
+                        let sum = T::sum(simd, vector(base, v).read_unaligned(), sums[v]);
+                        vector(row, v).cast_mut().write_unaligned(sum);
+                    });
+                }
+            }
+            base => {
+                // A copy, for the same reason.
+                let sums = std::hint::black_box(sums);
+                for (i, sums) in sums.iter().enumerate() {
+                    let row = out.numbers.add(i * out.stride);
+                    let sums = std::slice::from_raw_parts(sums.as_ptr().cast::<T>(), out.columns);
+                    for (at, sum) in sums.iter().enumerate() {
+                        *row.add(at) = base.map_or(*sum, |(base, stride)| *base.add(i * stride + at) + *sum);
+                    }
+                }
             }
         }
     }
@@ -258,7 +381,7 @@ mod tests {
             let (a, b) = (Matrix::new(&a, m, k), Matrix::new(&b, n, k).t());
             let (mut wide, mut narrow) = (vec![0.0; m * n], vec![0.0; m * n]);
             add_product(&mut wide, a, b);
-            Product { out: narrow.as_mut_ptr(), is_sum: true, a, b }.with_simd(pulp::Scalar::new());
+            Product { out: narrow.as_mut_ptr(), base: Base::There, a, b: Right::Matrix(b) }.with_simd(pulp::Scalar::new());
             assert_eq!(wide, narrow, "{m} {k} {n}");
         }
     }
@@ -279,6 +402,12 @@ mod tests {
                 let mut out = vec![1.0; m * n];
                 add_product(&mut out, a, b);
                 assert_eq!(out, expected, "{m} {k} {n}");
+                let mut out = vec![f64::NAN; m * n];
+                product_onto(&mut out, &vec![1.0; n], a, Right::Matrix(b));
+                assert_eq!(out, expected, "onto a row: {m} {k} {n}");
+                let mut out = vec![1.0; m * n];
+                add_product_with(&mut out, a, &Packed::new(b));
+                assert_eq!(out, expected, "packed: {m} {k} {n}");
                 let written: Vec<f64> = product(a, b).iter().map(|x| x + 1.0).collect();
                 assert_eq!(written, expected, "{m} {k} {n}");
             }

@@ -13,7 +13,7 @@ use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, WithDTyp
 use hpo::network::Activation;
 
 use super::dense::add_columns;
-use super::product::{Matrix, add_product, product};
+use super::product::{Matrix, Packed, add_product_with, product};
 use super::real::Real;
 use super::{slice, tensor_like, values, with_real};
 
@@ -157,7 +157,7 @@ impl CustomOp3 for Op {
         let sizes = Sizes::of(lz.dims(), lk.dims()[0]);
         let Sizes { batch, steps, units, .. } = sizes;
         with_real!(z, T => {
-            let run = Run::new(self.what, sizes, slice::<T>(k, lk)?, slice::<T>(b, lb)?);
+            let run = Run::new(self.what, sizes, slice::<T>(k, lk)?, slice::<T>(b, lb)?, Way::There);
             let tape = run.forward(slice::<T>(z, lz)?);
             let (y, shape) = if self.what.sequences {
                 (turned(&tape.states[sizes.state()..], steps, batch, units), Shape::from((batch, steps, units)))
@@ -182,7 +182,7 @@ impl CustomOp3 for Op {
         let (ks, bs, gs) = (kernel.storage_and_layout(), bias.storage_and_layout(), gradient.storage_and_layout());
         with_real!(z, T => {
             let Some(tape) = self.tape.get().and_then(T::kept) else { bail!("no forward pass before this backward pass") };
-            let run = Run::new(self.what, sizes, values::<T>(&ks)?, values::<T>(&bs)?);
+            let run = Run::new(self.what, sizes, values::<T>(&ks)?, values::<T>(&bs)?, Way::Back);
             let Gradients { of_z, of_kernel, of_bias } = run.backward(tape, values(&gs)?);
             let of_bias = if bias.track_op() { Some(tensor_like(of_bias, bias)?) } else { None };
             Ok((Some(tensor_like(of_z, z)?), Some(tensor_like(of_kernel, kernel)?), of_bias))
@@ -205,20 +205,32 @@ struct Gradients<T> {
     of_bias: Vec<T>,
 }
 
+/// Which way a run goes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    There,
+    Back,
+}
+
 /// One run over all steps.
 struct Run<'a, T> {
     what: Recurrence,
     sizes: Sizes,
-    /// The kernel, gate by gate: each `(units, units)`.
-    kernels: Vec<Vec<T>>,
+    /// The kernel, gate by gate, each `(units, units)`; transposed on the way back.
+    kernels: Vec<Packed<T>>,
     /// What is added to the state's products, as a row of gates.
     bias: &'a [T],
 }
 
 impl<'a, T: Real> Run<'a, T> {
-    fn new(what: Recurrence, sizes: Sizes, kernel: &[T], bias: &'a [T]) -> Run<'a, T> {
+    fn new(what: Recurrence, sizes: Sizes, kernel: &[T], bias: &'a [T], way: Way) -> Run<'a, T> {
         let Sizes { units, gates, .. } = sizes;
-        let of_gate = |gate: usize| kernel.chunks_exact(gates * units).flat_map(|row| &row[gate * units..][..units]).copied().collect();
+        let of_gate = |gate: usize| {
+            let mut numbers = Vec::with_capacity(units * units);
+            kernel.chunks_exact(gates * units).for_each(|row| numbers.extend_from_slice(&row[gate * units..][..units]));
+            let of_gate = Matrix::new(&numbers, units, units);
+            Packed::new(if way == Way::Back { of_gate.t() } else { of_gate })
+        };
         Run { what, sizes, kernels: (0..gates).map(of_gate).collect(), bias }
     }
 
@@ -333,12 +345,12 @@ impl<'a, T: Real> Run<'a, T> {
     /// Adds the product of a state with the kernel of a gate to `out`.
     fn add_state(&self, out: &mut [T], state: &[T], gate: usize) {
         let Sizes { batch, units, .. } = self.sizes;
-        add_product(out, Matrix::new(state, batch, units), Matrix::new(&self.kernels[gate], units, units));
+        add_product_with(out, Matrix::new(state, batch, units), &self.kernels[gate]);
     }
 
     /// Adds to the gradient of a state what comes through its product with the kernel of a gate.
     fn add_back(&self, of_state: &mut [T], of_gate: &[T], gate: usize) {
         let Sizes { batch, units, .. } = self.sizes;
-        add_product(of_state, Matrix::new(of_gate, batch, units), Matrix::new(&self.kernels[gate], units, units).t());
+        add_product_with(of_state, Matrix::new(of_gate, batch, units), &self.kernels[gate]);
     }
 }
