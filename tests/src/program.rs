@@ -13,12 +13,11 @@ pub struct Program {
     log: Arc<Mutex<Vec<String>>>,
 }
 
-/// The binary called `name`, built beside this test.
+/// The binary called `name`, built beside this program, or, where this is a test in target/PROFILE/deps, one folder up.
 pub fn binary(name: &str) -> PathBuf {
     let this = std::env::current_exe().expect("this test is a file");
-    let path = this.ancestors().nth(2).expect("tests lie in target/PROFILE/deps").join(name);
-    assert!(path.is_file(), "{} is not built; run `make test`, or `cargo build --bins` first", path.display());
-    path
+    let found = this.ancestors().skip(1).take(2).map(|folder| folder.join(name)).find(|path| path.is_file());
+    found.unwrap_or_else(|| panic!("{name} is not built beside {}; run `make test`, or `cargo build --bins` first", this.display()))
 }
 
 impl Program {

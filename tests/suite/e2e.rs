@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use serde_json::{Value as Json, json};
 use tempfile::TempDir;
-use tests::{Client, Service, TestRedis, binary, eventually, example, start_trainer};
+use tests::{Client, Program, Service, TestRedis, binary, eventually, example, start_trainer};
 
 /// A study of four trials of two epochs.
 fn short_study() -> Json {
@@ -128,6 +128,68 @@ async fn a_killed_trainer_s_trial_is_trained_again_to_the_same_bits() {
     assert_eq!((&killed["value"], &killed["hyperparameters"]), (&undisturbed["value"], &undisturbed["hyperparameters"]));
     let curve = |path: String| async move { client.get(&format!("{path}/trials/0/curve")).await.expect(200).json() };
     assert_eq!(curve(path).await, curve(again).await);
+}
+
+/// A study whose epochs depend on all that a checkpoint holds.
+fn intricate_study() -> Json {
+    let mut study = short_study();
+    study["space"] = json!([{"name": "rate", "type": "fixed", "value": 0.01}]);
+    study["network"] = json!([
+        {"layer": "Flatten"}, {"layer": "Dense", "units": 32, "activation": "relu"}, {"layer": "BatchNormalization"}, {"layer": "Dropout", "rate": 0.2},
+        {"layer": "Dense", "units": 10, "activation": "softmax"}
+    ]);
+    study["training"]["optimizer"] = json!({"name": "nadam", "learning_rate": {"hp": "rate"}, "use_ema": true, "ema_momentum": 0.9});
+    study["training"]["callbacks"] = json!([{"name": "reduce_lr_on_plateau", "patience": 2}]);
+    study["training"]["epochs"] = json!(80);
+    study["dataset"] = json!({"source": "builtin:digits", "scale": "unit", "folds": 2});
+    study["max_trials"] = json!(1);
+    study
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trial_whose_trainer_is_killed_or_stopped_goes_on_from_its_checkpoint_to_the_same_bits() {
+    let data_dir = TempDir::new().unwrap();
+    let redis = TestRedis::start();
+    let url = redis.url();
+    let service = Service::start(data_dir.path(), &["--redis-url", &url, "--lease-seconds", "2"]);
+    let client = &service.client;
+    let trainer = || start_trainer(&url, data_dir.path(), &["--lease-seconds", "2", "--checkpoint-seconds", "0"]);
+    let study = intricate_study();
+    let path = service.create(&study).await;
+    let checkpoints = data_dir.path().join(format!("artifacts{}/0/checkpoints", path.trim_start_matches("/v1")));
+    let first = trainer();
+    in_its_course(client, &path).await;
+    first.signal(libc::SIGKILL);
+    drop(first);
+    assert!(std::fs::read_dir(&checkpoints).unwrap().count() > 0, "{}", checkpoints.display());
+    let mut second = trainer();
+    let resumed_at = |trainer: &Program| -> u32 {
+        let rest = trainer.wait_for(" goes on after epoch ");
+        rest.split(|c: char| !c.is_ascii_digit()).next().unwrap().parse().unwrap()
+    };
+    let after_the_kill = resumed_at(&second);
+    second.signal(libc::SIGTERM);
+    assert_eq!(second.wait(), Some(0), "{:#?}", second.log());
+    let third = trainer();
+    let after_the_stop = resumed_at(&third);
+    assert!(after_the_kill > 1 && after_the_stop >= after_the_kill, "{after_the_kill} {after_the_stop}");
+    let view = service.ended(&path).await;
+    assert_eq!(view["trials"]["completed"], 1, "{view:#}");
+    let resumed = client.get(&format!("{path}/trials/0")).await.expect(200).json();
+    assert_eq!(resumed["attempts"].as_array().map(Vec::len), Some(3), "{resumed:#}");
+    assert_eq!(std::fs::read_dir(&checkpoints).map_or(0, Iterator::count), 0, "a trial that has ended leaves none");
+    // The same study, undisturbed.
+    let again = service.create(&study).await;
+    service.ended(&again).await;
+    let undisturbed = client.get(&format!("{again}/trials/0")).await.expect(200).json();
+    assert_eq!((&resumed["value"], &resumed["best_step"]), (&undisturbed["value"], &undisturbed["best_step"]));
+    let curve = |path: String| async move { client.get(&format!("{path}/trials/0/curve")).await.expect(200).json() };
+    let whole = curve(again).await;
+    assert_eq!(curve(path).await, whole);
+    assert_eq!(whole["steps"].as_array().map(Vec::len), Some(80));
+    // Of two folds the means, with their spread.
+    let metrics = &whole["steps"][79]["metrics"];
+    assert!(metrics["val_accuracy"].as_f64() > Some(0.9) && metrics["val_accuracy_std"].as_f64() < Some(0.1), "{metrics:#}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

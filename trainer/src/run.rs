@@ -82,6 +82,7 @@ pub(crate) fn train(job: &Job, resumed: Option<Checkpoint>, mut tell: impl FnMut
     if let Some(Checkpoint { models, best: known, progress: done }) = resumed.filter(|resumed| resumed.models.len() == runs.len()) {
         runs.iter_mut().zip(&models).try_for_each(|(run, model)| run.model.restore(model))?;
         (best, progress) = (known, done);
+        tracing::info!(trial.number = job.number, "Trial {} of study {} goes on after epoch {}", job.number, study.name, progress.step);
         for (step, values) in (1..).zip(&progress.curve) {
             tell(Event::Epoch { step, values: values.iter().map(|bits| f32::from_bits(*bits)).collect(), samples: 0 });
         }
@@ -290,5 +291,17 @@ impl Stop {
         [Reason::Prune, Reason::Pause, Reason::Cancel, Reason::Release, Reason::Lost]
             .into_iter()
             .find(|reason| *reason as u8 == self.0.load(Ordering::Relaxed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_several_runs_means_and_deviations_are_logged() {
+        assert_eq!(summary(&[vec![1.0, 2.0]]), [1.0, 2.0]);
+        assert_eq!(summary(&[vec![1.0, 2.0], vec![3.0, 2.0]]), [2.0, 2.0, 1.0, 0.0]);
+        assert!(summary(&[vec![1.0, 2.0], vec![f64::NAN]])[0].is_nan());
     }
 }
