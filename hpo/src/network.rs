@@ -21,9 +21,11 @@ pub use activation::Activation;
 pub use convolution::{Conv, DepthwiseConv2D, SeparableConv2D};
 pub use dense::{Dense, Embedding};
 pub use flat::{FlatLayer, Network};
+#[cfg(feature = "openapi")]
 pub(crate) use initializer::INITIALIZERS;
 pub use initializer::{Distribution, FanMode, Initializer};
 pub use normalization::{BatchNormalization, LayerNormalization};
+#[cfg(feature = "openapi")]
 pub(crate) use penalty::{CONSTRAINTS, REGULARIZERS};
 pub use penalty::{Constraint, Regularizer};
 pub use pointwise::PReLU;

@@ -7,15 +7,22 @@ mod metric;
 mod optimizer;
 mod schedule;
 
-pub(crate) use callbacks::{CALLBACKS, check_monitors};
+#[cfg(feature = "openapi")]
+pub(crate) use callbacks::CALLBACKS;
+pub(crate) use callbacks::check_monitors;
 pub use callbacks::{Callbacks, EarlyStopping, Mode, Patience, Plateau, ReduceLrOnPlateau, Verdict};
 pub use class_weight::ClassWeight;
+#[cfg(feature = "openapi")]
 pub(crate) use loss::LOSSES;
 pub use loss::Loss;
+#[cfg(feature = "openapi")]
+pub(crate) use metric::METRICS;
 pub use metric::Metric;
-pub(crate) use metric::{METRICS, canonical, direction};
+pub(crate) use metric::{canonical, direction};
+#[cfg(feature = "openapi")]
+pub(crate) use optimizer::OPTIMIZERS;
+pub(crate) use optimizer::Slots;
 pub use optimizer::{Clip, Ema, Optimizer, Rule};
-pub(crate) use optimizer::{OPTIMIZERS, Slots};
 pub use schedule::Schedule;
 
 use crate::document::{FromDocument, Place, bounded};

@@ -38,7 +38,7 @@ struct Found {
 pub(crate) fn measure() -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     split_mnist(folder.path())?;
-    let peers: Vec<(&str, Peer)> = [("kerastuner", "keras_tuner"), ("optuna_torch", "optuna, torch")]
+    let peers: Vec<(&str, Peer)> = [("kerastuner", "keras_tuner, tensorboard, tensorflow"), ("optuna_torch", "optuna, torch")]
         .into_iter()
         .filter_map(|(name, modules)| Some((name, Peer::with(modules)?)))
         .collect();

@@ -246,12 +246,12 @@ impl Recurrent {
     /// The states of a batch `x (rows, steps, features)`; `nth` tells the directions of one layer apart.
     fn forward(&self, x: &Tensor, index: usize, nth: u64, pass: &mut Pass) -> Result<Tensor, Error> {
         let x = pass.dropped(x.clone(), self.dropout, index, nth, Spread::Steps)?;
-        let (of_inputs, of_state) = match &self.bias {
-            Bias::Inputs(bias) => (bias.clone(), bias.zeros_like()?.detach()),
-            Bias::Both(bias) => (bias.get(0)?, bias.get(1)?),
+        let kernel = Tensor::cat(&[&self.kernel, &self.recurrent_kernel], 0)?;
+        let bias = match &self.bias {
+            Bias::Inputs(bias) => Tensor::stack(&[bias, &bias.zeros_like()?.detach()], 0)?,
+            Bias::Both(bias) => bias.clone(),
         };
-        let z = pass.ops.dense(&x, &self.kernel, &of_inputs, Activation::Linear)?;
-        let y = pass.ops.recurrence(&z, &self.recurrent_kernel, &of_state, self.what)?;
+        let y = pass.ops.recurrence(&x, &kernel, &bias, self.what)?;
         pass.penalize(&y, self.activity)?;
         Ok(y)
     }

@@ -55,9 +55,10 @@ either! {
     fn layer_norm(x: &Tensor, gamma: &Tensor, beta: &Tensor, epsilon: f64) -> normalization;
     /// The rows of `table (rows, width)` with these numbers, which are below its rows.
     fn embedding(table: &Tensor, rows: Vec<u32>) -> embedding;
-    /// The states of a recurrent layer: `z (batch, steps, gates · units)` is what the inputs add, `kernel (units, gates · units)`, `bias (gates · units)`
-    /// what a GRU with `reset_after` adds to the state's product → `(batch, units)`, or `(batch, steps, units)` in the order of the steps taken.
-    fn recurrence(z: &Tensor, kernel: &Tensor, bias: &Tensor, what: Recurrence) -> recurrent;
+    /// The states of a recurrent layer: `x (batch, steps, features)`, `kernel (features + units, gates · units)` for inputs and state, `bias (2, gates · units)` for
+    /// both of their products (only a GRU with `reset_after` adds the second to the state's) → `(batch, units)`, or `(batch, steps, units)` in the order of the
+    /// steps taken.
+    fn recurrence(x: &Tensor, kernel: &Tensor, bias: &Tensor, what: Recurrence) -> recurrent;
     /// `x · mask`, number by number: dropout.
     fn masked(x: &Tensor, mask: Vec<f32>) -> dropout;
     /// `l1 · sum(|x|) + l2 · sum(x²)`, a scalar.

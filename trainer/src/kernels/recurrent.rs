@@ -1,7 +1,8 @@
 //! Recurrent layers: all steps in one operation, and back through them.
 //!
-//! What the inputs add to the gates at every step comes as one product from outside, so that only the state's products are left to the steps. Numbers
-//! lie gate by gate, `(gate, batch, units)`, so that activations run over one piece of memory; a [`Tape`] keeps them for the way back.
+//! What the inputs add to a gate at all steps is one product, so that only the state's products are left to the steps. Numbers lie gate by gate and
+//! step by step in the order taken, `(gate, step, batch, units)`: products write where activations read, on the way back too, and nothing is copied between.
+//! A [`Tape`] keeps them for the way back.
 
 mod gru;
 mod lstm;
@@ -12,8 +13,9 @@ use std::sync::OnceLock;
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, WithDType, bail};
 use hpo::network::Activation;
 
+use super::activation::{activate, activation_gradient};
 use super::dense::add_columns;
-use super::product::{Matrix, Packed, add_product_with, product};
+use super::product::{Matrix, Packed, Right, add_product_with, product, product_onto};
 use super::real::Real;
 use super::{slice, tensor_like, values, with_real};
 
@@ -57,11 +59,11 @@ impl Cell {
     }
 }
 
-/// The states of a recurrent layer on the CPU: `z (batch, steps, gates · units)` is what the inputs add, `kernel (units, gates · units)`,
-/// `bias (gates · units)` what a GRU with `reset_after` adds to the state's product (others look at none) →
-/// `(batch, units)`, or `(batch, steps, units)` in the order of the steps taken.
-pub(crate) fn recurrence(z: &Tensor, kernel: &Tensor, bias: &Tensor, what: Recurrence) -> Result<Tensor> {
-    z.contiguous()?.apply_op3(kernel, bias, Op { what, tape: OnceLock::new() })
+/// The states of a recurrent layer on the CPU: `x (batch, steps, features)`, `kernel (features + units, gates · units)` for inputs and state, `bias (2, gates · units)`
+/// for both of their products (only a GRU with `reset_after` adds the second to the state's) → `(batch, units)`, or `(batch, steps, units)` in the order of the
+/// steps taken.
+pub(crate) fn recurrence(x: &Tensor, kernel: &Tensor, bias: &Tensor, what: Recurrence) -> Result<Tensor> {
+    x.contiguous()?.apply_op3(kernel, bias, Op { what, tape: OnceLock::new() })
 }
 
 /// The sizes of a run.
@@ -69,13 +71,15 @@ pub(crate) fn recurrence(z: &Tensor, kernel: &Tensor, bias: &Tensor, what: Recur
 struct Sizes {
     batch: usize,
     steps: usize,
+    features: usize,
     units: usize,
     gates: usize,
 }
 
 impl Sizes {
-    fn of(z: &[usize], units: usize) -> Sizes {
-        Sizes { batch: z[0], steps: z[1], units, gates: z[2] / units }
+    fn of(what: Recurrence, x: &[usize], kernel: &[usize]) -> Sizes {
+        let gates = what.cell.gates();
+        Sizes { batch: x[0], steps: x[1], features: x[2], units: kernel[1] / gates, gates }
     }
 
     /// Numbers of a state.
@@ -83,19 +87,19 @@ impl Sizes {
         self.batch * self.units
     }
 
-    /// Numbers of all gates of a step.
-    fn gates(&self) -> usize {
-        self.gates * self.state()
+    /// Numbers of a gate at all steps.
+    fn gate(&self) -> usize {
+        self.steps * self.state()
     }
 }
 
-/// What the forward pass keeps, step by step in the order taken.
+/// What the forward pass keeps.
 struct Tape<T> {
     /// The state before each step, and the last one after all: `(steps + 1, batch, units)`.
     states: Vec<T>,
-    /// What went into the gates' activations, where their gradients need it: `(steps, gates, batch, units)`.
+    /// What went into the gates' activations, where their gradients need it, as `gates`.
     before: Vec<T>,
-    /// The gates: `(steps, gates, batch, units)`.
+    /// The gates: `(gates, steps, batch, units)`.
     gates: Vec<T>,
     /// The memory of an LSTM, as `states`; of a GRU the last gate's product with the state: `(steps, batch, units)`.
     memory: Vec<T>,
@@ -147,18 +151,18 @@ impl CustomOp3 for Op {
 
     fn cpu_fwd(
         &self,
-        z: &CpuStorage,
-        lz: &Layout,
+        x: &CpuStorage,
+        lx: &Layout,
         k: &CpuStorage,
         lk: &Layout,
         b: &CpuStorage,
         lb: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let sizes = Sizes::of(lz.dims(), lk.dims()[0]);
+        let sizes = Sizes::of(self.what, lx.dims(), lk.dims());
         let Sizes { batch, steps, units, .. } = sizes;
-        with_real!(z, T => {
+        with_real!(x, T => {
             let run = Run::new(self.what, sizes, slice::<T>(k, lk)?, slice::<T>(b, lb)?, Way::There);
-            let tape = run.forward(slice::<T>(z, lz)?);
+            let tape = run.forward(slice::<T>(x, lx)?);
             let (y, shape) = if self.what.sequences {
                 (turned(&tape.states[sizes.state()..], steps, batch, units), Shape::from((batch, steps, units)))
             } else {
@@ -171,21 +175,23 @@ impl CustomOp3 for Op {
 
     fn bwd(
         &self,
-        z: &Tensor,
+        x: &Tensor,
         kernel: &Tensor,
         bias: &Tensor,
         _y: &Tensor,
         gradient: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let sizes = Sizes::of(z.dims(), kernel.dims()[0]);
+        let sizes = Sizes::of(self.what, x.dims(), kernel.dims());
         let gradient = gradient.contiguous()?;
-        let (ks, bs, gs) = (kernel.storage_and_layout(), bias.storage_and_layout(), gradient.storage_and_layout());
-        with_real!(z, T => {
+        let (xs, ks) = (x.storage_and_layout(), kernel.storage_and_layout());
+        let (bs, gs) = (bias.storage_and_layout(), gradient.storage_and_layout());
+        with_real!(x, T => {
             let Some(tape) = self.tape.get().and_then(T::kept) else { bail!("no forward pass before this backward pass") };
             let run = Run::new(self.what, sizes, values::<T>(&ks)?, values::<T>(&bs)?, Way::Back);
-            let Gradients { of_z, of_kernel, of_bias } = run.backward(tape, values(&gs)?);
-            let of_bias = if bias.track_op() { Some(tensor_like(of_bias, bias)?) } else { None };
-            Ok((Some(tensor_like(of_z, z)?), Some(tensor_like(of_kernel, kernel)?), of_bias))
+            let found = run.backward(tape, values(&xs)?, values(&gs)?, x.track_op());
+            let of_x = found.of_x.map(|of_x| tensor_like(of_x, x)).transpose()?;
+            let of_bias = bias.track_op().then(|| tensor_like(found.of_bias, bias)).transpose()?;
+            Ok((of_x, Some(tensor_like(found.of_kernel, kernel)?), of_bias))
         })
     }
 }
@@ -200,7 +206,8 @@ fn turned<T: Real>(x: &[T], a: usize, b: usize, width: usize) -> Vec<T> {
 }
 
 struct Gradients<T> {
-    of_z: Vec<T>,
+    /// Where it is wanted.
+    of_x: Option<Vec<T>>,
     of_kernel: Vec<T>,
     of_bias: Vec<T>,
 }
@@ -216,57 +223,68 @@ enum Way {
 struct Run<'a, T> {
     what: Recurrence,
     sizes: Sizes,
-    /// The kernel, gate by gate, each `(units, units)`; transposed on the way back.
-    kernels: Vec<Packed<T>>,
-    /// What is added to the state's products, as a row of gates.
-    bias: &'a [T],
+    /// The inputs' kernel, gate by gate, each `(features, units)`; transposed on the way back.
+    of_inputs: Vec<Packed<T>>,
+    /// The state's, each `(units, units)`; transposed on the way back.
+    of_state: Vec<Packed<T>>,
+    /// What is added to the inputs' products, and to the state's, as rows of gates.
+    bias: [&'a [T]; 2],
 }
 
 impl<'a, T: Real> Run<'a, T> {
     fn new(what: Recurrence, sizes: Sizes, kernel: &[T], bias: &'a [T], way: Way) -> Run<'a, T> {
-        let Sizes { units, gates, .. } = sizes;
-        let of_gate = |gate: usize| {
-            let mut numbers = Vec::with_capacity(units * units);
-            kernel.chunks_exact(gates * units).for_each(|row| numbers.extend_from_slice(&row[gate * units..][..units]));
-            let of_gate = Matrix::new(&numbers, units, units);
+        let Sizes { features, units, gates, .. } = sizes;
+        let of_gate = |rows: &[T], gate: usize| {
+            let mut numbers = Vec::with_capacity(rows.len() / gates);
+            rows.chunks_exact(gates * units).for_each(|row| numbers.extend_from_slice(&row[gate * units..][..units]));
+            let of_gate = Matrix::new(&numbers, rows.len() / (gates * units), units);
             Packed::new(if way == Way::Back { of_gate.t() } else { of_gate })
         };
-        Run { what, sizes, kernels: (0..gates).map(of_gate).collect(), bias }
+        let (inputs, state) = kernel.split_at(features * gates * units);
+        let bias = bias.split_at(gates * units).into();
+        let all = |rows: &[T]| (0..gates).map(|gate| of_gate(rows, gate)).collect();
+        Run { what, sizes, of_inputs: all(inputs), of_state: all(state), bias }
     }
 
-    /// The step of the input that is taken as number `at`.
-    fn step(&self, at: usize) -> usize {
-        if self.what.backwards { self.sizes.steps - 1 - at } else { at }
+    /// The inputs step by step in the order taken: `(steps, batch, features)`.
+    fn taken(&self, x: &[T]) -> Vec<T> {
+        let Sizes { batch, steps, features, .. } = self.sizes;
+        let mut taken = Vec::with_capacity(x.len());
+        for at in 0..steps {
+            let step = if self.what.backwards { steps - 1 - at } else { at };
+            (0..batch).for_each(|row| taken.extend_from_slice(&x[(row * steps + step) * features..][..features]));
+        }
+        taken
     }
 
-    fn forward(&self, z: &[T]) -> Tape<T> {
-        let Sizes { batch, steps, units, gates } = self.sizes;
-        let state = self.sizes.state();
+    fn forward(&self, x: &[T]) -> Tape<T> {
+        let Sizes { batch, steps, features, units, gates } = self.sizes;
+        let (state, gate) = (self.sizes.state(), self.sizes.gate());
         let lstm = self.what.cell == Cell::Lstm;
         let gru = matches!(self.what.cell, Cell::Gru { .. });
         let keeps_before = [self.what.activation, self.what.recurrent_activation].into_iter().any(super::activation::needs_input);
         let mut tape = Tape {
             states: vec![T::ZERO; (steps + 1) * state],
-            before: vec![T::ZERO; if keeps_before { steps * self.sizes.gates() } else { 0 }],
-            gates: vec![T::ZERO; steps * self.sizes.gates()],
+            before: vec![T::ZERO; if keeps_before { gates * gate } else { 0 }],
+            gates: vec![T::ZERO; gates * gate],
             memory: vec![
                 T::ZERO;
                 if lstm {
                     (steps + 1) * state
                 } else if gru {
-                    steps * state
+                    gate
                 } else {
                     0
                 }
             ],
-            active: vec![T::ZERO; if lstm { steps * state } else { 0 }],
+            active: vec![T::ZERO; if lstm { gate } else { 0 }],
         };
+        let taken = self.taken(x);
+        let inputs = Matrix::new(&taken, steps * batch, features);
+        for ((nth, numbers), kernel) in tape.gates.chunks_exact_mut(gate).enumerate().zip(&self.of_inputs) {
+            product_onto(numbers, &self.bias[0][nth * units..][..units], inputs, Right::Packed(kernel));
+        }
         for at in 0..steps {
-            let of_step = &mut tape.gates[at * self.sizes.gates()..][..self.sizes.gates()];
-            for row in 0..batch {
-                let from = &z[(row * steps + self.step(at)) * gates * units..][..gates * units];
-                (0..gates).for_each(|gate| of_step[gate * state + row * units..][..units].copy_from_slice(&from[gate * units..][..units]));
-            }
             match self.what.cell {
                 Cell::Simple => self.simple_step(&mut tape, at),
                 Cell::Lstm => self.lstm_step(&mut tape, at),
@@ -276,23 +294,18 @@ impl<'a, T: Real> Run<'a, T> {
         tape
     }
 
-    fn backward(&self, tape: &Tape<T>, gradient: &[T]) -> Gradients<T> {
-        let Sizes { batch, steps, units, gates } = self.sizes;
-        let state = self.sizes.state();
-        let mut found = Gradients {
-            of_z: vec![T::ZERO; batch * steps * gates * units],
-            of_kernel: vec![T::ZERO; units * gates * units],
-            of_bias: vec![T::ZERO; gates * units],
-        };
+    fn backward(&self, tape: &Tape<T>, x: &[T], gradient: &[T], wants_x: bool) -> Gradients<T> {
+        let Sizes { batch, steps, features, units, gates } = self.sizes;
+        let (state, gate) = (self.sizes.state(), self.sizes.gate());
+        let gru = matches!(self.what.cell, Cell::Gru { .. });
         // Of the state after the step at hand, and of an LSTM's memory.
         let (mut of_state, mut of_memory) = (vec![T::ZERO; state], vec![T::ZERO; if self.what.cell == Cell::Lstm { state } else { 0 }]);
         if !self.what.sequences {
             of_state.copy_from_slice(gradient);
         }
-        // The gates' gradients of all steps, for one product at the end: `(gates, steps, batch, units)`. Of a GRU, those of the state's products beside them.
-        let mut of_gates = vec![T::ZERO; gates * steps * state];
-        let mut of_products = vec![T::ZERO; if matches!(self.what.cell, Cell::Gru { .. }) { steps * state } else { 0 }];
-        let mut of_step = vec![T::ZERO; self.sizes.gates()];
+        // Before the activations; of a GRU's last gate, that of the state's product beside it.
+        let mut of_gates = vec![T::ZERO; gates * gate];
+        let mut of_products = vec![T::ZERO; if gru { gate } else { 0 }];
         for at in (0..steps).rev() {
             if self.what.sequences {
                 for (row, of_state) in of_state.chunks_exact_mut(units).enumerate() {
@@ -300,57 +313,101 @@ impl<'a, T: Real> Run<'a, T> {
                 }
             }
             match self.what.cell {
-                Cell::Simple => self.simple_back(tape, at, &mut of_state, &mut of_step),
-                Cell::Lstm => self.lstm_back(tape, at, &mut of_state, &mut of_memory, &mut of_step),
+                Cell::Simple => self.simple_back(tape, at, &mut of_state, &mut of_gates),
+                Cell::Lstm => self.lstm_back(tape, at, &mut of_state, &mut of_memory, &mut of_gates),
                 Cell::Gru { reset_after } => {
                     let of_product = &mut of_products[at * state..][..state];
-                    self.gru_back(tape, at, reset_after, &mut of_state, &mut of_step, of_product);
-                }
-            }
-            for gate in 0..gates {
-                of_gates[(gate * steps + at) * state..][..state].copy_from_slice(&of_step[gate * state..][..state]);
-            }
-        }
-        for (row, of_row) in found.of_z.chunks_exact_mut(steps * gates * units).enumerate() {
-            for at in 0..steps {
-                let of_step = &mut of_row[self.step(at) * gates * units..][..gates * units];
-                for gate in 0..gates {
-                    let from = &of_gates[((gate * steps + at) * batch + row) * units..][..units];
-                    of_step[gate * units..][..units].copy_from_slice(from);
+                    self.gru_back(tape, at, reset_after, &mut of_state, &mut of_gates, of_product);
                 }
             }
         }
-        for gate in 0..gates {
-            let is_last_of_gru = gate == 2 && matches!(self.what.cell, Cell::Gru { .. });
-            let of_gate = if is_last_of_gru { &of_products[..] } else { &of_gates[gate * steps * state..][..steps * state] };
+        let taken = self.taken(x);
+        let inputs = Matrix::new(&taken, steps * batch, features);
+        let rows = gates * units;
+        let mut found = Gradients {
+            of_x: wants_x.then(|| self.of_inputs(&of_gates)),
+            of_kernel: vec![T::ZERO; (features + units) * rows],
+            of_bias: vec![T::ZERO; 2 * rows],
+        };
+        for (nth, of_gate) in of_gates.chunks_exact(gate).enumerate() {
+            let of_product = if gru && nth == 2 { &of_products[..] } else { of_gate };
             let reset: Vec<T>;
             let states = match self.what.cell {
-                Cell::Gru { reset_after: false } if gate == 2 => {
+                Cell::Gru { reset_after: false } if nth == 2 => {
                     // The product was with the state after its reset.
-                    let resets = tape.gates.chunks_exact(3 * state).flat_map(|gates| &gates[state..2 * state]);
-                    reset = tape.states.iter().zip(resets).map(|(h, r)| *h * *r).collect();
+                    reset = tape.states.iter().zip(&tape.gates[gate..2 * gate]).map(|(h, r)| *h * *r).collect();
                     &reset[..]
                 }
-                _ => &tape.states[..steps * state],
+                _ => &tape.states[..gate],
             };
-            let of_kernel = product(Matrix::new(states, steps * batch, units).t(), Matrix::new(of_gate, steps * batch, units));
-            for (row, from) in found.of_kernel.chunks_exact_mut(gates * units).zip(of_kernel.chunks_exact(units)) {
-                row[gate * units..][..units].copy_from_slice(from);
+            let of_gate_matrix = Matrix::new(of_gate, steps * batch, units);
+            let of_inputs = product(inputs.t(), of_gate_matrix);
+            let of_state = product(Matrix::new(states, steps * batch, units).t(), Matrix::new(of_product, steps * batch, units));
+            let both = of_inputs.chunks_exact(units).chain(of_state.chunks_exact(units));
+            for (row, from) in found.of_kernel.chunks_exact_mut(rows).zip(both) {
+                row[nth * units..][..units].copy_from_slice(from);
             }
-            add_columns(&mut found.of_bias[gate * units..][..units], of_gate);
+            let (first, second) = found.of_bias.split_at_mut(rows);
+            add_columns(&mut first[nth * units..][..units], of_gate);
+            if self.what.cell == (Cell::Gru { reset_after: true }) {
+                add_columns(&mut second[nth * units..][..units], of_product);
+            }
         }
         found
+    }
+
+    /// The gradient of the inputs, `(batch, steps, features)`.
+    fn of_inputs(&self, of_gates: &[T]) -> Vec<T> {
+        let Sizes { batch, steps, features, units, .. } = self.sizes;
+        let mut taken = vec![T::ZERO; steps * batch * features];
+        for (of_gate, kernel) in of_gates.chunks_exact(self.sizes.gate()).zip(&self.of_inputs) {
+            add_product_with(&mut taken, Matrix::new(of_gate, steps * batch, units), kernel);
+        }
+        if self.what.backwards {
+            let steps: Vec<&[T]> = taken.chunks_exact(batch * features).rev().collect();
+            return turned(&steps.concat(), self.sizes.steps, batch, features);
+        }
+        turned(&taken, steps, batch, features)
     }
 
     /// Adds the product of a state with the kernel of a gate to `out`.
     fn add_state(&self, out: &mut [T], state: &[T], gate: usize) {
         let Sizes { batch, units, .. } = self.sizes;
-        add_product_with(out, Matrix::new(state, batch, units), &self.kernels[gate]);
+        add_product_with(out, Matrix::new(state, batch, units), &self.of_state[gate]);
     }
 
     /// Adds to the gradient of a state what comes through its product with the kernel of a gate.
     fn add_back(&self, of_state: &mut [T], of_gate: &[T], gate: usize) {
         let Sizes { batch, units, .. } = self.sizes;
-        add_product_with(of_state, Matrix::new(of_gate, batch, units), &self.kernels[gate]);
+        add_product_with(of_state, Matrix::new(of_gate, batch, units), &self.of_state[gate]);
+    }
+
+    /// What `gates`, in the layout of [`Tape::gates`], has at a step: a piece for each gate.
+    fn at_step<'g, const G: usize>(&self, gates: &'g mut [T], at: usize) -> [&'g mut [T]; G] {
+        let state = self.sizes.state();
+        let mut pieces = gates.chunks_exact_mut(self.sizes.gate()).map(|gate| &mut gate[at * state..][..state]);
+        std::array::from_fn(|_| pieces.next().expect("there are as many gates as the cell has"))
+    }
+
+    /// Where gate number `gate` at a step lies in the layout of [`Tape::gates`].
+    fn place(&self, gate: usize, at: usize) -> std::ops::Range<usize> {
+        let start = gate * self.sizes.gate() + at * self.sizes.state();
+        start..start + self.sizes.state()
+    }
+
+    /// Applies the activation of gate number `gate` at a step, whose sums are complete.
+    fn activate(&self, tape: &mut Tape<T>, gate: usize, at: usize, activation: Activation) {
+        let place = self.place(gate, at);
+        if let Some(before) = tape.before.get_mut(place.clone()) {
+            before.copy_from_slice(&tape.gates[place.clone()]);
+        }
+        activate(activation, &mut tape.gates[place], self.sizes.units);
+    }
+
+    /// Takes the gradient of gate number `gate` at a step through its activation.
+    fn activate_back(&self, tape: &Tape<T>, gate: usize, at: usize, activation: Activation, of_gate: &mut [T]) {
+        let place = self.place(gate, at);
+        let before = tape.before.get(place.clone()).unwrap_or_default();
+        activation_gradient(activation, before, &tape.gates[place], of_gate, self.sizes.units);
     }
 }

@@ -2,13 +2,18 @@
 
 use candle_core::{D, Result, Tensor};
 
-use super::activation;
+use hpo::network::Activation;
+
+use super::{activation, dense};
 use crate::kernels::recurrent::{Cell, Recurrence};
 
 /// As [`crate::kernels::recurrent::recurrence`].
-pub(in crate::engine) fn recurrence(z: &Tensor, kernel: &Tensor, bias: &Tensor, what: Recurrence) -> Result<Tensor> {
-    let (batch, steps, _) = z.dims3()?;
-    let units = kernel.dims()[0];
+pub(in crate::engine) fn recurrence(x: &Tensor, kernel: &Tensor, bias: &Tensor, what: Recurrence) -> Result<Tensor> {
+    let (batch, steps, features) = x.dims3()?;
+    let units = kernel.dims()[1] / what.cell.gates();
+    let (of_inputs, bias) = (bias.get(0)?, bias.get(1)?);
+    let z = dense(x, &kernel.narrow(0, 0, features)?.contiguous()?, &of_inputs, Activation::Linear)?;
+    let kernel = &kernel.narrow(0, features, units)?.contiguous()?;
     let mut h = Tensor::zeros((batch, units), z.dtype(), z.device())?;
     let mut memory = h.clone();
     let mut states = Vec::with_capacity(steps);
@@ -25,7 +30,7 @@ pub(in crate::engine) fn recurrence(z: &Tensor, kernel: &Tensor, bias: &Tensor, 
                 (recurrent(gate(&gates, 3)?)? * activation(&memory, what.activation)?)?
             }
             Cell::Gru { reset_after } => {
-                let products = if reset_after { h.matmul(kernel)?.broadcast_add(bias)? } else { h.matmul(kernel)? };
+                let products = if reset_after { h.matmul(kernel)?.broadcast_add(&bias)? } else { h.matmul(kernel)? };
                 let keep = recurrent((gate(&x, 0)? + gate(&products, 0)?)?)?;
                 let reset = recurrent((gate(&x, 1)? + gate(&products, 1)?)?)?;
                 let product = match reset_after {
