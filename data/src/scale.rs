@@ -12,6 +12,8 @@ use crate::{Error, Features};
 pub struct Scaled {
     dataset: Arc<Dataset>,
     scaling: Scaling,
+    /// What each byte becomes where all are divided by one number: looked up, it costs half a division.
+    divided: Option<Box<[f32; 256]>>,
 }
 
 /// A division, not a product with the inverse: so `unit` is x / 255 to the bit as in NumPy, and the largest value of `min_max` is exactly 1.
@@ -32,7 +34,11 @@ impl Scaled {
             Scale::Unit => Scaling::Divide(dataset.schema.scale_max.ok_or(Error::NoRange)? as f32),
             Scale::Standardize | Scale::MinMax => per_feature(&dataset, train, scale == Scale::Standardize)?,
         };
-        Ok(Scaled { dataset, scaling })
+        let divided = match (&scaling, &dataset.features) {
+            (Scaling::Divide(divisor), Features::U8(_)) => Some(Box::new(std::array::from_fn(|byte| byte as f32 / divisor))),
+            _ => None,
+        };
+        Ok(Scaled { dataset, scaling, divided })
     }
 
     /// The dataset, unscaled, with its labels.
@@ -45,8 +51,18 @@ impl Scaled {
     pub fn gather(&self, rows: &[u32], out: &mut Vec<f32>) {
         out.resize(rows.len() * self.dataset.width(), 0.0);
         match &self.dataset.features {
+            Features::U8(values) if self.divided.is_some() => self.look_up(values, rows, out),
             Features::U8(values) => self.gather_from(values, rows, out),
             Features::F32(values) => self.gather_from(values, rows, out),
+        }
+    }
+
+    fn look_up(&self, values: &[u8], rows: &[u32], out: &mut [f32]) {
+        let Some(divided) = &self.divided else { return };
+        let width = self.dataset.width();
+        for (out, row) in out.chunks_exact_mut(width).zip(rows) {
+            let row = &values[*row as usize * width..][..width];
+            out.iter_mut().zip(row).for_each(|(out, byte)| *out = divided[*byte as usize]);
         }
     }
 

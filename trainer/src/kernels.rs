@@ -14,6 +14,7 @@ pub(crate) mod dense;
 pub(crate) mod depthwise;
 pub(crate) mod dropout;
 pub(crate) mod embedding;
+pub(crate) mod gradients;
 pub(crate) mod loss;
 pub(crate) mod normalization;
 pub(crate) mod penalty;

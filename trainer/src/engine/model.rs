@@ -13,6 +13,7 @@ use super::layers::{Built, Mode, Pass};
 use super::optimizer::Optimizer;
 use super::weight::Weight;
 use super::{Error, Ops, Targets, Totals};
+use crate::kernels;
 
 /// A network, its loss and its optimiser, on one device.
 ///
@@ -107,7 +108,7 @@ impl Model {
     /// and returns its loss, penalties included.
     pub fn step(&mut self, x: Vec<f32>, y: &Targets, totals: &mut Totals) -> Result<f64, Error> {
         let (output, loss) = self.pass(x, y, Mode::Train)?;
-        let gradients = loss.backward()?;
+        let gradients = kernels::gradients::backward(&loss)?;
         let mean = mean(&loss)? + self.optimizer.penalty(&self.weights)?;
         self.optimizer.step(&self.weights, &gradients)?;
         self.steps += 1;
@@ -217,7 +218,7 @@ impl Model {
 
     /// Of each trainable weight, those of the regularisers included.
     pub(super) fn test_gradients(&self, x: Vec<f32>, y: &Targets) -> Vec<Vec<f32>> {
-        let gradients = self.pass(x, y, Mode::Train).unwrap().1.backward().unwrap();
+        let gradients = kernels::gradients::backward(&self.pass(x, y, Mode::Train).unwrap().1).unwrap();
         let of_weight = |weight: &Weight| {
             let numbers: Vec<f32> = weight.var.flatten_all().unwrap().to_vec1().unwrap();
             let gradient = gradients.get(&weight.var).map(|gradient| gradient.flatten_all().unwrap().to_vec1::<f32>().unwrap());

@@ -7,6 +7,7 @@ use hpo::network::Activation;
 
 use super::activation::{self, activate, activation_gradient, needs_input};
 use super::dense::add_columns;
+use super::gradients::hand_over;
 use super::product::{Matrix, Packed, Right, add_product, add_product_with, product_onto};
 use super::real::Real;
 use super::{slice, tensor_like, values, vectorised, with_real};
@@ -69,7 +70,7 @@ impl CustomOp3 for Conv {
             self.backward::<T>(values(&xs)?, values(&ks)?, values(&ys)?, values(&gs)?, &mut wanted);
             let of_x = wanted.of_x.map(|of_x| tensor_like(of_x, x)).transpose()?;
             let of_bias = bias.track_op().then(|| tensor_like(wanted.of_bias, bias)).transpose()?;
-            Ok((of_x, Some(tensor_like(wanted.of_kernel, kernel)?), of_bias))
+            Ok((of_x, hand_over(kernel, tensor_like(wanted.of_kernel, kernel)?), of_bias))
         })
     }
 }

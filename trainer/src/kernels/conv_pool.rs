@@ -11,6 +11,7 @@ use hpo::network::Activation;
 use super::activation::{activate, activation_gradient, needs_input};
 use super::conv::{BLOCK, add_back, lay_out};
 use super::dense::add_columns;
+use super::gradients::hand_over;
 use super::product::{Matrix, Packed, Right, add_product, add_product_with, product_onto};
 use super::real::Real;
 use super::{slice, tensor_like, values, vectorised, with_real};
@@ -87,7 +88,7 @@ impl CustomOp3 for ConvPool {
             let mut of_bias = vec![T::ZERO; bias.elem_count()];
             add_columns(&mut of_bias, &pooled);
             let of_bias = bias.track_op().then(|| tensor_like(of_bias, bias)).transpose()?;
-            Ok((of_x, Some(tensor_like(of_kernel, kernel)?), of_bias))
+            Ok((of_x, hand_over(kernel, tensor_like(of_kernel, kernel)?), of_bias))
         })
     }
 }

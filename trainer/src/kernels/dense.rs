@@ -4,6 +4,7 @@ use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, WithDTyp
 use hpo::network::Activation;
 
 use super::activation::{self, activate, activation_gradient, needs_input};
+use super::gradients::hand_over;
 use super::product::{Matrix, Right, product, product_onto};
 use super::real::Real;
 use super::{slice, tensor_like, values, vectorised, with_real};
@@ -69,7 +70,7 @@ impl CustomOp3 for Dense {
             } else {
                 None
             };
-            Ok((of_x, Some(tensor_like(of_kernel, kernel)?), bias_gradient(bias, &before)?))
+            Ok((of_x, hand_over(kernel, tensor_like(of_kernel, kernel)?), bias_gradient(bias, &before)?))
         })
     }
 }
@@ -98,5 +99,5 @@ pub(crate) fn bias_gradient<T: Real>(bias: &Tensor, gradient: &[T]) -> Result<Op
     }
     let mut sums = vec![T::ZERO; bias.elem_count()];
     add_columns(&mut sums, gradient);
-    tensor_like(sums, bias).map(Some)
+    Ok(hand_over(bias, tensor_like(sums, bias)?))
 }

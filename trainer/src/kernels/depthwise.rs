@@ -5,6 +5,7 @@ use hpo::network::Activation;
 
 use super::activation::{self, activate, activation_gradient, needs_input};
 use super::dense::bias_gradient;
+use super::gradients::hand_over;
 use super::real::Real;
 use super::{slice, tensor_like, values, vectorised, with_real};
 use crate::engine::Window;
@@ -70,7 +71,7 @@ impl CustomOp3 for Depthwise {
             } else {
                 None
             };
-            Ok((of_x, Some(tensor_like(of_kernel, kernel)?), bias_gradient(bias, &before)?))
+            Ok((of_x, hand_over(kernel, tensor_like(of_kernel, kernel)?), bias_gradient(bias, &before)?))
         })
     }
 }

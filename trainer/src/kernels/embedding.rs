@@ -2,6 +2,7 @@
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, WithDType};
 
+use super::gradients::hand_over;
 use super::{slice, tensor_like, values, with_real};
 
 /// The rows of `table (rows, width)` with these numbers, on the CPU: `(numbers, width)`. Numbers are below the table's rows.
@@ -35,7 +36,7 @@ impl CustomOp1 for Rows {
             for (row, g) in self.0.iter().zip(values::<T>(&g)?.chunks_exact(width)) {
                 of_table[*row as usize * width..][..width].iter_mut().zip(g).for_each(|(of_table, g)| *of_table += *g);
             }
-            tensor_like(of_table, table).map(Some)
+            Ok(hand_over(table, tensor_like(of_table, table)?))
         })
     }
 }
