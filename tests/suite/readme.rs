@@ -26,7 +26,9 @@ async fn the_session_of_the_readme_works_as_it_is_written() {
     assert!(script.contains("http://127.0.0.1:8080"), "{script}");
     let script = script.replace("http://127.0.0.1:8080", service.client.base());
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
-    let script = script.replace("best.safetensors", &data_dir.path().join("best.safetensors").display().to_string());
+    let script = ["best.safetensors", "best.onnx"]
+        .iter()
+        .fold(script, |script, file| script.replace(file, &data_dir.path().join(file).display().to_string()));
     let done = Command::new("sh").args(["-euc", &script]).current_dir(root).output().unwrap();
     let (said, complained) = (String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
     assert!(done.status.success(), "{script}\n{said}\n{complained}");

@@ -319,6 +319,7 @@ fn add_tile<T: Real, S: Simd, const M: usize, const V: usize>(simd: S, out: Targ
         unsafe {
             let from = panel.numbers.as_ptr().add(at * panel.stride).cast::<T::Vector<S>>();
             let b: [T::Vector<S>; V] = std::array::from_fn(|v| from.add(v).read_unaligned());
+            #[allow(clippy::needless_range_loop, reason = "iterators over both arrays are not unrolled, and the sums then lie in memory")]
             for i in 0..M {
                 let a = T::splat(simd, *a.get_unchecked(i * a_row + at * a_column));
                 for v in 0..V {
