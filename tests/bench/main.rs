@@ -7,6 +7,7 @@
 //! `PEERS=/path/to/python` names a Python that has the peers: torch for `train`; optuna and redis for `queue`; keras-tuner with TensorFlow, optuna
 //! and torch for `search`.
 
+mod counted;
 mod http;
 mod peer;
 mod queue;
@@ -20,7 +21,7 @@ use anyhow::{Context, bail, ensure};
 
 // The trainer's allocator, or its step would be measured on another one.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: counted::Counted = counted::Counted(mimalloc::MiMalloc);
 
 /// How often everything is measured.
 const TURNS: usize = 3;

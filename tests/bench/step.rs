@@ -13,7 +13,7 @@ use serde_json::{Value as Json, json};
 use trainer::engine::{Model, RowWeights, Targets, device};
 
 use crate::peer::Peer;
-use crate::{TURNS, figure, ratio};
+use crate::{TURNS, counted, figure, ratio};
 
 /// Rows of the dataset: those of MNIST.
 const ROWS: usize = 60_000;
@@ -80,12 +80,55 @@ pub(crate) fn measure() -> anyhow::Result<()> {
             }
         }
         figure(name, ours, "us/step");
+        let Memory { calls, bytes, peak, estimate } = memory(case)?;
+        figure(&format!("{name}_allocations"), calls, "calls/step");
+        figure(&format!("{name}_allocated"), bytes / 1e6, "MB/step");
+        figure(&format!("{name}_peak_of_estimate"), peak / estimate, "times");
         if peer.is_some() {
             figure(&format!("{name}_torch"), theirs, "us/step");
             ratio(name, "torch", theirs / ours);
         }
     }
     Ok(())
+}
+
+/// What the steps of a case do to memory.
+struct Memory {
+    /// Calls of the allocator in a step.
+    calls: f64,
+    /// Bytes asked for in a step; nearly all of them are those that the step before gave back.
+    bytes: f64,
+    /// The most bytes that the model held at once, its steps included.
+    peak: f64,
+    /// What the pre-flight says of a step.
+    estimate: f64,
+}
+
+fn memory(case: &Case) -> anyhow::Result<Memory> {
+    const STEPS: usize = 20;
+    let plan = plan(case)?;
+    let data = dataset(&SHAPE)?;
+    let dataset = data.dataset();
+    let estimate = hpo::preflight::memory(&plan.layers, &plan.training, &SHAPE, ROWS as u64).map_err(anyhow::Error::msg)?.1 as f64;
+    let (asked, peak) = counted::peak(|| -> anyhow::Result<_> {
+        let mut model = Model::new(&plan.layers, &plan.training, &SHAPE, dataset.schema.classes, (1, 0), &device()?)?;
+        let rows: Vec<u32> = (0..case.batch as u32).collect();
+        let mut before = counted::asked();
+        for step in 0..=STEPS {
+            // The first step warms up.
+            if step == 1 {
+                before = counted::asked();
+            }
+            let mut features = Vec::with_capacity(rows.len() * dataset.width());
+            data.gather(&rows, &mut features);
+            let mut totals = model.totals();
+            model.step(features, &Targets::of(&dataset.labels, &rows, &RowWeights::evaluation(None)), &mut totals)?;
+        }
+        let after = counted::asked();
+        Ok(((after.calls - before.calls) as f64, (after.bytes - before.bytes) as f64))
+    });
+    let (calls, bytes) = asked?;
+    Ok(Memory { calls: calls / STEPS as f64, bytes: bytes / STEPS as f64, peak: peak as f64, estimate })
 }
 
 /// Microseconds of a step in the best round.

@@ -282,6 +282,15 @@ fn candles_own_max_pool_still_has_a_wrong_gradient() {
     assert_eq!(gradients.get(&x).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap(), [0.0, 0.0, 0.0, 0.25]);
 }
 
+/// When one of these fails, candle can do what is ours so far: a pooling with other strides, a generator that is seeded.
+#[test]
+fn candle_still_lacks_what_is_ours() {
+    let x = Var::zeros((1, 1, 3, 3), DType::F32, &Device::Cpu).unwrap();
+    let pooled = x.max_pool2d_with_stride(2, 1).unwrap();
+    assert!(pooled.sum_all().unwrap().backward().is_err(), "strides that are not the window's have a gradient now");
+    assert!(Device::Cpu.set_seed(1).is_err(), "the CPU's generator can be seeded now");
+}
+
 #[test]
 fn gradients_of_dropout_are_the_mask() {
     let x = variable(&[3, 4], 1);
