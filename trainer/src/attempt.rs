@@ -78,7 +78,7 @@ async fn train(worker: &Arc<Worker>, lease: &Lease, stop: Arc<Stop>, events: Unb
 async fn checkpoints(worker: &Worker, lease: &Lease) -> Vec<Bytes> {
     let mut found = Vec::new();
     let listed = worker.artifacts.checkpoints(lease.study.as_str(), lease.number).await;
-    for path in listed.unwrap_or_default().into_iter().take(CHECKPOINTS_READ) {
+    for path in listed.unwrap_or_default().into_iter().take(limits::CHECKPOINTS_READ) {
         match worker.artifacts.get(&path).await {
             Ok(bytes) => found.push(bytes),
             Err(error) => tracing::debug!("The checkpoint {path} cannot be read: {error}"),
@@ -86,9 +86,6 @@ async fn checkpoints(worker: &Worker, lease: &Lease) -> Vec<Bytes> {
     }
     found
 }
-
-/// Checkpoints that are read: the furthest, and one more where that is for another class of machines.
-const CHECKPOINTS_READ: usize = 2;
 
 /// What lets a trial run beside others, or keeps the others away.
 enum Company {
