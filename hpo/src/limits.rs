@@ -328,6 +328,10 @@ pub const WEIGHTS_TRIES: u32 = 3;
 pub const VALIDATION_ROWS: usize = 128;
 /// Slots of a trainer: each is a thread, and one claim takes no more.
 pub const SLOTS_MAX: usize = CLAIMS_MAX;
+/// Slots of a GPU that nobody has given a number: enough that one trial's batch is gathered while another's is computed; its memory may allow fewer.
+pub const GPU_SLOTS: u32 = 4;
+/// How often a trial that waits for memory looks whether it is to stop, in ms: it is woken where memory comes free.
+pub const MEMORY_POLL_MS: u64 = 100;
 /// The head of a request to a trainer's metrics page, in bytes.
 pub const METRICS_HEAD_BYTES_MAX: usize = 8 << 10;
 /// Connections to a trainer's metrics page at once: one Prometheus, and somebody who looks.

@@ -10,7 +10,8 @@ use data::{Dataset, Features, Labels, Scaled, epoch_order};
 use hpo::dataset::{DatasetSchema, Scale};
 use hpo::{Plan, Point, Study};
 use serde_json::{Value as Json, json};
-use trainer::engine::{Model, RowWeights, Targets, device};
+use trainer::device::devices;
+use trainer::engine::{Model, RowWeights, Targets};
 
 use crate::peer::Peer;
 use crate::{TURNS, counted, figure, ratio};
@@ -111,7 +112,7 @@ fn memory(case: &Case) -> anyhow::Result<Memory> {
     let dataset = data.dataset();
     let estimate = hpo::preflight::memory(&plan.layers, &plan.training, &SHAPE, ROWS as u64).map_err(anyhow::Error::msg)?.1 as f64;
     let (asked, peak) = counted::peak(|| -> anyhow::Result<_> {
-        let mut model = Model::new(&plan.layers, &plan.training, &SHAPE, dataset.schema.classes, (1, 0), &device()?)?;
+        let mut model = Model::new(&plan.layers, &plan.training, &SHAPE, dataset.schema.classes, (1, 0), &devices()?[0].open()?)?;
         let rows: Vec<u32> = (0..case.batch as u32).collect();
         let mut before = counted::asked();
         for step in 0..=STEPS {
@@ -136,7 +137,7 @@ fn step_us(case: &Case) -> anyhow::Result<f64> {
     let plan = plan(case)?;
     let data = dataset(&SHAPE)?;
     let dataset = data.dataset();
-    let mut model = Model::new(&plan.layers, &plan.training, &SHAPE, dataset.schema.classes, (1, 0), &device()?)?;
+    let mut model = Model::new(&plan.layers, &plan.training, &SHAPE, dataset.schema.classes, (1, 0), &devices()?[0].open()?)?;
     let weights = RowWeights::evaluation(None);
     let order = epoch_order(ROWS, 1, 0, 1);
     let mut batches = order.chunks_exact(case.batch).cycle();

@@ -25,7 +25,7 @@ pub(crate) async fn attempt(worker: &Arc<Worker>, lease: Lease) {
     // As long as a curve at most: `EPOCHS_MAX` points, and a checkpoint now and then.
     let (send, events) = mpsc::unbounded_channel();
     let stop = Arc::new(Stop::default());
-    let trained = train(worker, &lease, stop.clone(), send, claimed);
+    let trained = train(worker, &lease, stop.clone(), send);
     let mut line =
         Line { worker, lease: &lease, stop: &stop, unreported: Vec::new(), checkpoint: None, answered: Instant::now(), is_away: false };
     let outcome = line.attend(trained, events).await;
@@ -35,7 +35,7 @@ pub(crate) async fn attempt(worker: &Arc<Worker>, lease: Lease) {
 }
 
 /// Trains the trial on a thread of its own, named after it; none where the lease was lost before it began.
-async fn train(worker: &Arc<Worker>, lease: &Lease, stop: Arc<Stop>, events: UnboundedSender<Event>, claimed: Instant) -> Outcome {
+async fn train(worker: &Arc<Worker>, lease: &Lease, stop: Arc<Stop>, events: UnboundedSender<Event>) -> Outcome {
     // Memory ran out when it had company: it waits until it has none, and others wait for it.
     let _company = tokio::select! {
         company = company(worker, lease.alone) => company,
@@ -50,11 +50,14 @@ async fn train(worker: &Arc<Worker>, lease: &Lease, stop: Arc<Stop>, events: Unb
             Err(_) => return Outcome::Stopped(stop.reason().unwrap_or(Reason::Release), None),
         }
     };
-    let (catalog, device) = (worker.catalog.clone(), worker.device.clone());
+    let Some(handle) = worker.handle() else {
+        return Outcome::Failed(ErrorKind::Panic, "its slot has no device".into());
+    };
+    let (catalog, device, numerics) = (worker.catalog.clone(), handle.device.clone(), worker.device.numerics.clone());
     let (memory, metrics) = (worker.memory.clone(), worker.metrics.clone());
     let checkpoints = if lease.attempt > 1 { checkpoints(worker, lease).await } else { Vec::new() };
     let checkpoint_seconds = worker.checkpoint_seconds;
-    let trial = Trial { lease: lease.clone(), study, catalog, device, memory, stop, claimed, checkpoint_seconds, checkpoints };
+    let trial = Trial { lease: lease.clone(), study, catalog, device, numerics, memory, stop, checkpoint_seconds, checkpoints };
     let tell = move |event| {
         // What an earlier attempt trained was counted there.
         if let Event::Epoch { samples: 1.., .. } = &event {
@@ -264,7 +267,7 @@ impl Line<'_> {
                 self.worker.refuse(&self.lease.dataset_hash);
                 End::Released
             }
-            Outcome::Failed(kind, message) => End::Failed { kind, message, beside_others: self.worker.metrics.busy.get() > 1 },
+            Outcome::Failed(kind, message) => End::Failed { kind, message, beside_others: self.worker.trains_others() },
         };
         match self.finish(&end).await {
             Some(Ack::Accepted { wants }) => {

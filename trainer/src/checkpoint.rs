@@ -41,7 +41,7 @@ pub(crate) struct Progress {
 /// The metadata of the file.
 #[derive(Serialize, Deserialize)]
 struct Head {
-    /// Whose bits these are: see [`crate::engine::numerics_class`].
+    /// Whose bits these are: see [`crate::device::DeviceInfo::numerics`].
     numerics: String,
     /// The hash of the dataset.
     dataset: String,

@@ -18,7 +18,7 @@ pub struct Config {
     /// Where weights are written: a folder or a URL [default: <data-dir>/artifacts]
     #[arg(long, env = "CHANDLER_ARTIFACTS")]
     pub artifacts: Option<String>,
-    /// How many trials are trained at once [default: one for each core; on a GPU, one]
+    /// How many trials are trained at once on each device [default: one for each core; on a GPU, up to 4]
     #[arg(long, env = "CHANDLER_SLOTS", value_parser = clap::value_parser!(u32).range(1..=limits::SLOTS_MAX as i64))]
     pub slots: Option<u32>,
     /// Where to serve /metrics and /livez, such as 127.0.0.1:9101 [default: nowhere]

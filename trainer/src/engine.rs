@@ -6,7 +6,6 @@
 
 mod builder;
 mod composed;
-mod device;
 mod init;
 mod judge;
 mod layers;
@@ -19,7 +18,6 @@ pub(crate) mod tests;
 mod weight;
 mod window;
 
-pub use device::{device, numerics_class};
 #[cfg(test)]
 pub(crate) use judge::takes_over;
 pub use judge::{Labels, RowWeights, Targets};
@@ -45,10 +43,10 @@ pub enum Error {
 impl From<candle_core::Error> for Error {
     fn from(error: candle_core::Error) -> Error {
         let text = error.to_string();
-        if text.to_lowercase().contains("out of memory") || text.contains("OUT_OF_MEMORY") {
-            Error::OutOfMemory(text)
-        } else {
-            Error::Candle(error)
-        }
+        if NO_MEMORY.iter().any(|said| text.contains(said)) { Error::OutOfMemory(text) } else { Error::Candle(error) }
     }
 }
+
+/// How CUDA, cuBLAS and Metal (a buffer at its making, a command in its course) say that memory is short; candle passes it on as text.
+const NO_MEMORY: [&str; 4] =
+    ["CUDA_ERROR_OUT_OF_MEMORY", "CUBLAS_STATUS_ALLOC_FAILED", "Failed to create metal resource: Buffer", "ErrorOutOfMemory"];

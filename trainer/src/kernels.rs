@@ -4,7 +4,7 @@
 //! finite differences in `f64` while production runs the very same code in `f32`. Nothing here uses more than the thread that calls it.
 //!
 //! Bits: no number depends on the machine's libm, on the width of its vectors (what is fused is fused everywhere, nothing is reassociated) or on its
-//! caches: all CPUs are of one [numerics class](crate::engine::numerics_class).
+//! caches: all CPUs are of one [numerics class](crate::device::DeviceInfo::numerics).
 
 pub(crate) mod activation;
 pub(crate) mod constraint;
@@ -24,7 +24,7 @@ pub(crate) mod product;
 pub(crate) mod real;
 pub(crate) mod recurrent;
 pub(crate) mod update;
-mod vectorised;
+pub(crate) mod vectorised;
 
 pub(crate) use vectorised::vectorised;
 

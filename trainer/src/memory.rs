@@ -1,18 +1,29 @@
-//! How much memory the trials of this process may take together: the system ends who takes more, with all its trials.
+//! How much memory the trials of a device may take together: who takes more ends others on a GPU, and on a CPU the system ends the trainer with all its trials.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use hpo::Plan;
 use hpo::dataset::DatasetSchema;
 use hpo::limits;
 use hpo::preflight;
-use sysinfo::{MemoryRefreshKind, RefreshKind, System};
 
-/// The memory that was free when the trainer started, in this machine or this container, and what of it is promised to trials.
+/// The memory that was free on a device when the trainer started, what of it is promised to trials, and who waits for some.
 #[derive(Debug)]
 pub(crate) struct Memory {
     bytes: u64,
-    promised: Mutex<u64>,
+    line: Mutex<Line>,
+    moved: Condvar,
+}
+
+/// Who comes first is served first: a large trial is not overtaken for ever by small ones.
+#[derive(Debug, Default)]
+struct Line {
+    promised: u64,
+    /// The tickets of those who wait.
+    waiting: VecDeque<u64>,
+    tickets: u64,
 }
 
 /// Memory promised to one trial until this is dropped.
@@ -22,30 +33,29 @@ pub(crate) struct Share {
     bytes: u64,
 }
 
-/// Why a trial gets no share.
+/// Why a trial never gets a share.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum TooLarge {
     /// No trainer could train it.
     Anywhere(String),
-    /// There is not so much free here, at least now.
+    /// This device has less, were it alone on it.
     Here(String),
 }
 
 impl Memory {
-    /// What is free now.
-    pub(crate) fn free() -> Memory {
-        let system = System::new_with_specifics(RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram()));
-        let container = system.cgroup_limits().map_or(u64::MAX, |limits| limits.free_memory);
-        Memory::of(system.available_memory().min(container))
-    }
-
     /// So many bytes.
     pub(crate) fn of(bytes: u64) -> Memory {
-        Memory { bytes, promised: Mutex::new(0) }
+        Memory { bytes, line: Mutex::default(), moved: Condvar::new() }
     }
 
-    /// The share of a trial on this dataset: what a training step takes by the pre-flight's measure, and the best weights beside it.
-    pub(crate) fn share(self: &Arc<Memory>, plan: &Plan, dataset: &DatasetSchema) -> Result<Share, TooLarge> {
+    /// The share of a trial on this dataset, once those before it and those that train leave enough: what a training step takes by the pre-flight's measure,
+    /// and the best weights beside it. None where the trial `is_stopped` while it waits.
+    pub(crate) fn share(
+        self: &Arc<Memory>,
+        plan: &Plan,
+        dataset: &DatasetSchema,
+        is_stopped: impl Fn() -> bool,
+    ) -> Result<Option<Share>, TooLarge> {
         let sizes = preflight::memory(&plan.layers, &plan.training, &dataset.shape, dataset.rows);
         let (weights, step) = sizes.map_err(TooLarge::Anywhere)?;
         if weights > limits::WEIGHT_BYTES_MAX {
@@ -53,22 +63,51 @@ impl Memory {
             return Err(TooLarge::Anywhere(format!("its weights take {weights} bytes, at most {most} are possible; bound its layers")));
         }
         let bytes = step.saturating_add(weights);
-        let mut promised = self.promised.lock().unwrap_or_else(PoisonError::into_inner);
-        let free = self.bytes.saturating_sub(*promised);
-        if bytes > free {
+        if bytes > self.bytes {
+            let all = self.bytes;
             return Err(TooLarge::Here(format!(
-                "it takes {bytes} bytes, this trainer has {free} of {} free; bound its layers, or its batch",
-                self.bytes
+                "it takes {bytes} bytes, this trainer's device had {all} free; bound its layers, or its batch"
             )));
         }
-        *promised += bytes;
-        Ok(Share { memory: self.clone(), bytes })
+        Ok(self.wait(bytes, is_stopped))
+    }
+
+    fn wait(self: &Arc<Memory>, bytes: u64, is_stopped: impl Fn() -> bool) -> Option<Share> {
+        let mut line = self.line();
+        let ticket = line.tickets;
+        line.tickets += 1;
+        line.waiting.push_back(ticket);
+        let is_served = loop {
+            if line.waiting.front() == Some(&ticket) && bytes <= self.bytes - line.promised {
+                line.promised += bytes;
+                break true;
+            }
+            if is_stopped() {
+                break false;
+            }
+            let poll = Duration::from_millis(limits::MEMORY_POLL_MS);
+            line = self.moved.wait_timeout(line, poll).unwrap_or_else(PoisonError::into_inner).0;
+        };
+        line.waiting.retain(|waiting| *waiting != ticket);
+        self.moved.notify_all();
+        is_served.then(|| Share { memory: self.clone(), bytes })
+    }
+
+    fn line(&self) -> MutexGuard<'_, Line> {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Display for Memory {
+    fn fmt(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+        write!(f, "{:.1} GiB free", self.bytes as f64 / f64::from(1 << 30))
     }
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
-        *self.memory.promised.lock().unwrap_or_else(PoisonError::into_inner) -= self.bytes;
+        self.memory.line().promised -= self.bytes;
+        self.memory.moved.notify_all();
     }
 }
 
@@ -89,24 +128,56 @@ mod tests {
         DatasetSchema { shape: vec![width], dtype: "float32".into(), rows: 10, classes: Some(2), scale_max: None, hash: String::new() }
     }
 
+    /// 100 x 10 + 10 + 10 x 2 + 2 weights, twice for a step, once more for the best, and the activations of 4 rows: more than half of 10,000 bytes.
+    fn share(memory: &Arc<Memory>, is_stopped: bool) -> Option<Share> {
+        memory.share(&plan_of(10), &dataset(50), || is_stopped).unwrap()
+    }
+
     #[test]
-    fn trials_share_what_is_free_and_give_it_back() {
+    fn a_trial_waits_until_another_gives_its_share_back() {
         let memory = Arc::new(Memory::of(10_000));
-        // 100 x 10 + 10 + 10 x 2 + 2 weights, twice for a step, once more for the best, and the activations of 4 rows.
-        let first = memory.share(&plan_of(10), &dataset(50)).unwrap();
-        assert!(matches!(memory.share(&plan_of(10), &dataset(50)), Err(TooLarge::Here(_))));
+        let first = share(&memory, false).unwrap();
+        assert!(share(&memory, true).is_none());
+        let waiting = std::thread::spawn({
+            let memory = memory.clone();
+            move || share(&memory, false).is_some()
+        });
+        while memory.line().waiting.is_empty() {
+            std::thread::yield_now();
+        }
+        assert!(!waiting.is_finished());
         drop(first);
-        memory.share(&plan_of(10), &dataset(50)).unwrap();
+        assert!(waiting.join().unwrap());
+        assert_eq!(memory.line().promised, 0);
+    }
+
+    #[test]
+    fn a_small_trial_does_not_overtake_a_large_one() {
+        let memory = Arc::new(Memory::of(10));
+        let first = memory.wait(6, || false);
+        let large = std::thread::spawn({
+            let memory = memory.clone();
+            move || memory.wait(9, || false).is_some()
+        });
+        while memory.line().waiting.is_empty() {
+            std::thread::yield_now();
+        }
+        assert!(memory.wait(1, || true).is_none(), "there is room for it, but somebody came before");
+        drop(first);
+        assert!(large.join().unwrap());
+        assert!(memory.wait(1, || true).is_some());
+    }
+
+    #[test]
+    fn what_a_device_cannot_hold_is_said_at_once() {
+        let memory = Arc::new(Memory::of(1_000));
+        let error = memory.share(&plan_of(10), &dataset(50), || false).unwrap_err();
+        assert!(matches!(&error, TooLarge::Here(why) if why.contains("had 1000 free")), "{error:?}");
     }
 
     #[test]
     fn what_no_artifact_holds_is_refused_everywhere() {
         let memory = Arc::new(Memory::of(u64::MAX));
-        assert!(matches!(memory.share(&plan_of(1 << 20), &dataset(1 << 12)), Err(TooLarge::Anywhere(_))));
-    }
-
-    #[test]
-    fn a_machine_has_memory() {
-        assert!(Memory::free().bytes > 1 << 20);
+        assert!(matches!(memory.share(&plan_of(1 << 20), &dataset(1 << 12), || false), Err(TooLarge::Anywhere(_))));
     }
 }

@@ -2,6 +2,8 @@
 
 use prometheus::{Encoder, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
 
+use crate::device::DeviceInfo;
+
 /// Every way a trial leaves a trainer.
 pub(crate) const ENDS: [&str; 7] = ["completed", "pruned", "paused", "failed", "cancelled", "released", "lost"];
 
@@ -21,8 +23,8 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    /// All metrics at zero, for a trainer of so many slots.
-    pub(crate) fn new(slots: u32, device: &str, numerics: &str) -> prometheus::Result<Metrics> {
+    /// All metrics at zero, for a trainer with so many slots on these devices.
+    pub(crate) fn new(slots: u32, devices: &[DeviceInfo]) -> prometheus::Result<Metrics> {
         let registry = Registry::new();
         let duration = HistogramOpts::new("chandler_trainer_trial_duration_seconds", "Time from claim to end of a trial.")
             .buckets(vec![0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3_600.0, 14_400.0, 86_400.0]);
@@ -35,10 +37,12 @@ impl Metrics {
             registry,
         };
         let all_slots = IntGauge::new("chandler_trainer_slots", "Slots of this trainer.")?;
-        let info = Opts::new("chandler_trainer_device_info", "1 for the device this trainer trains on and its numerics class.");
+        let info = Opts::new("chandler_trainer_device_info", "1 for each device this trainer trains on and its numerics class.");
         let info = GaugeVec::new(info, &["device", "numerics"])?;
         all_slots.set(i64::from(slots));
-        info.with_label_values(&[device, numerics]).set(1.0);
+        for device in devices {
+            info.with_label_values(&[device.name().as_str(), &device.numerics]).set(1.0);
+        }
         // A series that is not there before its first event has no rate.
         ENDS.iter().for_each(|end| metrics.trials.with_label_values(&[end]).reset());
         let Metrics { registry, epochs, samples, trials, trial_duration, busy } = &metrics;
@@ -63,11 +67,14 @@ impl Metrics {
 
 #[cfg(test)]
 mod tests {
+    use hpo::study::DeviceClass;
+
     use super::*;
 
     #[test]
     fn every_series_is_there_before_its_first_event() {
-        let text = Metrics::new(3, "cpu", "cpu-1").unwrap().render();
+        let cpu = DeviceInfo { class: DeviceClass::Cpu, ordinal: 0, model: String::new(), numerics: "cpu-1".into() };
+        let text = Metrics::new(3, &[cpu]).unwrap().render();
         for line in [
             "chandler_trainer_epochs_total 0",
             "chandler_trainer_samples_total 0",

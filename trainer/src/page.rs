@@ -64,7 +64,7 @@ mod tests {
     async fn metrics_and_livez_are_served_and_nothing_else() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let server = tokio::spawn(serve(listener, Arc::new(Metrics::new(1, "cpu", "cpu-1").unwrap())));
+        let server = tokio::spawn(serve(listener, Arc::new(Metrics::new(1, &[]).unwrap())));
         for (request, status, part) in [
             ("GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n", "HTTP/1.1 200 OK", "chandler_trainer_slots 1"),
             ("GET /livez?x=1 HTTP/1.0\r\n\r\n", "HTTP/1.0 200 OK", "ok"),

@@ -9,7 +9,7 @@ use data::{Scaled, Split, epoch_order};
 use hpo::{Plan, Study, limits};
 
 use crate::checkpoint::{Checkpoint, Progress};
-use crate::engine::{Error, Model, RowWeights, Targets, Totals, numerics_class};
+use crate::engine::{Error, Model, RowWeights, Targets, Totals};
 use crate::weights::Weights;
 
 /// Everything that one trial trains on.
@@ -20,6 +20,8 @@ pub(crate) struct Job<'a> {
     /// The rows of each fold; one where there are none.
     pub(crate) folds: &'a [Fold],
     pub(crate) device: &'a Device,
+    /// The device's numerics class.
+    pub(crate) numerics: &'a str,
     /// When `max_trial_seconds` are over.
     pub(crate) deadline: Option<Instant>,
     /// How long after a checkpoint the next one is made, in seconds.
@@ -70,7 +72,7 @@ pub(crate) enum Trained {
 /// reported once. As in Keras, the last batch of an epoch may be smaller, `loss` and metrics are those of the epoch's rows while its weights move, and the
 /// `val_` ones are taken after it with dropout off. Kept are the weights of the best epoch; of several runs those of the best.
 pub(crate) fn train(job: &Job, resumed: Option<Checkpoint>, mut tell: impl FnMut(Event)) -> Result<Trained, Error> {
-    let Job { study, plan, folds, device, deadline, .. } = *job;
+    let Job { study, plan, folds, deadline, .. } = *job;
     let names = study.logged();
     let place = |name: &str| names.iter().position(|logged| *logged == name);
     let direction = study.objective.direction;
@@ -135,7 +137,7 @@ pub(crate) fn train(job: &Job, resumed: Option<Checkpoint>, mut tell: impl FnMut
         if more && saved.elapsed().as_secs() >= job.checkpoint_seconds {
             let models = runs.iter().map(|run| run.model.state().map(|state| state.into_iter().collect())).collect::<Result<_, _>>()?;
             let checkpoint = Checkpoint { models, best, progress };
-            tell(Event::Checkpoint { step, bytes: checkpoint.serialize(numerics_class(device), dataset)? });
+            tell(Event::Checkpoint { step, bytes: checkpoint.serialize(job.numerics, dataset)? });
             (best, progress) = (checkpoint.best, checkpoint.progress);
             saved = Instant::now();
         }

@@ -4,15 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hpo::Study;
+use hpo::study::DeviceClass;
 use hpo::trial::{ErrorKind, TrialState};
 use serde_json::{Value as Json, json};
 use store::artifact::Artifacts;
 use store::embedded::Embedded;
-use store::{Curve, NewStudy, Nonce, Store, StudyId, TrialRecord};
+use store::{Claim, Curve, End, NewStudy, Nonce, Store, StudyId, Trainer, TrialRecord};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::Config;
+use crate::device::DeviceInfo;
 
 /// A private Redis, a store on it, and a folder for everything.
 struct House {
@@ -51,6 +53,10 @@ impl House {
     }
 
     fn trainer(&self, slots: u32) -> TestTrainer {
+        self.trainer_on(crate::device::devices().unwrap(), slots)
+    }
+
+    fn trainer_on(&self, devices: Vec<DeviceInfo>, slots: u32) -> TestTrainer {
         let config = Config {
             redis_url: self.redis.url().to_owned(),
             data_dir: self.folder.path().to_owned(),
@@ -63,7 +69,7 @@ impl House {
             parent_death: false,
         };
         let (stop, stopped) = oneshot::channel::<()>();
-        let running = tokio::spawn(crate::run(config, async {
+        let running = tokio::spawn(crate::worker::run_on(devices, config, async {
             let _ = stopped.await;
         }));
         TestTrainer { stop, running }
@@ -263,5 +269,72 @@ async fn a_trial_survives_the_death_of_redis_with_its_whole_curve() {
     assert_eq!((trial.state, trial.attempt, trial.stalls), (TrialState::Completed, 1, 0));
     let steps: Vec<u32> = house.curve(id, 0).await.points.iter().map(|point| point.step).collect();
     assert_eq!(steps, (1..=2_000).collect::<Vec<_>>());
+    trainer.stop().await;
+}
+
+/// A GPU, as far as the queue can tell: this build opens the CPU in its place.
+fn gpu(ordinal: usize) -> DeviceInfo {
+    DeviceInfo { class: DeviceClass::Cuda, ordinal, model: "a GPU".into(), numerics: "cuda-sm90".into() }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_device_has_slots_of_its_own() {
+    let house = House::new().await;
+    let mut changes = long();
+    changes["max_trials"] = json!(5);
+    changes["max_parallel"] = json!(5);
+    changes["device"] = json!("cuda");
+    let id = house.study(changes, None).await;
+    let for_cpus = house.study(json!({"device": "cpu"}), None).await;
+    let trainer = house.trainer_on(vec![gpu(0), gpu(1)], 2);
+    for number in 0..4 {
+        house.when(id, number, |trial| trial.step > 0).await;
+    }
+    let listed = loop {
+        let listed = house.store.trainers().await.unwrap();
+        if listed.iter().map(|record| record.trainer.running.len()).sum::<usize>() == 4 {
+            break listed;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    let shown: Vec<_> =
+        listed.iter().map(|record| (record.trainer.device.as_str(), record.trainer.slots, record.trainer.running.len())).collect();
+    assert_eq!(shown, [("cuda:0", 2, 2), ("cuda:1", 2, 2)]);
+    let states = [house.trial(id, 4).await.state, house.trial(for_cpus, 0).await.state];
+    assert_eq!(states, [TrialState::Queued, TrialState::Queued]);
+    trainer.stop().await;
+    assert!(house.store.trainers().await.unwrap().is_empty());
+    assert_eq!(house.trial(id, 0).await.state, TrialState::Queued);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trial_that_ran_out_of_memory_beside_others_runs_alone() {
+    let house = House::new().await;
+    let mut changes = long();
+    changes["max_trials"] = json!(3);
+    changes["max_parallel"] = json!(3);
+    let id = house.study(changes, None).await;
+    let crowded = Trainer {
+        id: "crowded".into(),
+        numerics: "cpu-1".into(),
+        device: "cpu".into(),
+        class: DeviceClass::Cpu,
+        slots: 1,
+        running: Vec::new(),
+    };
+    let lease = house.store.claim(&Claim::new(&crowded, Vec::new(), 1)).await.unwrap().remove(0);
+    let end = End::Failed { kind: ErrorKind::OutOfMemory, message: "no memory".into(), beside_others: true };
+    house.store.finish(&lease, &end).await.unwrap();
+    let trainer = house.trainer(3);
+    house.when(id, 0, |trial| trial.step > 0).await;
+    for number in [1, 2] {
+        house.when(id, number, |trial| trial.state == TrialState::Running).await;
+        assert_eq!(house.trial(id, number).await.step, 0, "it waits until the first is alone no longer");
+    }
+    house.store.cancel_trial(id, 0).await.unwrap();
+    for number in [1, 2] {
+        house.when(id, number, |trial| trial.step > 0).await;
+    }
+    assert_eq!(house.trial(id, 0).await.failures, 0);
     trainer.stop().await;
 }

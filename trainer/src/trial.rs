@@ -14,7 +14,7 @@ use serde_json::{Value as Json, json};
 use store::Lease;
 
 use crate::checkpoint::Checkpoint;
-use crate::engine::{Error, numerics_class};
+use crate::engine::Error;
 use crate::memory::{Memory, TooLarge};
 use crate::process::message;
 use crate::run::{self, Best, Event, Fold, Job, Reason, Stop, Trained};
@@ -25,9 +25,9 @@ pub(crate) struct Trial {
     pub(crate) study: Arc<Study>,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) device: Device,
+    pub(crate) numerics: String,
     pub(crate) memory: Arc<Memory>,
     pub(crate) stop: Arc<Stop>,
-    pub(crate) claimed: Instant,
     pub(crate) checkpoint_seconds: u64,
     /// Checkpoints of earlier attempts, the furthest first.
     pub(crate) checkpoints: Vec<Bytes>,
@@ -70,18 +70,22 @@ impl Trial {
             let problems: Vec<String> = problems.iter().map(|problem| format!("{}: {}", problem.pointer, problem.detail)).collect();
             invalid(problems.join("; "))
         })?;
-        let _share = self.memory.share(&plan, &dataset.schema).map_err(|error| match error {
+        let share = self.memory.share(&plan, &dataset.schema, || self.stop.reason().is_some()).map_err(|error| match error {
             TooLarge::Anywhere(why) => invalid(why),
             TooLarge::Here(why) => Outcome::Failed(ErrorKind::OutOfMemory, why),
         })?;
+        let Some(_share) = share else { return Ok(Outcome::Stopped(self.stop.reason().unwrap_or(Reason::Release), None)) };
+        // Its time begins where it need not wait any more.
+        let begun = Instant::now();
         let splits = data::splits(&dataset, &study.dataset, study.seed).map_err(|error| invalid(error.to_string()))?;
         let scaled = splits.into_iter().map(|split| Ok(Fold { data: Scaled::new(dataset.clone(), &split.train, plan.scale)?, split }));
         let folds = scaled.collect::<Result<Vec<Fold>, data::Error>>().map_err(|error| invalid(error.to_string()))?;
-        let deadline = study.max_trial_seconds.map(|seconds| self.claimed + Duration::from_secs_f64(seconds));
-        let (number, device, stop, checkpoint_seconds) = (lease.number, &self.device, &*self.stop, self.checkpoint_seconds);
-        let job = Job { study, number, plan: &plan, folds: &folds, device, deadline, checkpoint_seconds, stop };
+        let deadline = study.max_trial_seconds.map(|seconds| begun + Duration::from_secs_f64(seconds));
+        let (number, stop, checkpoint_seconds) = (lease.number, &*self.stop, self.checkpoint_seconds);
+        let (device, numerics) = (&self.device, self.numerics.as_str());
+        let job = Job { study, number, plan: &plan, folds: &folds, device, numerics, deadline, checkpoint_seconds, stop };
         let hash = &dataset.schema.hash;
-        let resumed = self.checkpoints.iter().find_map(|bytes| Checkpoint::read(bytes, numerics_class(device), hash));
+        let resumed = self.checkpoints.iter().find_map(|bytes| Checkpoint::read(bytes, numerics, hash));
         match run::train(&job, resumed, tell) {
             Ok(Trained::Completed(best)) => Ok(Outcome::Completed(best, self.document(&plan, &dataset, study.space.to_json(&point)))),
             Ok(Trained::Stopped(reason, best)) => Ok(Outcome::Stopped(reason, best)),

@@ -8,14 +8,17 @@ use serde_json::Value as Json;
 
 use crate::engine::{Error, Model};
 
-/// A copy of a network's weights.
+/// A copy of a network's weights, in the machine's memory.
 #[derive(Debug)]
 pub(crate) struct Weights(Vec<(String, Tensor)>);
 
 impl Weights {
     /// The weights as they are now.
     pub(crate) fn copy(model: &Model) -> Result<Weights, Error> {
-        let copy = |(name, weight): (&str, &Tensor)| Ok((name.to_owned(), weight.detach().copy()?));
+        let copy = |(name, weight): (&str, &Tensor)| {
+            let weight = weight.detach();
+            Ok((name.to_owned(), if weight.device().is_cpu() { weight.copy()? } else { weight.to_device(&Device::Cpu)? }))
+        };
         model.weights().map(copy).collect::<Result<_, Error>>().map(Weights)
     }
 
@@ -32,11 +35,8 @@ impl Weights {
 
     /// A safetensors file (f32, names such as `layers.1.kernel`) with `document` as JSON under `chandler` in its metadata.
     pub(crate) fn serialize(&self, document: &Json) -> Result<Bytes, String> {
-        let on_cpu = |(name, tensor): (&str, &Tensor)| Ok((name.to_owned(), tensor.to_device(&Device::Cpu)?.contiguous()?));
-        let tensors: Vec<(String, Tensor)> =
-            self.named().map(on_cpu).collect::<candle_core::Result<_>>().map_err(|error| error.to_string())?;
         let metadata = HashMap::from([("format".to_owned(), "pt".to_owned()), ("chandler".to_owned(), document.to_string())]);
-        let file = safetensors::serialize(tensors.iter().map(|(name, tensor)| (name.as_str(), tensor)), Some(metadata));
+        let file = safetensors::serialize(self.named(), Some(metadata));
         file.map(Bytes::from).map_err(|error| error.to_string())
     }
 }

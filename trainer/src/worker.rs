@@ -17,37 +17,45 @@ use tokio::sync::{OwnedSemaphorePermit, RwLock, Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::config::Config;
+use crate::device::DeviceInfo;
 use crate::memory::Memory;
 use crate::metrics::Metrics;
-use crate::{attempt, engine, page, process};
+use crate::{attempt, device, page, process};
 
-/// What all trials of a process share.
+/// A device of this machine, its slots, and what their trials share.
 pub(crate) struct Worker {
     pub(crate) store: Store,
     pub(crate) artifacts: Artifacts,
     pub(crate) catalog: Arc<Catalog>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) checkpoint_seconds: u64,
+    /// Turns true once, at shutdown.
+    pub(crate) stopping: watch::Receiver<bool>,
+    pub(crate) device: DeviceInfo,
     pub(crate) memory: Arc<Memory>,
     /// Held together by trials that may have company, alone by one that may not.
     pub(crate) company: Arc<RwLock<()>>,
-    pub(crate) metrics: Arc<Metrics>,
-    pub(crate) device: Device,
-    /// One permit for each slot.
-    pub(crate) slots: Arc<Semaphore>,
-    /// Turns true once, at shutdown.
-    pub(crate) stopping: watch::Receiver<bool>,
+    /// A permit for each slot.
+    slots: Arc<Semaphore>,
+    /// A handle of the device for each slot that is free.
+    handles: Mutex<Vec<Device>>,
     me: Trainer,
     running: Mutex<Vec<(StudyId, u64)>>,
     /// Hashes of datasets that this machine lacks, and since when.
     refused: Mutex<HashMap<String, Instant>>,
-    pub(crate) checkpoint_seconds: u64,
 }
 
 /// Runs a trainer until `shutdown` resolves; then it hands its trials back and returns. Errors are of the start only: an address that is taken, a folder
 /// that cannot be made, a device that is not there. A Redis that is away is waited for.
 pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
+    run_on(device::devices()?, config, shutdown).await
+}
+
+/// As [`run`], on these devices.
+pub(crate) async fn run_on(devices: Vec<DeviceInfo>, config: Config, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
     let (stop, stopping) = watch::channel(false);
     let work = async {
-        let worker = Arc::new(Worker::start(&config, stopping.clone()).await?);
+        let (workers, metrics) = start(devices, &config, stopping.clone()).await?;
         let page = match config.metrics_listen {
             Some(address) => Some(TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?),
             None => None,
@@ -55,14 +63,20 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::
         let mut chores = JoinSet::new();
         if let Some(listener) = page {
             tracing::info!("Serving metrics on http://{}", listener.local_addr()?);
-            chores.spawn(page::serve(listener, worker.metrics.clone()));
+            chores.spawn(page::serve(listener, metrics));
         }
-        chores.spawn(show_up(worker.clone()));
-        chores.spawn(reap(worker.clone()));
-        claim(&worker).await;
+        let mut claims = JoinSet::new();
+        chores.extend(workers.iter().take(1).map(|worker| reap(worker.clone())));
+        for worker in &workers {
+            chores.spawn(show_up(worker.clone()));
+            claims.spawn(claim(worker.clone()));
+        }
+        while claims.join_next().await.is_some() {}
         chores.shutdown().await;
-        let leave = worker.store.forget_trainer(&worker.me.id);
-        let _ = tokio::time::timeout(Duration::from_millis(limits::LEAVE_MS), leave).await;
+        for worker in workers {
+            let leave = worker.store.forget_trainer(&worker.me.id);
+            let _ = tokio::time::timeout(Duration::from_millis(limits::LEAVE_MS), leave).await;
+        }
         tracing::info!("Stopped");
         anyhow::Ok(())
     };
@@ -75,54 +89,103 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::
     work.await
 }
 
-impl Worker {
-    async fn start(config: &Config, stopping: watch::Receiver<bool>) -> anyhow::Result<Worker> {
-        let device = engine::device().context("no such device")?;
-        let (class, name) = match device {
-            Device::Cpu => (DeviceClass::Cpu, "cpu"),
-            Device::Cuda(_) => (DeviceClass::Cuda, "cuda"),
-            Device::Metal(_) => (DeviceClass::Metal, "metal"),
-        };
-        let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(limits::SLOTS_MAX) as u32);
-        let slots = config.slots.unwrap_or(if device.is_cpu() { cores } else { 1 });
-        let numerics = engine::numerics_class(&device);
-        let metrics = Arc::new(Metrics::new(slots, name, numerics)?);
-        let artifacts = Artifacts::open(&config.artifacts())?;
-        let settings = || store::Config {
+/// A worker for each device, and what all of them show.
+async fn start(
+    devices: Vec<DeviceInfo>,
+    config: &Config,
+    stopping: watch::Receiver<bool>,
+) -> anyhow::Result<(Vec<Arc<Worker>>, Arc<Metrics>)> {
+    let slots = config.slots.unwrap_or_else(|| slots(&devices));
+    let metrics = Arc::new(Metrics::new(slots * devices.len() as u32, &devices)?);
+    let artifacts = Artifacts::open(&config.artifacts())?;
+    let catalog = Arc::new(Catalog::new(config.data_dir.join("datasets")));
+    let store = connect(config, &stopping).await?;
+    let process = format!("{}-{}-{}", process::host_name(), std::process::id(), &Nonce::random().to_string()[..6]);
+    let mut workers = Vec::with_capacity(devices.len());
+    for device in devices {
+        let name = device.name();
+        let missing = || format!("the device {name} cannot be used");
+        let handles = (0..slots).map(|_| device.open()).collect::<Result<Vec<Device>, _>>().with_context(missing)?;
+        let memory = Arc::new(Memory::of(device.free_memory().with_context(missing)?));
+        let id = if device.class == DeviceClass::Cpu { process.clone() } else { format!("{process}-{name}") };
+        let me = Trainer { id, numerics: device.numerics.clone(), device: name, class: device.class, slots, running: Vec::new() };
+        let DeviceInfo { model, numerics, .. } = &device;
+        tracing::info!(
+            trainer = me.id,
+            slots,
+            device = me.device,
+            numerics,
+            "Training on {slots} slots of {} ({model}, {memory})",
+            me.device
+        );
+        workers.push(Arc::new(Worker {
+            store: store.clone(),
+            artifacts: artifacts.clone(),
+            catalog: catalog.clone(),
+            metrics: metrics.clone(),
+            checkpoint_seconds: config.checkpoint_seconds,
+            stopping: stopping.clone(),
+            device,
+            memory,
+            company: Arc::default(),
+            slots: Arc::new(Semaphore::new(slots as usize)),
+            handles: Mutex::new(handles),
+            me,
+            running: Mutex::default(),
+            refused: Mutex::default(),
+        }));
+    }
+    Ok((workers, metrics))
+}
+
+/// Slots of each device where nobody says how many: each keeps a core busy, on a GPU too, which is fed from there.
+fn slots(devices: &[DeviceInfo]) -> u32 {
+    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(limits::SLOTS_MAX) as u32);
+    match devices {
+        [device] if device.class == DeviceClass::Cpu => cores,
+        gpus => (cores / gpus.len() as u32).clamp(1, limits::GPU_SLOTS),
+    }
+}
+
+/// The store, once Redis is there.
+async fn connect(config: &Config, stopping: &watch::Receiver<bool>) -> anyhow::Result<Store> {
+    loop {
+        let settings = store::Config {
             namespace: config.namespace.clone(),
             lease_ms: config.lease_seconds * 1_000,
             ..store::Config::new(&config.redis_url)
         };
-        let store = loop {
-            match Store::connect(settings()).await {
-                Ok(store) => break store,
-                Err(error) if !*stopping.borrow() => tracing::warn!("Waiting for Redis: {error}"),
-                Err(error) => return Err(error.into()),
-            }
-            tokio::time::sleep(retry()).await;
-        };
-        let id = format!("{}-{}-{}", process::host_name(), std::process::id(), &Nonce::random().to_string()[..6]);
-        let me = Trainer { id, numerics: numerics.into(), device: name.into(), class, slots, running: Vec::new() };
-        tracing::info!(trainer = me.id, slots, device = name, numerics, "Training on {slots} slots of {name} ({numerics})");
-        let catalog = Arc::new(Catalog::new(config.data_dir.join("datasets")));
-        let slots_free = Arc::new(Semaphore::new(slots as usize));
-        let (running, refused) = Default::default();
-        let memory = Arc::new(Memory::free());
-        Ok(Worker {
-            store,
-            artifacts,
-            catalog,
-            memory,
-            company: Arc::default(),
-            metrics,
-            device,
-            slots: slots_free,
-            stopping,
-            me,
-            running,
-            refused,
-            checkpoint_seconds: config.checkpoint_seconds,
-        })
+        match Store::connect(settings).await {
+            Ok(store) => return Ok(store),
+            Err(error) if !*stopping.borrow() => tracing::warn!("Waiting for Redis: {error}"),
+            Err(error) => return Err(error.into()),
+        }
+        tokio::time::sleep(retry()).await;
+    }
+}
+
+/// A slot's handle of a worker's device, given back when this is dropped.
+pub(crate) struct Handle<'a> {
+    pub(crate) device: Device,
+    worker: &'a Worker,
+}
+
+impl Drop for Handle<'_> {
+    fn drop(&mut self) {
+        lock(&self.worker.handles).push(self.device.clone());
+    }
+}
+
+impl Worker {
+    /// A handle of the device that no other trial uses; there are as many as slots.
+    pub(crate) fn handle(&self) -> Option<Handle<'_>> {
+        let device = lock(&self.handles).pop()?;
+        Some(Handle { device, worker: self })
+    }
+
+    /// Whether more than one trial runs on the device.
+    pub(crate) fn trains_others(&self) -> bool {
+        lock(&self.running).len() > 1
     }
 
     /// Claims nothing of this dataset for [`limits::REFUSE_SECONDS`].
@@ -149,7 +212,8 @@ impl Worker {
 }
 
 /// Claims as many trials as there are free slots, until shutdown; then waits for those that run to be handed back.
-async fn claim(worker: &Arc<Worker>) {
+async fn claim(worker: Arc<Worker>) {
+    let worker = &worker;
     let mut trials = JoinSet::new();
     while !worker.is_stopping() {
         while trials.try_join_next().is_some() {}

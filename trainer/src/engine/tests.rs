@@ -1,5 +1,7 @@
 //! The engine against finite differences, against Keras, against its own second form, and against itself.
 
+use std::collections::HashSet;
+
 use super::weight::Weight;
 use crate::kernels::recurrent::{Cell, Recurrence};
 use candle_core::{DType, Device, Tensor, Var};
@@ -9,6 +11,7 @@ use serde_json::{Value as Json, json};
 
 use super::*;
 use crate::kernels;
+use crate::kernels::vectorised::tests::{on, widths};
 
 /// What a trial trains whose study has this network and training.
 pub(crate) fn plan(network: &Json, training: &Json) -> Plan {
@@ -340,7 +343,8 @@ fn floats(json: &Json) -> Vec<f32> {
     json.as_array().unwrap().iter().map(|x| x.as_f64().unwrap() as f32).collect()
 }
 
-fn like_keras(case: &Json, ops: Ops) {
+/// Holds a case against what Keras made of it, and returns the weights after it.
+fn like_keras(case: &Json, ops: Ops) -> Vec<Vec<f32>> {
     let close = |what: &str, ours: &[f32], keras: &[f32]| {
         let wrong = ours.iter().zip(keras).position(|(a, b)| (*a - *b).abs() > 3e-5 * (1.0 + b.abs()) || a.is_nan());
         let shown = wrong.map(|at| format!("number {at} is {}, not {}", ours[at], keras[at]));
@@ -402,6 +406,19 @@ fn like_keras(case: &Json, ops: Ops) {
         model.swap_averages().unwrap();
         each("weights after their averages", &numbers(model.test_weights()), &case["after"]);
     }
+    numbers(model.test_weights())
+}
+
+#[test]
+fn the_width_of_vectors_changes_no_bit() {
+    let bits = |weights: Vec<Vec<f32>>| weights.into_iter().flatten().map(f32::to_bits).collect::<Vec<_>>();
+    for case in CASES.iter().flat_map(|cases| serde_json::from_str::<Vec<Json>>(cases).unwrap()) {
+        let widths = widths().into_iter().map(|width| on(width, || bits(like_keras(&case, Ops::Kernels))));
+        assert!(widths.collect::<HashSet<_>>().len() == 1, "{}", case["name"]);
+    }
+    // Longer sums than those of the cases, with an odd rest for every width.
+    let widths = widths().into_iter().map(|width| on(width, bits_of_a_run));
+    assert_eq!(widths.collect::<HashSet<_>>().len(), 1);
 }
 
 /// The bits of the weights after a few steps of a network with everything in it.
@@ -488,4 +505,18 @@ fn what_does_not_fit_is_invalid() {
     assert!(refuse(dense(1), squares, &[4], None).contains("accuracy"));
     let pool = json!([{"layer": "MaxPooling2D"}]);
     assert!(refuse(pool, json!({"optimizer": "sgd", "loss": "mean_squared_error"}), &[4], None).starts_with("layer 0: MaxPooling2D needs"));
+}
+
+#[test]
+fn a_device_s_lack_of_memory_is_known_from_other_errors() {
+    let of = |text: &str| Error::from(candle_core::Error::Msg(text.into()));
+    for text in [
+        "DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")",
+        "CublasError(CUBLAS_STATUS_ALLOC_FAILED)",
+        "Metal error Failed to create metal resource: Buffer",
+        "Insufficient Memory (00000008:kIOGPUCommandBufferCallbackErrorOutOfMemory)",
+    ] {
+        assert!(matches!(of(text), Error::OutOfMemory(_)), "{text}");
+    }
+    assert!(matches!(of("DriverError(CUDA_ERROR_ILLEGAL_ADDRESS, \"an illegal memory access was encountered\")"), Error::Candle(_)));
 }

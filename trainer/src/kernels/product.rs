@@ -3,9 +3,10 @@
 //! Each number of a product is one chain of fused multiply-adds in the order of the inner index, begun anew every [`SUM_BLOCK`]. Tiles and vectors only decide
 //! which chains run side by side, so neither the width of a machine's vectors nor its caches can change a bit.
 
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 
 use super::real::Real;
+use super::vectorised::arch;
 
 /// How long a chain gets before it is added to the result: so much of a panel of `b` stays in the first-level cache.
 const SUM_BLOCK: usize = 256;
@@ -53,7 +54,7 @@ pub(crate) fn add_product<T: Real>(out: &mut [T], a: Matrix<T>, b: Matrix<T>) {
     assert_eq!(a.columns, b.rows, "the inner sizes of a product");
     assert_eq!(out.len(), a.rows * b.columns, "the size of a product");
     // SAFETY: the numbers of `out` are there, and as many as the product has.
-    Arch::new().dispatch(Product { out: out.as_mut_ptr(), base: Base::There, a, b: Right::Matrix(b) });
+    arch().dispatch(Product { out: out.as_mut_ptr(), base: Base::There, a, b: Right::Matrix(b) });
 }
 
 /// `a (m, k) · b (k, n)`: the numbers that [`add_product`] adds to zeros, without the zeros. `k` is at least 1.
@@ -62,7 +63,7 @@ pub(crate) fn product<T: Real>(a: Matrix<T>, b: Matrix<T>) -> Vec<T> {
     assert!(a.columns > 0, "a product of nothing");
     let count = a.rows * b.columns;
     let mut out = Vec::with_capacity(count);
-    Arch::new().dispatch(Product { out: out.as_mut_ptr(), base: Base::Nothing, a, b: Right::Matrix(b) });
+    arch().dispatch(Product { out: out.as_mut_ptr(), base: Base::Nothing, a, b: Right::Matrix(b) });
     // SAFETY: the capacity is there, and the first block of the inner index writes every number of it.
     unsafe { out.set_len(count) };
     out
@@ -73,14 +74,14 @@ pub(crate) fn product_onto<T: Real>(out: &mut [T], bias: &[T], a: Matrix<T>, b: 
     assert_eq!(a.columns, b.rows(), "the inner sizes of a product");
     assert_eq!((out.len(), bias.len()), (a.rows * b.columns(), b.columns()), "the size of a product");
     assert!(a.columns > 0, "a product of nothing");
-    Arch::new().dispatch(Product { out: out.as_mut_ptr(), base: Base::Row(bias), a, b });
+    arch().dispatch(Product { out: out.as_mut_ptr(), base: Base::Row(bias), a, b });
 }
 
 /// Adds `a (m, k) · b (k, n)` to `out (m, n)`, the same numbers as [`add_product`]: for a `b` that many products share.
 pub(crate) fn add_product_with<T: Real>(out: &mut [T], a: Matrix<T>, b: &Packed<T>) {
     assert_eq!(a.columns, b.rows, "the inner sizes of a product");
     assert_eq!(out.len(), a.rows * b.columns, "the size of a product");
-    Arch::new().dispatch(Product { out: out.as_mut_ptr(), base: Base::There, a, b: Right::Packed(b) });
+    arch().dispatch(Product { out: out.as_mut_ptr(), base: Base::There, a, b: Right::Packed(b) });
 }
 
 /// A right side of products, laid out as they read it.
@@ -96,7 +97,7 @@ pub(crate) struct Packed<T> {
 impl<T: Real> Packed<T> {
     /// `b`, laid out for this machine's vectors.
     pub(crate) fn new(b: Matrix<T>) -> Packed<T> {
-        Arch::new().dispatch(Pack(b))
+        arch().dispatch(Pack(b))
     }
 }
 
@@ -372,6 +373,7 @@ fn add_tile<T: Real, S: Simd, const M: usize, const V: usize>(simd: S, out: Targ
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::vectorised::tests::{on, widths};
 
     #[test]
     fn the_width_of_vectors_changes_no_bit() {
@@ -380,10 +382,8 @@ mod tests {
             let a: Vec<f32> = (0..m * k).map(number).collect();
             let b: Vec<f32> = (0..k * n).map(|i| number(i + 5)).collect();
             let (a, b) = (Matrix::new(&a, m, k), Matrix::new(&b, n, k).t());
-            let (mut wide, mut narrow) = (vec![0.0; m * n], vec![0.0; m * n]);
-            add_product(&mut wide, a, b);
-            Product { out: narrow.as_mut_ptr(), base: Base::There, a, b: Right::Matrix(b) }.with_simd(pulp::Scalar::new());
-            assert_eq!(wide, narrow, "{m} {k} {n}");
+            let products: Vec<Vec<f32>> = widths().into_iter().map(|width| on(width, || product(a, b))).collect();
+            assert!(products.iter().all(|product| *product == products[0]), "{m} {k} {n}");
         }
     }
 

@@ -1,6 +1,21 @@
-//! Loops compiled twice, for every x86-64 and for those with AVX2 and fused multiply-add, chosen at run time. Vectors twice as wide, the same bits: nothing is contracted or reassociated.
+//! How wide the vectors are: the machine's widest, chosen at run time. Loops are compiled once for every x86-64, once for those with AVX2 and fused
+//! multiply-add, and once for those with AVX-512. Vectors twice as wide, the same bits: nothing is contracted or reassociated.
 
-/// Defines a generic function whose body is compiled twice. Loops in it should be plain: what is not inlined is compiled once, for every machine.
+use pulp::Arch;
+
+/// The widest vectors of this machine.
+#[cfg(not(test))]
+pub(crate) fn arch() -> Arch {
+    Arch::new()
+}
+
+/// The widest vectors of this machine, or those that a test chooses.
+#[cfg(test)]
+pub(crate) fn arch() -> Arch {
+    tests::CHOSEN.get().unwrap_or_default()
+}
+
+/// Defines a generic function whose body is compiled for each width. Loops in it should be plain: what is not inlined is compiled once, for every machine.
 macro_rules! vectorised {
     ($(#[$doc:meta])* $vis:vis fn $name:ident<$real:ident: $bound:path>($($arg:ident: $type:ty),* $(,)?) $body:block) => {
         $(#[$doc])*
@@ -18,19 +33,12 @@ macro_rules! vectorised {
                 fn avx512<$real: $bound>($($arg: $type),*) {
                     portable($($arg),*)
                 }
-                // The processor is asked before each call what these functions need; the answers lie in an atomic.
-                if std::arch::is_x86_feature_detected!("avx512f")
-                    && std::arch::is_x86_feature_detected!("avx512vl")
-                    && std::arch::is_x86_feature_detected!("avx512bw")
-                    && std::arch::is_x86_feature_detected!("avx512dq")
-                    && std::arch::is_x86_feature_detected!("fma")
-                {
-                    // SAFETY: the processor has what the function asks for; it was asked the line before.
-                    return unsafe { avx512($($arg),*) };
-                }
-                if std::arch::is_x86_feature_detected!("avx2") && std::arch::is_x86_feature_detected!("fma") {
-                    // SAFETY: the processor has what the function asks for; it was asked the line before.
-                    return unsafe { avx2($($arg),*) };
+                match $crate::kernels::vectorised::arch() {
+                    // SAFETY: there is a V4 only on a processor that has said it has all of this and more.
+                    pulp::x86::Arch::V4(_) => return unsafe { avx512($($arg),*) },
+                    // SAFETY: there is a V3 only on a processor that has said it has all of this and more.
+                    pulp::x86::Arch::V3(_) => return unsafe { avx2($($arg),*) },
+                    _ => {}
                 }
             }
             portable($($arg),*)
@@ -38,3 +46,31 @@ macro_rules! vectorised {
     };
 }
 pub(crate) use vectorised;
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    thread_local! {
+        pub(super) static CHOSEN: Cell<Option<Arch>> = const { Cell::new(None) };
+    }
+
+    /// Every width that this machine has, the narrowest first.
+    pub(crate) fn widths() -> Vec<Arch> {
+        #[cfg(target_arch = "x86_64")]
+        let more = [pulp::x86::V3::try_new().map(Arch::V3), pulp::x86::V4::try_new().map(Arch::V4)];
+        #[cfg(not(target_arch = "x86_64"))]
+        let more = [Some(Arch::new())];
+        [Some(Arch::Scalar)].into_iter().chain(more).flatten().collect()
+    }
+
+    /// What `work` makes of it on vectors of this width.
+    pub(crate) fn on<T>(width: Arch, work: impl FnOnce() -> T) -> T {
+        CHOSEN.set(Some(width));
+        let made = work();
+        CHOSEN.set(None);
+        made
+    }
+}
