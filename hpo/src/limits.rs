@@ -330,6 +330,9 @@ pub const VALIDATION_ROWS: usize = 128;
 pub const SLOTS_MAX: usize = CLAIMS_MAX;
 /// Slots of a GPU that nobody has given a number: enough that one trial's batch is gathered while another's is computed; its memory may allow fewer.
 pub const GPU_SLOTS: u32 = 4;
+/// What a trial may take of a GPU for each byte that the pre-flight says, whose measure is that of the CPU's kernels. The compositions that run elsewhere took
+/// 4 to 10 times as much with an MLP, 48 to 65 with convolutions and an LSTM (the cases of `make bench-train`, compositions forced on the CPU).
+pub const GPU_MEMORY_MARGIN: u64 = 64;
 /// How often a trial that waits for memory looks whether it is to stop, in ms: it is woken where memory comes free.
 pub const MEMORY_POLL_MS: u64 = 100;
 /// The head of a request to a trainer's metrics page, in bytes.

@@ -59,7 +59,7 @@ pub fn devices() -> candle_core::Result<Vec<DeviceInfo>> {
     let found = maker::devices()?;
     match found.is_empty() {
         false => Ok(found),
-        true => candle_core::bail!("no GPU is found; a trainer that is built without the features cuda and metal trains on the CPU"),
+        true => candle_core::bail!("no GPU is found"),
     }
 }
 

@@ -13,6 +13,8 @@ use hpo::preflight;
 #[derive(Debug)]
 pub(crate) struct Memory {
     bytes: u64,
+    /// What a trial may take for each byte of the pre-flight's measure.
+    margin: u64,
     line: Mutex<Line>,
     moved: Condvar,
 }
@@ -43,13 +45,13 @@ pub(crate) enum TooLarge {
 }
 
 impl Memory {
-    /// So many bytes.
-    pub(crate) fn of(bytes: u64) -> Memory {
-        Memory { bytes, line: Mutex::default(), moved: Condvar::new() }
+    /// So many bytes, of which a trial may take `margin` times what the pre-flight says.
+    pub(crate) fn of(bytes: u64, margin: u64) -> Memory {
+        Memory { bytes, margin, line: Mutex::default(), moved: Condvar::new() }
     }
 
     /// The share of a trial on this dataset, once those before it and those that train leave enough: what a training step takes by the pre-flight's measure,
-    /// and the best weights beside it. None where the trial `is_stopped` while it waits.
+    /// and the best weights beside it, with the margin; all that the device has, where that is less. None where the trial `is_stopped` while it waits.
     pub(crate) fn share(
         self: &Arc<Memory>,
         plan: &Plan,
@@ -69,7 +71,7 @@ impl Memory {
                 "it takes {bytes} bytes, this trainer's device had {all} free; bound its layers, or its batch"
             )));
         }
-        Ok(self.wait(bytes, is_stopped))
+        Ok(self.wait(bytes.saturating_mul(self.margin).min(self.bytes), is_stopped))
     }
 
     fn wait(self: &Arc<Memory>, bytes: u64, is_stopped: impl Fn() -> bool) -> Option<Share> {
@@ -135,7 +137,7 @@ mod tests {
 
     #[test]
     fn a_trial_waits_until_another_gives_its_share_back() {
-        let memory = Arc::new(Memory::of(10_000));
+        let memory = Arc::new(Memory::of(10_000, 1));
         let first = share(&memory, false).unwrap();
         assert!(share(&memory, true).is_none());
         let waiting = std::thread::spawn({
@@ -153,7 +155,7 @@ mod tests {
 
     #[test]
     fn a_small_trial_does_not_overtake_a_large_one() {
-        let memory = Arc::new(Memory::of(10));
+        let memory = Arc::new(Memory::of(10, 1));
         let first = memory.wait(6, || false);
         let large = std::thread::spawn({
             let memory = memory.clone();
@@ -169,15 +171,26 @@ mod tests {
     }
 
     #[test]
+    fn with_a_margin_fewer_share_a_device_but_one_always_may() {
+        let room = Arc::new(Memory::of(70_000, 4));
+        let (first, second) = (share(&room, true), share(&room, true));
+        assert!(first.is_some() && second.is_some());
+        assert!(share(&room, true).is_none());
+        let tight = Arc::new(Memory::of(20_000, 4));
+        let alone = share(&tight, true);
+        assert!(alone.is_some() && tight.wait(1, || true).is_none());
+    }
+
+    #[test]
     fn what_a_device_cannot_hold_is_said_at_once() {
-        let memory = Arc::new(Memory::of(1_000));
+        let memory = Arc::new(Memory::of(1_000, 1));
         let error = memory.share(&plan_of(10), &dataset(50), || false).unwrap_err();
         assert!(matches!(&error, TooLarge::Here(why) if why.contains("had 1000 free")), "{error:?}");
     }
 
     #[test]
     fn what_no_artifact_holds_is_refused_everywhere() {
-        let memory = Arc::new(Memory::of(u64::MAX));
+        let memory = Arc::new(Memory::of(u64::MAX, 1));
         assert!(matches!(memory.share(&plan_of(1 << 20), &dataset(1 << 12), || false), Err(TooLarge::Anywhere(_))));
     }
 }

@@ -48,7 +48,9 @@ pub(crate) struct Worker {
 /// Runs a trainer until `shutdown` resolves; then it hands its trials back and returns. Errors are of the start only: an address that is taken, a folder
 /// that cannot be made, a device that is not there. A Redis that is away is waited for.
 pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
-    run_on(device::devices()?, config, shutdown).await
+    let devices =
+        device::devices().context("there is nothing to train on; a trainer built without the features cuda and metal trains on the CPU")?;
+    run_on(devices, config, shutdown).await
 }
 
 /// As [`run`], on these devices.
@@ -106,7 +108,8 @@ async fn start(
         let name = device.name();
         let missing = || format!("the device {name} cannot be used");
         let handles = (0..slots).map(|_| device.open()).collect::<Result<Vec<Device>, _>>().with_context(missing)?;
-        let memory = Arc::new(Memory::of(device.free_memory().with_context(missing)?));
+        let margin = if device.class == DeviceClass::Cpu { 1 } else { limits::GPU_MEMORY_MARGIN };
+        let memory = Arc::new(Memory::of(device.free_memory().with_context(missing)?, margin));
         let id = if device.class == DeviceClass::Cpu { process.clone() } else { format!("{process}-{name}") };
         let me = Trainer { id, numerics: device.numerics.clone(), device: name, class: device.class, slots, running: Vec::new() };
         let DeviceInfo { model, numerics, .. } = &device;
