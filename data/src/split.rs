@@ -80,7 +80,7 @@ fn halves(dataset: &Dataset, spec: &DatasetSpec, seed: u64) -> Result<Split, Err
         return Ok(Split { train: (0..rows as u32).collect(), validation: (rows as u32..all as u32).collect() });
     }
     let fraction = spec.validation_split;
-    let train_count = (rows as f64 * (1.0 - fraction)).floor() as usize;
+    let train_count = spec.training_rows(rows as u64) as usize;
     let empty = |part| Err(Error::EmptyPart { fraction, rows, part });
     if train_count == 0 {
         return empty("training");

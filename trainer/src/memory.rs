@@ -2,10 +2,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use hpo::Plan;
 use hpo::dataset::DatasetSchema;
-use hpo::limits;
-use hpo::preflight;
+use hpo::{Plan, Study, limits, preflight};
 use sysinfo::{MemoryRefreshKind, RefreshKind, System};
 
 /// The memory that was free when the trainer started, in this machine or this container, and what of it is promised to trials.
@@ -45,9 +43,8 @@ impl Memory {
     }
 
     /// The share of a trial on this dataset: what a training step takes by the pre-flight's measure, and the best weights beside it.
-    pub(crate) fn share(self: &Arc<Memory>, plan: &Plan, dataset: &DatasetSchema) -> Result<Share, TooLarge> {
-        let sizes = preflight::memory(&plan.layers, &plan.training, &dataset.shape, dataset.rows);
-        let (weights, step) = sizes.map_err(TooLarge::Anywhere)?;
+    pub(crate) fn share(self: &Arc<Memory>, study: &Study, plan: &Plan, dataset: &DatasetSchema) -> Result<Share, TooLarge> {
+        let (weights, step) = preflight::memory(study, plan, dataset).map_err(TooLarge::Anywhere)?;
         if weights > limits::WEIGHT_BYTES_MAX {
             let most = limits::WEIGHT_BYTES_MAX;
             return Err(TooLarge::Anywhere(format!("its weights take {weights} bytes, at most {most} are possible; bound its layers")));
@@ -76,33 +73,34 @@ impl Drop for Share {
 mod tests {
     use super::*;
 
-    fn plan_of(units: u64) -> Plan {
+    /// The share of a trial with so many units, on rows of so many numbers.
+    fn share(memory: &Arc<Memory>, units: u64, width: usize) -> Result<Share, TooLarge> {
         let document = serde_json::json!({
             "name": "t", "seed": 1, "network": [{"layer": "Dense", "units": units}, {"layer": "Dense", "units": 2, "activation": "softmax"}],
             "training": {"optimizer": "sgd", "loss": "sparse_categorical_crossentropy", "batch_size": 4, "epochs": 1},
             "dataset": {"source": "builtin:iris"}, "objective": {"metric": "loss"}
         });
-        hpo::Study::parse(&document).and_then(|study| study.plan(&hpo::Point::default())).unwrap()
-    }
-
-    fn dataset(width: usize) -> DatasetSchema {
-        DatasetSchema { shape: vec![width], dtype: "float32".into(), rows: 10, classes: Some(2), scale_max: None, hash: String::new() }
+        let study = Study::parse(&document).unwrap();
+        let plan = study.plan(&hpo::Point::default()).unwrap();
+        let hash = String::new();
+        let dataset = DatasetSchema { shape: vec![width], dtype: "float32".into(), rows: 10, classes: Some(2), scale_max: None, hash };
+        memory.share(&study, &plan, &dataset)
     }
 
     #[test]
     fn trials_share_what_is_free_and_give_it_back() {
         let memory = Arc::new(Memory::of(10_000));
         // 100 x 10 + 10 + 10 x 2 + 2 weights, twice for a step, once more for the best, and the activations of 4 rows.
-        let first = memory.share(&plan_of(10), &dataset(50)).unwrap();
-        assert!(matches!(memory.share(&plan_of(10), &dataset(50)), Err(TooLarge::Here(_))));
+        let first = share(&memory, 10, 50).unwrap();
+        assert!(matches!(share(&memory, 10, 50), Err(TooLarge::Here(_))));
         drop(first);
-        memory.share(&plan_of(10), &dataset(50)).unwrap();
+        share(&memory, 10, 50).unwrap();
     }
 
     #[test]
     fn what_no_artifact_holds_is_refused_everywhere() {
         let memory = Arc::new(Memory::of(u64::MAX));
-        assert!(matches!(memory.share(&plan_of(1 << 20), &dataset(1 << 12)), Err(TooLarge::Anywhere(_))));
+        assert!(matches!(share(&memory, 1 << 20, 1 << 12), Err(TooLarge::Anywhere(_))));
     }
 
     #[test]

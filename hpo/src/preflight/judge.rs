@@ -12,8 +12,12 @@ const NO_CLASSES: &str = "the dataset's labels are numbers (classes are whole nu
 /// Reports what the dataset cannot give.
 pub(super) fn dataset(root: &Place, study: &Study, dataset: &DatasetSchema) {
     let at = |pointer: &str| root.at(pointer).unwrap_or_else(|| root.clone());
-    let training_rows = (dataset.rows as f64 * (1.0 - study.dataset.validation_split)).floor() as u64;
-    if training_rows == 0 || (study.dataset.validation_split > 0.0 && training_rows == dataset.rows) {
+    let training_rows = study.dataset.training_rows(dataset.rows);
+    if let Some(folds) = study.dataset.folds {
+        if u64::from(folds) > dataset.rows {
+            at("/dataset/folds").invalid(format!("{folds} folds of {} rows leave a fold without rows", dataset.rows));
+        }
+    } else if training_rows == 0 || (study.dataset.validation_split > 0.0 && training_rows == dataset.rows) {
         let split = study.dataset.validation_split;
         at("/dataset/validation_split").invalid(format!("{split} of {} rows leaves a part without rows", dataset.rows));
     }

@@ -70,8 +70,8 @@ fn layers() -> Vec<Json> {
     ]
 }
 
-/// A study of those of [`layers`], a dense output, and the hyperparameters they mention.
-fn study(picks: &[prop::sample::Index], flattened: bool, momentum: bool) -> Study {
+/// A study of those of [`layers`], a dense output, and the hyperparameters they mention; with `folds` if not 0.
+fn study(picks: &[prop::sample::Index], flattened: bool, momentum: bool, (folds, executions): (u64, u64)) -> Study {
     let mut network: Vec<Json> = picks.iter().map(|pick| pick.get(&layers()).clone()).collect();
     if flattened {
         network.push(json!({"layer": "Flatten"}));
@@ -89,6 +89,10 @@ fn study(picks: &[prop::sample::Index], flattened: bool, momentum: bool) -> Stud
     let optimizer = if momentum { json!({"name": "sgd", "momentum": {"hp": "kept"}, "use_ema": true}) } else { json!("adam") };
     let mut document = with(with(smallest(), "/network", json!(network)), "/space", json!(space));
     document = with(with(document, "/training/batch_size", json!({"hp": "batch"})), "/training/optimizer", optimizer);
+    document["executions_per_trial"] = json!(executions);
+    if folds > 0 {
+        document["dataset"] = json!({"source": "builtin:iris", "folds": folds});
+    }
     Study::parse(&document).unwrap_or_else(|problems| panic!("{problems:#?} of {document}"))
 }
 
@@ -132,8 +136,11 @@ fn concrete(study: &Study, dataset: &DatasetSchema, plan: &crate::study::Plan) -
         return Err(plan.layers.len() - 1);
     }
     assert!(study.metrics.len() == 1, "the loss of these studies is that of classes");
-    let numbers = 2 + plan.training.optimizer.slots();
-    let rows = plan.training.batch_size.min(50) as u64;
+    // All runs have weights and moments, one has gradients and activations. Of 50 rows a fifth validates, or a fold.
+    let json = |pointer: &str| study.document().pointer(pointer).and_then(Json::as_u64);
+    let (folds, executions) = (json("/dataset/folds"), json("/executions_per_trial").unwrap());
+    let numbers = folds.unwrap_or(1) * executions * (1 + plan.training.optimizer.slots()) + 1;
+    let rows = (plan.training.batch_size as u64).min(folds.map_or(40, |folds| 50 - 50 / folds));
     Ok([parameters, flops, 4 * (numbers * parameters + 2 * rows * activations)])
 }
 
@@ -146,8 +153,9 @@ proptest! {
         shape in prop::sample::select(vec![vec![6usize, 6, 1], vec![6, 6], vec![36], vec![8, 8, 2]]),
         flattened in prop::bool::weighted(0.8),
         momentum in any::<bool>(),
+        runs in prop::sample::select(vec![(0, 1), (0, 3), (2, 1), (7, 2)]),
     ) {
-        let (study, dataset) = (study(&picks, flattened, momentum), dataset(&shape));
+        let (study, dataset) = (study(&picks, flattened, momentum, runs), dataset(&shape));
         let ([parameters, flops, step_bytes], failures) = brute_force(&study, &dataset);
         let recipe = Recipe::of(&study, &dataset);
         match preflight(&study, &dataset) {
@@ -182,7 +190,7 @@ fn the_random_studies_are_of_all_kinds() {
     let mut verdicts = HashSet::new();
     for _ in 0..200 {
         let picks = prop::collection::vec(any::<prop::sample::Index>(), 0..5).new_tree(&mut runner).unwrap().current();
-        let study = study(&picks, true, false);
+        let study = study(&picks, true, false, (0, 1));
         let dataset = dataset(&[6, 6, 1]);
         let ([(least, most), ..], failures) = brute_force(&study, &dataset);
         verdicts.insert((failures.is_empty(), least < most));
@@ -196,14 +204,14 @@ fn the_random_studies_are_of_all_kinds() {
 fn past_the_bound_shapes_are_partial_and_bounds_inexact() {
     let space: Vec<Json> = (0..30).map(|i| json!({"name": format!("u{i}"), "type": "int", "min_value": 1, "max_value": 100})).collect();
     let mut network: Vec<Json> = (0..30).map(|i| json!({"layer": "Dense", "units": {"hp": format!("u{i}")}})).collect();
-    network.push(json!({"layer": "Dense", "units": 3}));
+    network.push(json!({"layer": "Dense", "units": 3, "activation": "softmax"}));
     let merged = with(with(smallest(), "/space", json!(space)), "/network", json!(network));
     let found = preflight(&Study::parse(&merged).unwrap(), &dataset(&[4])).unwrap();
     // Sizes that nothing mentions later are merged: 100^30 networks are followed exactly.
     assert_eq!((found.shapes, found.parameters.exact, found.points.unwrap().len()), ("complete", true, 61));
     assert_eq!(found.parameters.min, 4 + 1 + 29 * 2 + 6);
     network.extend((0..30).map(|i| json!({"layer": "Dense", "units": {"hp": format!("u{i}")}})));
-    network.push(json!({"layer": "Dense", "units": 3}));
+    network.push(json!({"layer": "Dense", "units": 3, "activation": "softmax"}));
     let mentioned = with(merged, "/network", json!(network));
     let found = preflight(&Study::parse(&mentioned).unwrap(), &dataset(&[4])).unwrap();
     assert_eq!((found.shapes, found.parameters.exact), ("partial", false));
@@ -212,8 +220,8 @@ fn past_the_bound_shapes_are_partial_and_bounds_inexact() {
 
 #[test]
 fn a_branch_that_cannot_work_is_named_unless_the_search_stays_out_of_it() {
-    let network =
-        json!([{"layer": "Conv2D", "filters": 2, "kernel_size": {"hp": "kernel"}}, {"layer": "Flatten"}, {"layer": "Dense", "units": 3}]);
+    let last = json!({"layer": "Dense", "units": 3, "activation": "softmax"});
+    let network = json!([{"layer": "Conv2D", "filters": 2, "kernel_size": {"hp": "kernel"}}, {"layer": "Flatten"}, last]);
     let space = |values: Json| json!([{"name": "kernel", "type": "choice", "values": values}]);
     let study = |values| Study::parse(&with(with(smallest(), "/space", space(values)), "/network", network.clone())).unwrap();
     let problems = preflight(&study(json!([3, 9])), &dataset(&[8, 8, 1])).unwrap_err();
@@ -247,15 +255,48 @@ fn the_memory_of_one_trial_is_what_the_space_of_one_point_needs() {
     let study = Study::parse(&smallest()).unwrap();
     let found = preflight(&study, &schema_of(&study)).unwrap();
     let plan = study.plan(&Point::default()).unwrap();
-    let memory = memory(&plan.layers, &plan.training, &schema_of(&study).shape, schema_of(&study).rows).unwrap();
+    let memory = memory(&study, &plan, &schema_of(&study)).unwrap();
     assert_eq!(memory, (found.weight_bytes.max, found.step_bytes.max));
+}
+
+#[test]
+fn folds_and_executions_train_in_lockstep_and_each_keeps_a_model() {
+    // Iris has 150 rows, its network 15 weights, Adam two moments.
+    let sizes = |runs: Json| {
+        let mut document = with(smallest(), "/training/batch_size", json!(1_000));
+        runs.as_object().unwrap().iter().for_each(|(name, value)| document[name] = value.clone());
+        let study = Study::parse(&document).unwrap();
+        let found = preflight(&study, &schema_of(&study)).unwrap();
+        let plan = study.plan(&Point::default()).unwrap();
+        assert_eq!(memory(&study, &plan, &schema_of(&study)).unwrap(), (found.weight_bytes.max, found.step_bytes.max));
+        found.step_bytes.max
+    };
+    let bytes = |runs: u64, rows: u64| 4 * (15 * (runs * 3 + 1) + 2 * rows * 3);
+    let folds = |folds: u64| json!({"source": "builtin:iris", "folds": folds});
+    assert_eq!(sizes(json!({})), bytes(1, 120));
+    assert_eq!(sizes(json!({"executions_per_trial": 4})), bytes(4, 120));
+    assert_eq!(sizes(json!({"dataset": folds(5)})), bytes(5, 120));
+    // Folds of 22 and of 21 rows.
+    assert_eq!(sizes(json!({"dataset": folds(7), "executions_per_trial": 2})), bytes(14, 129));
+    assert_eq!(sizes(json!({"dataset": {"source": "builtin:iris"}, "objective": {"metric": "accuracy"}})), bytes(1, 150));
+}
+
+#[test]
+fn more_folds_than_rows_are_refused() {
+    let study = Study::parse(&with(smallest(), "/dataset", json!({"source": "builtin:iris", "folds": 51}))).unwrap();
+    let problems = preflight(&study, &dataset(&[4])).unwrap_err();
+    assert_eq!(
+        (problems[0].pointer.as_str(), problems[0].detail.as_str()),
+        ("/dataset/folds", "51 folds of 50 rows leave a fold without rows")
+    );
 }
 
 /// Checks a study whose network ends with `units` on a dataset of so many classes: exactly these problems.
 #[track_caller]
 fn check_goal(training: Json, units: usize, classes: Option<u32>, expect: &[(&str, &str)]) {
     let metric = training["metrics"].as_array().and_then(|metrics| metrics.first()).cloned();
-    let mut document = with(smallest(), "/network", json!([{"layer": "Dense", "units": units}]));
+    // Probabilities, and numbers as well.
+    let mut document = with(smallest(), "/network", json!([{"layer": "Dense", "units": units, "activation": "sigmoid"}]));
     for (name, value) in training.as_object().unwrap() {
         document["training"][name] = value.clone();
     }
