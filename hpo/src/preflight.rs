@@ -6,6 +6,7 @@
 //! intervals bound the costs ([`bounds`]).
 
 mod bounds;
+mod ends;
 mod judge;
 mod propagate;
 
@@ -58,6 +59,7 @@ pub fn preflight(study: &Study, dataset: &DatasetSchema) -> Result<Preflight, Ve
     judge::dataset(&root, study, dataset);
     let recipe = Recipe::of(study, dataset);
     let outcome = propagate::follow(study, dataset, &recipe, &root);
+    ends::judge(study, &root);
     if !reading.is_clean() {
         return Err(reading.into_problems());
     }

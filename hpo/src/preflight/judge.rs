@@ -2,6 +2,7 @@
 
 use crate::dataset::{DatasetSchema, Scale};
 use crate::document::Place;
+use crate::network::Activation;
 use crate::shape::show;
 use crate::study::Study;
 use crate::training::{ClassWeight, Loss, Metric};
@@ -82,6 +83,40 @@ pub(super) fn output(loss: Loss, output: &[usize], classes: Option<u32>) -> Resu
             needs(output == [1] || one_hot, name, output, "needs the probability of the second class, (1), or that of both: (2)".to_owned())
         }
         _ => needs(one_hot, name, output, each()),
+    }
+}
+
+/// Why `loss` cannot mean what `activation`, called `name`, makes at the end of a network: whether the loss says so rather than the network, and the reason.
+///
+/// Left alone is what comes out right: Keras divides the outputs of a categorical cross-entropy by their sum, so that positive ones are as good as
+/// probabilities, and the softmax of `log_softmax` is the softmax itself.
+pub(super) fn activation(loss: Loss, activation: Activation, name: &str) -> Result<(), (bool, String)> {
+    use Activation::{Exponential, HardSigmoid, LogSoftmax, Sigmoid, Softmax, Softplus};
+    let (takes, binary) = (loss.as_str(), matches!(loss, Loss::BinaryCrossentropy { .. }));
+    let is_probability = matches!(activation, Softmax | Sigmoid | HardSigmoid);
+    match loss {
+        _ if loss.from_logits() && (is_probability || (binary && activation == LogSoftmax)) => Err((
+            true,
+            format!(
+                "{takes} takes logits with from_logits, and {name} at the network's end makes none; end it with linear, or leave from_logits out"
+            ),
+        )),
+        _ if loss.from_logits() || is_probability => Ok(()),
+        Loss::SparseCategoricalCrossentropy { .. } | Loss::CategoricalCrossentropy { .. }
+            if matches!(activation, Softplus | Exponential) =>
+        {
+            Ok(())
+        }
+        Loss::SparseCategoricalCrossentropy { .. } | Loss::CategoricalCrossentropy { .. } | Loss::BinaryCrossentropy { .. } => {
+            let end = if binary { "sigmoid" } else { "softmax" };
+            Err((
+                false,
+                format!(
+                    "{takes} takes probabilities, and {name} at the network's end makes none; end it with {end}, or set from_logits of the loss"
+                ),
+            ))
+        }
+        _ => Ok(()),
     }
 }
 

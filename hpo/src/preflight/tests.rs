@@ -375,3 +375,114 @@ fn a_continuous_argument_of_the_loss_leaves_shapes_complete() {
     let found = preflight(&Study::parse(&document).unwrap(), &dataset(&[4])).unwrap();
     assert_eq!((found.shapes, found.step_bytes.exact), ("complete", true));
 }
+
+/// Checks what is said of the end of a network on three classes, or two where it has one unit: a pointer and a part of the words, or nothing.
+#[track_caller]
+fn check_end(space: Json, network: Json, loss: Json, expect: &[(&str, &str)]) {
+    let mut document = with(with(smallest(), "/network", network), "/training", json!({"optimizer": "adam", "loss": loss}));
+    document["objective"] = json!({"metric": "loss"});
+    document["space"] = space;
+    let study = Study::parse(&document).unwrap_or_else(|problems| panic!("{problems:#?} of {document}"));
+    let one = study.document().pointer("/network").and_then(Json::as_array).is_some_and(|layers| layers[0]["units"] == 1);
+    let problems = preflight(&study, &DatasetSchema { classes: Some(if one { 2 } else { 3 }), ..dataset(&[4]) }).err().unwrap_or_default();
+    let met =
+        |(pointer, words): &(&str, &str)| problems.iter().any(|problem| problem.pointer == *pointer && problem.detail.contains(words));
+    assert!(problems.len() == expect.len() && expect.iter().all(met), "expected {expect:#?}\ngot {problems:#?}\nof {document}");
+}
+
+#[test]
+fn an_activation_that_the_loss_cannot_mean_is_refused() {
+    let [sparse, categorical, binary] = ["sparse_categorical_crossentropy", "categorical_crossentropy", "binary_crossentropy"];
+    let all = crate::network::Activation::ALL.iter().map(|activation| activation.as_str());
+    for (loss, probabilities, no_logits) in [
+        (sparse, &["sigmoid", "hard_sigmoid", "softmax", "softplus", "exponential"][..], &["sigmoid", "hard_sigmoid", "softmax"][..]),
+        (categorical, &["sigmoid", "hard_sigmoid", "softmax", "softplus", "exponential"], &["sigmoid", "hard_sigmoid", "softmax"]),
+        (binary, &["sigmoid", "hard_sigmoid", "softmax"], &["sigmoid", "hard_sigmoid", "softmax", "log_softmax"]),
+    ] {
+        for activation in all.clone() {
+            let network = json!([{"layer": "Dense", "units": if loss == binary { 1 } else { 3 }, "activation": activation}]);
+            let said = format!("{loss} takes probabilities, and {activation} at the network's end makes none");
+            let wrong = [("/network/0/activation", said.as_str())];
+            check_end(json!([]), network.clone(), json!(loss), if probabilities.contains(&activation) { &[] } else { &wrong });
+            let said = format!("{loss} takes logits with from_logits, and {activation} at the network's end makes none");
+            let wrong = [("/training/loss/from_logits", said.as_str())];
+            let from_logits = json!({"name": loss, "from_logits": true});
+            check_end(json!([]), network, from_logits, if no_logits.contains(&activation) { &wrong } else { &[] });
+        }
+    }
+}
+
+#[test]
+fn the_layer_that_makes_the_output_is_found_behind_those_that_pass_it_on() {
+    let sparse = || json!("sparse_categorical_crossentropy");
+    let dense = |activation: &str| json!({"layer": "Dense", "units": 3, "activation": activation});
+    let check = |network: Json, expect: &[(&str, &str)]| check_end(json!([]), network, sparse(), expect);
+    check(json!([dense("softmax"), {"layer": "Dropout", "rate": 0.1}, {"layer": "Activation", "activation": "linear"}]), &[]);
+    check(json!([dense("tanh"), {"layer": "Dropout", "rate": 0.1}, {"layer": "Flatten"}]), &[("/network/0/activation", "and tanh at")]);
+    check(json!([dense("softmax"), {"layer": "Dense", "units": 3}]), &[("/network/1", "and linear at the network's end")]);
+    check(json!([{"layer": "Dense", "units": 3}, {"layer": "Activation", "activation": "softmax"}]), &[]);
+    check(json!([dense("softmax"), {"layer": "LeakyReLU"}]), &[("/network/1", "and LeakyReLU at")]);
+    check(json!([dense("softmax"), {"layer": "BatchNormalization"}]), &[("/network/1", "and BatchNormalization at")]);
+    check(json!([dense("softmax"), {"layer": "Rescaling", "scale": 0.5}]), &[]);
+    let sequence = json!({"layer": "Reshape", "target_shape": [4, 1]});
+    check(json!([sequence, {"layer": "LSTM", "units": 3}]), &[("/network/1", "and tanh at")]);
+    let both = json!({"layer": "Bidirectional", "merge_mode": "ave", "wrapped": {"layer": "GRU", "units": 3, "activation": "sigmoid"}});
+    check(json!([sequence, both]), &[]);
+    // Losses of numbers take any.
+    let regression = with(smallest(), "/network", json!([{"layer": "Dense", "units": 1}]));
+    let regression =
+        with(with(regression, "/training", json!({"optimizer": "adam", "loss": "mse"})), "/objective", json!({"metric": "loss"}));
+    assert!(preflight(&Study::parse(&regression).unwrap(), &DatasetSchema { classes: None, ..dataset(&[4]) }).is_ok());
+}
+
+#[test]
+fn every_end_that_a_search_may_meet_is_judged() {
+    let choice = |name: &str, values: Json| json!({"name": name, "type": "choice", "values": values});
+    let last =
+        |activation: Json| json!([{"layer": "Dense", "units": {"hp": "units"}}, {"layer": "Dense", "units": 3, "activation": activation}]);
+    let units = || json!({"name": "units", "type": "int", "min_value": 1, "max_value": 1_000_000});
+    let rate = json!({"name": "rate", "type": "float", "min_value": 0.0, "max_value": 0.5});
+    let sparse = |from_logits: Json| json!({"name": "sparse_categorical_crossentropy", "from_logits": from_logits});
+    let ends = |values: Json| json!([units(), choice("end", values)]);
+    check_end(ends(json!(["softmax", "sigmoid"])), last(json!({"hp": "end"})), sparse(json!(false)), &[]);
+    let where_relu = [(
+        "/network/1/activation",
+        "relu at the network's end makes none; end it with softmax, or set from_logits of the loss where end is relu",
+    )];
+    check_end(ends(json!(["softmax", "relu"])), last(json!({"hp": "end"})), sparse(json!(false)), &where_relu);
+    // The loss goes with the end, or does not.
+    let space = || json!([units(), {"name": "logits", "type": "boolean"}]);
+    let by = |on: &str, off: &str| json!({"hp": "logits", "cases": {"true": on, "false": off}});
+    check_end(space(), last(by("linear", "softmax")), sparse(json!({"hp": "logits"})), &[]);
+    let swapped = [
+        ("/training/loss/from_logits", "softmax at the network's end makes none; end it with linear, or leave from_logits out"),
+        ("/network/1/activation", "linear at the network's end makes none"),
+    ];
+    check_end(space(), last(by("softmax", "linear")), sparse(json!({"hp": "logits"})), &swapped);
+    // What an Activation passes on where it is linear is made before it, whichever of its values stands first.
+    for values in [json!(["linear", "softmax"]), json!(["softmax", "linear"])] {
+        let network = json!([{"layer": "Dense", "units": 3, "activation": "tanh"}, {"layer": "Activation", "activation": {"hp": "end"}}]);
+        let passed = [("/network/0/activation", "or set from_logits of the loss where end is linear")];
+        check_end(json!([choice("end", values)]), network, sparse(json!(false)), &passed);
+    }
+    // A layer that is there in some trials, one that may pass on what it gets, and repetitions.
+    let space = json!([units(), rate, {"name": "more", "type": "boolean"}, choice("end", json!(["linear", "softmax"])), {"name": "count", "type": "int", "min_value": 0, "max_value": 2}]);
+    let network = |end: Json| {
+        json!([
+            {"layer": "Dense", "units": {"hp": "units"}}, {"layer": "Dense", "units": 3, "activation": "softmax"},
+            {"repeat": {"hp": "count"}, "layers": [{"layer": "Dropout", "rate": {"hp": "rate"}}]},
+            {"layer": "Activation", "activation": {"hp": "end"}},
+            {"layer": "Dense", "units": 3, "activation": end, "when": {"more": [true]}}
+        ])
+    };
+    check_end(space.clone(), network(json!("softmax")), sparse(json!(false)), &[]);
+    check_end(
+        space,
+        network(json!("elu")),
+        sparse(json!(false)),
+        &[(
+            "/network/4/activation",
+            "elu at the network's end makes none; end it with softmax, or set from_logits of the loss where more is true",
+        )],
+    );
+}
