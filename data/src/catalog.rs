@@ -143,12 +143,14 @@ impl Catalog {
     fn read_rows(&self, spec: &DatasetSpec) -> Result<Dataset, Error> {
         let wanted = |label| Wanted { label, weight: spec.sample_weight.as_deref(), one_hot: &spec.one_hot };
         let open = |path| self.folder.file(path, limits::DATASET_BYTES_MAX);
+        let mut left = limits::DATASET_BYTES_MAX;
         let (rows, path) = match &spec.source {
             Source::Builtin(name) => (builtin::read(name)?, name),
             Source::Csv { path, label } => (csv_table::read(path, self.folder.open(path)?, wanted(label))?, path),
             Source::Parquet { path, label } => (parquet_table::read(path, open(path)?, wanted(label))?, path),
             Source::Npz { path, arrays } => {
                 let mut npz = Npz::open(path, open(path)?)?;
+                npz.check_size(array_names(spec, arrays))?;
                 return read_arrays(spec, path, arrays, |name| npz.array(name));
             }
             Source::Safetensors { path, arrays } => {
@@ -156,18 +158,25 @@ impl Catalog {
                 return read_arrays(spec, path, arrays, |name| tensors.array(name));
             }
             Source::Images(path) => (images::find(&self.folder, path).and_then(|images: Images| images.read(&self.folder))?, path),
-            Source::Idx(files) => (self.read_idx(files)?, &files.labels),
+            Source::Idx(files) => (self.read_idx(files, &mut left)?, &files.labels),
         };
+        left = limits::DATASET_BYTES_MAX.saturating_sub(rows.bytes());
         let validation = match &spec.validation {
-            Some(files) => Some((self.read_idx(files)?, files.features.as_str())),
+            Some(files) => Some((self.read_idx(files, &mut left)?, files.features.as_str())),
             None => None,
         };
         rows.seal(path, validation)
     }
 
-    fn read_idx(&self, Files { features, labels }: &Files) -> Result<Rows, Error> {
-        idx::read((features, self.folder.open(features)?), (labels, self.folder.open(labels)?))
+    fn read_idx(&self, Files { features, labels }: &Files, left: &mut u64) -> Result<Rows, Error> {
+        idx::read((features, self.folder.open(features)?), (labels, self.folder.open(labels)?), left)
     }
+}
+
+/// The arrays of one file, each as often as a study reads it.
+fn array_names<'s>(spec: &'s DatasetSpec, arrays: &'s Files) -> impl Iterator<Item = &'s str> {
+    let pairs = std::iter::once(arrays).chain(&spec.validation);
+    pairs.flat_map(|pair| [&pair.features, &pair.labels]).chain(&spec.sample_weight).map(String::as_str)
 }
 
 /// The dataset of one file's arrays, which `array` reads by name.
