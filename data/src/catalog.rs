@@ -284,6 +284,21 @@ mod tests {
     }
 
     #[test]
+    fn labels_that_leave_a_class_out_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("x"), [0, 0, 8, 1, 0, 0, 0, 3, 7, 8, 9]).unwrap();
+        fs::write(folder.path().join("y"), [0, 0, 8, 1, 0, 0, 0, 3, 0, 1, 3]).unwrap();
+        let catalog = Catalog::new(folder.path());
+        let spec = spec(Source::Idx(files("x", "y")));
+        let message = "y: row 2 (from 0) has the label 3, and no row has 2; number the classes";
+        assert!(catalog.schema(&spec).unwrap_err().to_string().starts_with(message));
+        assert!(catalog.load(&spec).unwrap_err().to_string().starts_with(message));
+        // A column of a table with a hole holds numbers, as one of counts does.
+        fs::write(folder.path().join("a.csv"), "x,y\n7,0\n8,1\n9,3\n").unwrap();
+        assert_eq!(catalog.schema(&csv("a.csv")).unwrap().classes, None);
+    }
+
+    #[test]
     fn all_slots_share_one_copy_until_the_file_changes() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("a.csv");

@@ -329,7 +329,7 @@ fn the_schema_is_refused_where_the_split_would_be() {
     let error = folds(3).unwrap_err();
     assert!(
         error.field(&spec) == "folds"
-            && error.to_string().starts_with("class 2 would not be judged: of its 2 rows"),
+            && error.to_string().starts_with("mnist.npz, array \"y_train\": class 2 would not be judged: of its 2 rows"),
         "{error}"
     );
 }
