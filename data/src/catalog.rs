@@ -299,6 +299,20 @@ mod tests {
     }
 
     #[test]
+    fn validation_files_may_take_what_the_training_rows_leave() {
+        let folder = tempfile::tempdir().unwrap();
+        let (images, labels) = mnist(6);
+        fs::write(folder.path().join("x"), images).unwrap();
+        fs::write(folder.path().join("y"), labels).unwrap();
+        // 1,024 rows of 2^20 bytes, as its header says: all that a dataset may take.
+        fs::write(folder.path().join("vx"), [0, 0, 8, 2, 0, 0, 4, 0, 0, 0x10, 0, 0]).unwrap();
+        let validation = Some(files("vx", "y"));
+        let spec = DatasetSpec { validation, ..spec(Source::Idx(files("x", "y"))) };
+        let message = Catalog::new(folder.path()).schema(&spec).unwrap_err().to_string();
+        assert_eq!(message, "vx: the size in bytes of [1024, 1048576] and of the arrays before it, exceeds the bound of 1073741824");
+    }
+
+    #[test]
     fn all_slots_share_one_copy_until_the_file_changes() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("a.csv");

@@ -75,6 +75,19 @@ fn keras_mnist_is_read_from_its_npz() {
 }
 
 #[test]
+fn an_npz_whose_arrays_are_too_large_together_is_refused_before_one_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut bytes = fs::read(golden().join("mnist.npz")).unwrap();
+    // The uncompressed size of each entry of the ZIP's directory.
+    for at in (0..bytes.len() - 28).filter(|at| bytes[*at..].starts_with(b"PK\x01\x02")).collect::<Vec<_>>() {
+        bytes[at + 24..at + 28].copy_from_slice(&(600u32 << 20).to_le_bytes());
+    }
+    fs::write(folder.path().join("mnist.npz"), bytes).unwrap();
+    let error = Catalog::new(folder.path()).schema(&npz("mnist.npz", "x_train", "y_train")).unwrap_err();
+    assert_eq!(error.to_string(), "mnist.npz: the size in bytes of its arrays together exceeds the bound of 1073741824");
+}
+
+#[test]
 fn every_type_of_array_is_read() {
     let types = ["i1", "i2", "i4", "i8", "u2", "u4", "u8", "f2", "f4", "f8"].map(|name| format!("le_{name}"));
     for name in types.into_iter().chain(["be_i2", "be_i4", "be_f4"].map(str::to_owned)) {
