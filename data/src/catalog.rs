@@ -143,12 +143,14 @@ impl Catalog {
     fn read_rows(&self, spec: &DatasetSpec) -> Result<Dataset, Error> {
         let wanted = |label| Wanted { label, weight: spec.sample_weight.as_deref(), one_hot: &spec.one_hot };
         let open = |path| self.folder.file(path, limits::DATASET_BYTES_MAX);
+        let mut left = limits::DATASET_BYTES_MAX;
         let (rows, path) = match &spec.source {
             Source::Builtin(name) => (builtin::read(name)?, name),
             Source::Csv { path, label } => (csv_table::read(path, self.folder.open(path)?, wanted(label))?, path),
             Source::Parquet { path, label } => (parquet_table::read(path, open(path)?, wanted(label))?, path),
             Source::Npz { path, arrays } => {
                 let mut npz = Npz::open(path, open(path)?)?;
+                npz.check_size(array_names(spec, arrays))?;
                 return read_arrays(spec, path, arrays, |name| npz.array(name));
             }
             Source::Safetensors { path, arrays } => {
@@ -156,18 +158,25 @@ impl Catalog {
                 return read_arrays(spec, path, arrays, |name| tensors.array(name));
             }
             Source::Images(path) => (images::find(&self.folder, path).and_then(|images: Images| images.read(&self.folder))?, path),
-            Source::Idx(files) => (self.read_idx(files)?, &files.labels),
+            Source::Idx(files) => (self.read_idx(files, &mut left)?, &files.labels),
         };
+        left = limits::DATASET_BYTES_MAX.saturating_sub(rows.bytes());
         let validation = match &spec.validation {
-            Some(files) => Some((self.read_idx(files)?, files.features.as_str())),
+            Some(files) => Some((self.read_idx(files, &mut left)?, files.features.as_str())),
             None => None,
         };
         rows.seal(path, validation)
     }
 
-    fn read_idx(&self, Files { features, labels }: &Files) -> Result<Rows, Error> {
-        idx::read((features, self.folder.open(features)?), (labels, self.folder.open(labels)?))
+    fn read_idx(&self, Files { features, labels }: &Files, left: &mut u64) -> Result<Rows, Error> {
+        idx::read((features, self.folder.open(features)?), (labels, self.folder.open(labels)?), left)
     }
+}
+
+/// The arrays of one file, each as often as a study reads it.
+fn array_names<'s>(spec: &'s DatasetSpec, arrays: &'s Files) -> impl Iterator<Item = &'s str> {
+    let pairs = std::iter::once(arrays).chain(&spec.validation);
+    pairs.flat_map(|pair| [&pair.features, &pair.labels]).chain(&spec.sample_weight).map(String::as_str)
 }
 
 /// The dataset of one file's arrays, which `array` reads by name.
@@ -272,6 +281,35 @@ mod tests {
         assert_eq!(dataset.labels, Labels::Classes(vec![0, 1, 2, 0, 1, 2, 0, 1, 2, 0]));
         assert_eq!((dataset.schema.rows, catalog.schema(&both).unwrap()), (6, dataset.schema.clone()));
         assert_ne!(dataset.schema.hash, catalog.schema(&train).unwrap().hash);
+    }
+
+    #[test]
+    fn labels_that_leave_a_class_out_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("x"), [0, 0, 8, 1, 0, 0, 0, 3, 7, 8, 9]).unwrap();
+        fs::write(folder.path().join("y"), [0, 0, 8, 1, 0, 0, 0, 3, 0, 1, 3]).unwrap();
+        let catalog = Catalog::new(folder.path());
+        let spec = spec(Source::Idx(files("x", "y")));
+        let message = "y: row 2 (from 0) has the label 3, and no row has 2; number the classes";
+        assert!(catalog.schema(&spec).unwrap_err().to_string().starts_with(message));
+        assert!(catalog.load(&spec).unwrap_err().to_string().starts_with(message));
+        // A column of a table with a hole holds numbers, as one of counts does.
+        fs::write(folder.path().join("a.csv"), "x,y\n7,0\n8,1\n9,3\n").unwrap();
+        assert_eq!(catalog.schema(&csv("a.csv")).unwrap().classes, None);
+    }
+
+    #[test]
+    fn validation_files_may_take_what_the_training_rows_leave() {
+        let folder = tempfile::tempdir().unwrap();
+        let (images, labels) = mnist(6);
+        fs::write(folder.path().join("x"), images).unwrap();
+        fs::write(folder.path().join("y"), labels).unwrap();
+        // 1,024 rows of 2^20 bytes, as its header says: all that a dataset may take.
+        fs::write(folder.path().join("vx"), [0, 0, 8, 2, 0, 0, 4, 0, 0, 0x10, 0, 0]).unwrap();
+        let validation = Some(files("vx", "y"));
+        let spec = DatasetSpec { validation, ..spec(Source::Idx(files("x", "y"))) };
+        let message = Catalog::new(folder.path()).schema(&spec).unwrap_err().to_string();
+        assert_eq!(message, "vx: the size in bytes of [1024, 1048576] and of the arrays before it, exceeds the bound of 1073741824");
     }
 
     #[test]

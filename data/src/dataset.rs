@@ -47,14 +47,18 @@ impl Dataset {
 
     /// The bytes that features, labels and weights hold.
     pub fn bytes(&self) -> u64 {
-        let numbers_a_row = if self.weights.is_some() { 8 } else { 4 };
-        self.features.bytes() + numbers_a_row * self.labels.len() as u64
+        bytes(&self.features, &self.labels, self.weights.is_some())
     }
 
     /// A class in an error: its number, and its name where it has one.
     pub(crate) fn class(&self, class: usize) -> String {
         self.class_names.get(class).map_or_else(|| format!("class {class}"), |name| format!("class {class} ({name:?})"))
     }
+}
+
+/// Labels and weights take four bytes a row each.
+fn bytes(features: &Features, labels: &Labels, weighted: bool) -> u64 {
+    features.bytes() + (if weighted { 8 } else { 4 }) * labels.len() as u64
 }
 
 impl Features {
@@ -99,6 +103,11 @@ impl Rows {
     /// Rows with these labels, still without features.
     pub(crate) fn of(labels: Labels) -> Rows {
         Rows { shape: Vec::new(), features: Features::F32(Vec::new()), labels, scale_max: None, class_names: Vec::new(), weights: None }
+    }
+
+    /// The bytes that they hold.
+    pub(crate) fn bytes(&self) -> u64 {
+        bytes(&self.features, &self.labels, self.weights.is_some())
     }
 
     /// The dataset of these rows, with the rows of the validation files behind them; `path` names the source in errors.

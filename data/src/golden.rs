@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use hpo::dataset::{DatasetSpec, Files, Source};
 use hpo::limits;
+use parquet::file::metadata::{ColumnChunkMetaDataBuilder, ParquetMetaDataWriter};
+use parquet::file::reader::{FileReader, SerializedFileReader};
 
 use crate::{Catalog, Dataset, Error, Features, Labels};
 
@@ -70,6 +72,19 @@ fn keras_mnist_is_read_from_its_npz() {
     assert_eq!(dataset.labels, Labels::Classes(vec![0, 1, 2, 0, 1, 2, 0, 1, 2]));
     let stored = load(&DatasetSpec { validation, ..npz("stored.npz", "x_train", "y_train") }).unwrap();
     assert_eq!(stored.schema, dataset.schema, "deflated or stored, it is the same dataset");
+}
+
+#[test]
+fn an_npz_whose_arrays_are_too_large_together_is_refused_before_one_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut bytes = fs::read(golden().join("mnist.npz")).unwrap();
+    // The uncompressed size of each entry of the ZIP's directory.
+    for at in (0..bytes.len() - 28).filter(|at| bytes[*at..].starts_with(b"PK\x01\x02")).collect::<Vec<_>>() {
+        bytes[at + 24..at + 28].copy_from_slice(&(600u32 << 20).to_le_bytes());
+    }
+    fs::write(folder.path().join("mnist.npz"), bytes).unwrap();
+    let error = Catalog::new(folder.path()).schema(&npz("mnist.npz", "x_train", "y_train")).unwrap_err();
+    assert_eq!(error.to_string(), "mnist.npz: the size in bytes of its arrays together exceeds the bound of 1073741824");
 }
 
 #[test]
@@ -177,6 +192,49 @@ fn a_column_that_cannot_be_used_is_named_with_the_reason() {
     check(&parquet("mnist.npz", "y"), "source", "is no Parquet file, or is cut off");
 }
 
+/// A Parquet file of the golden one, whose first column chunk is another, with these bytes of pages behind the others.
+fn with_chunk(
+    pages: &[u8],
+    chunk: impl FnOnce(ColumnChunkMetaDataBuilder, i64) -> ColumnChunkMetaDataBuilder,
+) -> (tempfile::TempDir, Catalog) {
+    let mut bytes = fs::read(golden().join("table.parquet")).unwrap();
+    let file = fs::File::open(golden().join("table.parquet")).unwrap();
+    let metadata = SerializedFileReader::new(file).unwrap().metadata().clone();
+    // The footer, its length and four letters.
+    let length = u32::from_le_bytes(bytes[bytes.len() - 8..bytes.len() - 4].try_into().unwrap()) as usize;
+    bytes.truncate(bytes.len() - 8 - length);
+    let place = bytes.len() as i64;
+    bytes.extend(pages);
+    let mut groups = metadata.row_groups().to_vec();
+    let mut columns = groups[0].columns().to_vec();
+    columns[0] = chunk(columns[0].clone().into_builder(), place).build().unwrap();
+    groups[0] = groups[0].clone().into_builder().set_column_metadata(columns).build().unwrap();
+    let metadata = metadata.into_builder().set_row_groups(groups).build();
+    ParquetMetaDataWriter::new(&mut bytes, &metadata).finish().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("table.parquet"), bytes).unwrap();
+    let catalog = Catalog::new(folder.path());
+    (folder, catalog)
+}
+
+#[test]
+fn a_parquet_file_that_inflates_to_too_much_is_refused_before_it_is_inflated() {
+    let message =
+        |(_folder, catalog): (tempfile::TempDir, Catalog)| catalog.load(&table("species")).map(drop).map_err(|error| error.to_string());
+    let too_large = Err("table.parquet: the size in bytes of its columns, inflated, exceeds the bound of 1073741824".to_owned());
+    assert_eq!(message(with_chunk(&[], |chunk, _| chunk)), Ok(()));
+    // The footer says so; it is below 0; it says nothing of a page whose header says so.
+    let said = |bytes: i64| message(with_chunk(&[], |chunk, _| chunk.set_total_uncompressed_size(bytes)));
+    assert_eq!([said(1 << 30), said(-1)], [too_large.clone(), too_large.clone()]);
+    let page = [0x15, 0x04, 0x15, 0x82, 0x80, 0x80, 0x80, 0x08, 0x15, 0x00, 0x00];
+    let hidden = |chunk: ColumnChunkMetaDataBuilder, place| {
+        chunk.set_dictionary_page_offset(None).set_data_page_offset(place).set_total_compressed_size(page.len() as i64)
+    };
+    assert_eq!(message(with_chunk(&page, hidden)), too_large);
+    let damaged = message(with_chunk(&[0xff; 11], hidden)).unwrap_err();
+    assert!(damaged.contains("column \"int8\": the header of a page can't be read; copy the file again"), "{damaged}");
+}
+
 #[test]
 fn folders_of_images_are_classes_in_the_order_of_their_names() {
     let grey = load(&images("grey")).unwrap();
@@ -282,7 +340,11 @@ fn the_schema_is_refused_where_the_split_would_be() {
     let folds = |folds| catalog.schema(&DatasetSpec { folds: Some(folds), ..spec.clone() });
     assert_eq!(folds(2).unwrap(), catalog.schema(&spec).unwrap());
     let error = folds(3).unwrap_err();
-    assert!(error.field(&spec) == "folds" && error.to_string().starts_with("class 2 would not be judged: of its 2 rows"), "{error}");
+    assert!(
+        error.field(&spec) == "folds"
+            && error.to_string().starts_with("mnist.npz, array \"y_train\": class 2 would not be judged: of its 2 rows"),
+        "{error}"
+    );
 }
 
 /// Flips bits of each byte in turn and cuts the file at each length; `same` where a checksum guards the data.

@@ -22,6 +22,7 @@ mod idx;
 mod images;
 mod listing;
 mod npz;
+mod parquet_pages;
 mod parquet_table;
 mod scale;
 mod split;

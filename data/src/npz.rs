@@ -2,6 +2,9 @@
 //!
 //! Format: numpy.org/doc/stable/reference/generated/numpy.lib.format.html. The header of an array is a Python dictionary, of which only what NumPy
 //! writes is read. What becomes of the values: see [`array`](crate::array).
+//!
+//! Sizes stand in two places: in the ZIP's directory, and in the header of each array. The directory's are added up before an array is read, and the
+//! crate inflates no entry past its own; what arrays announce is added up as they come.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
@@ -19,6 +22,8 @@ use crate::table::listed;
 pub(crate) struct Npz<'a> {
     path: &'a str,
     zip: ZipArchive<BufReader<File>>,
+    /// What the arrays still to be read may take, in bytes.
+    left: u64,
 }
 
 impl<'a> Npz<'a> {
@@ -30,7 +35,7 @@ impl<'a> Npz<'a> {
         if zip.len() > limits::ARRAYS_MAX {
             return Err(Error::TooLarge { path: path.to_owned(), what: "the number of arrays".into(), max: limits::ARRAYS_MAX as u64 });
         }
-        Ok(Npz { path, zip })
+        Ok(Npz { path, zip, left: limits::DATASET_BYTES_MAX })
     }
 
     /// The names of the arrays, in order.
@@ -41,20 +46,36 @@ impl<'a> Npz<'a> {
         names
     }
 
-    /// The array called `name`. The checksum of its entry is checked on the way.
+    /// Checks that the arrays called `names` are within bounds together, by what the directory says of them. One that is not there has no size.
+    pub(crate) fn check_size<'n>(&self, names: impl Iterator<Item = &'n str>) -> Result<(), Error> {
+        let metadata = self.zip.metadata();
+        let entry = |name: &str| metadata.entry(self.zip.index_for_name(&entry_name(name))?).ok().map(|entry| entry.size());
+        let bytes = names.filter_map(entry).fold(0, u64::saturating_add);
+        if bytes > limits::DATASET_BYTES_MAX {
+            let what = "the size in bytes of its arrays together".into();
+            return Err(Error::TooLarge { path: self.path.to_owned(), what, max: limits::DATASET_BYTES_MAX });
+        }
+        Ok(())
+    }
+
+    /// The array called `name`. Checksum and size of its entry are checked on the way.
     pub(crate) fn array<'n>(&mut self, name: &'n str) -> Result<Array<'n>, Error>
     where
         'a: 'n,
     {
         let at = At { path: self.path, array: Some(name) };
         let names = listed(&self.names());
-        let mut entry = self.zip.by_name(&format!("{name}.npy")).map_err(|error| match error {
+        let mut entry = self.zip.by_name(&entry_name(name)).map_err(|error| match error {
             ZipError::FileNotFound => at.wrong(format!("the file has no such array; its arrays are {names}")),
             error => at.wrong(format!("can't be read: {error}; write it with numpy.savez or savez_compressed")),
         })?;
         let header = header(at, &mut entry).map_err(|error| damaged(at, error))?;
-        array::read(at, header, entry).map_err(|error| damaged(at, error))
+        array::read(at, header, entry, &mut self.left).map_err(|error| damaged(at, error))
     }
+}
+
+fn entry_name(array: &str) -> String {
+    format!("{array}.npy")
 }
 
 /// Says of damage inside an entry which array it is.
@@ -160,4 +181,69 @@ fn kind(descr: &str) -> Option<(Kind, Order)> {
         _ => return None,
     };
     Some((kind, if descr.starts_with('>') { Order::Big } else { Order::Little }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Seek, Write};
+
+    use zip::ZipWriter;
+    use zip::write::SimpleFileOptions;
+
+    use super::*;
+
+    /// An NPZ of these arrays of bytes `(rows)`, all zeros, whose directory says `size` of each, if that is given.
+    fn zeros(arrays: &[(&str, usize)], size: Option<u32>) -> File {
+        let mut zip = ZipWriter::new(io::Cursor::new(Vec::new()));
+        for (name, rows) in arrays {
+            zip.start_file(format!("{name}.npy"), SimpleFileOptions::default()).unwrap();
+            let fields = format!("{{'descr': '|u1', 'fortran_order': False, 'shape': ({rows},), }}\n");
+            zip.write_all(&[b"\x93NUMPY\x01\x00", &(fields.len() as u16).to_le_bytes()[..], fields.as_bytes(), &vec![0; *rows]].concat())
+                .unwrap();
+        }
+        let mut bytes = zip.finish().unwrap().into_inner();
+        let entries: Vec<usize> = (0..bytes.len() - 4).filter(|at| bytes[*at..].starts_with(b"PK\x01\x02")).collect();
+        assert_eq!(entries.len(), arrays.len());
+        for at in entries {
+            size.iter().for_each(|size| bytes[at + 24..at + 28].copy_from_slice(&size.to_le_bytes()));
+        }
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&bytes).unwrap();
+        file.rewind().unwrap();
+        file
+    }
+
+    #[test]
+    fn arrays_that_are_too_large_together_are_refused_before_one_is_read() {
+        let half = limits::DATASET_BYTES_MAX as u32 / 2;
+        let check = |size, names: &[&str]| {
+            Npz::open("a.npz", zeros(&[("x", 9), ("y", 9), ("z", 9)], size)).unwrap().check_size(names.iter().copied())
+        };
+        assert_eq!(
+            check(Some(half + 1), &["x", "y"]).unwrap_err().to_string(),
+            "a.npz: the size in bytes of its arrays together exceeds the bound of 1073741824"
+        );
+        // Those that nobody asked for may be larger.
+        check(Some(half), &["x", "y"]).unwrap();
+        check(Some(half), &["x", "none"]).unwrap();
+        check(None, &["x", "y", "z"]).unwrap();
+    }
+
+    #[test]
+    fn an_entry_does_not_inflate_past_what_the_directory_says() {
+        let rows = 1 << 22;
+        let mut npz = Npz::open("a.npz", zeros(&[("x", rows)], Some(1_000))).unwrap();
+        let message = npz.array("x").unwrap_err().to_string();
+        assert!(message.contains("array \"x\": is damaged: File is larger than its declared uncompressed size"), "{message}");
+        assert!(Npz::open("a.npz", zeros(&[("x", rows)], None)).unwrap().array("x").is_ok());
+    }
+
+    #[test]
+    fn arrays_of_a_file_share_one_bound() {
+        let mut npz = Npz::open("a.npz", zeros(&[("x", 60), ("y", 60)], None)).unwrap();
+        npz.left = 100;
+        npz.array("x").unwrap();
+        let message = npz.array("y").unwrap_err().to_string();
+        assert!(message.starts_with("a.npz: the size in bytes of [60] and of the arrays before it, of the array \"y\""), "{message}");
+    }
 }

@@ -1,7 +1,7 @@
 //! Parquet. What its columns are: see [`table`](crate::table). Flat columns of booleans, integers, floats and texts, without nulls.
 //!
-//! Format: parquet.apache.org. The crate decodes pages; what a damaged or hostile file may make it allocate is bounded here: by the rows that are
-//! announced, which are bounded themselves, and by 2 GiB for one page, the most that its header can say.
+//! Format: parquet.apache.org. The crate decodes pages; what a damaged or hostile file may make it allocate is bounded before: by the rows that are
+//! announced, which are bounded themselves, by the sizes of columns in the footer, and by what [`parquet_pages`] says of each page.
 
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,19 +17,19 @@ use parquet::schema::types::{ColumnDescPtr, ColumnDescriptor};
 
 use crate::Error;
 use crate::dataset::Rows;
+use crate::folder::io_error;
+use crate::parquet_pages::{self, Refused};
 use crate::table::{Cell, Columns, Role, Wanted};
-
-/// Values decoded at once.
-const BATCH: usize = 4_096;
 
 /// The rows of the Parquet file `file`; `path` names it in errors.
 pub(crate) fn read(path: &str, file: File, wanted: Wanted) -> Result<Rows, Error> {
     unpanicked(path, || {
+        let pages = file.try_clone().map_err(|source| io_error(path, source))?;
         let reader = open(path, file)?;
         let header = header(&reader);
         let columns = Columns::new(path, &header, wanted)?;
         let descriptors = reader.metadata().file_metadata().schema_descr().columns().to_vec();
-        Parquet { path, header, descriptors, columns }.read(&reader)
+        Parquet { path, header, descriptors, columns }.read(&reader, &pages)
     })
 }
 
@@ -63,7 +63,7 @@ struct Parquet<'a> {
 }
 
 impl Parquet<'_> {
-    fn read(mut self, reader: &SerializedFileReader<File>) -> Result<Rows, Error> {
+    fn read(mut self, reader: &SerializedFileReader<File>, file: &File) -> Result<Rows, Error> {
         for (name, descriptor) in self.header.iter().zip(&self.descriptors) {
             check_type(name, descriptor).map_err(|detail| wrong(self.path, format!("column {name:?} {detail}")))?;
         }
@@ -77,6 +77,7 @@ impl Parquet<'_> {
             return Err(Error::TooLarge { path: self.path.to_owned(), what: "the number of rows".into(), max: limits::DATASET_ROWS_MAX });
         }
         self.columns.check_size(rows)?;
+        self.check_pages(reader, file)?;
         // The system gives zeros when they are written to, so that a claim alone takes no memory.
         self.columns.features = vec![0.0; rows as usize * self.columns.width];
         let mut begin = 0;
@@ -90,6 +91,25 @@ impl Parquet<'_> {
             begin += rows;
         }
         self.columns.finish()
+    }
+
+    /// Checks that no page inflates to too much, nor all of them together: by what the footer says of the columns, then by the pages themselves.
+    fn check_pages(&self, reader: &SerializedFileReader<File>, file: &File) -> Result<(), Error> {
+        let max = limits::DATASET_BYTES_MAX;
+        let too_large = || Error::TooLarge { path: self.path.to_owned(), what: "the size in bytes of its columns, inflated,".into(), max };
+        let chunks = || reader.metadata().row_groups().iter().flat_map(|group| group.columns().iter().zip(&self.header));
+        let said = chunks().fold(0u64, |sum, (chunk, _)| sum.saturating_add(u64::try_from(chunk.uncompressed_size()).unwrap_or(u64::MAX)));
+        if said > max {
+            return Err(too_large());
+        }
+        let mut left = max;
+        for (chunk, name) in chunks() {
+            parquet_pages::check(file, chunk, &mut left).map_err(|refused| match refused {
+                Refused::TooLarge => too_large(),
+                Refused::Damaged(detail) => wrong(self.path, format!("column {name:?}: {detail}; copy the file again")),
+            })?;
+        }
+        Ok(())
     }
 
     /// Reads the values of one column in one row group, whose rows begin at `begin`.
@@ -159,7 +179,7 @@ impl Group {
         while row < self.rows {
             values.clear();
             levels.clear();
-            let batch = BATCH.min((self.rows - row) as usize);
+            let batch = limits::PARQUET_BATCH.min((self.rows - row) as usize);
             let (records, ..) =
                 reader.read_records(batch, Some(&mut levels), None, &mut values).map_err(|error| Stop::Damaged(error.to_string()))?;
             if records == 0 {

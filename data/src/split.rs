@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use hpo::dataset::DatasetSpec;
+use hpo::dataset::{DatasetSpec, Source};
 use hpo::limits;
 use hpo::rng::{Purpose, stream};
 
@@ -58,8 +58,9 @@ pub fn folds(dataset: &Dataset, spec: &DatasetSpec, seed: u64) -> Result<Vec<Spl
         .collect()
 }
 
-/// Whether a study's dataset can be split as it asks. The seed decides which rows go where, but not how many of a class.
+/// Whether every class has rows, and a study's dataset can be split as it asks. The seed decides which rows go where, but not how many of a class.
 pub(crate) fn check(dataset: &Dataset, spec: &DatasetSpec) -> Result<(), Error> {
+    check_numbers(dataset, spec)?;
     if spec.folds.is_none() {
         return check_classes(dataset, spec, &halves(dataset, spec, 0)?);
     }
@@ -80,7 +81,7 @@ fn halves(dataset: &Dataset, spec: &DatasetSpec, seed: u64) -> Result<Split, Err
         return Ok(Split { train: (0..rows as u32).collect(), validation: (rows as u32..all as u32).collect() });
     }
     let fraction = spec.validation_split;
-    let train_count = (rows as f64 * (1.0 - fraction)).floor() as usize;
+    let train_count = spec.training_rows(rows as u64) as usize;
     let empty = |part| Err(Error::EmptyPart { fraction, rows, part });
     if train_count == 0 {
         return empty("training");
@@ -143,6 +144,43 @@ fn field(spec: &DatasetSpec) -> &'static str {
     }
 }
 
+/// Where the label of `row` stands, as errors name it: the file (of a table with the column), the array if it holds several, the row there.
+fn place<'s>(dataset: &Dataset, spec: &'s DatasetSpec, row: usize) -> (String, Option<&'s str>, usize) {
+    let rows = dataset.schema.rows as usize;
+    let (held_out, row) = match &spec.validation {
+        Some(files) if row >= rows => (Some(&files.labels), row - rows),
+        _ => (None, row),
+    };
+    match (&spec.source, held_out) {
+        (Source::Npz { path, arrays } | Source::Safetensors { path, arrays }, held_out) => {
+            (path.clone(), Some(held_out.unwrap_or(&arrays.labels)), row)
+        }
+        (_, Some(file)) => (file.clone(), None, row),
+        (Source::Builtin(name), None) => (format!("builtin:{name}"), None, row),
+        (Source::Csv { path, label } | Source::Parquet { path, label }, None) => (format!("{path}, column {label:?}"), None, row),
+        (Source::Images(path), None) => (format!("{path}/"), None, row),
+        (Source::Idx(files), None) => (files.labels.clone(), None, row),
+    }
+}
+
+/// Refuses a class without any row, below one that has some: an output for it would train on nothing, and nearly always its number is a slip.
+fn check_numbers(dataset: &Dataset, spec: &DatasetSpec) -> Result<(), Error> {
+    let Labels::Classes(labels) = &dataset.labels else { return Ok(()) };
+    let mut there = vec![false; dataset.schema.classes.unwrap_or(0) as usize];
+    labels.iter().for_each(|label| there[*label as usize] = true);
+    let Some(class) = there.iter().position(|there| !there) else { return Ok(()) };
+    let next = class + there[class..].iter().position(|there| *there).unwrap_or(0);
+    let (path, array, row) = place(dataset, spec, labels.iter().position(|label| *label as usize == next).unwrap_or(0));
+    let last = there.iter().filter(|there| **there).count() - 1;
+    let detail = format!(
+        "row {row} (from 0) has the label {next}, and no row has {class}; number the classes from 0 to {last}, as numpy.unique does with return_inverse=True"
+    );
+    Err(match array {
+        Some(array) => Error::Array { path, array: array.to_owned(), detail },
+        None => Error::Format { path, detail },
+    })
+}
+
 /// Refuses a class that can't be learned, having rows that validate and none that train, and one that nothing would judge.
 fn check_classes(dataset: &Dataset, spec: &DatasetSpec, split: &Split) -> Result<(), Error> {
     let Labels::Classes(labels) = &dataset.labels else { return Ok(()) };
@@ -155,7 +193,7 @@ fn check_classes(dataset: &Dataset, spec: &DatasetSpec, split: &Split) -> Result
         counts
     };
     let (train, validation) = (count(&split.train), count(&split.validation));
-    // A number that no row has is no class that is missing: labels may leave some out.
+    // A number that no row has is another mistake: see `check_numbers`.
     let lacking = train.iter().zip(&validation).position(|(train, validation)| (*train == 0) != (*validation == 0));
     let Some(class) = lacking else { return Ok(()) };
     let (name, rows) = (dataset.class(class), train[class] + validation[class]);
@@ -166,8 +204,10 @@ fn check_classes(dataset: &Dataset, spec: &DatasetSpec, split: &Split) -> Result
         "folds" => "use fewer folds, or take the class out",
         _ => "change validation_split, add rows of it, or take the class out",
     };
-    let of = if rows == 1 { "its only row".to_owned() } else { format!("its {rows} rows") };
-    let detail = format!("{name} {effect}: of {of}, none is in the {part} part; {cure}");
+    let (path, array, row) = place(dataset, spec, labels.iter().position(|label| *label as usize == class).unwrap_or(0));
+    let of = if rows == 1 { format!("its only row, {row} (from 0)") } else { format!("its {rows} rows, the first being {row} (from 0)") };
+    let array = array.map_or(String::new(), |array| format!(", array {array:?}"));
+    let detail = format!("{path}{array}: {name} {effect}: of {of}, none is in the {part} part; {cure}");
     Err(Error::Part { field: field(spec), detail })
 }
 
@@ -216,7 +256,7 @@ fn quotas(labels: &[u32], validation_count: usize) -> Vec<usize> {
 
 #[cfg(test)]
 mod tests {
-    use hpo::dataset::{Files, Source};
+    use hpo::dataset::Files;
 
     use super::*;
     use crate::dataset::{Features, Rows};
@@ -411,16 +451,16 @@ mod tests {
         assert_eq!(field, "validation_split");
         assert_eq!(
             detail,
-            "class 2 would not be judged: of its only row, none is in the validation part; change validation_split, add rows of it, or take the class out"
+            "builtin:digits: class 2 would not be judged: of its only row, 6 (from 0), none is in the validation part; change validation_split, add rows of it, or take the class out"
         );
         let (_, detail) = message(&[0, 0, 0, 1, 0], &["ant", "bee"], spec(0.4, false));
         assert!(
-            detail.starts_with("class 1 (\"bee\") can't be learned: of its only row, none is in the training part; the rows are split in")
+            detail.starts_with("builtin:digits: class 1 (\"bee\") can't be learned: of its only row, 3 (from 0), none is in the training part; the rows are split in")
         );
         let (field, detail) = message(&[0, 0, 0, 1, 1], &[], folded(3, true));
         assert_eq!(field, "folds");
         assert!(
-            detail.starts_with("class 1 would not be judged: of its 2 rows, none is in the validation part; use fewer folds"),
+            detail.starts_with("builtin:digits: class 1 would not be judged: of its 2 rows, the first being 3 (from 0), none is in the validation part; use fewer folds"),
             "{detail}"
         );
         assert!(message(&[0, 0, 1, 1], &[], folded(2, false)).1.contains("set shuffle"));
@@ -433,15 +473,54 @@ mod tests {
             Rows { shape: vec![1], features, ..Rows::of(Labels::Classes(labels.to_vec())) }
         };
         let files = Files { features: "a".into(), labels: "b".into() };
-        let spec = DatasetSpec { validation: Some(files), ..spec(0.0, true) };
+        let train = Files { features: "x".into(), labels: "y".into() };
+        let spec = DatasetSpec { source: Source::Idx(train), validation: Some(files), ..spec(0.0, true) };
         let check = |train: &[u32], validation: &[u32]| {
             let set = rows(train).seal("a", Some((rows(validation), "b"))).unwrap();
             split(&set, &spec, 1).map_err(|error| (error.field(&spec), error.to_string()))
         };
-        assert!(check(&[0, 2], &[2, 0]).is_ok(), "no row of class 1 is missing anywhere");
+        assert!(check(&[0, 1], &[1, 0]).is_ok());
         let (field, detail) = check(&[0, 1], &[0, 1, 2]).unwrap_err();
-        assert!(field == "validation" && detail.starts_with("class 2 can't be learned"), "{field} {detail}");
-        assert!(check(&[0, 1, 2], &[0, 1]).unwrap_err().1.starts_with("class 2 would not be judged"));
+        let learned = "b: class 2 can't be learned: of its only row, 2 (from 0), none is in the training part; add some to it, or";
+        assert!(field == "validation" && detail.starts_with(learned), "{field} {detail}");
+        let judged = "y: class 2 would not be judged: of its only row, 2 (from 0), none";
+        assert!(check(&[0, 1, 2], &[0, 1]).unwrap_err().1.starts_with(judged));
+    }
+
+    #[test]
+    fn a_class_that_no_row_has_is_named_where_the_labels_go_on() {
+        let rows = |labels: &[u32]| {
+            let features = Features::U8(vec![0; labels.len()]);
+            Rows { shape: vec![1], features, ..Rows::of(Labels::Classes(labels.to_vec())) }
+        };
+        let files = |features: &str, labels: &str| Files { features: features.into(), labels: labels.into() };
+        let message = |labels: &[u32], validation: &[u32], source: Source| {
+            let held_out = (!validation.is_empty()).then(|| (rows(validation), "v"));
+            let set = rows(labels).seal("a", held_out).unwrap();
+            let validation = (!validation.is_empty()).then(|| files("vx", "vy"));
+            let spec = DatasetSpec { validation, ..DatasetSpec::new(source) };
+            check(&set, &spec).map_err(|error| (error.field(&spec), error.to_string()))
+        };
+        let npz = || Source::Npz { path: "m.npz".into(), arrays: files("x", "y") };
+        let cure = "number the classes from 0 to 2, as numpy.unique does with return_inverse=True";
+        assert_eq!(
+            message(&[0, 1, 3, 1], &[], npz()),
+            Err(("labels", format!("m.npz, array \"y\": row 2 (from 0) has the label 3, and no row has 2; {cure}")))
+        );
+        // Counted from 1, as EMNIST's letters are.
+        assert_eq!(
+            message(&[3, 2, 1], &[], Source::Idx(files("x", "y"))),
+            Err(("labels", format!("y: row 2 (from 0) has the label 1, and no row has 0; {cure}")))
+        );
+        // The hole may be before a label of the validation alone.
+        let (field, detail) = message(&[0, 1], &[0, 1, 3], npz()).unwrap_err();
+        assert!(
+            field == "validation/labels" && detail.starts_with("m.npz, array \"vy\": row 2 (from 0) has the label 3"),
+            "{field} {detail}"
+        );
+        let (field, detail) = message(&[0, 1], &[3, 1, 0], Source::Idx(files("x", "y"))).unwrap_err();
+        assert!(field == "validation/labels" && detail.starts_with("vy: row 0 (from 0) has the label 3"), "{field} {detail}");
+        assert_eq!(message(&[1, 0, 2], &[0, 1, 2], npz()), Ok(()));
     }
 
     #[test]

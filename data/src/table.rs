@@ -168,9 +168,9 @@ pub(crate) fn listed(names: &[String]) -> String {
     names.iter().take(limits::COLUMNS_NAMED_MAX).map(String::as_str).collect::<Vec<_>>().join(", ") + more
 }
 
-/// A text of a file as an error shows it: quoted, at most 40 characters.
+/// A text of a file as an error shows it: its begin, quoted.
 pub(crate) fn shown(text: &str) -> String {
-    format!("{:?}", text.chars().take(40).collect::<String>())
+    format!("{:?}", text.chars().take(limits::CELL_SHOWN_MAX).collect::<String>())
 }
 
 /// The position of the column called `name`, which the study's `field` names.

@@ -22,6 +22,8 @@ pub(crate) struct Tensors<'a> {
     header: Metadata,
     /// Where the values begin.
     begin: u64,
+    /// What the tensors still to be read may take, in bytes.
+    left: u64,
 }
 
 impl<'a> Tensors<'a> {
@@ -49,7 +51,7 @@ impl<'a> Tensors<'a> {
                 at.wrong(format!("has {bytes} bytes, and its header announces {}; copy it again", begin.saturating_add(end as u64)))
             );
         }
-        Ok(Tensors { path, file, header, begin })
+        Ok(Tensors { path, file, header, begin, left: limits::DATASET_BYTES_MAX })
     }
 
     /// The names of the tensors, in order.
@@ -75,7 +77,7 @@ impl<'a> Tensors<'a> {
         let dims: Vec<u64> = info.shape.iter().map(|dim| *dim as u64).collect();
         self.file.seek(SeekFrom::Start(self.begin.saturating_add(from))).map_err(|source| io_error(self.path, source))?;
         let values = (&mut self.file).take(to.saturating_sub(from));
-        array::read(at, Header { dims, kind, order: Order::Little }, values)
+        array::read(at, Header { dims, kind, order: Order::Little }, values, &mut self.left)
     }
 }
 

@@ -96,6 +96,14 @@ impl DatasetSpec {
         let (validation_split, validation, folds, sample_weight, one_hot) = Default::default();
         DatasetSpec { source, validation_split, validation, folds, shuffle: true, sample_weight, one_hot }
     }
+
+    /// The most rows that one training sees, of a source of `rows`: those that are not held out, as many as in Keras; of folds the smallest is held out.
+    pub fn training_rows(&self, rows: u64) -> u64 {
+        match self.folds {
+            Some(folds) => rows - rows / u64::from(folds.max(1)),
+            None => (rows as f64 * (1.0 - self.validation_split)).floor() as u64,
+        }
+    }
 }
 
 impl Source {

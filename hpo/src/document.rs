@@ -520,7 +520,7 @@ pub(crate) fn quote(text: &str) -> String {
 }
 
 fn cut(text: String) -> String {
-    match text.char_indices().nth(60) {
+    match text.char_indices().nth(limits::QUOTED_CHARACTERS_MAX) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text,
     }
@@ -528,8 +528,8 @@ fn cut(text: String) -> String {
 
 /// Values in a message: the first of them.
 pub(crate) fn list(values: &[Value]) -> String {
-    let first: Vec<String> = values.iter().take(20).map(|value| cut(value.to_string())).collect();
-    first.join(", ") + if values.len() > 20 { ", …" } else { "" }
+    let first: Vec<String> = values.iter().take(limits::VALUES_NAMED_MAX).map(|value| cut(value.to_string())).collect();
+    first.join(", ") + if values.len() > limits::VALUES_NAMED_MAX { ", …" } else { "" }
 }
 
 impl FromDocument for bool {

@@ -35,6 +35,10 @@ pub const ARTIFACT_DELETE_BATCH: usize = 1000;
 pub const NESTING_MAX: usize = 64;
 /// Problems in one answer: enough to mend a document in one go, and no way to have a megabyte echoed.
 pub const PROBLEMS_MAX: usize = 100;
+/// Characters of a text of the document that a message quotes: whoever wrote it knows it by its begin.
+pub const QUOTED_CHARACTERS_MAX: usize = 60;
+/// Values that a message names where a hyperparameter or a field has more: a few lines.
+pub const VALUES_NAMED_MAX: usize = 20;
 /// A name of a study, a hyperparameter or a tag: fits a table's column.
 pub const NAME_BYTES_MAX: usize = 100;
 /// A string among a choice's values, or a tag's value.
@@ -120,6 +124,12 @@ pub const PREFLIGHT_VISITS_MAX: usize = 2_000_000;
 pub const PREFLIGHT_REPORTED_FROM_MAX: usize = 1_000;
 /// Reasons that one layer is reported for: mending the first often mends the rest.
 pub const PREFLIGHT_REASONS_MAX: usize = 3;
+/// Hyperparameters that such a reason names where each of them alone tells what fails from what does not.
+pub const PREFLIGHT_NAMED_MAX: usize = 3;
+/// Values of one of them that are named: a sentence should stay one.
+pub const PREFLIGHT_VALUES_NAMED_MAX: usize = 5;
+/// Hyperparameters that are named where only an example as a whole tells it.
+pub const PREFLIGHT_EXAMPLE_MAX: usize = 8;
 /// Variants of one layer that the pre-flight's bounds look at.
 pub const PREFLIGHT_VARIANTS_MAX: usize = 1_000;
 /// Trials of a study.
@@ -165,12 +175,18 @@ pub const DATASETS_LISTED_MAX: usize = 1_000;
 pub const DATASETS_LIST_BYTES_MAX: u64 = 256 << 20;
 /// The columns of a table or the arrays of a file that an answer or an error names.
 pub const COLUMNS_NAMED_MAX: usize = 100;
+/// Characters of a text in a file that an error shows: enough to find it.
+pub const CELL_SHOWN_MAX: usize = 40;
 /// The header of an array in an NPZ file, in bytes. NumPy itself reads no more than 10,000 unasked.
 pub const NPY_HEADER_BYTES_MAX: usize = 10_000;
 /// The arrays in an NPZ or safetensors file: data sets have a handful, large models some thousands.
 pub const ARRAYS_MAX: usize = 10_000;
 /// The header of a safetensors file, in bytes: `ARRAYS_MAX` tensors at 100 bytes.
 pub const SAFETENSORS_HEADER_BYTES_MAX: u64 = 1 << 20;
+/// The header of a page in a Parquet file, in bytes: some dozens, and the smallest and largest text of the page, if its writer keeps them.
+pub const PARQUET_HEADER_BYTES_MAX: u64 = 1 << 20;
+/// Values of a Parquet file that are decoded at once: they stay in the cache, and a call costs nothing beside them.
+pub const PARQUET_BATCH: usize = 4_096;
 /// The files in a folder of images: as many as ImageNet's training part has, a third of a second of looking after them at each use.
 pub const IMAGES_MAX: usize = 1_500_000;
 /// One file of an image, in bytes: `DATASET_ROW_VALUES_MAX` values, uncompressed, with room for what cameras write beside them.

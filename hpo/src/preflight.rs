@@ -6,6 +6,7 @@
 //! intervals bound the costs ([`bounds`]).
 
 mod bounds;
+mod ends;
 mod judge;
 mod propagate;
 
@@ -15,10 +16,9 @@ use serde_json::Value as Json;
 use crate::dataset::DatasetSchema;
 use crate::document::{Problem, ProblemKind, Reading, Scope};
 use crate::limits;
-use crate::network::Layer;
 use crate::shape::{Cost, cost, output_shape};
 use crate::space::{Point, SearchSpace};
-use crate::study::Study;
+use crate::study::{Plan, Study};
 use crate::training::{BatchSize, Slots, Training};
 
 /// What the pre-flight found.
@@ -36,7 +36,7 @@ pub struct Preflight {
     pub flops_per_sample: Bounds,
     /// Bytes of the weights.
     pub weight_bytes: Bounds,
-    /// Bytes of a training step: weights, gradients, the optimiser's moments, activations and their gradients.
+    /// Bytes of a training step: weights and the optimiser's moments, of each fold and execution, gradients, activations and their gradients.
     pub step_bytes: Bounds,
 }
 
@@ -59,6 +59,7 @@ pub fn preflight(study: &Study, dataset: &DatasetSchema) -> Result<Preflight, Ve
     judge::dataset(&root, study, dataset);
     let recipe = Recipe::of(study, dataset);
     let outcome = propagate::follow(study, dataset, &recipe, &root);
+    ends::judge(study, &root);
     if !reading.is_clean() {
         return Err(reading.into_problems());
     }
@@ -132,7 +133,7 @@ impl Totals {
 
 /// What the training recipe adds to the memory of a step.
 struct Recipe {
-    /// Numbers per weight (the weight, its gradient, the optimiser's moments) and rows in a step: the smallest of each.
+    /// Numbers per weight (see [`numbers`]) and rows in a step: the smallest of each.
     least: (u64, u64),
     /// The largest of each.
     most: (u64, u64),
@@ -146,12 +147,13 @@ impl Recipe {
         let root = reading.root(study.document(), Some(Scope { space: &study.space, point: None }));
         let optimizers: Vec<Slots> = root.at("/training/optimizer").map(|place| place.read_all()).unwrap_or_default();
         let batches: Vec<BatchSize> = root.at("/training/batch_size").map(|place| place.read_all()).unwrap_or_else(|| vec![BatchSize(32)]);
-        let rows = batches.iter().map(|batch| (batch.0 as u64).min(dataset.rows));
+        let training_rows = study.dataset.training_rows(dataset.rows);
+        let rows = batches.iter().map(|batch| (batch.0 as u64).min(training_rows));
         let mentioned = closure(&study.space, reading.mentions().iter().map(|mention| mention.hyperparameter));
         let structural = study.network.layers.iter().flat_map(|layer| needs(&study.space, layer));
         Recipe {
-            least: (2 + optimizers.iter().map(|slots| slots.0).min().unwrap_or(0), rows.clone().min().unwrap_or(1)),
-            most: (2 + optimizers.iter().map(|slots| slots.1).max().unwrap_or(4), rows.max().unwrap_or(1)),
+            least: (numbers(study, optimizers.iter().map(|slots| slots.0).min().unwrap_or(0)), rows.clone().min().unwrap_or(1)),
+            most: (numbers(study, optimizers.iter().map(|slots| slots.1).max().unwrap_or(4)), rows.max().unwrap_or(1)),
             independent: structural.into_iter().all(|at| !mentioned.contains(&at)),
         }
     }
@@ -171,19 +173,25 @@ pub fn fits(training: &Training, output: &[usize], classes: Option<u32>) -> Resu
     }
 }
 
-/// Bytes of the weights, and of a training step, of these layers on rows of shape `input`: what [`preflight`] bounds over a space, for one trial.
-/// Errors: why a layer cannot work.
-pub fn memory(layers: &[Layer], training: &Training, input: &[usize], rows: u64) -> Result<(u64, u64), String> {
-    let (mut shape, mut total) = (input.to_vec(), Cost::default());
-    for layer in layers {
+/// Bytes of the weights of a network, and of a training step of all that train in lockstep: what [`preflight`] bounds over the space of `study`, for the
+/// trial that `plan` is of. Errors: why a layer cannot work.
+pub fn memory(study: &Study, plan: &Plan, dataset: &DatasetSchema) -> Result<(u64, u64), String> {
+    let (mut shape, mut total) = (dataset.shape.clone(), Cost::default());
+    for layer in &plan.layers {
         let output = output_shape(layer, &shape)?;
         let cost = cost(layer, &shape, &output);
         total.parameters = total.parameters.saturating_add(cost.parameters);
         total.activations = total.activations.saturating_add(cost.activations);
         shape = output;
     }
-    let rows = (training.batch_size as u64).min(rows);
-    Ok((total.parameters.saturating_mul(4), step_bytes(total, (2 + training.optimizer.slots(), rows))))
+    let rows = (plan.training.batch_size as u64).min(study.dataset.training_rows(dataset.rows));
+    Ok((total.parameters.saturating_mul(4), step_bytes(total, (numbers(study, plan.training.optimizer.slots()), rows))))
+}
+
+/// Numbers that a trial keeps per weight of its network: the weight and the optimiser's `slots` in each of its runs, which train in lockstep, and a
+/// gradient in the one whose turn it is.
+fn numbers(study: &Study, slots: u64) -> u64 {
+    u64::from(study.runs()) * (1 + slots) + 1
 }
 
 /// Bytes that layers of this cost take in a training step of a trial with `(numbers per weight, rows)`: activations have gradients too.

@@ -107,10 +107,10 @@ struct Memory {
 
 fn memory(case: &Case) -> anyhow::Result<Memory> {
     const STEPS: usize = 20;
-    let plan = plan(case)?;
+    let (study, plan) = planned(case)?;
     let data = dataset(&SHAPE)?;
     let dataset = data.dataset();
-    let estimate = hpo::preflight::memory(&plan.layers, &plan.training, &SHAPE, ROWS as u64).map_err(anyhow::Error::msg)?.1 as f64;
+    let estimate = hpo::preflight::memory(&study, &plan, &dataset.schema).map_err(anyhow::Error::msg)?.1 as f64;
     let (asked, peak) = counted::peak(|| -> anyhow::Result<_> {
         let mut model = Model::new(&plan.layers, &plan.training, &SHAPE, dataset.schema.classes, (1, 0), &devices()?[0].open()?)?;
         let rows: Vec<u32> = (0..case.batch as u32).collect();
@@ -134,7 +134,7 @@ fn memory(case: &Case) -> anyhow::Result<Memory> {
 
 /// Microseconds of a step in the best round.
 fn step_us(case: &Case) -> anyhow::Result<f64> {
-    let plan = plan(case)?;
+    let (_, plan) = planned(case)?;
     let data = dataset(&SHAPE)?;
     let dataset = data.dataset();
     let mut model = Model::new(&plan.layers, &plan.training, &SHAPE, dataset.schema.classes, (1, 0), &devices()?[0].open()?)?;
@@ -158,12 +158,13 @@ fn step_us(case: &Case) -> anyhow::Result<f64> {
     Ok(best)
 }
 
-fn plan(case: &Case) -> anyhow::Result<Plan> {
+fn planned(case: &Case) -> anyhow::Result<(Study, Plan)> {
     let document = json!({
         "name": case.name, "seed": 1, "network": (case.network)(), "dataset": {"source": "builtin:digits"}, "objective": {"metric": "loss"},
         "training": {"optimizer": {"name": "adam", "learning_rate": 1e-3}, "loss": "sparse_categorical_crossentropy", "metrics": ["accuracy"], "batch_size": case.batch},
     });
-    Study::parse(&document).and_then(|study| study.plan(&Point::default())).map_err(|problems| anyhow::anyhow!("{problems:?}"))
+    let planned = Study::parse(&document).and_then(|study| study.plan(&Point::default()).map(|plan| (study, plan)));
+    planned.map_err(|problems| anyhow::anyhow!("{problems:?}"))
 }
 
 /// Images like MNIST's: bytes, four in five of them dark, of ten classes. They can be learned, so no step degenerates.

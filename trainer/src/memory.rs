@@ -4,10 +4,8 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use hpo::Plan;
 use hpo::dataset::DatasetSchema;
-use hpo::limits;
-use hpo::preflight;
+use hpo::{Plan, Study, limits, preflight};
 
 /// The memory that was free on a device when the trainer started, what of it is promised to trials, and who waits for some.
 #[derive(Debug)]
@@ -54,12 +52,12 @@ impl Memory {
     /// and the best weights beside it, with the margin; all that the device has, where that is less. None where the trial `is_stopped` while it waits.
     pub(crate) fn share(
         self: &Arc<Memory>,
+        study: &Study,
         plan: &Plan,
         dataset: &DatasetSchema,
         is_stopped: impl Fn() -> bool,
     ) -> Result<Option<Share>, TooLarge> {
-        let sizes = preflight::memory(&plan.layers, &plan.training, &dataset.shape, dataset.rows);
-        let (weights, step) = sizes.map_err(TooLarge::Anywhere)?;
+        let (weights, step) = preflight::memory(study, plan, dataset).map_err(TooLarge::Anywhere)?;
         if weights > limits::WEIGHT_BYTES_MAX {
             let most = limits::WEIGHT_BYTES_MAX;
             return Err(TooLarge::Anywhere(format!("its weights take {weights} bytes, at most {most} are possible; bound its layers")));
@@ -117,22 +115,22 @@ impl Drop for Share {
 mod tests {
     use super::*;
 
-    fn plan_of(units: u64) -> Plan {
+    fn asked(memory: &Arc<Memory>, units: u64, width: usize, is_stopped: bool) -> Result<Option<Share>, TooLarge> {
         let document = serde_json::json!({
             "name": "t", "seed": 1, "network": [{"layer": "Dense", "units": units}, {"layer": "Dense", "units": 2, "activation": "softmax"}],
             "training": {"optimizer": "sgd", "loss": "sparse_categorical_crossentropy", "batch_size": 4, "epochs": 1},
             "dataset": {"source": "builtin:iris"}, "objective": {"metric": "loss"}
         });
-        hpo::Study::parse(&document).and_then(|study| study.plan(&hpo::Point::default())).unwrap()
+        let study = Study::parse(&document).unwrap();
+        let plan = study.plan(&hpo::Point::default()).unwrap();
+        let hash = String::new();
+        let dataset = DatasetSchema { shape: vec![width], dtype: "float32".into(), rows: 10, classes: Some(2), scale_max: None, hash };
+        memory.share(&study, &plan, &dataset, || is_stopped)
     }
 
-    fn dataset(width: usize) -> DatasetSchema {
-        DatasetSchema { shape: vec![width], dtype: "float32".into(), rows: 10, classes: Some(2), scale_max: None, hash: String::new() }
-    }
-
-    /// 100 x 10 + 10 + 10 x 2 + 2 weights, twice for a step, once more for the best, and the activations of 4 rows: more than half of 10,000 bytes.
+    /// 50 x 10 + 10 + 10 x 2 + 2 weights, twice for a step, once more for the best, and the activations of 4 rows: more than half of 10,000 bytes.
     fn share(memory: &Arc<Memory>, is_stopped: bool) -> Option<Share> {
-        memory.share(&plan_of(10), &dataset(50), || is_stopped).unwrap()
+        asked(memory, 10, 50, is_stopped).unwrap()
     }
 
     #[test]
@@ -184,13 +182,13 @@ mod tests {
     #[test]
     fn what_a_device_cannot_hold_is_said_at_once() {
         let memory = Arc::new(Memory::of(1_000, 1));
-        let error = memory.share(&plan_of(10), &dataset(50), || false).unwrap_err();
+        let error = asked(&memory, 10, 50, false).unwrap_err();
         assert!(matches!(&error, TooLarge::Here(why) if why.contains("had 1000 free")), "{error:?}");
     }
 
     #[test]
     fn what_no_artifact_holds_is_refused_everywhere() {
         let memory = Arc::new(Memory::of(u64::MAX, 1));
-        assert!(matches!(memory.share(&plan_of(1 << 20), &dataset(1 << 12), || false), Err(TooLarge::Anywhere(_))));
+        assert!(matches!(asked(&memory, 1 << 20, 1 << 12, false), Err(TooLarge::Anywhere(_))));
     }
 }

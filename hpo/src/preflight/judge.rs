@@ -2,6 +2,7 @@
 
 use crate::dataset::{DatasetSchema, Scale};
 use crate::document::Place;
+use crate::network::Activation;
 use crate::shape::show;
 use crate::study::Study;
 use crate::training::{ClassWeight, Loss, Metric};
@@ -12,8 +13,12 @@ const NO_CLASSES: &str = "the dataset's labels are numbers (classes are whole nu
 /// Reports what the dataset cannot give.
 pub(super) fn dataset(root: &Place, study: &Study, dataset: &DatasetSchema) {
     let at = |pointer: &str| root.at(pointer).unwrap_or_else(|| root.clone());
-    let training_rows = (dataset.rows as f64 * (1.0 - study.dataset.validation_split)).floor() as u64;
-    if training_rows == 0 || (study.dataset.validation_split > 0.0 && training_rows == dataset.rows) {
+    let training_rows = study.dataset.training_rows(dataset.rows);
+    if let Some(folds) = study.dataset.folds {
+        if u64::from(folds) > dataset.rows {
+            at("/dataset/folds").invalid(format!("{folds} folds of {} rows leave a fold without rows", dataset.rows));
+        }
+    } else if training_rows == 0 || (study.dataset.validation_split > 0.0 && training_rows == dataset.rows) {
         let split = study.dataset.validation_split;
         at("/dataset/validation_split").invalid(format!("{split} of {} rows leaves a part without rows", dataset.rows));
     }
@@ -78,6 +83,40 @@ pub(super) fn output(loss: Loss, output: &[usize], classes: Option<u32>) -> Resu
             needs(output == [1] || one_hot, name, output, "needs the probability of the second class, (1), or that of both: (2)".to_owned())
         }
         _ => needs(one_hot, name, output, each()),
+    }
+}
+
+/// Why `loss` cannot mean what `activation`, called `name`, makes at the end of a network: whether the loss says so rather than the network, and the reason.
+///
+/// Left alone is what comes out right: Keras divides the outputs of a categorical cross-entropy by their sum, so that positive ones are as good as
+/// probabilities, and the softmax of `log_softmax` is the softmax itself.
+pub(super) fn activation(loss: Loss, activation: Activation, name: &str) -> Result<(), (bool, String)> {
+    use Activation::{Exponential, HardSigmoid, LogSoftmax, Sigmoid, Softmax, Softplus};
+    let (takes, binary) = (loss.as_str(), matches!(loss, Loss::BinaryCrossentropy { .. }));
+    let is_probability = matches!(activation, Softmax | Sigmoid | HardSigmoid);
+    match loss {
+        _ if loss.from_logits() && (is_probability || (binary && activation == LogSoftmax)) => Err((
+            true,
+            format!(
+                "{takes} takes logits with from_logits, and {name} at the network's end makes none; end it with linear, or leave from_logits out"
+            ),
+        )),
+        _ if loss.from_logits() || is_probability => Ok(()),
+        Loss::SparseCategoricalCrossentropy { .. } | Loss::CategoricalCrossentropy { .. }
+            if matches!(activation, Softplus | Exponential) =>
+        {
+            Ok(())
+        }
+        Loss::SparseCategoricalCrossentropy { .. } | Loss::CategoricalCrossentropy { .. } | Loss::BinaryCrossentropy { .. } => {
+            let end = if binary { "sigmoid" } else { "softmax" };
+            Err((
+                false,
+                format!(
+                    "{takes} takes probabilities, and {name} at the network's end makes none; end it with {end}, or set from_logits of the loss"
+                ),
+            ))
+        }
+        _ => Ok(()),
     }
 }
 

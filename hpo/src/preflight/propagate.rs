@@ -17,15 +17,15 @@ use crate::value::Value;
 type Key = (Vec<usize>, Point);
 
 /// What all ways that led to a state have in common.
-#[derive(Clone)]
-struct State {
+#[derive(Clone, Default)]
+pub(super) struct State {
     totals: Totals,
     /// The values along one of the ways, for messages.
     example: Point,
 }
 
 /// All states at one depth of the network, in an order that makes messages the same each time.
-type States = BTreeMap<Key, State>;
+pub(super) type States = BTreeMap<Key, State>;
 
 /// The totals over all networks of the space, after reporting every branch that cannot work; none where there are too many states.
 pub(super) fn follow(study: &Study, dataset: &DatasetSchema, recipe: &Recipe, root: &Place) -> Option<Totals> {
@@ -41,8 +41,7 @@ pub(super) fn follow(study: &Study, dataset: &DatasetSchema, recipe: &Recipe, ro
     }
     needed_from.reverse();
     let mut decided: BTreeSet<usize> = BTreeSet::new();
-    let mut states: States =
-        BTreeMap::from([((dataset.shape.clone(), Point::default()), State { totals: Totals::default(), example: Point::default() })]);
+    let mut states: States = BTreeMap::from([((dataset.shape.clone(), Point::default()), State::default())]);
     let mut visits = 0;
     for (index, layer) in layers.iter().enumerate() {
         states = decide(study, states, &needs(space, layer), &mut decided)?;
@@ -107,7 +106,7 @@ impl Variants<'_> {
 }
 
 /// The same states with values for the hyperparameters in `wanted`; none where they become too many.
-fn decide(study: &Study, mut states: States, wanted: &[usize], decided: &mut BTreeSet<usize>) -> Option<States> {
+pub(super) fn decide(study: &Study, mut states: States, wanted: &[usize], decided: &mut BTreeSet<usize>) -> Option<States> {
     for at in wanted.iter().filter(|at| !decided.contains(at)) {
         let domain = &study.space.hyperparameters()[*at].domain;
         let count = domain.count().filter(|count| *count <= limits::PREFLIGHT_STATES_MAX as u64)?;
@@ -139,15 +138,22 @@ fn merge(states: &mut States, key: Key, state: State) {
 
 /// The hyperparameters that decide which output the loss needs.
 fn loss_needs(study: &Study) -> Vec<usize> {
+    closure(&study.space, mentions_of_loss(study, &["from_logits", "label_smoothing", "delta"]).into_iter())
+}
+
+/// The hyperparameters that decide which loss it is and whether it takes logits.
+pub(super) fn loss_mentions(study: &Study) -> Vec<usize> {
+    mentions_of_loss(study, &["label_smoothing", "delta"])
+}
+
+/// What the loss mentions outside of `arguments`, which change its numbers, not what they are compared with.
+fn mentions_of_loss(study: &Study, arguments: &[&str]) -> Vec<usize> {
     let reading = Reading::default();
     if let Some(place) = reading.root(study.document(), Some(Scope { space: &study.space, point: None })).at("/training/loss") {
         place.read_all::<Loss>();
     }
-    // Its arguments change the numbers, not what they are compared with.
-    let argument =
-        |pointer: &str| ["from_logits", "label_smoothing", "delta"].iter().any(|name| pointer.split('/').any(|step| step == *name));
-    let mentions = reading.mentions();
-    closure(&study.space, mentions.iter().filter(|mention| !argument(&mention.pointer)).map(|mention| mention.hyperparameter))
+    let argument = |pointer: &str| pointer.split('/').any(|step| arguments.contains(&step));
+    reading.mentions().iter().filter(|mention| !argument(&mention.pointer)).map(|mention| mention.hyperparameter).collect()
 }
 
 fn judge_outputs(study: &Study, dataset: &DatasetSchema, root: &Place, states: &States) {
@@ -170,7 +176,7 @@ fn judge_outputs(study: &Study, dataset: &DatasetSchema, root: &Place, states: &
 }
 
 /// Reports those of `states` that do not fit, with what they have and no other state has.
-fn report<'p, R>(study: &Study, states: &States, misfits: BTreeMap<R, Vec<Key>>, place: impl Fn(R) -> (Place<'p>, String)) {
+pub(super) fn report<'p, R>(study: &Study, states: &States, misfits: BTreeMap<R, Vec<Key>>, place: impl Fn(R) -> (Place<'p>, String)) {
     let failing: HashSet<&Key> = misfits.values().flatten().collect();
     let fit: Vec<&Point> = states.iter().filter(|(key, _)| !failing.contains(key)).map(|(_, state)| &state.example).collect();
     let wheres: Vec<String> = misfits
@@ -195,15 +201,19 @@ fn whereabouts(study: &Study, fail: &[&Point], fit: &[&Point]) -> String {
         let fits: HashSet<Option<&Value>> = fit.iter().map(|point| point.get(at)).collect();
         let fails: BTreeSet<Option<&Value>> = fail.iter().map(|point| point.get(at)).collect();
         if fails.iter().all(|value| !fits.contains(value)) {
-            let values: Vec<String> = fails.iter().take(5).map(|value| value.map_or("inactive".to_owned(), Value::to_string)).collect();
+            let values: Vec<String> = fails
+                .iter()
+                .take(limits::PREFLIGHT_VALUES_NAMED_MAX)
+                .map(|value| value.map_or("inactive".to_owned(), Value::to_string))
+                .collect();
             words.push(named(at, &values.join(" or ")));
         }
     }
-    words.truncate(3);
+    words.truncate(limits::PREFLIGHT_NAMED_MAX);
     if words.is_empty() {
         // No single one tells: a whole example does.
         let known = (0..study.space.hyperparameters().len()).filter_map(|at| Some(named(at, &fail[0].get(at)?.to_string())));
-        words = known.take(8).collect();
+        words = known.take(limits::PREFLIGHT_EXAMPLE_MAX).collect();
     }
     if words.is_empty() { String::new() } else { format!(" where {}", words.join(" and ")) }
 }

@@ -70,8 +70,8 @@ fn layers() -> Vec<Json> {
     ]
 }
 
-/// A study of those of [`layers`], a dense output, and the hyperparameters they mention.
-fn study(picks: &[prop::sample::Index], flattened: bool, momentum: bool) -> Study {
+/// A study of those of [`layers`], a dense output, and the hyperparameters they mention; with `folds` if not 0.
+fn study(picks: &[prop::sample::Index], flattened: bool, momentum: bool, (folds, executions): (u64, u64)) -> Study {
     let mut network: Vec<Json> = picks.iter().map(|pick| pick.get(&layers()).clone()).collect();
     if flattened {
         network.push(json!({"layer": "Flatten"}));
@@ -89,6 +89,10 @@ fn study(picks: &[prop::sample::Index], flattened: bool, momentum: bool) -> Stud
     let optimizer = if momentum { json!({"name": "sgd", "momentum": {"hp": "kept"}, "use_ema": true}) } else { json!("adam") };
     let mut document = with(with(smallest(), "/network", json!(network)), "/space", json!(space));
     document = with(with(document, "/training/batch_size", json!({"hp": "batch"})), "/training/optimizer", optimizer);
+    document["executions_per_trial"] = json!(executions);
+    if folds > 0 {
+        document["dataset"] = json!({"source": "builtin:iris", "folds": folds});
+    }
     Study::parse(&document).unwrap_or_else(|problems| panic!("{problems:#?} of {document}"))
 }
 
@@ -132,8 +136,11 @@ fn concrete(study: &Study, dataset: &DatasetSchema, plan: &crate::study::Plan) -
         return Err(plan.layers.len() - 1);
     }
     assert!(study.metrics.len() == 1, "the loss of these studies is that of classes");
-    let numbers = 2 + plan.training.optimizer.slots();
-    let rows = plan.training.batch_size.min(50) as u64;
+    // All runs have weights and moments, one has gradients and activations. Of 50 rows a fifth validates, or a fold.
+    let json = |pointer: &str| study.document().pointer(pointer).and_then(Json::as_u64);
+    let (folds, executions) = (json("/dataset/folds"), json("/executions_per_trial").unwrap());
+    let numbers = folds.unwrap_or(1) * executions * (1 + plan.training.optimizer.slots()) + 1;
+    let rows = (plan.training.batch_size as u64).min(folds.map_or(40, |folds| 50 - 50 / folds));
     Ok([parameters, flops, 4 * (numbers * parameters + 2 * rows * activations)])
 }
 
@@ -146,8 +153,9 @@ proptest! {
         shape in prop::sample::select(vec![vec![6usize, 6, 1], vec![6, 6], vec![36], vec![8, 8, 2]]),
         flattened in prop::bool::weighted(0.8),
         momentum in any::<bool>(),
+        runs in prop::sample::select(vec![(0, 1), (0, 3), (2, 1), (7, 2)]),
     ) {
-        let (study, dataset) = (study(&picks, flattened, momentum), dataset(&shape));
+        let (study, dataset) = (study(&picks, flattened, momentum, runs), dataset(&shape));
         let ([parameters, flops, step_bytes], failures) = brute_force(&study, &dataset);
         let recipe = Recipe::of(&study, &dataset);
         match preflight(&study, &dataset) {
@@ -182,7 +190,7 @@ fn the_random_studies_are_of_all_kinds() {
     let mut verdicts = HashSet::new();
     for _ in 0..200 {
         let picks = prop::collection::vec(any::<prop::sample::Index>(), 0..5).new_tree(&mut runner).unwrap().current();
-        let study = study(&picks, true, false);
+        let study = study(&picks, true, false, (0, 1));
         let dataset = dataset(&[6, 6, 1]);
         let ([(least, most), ..], failures) = brute_force(&study, &dataset);
         verdicts.insert((failures.is_empty(), least < most));
@@ -196,14 +204,14 @@ fn the_random_studies_are_of_all_kinds() {
 fn past_the_bound_shapes_are_partial_and_bounds_inexact() {
     let space: Vec<Json> = (0..30).map(|i| json!({"name": format!("u{i}"), "type": "int", "min_value": 1, "max_value": 100})).collect();
     let mut network: Vec<Json> = (0..30).map(|i| json!({"layer": "Dense", "units": {"hp": format!("u{i}")}})).collect();
-    network.push(json!({"layer": "Dense", "units": 3}));
+    network.push(json!({"layer": "Dense", "units": 3, "activation": "softmax"}));
     let merged = with(with(smallest(), "/space", json!(space)), "/network", json!(network));
     let found = preflight(&Study::parse(&merged).unwrap(), &dataset(&[4])).unwrap();
     // Sizes that nothing mentions later are merged: 100^30 networks are followed exactly.
     assert_eq!((found.shapes, found.parameters.exact, found.points.unwrap().len()), ("complete", true, 61));
     assert_eq!(found.parameters.min, 4 + 1 + 29 * 2 + 6);
     network.extend((0..30).map(|i| json!({"layer": "Dense", "units": {"hp": format!("u{i}")}})));
-    network.push(json!({"layer": "Dense", "units": 3}));
+    network.push(json!({"layer": "Dense", "units": 3, "activation": "softmax"}));
     let mentioned = with(merged, "/network", json!(network));
     let found = preflight(&Study::parse(&mentioned).unwrap(), &dataset(&[4])).unwrap();
     assert_eq!((found.shapes, found.parameters.exact), ("partial", false));
@@ -212,8 +220,8 @@ fn past_the_bound_shapes_are_partial_and_bounds_inexact() {
 
 #[test]
 fn a_branch_that_cannot_work_is_named_unless_the_search_stays_out_of_it() {
-    let network =
-        json!([{"layer": "Conv2D", "filters": 2, "kernel_size": {"hp": "kernel"}}, {"layer": "Flatten"}, {"layer": "Dense", "units": 3}]);
+    let last = json!({"layer": "Dense", "units": 3, "activation": "softmax"});
+    let network = json!([{"layer": "Conv2D", "filters": 2, "kernel_size": {"hp": "kernel"}}, {"layer": "Flatten"}, last]);
     let space = |values: Json| json!([{"name": "kernel", "type": "choice", "values": values}]);
     let study = |values| Study::parse(&with(with(smallest(), "/space", space(values)), "/network", network.clone())).unwrap();
     let problems = preflight(&study(json!([3, 9])), &dataset(&[8, 8, 1])).unwrap_err();
@@ -247,15 +255,48 @@ fn the_memory_of_one_trial_is_what_the_space_of_one_point_needs() {
     let study = Study::parse(&smallest()).unwrap();
     let found = preflight(&study, &schema_of(&study)).unwrap();
     let plan = study.plan(&Point::default()).unwrap();
-    let memory = memory(&plan.layers, &plan.training, &schema_of(&study).shape, schema_of(&study).rows).unwrap();
+    let memory = memory(&study, &plan, &schema_of(&study)).unwrap();
     assert_eq!(memory, (found.weight_bytes.max, found.step_bytes.max));
+}
+
+#[test]
+fn folds_and_executions_train_in_lockstep_and_each_keeps_a_model() {
+    // Iris has 150 rows, its network 15 weights, Adam two moments.
+    let sizes = |runs: Json| {
+        let mut document = with(smallest(), "/training/batch_size", json!(1_000));
+        runs.as_object().unwrap().iter().for_each(|(name, value)| document[name] = value.clone());
+        let study = Study::parse(&document).unwrap();
+        let found = preflight(&study, &schema_of(&study)).unwrap();
+        let plan = study.plan(&Point::default()).unwrap();
+        assert_eq!(memory(&study, &plan, &schema_of(&study)).unwrap(), (found.weight_bytes.max, found.step_bytes.max));
+        found.step_bytes.max
+    };
+    let bytes = |runs: u64, rows: u64| 4 * (15 * (runs * 3 + 1) + 2 * rows * 3);
+    let folds = |folds: u64| json!({"source": "builtin:iris", "folds": folds});
+    assert_eq!(sizes(json!({})), bytes(1, 120));
+    assert_eq!(sizes(json!({"executions_per_trial": 4})), bytes(4, 120));
+    assert_eq!(sizes(json!({"dataset": folds(5)})), bytes(5, 120));
+    // Folds of 22 and of 21 rows.
+    assert_eq!(sizes(json!({"dataset": folds(7), "executions_per_trial": 2})), bytes(14, 129));
+    assert_eq!(sizes(json!({"dataset": {"source": "builtin:iris"}, "objective": {"metric": "accuracy"}})), bytes(1, 150));
+}
+
+#[test]
+fn more_folds_than_rows_are_refused() {
+    let study = Study::parse(&with(smallest(), "/dataset", json!({"source": "builtin:iris", "folds": 51}))).unwrap();
+    let problems = preflight(&study, &dataset(&[4])).unwrap_err();
+    assert_eq!(
+        (problems[0].pointer.as_str(), problems[0].detail.as_str()),
+        ("/dataset/folds", "51 folds of 50 rows leave a fold without rows")
+    );
 }
 
 /// Checks a study whose network ends with `units` on a dataset of so many classes: exactly these problems.
 #[track_caller]
 fn check_goal(training: Json, units: usize, classes: Option<u32>, expect: &[(&str, &str)]) {
     let metric = training["metrics"].as_array().and_then(|metrics| metrics.first()).cloned();
-    let mut document = with(smallest(), "/network", json!([{"layer": "Dense", "units": units}]));
+    // Probabilities, and numbers as well.
+    let mut document = with(smallest(), "/network", json!([{"layer": "Dense", "units": units, "activation": "sigmoid"}]));
     for (name, value) in training.as_object().unwrap() {
         document["training"][name] = value.clone();
     }
@@ -333,4 +374,115 @@ fn a_continuous_argument_of_the_loss_leaves_shapes_complete() {
     let document = with(with(smallest(), "/space", smoothing), "/training/loss", loss);
     let found = preflight(&Study::parse(&document).unwrap(), &dataset(&[4])).unwrap();
     assert_eq!((found.shapes, found.step_bytes.exact), ("complete", true));
+}
+
+/// Checks what is said of the end of a network on three classes, or two where it has one unit: a pointer and a part of the words, or nothing.
+#[track_caller]
+fn check_end(space: Json, network: Json, loss: Json, expect: &[(&str, &str)]) {
+    let mut document = with(with(smallest(), "/network", network), "/training", json!({"optimizer": "adam", "loss": loss}));
+    document["objective"] = json!({"metric": "loss"});
+    document["space"] = space;
+    let study = Study::parse(&document).unwrap_or_else(|problems| panic!("{problems:#?} of {document}"));
+    let one = study.document().pointer("/network").and_then(Json::as_array).is_some_and(|layers| layers[0]["units"] == 1);
+    let problems = preflight(&study, &DatasetSchema { classes: Some(if one { 2 } else { 3 }), ..dataset(&[4]) }).err().unwrap_or_default();
+    let met =
+        |(pointer, words): &(&str, &str)| problems.iter().any(|problem| problem.pointer == *pointer && problem.detail.contains(words));
+    assert!(problems.len() == expect.len() && expect.iter().all(met), "expected {expect:#?}\ngot {problems:#?}\nof {document}");
+}
+
+#[test]
+fn an_activation_that_the_loss_cannot_mean_is_refused() {
+    let [sparse, categorical, binary] = ["sparse_categorical_crossentropy", "categorical_crossentropy", "binary_crossentropy"];
+    let all = crate::network::Activation::ALL.iter().map(|activation| activation.as_str());
+    for (loss, probabilities, no_logits) in [
+        (sparse, &["sigmoid", "hard_sigmoid", "softmax", "softplus", "exponential"][..], &["sigmoid", "hard_sigmoid", "softmax"][..]),
+        (categorical, &["sigmoid", "hard_sigmoid", "softmax", "softplus", "exponential"], &["sigmoid", "hard_sigmoid", "softmax"]),
+        (binary, &["sigmoid", "hard_sigmoid", "softmax"], &["sigmoid", "hard_sigmoid", "softmax", "log_softmax"]),
+    ] {
+        for activation in all.clone() {
+            let network = json!([{"layer": "Dense", "units": if loss == binary { 1 } else { 3 }, "activation": activation}]);
+            let said = format!("{loss} takes probabilities, and {activation} at the network's end makes none");
+            let wrong = [("/network/0/activation", said.as_str())];
+            check_end(json!([]), network.clone(), json!(loss), if probabilities.contains(&activation) { &[] } else { &wrong });
+            let said = format!("{loss} takes logits with from_logits, and {activation} at the network's end makes none");
+            let wrong = [("/training/loss/from_logits", said.as_str())];
+            let from_logits = json!({"name": loss, "from_logits": true});
+            check_end(json!([]), network, from_logits, if no_logits.contains(&activation) { &wrong } else { &[] });
+        }
+    }
+}
+
+#[test]
+fn the_layer_that_makes_the_output_is_found_behind_those_that_pass_it_on() {
+    let sparse = || json!("sparse_categorical_crossentropy");
+    let dense = |activation: &str| json!({"layer": "Dense", "units": 3, "activation": activation});
+    let check = |network: Json, expect: &[(&str, &str)]| check_end(json!([]), network, sparse(), expect);
+    check(json!([dense("softmax"), {"layer": "Dropout", "rate": 0.1}, {"layer": "Activation", "activation": "linear"}]), &[]);
+    check(json!([dense("tanh"), {"layer": "Dropout", "rate": 0.1}, {"layer": "Flatten"}]), &[("/network/0/activation", "and tanh at")]);
+    check(json!([dense("softmax"), {"layer": "Dense", "units": 3}]), &[("/network/1", "and linear at the network's end")]);
+    check(json!([{"layer": "Dense", "units": 3}, {"layer": "Activation", "activation": "softmax"}]), &[]);
+    check(json!([dense("softmax"), {"layer": "LeakyReLU"}]), &[("/network/1", "and LeakyReLU at")]);
+    check(json!([dense("softmax"), {"layer": "BatchNormalization"}]), &[("/network/1", "and BatchNormalization at")]);
+    check(json!([dense("softmax"), {"layer": "Rescaling", "scale": 0.5}]), &[]);
+    let sequence = json!({"layer": "Reshape", "target_shape": [4, 1]});
+    check(json!([sequence, {"layer": "LSTM", "units": 3}]), &[("/network/1", "and tanh at")]);
+    let both = json!({"layer": "Bidirectional", "merge_mode": "ave", "wrapped": {"layer": "GRU", "units": 3, "activation": "sigmoid"}});
+    check(json!([sequence, both]), &[]);
+    // Losses of numbers take any.
+    let regression = with(smallest(), "/network", json!([{"layer": "Dense", "units": 1}]));
+    let regression =
+        with(with(regression, "/training", json!({"optimizer": "adam", "loss": "mse"})), "/objective", json!({"metric": "loss"}));
+    assert!(preflight(&Study::parse(&regression).unwrap(), &DatasetSchema { classes: None, ..dataset(&[4]) }).is_ok());
+}
+
+#[test]
+fn every_end_that_a_search_may_meet_is_judged() {
+    let choice = |name: &str, values: Json| json!({"name": name, "type": "choice", "values": values});
+    let last =
+        |activation: Json| json!([{"layer": "Dense", "units": {"hp": "units"}}, {"layer": "Dense", "units": 3, "activation": activation}]);
+    let units = || json!({"name": "units", "type": "int", "min_value": 1, "max_value": 1_000_000});
+    let rate = json!({"name": "rate", "type": "float", "min_value": 0.0, "max_value": 0.5});
+    let sparse = |from_logits: Json| json!({"name": "sparse_categorical_crossentropy", "from_logits": from_logits});
+    let ends = |values: Json| json!([units(), choice("end", values)]);
+    check_end(ends(json!(["softmax", "sigmoid"])), last(json!({"hp": "end"})), sparse(json!(false)), &[]);
+    let where_relu = [(
+        "/network/1/activation",
+        "relu at the network's end makes none; end it with softmax, or set from_logits of the loss where end is relu",
+    )];
+    check_end(ends(json!(["softmax", "relu"])), last(json!({"hp": "end"})), sparse(json!(false)), &where_relu);
+    // The loss goes with the end, or does not.
+    let space = || json!([units(), {"name": "logits", "type": "boolean"}]);
+    let by = |on: &str, off: &str| json!({"hp": "logits", "cases": {"true": on, "false": off}});
+    check_end(space(), last(by("linear", "softmax")), sparse(json!({"hp": "logits"})), &[]);
+    let swapped = [
+        ("/training/loss/from_logits", "softmax at the network's end makes none; end it with linear, or leave from_logits out"),
+        ("/network/1/activation", "linear at the network's end makes none"),
+    ];
+    check_end(space(), last(by("softmax", "linear")), sparse(json!({"hp": "logits"})), &swapped);
+    // What an Activation passes on where it is linear is made before it, whichever of its values stands first.
+    for values in [json!(["linear", "softmax"]), json!(["softmax", "linear"])] {
+        let network = json!([{"layer": "Dense", "units": 3, "activation": "tanh"}, {"layer": "Activation", "activation": {"hp": "end"}}]);
+        let passed = [("/network/0/activation", "or set from_logits of the loss where end is linear")];
+        check_end(json!([choice("end", values)]), network, sparse(json!(false)), &passed);
+    }
+    // A layer that is there in some trials, one that may pass on what it gets, and repetitions.
+    let space = json!([units(), rate, {"name": "more", "type": "boolean"}, choice("end", json!(["linear", "softmax"])), {"name": "count", "type": "int", "min_value": 0, "max_value": 2}]);
+    let network = |end: Json| {
+        json!([
+            {"layer": "Dense", "units": {"hp": "units"}}, {"layer": "Dense", "units": 3, "activation": "softmax"},
+            {"repeat": {"hp": "count"}, "layers": [{"layer": "Dropout", "rate": {"hp": "rate"}}]},
+            {"layer": "Activation", "activation": {"hp": "end"}},
+            {"layer": "Dense", "units": 3, "activation": end, "when": {"more": [true]}}
+        ])
+    };
+    check_end(space.clone(), network(json!("softmax")), sparse(json!(false)), &[]);
+    check_end(
+        space,
+        network(json!("elu")),
+        sparse(json!(false)),
+        &[(
+            "/network/4/activation",
+            "elu at the network's end makes none; end it with softmax, or set from_logits of the loss where more is true",
+        )],
+    );
 }
