@@ -46,6 +46,15 @@ impl Scaled {
         &self.dataset
     }
 
+    /// What is subtracted from features, and what the rest is divided by: a number for each of a row, or one for all. None where they stay as they are.
+    pub fn scaling(&self) -> Option<(Vec<f32>, Vec<f32>)> {
+        match &self.scaling {
+            Scaling::None => None,
+            Scaling::Divide(divisor) => Some((vec![0.0], vec![*divisor])),
+            Scaling::PerFeature { shift, divisor } => Some((shift.clone(), divisor.clone())),
+        }
+    }
+
     /// Replaces `out` by the features of `rows`, `(rows, width)`, scaled. Allocates only where `out` is too small, so never after the first batch.
     /// Panics where a row number isn't below the dataset's rows; those of a [`Split`](crate::Split) always are.
     pub fn gather(&self, rows: &[u32], out: &mut Vec<f32>) {
@@ -160,6 +169,19 @@ mod tests {
         let floats = scaled(Features::F32(vec![0.5, -1.5, 2.0, 3.0]), None, &[0], Scale::None).unwrap();
         assert_eq!(gathered(&floats, &[1, 0]), [2.0, 3.0, 0.5, -1.5]);
         assert_eq!(gathered(&floats, &[]), [0f32; 0]);
+    }
+
+    #[test]
+    fn the_scaling_that_is_told_is_the_one_that_is_done() {
+        let stored = [0.5f32, -1.5, 2.0, 3.0];
+        for (scale, numbers) in [(Scale::Unit, 1), (Scale::Standardize, 2), (Scale::MinMax, 2)] {
+            let scaled = scaled(Features::F32(stored.to_vec()), Some(4.0), &[0, 1], scale).unwrap();
+            let (shift, divisor) = scaled.scaling().unwrap();
+            assert_eq!((shift.len(), divisor.len()), (numbers, numbers));
+            let by_hand: Vec<f32> = stored.iter().enumerate().map(|(at, x)| (x - shift[at % numbers]) / divisor[at % numbers]).collect();
+            assert_eq!(gathered(&scaled, &[0, 1]), by_hand);
+        }
+        assert!(scaled(Features::F32(stored.to_vec()), None, &[0], Scale::None).unwrap().scaling().is_none());
     }
 
     #[test]

@@ -104,6 +104,18 @@ impl Artifacts {
         Ok(paths)
     }
 
+    /// Removes all checkpoints of a trial.
+    pub async fn delete_checkpoints(&self, study: &str, number: u64) -> Result<(), Error> {
+        for path in self.checkpoints(study, number).await? {
+            self.delete(&path).await?;
+        }
+        if let Some(folder) = &self.folder {
+            // What a killed trainer had half written is not listed.
+            let _ = tokio::fs::remove_dir_all(folder.join(checkpoints_path(study, number)?.as_ref())).await;
+        }
+        Ok(())
+    }
+
     /// The whole artifact at a path that [`put_model`](Self::put_model) returned.
     pub async fn get(&self, path: &str) -> Result<Bytes, Error> {
         let found = self.store.get(&parse(path)?).await.map_err(|e| named(e, path))?;
@@ -199,7 +211,7 @@ mod tests {
 
     #[tokio::test]
     async fn of_a_trial_s_checkpoints_the_furthest_comes_first() {
-        let (_dir, artifacts) = folder();
+        let (dir, artifacts) = folder();
         for (step, writer) in [(9, "1-a"), (10, "2-b"), (2, "1-a")] {
             artifacts.put_checkpoint("01JD", 4, step, writer, Bytes::from_static(b"x")).await.unwrap();
         }
@@ -207,10 +219,12 @@ mod tests {
         let paths = artifacts.checkpoints("01JD", 4).await.unwrap();
         assert_eq!(paths.len(), 3);
         assert_eq!(paths[0], "studies/01JD/4/checkpoints/0000000010-2-b.safetensors");
-        for path in &paths {
-            artifacts.delete(path).await.unwrap();
-        }
+        std::fs::write(dir.path().join("artifacts/studies/01JD/4/checkpoints/0000000011-1-a.safetensors#1"), "half").unwrap();
+        artifacts.delete_checkpoints("01JD", 4).await.unwrap();
         assert_eq!(artifacts.checkpoints("01JD", 4).await.unwrap(), [""; 0]);
+        assert!(!dir.path().join("artifacts/studies/01JD/4/checkpoints").exists());
+        assert_eq!(artifacts.checkpoints("01JD", 40).await.unwrap().len(), 1);
+        artifacts.delete_checkpoints("01JD", 4).await.unwrap();
     }
 
     #[tokio::test]

@@ -123,6 +123,11 @@ pub enum End {
     Cancelled,
     /// Handed back: the trainer shuts down. No budget is charged.
     Released,
+    /// Handed back: this trainer cannot train it, another may. No budget is charged; why is shown until it runs elsewhere.
+    Refused {
+        /// What it lacks, for the user; cut at [`limits::ERROR_BYTES_MAX`].
+        why: String,
+    },
 }
 
 /// The answer to [`Store::finish`].
@@ -239,10 +244,11 @@ fn finish_args(lease: &Lease, end: &End) -> Args {
         End::Pruned { value, best_step } => ("pruned", value.filter(|value| value.is_finite()), *best_step),
         End::Failed { .. } => ("failed", None, 0),
         End::Cancelled => ("cancelled", None, 0),
-        End::Released => ("released", None, 0),
+        End::Released | End::Refused { .. } => ("released", None, 0),
     };
     let (kind, message, beside_others) = match end {
         End::Failed { kind, message, beside_others } => (kind.as_str(), cut(message), *beside_others),
+        End::Refused { why } => (ErrorKind::Io.as_str(), cut(why), false),
         _ if name == "failed" => (ErrorKind::Diverged.as_str(), "the objective is not a finite number", false),
         _ => ("", "", false),
     };

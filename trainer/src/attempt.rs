@@ -265,14 +265,14 @@ impl Line<'_> {
             Outcome::Refused(why) => {
                 tracing::warn!(study.id = %self.lease.study, "Trials of study {} are not for this trainer: {why}", self.lease.study);
                 self.worker.refuse(&self.lease.dataset_hash);
-                End::Released
+                End::Refused { why: format!("the trainer {} cannot train it: {why}", self.worker.name()) }
             }
             Outcome::Failed(kind, message) => End::Failed { kind, message, beside_others: self.worker.trains_others() },
         };
         match self.finish(&end).await {
             Some(Ack::Accepted { wants }) => {
                 self.accepted(&end);
-                if !matches!(end, End::Released | End::Paused { .. }) {
+                if !matches!(end, End::Released | End::Refused { .. } | End::Paused { .. }) {
                     self.clear_checkpoints().await;
                 }
                 if wants > 0
@@ -332,9 +332,7 @@ impl Line<'_> {
         if *attempt == 1 && self.checkpoint.is_none() {
             return;
         }
-        for path in artifacts.checkpoints(study.as_str(), *number).await.unwrap_or_default() {
-            let _ = artifacts.delete(&path).await;
-        }
+        let _ = artifacts.delete_checkpoints(study.as_str(), *number).await;
     }
 
     /// Sends heartbeats until the work is done.
@@ -377,6 +375,6 @@ fn name(end: &End) -> &'static str {
         End::Paused { .. } => "paused",
         End::Failed { .. } => "failed",
         End::Cancelled => "cancelled",
-        End::Released => "released",
+        End::Released | End::Refused { .. } => "released",
     }
 }

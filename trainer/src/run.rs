@@ -224,12 +224,12 @@ impl<'a> Run<'a> {
         Ok(Epoch::Over(values, samples))
     }
 
-    /// A copy of the weights that were judged: the averages, where the optimiser keeps some.
+    /// A copy of the weights that were judged (the averages, where the optimiser keeps some), and how features were scaled for them.
     fn weights(&mut self) -> Result<Weights, Error> {
         self.model.swap_averages()?;
         let weights = Weights::copy(&self.model);
         self.model.swap_averages()?;
-        weights
+        weights?.with_scaling(&self.fold.data)
     }
 }
 

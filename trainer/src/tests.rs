@@ -137,7 +137,12 @@ async fn a_study_is_trained_to_its_end_and_its_best_weights_are_kept() {
             (&document["trial"], &document["input_shape"], &document["network"][0]["units"]),
             (&json!(number), &json!([4]), &json!(8))
         );
-        assert_eq!(safetensors::SafeTensors::deserialize(&file).unwrap().tensor("layers.1.kernel").unwrap().shape(), [8, 3]);
+        let tensors = safetensors::SafeTensors::deserialize(&file).unwrap();
+        assert_eq!(tensors.tensor("layers.1.kernel").unwrap().shape(), [8, 3]);
+        assert_eq!(
+            (tensors.tensor("scale.shift").unwrap().shape(), tensors.tensor("scale.divisor").unwrap().shape()),
+            (&[4][..], &[4][..])
+        );
     }
     trainer.stop().await;
 }
@@ -218,8 +223,32 @@ async fn a_dataset_of_another_hash_is_refused_and_burns_nothing() {
     house.ended(other, 0).await;
     let trial = house.when(id, 0, |trial| trial.attempt == 1 && trial.state == TrialState::Queued).await;
     assert_eq!((trial.failures, trial.stalls), (0, 0));
+    let error = trial.error.unwrap();
+    assert!(error.kind == ErrorKind::Io && error.message.contains("the study was accepted with another"), "{}", error.message);
     trainer.stop().await;
     assert_eq!(house.trial(id, 0).await.attempt, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_datasets_than_a_claim_names_are_refused_without_a_storm() {
+    let house = House::new().await;
+    let mut lacking = Vec::new();
+    for number in 0..hpo::limits::REFUSED_MAX + 6 {
+        lacking.push(house.study(json!({}), Some(&format!("another{number}"))).await);
+    }
+    let trainer = house.trainer(1);
+    for id in &lacking {
+        house.when(*id, 0, |trial| trial.attempt > 0).await;
+    }
+    let healthy = house.study(json!({}), None).await;
+    assert_eq!(house.ended(healthy, 0).await.state, TrialState::Completed);
+    trainer.stop().await;
+    let mut attempts = 0;
+    for id in &lacking {
+        attempts += house.trial(*id, 0).await.attempt as usize;
+    }
+    // One more a second, while it waits for the healthy one.
+    assert!(attempts < 2 * lacking.len(), "{attempts} attempts");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 use candle_core::{Device, Tensor};
+use data::Scaled;
 use serde_json::Value as Json;
 
 use crate::engine::{Error, Model};
@@ -22,6 +23,17 @@ impl Weights {
         model.weights().map(copy).collect::<Result<_, Error>>().map(Weights)
     }
 
+    /// With what the network expects of its input: `(x - scale.shift) / scale.divisor`, each of one number, or of the shape of a row.
+    pub(crate) fn with_scaling(mut self, data: &Scaled) -> Result<Weights, Error> {
+        let Some((shift, divisor)) = data.scaling() else { return Ok(self) };
+        let shape = &data.dataset().schema.shape;
+        for (name, numbers) in [("scale.shift", shift), ("scale.divisor", divisor)] {
+            let shape = if numbers.len() == 1 { &[1] } else { shape.as_slice() };
+            self.0.push((name.to_owned(), Tensor::from_vec(numbers, shape, &Device::Cpu)?));
+        }
+        Ok(self)
+    }
+
     /// These weights, in the order of their names.
     pub(crate) fn of(mut weights: Vec<(String, Tensor)>) -> Weights {
         weights.sort_by(|(a, _), (b, _)| a.cmp(b));
@@ -33,9 +45,10 @@ impl Weights {
         self.0.iter().map(|(name, tensor)| (name.as_str(), tensor))
     }
 
-    /// A safetensors file (f32, names such as `layers.1.kernel`) with `document` as JSON under `chandler` in its metadata.
+    /// A safetensors file (f32, names such as `layers.1.kernel`, `scale.shift`) with `document` as JSON under `chandler` in its metadata.
     pub(crate) fn serialize(&self, document: &Json) -> Result<Bytes, String> {
-        let metadata = HashMap::from([("format".to_owned(), "pt".to_owned()), ("chandler".to_owned(), document.to_string())]);
+        // One entry: of several the order, and so the bytes of the file, would be another each time.
+        let metadata = HashMap::from([("chandler".to_owned(), document.to_string())]);
         let file = safetensors::serialize(self.named(), Some(metadata));
         file.map(Bytes::from).map_err(|error| error.to_string())
     }

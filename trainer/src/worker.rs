@@ -191,6 +191,11 @@ impl Worker {
         lock(&self.running).len() > 1
     }
 
+    /// Its name among all that are connected.
+    pub(crate) fn name(&self) -> &str {
+        &self.me.id
+    }
+
     /// Claims nothing of this dataset for [`limits::REFUSE_SECONDS`].
     pub(crate) fn refuse(&self, dataset_hash: &str) {
         lock(&self.refused).insert(dataset_hash.to_owned(), Instant::now());
@@ -221,7 +226,12 @@ async fn claim(worker: Arc<Worker>) {
     while !worker.is_stopping() {
         while trials.try_join_next().is_some() {}
         let Some(permits) = free_slots(worker).await else { break };
-        let claim = Claim::new(&worker.me, worker.refused(), permits.len());
+        let refused = worker.refused();
+        // A claim names no more of them: the next trial may be of one that it does not name, again and again.
+        if refused.len() == limits::REFUSED_MAX {
+            tokio::select! { () = tokio::time::sleep(retry()) => {}, () = worker.stopped() => break }
+        }
+        let claim = Claim::new(&worker.me, refused, permits.len());
         let leases = leases(worker, &claim).await;
         if leases.is_empty() {
             drop(permits);

@@ -32,6 +32,7 @@ local function finish()
     score = t.rung
     if how == 'paused' and cancel then to = 'cancelled' end
   elseif how == 'released' then
+    if kind ~= '' then set_error(s, t, kind, message) end
     to, score = cancel and 'cancelled' or 'queued', order(t)
   elseif how == 'failed' then
     set_error(s, t, kind, message)

@@ -1,7 +1,7 @@
 //! A trial from its queue to its end.
 
 use super::*;
-use hpo::trial::{StudyState, TrialState};
+use hpo::trial::{ErrorKind, StudyState, TrialState};
 
 #[tokio::test]
 async fn a_study_runs_from_creation_to_completion() {
@@ -94,6 +94,21 @@ async fn a_released_trial_keeps_its_place_and_its_budgets() {
     bench.finish(&again, completed(1.0)).await;
     let ends: Vec<_> = bench.trial(id, 0).await.attempts.into_iter().map(|a| (a.attempt, a.end.unwrap())).collect();
     assert_eq!(ends, [(1, "released".into()), (2, "completed".into())]);
+}
+
+#[tokio::test]
+async fn why_a_trial_was_refused_is_shown_until_it_has_run_elsewhere() {
+    let bench = Bench::new().await;
+    let id = bench.study(json!({})).await;
+    let lease = bench.claim("a").await.unwrap();
+    bench.finish(&lease, End::Refused { why: "a lacks x.csv".into() }).await;
+    bench.healthy().await;
+    let trial = bench.trial(id, 0).await;
+    let error = trial.error.unwrap();
+    assert_eq!((trial.state, trial.failures, error.kind, error.message.as_str()), (TrialState::Queued, 0, ErrorKind::Io, "a lacks x.csv"));
+    let again = bench.claim("b").await.unwrap();
+    bench.finish(&again, completed(1.0)).await;
+    assert!(bench.trial(id, 0).await.error.is_none());
 }
 
 #[tokio::test]

@@ -106,7 +106,7 @@ impl Study {
             End::Paused { .. } if back == TrialState::Cancelled => TrialState::Cancelled,
             End::Paused { .. } => TrialState::Paused,
             End::Cancelled => TrialState::Cancelled,
-            End::Released => back,
+            End::Released | End::Refused { .. } => back,
             End::Failed { kind: ErrorKind::OutOfMemory, beside_others: true, .. } if !trial.alone => {
                 trial.alone = true;
                 back

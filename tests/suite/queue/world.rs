@@ -405,6 +405,7 @@ fn end_of(which: usize) -> End {
         7 => failed(ErrorKind::Io, false),
         8 => failed(ErrorKind::OutOfMemory, true),
         9 => End::Cancelled,
+        10 => End::Refused { why: "it lacks the dataset".into() },
         _ => End::Released,
     }
 }
