@@ -42,23 +42,20 @@ impl Optimizer {
     /// One step of all weights, in place, as Keras's `apply`: gradients with those of the regularisers are clipped, weights decay, weights move, averages
     /// are taken, constraints are made to hold. A weight without a gradient stays, and so does one that is not trainable.
     pub(crate) fn step(&mut self, weights: &[Weight], gradients: &GradStore) -> Result<()> {
-        let mut moved = Vec::with_capacity(weights.len());
-        for (index, weight) in weights.iter().enumerate().filter(|(_, weight)| weight.trainable) {
-            if let Some(gradient) = gradients.get(&weight.var) {
-                moved.push((index, gradient.contiguous()?));
-            }
-        }
-        let squares = |index: usize, gradient: &Tensor| self.squares(&weights[index], gradient);
+        let moved = || {
+            let gradient = |(index, weight): (usize, &Weight)| Some((index, gradients.get(&weight.var)?.contiguous()));
+            weights.iter().enumerate().filter(|(_, weight)| weight.trainable).filter_map(gradient)
+        };
         let all = match self.recipe.clip {
             Some(Clip::GlobalNorm(bound)) => {
-                let sums = moved.iter().map(|(index, gradient)| squares(*index, gradient));
+                let sums = moved().map(|(index, gradient)| self.squares(&weights[index], &gradient?));
                 factor(sums.sum::<Result<f64>>()?.sqrt(), bound)
             }
             _ => 1.0,
         };
         let update = self.update();
-        for (index, gradient) in &moved {
-            let weight = &weights[*index];
+        for (index, gradient) in moved() {
+            let (weight, gradient) = (&weights[index], &gradient?);
             let mut before =
                 Before { factor: all, decay: self.recipe.weight_decay.unwrap_or(0.0), rate: self.learning_rate(), ..penalized(weight) };
             match self.recipe.clip {
@@ -66,7 +63,7 @@ impl Optimizer {
                 Some(Clip::Value(bound)) => before.bound = bound,
                 Some(Clip::GlobalNorm(_)) | None => {}
             }
-            self.slots[*index].step(update, before, &weight.var, gradient)?;
+            self.slots[index].step(update, before, &weight.var, gradient)?;
         }
         if let Rule::Nadam { beta_1, .. } = self.recipe.rule {
             self.product *= momentum(beta_1, self.steps + 1);
@@ -74,8 +71,8 @@ impl Optimizer {
         if let Some(ema) = self.recipe.ema {
             self.average(weights, ema)?;
         }
-        for (index, _) in &moved {
-            self.constrain(&weights[*index])?;
+        for (index, _) in moved() {
+            self.constrain(&weights[index])?;
         }
         self.steps += 1;
         Ok(())

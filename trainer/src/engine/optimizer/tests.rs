@@ -1,5 +1,7 @@
 //! The optimisers against Keras, number by number, against their own second form, and against themselves.
 
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
 use std::collections::HashMap;
 
 use candle_core::{DType, Device, Tensor, Var};
@@ -375,4 +377,47 @@ fn a_plateau_lowers_a_constant_rate_only() {
     schedule.set_learning_rate(0.7);
     let rates: Vec<f64> = (0..5).map(|t| (schedule.learning_rate(), train(&mut schedule, &weights, t..t + 1)).0).collect();
     assert_eq!(rates, [0.1, 0.1, 0.02, 0.02, 0.3]);
+}
+
+/// The system's allocator, counting the calls of each thread: other tests run beside.
+struct Counting;
+
+thread_local! {
+    static CALLS: Cell<u64> = const { Cell::new(0) };
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+// SAFETY: all is left to the system's allocator, which takes back what it gave; the counter allocates nothing.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let _ = CALLS.try_with(|calls| calls.set(calls.get() + 1));
+        // SAFETY: as the caller promises.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
+        // SAFETY: as the caller promises.
+        unsafe { System.dealloc(place, layout) }
+    }
+}
+
+#[test]
+fn a_step_allocates_nothing() {
+    for (optimizer, _) in golden() {
+        let weights = ["a", "b"].map(|name| Weight {
+            regularizer: Some(Regularizer { l1: 0.1, l2: 0.1 }),
+            constraint: Some(Constraint::NonNeg),
+            ..weight(name, &[0.5, -0.25, 1.0], DType::F32)
+        });
+        let mut sut = Optimizer::new(recipe(&optimizer), &weights, Ops::Kernels).unwrap();
+        let gradients = gradients(&[&weights[0], &weights[1]], &[&gradient(0), &gradient(1)]);
+        sut.step(&weights, &gradients).unwrap();
+        let before = CALLS.get();
+        sut.step(&weights, &gradients).unwrap();
+        // candle looks for overlaps with a small vector before each operation in place: the step, the constraint, what is done to the average.
+        let averages = u64::from(optimizer["use_ema"] == true) + u64::from(optimizer["ema_overwrite_frequency"] == 2);
+        assert_eq!(CALLS.get() - before, 2 * (2 + averages), "{optimizer}");
+    }
 }
