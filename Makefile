@@ -7,7 +7,7 @@ REDIS = server=$$(deploy/bin/get-redis.sh) && export CHANDLER_REDIS_SERVER="$$(e
 VALKEY = server=$$(deploy/bin/get-redis.sh valkey) && export CHANDLER_VALKEY_SERVER="$$(echo "$$server" | tail -n 1)"
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo demo-mnist demo-mnist-grid mnist run test e2e bench bench-train bench-search export-check openapi lint
+.PHONY: help build demo demo-mnist demo-mnist-grid mnist run test e2e bench bench-train bench-search export-check gpu-check openapi lint
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -51,6 +51,9 @@ export-check: ## Prove the exports: onnxruntime and Keras compute what the model
 	$(PYTHON) tests/golden/export.py make tests/golden/export
 	@folder=$$(mktemp -d) && trap 'rm -r "$$folder"' EXIT && cp tests/golden/export/*.safetensors "$$folder" && \
 	$(CARGO) run --locked -q -p export --example convert "$$folder" && $(PYTHON) tests/golden/export.py check "$$folder"
+
+gpu-check: ## Type-check the trainer for CUDA and Metal, on a machine without either (ten minutes)
+	@deploy/bin/check-gpu.sh
 
 openapi: ## Write openapi/openapi.json anew
 	$(CARGO) run --locked -q -p openapi --bin chandler-openapi

@@ -96,6 +96,12 @@ impl House {
         self.when(id, number, |trial| trial.state.is_terminal()).await
     }
 
+    async fn artifact(&self, id: StudyId, trial: &TrialRecord) -> Vec<u8> {
+        let path = Artifacts::model_path(id.as_str(), trial.number, trial.attempt, &trial.nonce.unwrap().to_string()).unwrap();
+        let artifacts = Artifacts::open(&self.folder.path().join("artifacts").display().to_string()).unwrap();
+        artifacts.get(&path).await.unwrap().to_vec()
+    }
+
     async fn curve(&self, id: StudyId, number: u64) -> Curve {
         self.store.curve(id, number).await.unwrap().unwrap()
     }
@@ -111,6 +117,14 @@ impl TestTrainer {
         let _ = self.stop.send(());
         tokio::time::timeout(Duration::from_secs(20), self.running).await.expect("it stops").unwrap().unwrap();
     }
+}
+
+/// The tensors of an artifact, by name.
+fn weights_of(file: &[u8]) -> Vec<(String, Vec<u8>)> {
+    let tensors = safetensors::SafeTensors::deserialize(file).unwrap();
+    let mut tensors: Vec<_> = tensors.iter().map(|(name, tensor)| (name.to_owned(), tensor.data().to_vec())).collect();
+    tensors.sort();
+    tensors
 }
 
 fn long() -> Json {
@@ -129,8 +143,7 @@ async fn a_study_is_trained_to_its_end_and_its_best_weights_are_kept() {
         assert_eq!(curve.metrics, ["loss", "accuracy", "val_loss", "val_accuracy"]);
         let best = curve.points.iter().fold(f32::MIN, |best, point| best.max(point.values[3]));
         assert_eq!(trial.value.map(|value| value as f32), Some(best));
-        let path = Artifacts::model_path(id.as_str(), number, trial.attempt, &trial.nonce.unwrap().to_string()).unwrap();
-        let file = Artifacts::open(&house.folder.path().join("artifacts").display().to_string()).unwrap().get(&path).await.unwrap();
+        let file = house.artifact(id, &trial).await;
         let (_, header) = safetensors::SafeTensors::read_metadata(&file).unwrap();
         let document: Json = serde_json::from_str(&header.metadata().as_ref().unwrap()["chandler"]).unwrap();
         assert_eq!(
@@ -150,19 +163,25 @@ async fn a_study_is_trained_to_its_end_and_its_best_weights_are_kept() {
 #[tokio::test(flavor = "multi_thread")]
 async fn slots_do_not_change_a_bit() {
     let house = House::new().await;
-    let mut curves = Vec::new();
+    let network = json!([
+        {"layer": "Reshape", "target_shape": [4, 1]}, {"layer": "LSTM", "units": 5, "return_sequences": true}, {"layer": "Conv1D", "filters": 4, "kernel_size": 2},
+        {"layer": "BatchNormalization"}, {"layer": "MaxPooling1D"}, {"layer": "Flatten"}, {"layer": "Dropout", "rate": 0.2}, {"layer": "GaussianNoise", "stddev": 0.1},
+        {"layer": "Dense", "units": 3, "activation": "softmax", "kernel_regularizer": "l2"}
+    ]);
+    let dataset = json!({"source": "builtin:iris", "scale": "standardize", "folds": 2});
+    let mut results = Vec::new();
     for slots in [1, 3] {
-        let id = house.study(json!({"max_trials": 6, "max_parallel": 6}), None).await;
+        let id = house.study(json!({"max_trials": 6, "max_parallel": 6, "network": network, "dataset": dataset}), None).await;
         let trainer = house.trainer(slots);
         let mut of_study = Vec::new();
         for number in 0..6 {
-            house.ended(id, number).await;
-            of_study.push(house.curve(id, number).await.points);
+            let trial = house.ended(id, number).await;
+            of_study.push((house.curve(id, number).await.points, weights_of(&house.artifact(id, &trial).await)));
         }
-        curves.push(of_study);
+        results.push(of_study);
         trainer.stop().await;
     }
-    assert_eq!(curves[0], curves[1]);
+    assert!(results[0] == results[1]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
