@@ -11,6 +11,7 @@ use hpo::limits;
 use crate::Error;
 use crate::dataset::{Features, Labels, Rows};
 use crate::folder::io_error;
+use crate::room::Room;
 
 /// An array and where it stands.
 #[derive(Debug)]
@@ -40,9 +41,13 @@ impl At<'_> {
         }
     }
 
+    /// `what`, of this array.
+    fn named(self, what: String) -> String {
+        self.array.map_or_else(|| what.clone(), |array| format!("{what} of the array {array:?}"))
+    }
+
     fn too_large(self, what: String, max: u64) -> Error {
-        let of = self.array.map_or(String::new(), |array| format!(" of the array {array:?}"));
-        Error::TooLarge { path: self.path.to_owned(), what: format!("{what}{of}"), max }
+        Error::TooLarge { path: self.path.to_owned(), what: self.named(what), max }
     }
 }
 
@@ -96,13 +101,13 @@ pub(crate) struct Header {
 }
 
 /// Reads the values that `header` announces, to the end of `input`. A bound that the header exceeds is an error before anything is read, and so is more than
-/// the `left` bytes that the arrays read before it have left; memory grows with what is there, not with what a header claims.
-pub(crate) fn read<'a>(at: At<'a>, header: Header, mut input: impl Read, left: &mut u64) -> Result<Array<'a>, Error> {
+/// the `room` that the arrays read before it have left; memory grows with what is there, not with what a header claims.
+pub(crate) fn read<'a>(at: At<'a>, header: Header, mut input: impl Read, room: &mut Room) -> Result<Array<'a>, Error> {
     let Header { dims, kind, order } = header;
     if dims.is_empty() {
         return Err(at.wrong("holds a single number; its first dimension must be the rows".into()));
     }
-    let count = count(at, &dims, kind, left)?;
+    let count = count(at, &dims, kind, room)?;
     let bytes = read_bytes(at, &mut input, count * kind.bytes())?;
     let mut after = [0u8];
     if input.read(&mut after).map_err(|source| io_error(at.path, source))? != 0 {
@@ -122,8 +127,8 @@ pub(crate) fn read<'a>(at: At<'a>, header: Header, mut input: impl Read, left: &
     Ok(Array { at, dims, kind, values })
 }
 
-/// The number of values, within all bounds. What they take, in the file or in memory, is no longer `left`.
-fn count(at: At, dims: &[u64], kind: Kind, left: &mut u64) -> Result<u64, Error> {
+/// The number of values, within all bounds. What they take, in the file or in memory, is taken of the `room`.
+fn count(at: At, dims: &[u64], kind: Kind, room: &mut Room) -> Result<u64, Error> {
     if dims.contains(&0) {
         return Err(at.wrong(format!("has the dimensions {dims:?}, so no values")));
     }
@@ -131,9 +136,9 @@ fn count(at: At, dims: &[u64], kind: Kind, left: &mut u64) -> Result<u64, Error>
     let count: u128 = dims.iter().fold(1u128, |product, dim| product.saturating_mul(u128::from(*dim)));
     let size = kind.bytes().max(if kind == Kind::U8 { 1 } else { 4 });
     let bytes = count.saturating_mul(u128::from(size));
-    if bytes > u128::from(*left) {
-        let before = if *left < limits::DATASET_BYTES_MAX { " and of the arrays before it," } else { "" };
-        return Err(at.too_large(format!("the size in bytes of {dims:?}{before}"), limits::DATASET_BYTES_MAX));
+    if !room.take(bytes) {
+        let before = if room.is_used() { " and of the arrays before it," } else { "" };
+        return Err(room.exceeded(at.path, at.named(format!("the size in bytes of {dims:?}{before}"))));
     }
     if dims[0] > limits::DATASET_ROWS_MAX {
         return Err(at.too_large(format!("the number of rows of {dims:?}"), limits::DATASET_ROWS_MAX));
@@ -141,7 +146,6 @@ fn count(at: At, dims: &[u64], kind: Kind, left: &mut u64) -> Result<u64, Error>
     if count / u128::from(dims[0]) > limits::DATASET_ROW_VALUES_MAX as u128 {
         return Err(at.too_large(format!("the number of values in a row of {dims:?}"), limits::DATASET_ROW_VALUES_MAX as u64));
     }
-    *left -= bytes as u64;
     Ok(count as u64)
 }
 
@@ -242,19 +246,19 @@ mod tests {
     #[test]
     fn arrays_share_one_bound_of_what_they_take_in_the_file_or_in_memory() {
         let at = At { path: "f", array: Some("a") };
-        let read = |kind: Kind, values: u64, left: &mut u64| {
+        let read = |kind: Kind, values: u64, room: &mut Room| {
             let header = Header { dims: vec![values], kind, order: Order::Little };
             // Nothing follows: what is within the bound ends too early, and only after it was counted.
-            read(at, header, std::io::empty(), left).unwrap_err().to_string()
+            read(at, header, std::io::empty(), room).unwrap_err().to_string()
         };
-        let mut left = 100;
+        let mut room = Room::of(100);
         for (kind, values, after) in [(Kind::U8, 40, 60), (Kind::Bool, 5, 40), (Kind::F64, 3, 16)] {
-            assert!(read(kind, values, &mut left).contains("ends too early"));
-            assert_eq!(left, after, "{kind:?}");
+            assert!(read(kind, values, &mut room).contains("ends too early"));
+            assert_eq!(room.left(), after, "{kind:?}");
         }
-        let refused = "f: the size in bytes of [5] and of the arrays before it, of the array \"a\" exceeds the bound of 1073741824";
-        assert_eq!(read(Kind::I16, 5, &mut left), refused);
-        assert_eq!(left, 16);
-        assert!(read(Kind::F16, 4, &mut left).contains("ends too early"));
+        let refused = "f: the size in bytes of [5] and of the arrays before it, of the array \"a\" exceeds the 100 bytes that this machine has room for";
+        assert!(read(Kind::I16, 5, &mut room).starts_with(refused));
+        assert_eq!(room.left(), 16);
+        assert!(read(Kind::F16, 4, &mut room).contains("ends too early"));
     }
 }

@@ -1,5 +1,7 @@
 //! The datasets inside the binary: small, well known, there on every machine. Sources and licences: `builtin/README.md`.
 
+use hpo::limits;
+
 use crate::dataset::{Features, Rows};
 use crate::table::Wanted;
 use crate::{Error, csv_table, folder};
@@ -33,7 +35,8 @@ pub(crate) fn read(name: &str) -> Result<Rows, Error> {
     let builtin = BUILTINS.iter().find(|builtin| builtin.name == name).ok_or_else(|| Error::Builtin { name: name.to_owned() })?;
     let path = format!("builtin:{name}");
     let input = folder::inflate(builtin.packed).map_err(|source| folder::io_error(&path, source))?;
-    let mut rows = csv_table::read(&path, input, Wanted { label: "label", weight: None, one_hot: &[] })?;
+    let mut rows =
+        csv_table::read(&path, input, Wanted { label: "label", weight: None, one_hot: &[], bytes_max: limits::DATASET_BYTES_MAX })?;
     if let (Some((shape, largest)), Features::F32(values)) = (builtin.image, &rows.features) {
         rows.features = Features::U8(values.iter().map(|value| *value as u8).collect());
         (rows.shape, rows.scale_max) = (shape.to_vec(), Some(largest));

@@ -12,6 +12,7 @@ use crate::dataset::Rows;
 use crate::folder::{Folder, Stamp};
 use crate::images::{self, Images};
 use crate::npz::Npz;
+use crate::room::{Room, free_memory};
 use crate::table::Wanted;
 use crate::tensors::Tensors;
 use crate::{Dataset, Error, builtin, csv_table, idx, parquet_table, split};
@@ -28,6 +29,8 @@ pub struct Catalog {
     loaded: Mutex<VecDeque<(Key, Arc<Dataset>)>>,
     /// Held while a dataset is read: who asks for the same one meanwhile waits and then finds it, and memory holds one unfinished dataset at most.
     reading: Mutex<()>,
+    /// How many bytes of memory are free.
+    free_memory: fn() -> u64,
 }
 
 /// What is asked for, and the state of its files.
@@ -51,7 +54,13 @@ impl Catalog {
     /// The catalog over the datasets folder, `<data-dir>/datasets`. The folder need not exist: the built-in datasets are there all the same.
     pub fn new(folder: impl Into<PathBuf>) -> Catalog {
         let (schemas, loaded, reading) = Default::default();
-        Catalog { folder: Folder::new(folder.into()), schemas, loaded, reading }
+        Catalog { folder: Folder::new(folder.into()), schemas, loaded, reading, free_memory }
+    }
+
+    /// As [`Catalog::new`], on a machine with so much free memory.
+    #[cfg(test)]
+    pub(crate) fn with_memory(folder: impl Into<PathBuf>, free_memory: fn() -> u64) -> Catalog {
+        Catalog { free_memory, ..Catalog::new(folder) }
     }
 
     /// The schema of a study's dataset, its validation rows included in the hash, once it is sure that it can be split as the study asks. Reads everything
@@ -141,35 +150,37 @@ impl Catalog {
     }
 
     fn read_rows(&self, spec: &DatasetSpec) -> Result<Dataset, Error> {
-        let wanted = |label| Wanted { label, weight: spec.sample_weight.as_deref(), one_hot: &spec.one_hot };
-        let open = |path| self.folder.file(path, limits::DATASET_BYTES_MAX);
-        let mut left = limits::DATASET_BYTES_MAX;
+        let mut room = Room::in_memory((self.free_memory)());
+        let bytes_max = room.left();
+        let wanted = |label| Wanted { label, weight: spec.sample_weight.as_deref(), one_hot: &spec.one_hot, bytes_max };
+        let open = |path| self.folder.file_in(path, &room);
         let (rows, path) = match &spec.source {
             Source::Builtin(name) => (builtin::read(name)?, name),
-            Source::Csv { path, label } => (csv_table::read(path, self.folder.open(path)?, wanted(label))?, path),
+            Source::Csv { path, label } => (csv_table::read(path, self.folder.open(path, &room)?, wanted(label))?, path),
             Source::Parquet { path, label } => (parquet_table::read(path, open(path)?, wanted(label))?, path),
             Source::Npz { path, arrays } => {
-                let mut npz = Npz::open(path, open(path)?)?;
+                let mut npz = Npz::open(path, open(path)?, room)?;
                 npz.check_size(array_names(spec, arrays))?;
                 return read_arrays(spec, path, arrays, |name| npz.array(name));
             }
             Source::Safetensors { path, arrays } => {
-                let mut tensors = Tensors::open(path, open(path)?)?;
+                let mut tensors = Tensors::open(path, open(path)?, room)?;
                 return read_arrays(spec, path, arrays, |name| tensors.array(name));
             }
-            Source::Images(path) => (images::find(&self.folder, path).and_then(|images: Images| images.read(&self.folder))?, path),
-            Source::Idx(files) => (self.read_idx(files, &mut left)?, &files.labels),
+            Source::Images(path) => (images::find(&self.folder, path).and_then(|images: Images| images.read(&self.folder, &room))?, path),
+            Source::Idx(files) => (self.read_idx(files, &mut room)?, &files.labels),
         };
-        left = limits::DATASET_BYTES_MAX.saturating_sub(rows.bytes());
+        room = Room::of(bytes_max);
+        room.take(rows.bytes().into());
         let validation = match &spec.validation {
-            Some(files) => Some((self.read_idx(files, &mut left)?, files.features.as_str())),
+            Some(files) => Some((self.read_idx(files, &mut room)?, files.features.as_str())),
             None => None,
         };
         rows.seal(path, validation)
     }
 
-    fn read_idx(&self, Files { features, labels }: &Files, left: &mut u64) -> Result<Rows, Error> {
-        idx::read((features, self.folder.open(features)?), (labels, self.folder.open(labels)?), left)
+    fn read_idx(&self, Files { features, labels }: &Files, room: &mut Room) -> Result<Rows, Error> {
+        idx::read((features, self.folder.open(features, room)?), (labels, self.folder.open(labels, room)?), room)
     }
 }
 

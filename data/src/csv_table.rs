@@ -154,7 +154,7 @@ mod tests {
     use super::*;
     use crate::dataset::{Features, Labels};
 
-    const WANTED: Wanted = Wanted { label: "y", weight: None, one_hot: &[] };
+    const WANTED: Wanted = Wanted { label: "y", weight: None, one_hot: &[], bytes_max: limits::DATASET_BYTES_MAX };
 
     fn parse(text: &str) -> Result<Rows, Error> {
         read("t.csv", text.as_bytes(), WANTED)

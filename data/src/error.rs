@@ -46,6 +46,18 @@ pub enum Error {
         /// The bound.
         max: u64,
     },
+    /// There is not so much memory.
+    #[error(
+        "{path}: {what} exceeds the {max} bytes that this machine has room for, half of its free memory; take fewer rows, or a larger machine"
+    )]
+    Memory {
+        /// The file.
+        path: String,
+        /// What is too large, such as "the file's size in bytes".
+        what: String,
+        /// What there is room for.
+        max: u64,
+    },
     /// The file as a whole isn't what its format says.
     #[error("{path}: {detail}")]
     Format {
@@ -155,7 +167,7 @@ impl Error {
                 None => path,
             },
             Error::Path { path, .. } | Error::Missing { path } | Error::Io { path, .. } => path,
-            Error::TooLarge { path, .. } | Error::Format { path, .. } => path,
+            Error::TooLarge { path, .. } | Error::Memory { path, .. } | Error::Format { path, .. } => path,
         };
         match (&spec.source, &spec.validation) {
             (Source::Idx(files), _) if files.features == *path => "features",

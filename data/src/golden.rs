@@ -1,9 +1,12 @@
 //! Tests of every format with files that NumPy, PyArrow and Pillow wrote: `data/tests/golden`, made by the `make.py` there.
 
 use std::fs;
+use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use hpo::dataset::{DatasetSpec, Files, Source};
 use hpo::limits;
 use parquet::file::metadata::{ColumnChunkMetaDataBuilder, ParquetMetaDataWriter};
@@ -85,6 +88,26 @@ fn an_npz_whose_arrays_are_too_large_together_is_refused_before_one_is_read() {
     fs::write(folder.path().join("mnist.npz"), bytes).unwrap();
     let error = Catalog::new(folder.path()).schema(&npz("mnist.npz", "x_train", "y_train")).unwrap_err();
     assert_eq!(error.to_string(), "mnist.npz: the size in bytes of its arrays together exceeds the bound of 1073741824");
+}
+
+#[test]
+fn a_dataset_larger_than_memory_is_refused_before_it_is_read() {
+    let gzipped = tempfile::tempdir().unwrap();
+    let mut file = GzEncoder::new(fs::File::create(gzipped.path().join("long.csv")).unwrap(), Compression::best());
+    file.write_all(format!("x,y\n{}", "1,0\n2,1\n".repeat(10_000)).as_bytes()).unwrap();
+    file.finish().unwrap();
+    let long = DatasetSpec::new(Source::Csv { path: "long.csv".into(), label: "y".into() });
+    let refused = |folder: &Path, spec: &DatasetSpec, free: fn() -> u64, what: &str| {
+        let message = Catalog::with_memory(folder, free).load(spec).expect_err("there is no room").to_string();
+        assert!(message.contains(what) && message.contains("that this machine has room for"), "{message}");
+        assert!(Catalog::with_memory(folder, || 1 << 20).load(spec).is_ok(), "{spec:?}");
+    };
+    refused(golden(), &npz("mnist.npz", "x_train", "y_train"), || 60, "mnist.npz: the file's size in bytes exceeds the 30 bytes");
+    refused(golden(), &safetensors("images", "labels"), || 60, "mnist.safetensors: the file's size in bytes");
+    refused(golden(), &table("species"), || 60, "table.parquet: the file's size in bytes");
+    refused(golden(), &images("colour"), || 20, "the size in bytes of ");
+    // It is small as long as it is not inflated.
+    refused(gzipped.path(), &long, || 4_000, "long.csv: the size in bytes exceeds the 2000 bytes");
 }
 
 #[test]

@@ -9,13 +9,14 @@ use hpo::limits;
 use crate::Error;
 use crate::array::{self, Array, At, Header, Kind, Order};
 use crate::dataset::Rows;
+use crate::room::Room;
 
-/// The rows of a pair of IDX files, given as path and content, which may take `left` bytes together.
-pub(crate) fn read(features: (&str, impl Read), labels: (&str, impl Read), left: &mut u64) -> Result<Rows, Error> {
-    array::rows(read_array(features.0, features.1, left)?, read_array(labels.0, labels.1, left)?)
+/// The rows of a pair of IDX files, given as path and content, for which there is `room` together.
+pub(crate) fn read(features: (&str, impl Read), labels: (&str, impl Read), room: &mut Room) -> Result<Rows, Error> {
+    array::rows(read_array(features.0, features.1, room)?, read_array(labels.0, labels.1, room)?)
 }
 
-fn read_array<'a>(path: &'a str, mut input: impl Read, left: &mut u64) -> Result<Array<'a>, Error> {
+fn read_array<'a>(path: &'a str, mut input: impl Read, room: &mut Room) -> Result<Array<'a>, Error> {
     let at = At { path, array: None };
     let head = array::read_bytes(at, &mut input, 4)?;
     let &[0, 0, code, rank] = head.as_slice() else {
@@ -29,7 +30,7 @@ fn read_array<'a>(path: &'a str, mut input: impl Read, left: &mut u64) -> Result
         .chunks_exact(4)
         .map(|dim| u64::from(u32::from_be_bytes([dim[0], dim[1], dim[2], dim[3]])))
         .collect();
-    array::read(at, Header { dims, kind, order: Order::Big }, input, left)
+    array::read(at, Header { dims, kind, order: Order::Big }, input, room)
 }
 
 fn kind(code: u8) -> Option<Kind> {
@@ -55,7 +56,7 @@ mod tests {
     }
 
     fn pair(features: &[u8], labels: &[u8]) -> Result<Rows, Error> {
-        read(("images", features), ("labels", labels), &mut limits::DATASET_BYTES_MAX.clone())
+        read(("images", features), ("labels", labels), &mut Room::of(limits::DATASET_BYTES_MAX))
     }
 
     fn message(features: &[u8], labels: &[u8]) -> String {
@@ -131,7 +132,7 @@ mod tests {
         check(&[1 << 10, 1 << 20], "ends too early");
         // A bomb: the header announces four values, an endless stream of zeros follows.
         let header = idx(8, &[2, 2], &[]);
-        let error = read(("images", header.chain(std::io::repeat(0))), ("labels", &labels[..]), &mut 100).unwrap_err();
+        let error = read(("images", header.chain(std::io::repeat(0))), ("labels", &labels[..]), &mut Room::of(100)).unwrap_err();
         assert!(error.to_string().contains("goes on after the 4 values"));
     }
 }

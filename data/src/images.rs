@@ -12,6 +12,7 @@ use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Lim
 use crate::Error;
 use crate::dataset::{Features, Labels, Rows};
 use crate::folder::Folder;
+use crate::room::Room;
 
 /// The images of a folder: paths in the order of the rows, and the class of each.
 pub(crate) struct Images {
@@ -68,10 +69,10 @@ impl Images {
     }
 
     /// Decodes all of them.
-    pub(crate) fn read(self, folder: &Folder) -> Result<Rows, Error> {
+    pub(crate) fn read(self, folder: &Folder, room: &Room) -> Result<Rows, Error> {
         let (mut shape, mut bytes): (Option<[usize; 3]>, Vec<u8>) = (None, Vec::new());
         for (path, _) in &self.files {
-            decode(folder, path, (&self.files[0].0, self.files.len()), &mut shape, &mut bytes)?;
+            decode(folder, room, path, (&self.files[0].0, self.files.len()), &mut shape, &mut bytes)?;
         }
         let labels = Labels::Classes(self.files.iter().map(|(_, class)| *class).collect());
         let shape = shape.unwrap_or_default().to_vec();
@@ -102,6 +103,7 @@ fn visible(folder: &Folder, path: &str) -> Result<Vec<(String, bool)>, Error> {
 /// Appends the bytes of the image at `path`, whose size and colours are those of the first. The first says how much memory all will take.
 fn decode(
     folder: &Folder,
+    room: &Room,
     path: &str,
     (first, images): (&str, usize),
     shape: &mut Option<[usize; 3]>,
@@ -136,9 +138,8 @@ fn decode(
                 let what = format!("the number of values in an image of {width} × {height} pixels");
                 return Err(Error::TooLarge { path: path.to_owned(), what, max: limits::DATASET_ROW_VALUES_MAX as u64 });
             }
-            if (values as u64).saturating_mul(images as u64) > limits::DATASET_BYTES_MAX {
-                let what = format!("the size in bytes of {images} images of {width} × {height} pixels");
-                return Err(Error::TooLarge { path: path.to_owned(), what, max: limits::DATASET_BYTES_MAX });
+            if (values as u64).saturating_mul(images as u64) > room.left() {
+                return Err(room.exceeded(path, format!("the size in bytes of {images} images of {width} × {height} pixels")));
             }
             *shape = Some([height, width, channels]);
         }

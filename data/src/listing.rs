@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::images::is_image;
 use crate::npz::Npz;
+use crate::room::Room;
 use crate::tensors::Tensors;
 use crate::{Catalog, Error, builtin, csv_table, parquet_table};
 
@@ -66,9 +67,10 @@ impl Catalog {
 
     /// The dataset of the file at `path`; none where the file is no dataset of its own, as a file of labels.
     fn list_file(&self, path: &str, paths: &[String], bytes_left: &mut u64) -> Option<Listed> {
-        let open = || self.folder.file(path, limits::DATASET_BYTES_MAX);
+        let room = Room::of(limits::DATASET_BYTES_MAX);
+        let open = || self.folder.file_in(path, &room);
         if path.ends_with(".csv") || path.ends_with(".csv.gz") {
-            let columns = self.folder.open(path).and_then(|input| csv_table::columns(path, input));
+            let columns = self.folder.open(path, &room).and_then(|input| csv_table::columns(path, input));
             return self.list_table(path, columns, |path, label| Source::Csv { path, label }, bytes_left);
         }
         if path.ends_with(".parquet") {
@@ -76,11 +78,11 @@ impl Catalog {
             return self.list_table(path, columns, |path, label| Source::Parquet { path, label }, bytes_left);
         }
         if path.ends_with(".npz") {
-            let arrays = open().and_then(|file| Ok(Npz::open(path, file)?.names()));
+            let arrays = open().and_then(|file| Ok(Npz::open(path, file, Room::of(0))?.names()));
             return Some(self.list_arrays(path, arrays, |path, arrays| Source::Npz { path, arrays }, bytes_left));
         }
         if path.ends_with(".safetensors") {
-            let arrays = open().and_then(|file| Ok(Tensors::open(path, file)?.names()));
+            let arrays = open().and_then(|file| Ok(Tensors::open(path, file, Room::of(0))?.names()));
             return Some(self.list_arrays(path, arrays, |path, arrays| Source::Safetensors { path, arrays }, bytes_left));
         }
         if let Some(folder) = path.strip_suffix('/') {

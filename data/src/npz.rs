@@ -16,18 +16,19 @@ use zip::result::ZipError;
 use crate::Error;
 use crate::array::{self, Array, At, Header, Kind, Order};
 use crate::folder::io_error;
+use crate::room::Room;
 use crate::table::listed;
 
 /// An NPZ file whose arrays can be read by name.
 pub(crate) struct Npz<'a> {
     path: &'a str,
     zip: ZipArchive<BufReader<File>>,
-    /// What the arrays still to be read may take, in bytes.
-    left: u64,
+    /// For the arrays still to be read.
+    room: Room,
 }
 
 impl<'a> Npz<'a> {
-    pub(crate) fn open(path: &'a str, file: File) -> Result<Npz<'a>, Error> {
+    pub(crate) fn open(path: &'a str, file: File, room: Room) -> Result<Npz<'a>, Error> {
         let zip = ZipArchive::new(BufReader::with_capacity(1 << 16, file)).map_err(|error| match error {
             ZipError::Io(source) if source.kind() != io::ErrorKind::UnexpectedEof => io_error(path, source),
             error => wrong(path, format!("is no NPZ file, or is cut off: {error}; copy it again, or write it with numpy.savez")),
@@ -35,7 +36,7 @@ impl<'a> Npz<'a> {
         if zip.len() > limits::ARRAYS_MAX {
             return Err(Error::TooLarge { path: path.to_owned(), what: "the number of arrays".into(), max: limits::ARRAYS_MAX as u64 });
         }
-        Ok(Npz { path, zip, left: limits::DATASET_BYTES_MAX })
+        Ok(Npz { path, zip, room })
     }
 
     /// The names of the arrays, in order.
@@ -51,9 +52,8 @@ impl<'a> Npz<'a> {
         let metadata = self.zip.metadata();
         let entry = |name: &str| metadata.entry(self.zip.index_for_name(&entry_name(name))?).ok().map(|entry| entry.size());
         let bytes = names.filter_map(entry).fold(0, u64::saturating_add);
-        if bytes > limits::DATASET_BYTES_MAX {
-            let what = "the size in bytes of its arrays together".into();
-            return Err(Error::TooLarge { path: self.path.to_owned(), what, max: limits::DATASET_BYTES_MAX });
+        if bytes > self.room.left() {
+            return Err(self.room.exceeded(self.path, "the size in bytes of its arrays together".into()));
         }
         Ok(())
     }
@@ -70,7 +70,7 @@ impl<'a> Npz<'a> {
             error => at.wrong(format!("can't be read: {error}; write it with numpy.savez or savez_compressed")),
         })?;
         let header = header(at, &mut entry).map_err(|error| damaged(at, error))?;
-        array::read(at, header, entry, &mut self.left).map_err(|error| damaged(at, error))
+        array::read(at, header, entry, &mut self.room).map_err(|error| damaged(at, error))
     }
 }
 
@@ -213,11 +213,15 @@ mod tests {
         file
     }
 
+    fn bound() -> Room {
+        Room::of(limits::DATASET_BYTES_MAX)
+    }
+
     #[test]
     fn arrays_that_are_too_large_together_are_refused_before_one_is_read() {
         let half = limits::DATASET_BYTES_MAX as u32 / 2;
         let check = |size, names: &[&str]| {
-            Npz::open("a.npz", zeros(&[("x", 9), ("y", 9), ("z", 9)], size)).unwrap().check_size(names.iter().copied())
+            Npz::open("a.npz", zeros(&[("x", 9), ("y", 9), ("z", 9)], size), bound()).unwrap().check_size(names.iter().copied())
         };
         assert_eq!(
             check(Some(half + 1), &["x", "y"]).unwrap_err().to_string(),
@@ -232,16 +236,15 @@ mod tests {
     #[test]
     fn an_entry_does_not_inflate_past_what_the_directory_says() {
         let rows = 1 << 22;
-        let mut npz = Npz::open("a.npz", zeros(&[("x", rows)], Some(1_000))).unwrap();
+        let mut npz = Npz::open("a.npz", zeros(&[("x", rows)], Some(1_000)), bound()).unwrap();
         let message = npz.array("x").unwrap_err().to_string();
         assert!(message.contains("array \"x\": is damaged: File is larger than its declared uncompressed size"), "{message}");
-        assert!(Npz::open("a.npz", zeros(&[("x", rows)], None)).unwrap().array("x").is_ok());
+        assert!(Npz::open("a.npz", zeros(&[("x", rows)], None), bound()).unwrap().array("x").is_ok());
     }
 
     #[test]
     fn arrays_of_a_file_share_one_bound() {
-        let mut npz = Npz::open("a.npz", zeros(&[("x", 60), ("y", 60)], None)).unwrap();
-        npz.left = 100;
+        let mut npz = Npz::open("a.npz", zeros(&[("x", 60), ("y", 60)], None), Room::of(100)).unwrap();
         npz.array("x").unwrap();
         let message = npz.array("y").unwrap_err().to_string();
         assert!(message.starts_with("a.npz: the size in bytes of [60] and of the arrays before it, of the array \"y\""), "{message}");

@@ -19,6 +19,7 @@ use crate::Error;
 use crate::dataset::Rows;
 use crate::folder::io_error;
 use crate::parquet_pages::{self, Refused};
+use crate::room::Room;
 use crate::table::{Cell, Columns, Role, Wanted};
 
 /// The rows of the Parquet file `file`; `path` names it in errors.
@@ -95,8 +96,8 @@ impl Parquet<'_> {
 
     /// Checks that no page inflates to too much, nor all of them together: by what the footer says of the columns, then by the pages themselves.
     fn check_pages(&self, reader: &SerializedFileReader<File>, file: &File) -> Result<(), Error> {
-        let max = limits::DATASET_BYTES_MAX;
-        let too_large = || Error::TooLarge { path: self.path.to_owned(), what: "the size in bytes of its columns, inflated,".into(), max };
+        let max = self.columns.bytes_max;
+        let too_large = || Room::of(max).exceeded(self.path, "the size in bytes of its columns, inflated,".into());
         let chunks = || reader.metadata().row_groups().iter().flat_map(|group| group.columns().iter().zip(&self.header));
         let said = chunks().fold(0u64, |sum, (chunk, _)| sum.saturating_add(u64::try_from(chunk.uncompressed_size()).unwrap_or(u64::MAX)));
         if said > max {

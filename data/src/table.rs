@@ -13,6 +13,7 @@ use hpo::limits;
 
 use crate::Error;
 use crate::dataset::{Features, Labels, Rows};
+use crate::room::Room;
 
 /// What a study wants of a table.
 #[derive(Debug, Clone, Copy)]
@@ -23,6 +24,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) weight: Option<&'a str>,
     /// The columns of categories.
     pub(crate) one_hot: &'a [String],
+    /// What there is room for, in bytes.
+    pub(crate) bytes_max: u64,
 }
 
 /// What a column is.
@@ -59,6 +62,8 @@ pub(crate) struct Columns<'a> {
     categories: Vec<HashMap<String, u32>>,
     labels: LabelColumn,
     weights: Option<Vec<f32>>,
+    /// What there is room for, in bytes.
+    pub(crate) bytes_max: u64,
 }
 
 impl<'a> Columns<'a> {
@@ -89,12 +94,21 @@ impl<'a> Columns<'a> {
             return Err(Error::Format { path: path.to_owned(), detail });
         }
         let weights = wanted.weight.map(|_| Vec::new());
-        Ok(Columns { path, roles, width, features: Vec::new(), categories, labels: LabelColumn::None, weights })
+        Ok(Columns {
+            path,
+            roles,
+            width,
+            features: Vec::new(),
+            categories,
+            labels: LabelColumn::None,
+            weights,
+            bytes_max: wanted.bytes_max,
+        })
     }
 
     /// Checks that `rows` rows are within bounds.
     pub(crate) fn check_size(&self, rows: u64) -> Result<(), Error> {
-        check_size(self.path, rows, self.width)
+        check_size(self.path, rows, self.width, self.bytes_max)
     }
 
     /// A value of a column of features, as it is kept in `features`.
@@ -135,7 +149,7 @@ impl<'a> Columns<'a> {
         let (width, features) = if self.categories.is_empty() {
             (self.width, self.features)
         } else {
-            expand(self.path, &self.roles, self.width, self.features, self.categories)?
+            expand(self.path, &self.roles, self.width, self.features, self.categories, self.bytes_max)?
         };
         Ok(Rows { shape: vec![width], features: Features::F32(features), class_names, weights: self.weights, ..Rows::of(labels) })
     }
@@ -186,13 +200,12 @@ fn position(path: &str, header: &[String], field: &'static str, name: &str) -> R
     })
 }
 
-fn check_size(path: &str, rows: u64, width: usize) -> Result<(), Error> {
-    let too_large = |what: &str, max: u64| Err(Error::TooLarge { path: path.to_owned(), what: what.to_owned(), max });
+fn check_size(path: &str, rows: u64, width: usize, bytes_max: u64) -> Result<(), Error> {
     if rows > limits::DATASET_ROWS_MAX {
-        return too_large("the number of rows", limits::DATASET_ROWS_MAX);
+        return Err(Error::TooLarge { path: path.to_owned(), what: "the number of rows".into(), max: limits::DATASET_ROWS_MAX });
     }
-    if rows * 4 * width as u64 > limits::DATASET_BYTES_MAX {
-        return too_large("the size in bytes", limits::DATASET_BYTES_MAX);
+    if rows * 4 * width as u64 > bytes_max {
+        return Err(Room::of(bytes_max).exceeded(path, "the size in bytes".into()));
     }
     Ok(())
 }
@@ -226,6 +239,7 @@ fn expand(
     width: usize,
     features: Vec<f32>,
     categories: Vec<HashMap<String, u32>>,
+    bytes_max: u64,
 ) -> Result<(usize, Vec<f32>), Error> {
     let ranks: Vec<Vec<usize>> = categories.into_iter().map(ranks).collect();
     let rows = features.len() / width;
@@ -234,7 +248,7 @@ fn expand(
         let what = "the number of values in a row, categories included,".into();
         return Err(Error::TooLarge { path: path.to_owned(), what, max: limits::DATASET_ROW_VALUES_MAX as u64 });
     }
-    check_size(path, rows as u64, wide)?;
+    check_size(path, rows as u64, wide, bytes_max)?;
     let mut expanded = Vec::with_capacity(rows * wide);
     for row in features.chunks_exact(width) {
         for role in roles {

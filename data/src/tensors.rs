@@ -13,6 +13,7 @@ use safetensors::tensor::Metadata;
 use crate::Error;
 use crate::array::{self, Array, At, Header, Kind, Order};
 use crate::folder::io_error;
+use crate::room::Room;
 use crate::table::listed;
 
 /// A safetensors file whose tensors can be read by name.
@@ -22,12 +23,12 @@ pub(crate) struct Tensors<'a> {
     header: Metadata,
     /// Where the values begin.
     begin: u64,
-    /// What the tensors still to be read may take, in bytes.
-    left: u64,
+    /// For the tensors still to be read.
+    room: Room,
 }
 
 impl<'a> Tensors<'a> {
-    pub(crate) fn open(path: &'a str, file: File) -> Result<Tensors<'a>, Error> {
+    pub(crate) fn open(path: &'a str, file: File, room: Room) -> Result<Tensors<'a>, Error> {
         let at = At { path, array: None };
         let bytes = file.metadata().map_err(|source| io_error(path, source))?.len();
         let mut file = BufReader::with_capacity(1 << 16, file);
@@ -51,7 +52,7 @@ impl<'a> Tensors<'a> {
                 at.wrong(format!("has {bytes} bytes, and its header announces {}; copy it again", begin.saturating_add(end as u64)))
             );
         }
-        Ok(Tensors { path, file, header, begin, left: limits::DATASET_BYTES_MAX })
+        Ok(Tensors { path, file, header, begin, room })
     }
 
     /// The names of the tensors, in order.
@@ -77,7 +78,7 @@ impl<'a> Tensors<'a> {
         let dims: Vec<u64> = info.shape.iter().map(|dim| *dim as u64).collect();
         self.file.seek(SeekFrom::Start(self.begin.saturating_add(from))).map_err(|source| io_error(self.path, source))?;
         let values = (&mut self.file).take(to.saturating_sub(from));
-        array::read(at, Header { dims, kind, order: Order::Little }, values, &mut self.left)
+        array::read(at, Header { dims, kind, order: Order::Little }, values, &mut self.room)
     }
 }
 

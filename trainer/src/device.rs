@@ -15,7 +15,6 @@ use self::cuda as maker;
 use self::metal as maker;
 
 use hpo::study::DeviceClass;
-use sysinfo::{MemoryRefreshKind, RefreshKind, System};
 
 /// A device that trials are trained on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,11 +66,12 @@ pub fn devices() -> candle_core::Result<Vec<DeviceInfo>> {
 #[cfg(not(any(feature = "cuda", feature = "metal")))]
 mod cpu {
     use candle_core::{Device, Result};
+    use sysinfo::{CpuRefreshKind, RefreshKind, System};
 
     use super::*;
 
     pub(super) fn devices() -> Result<Vec<DeviceInfo>> {
-        let model = System::new_with_specifics(RefreshKind::nothing().with_cpu(sysinfo::CpuRefreshKind::nothing()));
+        let model = System::new_with_specifics(RefreshKind::nothing().with_cpu(CpuRefreshKind::nothing()));
         let model = model.cpus().first().map_or_else(String::new, |cpu| cpu.brand().trim().to_owned());
         Ok(vec![DeviceInfo { class: DeviceClass::Cpu, ordinal: 0, model, numerics: "cpu-1".into() }])
     }
@@ -81,16 +81,8 @@ mod cpu {
     }
 
     pub(super) fn free_memory(_ordinal: usize) -> Result<u64> {
-        Ok(free_machine_memory())
+        Ok(data::free_memory())
     }
-}
-
-/// Bytes of memory that are free in this machine or this container now.
-#[cfg_attr(feature = "cuda", allow(dead_code, reason = "NVIDIA's GPUs have memory of their own"))]
-fn free_machine_memory() -> u64 {
-    let system = System::new_with_specifics(RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram()));
-    let container = system.cgroup_limits().map_or(u64::MAX, |limits| limits.free_memory);
-    system.available_memory().min(container)
 }
 
 #[cfg(test)]

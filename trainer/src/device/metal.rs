@@ -4,7 +4,7 @@ use candle_core::{Device, Result};
 use candle_metal_kernels::metal::Device as Gpu;
 use hpo::study::DeviceClass;
 
-use super::{DeviceInfo, free_machine_memory};
+use super::DeviceInfo;
 
 pub(super) fn devices() -> Result<Vec<DeviceInfo>> {
     let found = Gpu::all().into_iter().map(|gpu| gpu.architecture_name()).enumerate();
@@ -22,5 +22,5 @@ pub(super) fn open(ordinal: usize) -> Result<Device> {
 pub(super) fn free_memory(ordinal: usize) -> Result<u64> {
     let Some(gpu) = Gpu::all().into_iter().nth(ordinal) else { candle_core::bail!("the GPU {ordinal} is gone") };
     let free = gpu.recommended_max_working_set_size().saturating_sub(gpu.current_allocated_size());
-    Ok(free_machine_memory().min(free as u64))
+    Ok(data::free_memory().min(free as u64))
 }
