@@ -113,7 +113,7 @@ fn service_registry(service: Option<&ServiceMetrics>) -> prometheus::Result<Regi
             runnable,
         )?;
         scrape.gauge("chandler_wanted_studies", "Studies that wait for new suggestions.", service.wanted as f64)?;
-        scrape.gauge("chandler_trainers", "Connected trainers.", service.trainers as f64)?;
+        scrape.gauge("chandler_trainers", "Connected trainers; of one with several GPUs, each GPU.", service.trainers as f64)?;
         scrape.gauge("chandler_slots", "Slots of the connected trainers.", service.slots as f64)?;
         scrape.gauge(
             "chandler_lease_overdue_seconds",

@@ -7,16 +7,16 @@ use utoipa::ToSchema;
 
 use super::timestamp;
 
-/// A connected trainer.
+/// A connected trainer; of one with several GPUs, each GPU.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct TrainerView {
     /// Its name.
     id: String,
-    /// What it computes on.
+    /// What it computes on, such as `cpu` or `cuda:0`.
     device: String,
     /// `cpu`, `cuda` or `metal`.
     class: &'static str,
-    /// What decides the bits of its results, such as `cpu-1`.
+    /// What decides the bits of its results, such as `cpu-1` or `cuda-sm90`.
     numerics: String,
     /// Trials that it can train at once.
     slots: u32,
