@@ -111,8 +111,11 @@ fn an_array_that_cannot_be_used_is_named_with_the_reason() {
     check(&types("empty", "labels"), "features", "so no values");
     check(&types("none", "labels"), "features", "the file has no such array; its arrays are be_f4, be_i2,");
     check(&types("le_f4", "negative"), "labels", "array \"negative\": row 1 (from 0) has the label -1");
-    check(&types("le_f4", "huge"), "source", "is beyond the 65536 classes allowed");
+    let beyond =
+        "types.npz, array \"huge\": row 1 (from 0) has the label 1099511627776, beyond the 65536 classes allowed; store the values of a";
+    check(&types("le_f4", "huge"), "labels", beyond);
     check(&types("le_f4", "one_hot"), "labels", "labels need one dimension, these have [2, 2]; store class numbers (argmax)");
+    check(&types("le_f4", "le_f8"), "labels", "labels need one dimension, these have [2, 2]; labels are one number a row");
     check(&types("le_f4", "three"), "labels", "3 labels for the 2 rows of le_f4; they must agree");
     let held_out = DatasetSpec { validation: Some(files("le_f4", "three")), ..types("le_f8", "labels") };
     check(&held_out, "validation/labels", "3 labels for the 2 rows of le_f4");
