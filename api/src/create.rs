@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use data::Catalog;
+use data::{Catalog, Described};
 use hpo::dataset::{DatasetSchema, DatasetSpec, Source};
 use hpo::preflight::{Preflight, preflight};
 use hpo::{Problem, ProblemKind, Study, limits};
@@ -37,16 +37,17 @@ pub(crate) async fn draft(app: &App, mut document: Json) -> Result<Draft, Error>
             problems.extend(unknown_builtin(&catalog, &document).filter(|_| problems.len() < limits::PROBLEMS_MAX));
             Error::InvalidStudy(problems)
         })?;
-        let dataset = schema(&catalog, &study.dataset).map_err(|problem| Error::InvalidStudy(vec![problem]))?;
-        let preflight = preflight(&study, &dataset).map_err(Error::InvalidStudy)?;
+        let described = described(&catalog, &study.dataset).map_err(|problem| Error::InvalidStudy(vec![problem]))?;
+        let Described { schema: dataset, worst_id } = described;
+        let preflight = preflight(&study, &dataset, &worst_id).map_err(Error::InvalidStudy)?;
         Ok(Draft { document, study, dataset, preflight })
     })
     .await
     .map_err(|error| Error::Internal(error.to_string()))?
 }
 
-fn schema(catalog: &Catalog, dataset: &DatasetSpec) -> Result<DatasetSchema, Problem> {
-    catalog.schema(dataset).map_err(|error| Problem {
+fn described(catalog: &Catalog, dataset: &DatasetSpec) -> Result<Described, Problem> {
+    catalog.described(dataset).map_err(|error| Problem {
         pointer: format!("/dataset/{}", error.field(dataset)),
         detail: error.to_string(),
         kind: ProblemKind::Invalid,
@@ -57,7 +58,7 @@ fn schema(catalog: &Catalog, dataset: &DatasetSpec) -> Result<DatasetSchema, Pro
 fn unknown_builtin(catalog: &Catalog, document: &Json) -> Option<Problem> {
     let name = document.pointer("/dataset/source")?.as_str()?.strip_prefix("builtin:")?;
     let source = Source::Builtin(name.to_owned());
-    schema(catalog, &DatasetSpec::new(source)).err()
+    described(catalog, &DatasetSpec::new(source)).err()
 }
 
 /// Stores a draft and fills its queue; the id is that of the first request under the same idempotency key, until that study is deleted.

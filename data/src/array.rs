@@ -187,8 +187,11 @@ impl Array<'_> {
     /// Keras keeps the labels of CIFAR in a column, `(rows, 1)`.
     fn holds_one_number_a_row(&self, what: &str, rows: usize, features: At) -> Result<(), Error> {
         if !matches!(self.dims.as_slice(), [_] | [_, 1]) {
-            let hint = if what == "labels" && self.dims.len() == 2 { "; store class numbers (argmax), not one-hot rows" } else { "" };
-            return Err(self.at.wrong(format!("{what} need one dimension, these have {:?}{hint}", self.dims)));
+            let cure = match what {
+                "labels" if self.is_one_hot() => "store class numbers (argmax), not one-hot rows".to_owned(),
+                _ => format!("{what} are one number a row"),
+            };
+            return Err(self.at.wrong(format!("{what} need one dimension, these have {:?}; {cure}", self.dims)));
         }
         if self.dims[0] != rows {
             let of = features.array.unwrap_or(features.path);
@@ -196,18 +199,36 @@ impl Array<'_> {
         }
         Ok(())
     }
+
+    /// Whether each of its rows has a 1 and else zeros.
+    fn is_one_hot(&self) -> bool {
+        fn are<T: Copy + Into<f32>>(values: &[T], width: usize) -> bool {
+            let is = |number: f32| move |value: &&T| (**value).into() == number;
+            values.chunks(width).all(|row| row.iter().filter(is(1.0)).count() == 1 && row.iter().filter(is(0.0)).count() == width - 1)
+        }
+        match (self.dims.as_slice(), &self.values) {
+            ([_, width], Features::U8(values)) => are(values, *width),
+            ([_, width], Features::F32(values)) => are(values, *width),
+            _ => false,
+        }
+    }
 }
 
 fn as_labels(Array { at, kind, values, .. }: Array) -> Result<Labels, Error> {
     match values {
         Features::U8(values) => Ok(Labels::Classes(values.into_iter().map(u32::from).collect())),
         Features::F32(values) if kind.is_float() => Ok(Labels::Values(values)),
-        Features::F32(values) => match values.iter().position(|value| *value < 0.0) {
-            Some(row) => Err(at.wrong(format!(
+        // An integer that float32 rounds is beyond the classes allowed, and stays so.
+        Features::F32(values) => match values.iter().position(|value| !(0.0..limits::DATASET_CLASSES_MAX as f32).contains(value)) {
+            Some(row) if values[row] < 0.0 => Err(at.wrong(format!(
                 "row {row} (from 0) has the label {}; classes count from 0, the values of a regression are floats",
                 values[row]
             ))),
-            // An integer that float32 rounds is beyond the classes allowed, and stays so.
+            Some(row) => Err(at.wrong(format!(
+                "row {row} (from 0) has the label {}, beyond the {} classes allowed; store the values of a regression as floats",
+                f64::from(values[row]),
+                limits::DATASET_CLASSES_MAX
+            ))),
             None => Ok(Labels::Classes(values.into_iter().map(|value| value as u32).collect())),
         },
     }

@@ -40,6 +40,7 @@ pub(crate) fn read(name: &str) -> Result<Rows, Error> {
     if let (Some((shape, largest)), Features::F32(values)) = (builtin.image, &rows.features) {
         rows.features = Features::U8(values.iter().map(|value| *value as u8).collect());
         (rows.shape, rows.scale_max) = (shape.to_vec(), Some(largest));
+        rows.columns.clear(); // Pixels.
     }
     Ok(rows)
 }

@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use hpo::dataset::{DatasetSchema, DatasetSpec, Files, Source};
+use hpo::dataset::{DatasetSchema, DatasetSpec, Files, Source, WorstId};
 use hpo::limits;
 
 use crate::array::{self, Array, At};
@@ -15,7 +15,7 @@ use crate::npz::Npz;
 use crate::room::{Room, free_memory};
 use crate::table::Wanted;
 use crate::tensors::Tensors;
-use crate::{Dataset, Error, builtin, csv_table, idx, parquet_table, split};
+use crate::{Dataset, Error, builtin, csv_table, ids, idx, parquet_table, split};
 
 /// The datasets inside the binary and those in one folder. A process has one, shared by all its threads.
 ///
@@ -24,13 +24,22 @@ use crate::{Dataset, Error, builtin, csv_table, idx, parquet_table, split};
 pub struct Catalog {
     pub(crate) folder: Folder,
     /// What reading came to. A failure is remembered for the listing alone: who names the dataset has it read again.
-    schemas: Mutex<HashMap<(Key, HeldOut), Result<DatasetSchema, String>>>,
+    schemas: Mutex<HashMap<(Key, HeldOut), Result<Described, String>>>,
     /// The least recently used first.
     loaded: Mutex<VecDeque<(Key, Arc<Dataset>)>>,
     /// Held while a dataset is read: who asks for the same one meanwhile waits and then finds it, and memory holds one unfinished dataset at most.
     reading: Mutex<()>,
     /// How many bytes of memory are free.
     free_memory: fn() -> u64,
+}
+
+/// What reading a dataset says of it.
+#[derive(Debug, Clone)]
+pub struct Described {
+    /// What a study pins.
+    pub schema: DatasetSchema,
+    /// What its features are to an Embedding.
+    pub worst_id: WorstId,
 }
 
 /// What is asked for, and the state of its files.
@@ -66,14 +75,19 @@ impl Catalog {
     /// The schema of a study's dataset, its validation rows included in the hash, once it is sure that it can be split as the study asks. Reads everything
     /// the first time, and again only after a file changed (place, modification time or size). Errors name the file, the place in it and what to do.
     pub fn schema(&self, spec: &DatasetSpec) -> Result<DatasetSchema, Error> {
+        self.described(spec).map(|described| described.schema)
+    }
+
+    /// [`Catalog::schema`], and what the features are to an Embedding.
+    pub fn described(&self, spec: &DatasetSpec) -> Result<Described, Error> {
         let key = (self.key(spec)?, held_out(spec));
-        if let Some(schema) = self.known(&key) {
-            return Ok(schema);
+        if let Some(described) = self.known(&key) {
+            return Ok(described);
         }
         let _reading = lock(&self.reading);
         match self.known(&key) {
-            Some(schema) => Ok(schema),
-            None => Ok(self.read(spec, key)?.schema.clone()),
+            Some(described) => Ok(described),
+            None => Ok(self.read(spec, key)?.1),
         }
     }
 
@@ -88,7 +102,7 @@ impl Catalog {
         if let Some(dataset) = self.in_memory(&key) {
             return Ok(dataset);
         }
-        let dataset = self.read(spec, (key.clone(), held_out(spec)))?;
+        let (dataset, _) = self.read(spec, (key.clone(), held_out(spec)))?;
         let mut loaded = lock(&self.loaded);
         loaded.push_back((key, Arc::clone(&dataset)));
         while loaded.len() > 1 && loaded.iter().map(|(_, dataset)| dataset.bytes()).sum::<u64>() > limits::DATASETS_LOADED_BYTES_MAX {
@@ -99,10 +113,11 @@ impl Catalog {
 
     /// The schema or why there is none, where it is known without reading.
     pub(crate) fn remembered(&self, spec: &DatasetSpec) -> Result<Option<Result<DatasetSchema, String>>, Error> {
-        Ok(lock(&self.schemas).get(&(self.key(spec)?, held_out(spec))).cloned())
+        let remembered = lock(&self.schemas).get(&(self.key(spec)?, held_out(spec))).cloned();
+        Ok(remembered.map(|outcome| outcome.map(|described| described.schema)))
     }
 
-    fn known(&self, key: &(Key, HeldOut)) -> Option<DatasetSchema> {
+    fn known(&self, key: &(Key, HeldOut)) -> Option<Described> {
         lock(&self.schemas).get(key).cloned()?.ok()
     }
 
@@ -133,20 +148,24 @@ impl Catalog {
         Ok(Key { source, validation, sample_weight, one_hot, stamps })
     }
 
-    /// The dataset, in memory or read, whose schema is remembered if it can be split.
-    fn read(&self, spec: &DatasetSpec, key: (Key, HeldOut)) -> Result<Arc<Dataset>, Error> {
+    /// The dataset, in memory or read, and its description, which is remembered if it can be split.
+    fn read(&self, spec: &DatasetSpec, key: (Key, HeldOut)) -> Result<(Arc<Dataset>, Described), Error> {
         let dataset = match self.in_memory(&key.0) {
             Some(dataset) => Ok(dataset),
             None => self.read_rows(spec).map(Arc::new),
         };
         let dataset = dataset.and_then(|dataset| split::check(&dataset, spec).map(|()| dataset));
+        let read = dataset.map(|dataset| {
+            let described = Described { schema: dataset.schema.clone(), worst_id: ids::worst(&dataset, spec) };
+            (dataset, described)
+        });
         let mut schemas = lock(&self.schemas);
         if schemas.len() >= limits::DATASET_SCHEMAS_MAX {
             schemas.clear();
         }
-        let outcome = dataset.as_ref().map(|dataset| dataset.schema.clone()).map_err(Error::to_string);
+        let outcome = read.as_ref().map(|(_, described)| described.clone()).map_err(Error::to_string);
         schemas.insert(key, outcome);
-        dataset
+        read
     }
 
     fn read_rows(&self, spec: &DatasetSpec) -> Result<Dataset, Error> {

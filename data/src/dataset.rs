@@ -17,6 +17,8 @@ pub struct Dataset {
     pub labels: Labels,
     /// The names of the classes, where the source names them: texts of a label column, folders of images. Else empty.
     pub class_names: Vec<String>,
+    /// The names of the numbers in a row, where the source is a table: a column of categories has as many as it has categories. Else empty.
+    pub columns: Vec<String>,
     /// The weight of each row in losses and metrics, finite and at least 0, where the study asks for weights. Rows of `validation` arrays weigh 1.
     pub weights: Option<Vec<f32>>,
 }
@@ -96,13 +98,15 @@ pub(crate) struct Rows {
     pub(crate) labels: Labels,
     pub(crate) scale_max: Option<f64>,
     pub(crate) class_names: Vec<String>,
+    pub(crate) columns: Vec<String>,
     pub(crate) weights: Option<Vec<f32>>,
 }
 
 impl Rows {
     /// Rows with these labels, still without features.
     pub(crate) fn of(labels: Labels) -> Rows {
-        Rows { shape: Vec::new(), features: Features::F32(Vec::new()), labels, scale_max: None, class_names: Vec::new(), weights: None }
+        let (shape, scale_max, class_names, columns, weights) = Default::default();
+        Rows { shape, features: Features::F32(Vec::new()), labels, scale_max, class_names, columns, weights }
     }
 
     /// The bytes that they hold.
@@ -142,8 +146,8 @@ impl Rows {
         let dtype = self.features.dtype().to_owned();
         let mut schema = DatasetSchema { shape: self.shape.clone(), dtype, rows, classes, scale_max: self.scale_max, hash: String::new() };
         schema.hash = hash(&schema, &self);
-        let Rows { features, labels, class_names, weights, .. } = self;
-        let dataset = Dataset { schema, features, labels, class_names, weights };
+        let Rows { features, labels, class_names, columns, weights, .. } = self;
+        let dataset = Dataset { schema, features, labels, class_names, columns, weights };
         if dataset.bytes() > limits::DATASET_BYTES_MAX {
             let what = "the size in bytes of all its parts".into();
             return Err(Error::TooLarge { path: path.to_owned(), what, max: limits::DATASET_BYTES_MAX });

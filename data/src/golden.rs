@@ -5,10 +5,10 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
-use flate2::Compression;
 use flate2::write::GzEncoder;
 use hpo::dataset::{DatasetSpec, Files, Source};
 use hpo::limits;
+use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::metadata::{ColumnChunkMetaDataBuilder, ParquetMetaDataWriter};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 
@@ -93,7 +93,7 @@ fn an_npz_whose_arrays_are_too_large_together_is_refused_before_one_is_read() {
 #[test]
 fn a_dataset_larger_than_memory_is_refused_before_it_is_read() {
     let gzipped = tempfile::tempdir().unwrap();
-    let mut file = GzEncoder::new(fs::File::create(gzipped.path().join("long.csv")).unwrap(), Compression::best());
+    let mut file = GzEncoder::new(fs::File::create(gzipped.path().join("long.csv")).unwrap(), flate2::Compression::best());
     file.write_all(format!("x,y\n{}", "1,0\n2,1\n".repeat(10_000)).as_bytes()).unwrap();
     file.finish().unwrap();
     let long = DatasetSpec::new(Source::Csv { path: "long.csv".into(), label: "y".into() });
@@ -134,8 +134,11 @@ fn an_array_that_cannot_be_used_is_named_with_the_reason() {
     check(&types("empty", "labels"), "features", "so no values");
     check(&types("none", "labels"), "features", "the file has no such array; its arrays are be_f4, be_i2,");
     check(&types("le_f4", "negative"), "labels", "array \"negative\": row 1 (from 0) has the label -1");
-    check(&types("le_f4", "huge"), "source", "is beyond the 65536 classes allowed");
+    let beyond =
+        "types.npz, array \"huge\": row 1 (from 0) has the label 1099511627776, beyond the 65536 classes allowed; store the values of a";
+    check(&types("le_f4", "huge"), "labels", beyond);
     check(&types("le_f4", "one_hot"), "labels", "labels need one dimension, these have [2, 2]; store class numbers (argmax)");
+    check(&types("le_f4", "le_f8"), "labels", "labels need one dimension, these have [2, 2]; labels are one number a row");
     check(&types("le_f4", "three"), "labels", "3 labels for the 2 rows of le_f4; they must agree");
     let held_out = DatasetSpec { validation: Some(files("le_f4", "three")), ..types("le_f8", "labels") };
     check(&held_out, "validation/labels", "3 labels for the 2 rows of le_f4");
@@ -184,8 +187,13 @@ fn the_columns_of_a_parquet_file_are_those_of_a_table() {
     ];
     assert_eq!(dataset.features, Features::F32(rows.concat()));
     let Source::Parquet { label, .. } = spec.source.clone() else { unreachable!() };
-    let gzip = DatasetSpec { source: Source::Parquet { path: "table-gzip.parquet".into(), label }, ..spec };
-    assert_eq!(load(&gzip).unwrap().schema, dataset.schema, "codec, pages and row groups don't matter");
+    for path in ["table-gzip.parquet", "table-zstd.parquet", "table-lz4.parquet"] {
+        let other = DatasetSpec { source: Source::Parquet { path: path.into(), label: label.clone() }, ..spec.clone() };
+        assert_eq!(load(&other).unwrap().schema, dataset.schema, "{path}: codec, pages and row groups don't matter");
+    }
+    let half = load(&parquet("half.parquet", "y")).unwrap();
+    assert_eq!(half.features, Features::F32(vec![0.5, -2.0, 65504.0, 2f32.powi(-24)]));
+    assert_eq!(load(&parquet("half.parquet", "half")).unwrap().schema.classes, None);
 }
 
 #[test]
@@ -211,7 +219,8 @@ fn a_column_that_cannot_be_used_is_named_with_the_reason() {
     check(&parquet("refused-timestamp.parquet", "y"), "source", "column \"timestamp\" has the type Timestamp");
     check(&parquet("refused-decimal.parquet", "y"), "source", "column \"decimal\" has the type Decimal");
     check(&parquet("refused-__index_level_0__.parquet", "y"), "source", "write it with to_parquet(…, index=False)");
-    check(&parquet("table-zstd.parquet", "species"), "source", "zstd");
+    let codec = "refused-brotli.parquet: column \"int8\" is compressed with brotli, which is not read; write it with snappy, zstd or gzip";
+    check(&parquet("refused-brotli.parquet", "species"), "source", codec);
     check(&parquet("mnist.npz", "y"), "source", "is no Parquet file, or is cut off");
 }
 
@@ -256,6 +265,32 @@ fn a_parquet_file_that_inflates_to_too_much_is_refused_before_it_is_inflated() {
     assert_eq!(message(with_chunk(&page, hidden)), too_large);
     let damaged = message(with_chunk(&[0xff; 11], hidden)).unwrap_err();
     assert!(damaged.contains("column \"int8\": the header of a page can't be read; copy the file again"), "{damaged}");
+}
+
+/// The pages are not inflated before the crate reads them, as gzipped ones are: it makes room for what the header says, and no more is written.
+#[test]
+fn zstd_and_lz4_inflate_to_no_more_than_the_header_of_a_page_says() {
+    // 10,000 zeros, as PyArrow compresses them, in a page that says 12 bytes: three plain values.
+    let zstd: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd, 0x60, 0x10, 0x26, 0x4d, 0x0, 0x0, 0x10, 0x0, 0x0, 0x1, 0x0, 0xb, 0x87, 0x7, 0x58];
+    let lz4: &[u8] = &[
+        0x1f, 0x0, 0x1, 0x0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+        0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x1e,
+        0x50, 0x0, 0x0, 0x0, 0x0, 0x0,
+    ];
+    for (body, codec, why) in [
+        (zstd, Compression::ZSTD(ZstdLevel::default()), "Destination buffer is too small"),
+        (lz4, Compression::LZ4_RAW, "provided output is too small"),
+    ] {
+        let sizes = [0x15, 0x00, 0x15, 12 << 1, 0x15, (body.len() as u8) << 1];
+        let data_page = [0x2c, 0x15, 0x06, 0x15, 0x00, 0x15, 0x06, 0x15, 0x06, 0x00, 0x00];
+        let page = [&sizes[..], &data_page, body].concat();
+        let (_folder, catalog) = with_chunk(&page, |chunk, place| {
+            let chunk = chunk.set_compression(codec).set_dictionary_page_offset(None).set_data_page_offset(place);
+            chunk.set_total_compressed_size(page.len() as i64)
+        });
+        let message = catalog.load(&table("species")).unwrap_err().to_string();
+        assert!(message.contains(why), "{message}");
+    }
 }
 
 #[test]
@@ -419,7 +454,10 @@ fn a_damaged_safetensors_file_does_not_panic() {
 #[test]
 fn a_damaged_parquet_file_does_not_panic() {
     damage("table.parquet", &table("species"), false);
-    damage("table-gzip.parquet", &DatasetSpec { one_hot: table("species").one_hot, ..parquet("table-gzip.parquet", "species") }, false);
+    for path in ["table-gzip.parquet", "table-zstd.parquet", "table-lz4.parquet"] {
+        damage(path, &DatasetSpec { one_hot: table("species").one_hot, ..parquet(path, "species") }, false);
+    }
+    damage("half.parquet", &parquet("half.parquet", "y"), false);
 }
 
 #[test]

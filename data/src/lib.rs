@@ -3,6 +3,7 @@
 //! In reading order: [`Catalog`] finds a dataset by its source, reads it once and shares it; [`Dataset`] is what it hands out. Behind it, `builtin`
 //! has the sets inside the binary and `folder` opens files and never leaves its folder. `table` knows what the columns of a table are, which `csv_table`
 //! and `parquet_table` read; `array` what becomes of arrays, which `idx`, `npz` and `tensors` (safetensors) read; `images` reads folders of images.
+//! `ids` says what the features are to an Embedding.
 //! [`splits`](split::splits) says which rows train and which validate, and [`Scaled`] fills batches with them.
 //!
 //! ```text
@@ -18,6 +19,7 @@ mod error;
 mod folder;
 #[cfg(test)]
 mod golden;
+mod ids;
 mod idx;
 mod images;
 mod listing;
@@ -30,7 +32,7 @@ mod split;
 mod table;
 mod tensors;
 
-pub use catalog::Catalog;
+pub use catalog::{Catalog, Described};
 pub use dataset::{Dataset, Features, Labels};
 pub use error::Error;
 pub use listing::Listed;

@@ -1,6 +1,7 @@
 //! What the pages of a Parquet file would inflate to, held against the bound before one is inflated.
 //!
-//! The crate shows no page's header: it makes room for what a header says, up to 2 GiB, and inflates gzip to its end whatever the header says. So headers
+//! The crate shows no page's header: it makes room for what a header says, up to 2 GiB, and inflates gzip to its end whatever the header says (zstd and LZ4 no further than into
+//! that room). So headers
 //! are read here first. One is a struct of Thrift's compact protocol (github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md), the
 //! `PageHeader` of github.com/apache/parquet-format. It is read more strictly than the crate does, so that both see the same pages: fields rise, and have
 //! the type that they should have.

@@ -6,8 +6,9 @@
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use half::f16;
 use hpo::limits;
-use parquet::basic::{ConvertedType, Encoding, LogicalType, Type};
+use parquet::basic::{Compression, ConvertedType, Encoding, LogicalType, Type};
 use parquet::column::page::{Page, PageMetadata, PageReader};
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl, get_column_reader};
 use parquet::data_type::DataType;
@@ -105,6 +106,13 @@ impl Parquet<'_> {
         }
         let mut left = max;
         for (chunk, name) in chunks() {
+            use Compression::*;
+            let codec = chunk.compression();
+            if !matches!(codec, UNCOMPRESSED | SNAPPY | GZIP(_) | ZSTD(_) | LZ4_RAW) {
+                let codec = codec.to_string().split('(').next().unwrap_or_default().to_lowercase();
+                let detail = format!("column {name:?} is compressed with {codec}, which is not read; write it with snappy, zstd or gzip");
+                return Err(wrong(self.path, detail));
+            }
             parquet_pages::check(file, chunk, &mut left).map_err(|refused| match refused {
                 Refused::TooLarge => too_large(),
                 Refused::Damaged(detail) => wrong(self.path, format!("column {name:?}: {detail}; copy the file again")),
@@ -146,6 +154,10 @@ impl Parquet<'_> {
             ColumnReader::ByteArrayColumnReader(reader) => group.each(reader, |row, value| {
                 let text = std::str::from_utf8(value.data()).map_err(|_| "the text is not UTF-8".to_owned())?;
                 push(begin + row, Cell::Text(text))
+            }),
+            ColumnReader::FixedLenByteArrayColumnReader(reader) => group.each(reader, |row, value| {
+                let bytes = value.data().try_into().map_err(|_| "a half is not of two bytes".to_owned())?;
+                push(begin + row, Cell::Number(f16::from_le_bytes(bytes).to_f64()))
             }),
             _ => Ok(()),
         };
@@ -215,6 +227,7 @@ fn check_type(name: &str, column: &ColumnDescriptor) -> Result<(), String> {
             matches!(converted, NONE | INT_8 | INT_16 | INT_32 | INT_64 | UINT_8 | UINT_16 | UINT_32 | UINT_64)
         }
         (Type::INT32 | Type::INT64, Some(LogicalType::Integer(_)), _) => true,
+        (Type::FIXED_LEN_BYTE_ARRAY, Some(LogicalType::Float16), _) => column.type_length() == 2,
         (Type::BYTE_ARRAY, None, converted) => matches!(converted, ConvertedType::NONE | ConvertedType::UTF8 | ConvertedType::ENUM),
         (Type::BYTE_ARRAY, Some(LogicalType::String | LogicalType::Enum), _) => true,
         _ => false,

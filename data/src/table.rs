@@ -52,6 +52,8 @@ pub(crate) enum Cell<'a> {
 #[derive(Debug)]
 pub(crate) struct Columns<'a> {
     path: &'a str,
+    /// The names of the features in a row of the file.
+    names: Vec<String>,
     /// What each column of the file is.
     pub(crate) roles: Vec<Role>,
     /// The features in a row of the file.
@@ -73,7 +75,7 @@ impl<'a> Columns<'a> {
         position(path, header, "label", wanted.label)?;
         wanted.weight.map_or(Ok(0), |name| position(path, header, "sample_weight", name))?;
         wanted.one_hot.iter().try_for_each(|name| position(path, header, "one_hot", name).map(drop))?;
-        let (mut width, mut categories) = (0, Vec::new());
+        let (mut names, mut categories) = (Vec::new(), Vec::new());
         let role = |name: &String| {
             if name == wanted.label {
                 return Role::Label;
@@ -81,14 +83,15 @@ impl<'a> Columns<'a> {
             if wanted.weight == Some(name) {
                 return Role::Weight;
             }
-            width += 1;
+            names.push(name.clone());
             if !wanted.one_hot.contains(name) {
-                return Role::Number(width - 1);
+                return Role::Number(names.len() - 1);
             }
             categories.push(HashMap::new());
-            Role::Category(width - 1, categories.len() - 1)
+            Role::Category(names.len() - 1, categories.len() - 1)
         };
         let roles = header.iter().map(role).collect();
+        let width = names.len();
         if width == 0 {
             let detail = "has no column beside its label and its weights; it needs at least one feature".into();
             return Err(Error::Format { path: path.to_owned(), detail });
@@ -96,6 +99,7 @@ impl<'a> Columns<'a> {
         let weights = wanted.weight.map(|_| Vec::new());
         Ok(Columns {
             path,
+            names,
             roles,
             width,
             features: Vec::new(),
@@ -146,12 +150,13 @@ impl<'a> Columns<'a> {
     /// The rows, once all are read.
     pub(crate) fn finish(self) -> Result<Rows, Error> {
         let (labels, class_names) = self.labels.finish();
-        let (width, features) = if self.categories.is_empty() {
-            (self.width, self.features)
+        let (columns, features) = if self.categories.is_empty() {
+            (self.names, self.features)
         } else {
-            expand(self.path, &self.roles, self.width, self.features, self.categories, self.bytes_max)?
+            expand(self.path, &self.roles, &self.names, self.features, self.categories, self.bytes_max)?
         };
-        Ok(Rows { shape: vec![width], features: Features::F32(features), class_names, weights: self.weights, ..Rows::of(labels) })
+        let (shape, features) = (vec![columns.len()], Features::F32(features));
+        Ok(Rows { shape, features, class_names, columns, weights: self.weights, ..Rows::of(labels) })
     }
 }
 
@@ -232,15 +237,16 @@ fn category(ids: &mut HashMap<String, u32>, text: &str) -> Result<f32, String> {
     Ok(next as f32)
 }
 
-/// Gives each category a column of its own: the new width and the new features.
+/// Gives each category a column of its own: the names of the new columns and the new features.
 fn expand(
     path: &str,
     roles: &[Role],
-    width: usize,
+    names: &[String],
     features: Vec<f32>,
     categories: Vec<HashMap<String, u32>>,
     bytes_max: u64,
-) -> Result<(usize, Vec<f32>), Error> {
+) -> Result<(Vec<String>, Vec<f32>), Error> {
+    let width = names.len();
     let ranks: Vec<Vec<usize>> = categories.into_iter().map(ranks).collect();
     let rows = features.len() / width;
     let wide = width - ranks.len() + ranks.iter().map(Vec::len).sum::<usize>();
@@ -263,7 +269,12 @@ fn expand(
             }
         }
     }
-    Ok((wide, expanded))
+    let columns = roles.iter().flat_map(|role| match role {
+        Role::Number(at) => std::iter::repeat_n(names[*at].clone(), 1),
+        Role::Category(at, column) => std::iter::repeat_n(names[*at].clone(), ranks[*column].len()),
+        Role::Label | Role::Weight => std::iter::repeat_n(String::new(), 0),
+    });
+    Ok((columns.collect(), expanded))
 }
 
 /// By the order in which categories were met: their places among the sorted ones.

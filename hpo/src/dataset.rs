@@ -23,6 +23,22 @@ pub struct DatasetSchema {
     pub hash: String,
 }
 
+/// What the features of a dataset are to an Embedding, which takes them as ids: whole numbers from 0.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WorstId {
+    /// The first feature that is below 0 or no whole number; where there is none, the largest.
+    pub value: f32,
+    /// Where it stands: file, row and column.
+    pub place: String,
+}
+
+impl WorstId {
+    /// Whether it, and so every feature, is the id of one of `count` rows of a table.
+    pub fn is_below(&self, count: usize) -> bool {
+        self.value.fract() == 0.0 && self.value >= 0.0 && f64::from(self.value) < count as f64
+    }
+}
+
 /// Which data a study trains on and how they are split.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DatasetSpec {

@@ -307,7 +307,7 @@ impl Layer {
         }
     }
 
-    /// Whether the layer's shape or size depends on this argument.
+    /// Whether the layer's shape or size, or whether it fits, depends on this argument.
     fn is_structural(&self, argument: &str) -> bool {
         const NOT_STRUCTURAL: &[&str] = &[
             "activation",

@@ -7,13 +7,14 @@
 
 mod bounds;
 mod ends;
+mod ids;
 mod judge;
 mod propagate;
 
 use serde::Serialize;
 use serde_json::Value as Json;
 
-use crate::dataset::DatasetSchema;
+use crate::dataset::{DatasetSchema, WorstId};
 use crate::document::{Problem, ProblemKind, Reading, Scope};
 use crate::limits;
 use crate::shape::{Cost, cost, output_shape};
@@ -52,14 +53,15 @@ pub struct Bounds {
     pub exact: bool,
 }
 
-/// What is known of `study` on a dataset of this schema, or every branch of it that cannot work.
-pub fn preflight(study: &Study, dataset: &DatasetSchema) -> Result<Preflight, Vec<Problem>> {
+/// What is known of `study` on a dataset of this schema, whose features are to an Embedding what `worst` says, or every branch of it that cannot work.
+pub fn preflight(study: &Study, dataset: &DatasetSchema, worst: &WorstId) -> Result<Preflight, Vec<Problem>> {
     let reading = Reading::default();
     let root = reading.root(study.document(), Some(Scope { space: &study.space, point: None }));
     judge::dataset(&root, study, dataset);
     let recipe = Recipe::of(study, dataset);
     let outcome = propagate::follow(study, dataset, &recipe, &root);
     ends::judge(study, &root);
+    ids::judge(study, worst, &root);
     if !reading.is_clean() {
         return Err(reading.into_problems());
     }

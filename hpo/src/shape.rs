@@ -5,22 +5,52 @@ mod cost;
 pub use cost::{Cost, cost};
 
 use crate::limits;
-use crate::network::{Bidirectional, Conv, Layer, MergeMode, PReLU, Padding, Recurrent};
+use crate::network::{Bidirectional, Conv, Initializer, Layer, MergeMode, PReLU, Padding, Recurrent};
+
+/// Why a layer cannot work on a row.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Misfit {
+    /// The argument at fault: a pointer below the layer, empty for the layer itself.
+    pub(crate) argument: String,
+    /// The end of a sentence about the row.
+    pub(crate) reason: String,
+}
+
+impl From<String> for Misfit {
+    fn from(reason: String) -> Misfit {
+        Misfit { argument: String::new(), reason }
+    }
+}
 
 /// The shape that `layer` makes of a row of shape `input`, or why it cannot, as the end of a sentence about it.
 pub fn output_shape(layer: &Layer, input: &[usize]) -> Result<Vec<usize>, String> {
-    let output = unbounded(layer, input)?;
+    fitted(layer, input).map_err(|misfit| misfit.reason)
+}
+
+/// [`output_shape`], with the argument at fault.
+pub(crate) fn fitted(layer: &Layer, input: &[usize]) -> Result<Vec<usize>, Misfit> {
+    let (class, output) = (layer.class(), unbounded(layer, input)?);
     if elements(&output)? > limits::ROW_ELEMENTS_MAX {
-        return Err(format!("{} makes {} of a row, more than {} elements", layer.class(), show(&output), limits::ROW_ELEMENTS_MAX));
+        return Err(format!("{class} makes {} of a row, more than {} elements", show(&output), limits::ROW_ELEMENTS_MAX).into());
     }
-    let constrained = layer.weights(input).into_iter().find(|weight| {
-        let rank = weight.shape.len();
-        weight.constraint.is_some_and(|constraint| constraint.axis().iter().any(|axis| *axis >= rank))
-    });
-    match constrained {
-        Some(weight) => Err(format!("{} constrains a dimension that its {} {} lacks", layer.class(), weight.name, show(&weight.shape))),
-        None => Ok(output),
+    for weight in layer.weights(input) {
+        let (name, rank) = (&weight.name, weight.shape.len());
+        if weight.constraint.is_some_and(|constraint| constraint.axis().iter().any(|axis| *axis >= rank)) {
+            return Err(format!("{class} constrains a dimension that its {name} {} lacks", show(&weight.shape)).into());
+        }
+        if matches!(weight.initializer, Initializer::Orthogonal { .. }) && rank < 2 {
+            let shape = show(&weight.shape);
+            let reason =
+                format!("{class} starts its {name} {shape} as orthogonal, which needs two dimensions or more; use another initializer");
+            // A weight of one dimension has its name before its arguments; those of a Bidirectional are in the layer that it wraps.
+            let argument = match name.split_once('.') {
+                Some((_, name)) => format!("/wrapped/{name}_initializer"),
+                None => format!("/{name}_initializer"),
+            };
+            return Err(Misfit { argument, reason });
+        }
     }
+    Ok(output)
 }
 
 /// [`output_shape`] however large it is.

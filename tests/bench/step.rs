@@ -186,8 +186,8 @@ fn dataset(shape: &[usize]) -> anyhow::Result<Scaled> {
         scale_max: Some(255.0),
         hash: String::new(),
     };
-    let (class_names, weights) = Default::default();
-    let dataset = Dataset { schema, features: Features::U8(features), labels: Labels::Classes(labels), class_names, weights };
+    let (class_names, columns, weights) = Default::default();
+    let dataset = Dataset { schema, features: Features::U8(features), labels: Labels::Classes(labels), class_names, columns, weights };
     let train: Vec<u32> = (0..ROWS as u32).collect();
     Ok(Scaled::new(Arc::new(dataset), &train, Scale::Unit)?)
 }

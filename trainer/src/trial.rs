@@ -107,7 +107,7 @@ impl Trial {
         let network: Vec<Json> = plan.layers.iter().map(Layer::to_document).collect();
         json!({
             "study": self.lease.study.to_string(), "trial": self.lease.number, "hyperparameters": hyperparameters,
-            "input_shape": dataset.schema.shape, "network": network, "scale": plan.scale.as_str(), "class_names": dataset.class_names,
+            "input_shape": dataset.schema.shape, "network": network, "scale": plan.scale.as_str(), "class_names": dataset.class_names, "columns": dataset.columns,
         })
     }
 }

@@ -46,6 +46,9 @@ table = pa.table({
 pq.write_table(table, here / "table.parquet", compression="snappy", row_group_size=3)
 pq.write_table(table, here / "table-gzip.parquet", compression="gzip", use_dictionary=False, data_page_version="2.0", version="2.6")
 pq.write_table(table, here / "table-zstd.parquet", compression="zstd")
+pq.write_table(table, here / "table-lz4.parquet", compression="lz4", data_page_version="2.0", version="2.6")
+pq.write_table(table, here / "refused-brotli.parquet", compression="brotli")
+pq.write_table(pa.table({"half": pa.array(np.array([0.5, -2.0, 65504.0, 2.0**-24], np.float16)), "y": [0, 1, 0, 1]}), here / "half.parquet")
 one = {"x": pa.array([1.0, 2.0])}
 refused = {
     "null": pa.array([0, None]), "nested": pa.array([[1], [2, 3]]), "timestamp": pa.array([0, 1], pa.timestamp("us")),

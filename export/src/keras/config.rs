@@ -40,12 +40,14 @@ fn arguments(document: &Json, name: &str) -> Map<String, Json> {
     // `trainable` is left at its default: SpatialDropout2D does not take it.
     let mut config = Map::from_iter([("name".to_owned(), json!(name)), ("dtype".to_owned(), policy())]);
     for (argument, value) in document.as_object().into_iter().flatten().filter(|(argument, _)| *argument != "layer") {
+        if argument == "wrapped" {
+            config.extend(directions(value));
+            continue;
+        }
         let (argument, value) = match argument.rsplit('_').next() {
             Some("initializer") => (argument.as_str(), object("keras.initializers", value)),
             Some("regularizer") => (argument.as_str(), object("keras.regularizers", value)),
             Some("constraint") => (argument.as_str(), object("keras.constraints", value)),
-            // Keras makes the layer that goes backwards from the one that goes forward.
-            Some("wrapped") => ("layer", wrapped(value)),
             _ if argument == "shared_axes" && value.as_array().is_some_and(Vec::is_empty) => ("shared_axes", Json::Null),
             _ => (argument.as_str(), value.clone()),
         };
@@ -54,11 +56,17 @@ fn arguments(document: &Json, name: &str) -> Map<String, Json> {
     config
 }
 
-/// The layer in a Bidirectional, which builds it.
-fn wrapped(document: &Json) -> Json {
+/// The two layers in a Bidirectional, which builds them. Keras would make the one that goes backwards itself, but looks the other's copy up by an address
+/// that may be another object's by then: now and then it finds that one, which goes forward.
+fn directions(document: &Json) -> [(String, Json); 2] {
     let class = document["layer"].as_str().unwrap_or_default();
-    let config = arguments(document, &super::snake_case(class));
-    json!({"module": "keras.layers", "class_name": class, "registered_name": null, "config": config})
+    let direction = |argument: &str, direction: &str| {
+        let mut config = arguments(document, &format!("{direction}_{}", super::snake_case(class)));
+        config.insert("go_backwards".to_owned(), json!(direction == "backward"));
+        let layer = json!({"module": "keras.layers", "class_name": class, "registered_name": null, "config": config});
+        (argument.to_owned(), layer)
+    };
+    [direction("layer", "forward"), direction("backward_layer", "backward")]
 }
 
 /// A named thing such as `"glorot_uniform"` or `{"name": "l1_l2", "l1": 0.1, "l2": 0}` as Keras serialises it.

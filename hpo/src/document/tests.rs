@@ -5,10 +5,9 @@ use proptest::sample::Index;
 use serde_json::json;
 
 use super::*;
-use crate::preflight::preflight;
 use crate::sampler::Sampler;
 use crate::study::Study;
-use crate::study::tests::{check, examples, schema_of, smallest, with};
+use crate::study::tests::{check, examples, preflight, schema_of, smallest, with};
 
 /// A change of a document at one of its places.
 #[derive(Debug, Clone)]

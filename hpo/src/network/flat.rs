@@ -147,16 +147,36 @@ impl FlatLayer {
     }
 }
 
-/// Of what `layer` at `pointer` mentions, that which its shape or size depends on.
+/// Of what `layer` at `pointer` mentions, that which its shape or size depends on, or whether it fits.
 fn structural(layer: &Layer, pointer: &str, mentions: &[Mention]) -> Vec<usize> {
-    // What a Bidirectional wraps has arguments of its own.
-    let argument =
-        |mention: &Mention| mention.pointer[pointer.len()..].split('/').skip(1).find(|step| *step != "wrapped").map(str::to_owned);
-    let of_shape = mentions.iter().filter(|mention| layer.is_structural(&argument(mention).unwrap_or_default()));
+    let of_shape = mentions.iter().filter(|mention| {
+        // What a Bidirectional wraps has arguments of its own.
+        let mut steps = mention.pointer[pointer.len()..].split('/').skip(1).skip_while(|step| *step == "wrapped");
+        let argument = steps.next().unwrap_or_default();
+        layer.is_structural(argument) || (is_of_vector(argument) && is_choice(steps))
+    });
     let mut structural: Vec<usize> = of_shape.map(|mention| mention.hyperparameter).collect();
     structural.sort_unstable();
     structural.dedup();
     structural
+}
+
+/// Whether the argument says how a weight starts that may have one dimension only: of the initialisers, one needs two.
+fn is_of_vector(argument: &str) -> bool {
+    ["bias", "beta", "gamma", "alpha", "moving_mean", "moving_variance"]
+        .iter()
+        .any(|weight| argument.strip_prefix(weight).is_some_and(|end| end == "_initializer"))
+}
+
+/// Whether a hyperparameter that is mentioned after these steps stands for a value as a whole, rather than for one of its arguments.
+fn is_choice<'a>(mut steps: impl Iterator<Item = &'a str>) -> bool {
+    loop {
+        match steps.next() {
+            Some("hp") => return true,
+            Some("cases") => steps.next(),
+            _ => return false,
+        };
+    }
 }
 
 /// What is known where `when` holds.

@@ -7,7 +7,7 @@ use crate::dataset::DatasetSchema;
 use crate::document::{Place, Reading, Scope};
 use crate::limits;
 use crate::network::FlatLayer;
-use crate::shape::{Cost, cost, output_shape};
+use crate::shape::{Cost, Misfit, cost, fitted};
 use crate::space::Point;
 use crate::study::Study;
 use crate::training::Loss;
@@ -52,18 +52,22 @@ pub(super) fn follow(study: &Study, dataset: &DatasetSchema, recipe: &Recipe, ro
         decided.retain(|at| needed_from[index + 1].contains(at));
         let mut layer = Variants { study, layer, structural: layer.structural.iter().copied().collect(), seen: HashMap::new() };
         let mut next: States = BTreeMap::new();
-        let mut misfits: BTreeMap<String, Vec<Key>> = BTreeMap::new();
+        let mut misfits: BTreeMap<Misfit, Vec<Key>> = BTreeMap::new();
         for ((shape, values), state) in &states {
             match layer.apply(shape, values) {
                 Ok((output, cost)) => {
                     let totals = state.totals.plus(cost, cost, recipe);
                     merge(&mut next, (output, values.keep(&decided)), State { totals, example: state.example.clone() });
                 }
-                Err(reason) => misfits.entry(reason).or_default().push((shape.clone(), values.clone())),
+                Err(misfit) => misfits.entry(misfit).or_default().push((shape.clone(), values.clone())),
             }
         }
         if !misfits.is_empty() {
-            report(study, &states, misfits, |reason| (root.at(&layer.layer.pointer).unwrap_or_else(|| root.clone()), reason));
+            let pointer = &layer.layer.pointer;
+            report(study, &states, misfits, |Misfit { argument, reason }| {
+                let place = root.at(&format!("{pointer}{argument}")).or_else(|| root.at(pointer));
+                (place.unwrap_or_else(|| root.clone()), reason)
+            });
             if states.len() > limits::PREFLIGHT_REPORTED_FROM_MAX {
                 return None;
             }
@@ -76,7 +80,7 @@ pub(super) fn follow(study: &Study, dataset: &DatasetSchema, recipe: &Recipe, ro
 }
 
 /// What a layer makes of a row: the shape and the cost, or why it cannot.
-type Made = Result<(Vec<usize>, Cost), String>;
+type Made = Result<(Vec<usize>, Cost), Misfit>;
 
 /// One layer in all its variants, each worked out once.
 struct Variants<'a> {
@@ -95,8 +99,9 @@ impl Variants<'_> {
         if let Some(made) = self.seen.get(&key) {
             return made.clone();
         }
-        let made = self.layer.at(self.study.document(), &self.study.space, values).and_then(|concrete| {
-            let output = output_shape(&concrete, shape)?;
+        let concrete = self.layer.at(self.study.document(), &self.study.space, values).map_err(Misfit::from);
+        let made = concrete.and_then(|concrete| {
+            let output = fitted(&concrete, shape)?;
             let cost = cost(&concrete, shape, &output);
             Ok((output, cost))
         });

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::*;
 use crate::grid::Enumeration;
 use crate::shape::{cost, output_shape};
-use crate::study::tests::{schema_of, smallest, with};
+use crate::study::tests::{preflight, schema_of, smallest, with};
 
 /// Hyperparameters that the layers below refer to; a study declares those it needs.
 fn pool() -> Vec<Json> {
@@ -485,4 +485,134 @@ fn every_end_that_a_search_may_meet_is_judged() {
             "elu at the network's end makes none; end it with softmax, or set from_logits of the loss where more is true",
         )],
     );
+}
+
+/// Holds the pre-flight of a network over `shape` to the problems expected: pointer, and words of the detail.
+#[track_caller]
+fn check_network(shape: &[usize], network: Json, space: Json, expect: &[(&str, &str)]) {
+    let (document, worst) =
+        (with(with(smallest(), "/network", network), "/space", space), WorstId { value: 12.0, place: "w.csv, row 3".into() });
+    check_document(shape, document, &worst, expect);
+}
+
+#[track_caller]
+fn check_document(shape: &[usize], document: Json, worst: &WorstId, expect: &[(&str, &str)]) {
+    let study = Study::parse(&document).unwrap_or_else(|problems| panic!("{problems:#?} of {document}"));
+    let problems = super::preflight(&study, &dataset(shape), worst).err().unwrap_or_default();
+    let met =
+        |(pointer, words): &(&str, &str)| problems.iter().any(|problem| problem.pointer == *pointer && problem.detail.contains(words));
+    assert!(problems.len() == expect.len() && expect.iter().all(met), "expected {expect:#?}\ngot {problems:#?}\nof {document}");
+}
+
+#[test]
+fn a_weight_of_one_dimension_cannot_start_orthogonal_anywhere_in_the_space() {
+    let end = json!({"layer": "Dense", "units": 3, "activation": "softmax"});
+    let network = |layer: Json| json!([layer, {"layer": "Flatten"}, end]);
+    let check = |layer: Json, space: Json, expect: &[(&str, &str)]| check_network(&[5, 4], network(layer), space, expect);
+    let sound: &[_] = &[];
+    let choice = |values: Json| json!([{"name": "start", "type": "choice", "values": values}]);
+    for (layer, pointer, words) in [
+        (
+            json!({"layer": "Dense", "units": 7, "bias_initializer": "orthogonal"}),
+            "/network/0/bias_initializer",
+            "its bias (7) as orthogonal",
+        ),
+        (
+            json!({"layer": "Conv1D", "filters": 2, "kernel_size": 2, "bias_initializer": {"name": "orthogonal", "gain": 2}}),
+            "/network/0/bias_initializer",
+            "needs two dimensions",
+        ),
+        (json!({"layer": "LSTM", "units": 2, "bias_initializer": "orthogonal"}), "/network/0/bias_initializer", "(8)"),
+        (json!({"layer": "GRU", "units": 2, "reset_after": false, "bias_initializer": "orthogonal"}), "/network/0/bias_initializer", "(6)"),
+        (
+            json!({"layer": "BatchNormalization", "moving_mean_initializer": "orthogonal"}),
+            "/network/0/moving_mean_initializer",
+            "moving_mean (4)",
+        ),
+        (json!({"layer": "LayerNormalization", "gamma_initializer": "orthogonal"}), "/network/0/gamma_initializer", "gamma (4)"),
+        (
+            json!({"layer": "Bidirectional", "wrapped": {"layer": "LSTM", "units": 2, "bias_initializer": "orthogonal"}}),
+            "/network/0/wrapped/bias_initializer",
+            "forward.bias (8)",
+        ),
+    ] {
+        check(layer, json!([]), &[(pointer, words)]);
+    }
+    // Kernels, what is not there, a GRU's two biases, and slopes of more than one dimension.
+    check(
+        json!({"layer": "Dense", "units": 7, "use_bias": false, "bias_initializer": "orthogonal", "kernel_initializer": "orthogonal"}),
+        json!([]),
+        sound,
+    );
+    check(json!({"layer": "GRU", "units": 2, "bias_initializer": "orthogonal"}), json!([]), sound);
+    check(json!({"layer": "PReLU", "alpha_initializer": "orthogonal"}), json!([]), sound);
+    let flat = json!([{"layer": "Flatten"}, {"layer": "PReLU", "alpha_initializer": "orthogonal"}, end]);
+    check_network(&[5, 4], flat, json!([]), &[("/network/1/alpha_initializer", "its alpha (20) as orthogonal")]);
+    // One of the values of a hyperparameter, whichever, and one of its cases; a range that is no choice leaves shapes complete.
+    for values in [json!(["orthogonal", "zeros"]), json!(["zeros", "orthogonal"]), json!(["zeros", "orthogonal", "ones"])] {
+        let dense = json!({"layer": "Dense", "units": 7, "bias_initializer": {"hp": "start"}});
+        check(dense, choice(values), &[("/network/0/bias_initializer", "use another initializer where start is orthogonal")]);
+    }
+    let cases =
+        json!({"hp": "start", "cases": {"a": {"name": "orthogonal", "gain": 0.5}, "b": {"name": "constant", "value": {"hp": "value"}}}});
+    let mut space = choice(json!(["a", "b"]));
+    space.as_array_mut().unwrap().push(json!({"name": "value", "type": "float", "min_value": 0, "max_value": 1}));
+    let dense = json!({"layer": "Dense", "units": 7, "bias_initializer": cases});
+    check(dense, space, &[("/network/0/bias_initializer", "where start is a")]);
+    let dense = json!([{"layer": "Dense", "units": 3, "bias_initializer": {"name": "constant", "value": {"hp": "value"}}, "activation": "softmax"}]);
+    let space = json!([{"name": "value", "type": "float", "min_value": 0, "max_value": 1}]);
+    let study = Study::parse(&with(with(smallest(), "/network", dense), "/space", space)).unwrap();
+    assert_eq!(preflight(&study, &dataset(&[4])).unwrap().shapes, "complete");
+}
+
+#[test]
+fn an_embedding_that_takes_the_features_has_a_row_for_each_of_them() {
+    let end = json!({"layer": "Dense", "units": 3, "activation": "softmax"});
+    let embedding = |input_dim: Json| json!({"layer": "Embedding", "input_dim": input_dim, "output_dim": 2});
+    let network = |before: &[Json], input_dim: Json| [before, &[embedding(input_dim), json!({"layer": "Flatten"}), end.clone()]].concat();
+    let check = |before: &[Json], input_dim: Json, space: Json, expect: &[(&str, &str)]| {
+        check_network(&[2, 3], json!(network(before, input_dim)), space, expect);
+    };
+    let (none, sound): (_, &[_]) = (json!([]), &[]);
+    check(&[], json!(13), none.clone(), sound);
+    let words = "an Embedding with input_dim 12 takes whole numbers from 0 to 11, and w.csv, row 3 has 12";
+    check(&[], json!(12), none.clone(), &[("/network/0/input_dim", words)]);
+    let moved =
+        [json!({"layer": "Permute", "dims": [2, 1]}), json!({"layer": "Flatten"}), json!({"layer": "Reshape", "target_shape": [3, 2]})];
+    check(&moved, json!(12), none.clone(), &[("/network/3/input_dim", words)]);
+    // Behind a layer that computes, nothing is known.
+    check(&[json!({"layer": "Rescaling", "scale": 0.5})], json!(12), none.clone(), sound);
+    let size = |values: Json| json!([{"name": "size", "type": "choice", "values": values}]);
+    check(&[], json!({"hp": "size"}), size(json!([20, 5, 30])), &[("/network/0/input_dim", "has 12 where size is 5")]);
+    check(&[], json!({"hp": "size"}), size(json!([20, 30])), sound);
+    // A layer that is there in some trials only.
+    let maybe = json!({"layer": "Rescaling", "scale": 0.5, "when": {"rescaled": [true]}});
+    let rescaled = json!([{"name": "rescaled", "type": "boolean"}]);
+    check(&[maybe], json!(12), rescaled.clone(), &[("/network/1/input_dim", "where rescaled is false")]);
+    let choice = json!([{"hp": "rescaled", "cases": {"true": end, "false": embedding(json!(12))}}, {"layer": "Flatten"}, end]);
+    check_network(&[2, 3], choice, rescaled, &[("/network/0/cases/false/input_dim", "where rescaled is false")]);
+}
+
+#[test]
+fn features_that_are_no_ids_or_scaled_are_refused_before_an_embedding() {
+    let network = json!([{"layer": "Embedding", "input_dim": 99, "output_dim": 2}, {"layer": "Flatten"}, {"layer": "Dense", "units": 3, "activation": "softmax"}]);
+    let document = with(smallest(), "/network", network);
+    let worst = |value: f32| WorstId { value, place: "w.csv, row 3".into() };
+    for value in [0.5, -1.0] {
+        check_document(&[4], document.clone(), &worst(value), &[("/network/0/input_dim", &format!("and w.csv, row 3 has {value}"))]);
+    }
+    check_document(&[4], with(document.clone(), "/dataset/scale", json!("none")), &worst(98.0), &[]);
+    let scaled = with(document.clone(), "/dataset/scale", json!("standardize"));
+    check_document(
+        &[4],
+        scaled,
+        &worst(0.5),
+        &[("/dataset/scale", "takes the features as ids, and standardize makes other numbers of them; use none")],
+    );
+    let searched = with(
+        with(document, "/dataset/scale", json!({"hp": "scale"})),
+        "/space",
+        json!([{"name": "scale", "type": "choice", "values": ["none", "min_max"]}]),
+    );
+    check_document(&[4], searched, &worst(98.0), &[("/dataset/scale", "use none where scale is min_max")]);
 }

@@ -155,6 +155,6 @@ fn callbacks() -> Vec<(&'static str, Json)> {
             epochs("cooldown", 0, "Epochs after a change in which nothing counts as none."),
             or("min_lr", json!(0), tunable(number(0.0, limits::LEARNING_RATE_MAX)), "It is not lowered further."),
         ]].concat()),
-        ("TerminateOnNan", vec!["terminate_on_nan"], "Ends the training where the loss is no number.", vec![]),
+        ("TerminateOnNan", vec!["terminate_on_nan"], "Ends the training where the loss or a metric is no longer finite: the trial completes with its best epoch so far. Without it, or where there is no such epoch, the trial has failed as `diverged` and has no value.", vec![]),
     ])
 }

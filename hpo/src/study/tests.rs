@@ -1,9 +1,9 @@
 use serde_json::json;
 
 use super::*;
-use crate::dataset::DatasetSchema;
+use crate::dataset::{DatasetSchema, WorstId};
 use crate::document::ProblemKind;
-use crate::preflight::preflight;
+use crate::preflight::Preflight;
 use crate::training::{Callbacks, ClassWeight, Rule, Schedule};
 
 /// The studies of `openapi/examples`, by name.
@@ -34,6 +34,11 @@ pub(crate) fn schema_of(study: &Study) -> DatasetSchema {
         _ => (vec![28, 28], 60_000, Some(10), Some(255.0)),
     };
     DatasetSchema { shape, dtype: "float32".to_owned(), rows, classes, scale_max, hash: String::new() }
+}
+
+/// The pre-flight on features that are ids of any table.
+pub(crate) fn preflight(study: &Study, dataset: &DatasetSchema) -> Result<Preflight, Vec<Problem>> {
+    crate::preflight::preflight(study, dataset, &WorstId { value: 0.0, place: String::new() })
 }
 
 /// The smallest study there is.

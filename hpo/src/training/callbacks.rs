@@ -22,7 +22,7 @@ pub struct Callbacks {
     pub early_stopping: Option<EarlyStopping>,
     /// Lowers the learning rate where a metric no longer improves.
     pub reduce_lr_on_plateau: Option<ReduceLrOnPlateau>,
-    /// Whether training ends where the loss is no number.
+    /// Whether training ends, with the best epoch so far, where the loss is no number; else the trial has diverged.
     pub terminate_on_nan: bool,
 }
 

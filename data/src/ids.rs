@@ -1,0 +1,94 @@
+//! What the features of a dataset are to an Embedding, which takes them as ids.
+
+use hpo::dataset::{DatasetSpec, Files, Source, WorstId};
+
+use crate::{Dataset, Features};
+
+/// The feature of the dataset of `spec` that is the hardest to take as an id, and its place.
+pub(crate) fn worst(dataset: &Dataset, spec: &DatasetSpec) -> WorstId {
+    let (at, value) = match &dataset.features {
+        Features::U8(values) => {
+            let largest = values.iter().max().copied().unwrap_or(0);
+            (values.iter().position(|value| *value == largest), f32::from(largest))
+        }
+        Features::F32(values) => {
+            let largest = values.iter().copied().fold(0.0, f32::max);
+            let at = values.iter().position(|value| *value < 0.0 || value.fract() != 0.0);
+            let at = at.or_else(|| values.iter().position(|value| *value == largest));
+            (at, at.map_or(0.0, |at| values[at]))
+        }
+    };
+    WorstId { value, place: place(dataset, spec, at.unwrap_or(0)) }
+}
+
+/// Where the feature `at` stands, counted through all rows.
+fn place(dataset: &Dataset, spec: &DatasetSpec, at: usize) -> String {
+    let (width, rows) = (dataset.width(), dataset.schema.rows as usize);
+    let (row, within) = (at / width, at % width);
+    // The rows of the validation files follow those of the source.
+    let (row, validates) = if row < rows { (row, false) } else { (row - rows, true) };
+    let features = |arrays: &Files| spec.validation.as_ref().filter(|_| validates).unwrap_or(arrays).features.clone();
+    let file = match &spec.source {
+        Source::Builtin(name) => format!("builtin:{name}"),
+        Source::Csv { path, .. } | Source::Parquet { path, .. } => path.clone(),
+        Source::Npz { path, arrays } | Source::Safetensors { path, arrays } => format!("{path}, array {:?}", features(arrays)),
+        Source::Images(path) => format!("{path}/"),
+        Source::Idx(files) => features(files),
+    };
+    match dataset.columns.get(within) {
+        Some(column) => format!("{file}, row {row} (from 0), column {column:?}"),
+        None => format!("{file}, row {row}, value {within} (from 0)"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Catalog;
+
+    #[test]
+    fn the_worst_id_of_a_table_is_named_with_row_and_column() {
+        let folder = tempfile::tempdir().unwrap();
+        let spec = |one_hot: &[&str]| DatasetSpec {
+            one_hot: one_hot.iter().map(|name| (*name).to_owned()).collect(),
+            ..DatasetSpec::new(Source::Csv { path: "w.csv".into(), label: "y".into() })
+        };
+        for (text, one_hot, value, place) in [
+            ("a,y,b\n3,0,1\n2,1,7\n7,0,7\n", &[][..], 7.0, "w.csv, row 1 (from 0), column \"b\""),
+            ("a,y,b\n3,0,1\n2,1,0.5\n-7,0,9\n", &[], 0.5, "w.csv, row 1 (from 0), column \"b\""),
+            ("a,y,b\n3,0,1\n-2,1,0.5\n", &[], -2.0, "w.csv, row 1 (from 0), column \"a\""),
+            // Two columns of categories before the number.
+            ("a,y,b\nu,0,1\nv,1,8\n", &["a"], 8.0, "w.csv, row 1 (from 0), column \"b\""),
+            ("a,y,b\nu,0,0\nv,1,0\n", &["a"], 1.0, "w.csv, row 0 (from 0), column \"a\""),
+        ] {
+            std::fs::write(folder.path().join("w.csv"), text).unwrap();
+            let worst = Catalog::new(folder.path()).described(&spec(one_hot)).unwrap().worst_id;
+            assert_eq!(worst, WorstId { value, place: place.to_owned() }, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_worst_id_of_an_array_is_named_with_file_and_place() {
+        let golden = Catalog::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden"));
+        let files = |features: &str, labels: &str| Files { features: features.into(), labels: labels.into() };
+        let arrays = |array: &str, validation| {
+            let source = Source::Npz { path: "mnist.npz".into(), arrays: files(array, "y_train") };
+            golden.described(&DatasetSpec { validation, ..DatasetSpec::new(source) }).unwrap().worst_id
+        };
+        let named = |value, place: &str| WorstId { value, place: place.to_owned() };
+        assert_eq!(arrays("x_train", None), named(55.0, "mnist.npz, array \"x_train\", row 5, value 5 (from 0)"));
+        // Its own largest is 26, below the 55 of the rows that train.
+        let validation = Some(files("x_test", "y_test"));
+        assert_eq!(arrays("x_train", validation), named(55.0, "mnist.npz, array \"x_train\", row 5, value 5 (from 0)"));
+        let folder = tempfile::tempdir().unwrap();
+        for (name, most) in [("x", 8), ("vx", 9)] {
+            std::fs::write(folder.path().join(name), [0, 0, 8, 2, 0, 0, 0, 2, 0, 0, 0, 2, 0, 1, 2, most]).unwrap();
+        }
+        std::fs::write(folder.path().join("y"), [0, 0, 8, 1, 0, 0, 0, 2, 0, 1]).unwrap();
+        let spec = DatasetSpec { validation: Some(files("vx", "y")), ..DatasetSpec::new(Source::Idx(files("x", "y"))) };
+        assert_eq!(Catalog::new(folder.path()).described(&spec).unwrap().worst_id, named(9.0, "vx, row 1, value 1 (from 0)"));
+        let digits = golden.described(&DatasetSpec::new(Source::Builtin("digits".into()))).unwrap().worst_id;
+        assert_eq!(digits.value, 16.0);
+        assert!(digits.place.starts_with("builtin:digits, row 1, value 12 "), "{}", digits.place);
+    }
+}
