@@ -145,11 +145,12 @@ vectorised! {
                 let (a, b) = above[..2 * channels].split_at_mut(channels);
                 let (c, d) = below[..2 * channels].split_at_mut(channels);
                 let of_four = a.iter_mut().zip(b).zip(&mut c[..channels]).zip(&mut d[..channels]);
-                for ((((a, b), c), d), (g, which)) in of_four.zip(g.iter().zip(largest)) {
-                    *a = if *which == 0 { *g } else { T::ZERO };
-                    *b = if *which == 1 { *g } else { T::ZERO };
-                    *c = if *which == 2 { *g } else { T::ZERO };
-                    *d = if *which == 3 { *g } else { T::ZERO };
+                // Read where only some of four want it, the gradient would be read under masks: a third of the speed.
+                for ((((a, b), c), d), (&g, which)) in of_four.zip(g.iter().zip(largest)) {
+                    *a = if *which == 0 { g } else { T::ZERO };
+                    *b = if *which == 1 { g } else { T::ZERO };
+                    *c = if *which == 2 { g } else { T::ZERO };
+                    *d = if *which == 3 { g } else { T::ZERO };
                 }
             }
         }
