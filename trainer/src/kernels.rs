@@ -1,7 +1,8 @@
 //! Custom candle operations for the CPU: one pass where a composition of candle's takes ten, and the right gradient where candle's is wrong.
 //!
 //! Each file has one operation with its forward and backward pass, generic over [`Real`](real::Real) so that tests hold its gradient against
-//! finite differences in `f64` while production runs the very same code in `f32`. Nothing here uses more than the thread that calls it.
+//! finite differences in `f64` while production runs the very same code in `f32`. What candle wants around one is in [`operation`]. Nothing here uses more
+//! than the thread that calls it.
 //!
 //! Bits: no number depends on the machine's libm, on the width of its vectors (what is fused is fused everywhere, nothing is reassociated) or on its
 //! caches: all CPUs are of one [numerics class](crate::device::DeviceInfo::numerics).
@@ -17,6 +18,7 @@ pub(crate) mod embedding;
 pub(crate) mod gradients;
 pub(crate) mod loss;
 pub(crate) mod normalization;
+pub(crate) mod operation;
 pub(crate) mod penalty;
 pub(crate) mod pool;
 pub(crate) mod prelu;
@@ -28,7 +30,7 @@ pub(crate) mod vectorised;
 
 pub(crate) use vectorised::vectorised;
 
-use candle_core::{CpuStorage, Layout, Result, Storage, Tensor, bail};
+use candle_core::{CpuStorage, Layout, Result, Storage, bail};
 
 /// Runs the body with a type of the name given, `f32` or `f64`, by the element type of a tensor or storage.
 macro_rules! with_real {
@@ -63,9 +65,4 @@ pub(crate) fn slice<'a, T: real::Real>(storage: &'a CpuStorage, layout: &Layout)
         Some((start, end)) => Ok(&storage.as_slice::<T>()?[start..end]),
         None => bail!("a kernel needs contiguous numbers, not {layout:?}"),
     }
-}
-
-/// A tensor like `like` of these numbers, on the CPU.
-pub(crate) fn tensor_like<T: real::Real>(numbers: Vec<T>, like: &Tensor) -> Result<Tensor> {
-    Tensor::from_vec(numbers, like.shape(), like.device())
 }

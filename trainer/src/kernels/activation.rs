@@ -3,11 +3,12 @@
 //! All but two have a gradient that follows from the result alone, so that a layer with such a one keeps nothing else; `gelu` and `silu` need what
 //! went in ([`needs_input`]).
 
-use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
+use candle_core::{Result, Tensor};
 use hpo::network::Activation;
 
+use super::operation::{Custom, Operation};
 use super::real::Real;
-use super::{slice, tensor_like, values, vectorised, with_real};
+use super::vectorised;
 
 /// The slope of Keras's `leaky_relu` below 0.
 pub(crate) const LEAKY_SLOPE: f64 = 0.2;
@@ -16,12 +17,13 @@ pub(crate) const SELU: [f64; 2] = [1.673_263_242_354_377_2, 1.050_700_987_355_48
 
 /// The activation of a tensor on the CPU; softmax and log_softmax go over the last dimension.
 pub(crate) fn activation(x: &Tensor, activation: Activation) -> Result<Tensor> {
-    x.contiguous()?.apply_op1(Op(activation))
+    let width = x.dims().last().copied().unwrap_or(1);
+    x.contiguous()?.apply_op1(Custom(Rows { activation, width }))
 }
 
 /// `x` above 0, `slope x` below, on the CPU.
 pub(crate) fn leaky_relu(x: &Tensor, slope: f64) -> Result<Tensor> {
-    x.contiguous()?.apply_op1(Leaky(slope))
+    x.contiguous()?.apply_op1(Custom(Leaky(slope)))
 }
 
 /// Whether the gradient needs what went in besides what came out.
@@ -154,57 +156,36 @@ fn normal_below<T: Real>(x: T) -> T {
     T::of(0.5) * (T::ONE + Real::erf(x * T::of(std::f64::consts::FRAC_1_SQRT_2)))
 }
 
-struct Op(Activation);
+/// An activation of rows of `width` numbers.
+struct Rows {
+    activation: Activation,
+    width: usize,
+}
 
-impl CustomOp1 for Op {
-    fn name(&self) -> &'static str {
-        self.0.as_str()
+impl Operation<1> for Rows {
+    fn forward<T: Real>(&self, [x]: [&[T]; 1]) -> Vec<T> {
+        let mut y = x.to_vec();
+        activate(self.activation, &mut y, self.width);
+        y
     }
 
-    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let shape = layout.shape();
-        let width = shape.dims().last().copied().unwrap_or(1);
-        with_real!(storage, T => {
-            let mut y = slice::<T>(storage, layout)?.to_vec();
-            activate(self.0, &mut y, width);
-            Ok((<T as candle_core::WithDType>::to_cpu_storage_owned(y), shape.clone()))
-        })
-    }
-
-    fn bwd(&self, x: &Tensor, y: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
-        let gradient = gradient.contiguous()?;
-        let width = x.dims().last().copied().unwrap_or(1);
-        let (xs, ys, gs) = (x.storage_and_layout(), y.storage_and_layout(), gradient.storage_and_layout());
-        with_real!(x, T => {
-            let mut of_x = values::<T>(&gs)?.to_vec();
-            activation_gradient(self.0, values(&xs)?, values(&ys)?, &mut of_x, width);
-            tensor_like(of_x, x).map(Some)
-        })
+    fn backward<T: Real>(&self, [x]: [&[T]; 1], y: &[T], gradient: &[T], _: [bool; 1]) -> [Option<Vec<T>>; 1] {
+        let mut of_x = gradient.to_vec();
+        activation_gradient(self.activation, x, y, &mut of_x, self.width);
+        [Some(of_x)]
     }
 }
 
 struct Leaky(f64);
 
-impl CustomOp1 for Leaky {
-    fn name(&self) -> &'static str {
-        "leaky_relu"
+impl Operation<1> for Leaky {
+    fn forward<T: Real>(&self, [x]: [&[T]; 1]) -> Vec<T> {
+        let slope = T::of(self.0);
+        x.iter().map(|x| if *x < T::ZERO { *x * slope } else { *x }).collect()
     }
 
-    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        with_real!(x, T => {
-            let slope = T::of(self.0);
-            let y = slice::<T>(x, layout)?.iter().map(|x| if *x < T::ZERO { *x * slope } else { *x }).collect();
-            Ok((<T as candle_core::WithDType>::to_cpu_storage_owned(y), layout.shape().clone()))
-        })
-    }
-
-    fn bwd(&self, x: &Tensor, _y: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
-        let gradient = gradient.contiguous()?;
-        let (xs, gs) = (x.storage_and_layout(), gradient.storage_and_layout());
-        with_real!(x, T => {
-            let slope = T::of(self.0);
-            let of_x: Vec<T> = values::<T>(&gs)?.iter().zip(values::<T>(&xs)?).map(|(g, x)| if *x > T::ZERO { *g } else { *g * slope }).collect();
-            tensor_like(of_x, x).map(Some)
-        })
+    fn backward<T: Real>(&self, [x]: [&[T]; 1], _y: &[T], gradient: &[T], _: [bool; 1]) -> [Option<Vec<T>>; 1] {
+        let slope = T::of(self.0);
+        [Some(gradient.iter().zip(x).map(|(g, x)| if *x > T::ZERO { *g } else { *g * slope }).collect())]
     }
 }

@@ -2,15 +2,15 @@
 //!
 //! candle's own gradient takes the batch for channels and is several times slower.
 
-use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, WithDType};
+use candle_core::{Result, Tensor};
 use hpo::network::Activation;
 
 use super::activation::{self, activate, activation_gradient, needs_input};
 use super::dense::add_columns;
-use super::gradients::hand_over;
+use super::operation::{Custom, Operation};
 use super::product::{Matrix, Packed, Right, add_product, add_product_with, product_onto};
 use super::real::Real;
-use super::{slice, tensor_like, values, vectorised, with_real};
+use super::vectorised;
 use crate::engine::Window;
 
 /// Numbers in a block of laid-out windows: 256 KiB of `f32` stay in the second-level cache between layout and product.
@@ -23,7 +23,7 @@ pub(crate) fn conv(x: &Tensor, kernel: &Tensor, bias: &Tensor, window: Window, a
     if needs_input(activation) {
         return activation::activation(&conv(x, kernel, bias, window, Activation::Linear)?, activation);
     }
-    x.contiguous()?.apply_op3(kernel, bias, Conv { window, activation })
+    x.contiguous()?.apply_op3(kernel, bias, Custom(Conv { window, activation }))
 }
 
 struct Conv {
@@ -31,59 +31,12 @@ struct Conv {
     activation: Activation,
 }
 
-impl CustomOp3 for Conv {
-    fn name(&self) -> &'static str {
-        "conv"
+impl Operation<3> for Conv {
+    fn dims(&self, [x, _, bias]: [&[usize]; 3]) -> Vec<usize> {
+        [&x[..1], &self.window.output, bias].concat()
     }
 
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        lx: &Layout,
-        k: &CpuStorage,
-        lk: &Layout,
-        b: &CpuStorage,
-        lb: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let filters = lb.shape().elem_count();
-        let shape = Shape::from([&[lx.dims()[0]], self.window.output.as_slice(), &[filters]].concat());
-        with_real!(x, T => Ok((T::to_cpu_storage_owned(self.forward::<T>(slice(x, lx)?, slice(k, lk)?, slice(b, lb)?)), shape)))
-    }
-
-    fn bwd(
-        &self,
-        x: &Tensor,
-        kernel: &Tensor,
-        bias: &Tensor,
-        y: &Tensor,
-        gradient: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let gradient = gradient.contiguous()?;
-        with_real!(x, T => {
-            let (xs, ks) = (x.storage_and_layout(), kernel.storage_and_layout());
-            let (ys, gs) = (y.storage_and_layout(), gradient.storage_and_layout());
-            let mut wanted = Gradients {
-                of_x: x.track_op().then(|| vec![T::ZERO; x.elem_count()]),
-                of_kernel: vec![T::ZERO; kernel.elem_count()],
-                of_bias: vec![T::ZERO; bias.elem_count()],
-            };
-            self.backward::<T>(values(&xs)?, values(&ks)?, values(&ys)?, values(&gs)?, &mut wanted);
-            let of_x = wanted.of_x.map(|of_x| tensor_like(of_x, x)).transpose()?;
-            let of_bias = bias.track_op().then(|| tensor_like(wanted.of_bias, bias)).transpose()?;
-            Ok((of_x, hand_over(kernel, tensor_like(wanted.of_kernel, kernel)?), of_bias))
-        })
-    }
-}
-
-/// What [`Conv::backward`] adds to; that of `x` only where it is wanted.
-struct Gradients<T> {
-    of_x: Option<Vec<T>>,
-    of_kernel: Vec<T>,
-    of_bias: Vec<T>,
-}
-
-impl Conv {
-    fn forward<T: Real>(&self, x: &[T], kernel: &[T], bias: &[T]) -> Vec<T> {
+    fn forward<T: Real>(&self, [x, kernel, bias]: [&[T]; 3]) -> Vec<T> {
         let (window, filters) = (&self.window, bias.len());
         let (patch, places) = (window.patch(), x.len() / window.image() * window.places());
         let kernel = Packed::new(Matrix::new(kernel, patch, filters));
@@ -100,10 +53,11 @@ impl Conv {
         y
     }
 
-    fn backward<T: Real>(&self, x: &[T], kernel: &[T], y: &[T], gradient: &[T], wanted: &mut Gradients<T>) {
-        let Gradients { of_x, of_kernel, of_bias } = wanted;
-        let (window, filters) = (&self.window, of_bias.len());
+    fn backward<T: Real>(&self, [x, kernel, bias]: [&[T]; 3], y: &[T], gradient: &[T], wanted: [bool; 3]) -> [Option<Vec<T>>; 3] {
+        let (window, filters) = (&self.window, bias.len());
         let patch = window.patch();
+        let mut of_x = wanted[0].then(|| vec![T::ZERO; x.len()]);
+        let (mut of_kernel, mut of_bias) = (vec![T::ZERO; kernel.len()], vec![T::ZERO; filters]);
         let rows = self.rows_of_a_block();
         let kernel = of_x.is_some().then(|| Packed::new(Matrix::new(kernel, patch, filters).t()));
         let mut patches = vec![T::ZERO; rows.min(gradient.len() / filters) * patch];
@@ -113,19 +67,22 @@ impl Conv {
             before.clear();
             before.extend_from_slice(gradient);
             activation_gradient(self.activation, &[], y, &mut before, filters);
-            add_columns(of_bias, &before);
+            add_columns(&mut of_bias, &before);
             let gradient = Matrix::new(&before, count, filters);
             let patches = &mut patches[..count * patch];
             lay_out(window, x, block * rows, patches);
-            add_product(of_kernel, Matrix::new(patches, count, patch).t(), gradient);
+            add_product(&mut of_kernel, Matrix::new(patches, count, patch).t(), gradient);
             if let (Some(of_x), Some(kernel)) = (of_x.as_deref_mut(), &kernel) {
                 patches.fill(T::ZERO);
                 add_product_with(patches, gradient, kernel);
                 add_back(window, patches, block * rows, of_x);
             }
         }
+        [of_x, Some(of_kernel), Some(of_bias)]
     }
+}
 
+impl Conv {
     fn rows_of_a_block(&self) -> usize {
         (BLOCK / self.window.patch()).max(1)
     }

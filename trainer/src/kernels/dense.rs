@@ -1,86 +1,52 @@
 //! A dense layer in one operation: product, bias and activation, and their gradients.
 
-use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, WithDType};
+use candle_core::{Result, Tensor};
 use hpo::network::Activation;
 
 use super::activation::{self, activate, activation_gradient, needs_input};
-use super::gradients::hand_over;
+use super::operation::{Custom, Operation};
 use super::product::{Matrix, Right, product, product_onto};
 use super::real::Real;
-use super::{slice, tensor_like, values, vectorised, with_real};
+use super::vectorised;
 
 /// `activation(x · kernel + bias)` on the CPU: `x (…, inputs)`, `kernel (inputs, units)`, `bias (units)` → `(…, units)`.
 pub(crate) fn dense(x: &Tensor, kernel: &Tensor, bias: &Tensor, activation: Activation) -> Result<Tensor> {
     if needs_input(activation) {
         return activation::activation(&dense(x, kernel, bias, Activation::Linear)?, activation);
     }
-    x.contiguous()?.apply_op3(kernel, bias, Dense(activation))
+    x.contiguous()?.apply_op3(kernel, bias, Custom(Dense(activation)))
 }
 
 struct Dense(Activation);
 
-impl CustomOp3 for Dense {
-    fn name(&self) -> &'static str {
-        "dense"
+impl Operation<3> for Dense {
+    fn dims(&self, [x, _, bias]: [&[usize]; 3]) -> Vec<usize> {
+        [&x[..x.len() - 1], bias].concat()
     }
 
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        lx: &Layout,
-        k: &CpuStorage,
-        lk: &Layout,
-        b: &CpuStorage,
-        lb: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let (inputs, units) = lk.shape().dims2()?;
-        let mut shape = lx.dims().to_vec();
-        if let Some(last) = shape.last_mut() {
-            *last = units;
-        }
-        with_real!(x, T => {
-            let x = Matrix::new(slice::<T>(x, lx)?, lx.shape().elem_count() / inputs, inputs);
-            let y = forward(x, Matrix::new(slice(k, lk)?, inputs, units), slice(b, lb)?, self.0);
-            Ok((T::to_cpu_storage_owned(y), Shape::from(shape)))
-        })
+    fn forward<T: Real>(&self, [x, kernel, bias]: [&[T]; 3]) -> Vec<T> {
+        let [x, kernel] = matrices(x, kernel, bias.len());
+        let mut y = vec![T::ZERO; x.rows() * bias.len()];
+        product_onto(&mut y, bias, x, Right::Matrix(kernel));
+        activate(self.0, &mut y, bias.len());
+        y
     }
 
-    fn bwd(
-        &self,
-        x: &Tensor,
-        kernel: &Tensor,
-        bias: &Tensor,
-        y: &Tensor,
-        gradient: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let (inputs, units) = kernel.dims2()?;
-        let rows = x.elem_count() / inputs;
-        let gradient = gradient.contiguous()?;
-        with_real!(x, T => {
-            let (xs, ks) = (x.storage_and_layout(), kernel.storage_and_layout());
-            let (ys, gs) = (y.storage_and_layout(), gradient.storage_and_layout());
-            let mut before = values::<T>(&gs)?.to_vec();
-            activation_gradient(self.0, &[], values(&ys)?, &mut before, units);
-            let g = Matrix::new(&before, rows, units);
-            let of_kernel = product(Matrix::new(values::<T>(&xs)?, rows, inputs).t(), g);
-            // Nobody wants the gradient of the data: the first layer saves a product as large as its forward pass.
-            let of_x = if x.track_op() {
-                let of_x = product(g, Matrix::new(values::<T>(&ks)?, inputs, units).t());
-                Some(tensor_like(of_x, x)?)
-            } else {
-                None
-            };
-            Ok((of_x, hand_over(kernel, tensor_like(of_kernel, kernel)?), bias_gradient(bias, &before)?))
-        })
+    fn backward<T: Real>(&self, [x, kernel, bias]: [&[T]; 3], y: &[T], gradient: &[T], wanted: [bool; 3]) -> [Option<Vec<T>>; 3] {
+        let [x, kernel] = matrices(x, kernel, bias.len());
+        let mut before = gradient.to_vec();
+        activation_gradient(self.0, &[], y, &mut before, bias.len());
+        let g = Matrix::new(&before, x.rows(), bias.len());
+        let of_kernel = product(x.t(), g);
+        // Nobody wants the gradient of the data: the first layer saves a product as large as its forward pass.
+        let of_x = wanted[0].then(|| product(g, kernel.t()));
+        [of_x, Some(of_kernel), wanted[2].then(|| sums_of_columns(&before, bias.len()))]
     }
 }
 
-/// `activation(x · kernel + bias)`, row by row.
-pub(crate) fn forward<T: Real>(x: Matrix<T>, kernel: Matrix<T>, bias: &[T], activation: Activation) -> Vec<T> {
-    let mut y = vec![T::ZERO; x.rows() * bias.len()];
-    product_onto(&mut y, bias, x, Right::Matrix(kernel));
-    activate(activation, &mut y, bias.len());
-    y
+fn matrices<'a, T: Real>(x: &'a [T], kernel: &'a [T], units: usize) -> [Matrix<'a, T>; 2] {
+    let inputs = kernel.len() / units;
+    [Matrix::new(x, x.len() / inputs, inputs), Matrix::new(kernel, inputs, units)]
 }
 
 vectorised! {
@@ -92,12 +58,9 @@ vectorised! {
     }
 }
 
-/// The gradient of a bias like `bias`, from that of the sums it was added to; none where it never moves.
-pub(crate) fn bias_gradient<T: Real>(bias: &Tensor, gradient: &[T]) -> Result<Option<Tensor>> {
-    if !bias.track_op() {
-        return Ok(None);
-    }
-    let mut sums = vec![T::ZERO; bias.elem_count()];
-    add_columns(&mut sums, gradient);
-    Ok(hand_over(bias, tensor_like(sums, bias)?))
+/// The sums of the columns of rows of `width` numbers: the gradient of a bias, from that of what it was added to.
+pub(crate) fn sums_of_columns<T: Real>(rows: &[T], width: usize) -> Vec<T> {
+    let mut sums = vec![T::ZERO; width];
+    add_columns(&mut sums, rows);
+    sums
 }

@@ -1,13 +1,13 @@
 //! A convolution of each channel on its own, over (batch, height, width, channels): no product of matrices, but sums along the channels.
 
-use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, WithDType};
+use candle_core::{Result, Tensor};
 use hpo::network::Activation;
 
 use super::activation::{self, activate, activation_gradient, needs_input};
-use super::dense::bias_gradient;
-use super::gradients::hand_over;
+use super::dense::sums_of_columns;
+use super::operation::{Custom, Operation};
 use super::real::Real;
-use super::{slice, tensor_like, values, vectorised, with_real};
+use super::vectorised;
 use crate::engine::Window;
 
 /// `activation(conv(x, kernel) + bias)`, each channel on its own, on the CPU: `x (batch, height, width, channels)`, `kernel (height, width, channels, multiplier)`,
@@ -16,7 +16,7 @@ pub(crate) fn depthwise(x: &Tensor, kernel: &Tensor, bias: &Tensor, window: Wind
     if needs_input(activation) {
         return activation::activation(&depthwise(x, kernel, bias, window, Activation::Linear)?, activation);
     }
-    x.contiguous()?.apply_op3(kernel, bias, Depthwise { window, activation })
+    x.contiguous()?.apply_op3(kernel, bias, Custom(Depthwise { window, activation }))
 }
 
 struct Depthwise {
@@ -24,55 +24,29 @@ struct Depthwise {
     activation: Activation,
 }
 
-impl CustomOp3 for Depthwise {
-    fn name(&self) -> &'static str {
-        "depthwise"
+impl Operation<3> for Depthwise {
+    fn dims(&self, [x, _, bias]: [&[usize]; 3]) -> Vec<usize> {
+        [&x[..1], &self.window.output, bias].concat()
     }
 
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        lx: &Layout,
-        k: &CpuStorage,
-        lk: &Layout,
-        b: &CpuStorage,
-        lb: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let filters = lb.shape().elem_count();
-        let shape = Shape::from([&[lx.dims()[0]], self.window.output.as_slice(), &[filters]].concat());
-        with_real!(x, T => {
-            let mut y = slice::<T>(b, lb)?.repeat(shape.elem_count() / filters);
-            forward(&self.window, slice(x, lx)?, slice(k, lk)?, &mut y);
-            activate(self.activation, &mut y, filters);
-            Ok((T::to_cpu_storage_owned(y), shape))
-        })
+    fn forward<T: Real>(&self, [x, kernel, bias]: [&[T]; 3]) -> Vec<T> {
+        let mut y = bias.repeat(x.len() / self.window.image() * self.window.places());
+        add_convolution(&self.window, x, kernel, &mut y);
+        activate(self.activation, &mut y, bias.len());
+        y
     }
 
-    fn bwd(
-        &self,
-        x: &Tensor,
-        kernel: &Tensor,
-        bias: &Tensor,
-        y: &Tensor,
-        gradient: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let gradient = gradient.contiguous()?;
-        with_real!(x, T => {
-            let (xs, ks) = (x.storage_and_layout(), kernel.storage_and_layout());
-            let (ys, gs) = (y.storage_and_layout(), gradient.storage_and_layout());
-            let mut before = values::<T>(&gs)?.to_vec();
-            activation_gradient(self.activation, &[], values(&ys)?, &mut before, bias.elem_count());
-            let mut of_kernel = vec![T::ZERO; kernel.elem_count()];
-            kernel_gradient::<T>(&self.window, values(&xs)?, &before, &mut of_kernel);
-            let of_x = if x.track_op() {
-                let mut of_x = vec![T::ZERO; x.elem_count()];
-                input_gradient::<T>(&self.window, values(&ks)?, &before, &mut of_x);
-                Some(tensor_like(of_x, x)?)
-            } else {
-                None
-            };
-            Ok((of_x, hand_over(kernel, tensor_like(of_kernel, kernel)?), bias_gradient(bias, &before)?))
-        })
+    fn backward<T: Real>(&self, [x, kernel, bias]: [&[T]; 3], y: &[T], gradient: &[T], wanted: [bool; 3]) -> [Option<Vec<T>>; 3] {
+        let mut before = gradient.to_vec();
+        activation_gradient(self.activation, &[], y, &mut before, bias.len());
+        let mut of_kernel = vec![T::ZERO; kernel.len()];
+        kernel_gradient(&self.window, x, &before, &mut of_kernel);
+        let of_x = wanted[0].then(|| {
+            let mut of_x = vec![T::ZERO; x.len()];
+            input_gradient(&self.window, kernel, &before, &mut of_x);
+            of_x
+        });
+        [of_x, Some(of_kernel), wanted[2].then(|| sums_of_columns(&before, bias.len()))]
     }
 }
 
@@ -91,7 +65,7 @@ fn taps(window: &Window, mut each: impl FnMut(usize, usize, usize)) {
 
 vectorised! {
     /// Adds the convolution to `y`.
-    fn forward<T: Real>(window: &Window, x: &[T], kernel: &[T], y: &mut [T]) {
+    fn add_convolution<T: Real>(window: &Window, x: &[T], kernel: &[T], y: &mut [T]) {
         let channels = window.channels;
         let filters = kernel.len() / (window.size[0] * window.size[1]);
         let multiplier = filters / channels;

@@ -1,9 +1,10 @@
 //! Dropout: a product with a mask of zeros and `1 / (1 - rate)`.
 
-use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, WithDType};
+use candle_core::{Result, Tensor};
 use hpo::rng::Rng;
 
-use super::{slice, tensor_like, values, with_real};
+use super::operation::{Custom, Operation};
+use super::real::Real;
 
 /// The mask of `elements` numbers: 0 with probability `rate`, else `1 / (1 - rate)`.
 pub(crate) fn mask(rng: &mut Rng, rate: f64, elements: usize) -> Vec<f32> {
@@ -13,30 +14,24 @@ pub(crate) fn mask(rng: &mut Rng, rate: f64, elements: usize) -> Vec<f32> {
 
 /// `x · mask` on the CPU, number by number.
 pub(crate) fn masked(x: &Tensor, mask: Vec<f32>) -> Result<Tensor> {
-    x.contiguous()?.apply_op1(Masked(mask))
+    x.contiguous()?.apply_op1(Custom(Masked(mask)))
 }
 
 /// candle's own product would also work out the gradient of the mask.
 struct Masked(Vec<f32>);
 
-impl CustomOp1 for Masked {
-    fn name(&self) -> &'static str {
-        "dropout"
+impl Masked {
+    fn times<T: Real>(&self, numbers: &[T]) -> Vec<T> {
+        numbers.iter().zip(&self.0).map(|(x, mask)| *x * T::from(*mask)).collect()
+    }
+}
+
+impl Operation<1> for Masked {
+    fn forward<T: Real>(&self, [x]: [&[T]; 1]) -> Vec<T> {
+        self.times(x)
     }
 
-    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        with_real!(x, T => {
-            let y = slice::<T>(x, layout)?.iter().zip(&self.0).map(|(x, mask)| *x * T::from(*mask)).collect();
-            Ok((T::to_cpu_storage_owned(y), layout.shape().clone()))
-        })
-    }
-
-    fn bwd(&self, x: &Tensor, _y: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
-        let gradient = gradient.contiguous()?;
-        let g = gradient.storage_and_layout();
-        with_real!(x, T => {
-            let of_x: Vec<T> = values::<T>(&g)?.iter().zip(&self.0).map(|(g, mask)| *g * T::from(*mask)).collect();
-            tensor_like(of_x, x).map(Some)
-        })
+    fn backward<T: Real>(&self, _: [&[T]; 1], _y: &[T], gradient: &[T], _: [bool; 1]) -> [Option<Vec<T>>; 1] {
+        [Some(self.times(gradient))]
     }
 }

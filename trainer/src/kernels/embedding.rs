@@ -1,42 +1,36 @@
 //! Rows of a table by number.
 
-use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, WithDType};
+use candle_core::{Result, Tensor};
 
-use super::gradients::hand_over;
-use super::{slice, tensor_like, values, with_real};
+use super::operation::{Custom, Operation};
+use super::real::Real;
 
 /// The rows of `table (rows, width)` with these numbers, on the CPU: `(numbers, width)`. Numbers are below the table's rows.
 pub(crate) fn embedding(table: &Tensor, rows: Vec<u32>) -> Result<Tensor> {
-    table.apply_op1(Rows(rows))
+    table.apply_op1(Custom(Rows { rows, width: table.dim(1)? }))
 }
 
-struct Rows(Vec<u32>);
+struct Rows {
+    rows: Vec<u32>,
+    width: usize,
+}
 
-impl CustomOp1 for Rows {
-    fn name(&self) -> &'static str {
-        "embedding"
+impl Operation<1> for Rows {
+    fn dims(&self, _: [&[usize]; 1]) -> Vec<usize> {
+        vec![self.rows.len(), self.width]
     }
 
-    fn cpu_fwd(&self, table: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (_, width) = layout.shape().dims2()?;
-        with_real!(table, T => {
-            let table = slice::<T>(table, layout)?;
-            let mut y = Vec::with_capacity(self.0.len() * width);
-            self.0.iter().for_each(|row| y.extend_from_slice(&table[*row as usize * width..][..width]));
-            Ok((T::to_cpu_storage_owned(y), Shape::from((self.0.len(), width))))
-        })
+    fn forward<T: Real>(&self, [table]: [&[T]; 1]) -> Vec<T> {
+        let mut y = Vec::with_capacity(self.rows.len() * self.width);
+        self.rows.iter().for_each(|row| y.extend_from_slice(&table[*row as usize * self.width..][..self.width]));
+        y
     }
 
-    fn bwd(&self, table: &Tensor, _y: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
-        let (_, width) = table.dims2()?;
-        let gradient = gradient.contiguous()?;
-        let g = gradient.storage_and_layout();
-        with_real!(table, T => {
-            let mut of_table = vec![<T as super::real::Real>::ZERO; table.elem_count()];
-            for (row, g) in self.0.iter().zip(values::<T>(&g)?.chunks_exact(width)) {
-                of_table[*row as usize * width..][..width].iter_mut().zip(g).for_each(|(of_table, g)| *of_table += *g);
-            }
-            Ok(hand_over(table, tensor_like(of_table, table)?))
-        })
+    fn backward<T: Real>(&self, [table]: [&[T]; 1], _y: &[T], gradient: &[T], _: [bool; 1]) -> [Option<Vec<T>>; 1] {
+        let mut of_table = vec![T::ZERO; table.len()];
+        for (row, g) in self.rows.iter().zip(gradient.chunks_exact(self.width)) {
+            of_table[*row as usize * self.width..][..self.width].iter_mut().zip(g).for_each(|(of_table, g)| *of_table += *g);
+        }
+        [Some(of_table)]
     }
 }

@@ -1,11 +1,12 @@
 //! Keras's losses (<https://keras.io/api/losses/>), each in one operation: the mean over the rows of a batch, each times its weight.
 
-use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, WithDType};
+use candle_core::{Result, Tensor};
 use hpo::training::Loss;
 
 use super::activation::softmax;
+use super::operation::{Custom, Operation};
 use super::real::Real;
-use super::{slice, tensor_like, values, vectorised, with_real};
+use super::vectorised;
 use crate::engine::{Labels, Targets};
 
 /// What keeps a probability away from 0 and 1: Keras's `epsilon()`.
@@ -22,7 +23,8 @@ pub(crate) struct Judge {
 
 /// The mean loss of an output `(rows, width)` on the CPU, a scalar.
 pub(crate) fn loss(output: &Tensor, judge: Judge) -> Result<Tensor> {
-    output.contiguous()?.apply_op1(judge)
+    let (_, width) = output.dims2()?;
+    output.contiguous()?.apply_op1(Custom(Mean { judge, width }))
 }
 
 /// Over what a loss goes.
@@ -236,28 +238,27 @@ vectorised! {
     }
 }
 
-impl CustomOp1 for Judge {
-    fn name(&self) -> &'static str {
-        self.loss.as_str()
+/// The mean loss of rows of `width` numbers.
+struct Mean {
+    judge: Judge,
+    width: usize,
+}
+
+impl Operation<1> for Mean {
+    fn dims(&self, _: [&[usize]; 1]) -> Vec<usize> {
+        Vec::new()
     }
 
-    fn cpu_fwd(&self, output: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (rows, width) = layout.shape().dims2()?;
-        with_real!(output, T => {
-            let mut sum = 0.0;
-            add_up(self, slice::<T>(output, layout)?, width, &mut sum);
-            Ok((T::to_cpu_storage_owned(vec![T::of(sum / rows as f64)]), Shape::from(())))
-        })
+    fn forward<T: Real>(&self, [output]: [&[T]; 1]) -> Vec<T> {
+        let mut sum = 0.0;
+        add_up(&self.judge, output, self.width, &mut sum);
+        vec![T::of(sum / (output.len() / self.width) as f64)]
     }
 
-    fn bwd(&self, output: &Tensor, _loss: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
-        let (rows, width) = output.dims2()?;
-        let outputs = output.storage_and_layout();
-        with_real!(output, T => {
-            let mut of_output = values::<T>(&outputs)?.to_vec();
-            gradients(self, &mut of_output, width, gradient.to_scalar::<T>()? / T::of(rows as f64));
-            tensor_like(of_output, output).map(Some)
-        })
+    fn backward<T: Real>(&self, [output]: [&[T]; 1], _loss: &[T], gradient: &[T], _: [bool; 1]) -> [Option<Vec<T>>; 1] {
+        let mut of_output = output.to_vec();
+        gradients(&self.judge, &mut of_output, self.width, gradient[0] / T::of((output.len() / self.width) as f64));
+        [Some(of_output)]
     }
 }
 

@@ -1,25 +1,27 @@
 //! Normalisation over the batch and over the last dimension: mean 0 and variance 1 (the biased one, as in Keras), then `gamma x + beta`.
 
-use std::sync::{Arc, OnceLock};
+use candle_core::{Result, Tensor};
 
-use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, WithDType, bail};
-
+use super::operation::{Custom, Operation};
 use super::real::Real;
-use super::{slice, tensor_like, values, vectorised, with_real};
+use super::{values, vectorised, with_real};
 
 /// Mean 0 and variance 1 over the last dimension of `x (…, width)`, then `gamma x + beta`, on the CPU; `gamma (width)`, `beta (width)`.
 pub(crate) fn layer_norm(x: &Tensor, gamma: &Tensor, beta: &Tensor, epsilon: f64) -> Result<Tensor> {
-    x.contiguous()?.apply_op3(gamma, beta, LayerNorm(epsilon))
+    x.contiguous()?.apply_op3(gamma, beta, Custom(LayerNorm(epsilon)))
 }
 
 /// Mean 0 and variance 1 over all but the last dimension of `x (…, channels)`, then `gamma x + beta`, on the CPU; with the batch's mean and variance,
 /// each `(channels)`, through which no gradient flows.
 pub(crate) fn batch_norm(x: &Tensor, gamma: &Tensor, beta: &Tensor, epsilon: f64) -> Result<[Tensor; 3]> {
-    let statistics = Arc::new(OnceLock::new());
-    let y = x.contiguous()?.apply_op3(gamma, beta, BatchNorm { epsilon, statistics: statistics.clone() })?;
-    let Some(Statistics { mean, variance }) = statistics.get() else { bail!("batch_norm ran on no batch") };
+    let x = x.contiguous()?;
+    let statistics = {
+        let numbers = x.storage_and_layout();
+        with_real!(x, T => Statistics::of::<T>(values(&numbers)?, gamma.elem_count()))
+    };
     let tensor = |numbers: &Vec<f64>| Tensor::from_slice(numbers, numbers.len(), x.device())?.to_dtype(x.dtype());
-    Ok([y, tensor(mean)?, tensor(variance)?])
+    let (mean, variance) = (tensor(&statistics.mean)?, tensor(&statistics.variance)?);
+    Ok([x.apply_op3(gamma, beta, Custom(BatchNorm { epsilon, statistics }))?, mean, variance])
 }
 
 struct LayerNorm(f64);
@@ -33,70 +35,42 @@ fn moments<T: Real>(row: &[T], epsilon: T) -> (T, T) {
     (mean, T::ONE / Real::sqrt(variance + epsilon))
 }
 
-impl CustomOp3 for LayerNorm {
-    fn name(&self) -> &'static str {
-        "layer_norm"
+impl Operation<3> for LayerNorm {
+    fn forward<T: Real>(&self, [x, gamma, beta]: [&[T]; 3]) -> Vec<T> {
+        let mut y = x.to_vec();
+        for row in y.chunks_exact_mut(gamma.len()) {
+            let (mean, scale) = moments(row, T::of(self.0));
+            row.iter_mut().zip(gamma).zip(beta).for_each(|((x, gamma), beta)| *x = (*x - mean) * scale * *gamma + *beta);
+        }
+        y
     }
 
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        lx: &Layout,
-        gamma: &CpuStorage,
-        lg: &Layout,
-        beta: &CpuStorage,
-        lb: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        with_real!(x, T => {
-            let (gamma, beta) = (slice::<T>(gamma, lg)?, slice::<T>(beta, lb)?);
-            let mut y = slice::<T>(x, lx)?.to_vec();
-            for row in y.chunks_exact_mut(gamma.len()) {
-                let (mean, scale) = moments(row, T::of(self.0));
-                row.iter_mut().zip(gamma).zip(beta).for_each(|((x, gamma), beta)| *x = (*x - mean) * scale * *gamma + *beta);
+    fn backward<T: Real>(&self, [x, gamma, _]: [&[T]; 3], _y: &[T], gradient: &[T], _: [bool; 3]) -> [Option<Vec<T>>; 3] {
+        let width = gamma.len();
+        let (mut of_gamma, mut of_beta) = (vec![T::ZERO; width], vec![T::ZERO; width]);
+        let mut of_x = gradient.to_vec();
+        let count = T::of(width as f64);
+        for (g, x) in of_x.chunks_exact_mut(width).zip(x.chunks_exact(width)) {
+            let (mean, scale) = moments(x, T::of(self.0));
+            let (mut sum, mut dot) = (T::ZERO, T::ZERO);
+            for i in 0..width {
+                let normal = (x[i] - mean) * scale;
+                of_gamma[i] += g[i] * normal;
+                of_beta[i] += g[i];
+                g[i] *= gamma[i];
+                sum += g[i];
+                dot += g[i] * normal;
             }
-            Ok((T::to_cpu_storage_owned(y), lx.shape().clone()))
-        })
-    }
-
-    fn bwd(
-        &self,
-        x: &Tensor,
-        gamma: &Tensor,
-        beta: &Tensor,
-        _y: &Tensor,
-        gradient: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let gradient = gradient.contiguous()?;
-        let (xs, gammas, gs) = (x.storage_and_layout(), gamma.storage_and_layout(), gradient.storage_and_layout());
-        with_real!(x, T => {
-            let gammas = values::<T>(&gammas)?;
-            let width = gammas.len();
-            let (mut of_gamma, mut of_beta) = (vec![T::ZERO; width], vec![T::ZERO; width]);
-            let mut of_x = values::<T>(&gs)?.to_vec();
-            let count = T::of(width as f64);
-            for (g, x) in of_x.chunks_exact_mut(width).zip(values::<T>(&xs)?.chunks_exact(width)) {
-                let (mean, scale) = moments(x, T::of(self.0));
-                let (mut sum, mut dot) = (T::ZERO, T::ZERO);
-                for i in 0..width {
-                    let normal = (x[i] - mean) * scale;
-                    of_gamma[i] += g[i] * normal;
-                    of_beta[i] += g[i];
-                    g[i] *= gammas[i];
-                    sum += g[i];
-                    dot += g[i] * normal;
-                }
-                let (sum, dot) = (sum / count, dot / count);
-                g.iter_mut().zip(x).for_each(|(g, x)| *g = (*g - sum - (*x - mean) * scale * dot) * scale);
-            }
-            let wanted = |of: Vec<T>, weight: &Tensor| weight.track_op().then(|| tensor_like(of, weight)).transpose();
-            Ok((Some(tensor_like(of_x, x)?), wanted(of_gamma, gamma)?, wanted(of_beta, beta)?))
-        })
+            let (sum, dot) = (sum / count, dot / count);
+            g.iter_mut().zip(x).for_each(|(g, x)| *g = (*g - sum - (*x - mean) * scale * dot) * scale);
+        }
+        [Some(of_x), Some(of_gamma), Some(of_beta)]
     }
 }
 
 struct BatchNorm {
     epsilon: f64,
-    statistics: Arc<OnceLock<Statistics>>,
+    statistics: Statistics,
 }
 
 /// Of each channel of a batch.
@@ -178,60 +152,27 @@ vectorised! {
     }
 }
 
-impl CustomOp3 for BatchNorm {
-    fn name(&self) -> &'static str {
-        "batch_norm"
+impl Operation<3> for BatchNorm {
+    fn forward<T: Real>(&self, [x, gamma, beta]: [&[T]; 3]) -> Vec<T> {
+        let (mean, scale) = self.statistics.scales::<T>(self.epsilon);
+        let mut y = x.to_vec();
+        normalize(&mut y, &mean, &scale, gamma, beta);
+        y
     }
 
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        lx: &Layout,
-        gamma: &CpuStorage,
-        lg: &Layout,
-        beta: &CpuStorage,
-        lb: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        with_real!(x, T => {
-            let (gamma, beta) = (slice::<T>(gamma, lg)?, slice::<T>(beta, lb)?);
-            let mut y = slice::<T>(x, lx)?.to_vec();
-            let statistics = self.statistics.get_or_init(|| Statistics::of(&y, gamma.len()));
-            let (mean, scale) = statistics.scales::<T>(self.epsilon);
-            normalize(&mut y, &mean, &scale, gamma, beta);
-            Ok((T::to_cpu_storage_owned(y), lx.shape().clone()))
-        })
-    }
-
-    fn bwd(
-        &self,
-        x: &Tensor,
-        gamma: &Tensor,
-        beta: &Tensor,
-        _y: &Tensor,
-        gradient: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let Some(statistics) = self.statistics.get() else { bail!("no forward pass before this backward pass") };
-        let gradient = gradient.contiguous()?;
-        let (xs, gammas, gs) = (x.storage_and_layout(), gamma.storage_and_layout(), gradient.storage_and_layout());
-        with_real!(x, T => {
-            let (xs, gammas, gs) = (values::<T>(&xs)?, values::<T>(&gammas)?, values::<T>(&gs)?);
-            let channels = gammas.len();
-            let (mean, scale) = statistics.scales::<T>(self.epsilon);
-            let (mut of_gamma, mut of_beta) = (vec![0.0; channels], vec![0.0; channels]);
-            add_gradients(xs, gs, &mean, &scale, &mut of_gamma, &mut of_beta);
-            let of_x = if x.track_op() {
-                let rows = (xs.len() / channels) as f64;
-                let means = |sums: &[f64]| sums.iter().map(|sum| T::of(sum / rows)).collect::<Vec<T>>();
-                let mut of_x = gs.to_vec();
-                input_gradient(xs, &mut of_x, &mean, &scale, gammas, &means(&of_gamma), &means(&of_beta));
-                Some(tensor_like(of_x, x)?)
-            } else {
-                None
-            };
-            let wanted = |of: Vec<f64>, weight: &Tensor| {
-                weight.track_op().then(|| tensor_like(of.into_iter().map(T::of).collect::<Vec<T>>(), weight)).transpose()
-            };
-            Ok((of_x, wanted(of_gamma, gamma)?, wanted(of_beta, beta)?))
-        })
+    fn backward<T: Real>(&self, [x, gamma, _]: [&[T]; 3], _y: &[T], gradient: &[T], wanted: [bool; 3]) -> [Option<Vec<T>>; 3] {
+        let channels = gamma.len();
+        let (mean, scale) = self.statistics.scales::<T>(self.epsilon);
+        let (mut of_gamma, mut of_beta) = (vec![0.0; channels], vec![0.0; channels]);
+        add_gradients(x, gradient, &mean, &scale, &mut of_gamma, &mut of_beta);
+        let of_x = wanted[0].then(|| {
+            let rows = (x.len() / channels) as f64;
+            let means = |sums: &[f64]| sums.iter().map(|sum| T::of(sum / rows)).collect::<Vec<T>>();
+            let mut of_x = gradient.to_vec();
+            input_gradient(x, &mut of_x, &mean, &scale, gamma, &means(&of_gamma), &means(&of_beta));
+            of_x
+        });
+        let [of_gamma, of_beta] = [of_gamma, of_beta].map(|sums| Some(sums.into_iter().map(T::of).collect()));
+        [of_x, of_gamma, of_beta]
     }
 }

@@ -1,20 +1,21 @@
 //! Pooling over (batch, height, width, channels). Of a maximum, the whole gradient of a window goes to its first one, as in Keras; candle's own
 //! `max_pool2d` divides it by the window's size. A mean is taken over what lies on the image: what is added at the edges does not count, as in Keras.
 
-use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, WithDType};
+use candle_core::{Result, Tensor};
 
+use super::operation::{Custom, Operation};
 use super::real::Real;
-use super::{slice, tensor_like, values, vectorised, with_real};
+use super::vectorised;
 use crate::engine::Window;
 
 /// The largest value of each window on the CPU: `(batch, height, width, channels)` → `(batch, rows, columns, channels)`. NaN is larger than all.
 pub(crate) fn max_pool(x: &Tensor, window: Window) -> Result<Tensor> {
-    x.contiguous()?.apply_op1(Pool { window, is_mean: false })
+    x.contiguous()?.apply_op1(Custom(Pool { window, is_mean: false }))
 }
 
 /// The mean of each window on the CPU: `(batch, height, width, channels)` → `(batch, rows, columns, channels)`.
 pub(crate) fn average_pool(x: &Tensor, window: Window) -> Result<Tensor> {
-    x.contiguous()?.apply_op1(Pool { window, is_mean: true })
+    x.contiguous()?.apply_op1(Custom(Pool { window, is_mean: true }))
 }
 
 struct Pool {
@@ -22,40 +23,32 @@ struct Pool {
     is_mean: bool,
 }
 
-impl CustomOp1 for Pool {
-    fn name(&self) -> &'static str {
-        if self.is_mean { "average_pool" } else { "max_pool" }
+impl Operation<1> for Pool {
+    fn dims(&self, [x]: [&[usize]; 1]) -> Vec<usize> {
+        [&x[..1], &self.window.output, &x[3..]].concat()
     }
 
-    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+    fn forward<T: Real>(&self, [x]: [&[T]; 1]) -> Vec<T> {
         let window = &self.window;
-        let batch = layout.dims()[0];
-        let shape = Shape::from([&[batch], window.output.as_slice(), &[window.channels]].concat());
-        with_real!(x, T => {
-            let mut y = vec![T::ZERO; shape.elem_count()];
-            let x = slice::<T>(x, layout)?;
-            if self.is_mean { means(window, x, &mut y) } else { maxima(window, x, &mut y) }
-            Ok((T::to_cpu_storage_owned(y), shape))
-        })
+        let mut y = vec![T::ZERO; x.len() / window.image() * window.places() * window.channels];
+        if self.is_mean {
+            means(window, x, &mut y)
+        } else {
+            maxima(window, x, &mut y)
+        }
+        y
     }
 
-    fn bwd(&self, x: &Tensor, y: &Tensor, gradient: &Tensor) -> Result<Option<Tensor>> {
-        if !x.track_op() {
-            return Ok(None);
+    fn backward<T: Real>(&self, [x]: [&[T]; 1], y: &[T], gradient: &[T], _: [bool; 1]) -> [Option<Vec<T>>; 1] {
+        let mut of_x = vec![T::ZERO; x.len()];
+        if self.is_mean {
+            means_gradient(&self.window, gradient, &mut of_x);
+        } else if self.window.is_quartered() {
+            quarters_gradient(&self.window, x, y, gradient, &mut of_x);
+        } else {
+            maxima_gradient(&self.window, x, y, gradient, &mut of_x);
         }
-        let gradient = gradient.contiguous()?;
-        let (xs, ys, gs) = (x.storage_and_layout(), y.storage_and_layout(), gradient.storage_and_layout());
-        with_real!(x, T => {
-            let mut of_x = vec![T::ZERO; x.elem_count()];
-            if self.is_mean {
-                means_gradient::<T>(&self.window, values(&gs)?, &mut of_x);
-            } else if self.window.is_quartered() {
-                quarters_gradient::<T>(&self.window, values(&xs)?, values(&ys)?, values(&gs)?, &mut of_x);
-            } else {
-                maxima_gradient::<T>(&self.window, values(&xs)?, values(&ys)?, values(&gs)?, &mut of_x);
-            }
-            tensor_like(of_x, x).map(Some)
-        })
+        [Some(of_x)]
     }
 }
 

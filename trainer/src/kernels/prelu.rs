@@ -1,15 +1,16 @@
 //! PReLU: `x` above 0, `alpha x` below, with alpha learned (He et al. 2015, arXiv 1502.01852).
 
-use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, WithDType};
+use candle_core::{Result, Tensor};
 
+use super::operation::{Custom, Operation};
 use super::real::Real;
-use super::{slice, tensor_like, values, with_real};
 
 /// `x` above 0, `alpha x` below, on the CPU: `x (rows, …)`, `alpha (…)` with a size of 1 where it is shared.
 pub(crate) fn prelu(x: &Tensor, alpha: &Tensor) -> Result<Tensor> {
     let row = &x.dims()[1..];
     let shared = row.iter().zip(alpha.dims()).any(|(x, alpha)| x != alpha);
-    x.contiguous()?.apply_op2(alpha, Prelu { slopes: shared.then(|| slopes(row, alpha.dims())) })
+    let slopes = shared.then(|| slopes(row, alpha.dims()));
+    x.contiguous()?.apply_op2(alpha, Custom(Prelu { width: row.iter().product(), slopes }))
 }
 
 /// For each number of a row, which alpha is its.
@@ -31,6 +32,8 @@ fn slopes(row: &[usize], alpha: &[usize]) -> Vec<u32> {
 }
 
 struct Prelu {
+    /// Numbers of a row.
+    width: usize,
     /// Which alpha a number of a row has; none where each has its own.
     slopes: Option<Vec<u32>>,
 }
@@ -38,38 +41,25 @@ struct Prelu {
 impl Prelu {
     #[inline(always)]
     fn slope(&self, at: usize) -> usize {
+        let at = at % self.width;
         self.slopes.as_ref().map_or(at, |slopes| slopes[at] as usize)
     }
 }
 
-impl CustomOp2 for Prelu {
-    fn name(&self) -> &'static str {
-        "prelu"
+impl Operation<2> for Prelu {
+    fn forward<T: Real>(&self, [x, alpha]: [&[T]; 2]) -> Vec<T> {
+        let each = |(at, x): (usize, &T)| if *x < T::ZERO { *x * alpha[self.slope(at)] } else { *x };
+        x.iter().enumerate().map(each).collect()
     }
 
-    fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, alpha: &CpuStorage, la: &Layout) -> Result<(CpuStorage, Shape)> {
-        with_real!(x, T => {
-            let (x, alpha) = (slice::<T>(x, lx)?, slice::<T>(alpha, la)?);
-            let width = lx.shape().elem_count() / lx.dims()[0];
-            let each = |(at, x): (usize, &T)| if *x < T::ZERO { *x * alpha[self.slope(at % width)] } else { *x };
-            Ok((T::to_cpu_storage_owned(x.iter().enumerate().map(each).collect()), lx.shape().clone()))
-        })
-    }
-
-    fn bwd(&self, x: &Tensor, alpha: &Tensor, _y: &Tensor, gradient: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let gradient = gradient.contiguous()?;
-        let (xs, alphas, gs) = (x.storage_and_layout(), alpha.storage_and_layout(), gradient.storage_and_layout());
-        with_real!(x, T => {
-            let (xs, alphas, gs) = (values::<T>(&xs)?, values::<T>(&alphas)?, values::<T>(&gs)?);
-            let width = x.elem_count() / x.dims()[0];
-            let mut of_alpha = vec![T::ZERO; alphas.len()];
-            let mut of_x = gs.to_vec();
-            for (at, (of_x, x)) in of_x.iter_mut().zip(xs).enumerate().filter(|(_, (_, x))| **x < T::ZERO) {
-                let slope = self.slope(at % width);
-                of_alpha[slope] += *of_x * *x;
-                *of_x *= alphas[slope];
-            }
-            Ok((Some(tensor_like(of_x, x)?), Some(tensor_like(of_alpha, alpha)?)))
-        })
+    fn backward<T: Real>(&self, [x, alpha]: [&[T]; 2], _y: &[T], gradient: &[T], _: [bool; 2]) -> [Option<Vec<T>>; 2] {
+        let mut of_alpha = vec![T::ZERO; alpha.len()];
+        let mut of_x = gradient.to_vec();
+        for (at, (of_x, x)) in of_x.iter_mut().zip(x).enumerate().filter(|(_, (_, x))| **x < T::ZERO) {
+            let slope = self.slope(at);
+            of_alpha[slope] += *of_x * *x;
+            *of_x *= alpha[slope];
+        }
+        [Some(of_x), Some(of_alpha)]
     }
 }

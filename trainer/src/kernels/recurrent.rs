@@ -8,16 +8,17 @@ mod gru;
 mod lstm;
 mod simple;
 
+use std::any::Any;
 use std::sync::OnceLock;
 
-use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, WithDType, bail};
+use candle_core::{Result, Tensor};
 use hpo::network::Activation;
 
 use super::activation::{activate, activation_gradient};
 use super::dense::add_columns;
+use super::operation::{Custom, Operation};
 use super::product::{Matrix, Packed, Right, add_product_with, product, product_onto};
 use super::real::Real;
-use super::{slice, tensor_like, values, with_real};
 
 /// What runs at each step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,7 +64,10 @@ impl Cell {
 /// for both of their products (only a GRU with `reset_after` adds the second to the state's) → `(batch, units)`, or `(batch, steps, units)` in the order of the
 /// steps taken.
 pub(crate) fn recurrence(x: &Tensor, kernel: &Tensor, bias: &Tensor, what: Recurrence) -> Result<Tensor> {
-    x.contiguous()?.apply_op3(kernel, bias, Op { what, tape: OnceLock::new() })
+    let (batch, steps, features) = x.dims3()?;
+    let gates = what.cell.gates();
+    let sizes = Sizes { batch, steps, features, units: kernel.dim(1)? / gates, gates };
+    x.contiguous()?.apply_op3(kernel, bias, Custom(Recurrent { what, sizes, single: OnceLock::new(), double: OnceLock::new() }))
 }
 
 /// The sizes of a run.
@@ -77,11 +81,6 @@ struct Sizes {
 }
 
 impl Sizes {
-    fn of(what: Recurrence, x: &[usize], kernel: &[usize]) -> Sizes {
-        let gates = what.cell.gates();
-        Sizes { batch: x[0], steps: x[1], features: x[2], units: kernel[1] / gates, gates }
-    }
-
     /// Numbers of a state.
     fn state(&self) -> usize {
         self.batch * self.units
@@ -107,92 +106,42 @@ struct Tape<T> {
     active: Vec<T>,
 }
 
-/// Either type of a tape.
-enum Kept {
-    F32(Tape<f32>),
-    F64(Tape<f64>),
-}
-
-/// A number whose tape can be kept.
-trait Keep: Real {
-    fn keep(tape: Tape<Self>) -> Kept;
-    fn kept(kept: &Kept) -> Option<&Tape<Self>>;
-}
-
-impl Keep for f32 {
-    fn keep(tape: Tape<f32>) -> Kept {
-        Kept::F32(tape)
-    }
-
-    fn kept(kept: &Kept) -> Option<&Tape<f32>> {
-        if let Kept::F32(tape) = kept { Some(tape) } else { None }
-    }
-}
-
-impl Keep for f64 {
-    fn keep(tape: Tape<f64>) -> Kept {
-        Kept::F64(tape)
-    }
-
-    fn kept(kept: &Kept) -> Option<&Tape<f64>> {
-        if let Kept::F64(tape) = kept { Some(tape) } else { None }
-    }
-}
-
-struct Op {
+struct Recurrent {
     what: Recurrence,
-    tape: OnceLock<Kept>,
+    sizes: Sizes,
+    /// The tape is of one type or the other.
+    single: OnceLock<Tape<f32>>,
+    double: OnceLock<Tape<f64>>,
 }
 
-impl CustomOp3 for Op {
-    fn name(&self) -> &'static str {
-        "recurrence"
+impl Recurrent {
+    fn tape<T: Real>(&self) -> &OnceLock<Tape<T>> {
+        let [single, double]: [&dyn Any; 2] = [&self.single, &self.double];
+        single.downcast_ref().or(double.downcast_ref()).expect("a real number is an f32 or an f64")
+    }
+}
+
+impl Operation<3> for Recurrent {
+    fn dims(&self, _: [&[usize]; 3]) -> Vec<usize> {
+        let Sizes { batch, steps, units, .. } = self.sizes;
+        if self.what.sequences { vec![batch, steps, units] } else { vec![batch, units] }
     }
 
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        lx: &Layout,
-        k: &CpuStorage,
-        lk: &Layout,
-        b: &CpuStorage,
-        lb: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let sizes = Sizes::of(self.what, lx.dims(), lk.dims());
-        let Sizes { batch, steps, units, .. } = sizes;
-        with_real!(x, T => {
-            let run = Run::new(self.what, sizes, slice::<T>(k, lk)?, slice::<T>(b, lb)?, Way::There);
-            let tape = run.forward(slice::<T>(x, lx)?);
-            let (y, shape) = if self.what.sequences {
-                (turned(&tape.states[sizes.state()..], steps, batch, units), Shape::from((batch, steps, units)))
-            } else {
-                (tape.states[steps * sizes.state()..].to_vec(), Shape::from((batch, units)))
-            };
-            let _ = self.tape.set(T::keep(tape)); // it is the first: an operation runs once
-            Ok((T::to_cpu_storage_owned(y), shape))
-        })
+    fn forward<T: Real>(&self, [x, kernel, bias]: [&[T]; 3]) -> Vec<T> {
+        let Sizes { batch, steps, units, .. } = self.sizes;
+        let tape = Run::new(self.what, self.sizes, kernel, bias, Way::There).forward(x);
+        let state = self.sizes.state();
+        let y = match self.what.sequences {
+            true => turned(&tape.states[state..], steps, batch, units),
+            false => tape.states[steps * state..].to_vec(),
+        };
+        let _ = self.tape().set(tape); // it is the first: an operation runs once
+        y
     }
 
-    fn bwd(
-        &self,
-        x: &Tensor,
-        kernel: &Tensor,
-        bias: &Tensor,
-        _y: &Tensor,
-        gradient: &Tensor,
-    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let sizes = Sizes::of(self.what, x.dims(), kernel.dims());
-        let gradient = gradient.contiguous()?;
-        let (xs, ks) = (x.storage_and_layout(), kernel.storage_and_layout());
-        let (bs, gs) = (bias.storage_and_layout(), gradient.storage_and_layout());
-        with_real!(x, T => {
-            let Some(tape) = self.tape.get().and_then(T::kept) else { bail!("no forward pass before this backward pass") };
-            let run = Run::new(self.what, sizes, values::<T>(&ks)?, values::<T>(&bs)?, Way::Back);
-            let found = run.backward(tape, values(&xs)?, values(&gs)?, x.track_op());
-            let of_x = found.of_x.map(|of_x| tensor_like(of_x, x)).transpose()?;
-            let of_bias = bias.track_op().then(|| tensor_like(found.of_bias, bias)).transpose()?;
-            Ok((of_x, Some(tensor_like(found.of_kernel, kernel)?), of_bias))
-        })
+    fn backward<T: Real>(&self, [x, kernel, bias]: [&[T]; 3], _y: &[T], gradient: &[T], wanted: [bool; 3]) -> [Option<Vec<T>>; 3] {
+        let tape = self.tape().get().expect("an operation runs there before it runs back");
+        Run::new(self.what, self.sizes, kernel, bias, Way::Back).backward(tape, x, gradient, wanted[0])
     }
 }
 
@@ -203,13 +152,6 @@ fn turned<T: Real>(x: &[T], a: usize, b: usize, width: usize) -> Vec<T> {
         (0..a).for_each(|i| turned.extend_from_slice(&x[(i * b + j) * width..][..width]));
     }
     turned
-}
-
-struct Gradients<T> {
-    /// Where it is wanted.
-    of_x: Option<Vec<T>>,
-    of_kernel: Vec<T>,
-    of_bias: Vec<T>,
 }
 
 /// Which way a run goes.
@@ -294,7 +236,7 @@ impl<'a, T: Real> Run<'a, T> {
         tape
     }
 
-    fn backward(&self, tape: &Tape<T>, x: &[T], gradient: &[T], wants_x: bool) -> Gradients<T> {
+    fn backward(&self, tape: &Tape<T>, x: &[T], gradient: &[T], wants_x: bool) -> [Option<Vec<T>>; 3] {
         let Sizes { batch, steps, features, units, gates } = self.sizes;
         let (state, gate) = (self.sizes.state(), self.sizes.gate());
         let gru = matches!(self.what.cell, Cell::Gru { .. });
@@ -324,11 +266,8 @@ impl<'a, T: Real> Run<'a, T> {
         let taken = self.taken(x);
         let inputs = Matrix::new(&taken, steps * batch, features);
         let rows = gates * units;
-        let mut found = Gradients {
-            of_x: wants_x.then(|| self.of_inputs(&of_gates)),
-            of_kernel: vec![T::ZERO; (features + units) * rows],
-            of_bias: vec![T::ZERO; 2 * rows],
-        };
+        let of_x = wants_x.then(|| self.of_inputs(&of_gates));
+        let (mut of_kernel, mut of_bias) = (vec![T::ZERO; (features + units) * rows], vec![T::ZERO; 2 * rows]);
         for (nth, of_gate) in of_gates.chunks_exact(gate).enumerate() {
             let of_product = if gru && nth == 2 { &of_products[..] } else { of_gate };
             let reset: Vec<T>;
@@ -344,16 +283,16 @@ impl<'a, T: Real> Run<'a, T> {
             let of_inputs = product(inputs.t(), of_gate_matrix);
             let of_state = product(Matrix::new(states, steps * batch, units).t(), Matrix::new(of_product, steps * batch, units));
             let both = of_inputs.chunks_exact(units).chain(of_state.chunks_exact(units));
-            for (row, from) in found.of_kernel.chunks_exact_mut(rows).zip(both) {
+            for (row, from) in of_kernel.chunks_exact_mut(rows).zip(both) {
                 row[nth * units..][..units].copy_from_slice(from);
             }
-            let (first, second) = found.of_bias.split_at_mut(rows);
+            let (first, second) = of_bias.split_at_mut(rows);
             add_columns(&mut first[nth * units..][..units], of_gate);
             if self.what.cell == (Cell::Gru { reset_after: true }) {
                 add_columns(&mut second[nth * units..][..units], of_product);
             }
         }
-        found
+        [of_x, Some(of_kernel), Some(of_bias)]
     }
 
     /// The gradient of the inputs, `(batch, steps, features)`.
