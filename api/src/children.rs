@@ -114,7 +114,7 @@ fn end(child: &mut Child) {
         if !matches!(child.try_wait(), Ok(None)) {
             return;
         }
-        std::thread::sleep(TICK);
+        std::thread::sleep(TICK / 10);
     }
     let _ = child.kill();
     let _ = child.wait();

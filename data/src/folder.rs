@@ -10,7 +10,6 @@ use flate2::bufread::MultiGzDecoder;
 use hpo::limits;
 
 use crate::Error;
-use crate::room::Room;
 
 /// `<data-dir>/datasets`. It need not exist.
 #[derive(Debug)]
@@ -57,21 +56,12 @@ impl Folder {
     }
 
     /// The content of the file at `path`, inflated where it is gzipped (told by its first two bytes, not by its name).
-    pub(crate) fn open(&self, path: &str, room: &Room) -> Result<Box<dyn Read>, Error> {
-        let file = self.file_in(path, room)?;
+    pub(crate) fn open(&self, path: &str) -> Result<Box<dyn Read>, Error> {
+        let file = self.file(path, limits::DATASET_BYTES_MAX)?;
         inflate(BufReader::with_capacity(1 << 16, file)).map_err(|source| io_error(path, source))
     }
 
-    /// The file at `path`, as it is, if there is room for it: for formats that are read here and there.
-    pub(crate) fn file_in(&self, path: &str, room: &Room) -> Result<File, Error> {
-        let (file, metadata) = self.resolve_file(path)?;
-        if metadata.len() > room.left() {
-            return Err(room.exceeded(path, "the file's size in bytes".into()));
-        }
-        File::open(file).map_err(|source| io_error(path, source))
-    }
-
-    /// The file at `path`, of at most `max` bytes.
+    /// The file at `path`, of at most `max` bytes, as it is: for formats that are read here and there.
     pub(crate) fn file(&self, path: &str, max: u64) -> Result<File, Error> {
         let (file, metadata) = self.resolve_file(path)?;
         if metadata.len() > max {
@@ -163,10 +153,6 @@ mod tests {
 
     use super::*;
 
-    fn room() -> Room {
-        Room::of(limits::DATASET_BYTES_MAX)
-    }
-
     /// A datasets folder with one file, `a.csv`, beside a file that nobody may read.
     fn folder() -> (tempfile::TempDir, Folder) {
         let outer = tempfile::tempdir().unwrap();
@@ -179,7 +165,7 @@ mod tests {
 
     fn read(folder: &Folder, path: &str) -> Result<String, Error> {
         let mut text = String::new();
-        folder.open(path, &room())?.read_to_string(&mut text).map_err(|source| io_error(path, source))?;
+        folder.open(path)?.read_to_string(&mut text).map_err(|source| io_error(path, source))?;
         Ok(text)
     }
 
@@ -214,7 +200,7 @@ mod tests {
             "below",
             "below/up",
         ] {
-            let error = folder.open(path, &room()).err().unwrap_or_else(|| panic!("{path:?} must be refused"));
+            let error = folder.open(path).err().unwrap_or_else(|| panic!("{path:?} must be refused"));
             assert!(matches!(error, Error::Path { .. }), "{path:?}: {error}");
             assert!(folder.stamp(path).is_err());
             assert!(!error.to_string().contains(outer.path().join("datasets").to_str().unwrap()) || path == absolute, "{error}");
@@ -233,14 +219,14 @@ mod tests {
     fn what_is_no_plain_file_or_not_there_is_refused() {
         let (outer, folder) = folder();
         let _socket = UnixListener::bind(outer.path().join("datasets/socket")).unwrap();
-        assert!(matches!(folder.open("socket", &room()), Err(Error::Path { .. })));
-        assert!(matches!(folder.open("b.csv", &room()), Err(Error::Missing { .. })));
-        assert!(matches!(folder.open("a.csv/b.csv", &room()), Err(Error::Missing { .. })));
+        assert!(matches!(folder.open("socket"), Err(Error::Path { .. })));
+        assert!(matches!(folder.open("b.csv"), Err(Error::Missing { .. })));
+        assert!(matches!(folder.open("a.csv/b.csv"), Err(Error::Missing { .. })));
         symlink("nowhere", outer.path().join("datasets/dangling")).unwrap();
-        assert!(matches!(folder.open("dangling", &room()), Err(Error::Missing { .. })));
-        assert!(matches!(Folder::new(outer.path().join("none")).open("a.csv", &room()), Err(Error::Missing { .. })));
+        assert!(matches!(folder.open("dangling"), Err(Error::Missing { .. })));
+        assert!(matches!(Folder::new(outer.path().join("none")).open("a.csv"), Err(Error::Missing { .. })));
         let long = "x".repeat(5_000);
-        assert!(matches!(folder.open(&long, &room()), Err(Error::Io { .. })));
+        assert!(matches!(folder.open(&long), Err(Error::Io { .. })));
     }
 
     #[test]
@@ -264,6 +250,6 @@ mod tests {
     fn a_file_beyond_the_bound_is_not_opened() {
         let (outer, folder) = folder();
         File::create(outer.path().join("datasets/sparse")).unwrap().set_len(limits::DATASET_BYTES_MAX + 1).unwrap();
-        assert!(matches!(folder.open("sparse", &room()), Err(Error::TooLarge { .. })));
+        assert!(matches!(folder.open("sparse"), Err(Error::TooLarge { .. })));
     }
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use flate2::write::GzEncoder;
 use hpo::dataset::{DatasetSpec, Files, Source};
@@ -102,12 +103,26 @@ fn a_dataset_larger_than_memory_is_refused_before_it_is_read() {
         assert!(message.contains(what) && message.contains("that this machine has room for"), "{message}");
         assert!(Catalog::with_memory(folder, || 1 << 20).load(spec).is_ok(), "{spec:?}");
     };
-    refused(golden(), &npz("mnist.npz", "x_train", "y_train"), || 60, "mnist.npz: the file's size in bytes exceeds the 30 bytes");
-    refused(golden(), &safetensors("images", "labels"), || 60, "mnist.safetensors: the file's size in bytes");
-    refused(golden(), &table("species"), || 60, "table.parquet: the file's size in bytes");
+    let sizes = "mnist.npz: the size in bytes of its arrays together exceeds the 30 bytes";
+    refused(golden(), &npz("mnist.npz", "x_train", "y_train"), || 60, sizes);
+    refused(golden(), &safetensors("images", "labels"), || 60, "mnist.safetensors: the size in bytes of [6, 2, 3] of the array");
+    refused(golden(), &table("species"), || 60, "table.parquet: the size in bytes");
     refused(golden(), &images("colour"), || 20, "the size in bytes of ");
     // It is small as long as it is not inflated.
     refused(gzipped.path(), &long, || 4_000, "long.csv: the size in bytes exceeds the 2000 bytes");
+}
+
+#[test]
+fn a_dataset_that_nobody_uses_makes_room_for_another() {
+    static FULL: AtomicBool = AtomicBool::new(false);
+    // As if the first took all there is, until it has been asked for.
+    let catalog = Catalog::with_memory(golden(), || if FULL.swap(false, Ordering::Relaxed) { 60 } else { 1 << 20 });
+    let first = catalog.load(&npz("mnist.npz", "x_train", "y_train")).unwrap();
+    FULL.store(true, Ordering::Relaxed);
+    assert!(matches!(catalog.load(&safetensors("images", "labels")), Err(Error::Memory { .. })), "the first is in use");
+    drop(first);
+    FULL.store(true, Ordering::Relaxed);
+    catalog.load(&safetensors("images", "labels")).unwrap();
 }
 
 #[test]

@@ -67,10 +67,9 @@ impl Catalog {
 
     /// The dataset of the file at `path`; none where the file is no dataset of its own, as a file of labels.
     fn list_file(&self, path: &str, paths: &[String], bytes_left: &mut u64) -> Option<Listed> {
-        let room = Room::of(limits::DATASET_BYTES_MAX);
-        let open = || self.folder.file_in(path, &room);
+        let open = || self.folder.file(path, limits::DATASET_BYTES_MAX);
         if path.ends_with(".csv") || path.ends_with(".csv.gz") {
-            let columns = self.folder.open(path, &room).and_then(|input| csv_table::columns(path, input));
+            let columns = self.folder.open(path).and_then(|input| csv_table::columns(path, input));
             return self.list_table(path, columns, |path, label| Source::Csv { path, label }, bytes_left);
         }
         if path.ends_with(".parquet") {

@@ -8,7 +8,8 @@ use crate::Error;
 /// Bytes of memory that are free in this machine, or in this container, now.
 pub fn free_memory() -> u64 {
     let system = System::new_with_specifics(RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram()));
-    let container = system.cgroup_limits().map_or(u64::MAX, |limits| limits.free_memory);
+    // Not `free_memory`: that counts the cache of files, which the kernel gives back, as taken.
+    let container = system.cgroup_limits().map_or(u64::MAX, |limits| limits.total_memory.saturating_sub(limits.rss));
     system.available_memory().min(container)
 }
 

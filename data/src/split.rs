@@ -58,9 +58,8 @@ pub fn folds(dataset: &Dataset, spec: &DatasetSpec, seed: u64) -> Result<Vec<Spl
         .collect()
 }
 
-/// Whether every class has rows, and a study's dataset can be split as it asks. The seed decides which rows go where, but not how many of a class.
+/// Whether a study's dataset can be split as it asks. The seed decides which rows go where, but not how many of a class.
 pub(crate) fn check(dataset: &Dataset, spec: &DatasetSpec) -> Result<(), Error> {
-    check_numbers(dataset, spec)?;
     if spec.folds.is_none() {
         return check_classes(dataset, spec, &halves(dataset, spec, 0)?);
     }
@@ -163,24 +162,6 @@ fn place<'s>(dataset: &Dataset, spec: &'s DatasetSpec, row: usize) -> (String, O
     }
 }
 
-/// Refuses a class without any row, below one that has some: an output for it would train on nothing, and nearly always its number is a slip.
-fn check_numbers(dataset: &Dataset, spec: &DatasetSpec) -> Result<(), Error> {
-    let Labels::Classes(labels) = &dataset.labels else { return Ok(()) };
-    let mut there = vec![false; dataset.schema.classes.unwrap_or(0) as usize];
-    labels.iter().for_each(|label| there[*label as usize] = true);
-    let Some(class) = there.iter().position(|there| !there) else { return Ok(()) };
-    let next = class + there[class..].iter().position(|there| *there).unwrap_or(0);
-    let (path, array, row) = place(dataset, spec, labels.iter().position(|label| *label as usize == next).unwrap_or(0));
-    let last = there.iter().filter(|there| **there).count() - 1;
-    let detail = format!(
-        "row {row} (from 0) has the label {next}, and no row has {class}; number the classes from 0 to {last}, as numpy.unique does with return_inverse=True"
-    );
-    Err(match array {
-        Some(array) => Error::Array { path, array: array.to_owned(), detail },
-        None => Error::Format { path, detail },
-    })
-}
-
 /// Refuses a class that can't be learned, having rows that validate and none that train, and one that nothing would judge.
 fn check_classes(dataset: &Dataset, spec: &DatasetSpec, split: &Split) -> Result<(), Error> {
     let Labels::Classes(labels) = &dataset.labels else { return Ok(()) };
@@ -193,7 +174,7 @@ fn check_classes(dataset: &Dataset, spec: &DatasetSpec, split: &Split) -> Result
         counts
     };
     let (train, validation) = (count(&split.train), count(&split.validation));
-    // A number that no row has is another mistake: see `check_numbers`.
+    // A number that no row has is no class to judge: labels may count from 1, as those of EMNIST's letters do.
     let lacking = train.iter().zip(&validation).position(|(train, validation)| (*train == 0) != (*validation == 0));
     let Some(class) = lacking else { return Ok(()) };
     let (name, rows) = (dataset.class(class), train[class] + validation[class]);
@@ -485,42 +466,6 @@ mod tests {
         assert!(field == "validation" && detail.starts_with(learned), "{field} {detail}");
         let judged = "y: class 2 would not be judged: of its only row, 2 (from 0), none";
         assert!(check(&[0, 1, 2], &[0, 1]).unwrap_err().1.starts_with(judged));
-    }
-
-    #[test]
-    fn a_class_that_no_row_has_is_named_where_the_labels_go_on() {
-        let rows = |labels: &[u32]| {
-            let features = Features::U8(vec![0; labels.len()]);
-            Rows { shape: vec![1], features, ..Rows::of(Labels::Classes(labels.to_vec())) }
-        };
-        let files = |features: &str, labels: &str| Files { features: features.into(), labels: labels.into() };
-        let message = |labels: &[u32], validation: &[u32], source: Source| {
-            let held_out = (!validation.is_empty()).then(|| (rows(validation), "v"));
-            let set = rows(labels).seal("a", held_out).unwrap();
-            let validation = (!validation.is_empty()).then(|| files("vx", "vy"));
-            let spec = DatasetSpec { validation, ..DatasetSpec::new(source) };
-            check(&set, &spec).map_err(|error| (error.field(&spec), error.to_string()))
-        };
-        let npz = || Source::Npz { path: "m.npz".into(), arrays: files("x", "y") };
-        let cure = "number the classes from 0 to 2, as numpy.unique does with return_inverse=True";
-        assert_eq!(
-            message(&[0, 1, 3, 1], &[], npz()),
-            Err(("labels", format!("m.npz, array \"y\": row 2 (from 0) has the label 3, and no row has 2; {cure}")))
-        );
-        // Counted from 1, as EMNIST's letters are.
-        assert_eq!(
-            message(&[3, 2, 1], &[], Source::Idx(files("x", "y"))),
-            Err(("labels", format!("y: row 2 (from 0) has the label 1, and no row has 0; {cure}")))
-        );
-        // The hole may be before a label of the validation alone.
-        let (field, detail) = message(&[0, 1], &[0, 1, 3], npz()).unwrap_err();
-        assert!(
-            field == "validation/labels" && detail.starts_with("m.npz, array \"vy\": row 2 (from 0) has the label 3"),
-            "{field} {detail}"
-        );
-        let (field, detail) = message(&[0, 1], &[3, 1, 0], Source::Idx(files("x", "y"))).unwrap_err();
-        assert!(field == "validation/labels" && detail.starts_with("vy: row 0 (from 0) has the label 3"), "{field} {detail}");
-        assert_eq!(message(&[1, 0, 2], &[0, 1, 2], npz()), Ok(()));
     }
 
     #[test]

@@ -349,6 +349,8 @@ pub const GPU_SLOTS: u32 = 4;
 /// What a trial may take of a GPU for each byte that the pre-flight says, whose measure is that of the CPU's kernels. The compositions that run elsewhere took
 /// 4 to 10 times as much with an MLP, 48 to 65 with convolutions and an LSTM (the cases of `make bench-train`, compositions forced on the CPU).
 pub const GPU_MEMORY_MARGIN: u64 = 64;
+/// How long a trial waits for a device's memory before it is handed back, in seconds: another trainer may be idle.
+pub const MEMORY_WAIT_SECONDS_MAX: u64 = 60;
 /// How often a trial that waits for memory looks whether it is to stop, in ms: it is woken where memory comes free.
 pub const MEMORY_POLL_MS: u64 = 100;
 /// The head of a request to a trainer's metrics page, in bytes.

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hpo::dataset::DatasetSchema;
 use hpo::{Plan, Study, limits, preflight};
@@ -49,7 +49,8 @@ impl Memory {
     }
 
     /// The share of a trial on this dataset, once those before it and those that train leave enough: what a training step takes by the pre-flight's measure,
-    /// and the best weights beside it, with the margin; all that the device has, where that is less. None where the trial `is_stopped` while it waits.
+    /// and the best weights beside it, with the margin; all that the device has, where that is less. None where the trial
+    /// `is_stopped` while it waits, or waits for so long that another trainer should have it.
     pub(crate) fn share(
         self: &Arc<Memory>,
         study: &Study,
@@ -73,6 +74,7 @@ impl Memory {
     }
 
     fn wait(self: &Arc<Memory>, bytes: u64, is_stopped: impl Fn() -> bool) -> Option<Share> {
+        let since = Instant::now();
         let mut line = self.line();
         let ticket = line.tickets;
         line.tickets += 1;
@@ -82,7 +84,7 @@ impl Memory {
                 line.promised += bytes;
                 break true;
             }
-            if is_stopped() {
+            if is_stopped() || since.elapsed() >= Duration::from_secs(limits::MEMORY_WAIT_SECONDS_MAX) {
                 break false;
             }
             let poll = Duration::from_millis(limits::MEMORY_POLL_MS);

@@ -73,12 +73,16 @@ pub(crate) async fn run_on(devices: Vec<DeviceInfo>, config: Config, shutdown: i
             chores.spawn(show_up(worker.clone()));
             claims.spawn(claim(worker.clone()));
         }
-        while claims.join_next().await.is_some() {}
+        while let Some(ended) = claims.join_next().await {
+            ended?;
+        }
         chores.shutdown().await;
-        for worker in workers {
+        let mut leaves = JoinSet::new();
+        leaves.extend(workers.into_iter().map(|worker| async move {
             let leave = worker.store.forget_trainer(&worker.me.id);
             let _ = tokio::time::timeout(Duration::from_millis(limits::LEAVE_MS), leave).await;
-        }
+        }));
+        while leaves.join_next().await.is_some() {}
         tracing::info!("Stopped");
         anyhow::Ok(())
     };
