@@ -55,10 +55,12 @@ pub(super) fn enclose(study: &Study, dataset: &DatasetSchema, recipe: &Recipe) -
 /// Encloses what `layer` makes of every shape in `input`; none where it fits none of them.
 fn output(layer: &Layer, (low, high): &Interval) -> Option<Interval> {
     if let Layer::Reshape { target_shape } = layer {
-        let known: usize = target_shape.iter().filter(|size| **size > 0).map(|size| *size as usize).try_fold(1, usize::checked_mul)?;
-        let open = |shape: &[usize]| elements(shape) / known;
-        let fill = |open: usize| target_shape.iter().map(|size| if *size == -1 { open } else { *size as usize }).collect();
-        return (open(high) > 0).then(|| (fill(open(low).max(1)), fill(open(high))));
+        let (least, most) = (elements(low), elements(high));
+        // A size larger than the row fits nowhere; one between the ends may, and then it is no larger than the row.
+        let sizes = target_shape.iter().map(|size| usize::try_from(*size).ok().map(|size| size.min(most)));
+        let known = sizes.clone().flatten().fold(1, usize::saturating_mul).max(1);
+        let fill = |elements: usize| sizes.clone().map(|size| size.unwrap_or((elements / known).max(1))).collect();
+        return Some((fill(least), fill(most)));
     }
     if let Layer::Flatten = layer {
         return Some((vec![elements(low)], vec![elements(high)]));

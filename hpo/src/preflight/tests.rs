@@ -219,6 +219,17 @@ fn past_the_bound_shapes_are_partial_and_bounds_inexact() {
 }
 
 #[test]
+fn a_reshape_whose_largest_size_fits_nowhere_is_enclosed_with_those_that_do() {
+    let space = json!([{"name": "width", "type": "choice", "values": [1, 5, 6]}]);
+    let reshape = json!({"layer": "Reshape", "target_shape": [-1, {"hp": "width"}]});
+    let network = json!([{"layer": "Dense", "units": 5}, reshape, {"layer": "Dense", "units": 3, "activation": "softmax"}]);
+    let study = Study::parse(&with(with(smallest(), "/space", space), "/network", network)).unwrap();
+    let wide = bounds::enclose(&study, &dataset(&[4]), &Recipe::of(&study, &dataset(&[4])));
+    // 4 to 5 units, then 1 or 5 to 3: 6 does not divide 5.
+    assert!(wide.parameters.0 <= 25 + 6 && 25 + 18 <= wide.parameters.1, "{wide:?}");
+}
+
+#[test]
 fn a_branch_that_cannot_work_is_named_unless_the_search_stays_out_of_it() {
     let last = json!({"layer": "Dense", "units": 3, "activation": "softmax"});
     let network = json!([{"layer": "Conv2D", "filters": 2, "kernel_size": {"hp": "kernel"}}, {"layer": "Flatten"}, last]);
