@@ -340,7 +340,8 @@ pub const CHECKPOINTS_LISTED_MAX: usize = 1_000;
 pub const CHECKPOINTS_READ: usize = 2;
 /// Tries of writing a trial's weights: a bucket may be away for a moment, and the trial was dear.
 pub const WEIGHTS_TRIES: u32 = 3;
-/// Rows of a validation batch, where the training batch is not larger: small batches only cost time there.
+/// Rows of a validation batch, where the training batch is not larger: small batches only cost time there. Never more than two training batches,
+/// whose activations have no gradients and take what those of one take that have.
 pub const VALIDATION_ROWS: usize = 128;
 /// Slots of a trainer: each is a thread, and one claim takes no more.
 pub const SLOTS_MAX: usize = CLAIMS_MAX;

@@ -34,23 +34,27 @@ pub(crate) fn fitted(layer: &Layer, input: &[usize]) -> Result<Vec<usize>, Misfi
         return Err(format!("{class} makes {} of a row, more than {} elements", show(&output), limits::ROW_ELEMENTS_MAX).into());
     }
     for weight in layer.weights(input) {
-        let (name, rank) = (&weight.name, weight.shape.len());
+        let (name, rank, shape) = (&weight.name, weight.shape.len(), show(&weight.shape));
+        let misfit = |of: &str, reason: String| Misfit { argument: argument(name, of), reason };
         if weight.constraint.is_some_and(|constraint| constraint.axis().iter().any(|axis| *axis >= rank)) {
-            return Err(format!("{class} constrains a dimension that its {name} {} lacks", show(&weight.shape)).into());
+            return Err(misfit("constraint", format!("{class} constrains a dimension that its {name} {shape} lacks")));
         }
         if matches!(weight.initializer, Initializer::Orthogonal { .. }) && rank < 2 {
-            let shape = show(&weight.shape);
             let reason =
                 format!("{class} starts its {name} {shape} as orthogonal, which needs two dimensions or more; use another initializer");
-            // A weight of one dimension has its name before its arguments; those of a Bidirectional are in the layer that it wraps.
-            let argument = match name.split_once('.') {
-                Some((_, name)) => format!("/wrapped/{name}_initializer"),
-                None => format!("/{name}_initializer"),
-            };
-            return Err(Misfit { argument, reason });
+            return Err(misfit("initializer", reason));
         }
     }
     Ok(output)
+}
+
+/// The argument of a layer that says the `constraint` or `initializer` of this weight, as a pointer.
+fn argument(weight: &str, of: &str) -> String {
+    // Those of a Bidirectional are in the layer that it wraps.
+    match weight.split_once('.') {
+        Some((_, weight)) => format!("/wrapped/{weight}_{of}"),
+        None => format!("/{weight}_{of}"),
+    }
 }
 
 /// [`output_shape`] however large it is.

@@ -212,7 +212,7 @@ impl<'a> Run<'a> {
         if !split.validation.is_empty() {
             let mut totals = self.model.totals();
             self.model.swap_averages()?;
-            for rows in split.validation.chunks(batch_size.max(limits::VALIDATION_ROWS)) {
+            for rows in split.validation.chunks(batch_size.max(limits::VALIDATION_ROWS.min(2 * batch_size))) {
                 if let Some(reason) = stop.reason() {
                     return Ok(Epoch::Stopped(reason));
                 }

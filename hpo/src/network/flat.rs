@@ -153,7 +153,9 @@ fn structural(layer: &Layer, pointer: &str, mentions: &[Mention]) -> Vec<usize> 
         // What a Bidirectional wraps has arguments of its own.
         let mut steps = mention.pointer[pointer.len()..].split('/').skip(1).skip_while(|step| *step == "wrapped");
         let argument = steps.next().unwrap_or_default();
-        layer.is_structural(argument) || (is_of_vector(argument) && is_choice(steps))
+        // A weight may lack the dimensions that a constraint looks at.
+        let of_dimensions = argument.ends_with("_constraint") && (is_choice(steps.clone()) || steps.clone().any(|step| step == "axis"));
+        layer.is_structural(argument) || of_dimensions || (is_of_vector(argument) && is_choice(steps))
     });
     let mut structural: Vec<usize> = of_shape.map(|mention| mention.hyperparameter).collect();
     structural.sort_unstable();

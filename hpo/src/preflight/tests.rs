@@ -577,6 +577,34 @@ fn a_weight_of_one_dimension_cannot_start_orthogonal_anywhere_in_the_space() {
 }
 
 #[test]
+fn a_constraint_on_a_dimension_that_a_weight_lacks_is_found_anywhere_in_the_space() {
+    let end = json!({"layer": "Dense", "units": 3, "activation": "softmax"});
+    let check = |layer: Json, space: Json, expect: &[(&str, &str)]| {
+        check_network(&[5, 4], json!([layer, {"layer": "Flatten"}, end]), space, expect);
+    };
+    let lacks = "constrains a dimension that its kernel (4, 7) lacks";
+    let norm = |axis: Json| json!({"name": "max_norm", "max_value": {"hp": "norm"}, "axis": axis});
+    let space = |hyperparameter: Json| json!([hyperparameter, {"name": "norm", "type": "float", "min_value": 1, "max_value": 2}]);
+    let dense = |constraint: Json| json!({"layer": "Dense", "units": 7, "kernel_constraint": constraint});
+
+    check(
+        dense(norm(json!([0, 2]))),
+        json!([{"name": "norm", "type": "float", "min_value": 1, "max_value": 2}]),
+        &[("/network/0/kernel_constraint", lacks)],
+    );
+    let axis = json!({"name": "axis", "type": "int", "min_value": 0, "max_value": 3});
+    check(dense(norm(json!({"hp": "axis"}))), space(axis), &[("/network/0/kernel_constraint", "lacks where axis is 2")]);
+    let axis = json!({"name": "axis", "type": "int", "min_value": 0, "max_value": 1});
+    check(dense(norm(json!([{"hp": "axis"}]))), space(axis), &[]);
+    let kept = json!({"name": "kept", "type": "choice", "values": ["free", "wide"]});
+    let cases = json!({"hp": "kept", "cases": {"free": null, "wide": norm(json!(2))}});
+    check(dense(cases.clone()), space(kept.clone()), &[("/network/0/kernel_constraint", "lacks where kept is wide")]);
+    let wrapped =
+        json!({"layer": "Bidirectional", "wrapped": {"layer": "LSTM", "units": 2, "return_sequences": true, "kernel_constraint": cases}});
+    check(wrapped, space(kept), &[("/network/0/wrapped/kernel_constraint", "lacks where kept is wide")]);
+}
+
+#[test]
 fn an_embedding_that_takes_the_features_has_a_row_for_each_of_them() {
     let end = json!({"layer": "Dense", "units": 3, "activation": "softmax"});
     let embedding = |input_dim: Json| json!({"layer": "Embedding", "input_dim": input_dim, "output_dim": 2});
