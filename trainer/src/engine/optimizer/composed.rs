@@ -1,4 +1,6 @@
 //! What [`crate::kernels::update`] and [`crate::kernels::constraint`] do, in candle's own operations: for devices that are not the CPU.
+//!
+//! Weights and gradients are detached first: what is kept from step to step would else keep the tape of every step before.
 
 use candle_core::{DType, Device, Result, Tensor, Var, bail};
 use hpo::network::Constraint;
@@ -12,7 +14,7 @@ pub(super) fn step(update: Update, before: Before<f64>, weight: &Var, gradient: 
     if before.bound.is_finite() {
         g = g.clamp(-before.bound, before.bound)?;
     }
-    let mut w = weight.as_tensor().clone();
+    let mut w = weight.as_detached_tensor();
     if before.decay != 0.0 {
         w = (&w - ((&w * before.decay)? * before.rate)?)?;
     }
@@ -82,7 +84,7 @@ pub(super) fn step(update: Update, before: Before<f64>, weight: &Var, gradient: 
 /// As [`crate::kernels::update::Average`]'s `Take`.
 pub(super) fn average(weight: &Var, momentum: f64, slots: &mut [Tensor]) -> Result<()> {
     let average = last(slots)?;
-    *average = mix(average, weight, momentum)?;
+    *average = mix(average, &weight.as_detached_tensor(), momentum)?;
     Ok(())
 }
 
@@ -128,12 +130,12 @@ pub(super) fn penalty(weight: &Var, l1: f64, l2: f64) -> Result<f64> {
 
 /// The gradient with the regulariser's.
 fn regularized(weight: &Var, gradient: &Tensor, before: Before<f64>) -> Result<Tensor> {
-    let mut g = gradient.clone();
+    let (mut g, weight) = (gradient.detach(), weight.as_detached_tensor());
     if before.l1 != 0.0 {
         g = (g + (weight.sign()? * before.l1)?)?;
     }
     if before.twice_l2 != 0.0 {
-        g = (g + (weight.as_tensor() * before.twice_l2)?)?;
+        g = (g + (weight * before.twice_l2)?)?;
     }
     Ok(g)
 }
