@@ -23,6 +23,13 @@ pub struct DatasetSchema {
     pub hash: String,
 }
 
+impl DatasetSchema {
+    /// Numbers in a row.
+    pub fn elements(&self) -> u64 {
+        self.shape.iter().fold(1, |product: u64, size| product.saturating_mul(*size as u64))
+    }
+}
+
 /// What the features of a dataset are to an Embedding, which takes them as ids: whole numbers from 0.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WorstId {

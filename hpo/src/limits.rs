@@ -26,6 +26,12 @@ pub const REDIS_LOG_LINE_BYTES_MAX: usize = 1000;
 pub const SOCKET_PATH_BYTES_MAX: usize = 100;
 /// The largest artifact, in bytes. It is held in memory as a whole: 2 GiB are the weights of 500 million parameters.
 pub const ARTIFACT_BYTES_MAX: usize = 2 << 30;
+/// The largest checkpoint, in bytes. It is written and read tensor by tensor, so disks and networks set the bound: minutes of either.
+pub const CHECKPOINT_BYTES_MAX: u64 = 64 << 30;
+/// The header of a checkpoint, in bytes: what the safetensors crate reads, and more than the curve in it can take.
+pub const CHECKPOINT_HEADER_BYTES_MAX: u64 = 100_000_000;
+/// Parts of a checkpoint on their way to a bucket at a time, each of 10 MiB in memory.
+pub const UPLOADS_AT_ONCE: usize = 2;
 /// How many artifacts of a deleted study are removed in one call, so that a caller's tick stays short.
 pub const ARTIFACT_DELETE_BATCH: usize = 1000;
 
@@ -348,8 +354,9 @@ pub const SLOTS_MAX: usize = CLAIMS_MAX;
 /// Slots of a GPU that nobody has given a number: enough that one trial's batch is gathered while another's is computed; its memory may allow fewer.
 pub const GPU_SLOTS: u32 = 4;
 /// What a trial may take of a GPU for each byte that the pre-flight says, whose measure is that of the CPU's kernels. The compositions that run elsewhere took
-/// 4 to 10 times as much with an MLP, 48 to 65 with convolutions and an LSTM (the cases of `make bench-train`, compositions forced on the CPU).
-pub const GPU_MEMORY_MARGIN: u64 = 64;
+/// 1.7 to 2.7 times as much with an MLP, 2.9 to 3.4 with convolutions and an LSTM (the networks of `make bench-train`, compositions on the CPU); the rest is for
+/// what the GPU's libraries take for themselves, and for memory in pieces.
+pub const GPU_MEMORY_MARGIN: u64 = 6;
 /// How long a trial waits for a device's memory before it is handed back, in seconds: another trainer may be idle.
 pub const MEMORY_WAIT_SECONDS_MAX: u64 = 60;
 /// How often a trial that waits for memory looks whether it is to stop, in ms: it is woken where memory comes free.

@@ -37,7 +37,8 @@ pub struct Preflight {
     pub flops_per_sample: Bounds,
     /// Bytes of the weights.
     pub weight_bytes: Bounds,
-    /// Bytes of a training step: weights and the optimiser's moments, of each fold and execution, gradients, activations and their gradients.
+    /// Bytes of a training step: weights and the optimiser's moments, of each fold and execution, gradients, the weights of the best epoch so far, the rows
+    /// of a batch, and what becomes of them on the way through the network and back.
     pub step_bytes: Bounds,
 }
 
@@ -112,6 +113,12 @@ impl Totals {
         Totals { parameters: (0, u64::MAX), flops: (0, u64::MAX), step_bytes: (0, u64::MAX) }
     }
 
+    /// Those before the first layer: the rows of a batch.
+    fn of_input(recipe: &Recipe) -> Totals {
+        let bytes = |(_, rows): (u64, u64)| recipe.input.saturating_mul(rows).saturating_mul(4);
+        Totals { step_bytes: (bytes(recipe.least), bytes(recipe.most)), ..Totals::default() }
+    }
+
     /// These totals after a layer that costs at least `least` and at most `most`.
     fn plus(self, least: Cost, most: Cost, recipe: &Recipe) -> Totals {
         let add = |(min, max): (u64, u64), least: u64, most: u64| (min.saturating_add(least), max.saturating_add(most));
@@ -139,6 +146,8 @@ struct Recipe {
     least: (u64, u64),
     /// The largest of each.
     most: (u64, u64),
+    /// Numbers in a row of the dataset.
+    input: u64,
     /// Whether they vary without regard to the network, so that the extremes of both meet in some trial.
     independent: bool,
 }
@@ -156,6 +165,7 @@ impl Recipe {
         Recipe {
             least: (numbers(study, optimizers.iter().map(|slots| slots.0).min().unwrap_or(0)), rows.clone().min().unwrap_or(1)),
             most: (numbers(study, optimizers.iter().map(|slots| slots.1).max().unwrap_or(4)), rows.max().unwrap_or(1)),
+            input: dataset.elements(),
             independent: structural.into_iter().all(|at| !mentioned.contains(&at)),
         }
     }
@@ -187,19 +197,22 @@ pub fn memory(study: &Study, plan: &Plan, dataset: &DatasetSchema) -> Result<(u6
         shape = output;
     }
     let rows = (plan.training.batch_size as u64).min(study.dataset.training_rows(dataset.rows));
-    Ok((total.parameters.saturating_mul(4), step_bytes(total, (numbers(study, plan.training.optimizer.slots()), rows))))
+    let of_layers = step_bytes(total, (numbers(study, plan.training.optimizer.slots()), rows));
+    let of_input = dataset.elements().saturating_mul(rows).saturating_mul(4);
+    Ok((total.parameters.saturating_mul(4), of_layers.saturating_add(of_input)))
 }
 
-/// Numbers that a trial keeps per weight of its network: the weight and the optimiser's `slots` in each of its runs, which train in lockstep, and a
-/// gradient in the one whose turn it is.
+/// Numbers that a trial keeps per weight of its network: the weight and the optimiser's `slots` in each of its runs, which train in lockstep, a
+/// gradient in the one whose turn it is, and the weight as it was after the best epoch.
 fn numbers(study: &Study, slots: u64) -> u64 {
-    u64::from(study.runs()) * (1 + slots) + 1
+    u64::from(study.runs()) * (1 + slots) + 2
 }
 
-/// Bytes that layers of this cost take in a training step of a trial with `(numbers per weight, rows)`: activations have gradients too.
+/// Bytes that layers of this cost take in a training step of a trial with `(numbers per weight, rows)`. What a layer keeps counts three times, for its
+/// gradient and for the sum that candle makes of that: of all layers where there are few, of those at work where there are many, which then take less.
 fn step_bytes(cost: Cost, (numbers, rows): (u64, u64)) -> u64 {
     let weights = cost.parameters.saturating_mul(numbers);
-    weights.saturating_add(cost.activations.saturating_mul(2 * rows)).saturating_mul(4)
+    weights.saturating_add(cost.activations.saturating_mul(rows.saturating_mul(3))).saturating_mul(4)
 }
 
 /// What a layer's presence, shape and size depend on, parents included, in the order of the space.

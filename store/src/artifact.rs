@@ -2,16 +2,23 @@
 //!
 //! A model lies under its trial's attempt and nonce, so that an attempt whose lease was lost cannot overwrite what the accepted one wrote;
 //! which of them counts is what `finish` recorded. Nothing here asks Redis.
+
+use std::fs::{File, Permissions};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, future, stream};
-use hpo::limits::{ARTIFACT_BYTES_MAX, ARTIFACT_DELETE_BATCH, CHECKPOINTS_LISTED_MAX};
+use hpo::limits::{ARTIFACT_BYTES_MAX, ARTIFACT_DELETE_BATCH, CHECKPOINT_BYTES_MAX, CHECKPOINTS_LISTED_MAX, UPLOADS_AT_ONCE};
+use object_store::buffered::BufWriter;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 use object_store::{ObjectStore, ObjectStoreExt};
+use tempfile::NamedTempFile;
+use tokio::io::{AsyncSeekExt, AsyncWriteExt};
 use url::Url;
 
 /// What went wrong with an artifact.
@@ -20,13 +27,15 @@ pub enum Error {
     /// There is no such artifact, or what was given is no path of one.
     #[error("there is no artifact {0:?}")]
     NotFound(String),
-    /// The artifact is larger than [`ARTIFACT_BYTES_MAX`].
-    #[error("the artifact {path} has {bytes} bytes, the limit is {ARTIFACT_BYTES_MAX}")]
+    /// The artifact is larger than [`ARTIFACT_BYTES_MAX`], or the checkpoint than [`CHECKPOINT_BYTES_MAX`].
+    #[error("the artifact {path} has {bytes} bytes, the limit is {max}")]
     TooLarge {
         /// Where it lies or should have lain.
         path: String,
         /// Its size.
         bytes: u64,
+        /// What it may have.
+        max: u64,
     },
     /// The place given for artifacts cannot be opened.
     #[error("cannot keep artifacts in {place}: {why}")]
@@ -39,6 +48,20 @@ pub enum Error {
     /// The disk or the bucket failed; another try may succeed.
     #[error("the artifact store: {0}")]
     Store(object_store::Error),
+    /// A file on its way from or to the artifacts failed; another try may succeed.
+    #[error("the artifact store: {0}")]
+    Io(#[from] io::Error),
+}
+
+/// A checkpoint that is being written: a file, for in memory it would double what a trial takes. One that is dropped is gone.
+#[derive(Debug)]
+pub struct Spool(NamedTempFile);
+
+impl Spool {
+    /// Where it is written.
+    pub fn file(&self) -> &File {
+        self.0.as_file()
+    }
 }
 
 /// The place where artifacts are kept. Clones share it.
@@ -78,21 +101,65 @@ impl Artifacts {
     /// Writes the weights of one attempt, whole or not at all, and returns their path. Writing again replaces.
     pub async fn put_model(&self, study: &str, number: u64, attempt: u32, nonce: &str, bytes: Bytes) -> Result<String, Error> {
         let path = parse(&Artifacts::model_path(study, number, attempt, nonce)?)?;
-        if bytes.len() > ARTIFACT_BYTES_MAX {
-            return Err(Error::TooLarge { path: path.to_string(), bytes: bytes.len() as u64 });
-        }
+        bounded(&path, bytes.len() as u64, ARTIFACT_BYTES_MAX as u64)?;
         self.store.put(&path, bytes.into()).await.map_err(Error::Store)?;
         Ok(path.to_string())
     }
 
-    /// Writes a checkpoint of a trial after `step`, whole or not at all, and returns its path. `writer` tells the attempts apart.
-    pub async fn put_checkpoint(&self, study: &str, number: u64, step: u32, writer: &str, bytes: Bytes) -> Result<String, Error> {
+    /// A file for a checkpoint of a trial: where it is to lie, if that is a folder, else among the system's temporary files. It blocks for a moment.
+    pub fn spool(&self, study: &str, number: u64) -> Result<Spool, Error> {
+        let mut named = tempfile::Builder::new();
+        // A name that no list has, as those of the object store's own half-written files, and the rights that its files have.
+        let named = named.suffix(".safetensors#1").permissions(Permissions::from_mode(0o666));
+        let Some(folder) = &self.folder else { return Ok(Spool(named.tempfile()?)) };
+        let folder = folder.join(checkpoints_path(study, number)?.as_ref());
+        std::fs::create_dir_all(&folder)?;
+        Ok(Spool(named.tempfile_in(folder)?))
+    }
+
+    /// Makes a checkpoint of a trial after `step` of a file from [`spool`](Self::spool), whole or not at all, and returns its path. `writer` tells the attempts
+    /// apart.
+    pub async fn put_checkpoint(&self, study: &str, number: u64, step: u32, writer: &str, spool: Spool) -> Result<String, Error> {
         let path = checkpoints_path(study, number)?.join(format!("{step:010}-{writer}.safetensors"));
-        if bytes.len() > ARTIFACT_BYTES_MAX {
-            return Err(Error::TooLarge { path: path.to_string(), bytes: bytes.len() as u64 });
+        bounded(&path, spool.file().metadata()?.len(), CHECKPOINT_BYTES_MAX)?;
+        match &self.folder {
+            Some(folder) => {
+                let place = folder.join(path.as_ref());
+                let published = tokio::task::spawn_blocking(move || publish(spool, &place));
+                published.await.map_err(io::Error::other)??;
+            }
+            None => {
+                let mut file = tokio::fs::File::from_std(spool.0.reopen()?);
+                let mut upload = BufWriter::new(self.store.clone(), path.clone()).with_max_concurrency(UPLOADS_AT_ONCE);
+                if let Err(error) = send(&mut file, &mut upload).await {
+                    let _ = upload.abort().await; // what a bucket keeps of it, its own rules remove
+                    return Err(error.into());
+                }
+            }
         }
-        self.store.put(&path, bytes.into()).await.map_err(Error::Store)?;
         Ok(path.to_string())
+    }
+
+    /// The checkpoint at a path that [`checkpoints`](Self::checkpoints) listed: the file itself, or a copy of it that goes when it is closed.
+    pub async fn open_checkpoint(&self, path: &str) -> Result<File, Error> {
+        let location = parse(path)?;
+        if let Some(folder) = &self.folder {
+            let opened = tokio::fs::File::open(folder.join(location.as_ref())).await;
+            return match opened {
+                Ok(file) => Ok(file.into_std().await),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error::NotFound(path.into())),
+                Err(error) => Err(error.into()),
+            };
+        }
+        let found = self.store.get(&location).await.map_err(|e| named(e, path))?;
+        bounded(&location, found.meta.size, CHECKPOINT_BYTES_MAX)?;
+        let mut file = tokio::fs::File::from_std(tempfile::tempfile()?);
+        let mut chunks = found.into_stream();
+        while let Some(chunk) = chunks.try_next().await.map_err(Error::Store)? {
+            file.write_all(&chunk).await?;
+        }
+        file.rewind().await?;
+        Ok(file.into_std().await)
     }
 
     /// The paths of a trial's checkpoints, the furthest first. Whoever wrote one, it holds the same at the same step: a trial is a function of what is
@@ -119,9 +186,7 @@ impl Artifacts {
     /// The whole artifact at a path that [`put_model`](Self::put_model) returned.
     pub async fn get(&self, path: &str) -> Result<Bytes, Error> {
         let found = self.store.get(&parse(path)?).await.map_err(|e| named(e, path))?;
-        if found.meta.size > ARTIFACT_BYTES_MAX as u64 {
-            return Err(Error::TooLarge { path: path.into(), bytes: found.meta.size });
-        }
+        bounded(&found.meta.location, found.meta.size, ARTIFACT_BYTES_MAX as u64)?;
         found.bytes().await.map_err(|e| named(e, path))
     }
 
@@ -151,6 +216,24 @@ impl Artifacts {
     }
 }
 
+/// Puts the file where it belongs. Synced, as all that is written here.
+fn publish(spool: Spool, place: &std::path::Path) -> io::Result<()> {
+    spool.file().sync_all()?;
+    spool.0.persist(place).map_err(|error| error.error)?;
+    place.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+}
+
+/// Sends a file to a bucket, part by part.
+async fn send(file: &mut tokio::fs::File, upload: &mut BufWriter) -> io::Result<()> {
+    tokio::io::copy(file, upload).await?;
+    upload.shutdown().await
+}
+
+/// An error where it has more bytes than it may.
+fn bounded(path: &Path, bytes: u64, max: u64) -> Result<(), Error> {
+    if bytes > max { Err(Error::TooLarge { path: path.to_string(), bytes, max }) } else { Ok(()) }
+}
+
 /// The folder of a study. An empty name would be the folder of all studies.
 fn study_path(study: &str) -> Result<Path, Error> {
     if study.is_empty() { Err(Error::NotFound(study.into())) } else { Ok(Path::from("studies").join(study)) }
@@ -175,12 +258,20 @@ fn named(error: object_store::Error, path: &str) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read, Write};
+
     use super::*;
 
     fn folder() -> (tempfile::TempDir, Artifacts) {
         let dir = tempfile::tempdir().unwrap();
         let artifacts = Artifacts::open(dir.path().join("artifacts").to_str().unwrap()).unwrap();
         (dir, artifacts)
+    }
+
+    async fn put(artifacts: &Artifacts, number: u64, step: u32, writer: &str, bytes: &[u8]) -> String {
+        let spool = artifacts.spool("01JD", number).unwrap();
+        spool.file().write_all(bytes).unwrap();
+        artifacts.put_checkpoint("01JD", number, step, writer, spool).await.unwrap()
     }
 
     #[tokio::test]
@@ -213,9 +304,9 @@ mod tests {
     async fn of_a_trial_s_checkpoints_the_furthest_comes_first() {
         let (dir, artifacts) = folder();
         for (step, writer) in [(9, "1-a"), (10, "2-b"), (2, "1-a")] {
-            artifacts.put_checkpoint("01JD", 4, step, writer, Bytes::from_static(b"x")).await.unwrap();
+            put(&artifacts, 4, step, writer, b"x").await;
         }
-        artifacts.put_checkpoint("01JD", 40, 99, "1-a", Bytes::from_static(b"x")).await.unwrap();
+        put(&artifacts, 40, 99, "1-a", b"x").await;
         let paths = artifacts.checkpoints("01JD", 4).await.unwrap();
         assert_eq!(paths.len(), 3);
         assert_eq!(paths[0], "studies/01JD/4/checkpoints/0000000010-2-b.safetensors");
@@ -225,6 +316,35 @@ mod tests {
         assert!(!dir.path().join("artifacts/studies/01JD/4/checkpoints").exists());
         assert_eq!(artifacts.checkpoints("01JD", 40).await.unwrap().len(), 1);
         artifacts.delete_checkpoints("01JD", 4).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_checkpoint_is_whole_or_not_there_in_a_folder_and_in_a_bucket() {
+        // More than one part of an upload.
+        let bytes: Vec<u8> = (0..25_000_000_u32).map(|at| (at >> 8) as u8).collect();
+        let (_dir, folder) = folder();
+        for artifacts in [folder, Artifacts::open("memory:///some/where").unwrap()] {
+            let half = artifacts.spool("01JD", 4).unwrap();
+            half.file().write_all(b"half").unwrap();
+            assert_eq!(artifacts.checkpoints("01JD", 4).await.unwrap(), [""; 0]);
+            drop(half);
+            let path = put(&artifacts, 4, 7, "1-a", &bytes).await;
+            assert_eq!(artifacts.checkpoints("01JD", 4).await.unwrap(), [path.as_str()]);
+            let mut read = Vec::new();
+            artifacts.open_checkpoint(&path).await.unwrap().read_to_end(&mut read).unwrap();
+            assert!(read == bytes);
+            let missing = artifacts.open_checkpoint("studies/01JD/4/checkpoints/none").await.unwrap_err();
+            assert!(matches!(&missing, Error::NotFound(_)), "{missing}");
+        }
+    }
+
+    #[tokio::test]
+    async fn others_may_read_a_checkpoint_as_they_may_read_a_model() {
+        let (dir, folder) = folder();
+        let model = folder.put_model("01JD", 4, 1, "a", Bytes::from_static(b"x")).await.unwrap();
+        let checkpoint = put(&folder, 4, 1, "1-a", b"x").await;
+        let rights = |path: &str| dir.path().join("artifacts").join(path).metadata().unwrap().permissions();
+        assert_eq!(rights(&checkpoint), rights(&model));
     }
 
     #[tokio::test]

@@ -2,18 +2,18 @@
 //!
 //! Past its deadline a trainer keeps training and keeps trying: only the answer that the lease is lost stops it, or `ORPHAN_SECONDS_MAX` without any.
 
+use std::fs::File;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use hpo::limits;
 use hpo::trial::ErrorKind;
 use store::{Ack, Directive, End, Lease, Point};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, oneshot};
 
-use crate::run::{Best, Event, Reason, Stop};
+use crate::run::{Best, Event, Reason, Saved, Stop};
 use crate::trial::{Outcome, Trial};
 use crate::weights::Weights;
 use crate::worker::{Worker, jittered, retry};
@@ -22,7 +22,7 @@ use crate::worker::{Worker, jittered, retry};
 pub(crate) async fn attempt(worker: &Arc<Worker>, lease: Lease) {
     let claimed = Instant::now();
     tracing::info!(trial.number = lease.number, study.id = %lease.study, attempt = lease.attempt, "Trial {} of study {} starts", lease.number, lease.study);
-    // As long as a curve at most: `EPOCHS_MAX` points, and a checkpoint now and then.
+    // As long as a curve at most: `EPOCHS_MAX` points, and one checkpoint.
     let (send, events) = mpsc::unbounded_channel();
     let stop = Arc::new(Stop::default());
     let trained = train(worker, &lease, stop.clone(), send);
@@ -57,7 +57,8 @@ async fn train(worker: &Arc<Worker>, lease: &Lease, stop: Arc<Stop>, events: Unb
     let (memory, metrics) = (worker.memory.clone(), worker.metrics.clone());
     let checkpoints = if lease.attempt > 1 { checkpoints(worker, lease).await } else { Vec::new() };
     let checkpoint_seconds = worker.checkpoint_seconds;
-    let trial = Trial { lease: lease.clone(), study, catalog, device, numerics, memory, stop, checkpoint_seconds, checkpoints };
+    let artifacts = worker.artifacts.clone();
+    let trial = Trial { lease: lease.clone(), study, catalog, device, numerics, memory, stop, checkpoint_seconds, artifacts, checkpoints };
     let tell = move |event| {
         // What an earlier attempt trained was counted there.
         if let Event::Epoch { samples: 1.., .. } = &event {
@@ -78,12 +79,12 @@ async fn train(worker: &Arc<Worker>, lease: &Lease, stop: Arc<Stop>, events: Unb
 }
 
 /// The checkpoints that earlier attempts left, the furthest first. Without any the trial starts over, which only costs time.
-async fn checkpoints(worker: &Worker, lease: &Lease) -> Vec<Bytes> {
+async fn checkpoints(worker: &Worker, lease: &Lease) -> Vec<File> {
     let mut found = Vec::new();
     let listed = worker.artifacts.checkpoints(lease.study.as_str(), lease.number).await;
     for path in listed.unwrap_or_default().into_iter().take(limits::CHECKPOINTS_READ) {
-        match worker.artifacts.get(&path).await {
-            Ok(bytes) => found.push(bytes),
+        match worker.artifacts.open_checkpoint(&path).await {
+            Ok(file) => found.push(file),
             Err(error) => tracing::debug!("The checkpoint {path} cannot be read: {error}"),
         }
     }
@@ -140,8 +141,8 @@ impl Line<'_> {
                 }
                 Some(event) = events.recv() => {
                     let last = self.note(event);
-                    if let Some((step, bytes)) = self.take(&mut events).or(last) {
-                        self.keep(step, bytes).await;
+                    if let Some(saved) = self.take(&mut events).or(last) {
+                        self.keep(saved).await;
                     }
                     // While Redis is away, its next try is soon enough.
                     if self.is_away {
@@ -160,18 +161,18 @@ impl Line<'_> {
     }
 
     /// Notes a point to report, or returns the checkpoint.
-    fn note(&mut self, event: Event) -> Option<(u32, Bytes)> {
+    fn note(&mut self, event: Event) -> Option<Saved> {
         match event {
             Event::Epoch { step, values, .. } => {
                 self.unreported.push(Point { step, values });
                 None
             }
-            Event::Checkpoint { step, bytes } => Some((step, bytes)),
+            Event::Checkpoint(saved) => Some(saved),
         }
     }
 
     /// Notes all that has happened, and returns the last checkpoint of it.
-    fn take(&mut self, events: &mut UnboundedReceiver<Event>) -> Option<(u32, Bytes)> {
+    fn take(&mut self, events: &mut UnboundedReceiver<Event>) -> Option<Saved> {
         let mut last = None;
         while let Ok(event) = events.try_recv() {
             last = self.note(event).or(last);
@@ -180,11 +181,11 @@ impl Line<'_> {
     }
 
     /// Writes a checkpoint in the place of this attempt's last. Where that fails, the last one stays.
-    async fn keep(&mut self, step: u32, bytes: Bytes) {
+    async fn keep(&mut self, Saved { step, spool, on_its_way: _on_its_way }: Saved) {
         let Lease { study, number, attempt, nonce, .. } = self.lease;
         let artifacts = self.worker.artifacts.clone();
         let writer = format!("{attempt}-{nonce}");
-        let written = self.beating(async { artifacts.put_checkpoint(study.as_str(), *number, step, &writer, bytes).await }).await;
+        let written = self.beating(async { artifacts.put_checkpoint(study.as_str(), *number, step, &writer, spool).await }).await;
         match written {
             Ok(path) => {
                 if let Some(last) = self.checkpoint.replace(path) {

@@ -1,29 +1,22 @@
 //! Everything that a trial's next epoch depends on, as a safetensors file: with it, another process goes on to the same bits.
+//!
+//! Numbers go from the models to the file and back one tensor at a time; a copy of all would be as large as the trial.
 
 use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 
-use bytes::Bytes;
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
+use hpo::limits;
 use hpo::training::{Patience, Plateau};
-use safetensors::SafeTensors;
+use safetensors::tensor::{Metadata, TensorInfo};
 use serde::{Deserialize, Serialize};
 
-use crate::engine::Error;
+use crate::engine::{Error, Model, Part};
 use crate::run::Best;
 use crate::weights::Weights;
 
-/// A trial after an epoch.
-#[derive(Debug)]
-pub(crate) struct Checkpoint {
-    /// The state of each run's model, by name.
-    pub(crate) models: Vec<HashMap<String, Tensor>>,
-    /// The best epoch so far.
-    pub(crate) best: Option<Best>,
-    /// The rest.
-    pub(crate) progress: Progress,
-}
-
-/// What is not a tensor.
+/// How far a trial is, but for its tensors.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Progress {
     /// Epochs done.
@@ -38,14 +31,22 @@ pub(crate) struct Progress {
     pub(crate) is_over: bool,
 }
 
+/// Whom a checkpoint is for: nobody else would go on to the same bits.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Audience {
+    /// The numerics class of the device: see [`crate::device::DeviceInfo::numerics`].
+    pub(crate) numerics: String,
+    /// The hash of the dataset.
+    pub(crate) dataset: String,
+    /// How many models the trial trains in lockstep.
+    pub(crate) runs: usize,
+}
+
 /// The metadata of the file.
 #[derive(Serialize, Deserialize)]
 struct Head {
-    /// Whose bits these are: see [`crate::device::DeviceInfo::numerics`].
-    numerics: String,
-    /// The hash of the dataset.
-    dataset: String,
-    runs: usize,
+    #[serde(flatten)]
+    audience: Audience,
     /// Value as bits, and step, of the best.
     best: Option<(u64, u32)>,
     progress: Progress,
@@ -53,52 +54,100 @@ struct Head {
 
 /// The key of the head in the metadata.
 const HEAD: &str = "chandler-checkpoint";
+/// What the names of the best weights begin with.
+const BEST: &str = "best.";
+
+/// What the names of a run's tensors begin with.
+fn of_run(run: usize) -> String {
+    format!("runs.{run}.")
+}
+
+/// Writes a trial after an epoch: the state of each run's model, the best weights so far, and the rest.
+pub(crate) fn write(file: &File, audience: &Audience, models: &[&Model], best: Option<&Best>, progress: &Progress) -> io::Result<()> {
+    let mut parts: Vec<Part> = Vec::new();
+    for (run, model) in models.iter().enumerate() {
+        parts.extend(model.state().map_err(io::Error::other)?.into_iter().map(|part| part.below(&of_run(run))));
+    }
+    let weights = best.into_iter().flat_map(|best| best.weights.named());
+    parts.extend(weights.map(|(name, tensor)| Part::of(format!("{BEST}{name}"), tensor)));
+    // Wide numbers first, which keeps all of them aligned, and in one order, so that the same checkpoint is the same file.
+    parts.sort_by(|a, b| b.dtype.size_in_bytes().cmp(&a.dtype.size_in_bytes()).then_with(|| a.name.cmp(&b.name)));
+    let head = Head { audience: audience.clone(), best: best.map(|best| (best.value.to_bits(), best.step)), progress: progress.clone() };
+
+    let header = header(&parts, &head)?;
+    let mut out = BufWriter::with_capacity(1 << 16, file);
+    out.write_all(&(header.len() as u64).to_le_bytes())?;
+    out.write_all(&header)?;
+    parts.iter().try_for_each(|part| part.write(&mut out))?;
+    out.flush()
+}
+
+/// The header of a safetensors file with these tensors, one after the other.
+fn header(parts: &[Part], head: &Head) -> io::Result<Vec<u8>> {
+    let mut end = 0;
+    let infos = parts.iter().map(|part| {
+        let begin = end;
+        end += part.shape.iter().product::<usize>() * part.dtype.size_in_bytes();
+        (part.name.clone(), TensorInfo { dtype: part.dtype.into(), shape: part.shape.clone(), data_offsets: (begin, end) })
+    });
+    let infos = infos.collect();
+    let metadata = HashMap::from([(HEAD.to_owned(), serde_json::to_string(head)?)]);
+    let metadata = Metadata::new(Some(metadata), infos).map_err(io::Error::other)?;
+    let mut header = serde_json::to_vec(&metadata)?;
+    header.resize(header.len().next_multiple_of(8), b' ');
+    Ok(header)
+}
+
+/// A checkpoint that has been written.
+pub(crate) struct Checkpoint {
+    file: BufReader<File>,
+    header: Metadata,
+    /// Where the numbers begin.
+    begin: u64,
+    head: Head,
+}
 
 impl Checkpoint {
-    /// A safetensors file. `numerics` and `dataset` say for whom.
-    pub(crate) fn serialize(&self, numerics: &str, dataset: &str) -> Result<Bytes, Error> {
-        let mut tensors: Vec<(String, Tensor)> = Vec::new();
-        for (run, model) in self.models.iter().enumerate() {
-            tensors.extend(model.iter().map(|(name, tensor)| (format!("runs.{run}.{name}"), tensor.clone())));
-        }
-        if let Some(best) = &self.best {
-            tensors.extend(best.weights.named().map(|(name, tensor)| (format!("best.{name}"), tensor.clone())));
-        }
-        // In one order, so that the same checkpoint is the same file.
-        tensors.sort_by(|(a, _), (b, _)| a.cmp(b));
-        let head = Head {
-            numerics: numerics.to_owned(),
-            dataset: dataset.to_owned(),
-            runs: self.models.len(),
-            best: self.best.as_ref().map(|best| (best.value.to_bits(), best.step)),
-            progress: self.progress.clone(),
-        };
-        let head = serde_json::to_string(&head).map_err(|error| Error::Invalid(error.to_string()))?;
-        let tensors = tensors.into_iter().map(|(name, tensor)| Ok((name, tensor.to_device(&Device::Cpu)?.contiguous()?)));
-        let tensors = tensors.collect::<Result<Vec<_>, Error>>()?;
-        let views = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor));
-        let file = safetensors::serialize(views, Some(HashMap::from([(HEAD.to_owned(), head)])));
-        file.map(Bytes::from).map_err(|error| Error::Invalid(error.to_string()))
+    /// The checkpoint in a file; none where it is for somebody else, or no whole checkpoint.
+    pub(crate) fn open(file: File, audience: &Audience) -> Option<Checkpoint> {
+        let bytes = file.metadata().ok()?.len();
+        let mut file = BufReader::with_capacity(1 << 16, file);
+        let mut length = [0; 8];
+        file.read_exact(&mut length).ok()?;
+        let length = u64::from_le_bytes(length);
+        let begin = length.checked_add(8).filter(|begin| *begin <= bytes && length <= limits::CHECKPOINT_HEADER_BYTES_MAX)?;
+        let mut header = vec![0; length as usize];
+        file.read_exact(&mut header).ok()?;
+        let header: Metadata = serde_json::from_slice(&header).ok()?;
+        let head: Head = serde_json::from_str(header.metadata().as_ref()?.get(HEAD)?).ok()?;
+        let is_whole = begin.checked_add(header.data_len() as u64) == Some(bytes);
+        (is_whole && head.audience == *audience).then_some(Checkpoint { file, header, begin, head })
     }
 
-    /// The checkpoint in a file; none where it is for another numerics class or dataset, or no checkpoint.
-    pub(crate) fn read(bytes: &[u8], numerics: &str, dataset: &str) -> Option<Checkpoint> {
-        let (_, metadata) = SafeTensors::read_metadata(bytes).ok()?;
-        let head: Head = serde_json::from_str(metadata.metadata().as_ref()?.get(HEAD)?).ok()?;
-        if head.numerics != numerics || head.dataset != dataset {
-            return None;
+    /// Gives the models the states that were written, and returns the rest. After an error the models are neither what they were nor what was written.
+    pub(crate) fn restore<'m>(mut self, models: impl Iterator<Item = &'m mut Model>) -> Result<(Option<Best>, Progress), Error> {
+        for (run, model) in models.enumerate() {
+            model.restore(&mut |name| self.tensor(&(of_run(run) + name)))?;
         }
-        let mut models = vec![HashMap::new(); head.runs];
+        let names = self.header.offset_keys();
         let mut weights = Vec::new();
-        for (name, tensor) in candle_core::safetensors::load_buffer(bytes, &Device::Cpu).ok()? {
-            if let Some(name) = name.strip_prefix("best.") {
-                weights.push((name.to_owned(), tensor));
-            } else {
-                let (run, name) = name.strip_prefix("runs.")?.split_once('.')?;
-                models.get_mut(run.parse::<usize>().ok()?)?.insert(name.to_owned(), tensor);
-            }
+        for name in names.iter().filter_map(|name| name.strip_prefix(BEST)) {
+            let tensor = self.tensor(&format!("{BEST}{name}"))?;
+            weights.extend(tensor.map(|tensor| (name.to_owned(), tensor)));
         }
-        let best = head.best.map(|(value, step)| Best { value: f64::from_bits(value), step, weights: Weights::of(weights) });
-        Some(Checkpoint { models, best, progress: head.progress })
+        let Head { best, progress, .. } = self.head;
+        let best = best.map(|(value, step)| Best { value: f64::from_bits(value), step, weights: Weights::of(weights) });
+        Ok((best, progress))
+    }
+
+    /// The tensor of this name, if there is one.
+    fn tensor(&mut self, name: &str) -> candle_core::Result<Option<Tensor>> {
+        let Some(info) = self.header.info(name) else { return Ok(None) };
+        let (begin, end) = info.data_offsets;
+        let (dtype, shape) = (DType::try_from(info.dtype)?, info.shape.clone());
+        let mut bytes = vec![0; end - begin];
+        self.file.seek(SeekFrom::Start(self.begin + begin as u64))?;
+        self.file.read_exact(&mut bytes)?;
+        Tensor::from_raw_buffer(&bytes, dtype, &shape, &Device::Cpu).map(Some)
     }
 }

@@ -1,7 +1,7 @@
 //! A network and its training step on candle's tensors and autograd.
 //!
 //! In reading order: [`Model`] is built from layers as data and does a step at a time; `builder` makes `layers` of them, with weights that `init` draws;
-//! `judge` and `meters` have losses and metrics; `optimizer` moves the weights; `ops` chooses between [`crate::kernels`] on the CPU and `composed`,
+//! `judge` and `meters` have losses and metrics; `optimizer` moves the weights; `state` is what all of it goes on from; `ops` chooses between [`crate::kernels`] on the CPU and `composed`,
 //! which says the same in candle's own operations, for other devices.
 
 mod builder;
@@ -13,6 +13,7 @@ mod meters;
 mod model;
 mod ops;
 mod optimizer;
+mod state;
 #[cfg(test)]
 pub(crate) mod tests;
 mod weight;
@@ -24,6 +25,7 @@ pub use judge::{Labels, RowWeights, Targets};
 pub use meters::Totals;
 pub use model::Model;
 pub(crate) use ops::Ops;
+pub use state::{Part, Read};
 pub(crate) use window::Window;
 
 /// Why a network cannot be built or trained.

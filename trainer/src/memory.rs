@@ -48,8 +48,8 @@ impl Memory {
         Memory { bytes, margin, line: Mutex::default(), moved: Condvar::new() }
     }
 
-    /// The share of a trial on this dataset, once those before it and those that train leave enough: what a training step takes by the pre-flight's measure,
-    /// and the best weights beside it, with the margin; all that the device has, where that is less. None where the trial
+    /// The share of a trial on this dataset, once those before it and those that train leave enough: what it takes by the pre-flight's
+    /// measure, with the margin; all that the device has, where that is less. None where the trial
     /// `is_stopped` while it waits, or waits for so long that another trainer should have it.
     pub(crate) fn share(
         self: &Arc<Memory>,
@@ -63,14 +63,13 @@ impl Memory {
             let most = limits::WEIGHT_BYTES_MAX;
             return Err(TooLarge::Anywhere(format!("its weights take {weights} bytes, at most {most} are possible; bound its layers")));
         }
-        let bytes = step.saturating_add(weights);
-        if bytes > self.bytes {
+        if step > self.bytes {
             let all = self.bytes;
             return Err(TooLarge::Here(format!(
-                "it takes {bytes} bytes, this trainer's device had {all} free; bound its layers, or its batch"
+                "it takes {step} bytes, this trainer's device had {all} free; bound its layers, or its batch"
             )));
         }
-        Ok(self.wait(bytes.saturating_mul(self.margin).min(self.bytes), is_stopped))
+        Ok(self.wait(step.saturating_mul(self.margin).min(self.bytes), is_stopped))
     }
 
     fn wait(self: &Arc<Memory>, bytes: u64, is_stopped: impl Fn() -> bool) -> Option<Share> {

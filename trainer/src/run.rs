@@ -1,14 +1,15 @@
 //! The training loop, whole.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Instant;
 
-use bytes::Bytes;
 use candle_core::Device;
 use data::{Scaled, Split, epoch_order};
 use hpo::{Plan, Study, limits};
+use store::artifact::{self, Spool};
 
-use crate::checkpoint::{Checkpoint, Progress};
+use crate::checkpoint::{self, Audience, Checkpoint, Progress};
 use crate::engine::{Error, Model, RowWeights, Targets, Totals};
 use crate::weights::Weights;
 
@@ -20,8 +21,10 @@ pub(crate) struct Job<'a> {
     /// The rows of each fold; one where there are none.
     pub(crate) folds: &'a [Fold],
     pub(crate) device: &'a Device,
-    /// The device's numerics class.
-    pub(crate) numerics: &'a str,
+    /// Whom its checkpoints are for.
+    pub(crate) audience: &'a Audience,
+    /// Gives files for them.
+    pub(crate) spool: &'a dyn Fn() -> Result<Spool, artifact::Error>,
     /// When `max_trial_seconds` are over.
     pub(crate) deadline: Option<Instant>,
     /// How long after a checkpoint the next one is made, in seconds.
@@ -50,7 +53,16 @@ pub(crate) enum Event {
     /// An epoch is over: its values in the order of [`Study::logged`], and how many samples it trained on.
     Epoch { step: u32, values: Vec<f32>, samples: u64 },
     /// From here it could go on.
-    Checkpoint { step: u32, bytes: Bytes },
+    Checkpoint(Saved),
+}
+
+/// A checkpoint on its way to the artifacts.
+#[derive(Debug)]
+pub(crate) struct Saved {
+    pub(crate) step: u32,
+    pub(crate) spool: Spool,
+    /// While it is held, no other checkpoint is made: they would pile up where a bucket is slow.
+    pub(crate) on_its_way: Arc<()>,
 }
 
 /// How the loop ended.
@@ -66,30 +78,23 @@ pub(crate) enum Trained {
     OutOfTime,
 }
 
-/// Trains all epochs, from the checkpoint on where there is one, and tells what happens; what the checkpoint has seen is told again.
+/// Trains all epochs, from the first of the checkpoints on that can be read, and tells what happens; what that has seen is told again.
 ///
 /// A trial trains its network once, or for each execution on each fold, an epoch of each in turn: what is logged, and what callbacks see, are the means, so that a step is
 /// reported once. As in Keras, the last batch of an epoch may be smaller, `loss` and metrics are those of the epoch's rows while its weights move, and the
 /// `val_` ones are taken after it with dropout off. Kept are the weights of the best epoch; of several runs those of the best.
-pub(crate) fn train(job: &Job, resumed: Option<Checkpoint>, mut tell: impl FnMut(Event)) -> Result<Trained, Error> {
-    let Job { study, plan, folds, deadline, .. } = *job;
+pub(crate) fn train(job: &Job, checkpoints: Vec<Checkpoint>, mut tell: impl FnMut(Event)) -> Result<Trained, Error> {
+    let Job { study, plan, deadline, .. } = *job;
     let names = study.logged();
     let place = |name: &str| names.iter().position(|logged| *logged == name);
     let direction = study.objective.direction;
     let objective = place(&study.objective.metric).unwrap_or(0);
     let callbacks = &plan.training.callbacks;
-    let dataset = &folds[0].data.dataset().schema.hash;
-    let mut runs = (0..study.runs()).map(|run| Run::new(job, run)).collect::<Result<Vec<_>, _>>()?;
-    let (mut best, mut progress) = (None, Progress::default());
-    if let Some(Checkpoint { models, best: known, progress: done }) = resumed.filter(|resumed| resumed.models.len() == runs.len()) {
-        runs.iter_mut().zip(&models).try_for_each(|(run, model)| run.model.restore(model))?;
-        (best, progress) = (known, done);
-        tracing::info!(trial.number = job.number, "Trial {} of study {} goes on after epoch {}", job.number, study.name, progress.step);
-        for (step, values) in (1..).zip(&progress.curve) {
-            tell(Event::Epoch { step, values: values.iter().map(|bits| f32::from_bits(*bits)).collect(), samples: 0 });
-        }
+    let (mut runs, mut best, mut progress) = begin(job, checkpoints)?;
+    for (step, values) in (1..).zip(&progress.curve) {
+        tell(Event::Epoch { step, values: values.iter().map(|bits| f32::from_bits(*bits)).collect(), samples: 0 });
     }
-    let mut saved = Instant::now();
+    let (mut saved, on_its_way) = (Instant::now(), Arc::new(()));
 
     while progress.step < plan.training.epochs && !progress.is_over {
         let step = progress.step + 1;
@@ -117,6 +122,7 @@ pub(crate) fn train(job: &Job, resumed: Option<Checkpoint>, mut tell: impl FnMut
         if best.as_ref().is_none_or(|best| direction.is_better(value, best.value)) {
             let leader =
                 (1..runs.len()).fold(0, |a, b| if direction.is_better(values[b][objective], values[a][objective]) { b } else { a });
+            drop(best.take()); // one copy at a time
             best = Some(Best { value, step, weights: runs[leader].weights()? });
         }
         let values: Vec<f32> = logged.iter().map(|value| *value as f32).collect();
@@ -134,11 +140,11 @@ pub(crate) fn train(job: &Job, resumed: Option<Checkpoint>, mut tell: impl FnMut
         }
         tell(Event::Epoch { step, values, samples });
         let more = progress.step < plan.training.epochs && !progress.is_over;
-        if more && saved.elapsed().as_secs() >= job.checkpoint_seconds {
-            let models = runs.iter().map(|run| run.model.state().map(|state| state.into_iter().collect())).collect::<Result<_, _>>()?;
-            let checkpoint = Checkpoint { models, best, progress };
-            tell(Event::Checkpoint { step, bytes: checkpoint.serialize(job.numerics, dataset)? });
-            (best, progress) = (checkpoint.best, checkpoint.progress);
+        let is_due = saved.elapsed().as_secs() >= job.checkpoint_seconds && Arc::strong_count(&on_its_way) == 1;
+        if more && is_due {
+            if let Some(spool) = save(job, &runs, best.as_ref(), &progress) {
+                tell(Event::Checkpoint(Saved { step, spool, on_its_way: on_its_way.clone() }));
+            }
             saved = Instant::now();
         }
         if more && deadline.is_some_and(|deadline| Instant::now() >= deadline) {
@@ -146,6 +152,40 @@ pub(crate) fn train(job: &Job, resumed: Option<Checkpoint>, mut tell: impl FnMut
         }
     }
     Ok(best.map_or(Trained::OutOfTime, Trained::Completed))
+}
+
+/// The runs of a trial, from the first of the checkpoints on that can be read; else from their start.
+fn begin<'a>(job: &Job<'a>, checkpoints: Vec<Checkpoint>) -> Result<(Vec<Run<'a>>, Option<Best>, Progress), Error> {
+    let fresh = || (0..job.study.runs()).map(|run| Run::new(job, run)).collect::<Result<Vec<_>, _>>();
+    let (number, study) = (job.number, &job.study.name);
+    let mut runs = fresh()?;
+    for checkpoint in checkpoints {
+        match checkpoint.restore(runs.iter_mut().map(|run| &mut run.model)) {
+            Ok((best, progress)) => {
+                tracing::info!(trial.number = number, "Trial {number} of study {study} goes on after epoch {}", progress.step);
+                return Ok((runs, best, progress));
+            }
+            Err(error) => tracing::warn!(trial.number = number, "A checkpoint of trial {number} of study {study} cannot be read: {error}"),
+        }
+        runs.clear(); // half restored, and there may be no memory for two
+        runs = fresh()?;
+    }
+    Ok((runs, None, Progress::default()))
+}
+
+/// A checkpoint of a trial after an epoch; none where it cannot be written, which ends no trial.
+fn save(job: &Job, runs: &[Run], best: Option<&Best>, progress: &Progress) -> Option<Spool> {
+    let models: Vec<&Model> = runs.iter().map(|run| &run.model).collect();
+    let written = (job.spool)().and_then(|spool| {
+        checkpoint::write(spool.file(), job.audience, &models, best, progress)?;
+        Ok(spool)
+    });
+    let (number, study) = (job.number, &job.study.name);
+    written
+        .inspect_err(|error| {
+            tracing::warn!(trial.number = number, "A checkpoint of trial {number} of study {study} cannot be written: {error}")
+        })
+        .ok()
 }
 
 /// The network of a trial on one fold, for one execution.
@@ -297,13 +337,4 @@ impl Stop {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn of_several_runs_means_and_deviations_are_logged() {
-        assert_eq!(summary(&[vec![1.0, 2.0]]), [1.0, 2.0]);
-        assert_eq!(summary(&[vec![1.0, 2.0], vec![3.0, 2.0]]), [2.0, 2.0, 1.0, 0.0]);
-        assert!(summary(&[vec![1.0, 2.0], vec![f64::NAN]])[0].is_nan());
-    }
-}
+mod tests;

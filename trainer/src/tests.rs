@@ -1,5 +1,7 @@
 //! A trainer in this process, against a Redis of its own.
 
+pub(crate) mod counted;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,10 +1,10 @@
 //! One trial on its own thread: its dataset, its plan, its training, and whatever goes wrong there.
 
+use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use candle_core::Device;
 use data::{Catalog, Dataset, Scaled};
 use hpo::network::Layer;
@@ -12,8 +12,9 @@ use hpo::trial::ErrorKind;
 use hpo::{Plan, Study};
 use serde_json::{Value as Json, json};
 use store::Lease;
+use store::artifact::Artifacts;
 
-use crate::checkpoint::Checkpoint;
+use crate::checkpoint::{Audience, Checkpoint};
 use crate::engine::Error;
 use crate::memory::{Memory, TooLarge};
 use crate::process::message;
@@ -29,8 +30,10 @@ pub(crate) struct Trial {
     pub(crate) memory: Arc<Memory>,
     pub(crate) stop: Arc<Stop>,
     pub(crate) checkpoint_seconds: u64,
+    /// Where its checkpoints go.
+    pub(crate) artifacts: Artifacts,
     /// Checkpoints of earlier attempts, the furthest first.
-    pub(crate) checkpoints: Vec<Bytes>,
+    pub(crate) checkpoints: Vec<File>,
 }
 
 /// How a trial ended on its thread.
@@ -48,11 +51,12 @@ pub(crate) enum Outcome {
 
 impl Trial {
     /// Trains the trial and tells what happens. A panic is a failed trial with its message.
-    pub(crate) fn run(self, tell: impl FnMut(Event)) -> Outcome {
-        caught(|| self.prepare_and_train(tell))
+    pub(crate) fn run(mut self, tell: impl FnMut(Event)) -> Outcome {
+        let checkpoints = std::mem::take(&mut self.checkpoints);
+        caught(|| self.prepare_and_train(checkpoints, tell))
     }
 
-    fn prepare_and_train(&self, tell: impl FnMut(Event)) -> Result<Outcome, Outcome> {
+    fn prepare_and_train(&self, checkpoints: Vec<File>, tell: impl FnMut(Event)) -> Result<Outcome, Outcome> {
         let Trial { lease, study, .. } = self;
         let invalid = |error: String| Outcome::Failed(ErrorKind::Invalid, error);
         // The API has read it, so what is wrong is this machine's copy.
@@ -82,12 +86,14 @@ impl Trial {
         let folds = scaled.collect::<Result<Vec<Fold>, data::Error>>().map_err(|error| invalid(error.to_string()))?;
         let deadline = study.max_trial_seconds.map(|seconds| begun + Duration::from_secs_f64(seconds));
         let (number, stop, checkpoint_seconds) = (lease.number, &*self.stop, self.checkpoint_seconds);
-        let (device, numerics) = (&self.device, self.numerics.as_str());
-        let job = Job { study, number, plan: &plan, folds: &folds, device, numerics, deadline, checkpoint_seconds, stop };
-        let hash = &dataset.schema.hash;
-        let resumed = self.checkpoints.iter().find_map(|bytes| Checkpoint::read(bytes, numerics, hash));
-        match run::train(&job, resumed, tell) {
-            Ok(Trained::Completed(best)) => Ok(Outcome::Completed(best, self.document(&plan, &dataset, study.space.to_json(&point)))),
+        let audience = Audience { numerics: self.numerics.clone(), dataset: dataset.schema.hash.clone(), runs: study.runs() as usize };
+        let spool = || self.artifacts.spool(lease.study.as_str(), number);
+        let (plan, device) = (&plan, &self.device);
+        let job =
+            Job { study, number, plan, folds: &folds, device, audience: &audience, spool: &spool, deadline, checkpoint_seconds, stop };
+        let checkpoints = checkpoints.into_iter().filter_map(|file| Checkpoint::open(file, &audience)).collect();
+        match run::train(&job, checkpoints, tell) {
+            Ok(Trained::Completed(best)) => Ok(Outcome::Completed(best, self.document(plan, &dataset, study.space.to_json(&point)))),
             Ok(Trained::Stopped(reason, best)) => Ok(Outcome::Stopped(reason, best)),
             Ok(Trained::Diverged(step)) => {
                 Err(Outcome::Failed(ErrorKind::Diverged, format!("the loss or a metric was not a finite number in epoch {step}")))

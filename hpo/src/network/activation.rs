@@ -40,3 +40,10 @@ names! {
     }
     later ["mish", "hard_silu", "hard_swish", "hard_tanh", "celu", "glu", "log_sigmoid", "sparse_plus", "squareplus", "soft_shrink", "hard_shrink", "tanh_shrink", "threshold"]
 }
+
+impl Activation {
+    /// Whether the gradient needs what went in besides what came out, so that both are kept.
+    pub fn needs_input(self) -> bool {
+        matches!(self, Activation::Gelu | Activation::Silu)
+    }
+}

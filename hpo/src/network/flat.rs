@@ -6,8 +6,9 @@ use crate::context::Context;
 use crate::document::{FromDocument, Mention, Place, Reading, Repetition, Scope};
 use crate::limits;
 use crate::space::{Condition, Domain, Point, SearchSpace};
+use crate::value::Value;
 
-use super::Layer;
+use super::{Activation, Layer};
 
 /// The declared network, in one row.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -72,7 +73,7 @@ impl Network {
             when: place.context().conditions().to_vec(),
             pointer: place.pointer().to_owned(),
             repetition: place.repetition(),
-            structural: structural(&layer, place.pointer(), &reading.mentions()[before..]),
+            structural: structural(&layer, &place, &reading.mentions()[before..]),
         });
         Some(())
     }
@@ -147,20 +148,29 @@ impl FlatLayer {
     }
 }
 
-/// Of what `layer` at `pointer` mentions, that which its shape or size depends on, or whether it fits.
-fn structural(layer: &Layer, pointer: &str, mentions: &[Mention]) -> Vec<usize> {
+/// Of what `layer` at `place` mentions, that which its shape or size depends on, or whether it fits.
+fn structural(layer: &Layer, place: &Place, mentions: &[Mention]) -> Vec<usize> {
     let of_shape = mentions.iter().filter(|mention| {
         // What a Bidirectional wraps has arguments of its own.
-        let mut steps = mention.pointer[pointer.len()..].split('/').skip(1).skip_while(|step| *step == "wrapped");
+        let mut steps = mention.pointer[place.pointer().len()..].split('/').skip(1).skip_while(|step| *step == "wrapped");
         let argument = steps.next().unwrap_or_default();
         // A weight may lack the dimensions that a constraint looks at.
         let of_dimensions = argument.ends_with("_constraint") && (is_choice(steps.clone()) || steps.clone().any(|step| step == "axis"));
-        layer.is_structural(argument) || of_dimensions || (is_of_vector(argument) && is_choice(steps))
+        let of_memory = argument.ends_with("activation") && may_need_input(place, mention.hyperparameter);
+        layer.is_structural(argument) || of_dimensions || of_memory || (is_of_vector(argument) && is_choice(steps))
     });
     let mut structural: Vec<usize> = of_shape.map(|mention| mention.hyperparameter).collect();
     structural.sort_unstable();
     structural.dedup();
     structural
+}
+
+/// Whether an activation that a hyperparameter chooses may be one that [keeps more](Activation::needs_input) than others.
+fn may_need_input(place: &Place, hyperparameter: usize) -> bool {
+    let listed = place.scope().and_then(|scope| scope.space.listed(hyperparameter)).unwrap_or_default();
+    // Its values, or what stands in the layer for its cases.
+    let words = listed.iter().map(Value::to_string).chain([place.json().to_string()]);
+    words.flat_map(|word| word.split('"').filter_map(Activation::parse).collect::<Vec<_>>()).any(Activation::needs_input)
 }
 
 /// Whether the argument says how a weight starts that may have one dimension only: of the initialisers, one needs two.

@@ -21,7 +21,7 @@ type Interval = (Vec<usize>, Vec<usize>);
 
 /// Bounds that hold for every network of the space.
 pub(super) fn enclose(study: &Study, dataset: &DatasetSchema, recipe: &Recipe) -> Totals {
-    let mut totals = Totals::default();
+    let mut totals = Totals::of_input(recipe);
     let mut shapes: BTreeMap<usize, Interval> = BTreeMap::from([(dataset.shape.len(), (dataset.shape.clone(), dataset.shape.clone()))]);
     for layer in &study.network.layers {
         // A layer that may be absent leaves shapes as they were.

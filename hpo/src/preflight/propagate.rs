@@ -41,7 +41,8 @@ pub(super) fn follow(study: &Study, dataset: &DatasetSchema, recipe: &Recipe, ro
     }
     needed_from.reverse();
     let mut decided: BTreeSet<usize> = BTreeSet::new();
-    let mut states: States = BTreeMap::from([((dataset.shape.clone(), Point::default()), State::default())]);
+    let mut states: States =
+        BTreeMap::from([((dataset.shape.clone(), Point::default()), State { totals: Totals::of_input(recipe), ..State::default() })]);
     let mut visits = 0;
     for (index, layer) in layers.iter().enumerate() {
         states = decide(study, states, &needs(space, layer), &mut decided)?;

@@ -27,6 +27,7 @@ fn pool() -> Vec<Json> {
         json!({"name": "groups", "type": "choice", "values": [1, 2, 3]}),
         json!({"name": "all", "type": "boolean"}),
         json!({"name": "gate", "type": "choice", "values": ["lstm", "gru"]}),
+        json!({"name": "bent", "type": "choice", "values": ["relu", "gelu", "tanh"]}),
         json!({"name": "kept", "type": "choice", "values": [0.0, 0.5]}),
     ]
 }
@@ -48,6 +49,9 @@ fn layers() -> Vec<Json> {
         json!({"layer": "MaxPooling2D", "when": {"flat": [false]}}),
         json!({"hp": "kind", "cases": {"dense": {"layer": "Dense", "units": 4}, "conv": {"layer": "Conv2D", "filters": {"hp": "channels"}, "kernel_size": 3}, "none": null}}),
         json!({"layer": "Activation", "activation": "tanh"}),
+        json!({"layer": "Dense", "units": 5, "activation": {"hp": "bent"}}),
+        json!({"layer": "Dense", "units": 5, "activation": {"hp": "flat", "cases": {"true": "swish", "false": "relu"}}}),
+        json!({"layer": "LSTM", "units": 2, "recurrent_activation": {"hp": "bent"}}),
         json!({"layer": "Conv2D", "filters": 6, "kernel_size": 2, "groups": {"hp": "groups"}}),
         json!({"layer": "Conv2D", "filters": 2, "kernel_size": {"hp": "kernel"}, "dilation_rate": [{"hp": "groups"}, 1], "strides": [1, 1]}),
         json!({"layer": "Conv1D", "filters": {"hp": "size"}, "kernel_size": {"hp": "kernel"}, "padding": {"hp": "edges"}, "strides": {"hp": "groups"}}),
@@ -136,12 +140,12 @@ fn concrete(study: &Study, dataset: &DatasetSchema, plan: &crate::study::Plan) -
         return Err(plan.layers.len() - 1);
     }
     assert!(study.metrics.len() == 1, "the loss of these studies is that of classes");
-    // All runs have weights and moments, one has gradients and activations. Of 50 rows a fifth validates, or a fold.
+    // All runs have weights and moments, one has gradients and activations, and the best weights are kept. Of 50 rows a fifth validates, or a fold.
     let json = |pointer: &str| study.document().pointer(pointer).and_then(Json::as_u64);
     let (folds, executions) = (json("/dataset/folds"), json("/executions_per_trial").unwrap());
-    let numbers = folds.unwrap_or(1) * executions * (1 + plan.training.optimizer.slots()) + 1;
+    let numbers = folds.unwrap_or(1) * executions * (1 + plan.training.optimizer.slots()) + 2;
     let rows = (plan.training.batch_size as u64).min(folds.map_or(40, |folds| 50 - 50 / folds));
-    Ok([parameters, flops, 4 * (numbers * parameters + 2 * rows * activations)])
+    Ok([parameters, flops, 4 * (numbers * parameters + rows * (3 * activations + dataset.elements()))])
 }
 
 proptest! {
@@ -282,7 +286,7 @@ fn folds_and_executions_train_in_lockstep_and_each_keeps_a_model() {
         assert_eq!(memory(&study, &plan, &schema_of(&study)).unwrap(), (found.weight_bytes.max, found.step_bytes.max));
         found.step_bytes.max
     };
-    let bytes = |runs: u64, rows: u64| 4 * (15 * (runs * 3 + 1) + 2 * rows * 3);
+    let bytes = |runs: u64, rows: u64| 4 * (15 * (runs * 3 + 2) + rows * (3 * 3 + 4));
     let folds = |folds: u64| json!({"source": "builtin:iris", "folds": folds});
     assert_eq!(sizes(json!({})), bytes(1, 120));
     assert_eq!(sizes(json!({"executions_per_trial": 4})), bytes(4, 120));

@@ -1,7 +1,7 @@
 //! What a layer costs: weights, operations and numbers kept, for one row.
 
 use super::{elements, unbounded};
-use crate::network::{Layer, LayerWeight};
+use crate::network::{Activation, Conv, Dense, DepthwiseConv2D, Layer, LayerWeight, Recurrent};
 
 /// What one layer costs for one row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -23,10 +23,14 @@ pub fn cost(layer: &Layer, input: &[usize], output: &[usize]) -> Cost {
         let of = |weight: &LayerWeight| weight.elements().saturating_mul(if weight.name == "bias" { 1 } else { 2 });
         weights.iter().map(of).fold(0, u64::saturating_add).saturating_mul(places)
     };
-    let steps = |units: usize, kept: u64| {
+    // So many gates, and so many numbers kept beside them, of each unit at each step.
+    let steps = |recurrent: &Recurrent, gates: u64, kept: u64| {
         let steps = input.first().copied().unwrap_or(1) as u64;
-        (products(steps), steps.saturating_mul(kept * units as u64))
+        let keeps_before = recurrent.activation.needs_input() || recurrent.recurrent_activation.needs_input();
+        let kept = if keeps_before { 2 * gates + kept } else { gates + kept };
+        (products(steps), steps.saturating_mul(kept * recurrent.units as u64))
     };
+    let activated = |activation: Activation| if activation.needs_input() { outputs.saturating_mul(2) } else { outputs };
     let (flops, activations) = match layer {
         Layer::Flatten | Layer::Reshape { .. } => (0, 0),
         Layer::Permute { .. } | Layer::ZeroPadding2D { .. } | Layer::Embedding(_) => (0, outputs),
@@ -46,16 +50,20 @@ pub fn cost(layer: &Layer, input: &[usize], output: &[usize]) -> Cost {
         | Layer::GlobalAveragePooling2D { .. }
         | Layer::GlobalMaxPooling1D { .. }
         | Layer::GlobalMaxPooling2D { .. } => (inputs, outputs),
-        Layer::Dense(_) | Layer::Conv1D(_) | Layer::Conv2D(_) | Layer::DepthwiseConv2D(_) => (products(leading(output)), outputs),
+        Layer::Dense(Dense { activation, .. })
+        | Layer::Conv1D(Conv { activation, .. })
+        | Layer::Conv2D(Conv { activation, .. })
+        | Layer::DepthwiseConv2D(DepthwiseConv2D { activation, .. }) => (products(leading(output)), activated(*activation)),
         Layer::SeparableConv2D(conv) => {
             let between = input.last().map_or(1, |channels| channels.saturating_mul(conv.depth_multiplier)) as u64;
-            (products(leading(output)), outputs.saturating_add(between.saturating_mul(leading(output))))
+            (products(leading(output)), activated(conv.activation).saturating_add(between.saturating_mul(leading(output))))
         }
-        Layer::SimpleRNN(recurrent) => steps(recurrent.units, 1),
+        // What the state was, and what comes out.
+        Layer::SimpleRNN(recurrent) => steps(recurrent, 1, 1),
         // The gates, the state and what comes out.
-        Layer::LSTM(recurrent) => steps(recurrent.units, 6),
+        Layer::LSTM(recurrent) => steps(recurrent, 4, 2),
         // The gates, what the state adds to the candidate, and what comes out.
-        Layer::GRU(recurrent) => steps(recurrent.units, 5),
+        Layer::GRU(recurrent) => steps(recurrent, 3, 2),
         Layer::Bidirectional(bidirectional) => {
             let one = unbounded(&bidirectional.wrapped, input).unwrap_or_default();
             let one = cost(&bidirectional.wrapped, input, &one);

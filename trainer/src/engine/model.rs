@@ -1,7 +1,5 @@
 //! A network as it is trained: layers with weights, a loss and an optimiser.
 
-use std::collections::HashMap;
-
 use candle_core::{DType, Device, Tensor};
 use hpo::network::{Activation, Layer, Regularizer};
 use hpo::shape;
@@ -11,6 +9,7 @@ use super::builder::Builder;
 use super::judge::{fits, judge, takes_over};
 use super::layers::{Built, Mode, Pass};
 use super::optimizer::Optimizer;
+use super::state::{Part, Read, read_like, read_scalar};
 use super::weight::Weight;
 use super::{Error, Ops, Targets, Totals};
 use crate::kernels;
@@ -36,6 +35,10 @@ pub struct Model {
     dtype: DType,
     ops: Ops,
 }
+
+/// What the names of weights and the number of steps are in a model's state.
+const WEIGHTS: &str = "weights.";
+const STEPS: &str = "steps";
 
 /// A layer at its place.
 struct Placed {
@@ -144,30 +147,21 @@ impl Model {
         self.weights.iter().map(|weight| (weight.name.as_str(), weight.var.as_tensor()))
     }
 
-    /// Gives the weights these numbers, by name; an error where one is missing or of another shape.
-    pub fn set_weights(&self, numbers: &HashMap<String, Tensor>) -> Result<(), Error> {
-        for weight in &self.weights {
-            let found = numbers.get(&weight.name).filter(|found| found.shape() == weight.var.shape());
-            let found = found.ok_or_else(|| Error::Invalid(format!("no numbers of its shape for the weight {}", weight.name)))?;
-            weight.var.set(&found.to_dtype(self.dtype)?.to_device(&self.device)?)?;
-        }
-        Ok(())
-    }
-
-    /// Everything that the next step depends on, by name: with it a model of the same layers and recipe goes on to the bit.
-    pub fn state(&self) -> Result<Vec<(String, Tensor)>, Error> {
-        let weights = self.weights().map(|(name, tensor)| (format!("weights.{name}"), tensor.clone()));
+    /// Everything that the next step depends on: with it a model of the same layers and recipe goes on to the bit. To be taken between steps, while the
+    /// averages are not swapped in.
+    pub fn state(&self) -> Result<Vec<Part<'_>>, Error> {
+        let weights = self.weights().map(|(name, tensor)| Part::of(format!("{WEIGHTS}{name}"), tensor));
         let steps = Tensor::new(self.steps as i64, &Device::Cpu)?;
-        Ok(weights.chain([("steps".to_owned(), steps)]).chain(self.optimizer.state(&self.weights)?).collect())
+        Ok(weights.chain([Part::of(STEPS.to_owned(), &steps)]).chain(self.optimizer.state(&self.weights)?).collect())
     }
 
-    /// Takes up the [state](Model::state) of another.
-    pub fn restore(&mut self, state: &HashMap<String, Tensor>) -> Result<(), Error> {
-        let of_weights = state.iter().filter_map(|(name, tensor)| Some((name.strip_prefix("weights.")?.to_owned(), tensor.clone())));
-        self.set_weights(&of_weights.collect())?;
-        let steps = state.get("steps").ok_or_else(|| Error::Invalid("a checkpoint lacks its steps".into()))?;
-        self.steps = steps.to_scalar::<i64>()? as u64;
-        Ok(self.optimizer.restore(&self.weights, state)?)
+    /// Takes up the [state](Model::state) of another. An error names what is missing or of another shape or type, and leaves a model that is neither.
+    pub fn restore(&mut self, read: &mut Read) -> Result<(), Error> {
+        for Weight { name, var, .. } in &self.weights {
+            var.set(&read_like(read, &format!("{WEIGHTS}{name}"), var)?)?;
+        }
+        self.steps = read_scalar::<i64>(read, STEPS)? as u64;
+        Ok(self.optimizer.restore(&self.weights, read)?)
     }
 
     /// Output `(rows, width)` and mean loss of a batch, activity penalties included.

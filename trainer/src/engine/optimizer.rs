@@ -6,15 +6,14 @@ mod slots;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
-
 use candle_core::backprop::GradStore;
-use candle_core::{Device, Result, Tensor, WithDType, bail};
+use candle_core::{Device, Result, Tensor};
 use hpo::network::Regularizer;
 use hpo::training::{self, Clip, Ema, Rule, Schedule};
 
 use self::slots::Slots;
 use super::ops::Ops;
+use super::state::{Part, Read, read_like, read_scalar};
 use super::weight::Weight;
 use crate::kernels;
 use crate::kernels::constraint::Constrain;
@@ -109,47 +108,39 @@ impl Optimizer {
         self.slots.iter_mut().zip(weights).filter(|(_, weight)| weight.trainable).try_for_each(|(slots, weight)| slots.swap(&weight.var))
     }
 
-    /// Everything that it remembers, by name: `optimizer.{slot}.{weight}` for each slot of each trainable weight, and scalars. To be taken while the
+    /// Everything that it remembers: `optimizer.{slot}.{weight}` for each slot of each trainable weight, and scalars. To be taken while the
     /// averages are not swapped in.
-    pub(crate) fn state(&self, weights: &[Weight]) -> Result<Vec<(String, Tensor)>> {
-        let mut state = vec![(STEPS.to_owned(), Tensor::new(self.steps as i64, &Device::Cpu)?)];
+    pub(crate) fn state(&self, weights: &[Weight]) -> Result<Vec<Part<'_>>> {
+        let scalar = |name: &str, number: f64| Tensor::new(number, &Device::Cpu).map(|number| Part::of(name.to_owned(), &number));
+        let mut state = vec![Part::of(STEPS.to_owned(), &Tensor::new(self.steps as i64, &Device::Cpu)?)];
         if self.recipe.learning_rate.is_constant() {
-            state.push((LEARNING_RATE.to_owned(), Tensor::new(self.learning_rate(), &Device::Cpu)?));
+            state.push(scalar(LEARNING_RATE, self.learning_rate())?);
         }
         if matches!(self.recipe.rule, Rule::Nadam { .. }) {
-            state.push((PRODUCT.to_owned(), Tensor::new(self.product, &Device::Cpu)?));
+            state.push(scalar(PRODUCT, self.product)?);
         }
         for (weight, slots) in weights.iter().zip(&self.slots).filter(|(weight, _)| weight.trainable) {
-            let names = slots::names(&self.recipe).into_iter().map(|slot| key(slot, weight));
-            state.extend(names.zip(slots.tensors(&weight.var)?));
+            let named = slots::names(&self.recipe).into_iter().enumerate();
+            state.extend(named.map(|(index, slot)| slots.part(key(slot, weight), index, &weight.var)));
         }
         Ok(state)
     }
 
-    /// Makes it remember what [`Optimizer::state`] gave. An error names what is missing or of another shape or type; nothing is changed then.
-    pub(crate) fn restore(&mut self, weights: &[Weight], state: &HashMap<String, Tensor>) -> Result<()> {
-        let named = slots::names(&self.recipe);
-        let mut restored = Vec::with_capacity(weights.len());
-        for weight in weights {
-            let slots = if weight.trainable { named.as_slice() } else { &[] };
-            let slot = |slot: &&str| -> Result<Tensor> {
-                let (name, like) = (key(slot, weight), weight.var.as_tensor());
-                let Some(tensor) = state.get(&name) else { bail!("{name} is missing") };
-                if (tensor.shape(), tensor.dtype()) != (like.shape(), like.dtype()) {
-                    let (found, needed) = ((tensor.shape(), tensor.dtype()), (like.shape(), like.dtype()));
-                    bail!("{name} is {:?} of {:?}, not {:?} of {:?}", found.0, found.1, needed.0, needed.1);
-                }
-                tensor.to_device(like.device())
-            };
-            restored.push(Slots::hold(slots.iter().map(slot).collect::<Result<_>>()?, self.ops)?);
+    /// Makes it remember what [`Optimizer::state`] gave. An error names what is missing or of another shape or type, and leaves it in between.
+    pub(crate) fn restore(&mut self, weights: &[Weight], read: &mut Read) -> Result<()> {
+        let names = slots::names(&self.recipe);
+        for (weight, slots) in weights.iter().zip(&mut self.slots).filter(|(weight, _)| weight.trainable) {
+            for (index, slot) in names.iter().enumerate() {
+                slots.set(index, read_like(read, &key(slot, weight), &weight.var)?)?;
+            }
         }
-        let steps: i64 = scalar(state, STEPS)?;
-        let rate = if self.recipe.learning_rate.is_constant() { Some(scalar(state, LEARNING_RATE)?) } else { None };
+        self.steps = read_scalar::<i64>(read, STEPS)? as u64;
+        if self.recipe.learning_rate.is_constant() {
+            self.set_learning_rate(read_scalar(read, LEARNING_RATE)?);
+        }
         if matches!(self.recipe.rule, Rule::Nadam { .. }) {
-            self.product = scalar(state, PRODUCT)?;
+            self.product = read_scalar(read, PRODUCT)?;
         }
-        (self.steps, self.slots) = (steps as u64, restored);
-        rate.into_iter().for_each(|rate| self.set_learning_rate(rate));
         Ok(())
     }
 
@@ -214,14 +205,6 @@ const PRODUCT: &str = "optimizer.u_product";
 
 fn key(slot: &str, weight: &Weight) -> String {
     format!("optimizer.{slot}.{}", weight.name)
-}
-
-fn scalar<T: WithDType>(state: &HashMap<String, Tensor>, name: &str) -> Result<T> {
-    match state.get(name) {
-        Some(tensor) if tensor.elem_count() == 1 && tensor.dtype() == T::DTYPE => tensor.flatten_all()?.get(0)?.to_scalar(),
-        Some(tensor) => bail!("{name} is {:?} of {:?}, not one {:?}", tensor.shape(), tensor.dtype(), T::DTYPE),
-        None => bail!("{name} is missing"),
-    }
 }
 
 /// The gradient of the regulariser, and nothing else.

@@ -1,6 +1,6 @@
 //! The engine against finite differences, against Keras, against its own second form, and against itself.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::weight::Weight;
 use crate::kernels::recurrent::{Cell, Recurrence};
@@ -12,6 +12,7 @@ use serde_json::{Value as Json, json};
 use super::*;
 use crate::kernels;
 use crate::kernels::vectorised::tests::{on, widths};
+use crate::tests::counted;
 
 /// What a trial trains whose study has this network and training.
 pub(crate) fn plan(network: &Json, training: &Json) -> Plan {
@@ -437,6 +438,16 @@ fn bits_of_a_run() -> Vec<u32> {
     model.weights().flat_map(|(_, weight)| weight.flatten_all().unwrap().to_vec1::<f32>().unwrap()).map(f32::to_bits).collect()
 }
 
+/// The tensors of a state, as they are written and read.
+pub(crate) fn kept(parts: &[Part]) -> HashMap<String, Tensor> {
+    let tensor = |part: &Part| {
+        let mut bytes = Vec::new();
+        part.write(&mut bytes).unwrap();
+        Tensor::from_raw_buffer(&bytes, part.dtype, &part.shape, &Device::Cpu).unwrap()
+    };
+    parts.iter().map(|part| (part.name.clone(), tensor(part))).collect()
+}
+
 /// One step on seven rows of three classes.
 fn train_on(model: &mut Model, width: usize, step: u64) {
     let x = numbers(7 * width, step).iter().map(|x| *x as f32).collect();
@@ -464,14 +475,38 @@ fn a_model_that_takes_up_the_state_of_another_goes_on_to_the_bit() {
         };
         let mut whole = build();
         (0..4).for_each(|step| train_on(&mut whole, 4, step));
-        let state = whole.state().unwrap().into_iter().map(|(name, tensor)| (name, tensor.copy().unwrap())).collect();
+        let mut state = kept(&whole.state().unwrap());
         (4..8).for_each(|step| train_on(&mut whole, 4, step));
         let mut resumed = build();
-        resumed.restore(&state).unwrap();
+        resumed.restore(&mut |name| Ok(state.get(name).cloned())).unwrap();
         (4..8).for_each(|step| train_on(&mut resumed, 4, step));
         assert_eq!(bits(&whole), bits(&resumed), "{training}");
-        let lacking = state.into_iter().filter(|(name, _)| name != "weights.layers.0.kernel").collect();
-        assert!(build().restore(&lacking).unwrap_err().to_string().contains("layers.0.kernel"));
+        state.remove("weights.layers.0.kernel");
+        let lacking = build().restore(&mut |name| Ok(state.get(name).cloned())).unwrap_err();
+        assert!(lacking.to_string().contains("weights.layers.0.kernel is missing"), "{lacking}");
+    }
+}
+
+#[test]
+fn a_step_holds_no_more_memory_than_the_one_before() {
+    let network = json!([
+        {"layer": "Dense", "units": 6, "activation": "relu", "kernel_regularizer": "l1_l2", "kernel_constraint": "max_norm"}, {"layer": "BatchNormalization"},
+        {"layer": "Reshape", "target_shape": [3, 2]}, {"layer": "GRU", "units": 3, "dropout": 0.2}, {"layer": "GaussianNoise", "stddev": 0.1},
+        {"layer": "Dense", "units": 3, "activation": "softmax", "activity_regularizer": "l2"}
+    ]);
+    let averaged = json!({"name": "adamw", "use_ema": true, "ema_overwrite_frequency": 2, "global_clipnorm": 1.0});
+    let names = ["sgd", "rmsprop", "adam", "nadam", "adamax", "adagrad", "adadelta", "lion"];
+    let momentum = json!({"name": "sgd", "momentum": 0.9, "nesterov": true});
+    for optimizer in names.iter().map(|name| json!(name)).chain([averaged, momentum]) {
+        for ops in BOTH {
+            let training = json!({"optimizer": optimizer, "loss": "sparse_categorical_crossentropy"});
+            let mut model = model(&network, &training, &[4], Some(3), DType::F32, ops);
+            let held = [3, 12].map(|steps| {
+                (0..steps).for_each(|step| train_on(&mut model, 4, step));
+                counted::live()
+            });
+            assert_eq!(held[0], held[1], "{optimizer}, {ops:?}");
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Activation functions, in place, and their gradients.
 //!
 //! All but two have a gradient that follows from the result alone, so that a layer with such a one keeps nothing else; `gelu` and `silu` need what
-//! went in ([`needs_input`]).
+//! went in ([`Activation::needs_input`]).
 
 use candle_core::{Result, Tensor};
 use hpo::network::Activation;
@@ -24,11 +24,6 @@ pub(crate) fn activation(x: &Tensor, activation: Activation) -> Result<Tensor> {
 /// `x` above 0, `slope x` below, on the CPU.
 pub(crate) fn leaky_relu(x: &Tensor, slope: f64) -> Result<Tensor> {
     x.contiguous()?.apply_op1(Custom(Leaky(slope)))
-}
-
-/// Whether the gradient needs what went in besides what came out.
-pub(crate) fn needs_input(activation: Activation) -> bool {
-    matches!(activation, Activation::Gelu | Activation::Silu)
 }
 
 vectorised! {
@@ -62,7 +57,7 @@ vectorised! {
 }
 
 vectorised! {
-    /// Turns the gradient of the result `y` into that of the input, in rows of `width` numbers. `x` is the input where [`needs_input`], else it may be anything.
+    /// Turns the gradient of the result `y` into that of the input, in rows of `width` numbers. `x` is the input where [`Activation::needs_input`], else it may be anything.
     pub(crate) fn activation_gradient<T: Real>(activation: Activation, x: &[T], y: &[T], gradient: &mut [T], width: usize) {
         let (zero, one) = (T::ZERO, T::ONE);
         let inputs = || x.iter();

@@ -5,7 +5,7 @@
 use candle_core::{Result, Tensor};
 use hpo::network::Activation;
 
-use super::activation::{self, activate, activation_gradient, needs_input};
+use super::activation::{self, activate, activation_gradient};
 use super::dense::add_columns;
 use super::operation::{Custom, Operation};
 use super::product::{Matrix, Packed, Right, add_product, add_product_with, product_onto};
@@ -20,7 +20,7 @@ pub(super) const BLOCK: usize = 1 << 16;
 /// `activation(conv(x, kernel) + bias)` on the CPU: `x (batch, height, width, channels)`, `kernel (height, width, channels, filters)`, `bias (filters)` →
 /// `(batch, rows, columns, filters)`.
 pub(crate) fn conv(x: &Tensor, kernel: &Tensor, bias: &Tensor, window: Window, activation: Activation) -> Result<Tensor> {
-    if needs_input(activation) {
+    if activation.needs_input() {
         return activation::activation(&conv(x, kernel, bias, window, Activation::Linear)?, activation);
     }
     x.contiguous()?.apply_op3(kernel, bias, Custom(Conv { window, activation }))

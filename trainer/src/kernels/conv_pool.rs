@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use candle_core::{Result, Tensor};
 use hpo::network::Activation;
 
-use super::activation::{activate, activation_gradient, needs_input};
+use super::activation::{activate, activation_gradient};
 use super::conv::{BLOCK, add_back, lay_out};
 use super::dense::sums_of_columns;
 use super::operation::{Custom, Operation};
@@ -19,7 +19,7 @@ use crate::engine::Window;
 
 /// Whether [`conv_pool`] takes this pair: the gradient of the activation must follow from each number of its result alone.
 pub(crate) fn takes(activation: Activation, pool: &Window) -> bool {
-    pool.is_quartered() && !needs_input(activation) && !matches!(activation, Activation::Softmax | Activation::LogSoftmax)
+    pool.is_quartered() && !activation.needs_input() && !matches!(activation, Activation::Softmax | Activation::LogSoftmax)
 }
 
 /// `max_pool(activation(conv(x, kernel) + bias))` on the CPU: as [`super::conv::conv`] with [`super::pool::max_pool`] after it, to the bit but for the order in

@@ -3,7 +3,7 @@
 use candle_core::{Result, Tensor};
 use hpo::network::Activation;
 
-use super::activation::{self, activate, activation_gradient, needs_input};
+use super::activation::{self, activate, activation_gradient};
 use super::operation::{Custom, Operation};
 use super::product::{Matrix, Right, product, product_onto};
 use super::real::Real;
@@ -11,7 +11,7 @@ use super::vectorised;
 
 /// `activation(x · kernel + bias)` on the CPU: `x (…, inputs)`, `kernel (inputs, units)`, `bias (units)` → `(…, units)`.
 pub(crate) fn dense(x: &Tensor, kernel: &Tensor, bias: &Tensor, activation: Activation) -> Result<Tensor> {
-    if needs_input(activation) {
+    if activation.needs_input() {
         return activation::activation(&dense(x, kernel, bias, Activation::Linear)?, activation);
     }
     x.contiguous()?.apply_op3(kernel, bias, Custom(Dense(activation)))

@@ -3,7 +3,7 @@
 use candle_core::{Result, Tensor};
 use hpo::network::Activation;
 
-use super::activation::{self, activate, activation_gradient, needs_input};
+use super::activation::{self, activate, activation_gradient};
 use super::dense::sums_of_columns;
 use super::operation::{Custom, Operation};
 use super::real::Real;
@@ -13,7 +13,7 @@ use crate::engine::Window;
 /// `activation(conv(x, kernel) + bias)`, each channel on its own, on the CPU: `x (batch, height, width, channels)`, `kernel (height, width, channels, multiplier)`,
 /// `bias (channels · multiplier)` → `(batch, rows, columns, channels · multiplier)`; those of a channel lie side by side.
 pub(crate) fn depthwise(x: &Tensor, kernel: &Tensor, bias: &Tensor, window: Window, activation: Activation) -> Result<Tensor> {
-    if needs_input(activation) {
+    if activation.needs_input() {
         return activation::activation(&depthwise(x, kernel, bias, window, Activation::Linear)?, activation);
     }
     x.contiguous()?.apply_op3(kernel, bias, Custom(Depthwise { window, activation }))

@@ -204,7 +204,7 @@ impl<'a, T: Real> Run<'a, T> {
         let (state, gate) = (self.sizes.state(), self.sizes.gate());
         let lstm = self.what.cell == Cell::Lstm;
         let gru = matches!(self.what.cell, Cell::Gru { .. });
-        let keeps_before = [self.what.activation, self.what.recurrent_activation].into_iter().any(super::activation::needs_input);
+        let keeps_before = [self.what.activation, self.what.recurrent_activation].into_iter().any(Activation::needs_input);
         let mut tape = Tape {
             states: vec![T::ZERO; (steps + 1) * state],
             before: vec![T::ZERO; if keeps_before { gates * gate } else { 0 }],

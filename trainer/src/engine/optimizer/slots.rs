@@ -1,12 +1,13 @@
 //! What an optimiser remembers of a weight.
 
-use std::cell::RefCell;
+use std::cell::{Ref, RefCell};
 
-use candle_core::{CpuStorage, Device, Result, Tensor, Var, WithDType};
+use candle_core::{CpuStorage, Result, Tensor, Var, WithDType};
 use hpo::training::{self, Rule};
 
 use super::composed;
 use crate::engine::ops::Ops;
+use crate::engine::state::Part;
 use crate::engine::weight::Weight;
 use crate::kernels::update::{Average, Before, Step, Update};
 use crate::kernels::with_real;
@@ -47,26 +48,28 @@ impl Slots {
     }
 
     /// Slots with these numbers.
-    pub(super) fn hold(tensors: Vec<Tensor>, ops: Ops) -> Result<Slots> {
-        if ops == Ops::Composed {
-            return Ok(Slots::Composed(tensors));
+    fn hold(tensors: Vec<Tensor>, ops: Ops) -> Result<Slots> {
+        match ops {
+            Ops::Composed => Ok(Slots::Composed(tensors)),
+            Ops::Kernels => Ok(Slots::Kernels(RefCell::new(tensors.iter().map(storage).collect::<Result<_>>()?))),
         }
-        let storage = |tensor: &Tensor| -> Result<CpuStorage> {
-            with_real!(tensor, T => Ok(<T as WithDType>::to_cpu_storage_owned(tensor.flatten_all()?.to_vec1()?)))
-        };
-        Ok(Slots::Kernels(RefCell::new(tensors.iter().map(storage).collect::<Result<_>>()?)))
     }
 
-    /// Their numbers, which do not move with them.
-    pub(super) fn tensors(&self, weight: &Var) -> Result<Vec<Tensor>> {
+    /// The slot at `index` as a part of a state.
+    pub(super) fn part(&self, name: String, index: usize, weight: &Var) -> Part<'_> {
         match self {
-            Slots::Kernels(slots) => {
-                let tensor =
-                    |slot: &CpuStorage| with_real!(slot, T => Tensor::from_slice(slot.as_slice::<T>()?, weight.shape(), &Device::Cpu));
-                slots.borrow().iter().map(tensor).collect()
-            }
-            Slots::Composed(slots) => Ok(slots.clone()),
+            Slots::Kernels(slots) => Part::of_slot(name, weight, Ref::map(slots.borrow(), |slots| &slots[index])),
+            Slots::Composed(slots) => Part::of(name, &slots[index]),
         }
+    }
+
+    /// Puts these numbers into the slot at `index`.
+    pub(super) fn set(&mut self, index: usize, tensor: Tensor) -> Result<()> {
+        match self {
+            Slots::Kernels(slots) => slots.get_mut()[index] = storage(&tensor)?,
+            Slots::Composed(slots) => slots[index] = tensor,
+        }
+        Ok(())
     }
 
     /// Moves the weight.
@@ -100,4 +103,9 @@ impl Slots {
             Slots::Composed(slots) => composed::swap(weight, slots),
         }
     }
+}
+
+/// A copy of the tensor's numbers.
+fn storage(tensor: &Tensor) -> Result<CpuStorage> {
+    with_real!(tensor, T => Ok(<T as WithDType>::to_cpu_storage_owned(tensor.flatten_all()?.to_vec1()?)))
 }

@@ -1,8 +1,6 @@
 //! The optimisers against Keras, number by number, against their own second form, and against themselves.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use candle_core::{DType, Device, Tensor, Var};
 use hpo::network::{Constraint, Regularizer};
@@ -10,6 +8,8 @@ use hpo::{Point, Study};
 use serde_json::{Value as Json, json};
 
 use super::*;
+use crate::engine::tests::kept;
+use crate::tests::counted;
 
 const BOTH: [Ops; 2] = [Ops::Kernels, Ops::Composed];
 
@@ -109,6 +109,13 @@ fn five_steps_of_every_rule_are_keras_s() {
     }
 }
 
+/// What the optimiser remembers of a weight, in the order of the names.
+fn slots_of(optimizer: &Optimizer, weight: &Weight, weights: &[Weight]) -> Vec<Tensor> {
+    let state = kept(&optimizer.state(weights).unwrap());
+    let all: BTreeMap<&String, &Tensor> = state.iter().filter(|(name, _)| name.ends_with(&format!(".{}", weight.name))).collect();
+    all.into_values().cloned().collect()
+}
+
 #[test]
 fn a_weight_has_as_many_slots_as_the_plan_says() {
     for (optimizer, _) in golden() {
@@ -119,9 +126,7 @@ fn a_weight_has_as_many_slots_as_the_plan_says() {
         weights[1].trainable = false;
         for ops in BOTH {
             let optimizer = Optimizer::new(recipe.clone(), &weights, ops).unwrap();
-            let slots: Vec<usize> =
-                optimizer.slots.iter().zip(&weights).map(|(slots, weight)| slots.tensors(&weight.var).unwrap().len()).collect();
-            assert_eq!(slots, [names.len(), 0]);
+            assert_eq!(weights.each_ref().map(|weight| slots_of(&optimizer, weight, &weights).len()), [names.len(), 0]);
         }
     }
 }
@@ -165,7 +170,7 @@ fn both_forms_agree_with_everything_in_the_way() {
                 let weights = regular_weights(DType::F64);
                 let mut optimizer = Optimizer::new(recipe(&optimizer), &weights, ops).unwrap();
                 train(&mut optimizer, &weights, 0..5);
-                let slots = optimizer.slots.iter().zip(&weights).flat_map(|(slots, weight)| slots.tensors(&weight.var).unwrap());
+                let slots = weights.iter().flat_map(|weight| slots_of(&optimizer, weight, &weights));
                 let mut all: Vec<f64> = slots.flat_map(|slot| numbers(&slot)).collect();
                 all.extend(weights.iter().flat_map(|weight| numbers(&weight.var)));
                 all.push(optimizer.penalty(&weights).unwrap());
@@ -310,12 +315,12 @@ fn what_is_restored_goes_on_to_the_bit() {
             train(&mut whole, &weights, 0..3);
             // A rate that no f32 holds.
             whole.set_learning_rate(0.1 / 3.0);
-            let kept: HashMap<String, Tensor> = whole.state(&weights).unwrap().into_iter().collect();
+            let state = kept(&whole.state(&weights).unwrap());
             let again = regular_weights(DType::F32);
             again.iter().zip(&weights).for_each(|(again, weight)| again.var.set(&weight.var.copy().unwrap()).unwrap());
             train(&mut whole, &weights, 3..6);
             let mut restored = Optimizer::new(recipe(&optimizer), &again, ops).unwrap();
-            restored.restore(&again, &kept).unwrap();
+            restored.restore(&again, &mut |name| Ok(state.get(name).cloned())).unwrap();
             train(&mut restored, &again, 3..6);
             assert_eq!(bits(&again), bits(&weights), "{optimizer}, {ops:?}");
             assert_eq!(restored.learning_rate().to_bits(), whole.learning_rate().to_bits());
@@ -327,12 +332,12 @@ fn what_is_restored_goes_on_to_the_bit() {
 fn what_cannot_be_restored_is_named() {
     let weights = regular_weights(DType::F32);
     let mut optimizer = Optimizer::new(recipe(&json!("nadam")), &weights, Ops::Kernels).unwrap();
-    let state: HashMap<String, Tensor> = optimizer.state(&weights).unwrap().into_iter().collect();
+    let state = kept(&optimizer.state(&weights).unwrap());
     let mut refuse = |name: &str, tensor: Option<Tensor>| {
         let mut state = state.clone();
         state.remove(name);
         state.extend(tensor.map(|tensor| (name.to_owned(), tensor)));
-        optimizer.restore(&weights, &state).unwrap_err().to_string().lines().next().unwrap().to_owned()
+        optimizer.restore(&weights, &mut |name| Ok(state.get(name).cloned())).unwrap_err().to_string().lines().next().unwrap().to_owned()
     };
     let zeros = |shape: &[usize], dtype| Some(Tensor::zeros(shape, dtype, &Device::Cpu).unwrap());
     for name in
@@ -379,30 +384,6 @@ fn a_plateau_lowers_a_constant_rate_only() {
     assert_eq!(rates, [0.1, 0.1, 0.02, 0.02, 0.3]);
 }
 
-/// The system's allocator, counting the calls of each thread: other tests run beside.
-struct Counting;
-
-thread_local! {
-    static CALLS: Cell<u64> = const { Cell::new(0) };
-}
-
-#[global_allocator]
-static COUNTING: Counting = Counting;
-
-// SAFETY: all is left to the system's allocator, which takes back what it gave; the counter allocates nothing.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let _ = CALLS.try_with(|calls| calls.set(calls.get() + 1));
-        // SAFETY: as the caller promises.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
-        // SAFETY: as the caller promises.
-        unsafe { System.dealloc(place, layout) }
-    }
-}
-
 #[test]
 fn a_step_allocates_nothing() {
     for (optimizer, _) in golden() {
@@ -414,10 +395,10 @@ fn a_step_allocates_nothing() {
         let mut sut = Optimizer::new(recipe(&optimizer), &weights, Ops::Kernels).unwrap();
         let gradients = gradients(&[&weights[0], &weights[1]], &[&gradient(0), &gradient(1)]);
         sut.step(&weights, &gradients).unwrap();
-        let before = CALLS.get();
+        let before = counted::calls();
         sut.step(&weights, &gradients).unwrap();
         // candle looks for overlaps with a small vector before each operation in place: the step, the constraint, what is done to the average.
         let averages = u64::from(optimizer["use_ema"] == true) + u64::from(optimizer["ema_overwrite_frequency"] == 2);
-        assert_eq!(CALLS.get() - before, 2 * (2 + averages), "{optimizer}");
+        assert_eq!(counted::calls() - before, 2 * (2 + averages), "{optimizer}");
     }
 }

@@ -1,0 +1,193 @@
+//! The training loop by itself: what it logs, what it holds, what it goes on from.
+
+use std::fs::File;
+use std::io::{Read, Seek, Write};
+
+use serde_json::{Value as Json, json};
+use store::artifact::Artifacts;
+
+use super::*;
+use crate::tests::counted;
+
+#[test]
+fn of_several_runs_means_and_deviations_are_logged() {
+    assert_eq!(summary(&[vec![1.0, 2.0]]), [1.0, 2.0]);
+    assert_eq!(summary(&[vec![1.0, 2.0], vec![3.0, 2.0]]), [2.0, 2.0, 1.0, 0.0]);
+    assert!(summary(&[vec![1.0, 2.0], vec![f64::NAN]])[0].is_nan());
+}
+
+/// A trial of the digits that is trained here.
+struct TestTrial {
+    study: Study,
+    folds: Vec<Fold>,
+    folder: tempfile::TempDir,
+}
+
+impl TestTrial {
+    fn new(network: Json, training: Json, executions: u32) -> TestTrial {
+        let mut document = json!({
+            "name": "test", "seed": 1, "network": network, "dataset": {"source": "builtin:digits", "validation_split": 0.5, "scale": "unit"},
+            "training": {"loss": "sparse_categorical_crossentropy", "epochs": 3}, "objective": {"metric": "val_loss"}, "executions_per_trial": executions
+        });
+        document["training"].as_object_mut().unwrap().extend(training.as_object().unwrap().clone());
+        let study = Study::parse(&document).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let dataset = data::Catalog::new(folder.path()).load(&study.dataset).unwrap();
+        let plan = study.plan(&hpo::Point::default()).unwrap();
+        let splits = data::splits(&dataset, &study.dataset, study.seed).unwrap().into_iter();
+        let folds = splits.map(|split| Fold { data: Scaled::new(dataset.clone(), &split.train, plan.scale).unwrap(), split }).collect();
+        TestTrial { study, folds, folder }
+    }
+
+    /// Trains from these checkpoints on. Returns the curve, the checkpoints and the most bytes held, in units of what the pre-flight says.
+    fn run(&self, checkpoints: Vec<File>) -> (Vec<Vec<f32>>, Vec<Spool>, f64) {
+        let plan = self.study.plan(&hpo::Point::default()).unwrap();
+        let dataset = self.folds[0].data.dataset();
+        let estimate = hpo::preflight::memory(&self.study, &plan, &dataset.schema).unwrap().1;
+        let audience = Audience { numerics: "cpu-1".into(), dataset: dataset.schema.hash.clone(), runs: self.study.runs() as usize };
+        let artifacts = Artifacts::open(self.folder.path().to_str().unwrap()).unwrap();
+        let spool = || artifacts.spool("01JD", 0);
+        let (study, plan, folds, stop) = (&self.study, &plan, &self.folds[..], &Stop::default());
+        let device = &Device::Cpu;
+        let job =
+            Job { study, number: 0, plan, folds, device, audience: &audience, spool: &spool, deadline: None, checkpoint_seconds: 0, stop };
+        let (mut curve, mut spools) = (Vec::new(), Vec::new());
+        let (ended, peak) = counted::peak(|| {
+            let checkpoints = checkpoints.into_iter().filter_map(|file| Checkpoint::open(file, &audience)).collect();
+            train(&job, checkpoints, |event| match event {
+                Event::Epoch { values, .. } => curve.push(values),
+                Event::Checkpoint(Saved { spool, .. }) => spools.push(spool),
+            })
+        });
+        assert!(matches!(ended, Ok(Trained::Completed(_))), "{ended:?}");
+        (curve, spools, peak as f64 / estimate as f64)
+    }
+}
+
+fn opened(spool: &Spool) -> File {
+    let mut file = spool.file().try_clone().unwrap();
+    file.rewind().unwrap();
+    file
+}
+
+#[test]
+fn a_trial_with_validation_and_checkpoints_takes_at_most_half_more_than_the_preflight_says() {
+    let end = json!({"layer": "Dense", "units": 10, "activation": "softmax"});
+    let wide =
+        json!([{"layer": "Flatten"}, {"layer": "Dense", "units": 1500, "activation": "relu"}, {"layer": "Dense", "units": 200}, end]);
+    let images = json!([
+        {"layer": "Reshape", "target_shape": [8, 8, 1]}, {"layer": "Conv2D", "filters": 32, "kernel_size": 3, "activation": "relu", "padding": "same"}, {"layer": "BatchNormalization"},
+        {"layer": "MaxPooling2D"}, {"layer": "Conv2D", "filters": 16, "kernel_size": 3}, {"layer": "Flatten"}, end
+    ]);
+    let sequence = json!([{"layer": "Reshape", "target_shape": [16, 4]}, {"layer": "LSTM", "units": 128}, end]);
+    for (network, training, executions) in [
+        (&wide, json!({"optimizer": "adam"}), 1),
+        (&wide, json!({"optimizer": "sgd"}), 1),
+        (&wide, json!({"optimizer": {"name": "sgd", "momentum": 0.9, "use_ema": true}}), 3),
+        (&images, json!({"optimizer": "adam", "batch_size": 4}), 1),
+        (&images, json!({"optimizer": "adam", "batch_size": 200}), 1),
+        (&sequence, json!({"optimizer": "nadam", "batch_size": 8}), 1),
+    ] {
+        let trial = TestTrial::new(network.clone(), training.clone(), executions);
+        let (whole, checkpoints, peak) = trial.run(Vec::new());
+        assert!(peak < 1.5, "{training}: {peak}");
+        let (resumed, _, peak) = trial.run(checkpoints.iter().map(opened).collect());
+        assert!(peak < 1.5, "resumed, {training}: {peak}");
+        assert_eq!((whole.len(), resumed), (3, whole), "{training}");
+    }
+}
+
+#[test]
+fn a_step_of_whatever_layers_takes_at_most_half_more_than_the_preflight_says() {
+    let end = json!({"layer": "Dense", "units": 10, "activation": "softmax"});
+    let convolution = |more: Json| {
+        let mut layer = json!({"layer": "Conv2D", "filters": 16, "kernel_size": 3, "padding": "same"});
+        layer.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        layer
+    };
+    let of_images = [
+        convolution(json!({})),
+        convolution(json!({"padding": "valid"})),
+        convolution(json!({"kernel_size": 7, "filters": 2})),
+        convolution(json!({"strides": 2})),
+        convolution(json!({"dilation_rate": 2})),
+        convolution(json!({"kernel_size": 1, "activation": "gelu"})),
+        json!({"layer": "DepthwiseConv2D", "kernel_size": 3, "padding": "same", "depth_multiplier": 2}),
+        json!({"layer": "SeparableConv2D", "filters": 16, "kernel_size": 3, "padding": "same"}),
+        json!({"layer": "MaxPooling2D"}),
+        json!({"layer": "MaxPooling2D", "strides": 1}),
+        json!({"layer": "AveragePooling2D"}),
+        json!({"layer": "AveragePooling2D", "padding": "same", "strides": 1}),
+        json!({"layer": "BatchNormalization"}),
+        json!({"layer": "LayerNormalization"}),
+        json!({"layer": "PReLU"}),
+        json!({"layer": "LeakyReLU"}),
+        json!({"layer": "ZeroPadding2D"}),
+        json!({"layer": "SpatialDropout2D", "rate": 0.3}),
+        json!({"layer": "Dropout", "rate": 0.3}),
+        json!({"layer": "GaussianNoise", "stddev": 0.3}),
+        json!({"layer": "Permute", "dims": [2, 1, 3]}),
+        json!({"layer": "Rescaling", "scale": 0.3}),
+        json!({"layer": "Dense", "units": 16}),
+        json!({"layer": "Activation", "activation": "softmax"}),
+        json!({"layer": "Activation", "activation": "gelu"}),
+    ];
+    let grouped = convolution(json!({"groups": 4}));
+    let mut of_sequences = vec![
+        json!({"layer": "Conv1D", "filters": 16, "kernel_size": 3}),
+        json!({"layer": "Conv1D", "filters": 16, "kernel_size": 5, "strides": 2}),
+        json!({"layer": "MaxPooling1D"}),
+        json!({"layer": "GlobalMaxPooling1D"}),
+        json!({"layer": "GlobalAveragePooling1D"}),
+    ];
+    for class in ["SimpleRNN", "LSTM", "GRU"] {
+        let whole = json!({"layer": class, "units": 8, "return_sequences": true});
+        of_sequences.push(json!({"layer": class, "units": 8, "dropout": 0.3}));
+        of_sequences.push(json!({"layer": "Bidirectional", "wrapped": whole}));
+        of_sequences.push(whole);
+    }
+    let image = json!({"layer": "Reshape", "target_shape": [8, 8, 1]});
+    let sequence = json!({"layer": "Reshape", "target_shape": [32, 2]});
+    let alone = of_images.iter().map(|layer| json!([image, layer, {"layer": "Flatten"}, end]));
+    let deep = of_images.iter().chain([&grouped]);
+    let deep = deep.map(|layer| json!([image, convolution(json!({})), layer, layer, {"layer": "Flatten"}, end]));
+    let sequences = of_sequences.iter().map(|layer| json!([sequence, layer, {"layer": "Flatten"}, end]));
+    for network in alone.chain(deep).chain(sequences) {
+        let trial = TestTrial::new(network.clone(), json!({"optimizer": "adam", "batch_size": 256, "epochs": 1}), 1);
+        let (.., peak) = trial.run(Vec::new());
+        assert!(peak < 1.5, "{peak} of {network}");
+    }
+}
+
+#[test]
+fn a_checkpoint_that_is_damaged_gives_way_to_another() {
+    let trial = TestTrial::new(
+        json!([{"layer": "Flatten"}, {"layer": "Dense", "units": 10, "activation": "softmax"}]),
+        json!({"optimizer": "adam"}),
+        1,
+    );
+    let (whole, checkpoints, _) = trial.run(Vec::new());
+    let mut bytes = Vec::new();
+    opened(&checkpoints[0]).read_to_end(&mut bytes).unwrap();
+    let altered = |alter: fn(&mut Vec<u8>)| {
+        let (mut bytes, mut file) = (bytes.clone(), tempfile::tempfile().unwrap());
+        alter(&mut bytes);
+        file.write_all(&bytes).unwrap();
+        file.rewind().unwrap();
+        file
+    };
+    let damaged: [fn(&mut Vec<u8>); 5] = [
+        |bytes| bytes.truncate(3),
+        |bytes| bytes.truncate(bytes.len() - 1),
+        |bytes| bytes[20] ^= 255,
+        |bytes| bytes[7] = 255,
+        // A weight of another name, which is noticed when others have been restored.
+        |bytes| {
+            let at = bytes.windows(13).position(|window| window == b"layers.1.bias").unwrap();
+            bytes[at + 9] = b'B';
+        },
+    ];
+    let files = damaged.map(altered).into_iter().chain([altered(|_| ())]).collect();
+    let (resumed, ..) = trial.run(files);
+    assert_eq!(resumed, whole);
+}
