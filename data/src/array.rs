@@ -149,9 +149,12 @@ fn count(at: At, dims: &[u64], kind: Kind, room: &mut Room) -> Result<u64, Error
     Ok(count as u64)
 }
 
-/// Exactly `count` bytes. Memory grows with what is there.
+/// Exactly `count` bytes. They are asked for at once, since growing would copy them a few times over; memory is taken as they come.
 pub(crate) fn read_bytes(at: At, input: &mut impl Read, count: u64) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
+    if bytes.try_reserve_exact(usize::try_from(count).unwrap_or(usize::MAX)).is_err() {
+        return Err(at.too_large("the size in bytes".into(), limits::DATASET_BYTES_MAX));
+    }
     input.take(count).read_to_end(&mut bytes).map_err(|source| io_error(at.path, source))?;
     if (bytes.len() as u64) < count {
         return Err(at.wrong(format!("ends too early: {count} bytes were to follow, {} did; copy it again", bytes.len())));
