@@ -8,7 +8,7 @@ use crate::{Dataset, Features};
 pub(crate) fn worst(dataset: &Dataset, spec: &DatasetSpec) -> WorstId {
     let (at, value) = match &dataset.features {
         Features::U8(values) => {
-            let largest = values.iter().max().copied().unwrap_or(0);
+            let largest = values.iter().copied().fold(0, u8::max); // in vectors, which `max` is not
             (values.iter().position(|value| *value == largest), f32::from(largest))
         }
         Features::F32(values) => {
