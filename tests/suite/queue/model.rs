@@ -148,19 +148,21 @@ impl Study {
     }
 
     pub(crate) fn expire(&mut self, now: u64) {
-        for number in 0..self.trials.len() {
+        // The longest silent first: the failure that closes the study cancels those after it.
+        let is_silent = |trial: &Trial| trial.state == TrialState::Running && trial.until <= now;
+        let mut silent: Vec<usize> = (0..self.trials.len()).filter(|number| is_silent(&self.trials[*number])).collect();
+        silent.sort_by_key(|number| (self.trials[*number].until, *number));
+        for number in silent {
             let (closed, max_stalls) = (self.is_closed(), self.max_stalls);
             let trial = &mut self.trials[number];
-            if trial.state == TrialState::Running && trial.until <= now {
-                trial.stalls += 1;
-                trial.state = match trial.stalls > max_stalls {
-                    _ if closed || trial.cancel => TrialState::Cancelled,
-                    true => TrialState::Failed,
-                    false => TrialState::Queued,
-                };
-                if trial.state == TrialState::Failed {
-                    self.failed();
-                }
+            trial.stalls += 1;
+            trial.state = match trial.stalls > max_stalls {
+                _ if closed || trial.cancel => TrialState::Cancelled,
+                true => TrialState::Failed,
+                false => TrialState::Queued,
+            };
+            if trial.state == TrialState::Failed {
+                self.failed();
             }
         }
     }
