@@ -153,7 +153,7 @@ fn count(at: At, dims: &[u64], kind: Kind, room: &mut Room) -> Result<u64, Error
 pub(crate) fn read_bytes(at: At, input: &mut impl Read, count: u64) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
     if bytes.try_reserve_exact(usize::try_from(count).unwrap_or(usize::MAX)).is_err() {
-        return Err(at.too_large("the size in bytes".into(), limits::DATASET_BYTES_MAX));
+        return Err(at.wrong(format!("has {count} bytes to read, and this machine has no memory for them")));
     }
     input.take(count).read_to_end(&mut bytes).map_err(|source| io_error(at.path, source))?;
     if (bytes.len() as u64) < count {

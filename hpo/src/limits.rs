@@ -30,7 +30,9 @@ pub const ARTIFACT_BYTES_MAX: usize = 2 << 30;
 pub const CHECKPOINT_BYTES_MAX: u64 = 64 << 30;
 /// The header of a checkpoint, in bytes: what the safetensors crate reads, and more than the curve in it can take.
 pub const CHECKPOINT_HEADER_BYTES_MAX: u64 = 100_000_000;
-/// Parts of a checkpoint on their way to a bucket at a time, each of 10 MiB in memory.
+/// A part of a checkpoint on its way to or from a bucket, in bytes: 64 GiB in the 10,000 parts that S3 takes, and seconds of a slow network.
+pub const PART_BYTES: usize = 10 << 20;
+/// Parts on their way to a bucket at a time, each in memory.
 pub const UPLOADS_AT_ONCE: usize = 2;
 /// How many artifacts of a deleted study are removed in one call, so that a caller's tick stays short.
 pub const ARTIFACT_DELETE_BATCH: usize = 1000;

@@ -4,22 +4,24 @@
 //! which of them counts is what `finish` recorded. Nothing here asks Redis.
 
 use std::fs::{File, Permissions};
-use std::io;
+use std::io::{self, Seek};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, TryStreamExt, future, stream};
-use hpo::limits::{ARTIFACT_BYTES_MAX, ARTIFACT_DELETE_BATCH, CHECKPOINT_BYTES_MAX, CHECKPOINTS_LISTED_MAX, UPLOADS_AT_ONCE};
-use object_store::buffered::BufWriter;
+use hpo::limits::{ARTIFACT_BYTES_MAX, ARTIFACT_DELETE_BATCH, CHECKPOINT_BYTES_MAX, CHECKPOINTS_LISTED_MAX, PART_BYTES, UPLOADS_AT_ONCE};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
-use object_store::{ObjectStore, ObjectStoreExt};
+use object_store::{ObjectStore, ObjectStoreExt, WriteMultipart};
 use tempfile::NamedTempFile;
-use tokio::io::{AsyncSeekExt, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 use url::Url;
+
+/// How much of a file is read at a time.
+const READ_BYTES: usize = 1 << 20;
 
 /// What went wrong with an artifact.
 #[derive(Debug, thiserror::Error)]
@@ -55,12 +57,23 @@ pub enum Error {
 
 /// A checkpoint that is being written: a file, for in memory it would double what a trial takes. One that is dropped is gone.
 #[derive(Debug)]
-pub struct Spool(NamedTempFile);
+pub struct Spool(Place);
+
+#[derive(Debug)]
+enum Place {
+    /// In the folder that it is to lie in.
+    Named(NamedTempFile),
+    /// Anywhere; it has no name.
+    Unnamed(File),
+}
 
 impl Spool {
     /// Where it is written.
     pub fn file(&self) -> &File {
-        self.0.as_file()
+        match &self.0 {
+            Place::Named(file) => file.as_file(),
+            Place::Unnamed(file) => file,
+        }
     }
 }
 
@@ -69,6 +82,8 @@ impl Spool {
 pub struct Artifacts {
     store: Arc<dyn ObjectStore>,
     folder: Option<PathBuf>,
+    /// Where files are on their way from or to a bucket.
+    scratch: PathBuf,
 }
 
 impl Artifacts {
@@ -82,7 +97,7 @@ impl Artifacts {
                 let environment = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
                 let (store, prefix) = object_store::parse_url_opts(url, environment)
                     .map_err(|e| fault(format!("{e}; s3, gs and az need a build with the feature aws, gcp or azure")))?;
-                return Ok(Artifacts { store: Arc::new(PrefixStore::new(store, prefix)), folder: None });
+                return Ok(Artifacts { store: Arc::new(PrefixStore::new(store, prefix)), folder: None, scratch: std::env::temp_dir() });
             }
             Some(url) => url.to_file_path().map_err(|()| fault("it is no path of this machine".into()))?,
             None => PathBuf::from(place),
@@ -90,7 +105,13 @@ impl Artifacts {
         std::fs::create_dir_all(&folder).map_err(|e| fault(e.to_string()))?;
         let local = LocalFileSystem::new_with_prefix(&folder).map_err(|e| fault(e.to_string()))?;
         // Synced, for a trial whose result is acknowledged must have its weights after a power failure too.
-        Ok(Artifacts { store: Arc::new(local.with_fsync(true).with_automatic_cleanup(true)), folder: Some(folder) })
+        let store = Arc::new(local.with_fsync(true).with_automatic_cleanup(true));
+        Ok(Artifacts { store, folder: Some(folder), scratch: std::env::temp_dir() })
+    }
+
+    /// With this folder, rather than the system's for temporary files, for checkpoints on their way from or to a bucket: on many systems that one is memory.
+    pub fn with_scratch(self, folder: &std::path::Path) -> Artifacts {
+        Artifacts { scratch: folder.to_owned(), ..self }
     }
 
     /// Where the weights of one attempt lie. Only those of the attempt that `finish` accepted are ever asked for.
@@ -106,15 +127,15 @@ impl Artifacts {
         Ok(path.to_string())
     }
 
-    /// A file for a checkpoint of a trial: where it is to lie, if that is a folder, else among the system's temporary files. It blocks for a moment.
+    /// A file for a checkpoint of a trial: where it is to lie, if that is a folder. It blocks for a moment.
     pub fn spool(&self, study: &str, number: u64) -> Result<Spool, Error> {
-        let mut named = tempfile::Builder::new();
-        // A name that no list has, as those of the object store's own half-written files, and the rights that its files have.
-        let named = named.suffix(".safetensors#1").permissions(Permissions::from_mode(0o666));
-        let Some(folder) = &self.folder else { return Ok(Spool(named.tempfile()?)) };
+        let Some(folder) = &self.folder else { return Ok(Spool(Place::Unnamed(tempfile::tempfile_in(&self.scratch)?))) };
         let folder = folder.join(checkpoints_path(study, number)?.as_ref());
         std::fs::create_dir_all(&folder)?;
-        Ok(Spool(named.tempfile_in(folder)?))
+        // A name that no list has, as those of the object store's own half-written files, and the rights that its files have.
+        let mut named = tempfile::Builder::new();
+        let named = named.suffix(".safetensors#1").permissions(Permissions::from_mode(0o666)).tempfile_in(folder)?;
+        Ok(Spool(Place::Named(named)))
     }
 
     /// Makes a checkpoint of a trial after `step` of a file from [`spool`](Self::spool), whole or not at all, and returns its path. `writer` tells the attempts
@@ -122,22 +143,37 @@ impl Artifacts {
     pub async fn put_checkpoint(&self, study: &str, number: u64, step: u32, writer: &str, spool: Spool) -> Result<String, Error> {
         let path = checkpoints_path(study, number)?.join(format!("{step:010}-{writer}.safetensors"));
         bounded(&path, spool.file().metadata()?.len(), CHECKPOINT_BYTES_MAX)?;
-        match &self.folder {
-            Some(folder) => {
+        match (spool.0, &self.folder) {
+            (Place::Named(file), Some(folder)) => {
                 let place = folder.join(path.as_ref());
-                let published = tokio::task::spawn_blocking(move || publish(spool, &place));
-                published.await.map_err(io::Error::other)??;
+                tokio::task::spawn_blocking(move || publish(file, &place)).await.map_err(io::Error::other)??;
             }
-            None => {
-                let mut file = tokio::fs::File::from_std(spool.0.reopen()?);
-                let mut upload = BufWriter::new(self.store.clone(), path.clone()).with_max_concurrency(UPLOADS_AT_ONCE);
-                if let Err(error) = send(&mut file, &mut upload).await {
-                    let _ = upload.abort().await; // what a bucket keeps of it, its own rules remove
-                    return Err(error.into());
-                }
-            }
+            (Place::Named(file), None) => self.upload(&path, file.into_file()).await?,
+            (Place::Unnamed(file), _) => self.upload(&path, file).await?,
         }
         Ok(path.to_string())
+    }
+
+    /// Sends a file to a bucket, part by part, whole or not at all.
+    async fn upload(&self, path: &Path, mut file: File) -> Result<(), Error> {
+        file.rewind()?;
+        let mut file = tokio::fs::File::from_std(file);
+        let mut parts = WriteMultipart::new_with_chunk_size(self.store.put_multipart(path).await.map_err(Error::Store)?, PART_BYTES);
+        let mut buffer = BytesMut::new();
+        loop {
+            buffer.reserve(READ_BYTES);
+            let sent = match file.read_buf(&mut buffer).await {
+                Ok(0) => break,
+                Ok(_) => parts.wait_for_capacity(UPLOADS_AT_ONCE).await.map_err(Error::Store),
+                Err(error) => Err(error.into()),
+            };
+            if let Err(error) = sent {
+                let _ = parts.abort().await; // what stays in the bucket, its own rules remove
+                return Err(error);
+            }
+            parts.put(buffer.split().freeze());
+        }
+        parts.finish().await.map(drop).map_err(Error::Store) // which aborts where it fails
     }
 
     /// The checkpoint at a path that [`checkpoints`](Self::checkpoints) listed: the file itself, or a copy of it that goes when it is closed.
@@ -151,13 +187,15 @@ impl Artifacts {
                 Err(error) => Err(error.into()),
             };
         }
-        let found = self.store.get(&location).await.map_err(|e| named(e, path))?;
-        bounded(&location, found.meta.size, CHECKPOINT_BYTES_MAX)?;
-        let mut file = tokio::fs::File::from_std(tempfile::tempfile()?);
-        let mut chunks = found.into_stream();
-        while let Some(chunk) = chunks.try_next().await.map_err(Error::Store)? {
-            file.write_all(&chunk).await?;
+        let bytes = self.store.head(&location).await.map_err(|e| named(e, path))?.size;
+        bounded(&location, bytes, CHECKPOINT_BYTES_MAX)?;
+        let mut file = tokio::fs::File::from_std(tempfile::tempfile_in(&self.scratch)?);
+        // In parts, for one request has a time limit.
+        for begin in (0..bytes).step_by(PART_BYTES) {
+            let part = self.store.get_range(&location, begin..bytes.min(begin + PART_BYTES as u64)).await;
+            file.write_all(&part.map_err(|e| named(e, path))?).await?;
         }
+        file.flush().await?;
         file.rewind().await?;
         Ok(file.into_std().await)
     }
@@ -217,16 +255,10 @@ impl Artifacts {
 }
 
 /// Puts the file where it belongs. Synced, as all that is written here.
-fn publish(spool: Spool, place: &std::path::Path) -> io::Result<()> {
-    spool.file().sync_all()?;
-    spool.0.persist(place).map_err(|error| error.error)?;
+fn publish(file: NamedTempFile, place: &std::path::Path) -> io::Result<()> {
+    file.as_file().sync_all()?;
+    file.persist(place).map_err(|error| error.error)?;
     place.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
-}
-
-/// Sends a file to a bucket, part by part.
-async fn send(file: &mut tokio::fs::File, upload: &mut BufWriter) -> io::Result<()> {
-    tokio::io::copy(file, upload).await?;
-    upload.shutdown().await
 }
 
 /// An error where it has more bytes than it may.
@@ -353,8 +385,11 @@ mod tests {
             let (dir, folder) = folder();
             let artifacts = if place.is_empty() { folder } else { Artifacts::open(place).unwrap() };
             // Written without the sync that the product pays for each.
-            let unsynced =
-                Artifacts { store: Arc::new(LocalFileSystem::new_with_prefix(dir.path().join("artifacts")).unwrap()), folder: None };
+            let unsynced = Artifacts {
+                store: Arc::new(LocalFileSystem::new_with_prefix(dir.path().join("artifacts")).unwrap()),
+                folder: None,
+                scratch: PathBuf::new(),
+            };
             let writer = if place.is_empty() { &unsynced } else { &artifacts };
             for number in 0..ARTIFACT_DELETE_BATCH as u64 + 1 {
                 writer.put_model("gone", number, 1, "n", Bytes::from_static(b"x")).await.unwrap();

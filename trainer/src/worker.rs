@@ -103,7 +103,7 @@ async fn start(
 ) -> anyhow::Result<(Vec<Arc<Worker>>, Arc<Metrics>)> {
     let slots = config.slots.unwrap_or_else(|| slots(&devices));
     let metrics = Arc::new(Metrics::new(slots * devices.len() as u32, &devices)?);
-    let artifacts = Artifacts::open(&config.artifacts())?;
+    let artifacts = Artifacts::open(&config.artifacts())?.with_scratch(&config.data_dir);
     let catalog = Arc::new(Catalog::new(config.data_dir.join("datasets")));
     let store = connect(config, &stopping).await?;
     let process = format!("{}-{}-{}", process::host_name(), std::process::id(), &Nonce::random().to_string()[..6]);

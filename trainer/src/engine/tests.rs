@@ -502,7 +502,14 @@ fn a_step_holds_no_more_memory_than_the_one_before() {
             let training = json!({"optimizer": optimizer, "loss": "sparse_categorical_crossentropy"});
             let mut model = model(&network, &training, &[4], Some(3), DType::F32, ops);
             let held = [3, 12].map(|steps| {
-                (0..steps).for_each(|step| train_on(&mut model, 4, step));
+                for step in 0..steps {
+                    train_on(&mut model, 4, step);
+                    if step == 1 {
+                        // As before and after a validation.
+                        model.swap_averages().unwrap();
+                        model.swap_averages().unwrap();
+                    }
+                }
                 counted::live()
             });
             assert_eq!(held[0], held[1], "{optimizer}, {ops:?}");

@@ -96,7 +96,7 @@ pub(super) fn overwrite(weight: &Var, slots: &mut [Tensor]) -> Result<()> {
 /// As its `Swap`.
 pub(super) fn swap(weight: &Var, slots: &mut [Tensor]) -> Result<()> {
     let average = last(slots)?;
-    let held = weight.copy()?;
+    let held = weight.as_detached_tensor().copy()?;
     weight.set(average)?;
     *average = held;
     Ok(())
