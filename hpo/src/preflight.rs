@@ -76,7 +76,7 @@ pub fn preflight(study: &Study, dataset: &DatasetSchema, worst: &WorstId) -> Res
     let largest = |(min, max): (u64, u64), exact| if exact { max } else { min };
     let bounded = [
         ("weights", "/network", largest(weight_bytes, exact), limits::WEIGHT_BYTES_MAX),
-        ("a training step", "/training/batch_size", largest(totals.step_bytes, exact && recipe.independent), limits::STEP_BYTES_MAX),
+        ("a training step", "/training/batch_size", largest(totals.step_bytes, exact && recipe.is_exact), limits::STEP_BYTES_MAX),
     ];
     let too_large = bounded.into_iter().filter(|(.., bytes, most)| bytes > most).map(|(what, pointer, bytes, most)| Problem {
         pointer: pointer.to_owned(),
@@ -95,7 +95,7 @@ pub fn preflight(study: &Study, dataset: &DatasetSchema, worst: &WorstId) -> Res
         parameters: of(totals.parameters, exact),
         flops_per_sample: of(totals.flops, exact),
         weight_bytes: of(weight_bytes, exact),
-        step_bytes: of(totals.step_bytes, exact && recipe.independent),
+        step_bytes: of(totals.step_bytes, exact && recipe.is_exact),
     })
 }
 
@@ -113,10 +113,9 @@ impl Totals {
         Totals { parameters: (0, u64::MAX), flops: (0, u64::MAX), step_bytes: (0, u64::MAX) }
     }
 
-    /// Those before the first layer: the rows of a batch.
+    /// Those before the first layer.
     fn of_input(recipe: &Recipe) -> Totals {
-        let bytes = |(_, rows): (u64, u64)| recipe.input.saturating_mul(rows).saturating_mul(4);
-        Totals { step_bytes: (bytes(recipe.least), bytes(recipe.most)), ..Totals::default() }
+        Totals { step_bytes: recipe.input, ..Totals::default() }
     }
 
     /// These totals after a layer that costs at least `least` and at most `most`.
@@ -146,10 +145,10 @@ struct Recipe {
     least: (u64, u64),
     /// The largest of each.
     most: (u64, u64),
-    /// Numbers in a row of the dataset.
-    input: u64,
-    /// Whether they vary without regard to the network, so that the extremes of both meet in some trial.
-    independent: bool,
+    /// Bytes of what a trial takes of the dataset: the least and the most.
+    input: (u64, u64),
+    /// Whether they vary without regard to the network, so that the extremes of both meet in some trial, and nothing else is open that takes memory.
+    is_exact: bool,
 }
 
 impl Recipe {
@@ -160,13 +159,16 @@ impl Recipe {
         let batches: Vec<BatchSize> = root.at("/training/batch_size").map(|place| place.read_all()).unwrap_or_else(|| vec![BatchSize(32)]);
         let training_rows = study.dataset.training_rows(dataset.rows);
         let rows = batches.iter().map(|batch| (batch.0 as u64).min(training_rows));
+        let least = (numbers(study, optimizers.iter().map(|slots| slots.0).min().unwrap_or(0)), rows.clone().min().unwrap_or(1));
+        let most = (numbers(study, optimizers.iter().map(|slots| slots.1).max().unwrap_or(4)), rows.max().unwrap_or(1));
         let mentioned = closure(&study.space, reading.mentions().iter().map(|mention| mention.hyperparameter));
         let structural = study.network.layers.iter().flat_map(|layer| needs(&study.space, layer));
         Recipe {
-            least: (numbers(study, optimizers.iter().map(|slots| slots.0).min().unwrap_or(0)), rows.clone().min().unwrap_or(1)),
-            most: (numbers(study, optimizers.iter().map(|slots| slots.1).max().unwrap_or(4)), rows.max().unwrap_or(1)),
-            input: dataset.elements(),
-            independent: structural.into_iter().all(|at| !mentioned.contains(&at)),
+            least,
+            most,
+            input: (input_bytes(study, dataset, least.1), input_bytes(study, dataset, most.1)),
+            is_exact: structural.into_iter().all(|at| !mentioned.contains(&at))
+                && study.network.layers.iter().all(|layer| !layer.may_need_input),
         }
     }
 }
@@ -194,12 +196,12 @@ pub fn memory(study: &Study, plan: &Plan, dataset: &DatasetSchema) -> Result<(u6
         let cost = cost(layer, &shape, &output);
         total.parameters = total.parameters.saturating_add(cost.parameters);
         total.activations = total.activations.saturating_add(cost.activations);
+        total.joined = total.joined.saturating_add(cost.joined);
         shape = output;
     }
     let rows = (plan.training.batch_size as u64).min(study.dataset.training_rows(dataset.rows));
     let of_layers = step_bytes(total, (numbers(study, plan.training.optimizer.slots()), rows));
-    let of_input = dataset.elements().saturating_mul(rows).saturating_mul(4);
-    Ok((total.parameters.saturating_mul(4), of_layers.saturating_add(of_input)))
+    Ok((total.parameters.saturating_mul(4), of_layers.saturating_add(input_bytes(study, dataset, rows))))
 }
 
 /// Numbers that a trial keeps per weight of its network: the weight and the optimiser's `slots` in each of its runs, which train in lockstep, a
@@ -209,10 +211,19 @@ fn numbers(study: &Study, slots: u64) -> u64 {
 }
 
 /// Bytes that layers of this cost take in a training step of a trial with `(numbers per weight, rows)`. What a layer keeps counts three times, for its
-/// gradient and for the sum that candle makes of that: of all layers where there are few, of those at work where there are many, which then take less.
+/// gradient and for the sum that candle makes of that: of all layers where there are few, of those at work where there are many, which then take less. So do
+/// weights that are joined.
 fn step_bytes(cost: Cost, (numbers, rows): (u64, u64)) -> u64 {
-    let weights = cost.parameters.saturating_mul(numbers);
+    let weights = cost.parameters.saturating_mul(numbers).saturating_add(cost.joined.saturating_mul(3));
     weights.saturating_add(cost.activations.saturating_mul(rows.saturating_mul(3))).saturating_mul(4)
+}
+
+/// Bytes that a trial with batches of `rows` takes of a dataset: the features of a batch, which is larger where it validates, and the numbers of rows: of the two
+/// parts of each fold, and of an epoch's order twice.
+fn input_bytes(study: &Study, dataset: &DatasetSchema, rows: u64) -> u64 {
+    let batch = rows.max((limits::VALIDATION_ROWS as u64).min(2 * rows));
+    let numbers = dataset.rows.saturating_mul(2 + u64::from(study.dataset.folds.unwrap_or(1)));
+    dataset.elements().saturating_mul(batch).saturating_add(numbers).saturating_mul(4)
 }
 
 /// What a layer's presence, shape and size depend on, parents included, in the order of the space.

@@ -2,6 +2,7 @@
 
 mod cost;
 
+pub(crate) use cost::cost_where;
 pub use cost::{Cost, cost};
 
 use crate::limits;

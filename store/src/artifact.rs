@@ -129,7 +129,7 @@ impl Artifacts {
 
     /// A file for a checkpoint of a trial: where it is to lie, if that is a folder. It blocks for a moment.
     pub fn spool(&self, study: &str, number: u64) -> Result<Spool, Error> {
-        let Some(folder) = &self.folder else { return Ok(Spool(Place::Unnamed(tempfile::tempfile_in(&self.scratch)?))) };
+        let Some(folder) = &self.folder else { return Ok(Spool(Place::Unnamed(self.unnamed()?))) };
         let folder = folder.join(checkpoints_path(study, number)?.as_ref());
         std::fs::create_dir_all(&folder)?;
         // A name that no list has, as those of the object store's own half-written files, and the rights that its files have.
@@ -152,6 +152,12 @@ impl Artifacts {
             (Place::Unnamed(file), _) => self.upload(&path, file).await?,
         }
         Ok(path.to_string())
+    }
+
+    /// A file that goes when it is closed.
+    fn unnamed(&self) -> io::Result<File> {
+        std::fs::create_dir_all(&self.scratch)?;
+        tempfile::tempfile_in(&self.scratch)
     }
 
     /// Sends a file to a bucket, part by part, whole or not at all.
@@ -189,7 +195,7 @@ impl Artifacts {
         }
         let bytes = self.store.head(&location).await.map_err(|e| named(e, path))?.size;
         bounded(&location, bytes, CHECKPOINT_BYTES_MAX)?;
-        let mut file = tokio::fs::File::from_std(tempfile::tempfile_in(&self.scratch)?);
+        let mut file = tokio::fs::File::from_std(self.unnamed()?);
         // In parts, for one request has a time limit.
         for begin in (0..bytes).step_by(PART_BYTES) {
             let part = self.store.get_range(&location, begin..bytes.min(begin + PART_BYTES as u64)).await;

@@ -3,18 +3,20 @@
 //! Past its deadline a trainer keeps training and keeps trying: only the answer that the lease is lost stops it, or `ORPHAN_SECONDS_MAX` without any.
 
 use std::fs::File;
-use std::future::Future;
+use std::future::{Future, pending};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hpo::limits;
 use hpo::trial::ErrorKind;
+use store::artifact::{self, Artifacts};
 use store::{Ack, Directive, End, Lease, Point};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, oneshot};
 
 use crate::run::{Best, Event, Reason, Saved, Stop};
-use crate::trial::{Outcome, Trial};
+use crate::trial::{Completed, Outcome, Trial};
 use crate::weights::Weights;
 use crate::worker::{Worker, jittered, retry};
 
@@ -55,7 +57,11 @@ async fn train(worker: &Arc<Worker>, lease: &Lease, stop: Arc<Stop>, events: Unb
     };
     let (catalog, device, numerics) = (worker.catalog.clone(), handle.device.clone(), worker.device.numerics.clone());
     let (memory, metrics) = (worker.memory.clone(), worker.metrics.clone());
-    let checkpoints = if lease.attempt > 1 { checkpoints(worker, lease).await } else { Vec::new() };
+    let checkpoints = tokio::select! {
+        found = checkpoints(worker, lease), if lease.attempt > 1 => found,
+        reason = told_to_stop(&stop), if lease.attempt > 1 => return Outcome::Stopped(reason, None),
+        else => Vec::new(),
+    };
     let checkpoint_seconds = worker.checkpoint_seconds;
     let artifacts = worker.artifacts.clone();
     let trial = Trial { lease: lease.clone(), study, catalog, device, numerics, memory, stop, checkpoint_seconds, artifacts, checkpoints };
@@ -85,7 +91,7 @@ async fn checkpoints(worker: &Worker, lease: &Lease) -> Vec<File> {
     for path in listed.unwrap_or_default().into_iter().take(limits::CHECKPOINTS_READ) {
         match worker.artifacts.open_checkpoint(&path).await {
             Ok(file) => found.push(file),
-            Err(error) => tracing::debug!("The checkpoint {path} cannot be read: {error}"),
+            Err(error) => tracing::warn!("The checkpoint {path} cannot be read: {error}"),
         }
     }
     found
@@ -114,6 +120,15 @@ async fn told_to_stop(stop: &Stop) -> Reason {
     }
 }
 
+/// The path of a checkpoint that was written.
+type Kept = Result<String, artifact::Error>;
+
+/// Writes a checkpoint to the artifacts.
+async fn keep(artifacts: Artifacts, lease: Lease, Saved { step, spool, on_its_way: _on_its_way }: Saved) -> Kept {
+    let Lease { study, number, attempt, nonce, .. } = lease;
+    artifacts.put_checkpoint(study.as_str(), number, step, &format!("{attempt}-{nonce}"), spool).await
+}
+
 /// The line to Redis of one attempt.
 struct Line<'a> {
     worker: &'a Worker,
@@ -128,21 +143,34 @@ struct Line<'a> {
 }
 
 impl Line<'_> {
-    /// Reports and beats while the trial is trained.
+    /// Reports and beats while the trial is trained, and keeps its checkpoints.
     async fn attend(&mut self, trained: impl Future<Output = Outcome>, mut events: UnboundedReceiver<Event>) -> Outcome {
         let mut trained = std::pin::pin!(trained);
+        let mut keeping: Option<Pin<Box<dyn Future<Output = Kept> + Send>>> = None;
         let beat = Duration::from_millis(self.worker.store.lease_ms() / 3);
         let mut due = Instant::now() + jittered(beat);
         loop {
             tokio::select! {
                 outcome = &mut trained => {
                     self.take(&mut events); // a checkpoint is of no use any more
+                    // One that is half written would be whole after those of the trial have been removed.
+                    if let Some(keeping) = keeping {
+                        let most = if self.worker.is_stopping() { limits::HAND_BACK_SECONDS_MAX } else { limits::ORPHAN_SECONDS_MAX };
+                        if let Ok(kept) = self.beating(tokio::time::timeout(Duration::from_secs(most), keeping)).await {
+                            self.kept(kept).await;
+                        }
+                    }
                     return outcome;
+                }
+                kept = async { match keeping.as_mut() { Some(keeping) => keeping.await, None => pending().await } } => {
+                    keeping = None;
+                    self.kept(kept).await;
+                    continue;
                 }
                 Some(event) = events.recv() => {
                     let last = self.note(event);
                     if let Some(saved) = self.take(&mut events).or(last) {
-                        self.keep(saved).await;
+                        keeping = Some(Box::pin(keep(self.worker.artifacts.clone(), self.lease.clone(), saved)));
                     }
                     // While Redis is away, its next try is soon enough.
                     if self.is_away {
@@ -180,16 +208,13 @@ impl Line<'_> {
         last
     }
 
-    /// Writes a checkpoint in the place of this attempt's last. Where that fails, the last one stays.
-    async fn keep(&mut self, Saved { step, spool, on_its_way: _on_its_way }: Saved) {
-        let Lease { study, number, attempt, nonce, .. } = self.lease;
-        let artifacts = self.worker.artifacts.clone();
-        let writer = format!("{attempt}-{nonce}");
-        let written = self.beating(async { artifacts.put_checkpoint(study.as_str(), *number, step, &writer, spool).await }).await;
-        match written {
+    /// Takes a checkpoint that was written for this attempt's last. Where it was not, the last one stays.
+    async fn kept(&mut self, kept: Kept) {
+        let Lease { study, number, .. } = self.lease;
+        match kept {
             Ok(path) => {
                 if let Some(last) = self.checkpoint.replace(path) {
-                    let _ = artifacts.delete(&last).await; // what stays goes with the trial's end
+                    let _ = self.worker.artifacts.delete(&last).await; // what stays goes with the trial's end
                 }
             }
             Err(error) => {
@@ -248,13 +273,16 @@ impl Line<'_> {
         }
         let mut artifact = None;
         let end = match outcome {
-            Outcome::Completed(Best { value, step, weights }, document) => match self.write(weights, document).await {
-                Ok(path) => {
-                    artifact = Some(path);
-                    End::Completed { value, best_step: step }
+            Outcome::Completed(completed) => {
+                let Completed { best: Best { value, step, weights }, document, share: _share } = *completed;
+                match self.write(weights, document).await {
+                    Ok(path) => {
+                        artifact = Some(path);
+                        End::Completed { value, best_step: step }
+                    }
+                    Err(message) => End::Failed { kind: ErrorKind::Io, message, beside_others: false },
                 }
-                Err(message) => End::Failed { kind: ErrorKind::Io, message, beside_others: false },
-            },
+            }
             Outcome::Stopped(Reason::Lost, _) => return self.lost(),
             Outcome::Stopped(Reason::Cancel, _) => End::Cancelled,
             Outcome::Stopped(Reason::Release, _) => End::Released,

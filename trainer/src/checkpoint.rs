@@ -75,6 +75,10 @@ pub(crate) fn write(file: &File, audience: &Audience, models: &[&Model], best: O
     let head = Head { audience: audience.clone(), best: best.map(|best| (best.value.to_bits(), best.step)), progress: progress.clone() };
 
     let header = header(&parts, &head)?;
+    let bytes = header.len() as u64 + parts.iter().map(Part::bytes).sum::<u64>();
+    if bytes > limits::CHECKPOINT_BYTES_MAX || header.len() as u64 > limits::CHECKPOINT_HEADER_BYTES_MAX {
+        return Err(io::Error::other(format!("it would have {bytes} bytes, the limit is {}", limits::CHECKPOINT_BYTES_MAX)));
+    }
     let mut out = BufWriter::with_capacity(1 << 16, file);
     out.write_all(&(header.len() as u64).to_le_bytes())?;
     out.write_all(&header)?;
@@ -87,7 +91,7 @@ fn header(parts: &[Part], head: &Head) -> io::Result<Vec<u8>> {
     let mut end = 0;
     let infos = parts.iter().map(|part| {
         let begin = end;
-        end += part.shape.iter().product::<usize>() * part.dtype.size_in_bytes();
+        end += part.bytes() as usize;
         (part.name.clone(), TensorInfo { dtype: part.dtype.into(), shape: part.shape.clone(), data_offsets: (begin, end) })
     });
     let infos = infos.collect();

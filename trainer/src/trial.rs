@@ -16,7 +16,7 @@ use store::artifact::Artifacts;
 
 use crate::checkpoint::{Audience, Checkpoint};
 use crate::engine::Error;
-use crate::memory::{Memory, TooLarge};
+use crate::memory::{Memory, Share, TooLarge};
 use crate::process::message;
 use crate::run::{self, Best, Event, Fold, Job, Reason, Stop, Trained};
 
@@ -39,14 +39,25 @@ pub(crate) struct Trial {
 /// How a trial ended on its thread.
 #[derive(Debug)]
 pub(crate) enum Outcome {
-    /// It has a value; the document goes with the weights.
-    Completed(Best, Json),
+    /// It has a value.
+    Completed(Box<Completed>),
     /// It was told to stop.
     Stopped(Reason, Option<Best>),
     /// This machine lacks the dataset that the study was accepted with, and so says: another may have it.
     Refused(String),
     /// It failed.
     Failed(ErrorKind, String),
+}
+
+/// What is left of a trial that was trained.
+#[derive(Debug)]
+pub(crate) struct Completed {
+    pub(crate) best: Best,
+    /// Goes with the weights.
+    pub(crate) document: Json,
+    /// The weights take memory until they are written.
+    #[allow(dead_code, reason = "held")]
+    pub(crate) share: Share,
 }
 
 impl Trial {
@@ -78,7 +89,7 @@ impl Trial {
             TooLarge::Anywhere(why) => invalid(why),
             TooLarge::Here(why) => Outcome::Failed(ErrorKind::OutOfMemory, why),
         })?;
-        let Some(_share) = share else { return Ok(Outcome::Stopped(self.stop.reason().unwrap_or(Reason::Release), None)) };
+        let Some(share) = share else { return Ok(Outcome::Stopped(self.stop.reason().unwrap_or(Reason::Release), None)) };
         // Its time begins where it need not wait any more.
         let begun = Instant::now();
         let splits = data::splits(&dataset, &study.dataset, study.seed).map_err(|error| invalid(error.to_string()))?;
@@ -93,7 +104,10 @@ impl Trial {
             Job { study, number, plan, folds: &folds, device, audience: &audience, spool: &spool, deadline, checkpoint_seconds, stop };
         let checkpoints = checkpoints.into_iter().filter_map(|file| Checkpoint::open(file, &audience)).collect();
         match run::train(&job, checkpoints, tell) {
-            Ok(Trained::Completed(best)) => Ok(Outcome::Completed(best, self.document(plan, &dataset, study.space.to_json(&point)))),
+            Ok(Trained::Completed(best)) => {
+                let document = self.document(plan, &dataset, study.space.to_json(&point));
+                Ok(Outcome::Completed(Box::new(Completed { best, document, share })))
+            }
             Ok(Trained::Stopped(reason, best)) => Ok(Outcome::Stopped(reason, best)),
             Ok(Trained::Diverged(step)) => {
                 Err(Outcome::Failed(ErrorKind::Diverged, format!("the loss or a metric was not a finite number in epoch {step}")))

@@ -28,6 +28,8 @@ pub struct FlatLayer {
     pub repetition: Option<Repetition>,
     /// The hyperparameters that its shape or size depends on, `when` aside.
     pub structural: Vec<usize>,
+    /// Whether hyperparameters may choose an activation that [keeps what goes in](Activation::needs_input).
+    pub may_need_input: bool,
 }
 
 impl Network {
@@ -69,11 +71,13 @@ impl Network {
             place.invalid(format!("the network has more than {} layers with all repetitions", limits::FLAT_LAYERS_MAX));
             return None;
         }
+        let mentions = &reading.mentions()[before..];
         self.layers.push(FlatLayer {
             when: place.context().conditions().to_vec(),
             pointer: place.pointer().to_owned(),
             repetition: place.repetition(),
-            structural: structural(&layer, &place, &reading.mentions()[before..]),
+            structural: structural(&layer, &place, mentions),
+            may_need_input: may_need_input(&place, mentions),
         });
         Some(())
     }
@@ -155,9 +159,8 @@ fn structural(layer: &Layer, place: &Place, mentions: &[Mention]) -> Vec<usize> 
         let mut steps = mention.pointer[place.pointer().len()..].split('/').skip(1).skip_while(|step| *step == "wrapped");
         let argument = steps.next().unwrap_or_default();
         // A weight may lack the dimensions that a constraint looks at.
-        let of_dimensions = argument.ends_with("_constraint") && (is_choice(steps.clone()) || steps.clone().any(|step| step == "axis"));
-        let of_memory = argument.ends_with("activation") && may_need_input(place, mention.hyperparameter);
-        layer.is_structural(argument) || of_dimensions || of_memory || (is_of_vector(argument) && is_choice(steps))
+        let of_dimensions = argument.ends_with("_constraint") && (steps.clone().any(|step| step == "axis") || names_axis(place, mention));
+        layer.is_structural(argument) || of_dimensions || (is_of_vector(argument) && is_choice(steps))
     });
     let mut structural: Vec<usize> = of_shape.map(|mention| mention.hyperparameter).collect();
     structural.sort_unstable();
@@ -165,12 +168,37 @@ fn structural(layer: &Layer, place: &Place, mentions: &[Mention]) -> Vec<usize> 
     structural
 }
 
-/// Whether an activation that a hyperparameter chooses may be one that [keeps more](Activation::needs_input) than others.
-fn may_need_input(place: &Place, hyperparameter: usize) -> bool {
-    let listed = place.scope().and_then(|scope| scope.space.listed(hyperparameter)).unwrap_or_default();
-    // Its values, or what stands in the layer for its cases.
-    let words = listed.iter().map(Value::to_string).chain([place.json().to_string()]);
-    words.flat_map(|word| word.split('"').filter_map(Activation::parse).collect::<Vec<_>>()).any(Activation::needs_input)
+/// Whether a hyperparameter decides if a layer keeps [what goes into an activation](Activation::needs_input).
+fn may_need_input(place: &Place, mentions: &[Mention]) -> bool {
+    mentions.iter().any(|mention| {
+        let mut steps = mention.pointer[place.pointer().len()..].split('/').skip(1);
+        let of_activation = steps.find(|step| *step != "wrapped").is_some_and(|argument| argument.ends_with("activation"));
+        let named = |name: &str| Activation::parse(name).is_some_and(Activation::needs_input);
+        let listed = || place.scope().and_then(|scope| scope.space.listed(mention.hyperparameter)).unwrap_or_default();
+        let cases = || object_of(place, mention).and_then(|object| object["cases"].as_object());
+        of_activation
+            && (listed().iter().any(|value| matches!(value, Value::Text(name) if named(name)))
+                || cases().is_some_and(|cases| cases.values().filter_map(Json::as_str).any(named)))
+    })
+}
+
+/// The object that mentions the hyperparameter.
+fn object_of<'a>(place: &Place<'a>, mention: &Mention) -> Option<&'a Json> {
+    let within = mention.pointer.strip_prefix(place.pointer())?.strip_suffix("/hp")?;
+    place.json().pointer(within)
+}
+
+/// Whether one of the cases that the hyperparameter chooses among says which dimensions it looks at. Those of a name alone every weight has.
+fn names_axis(place: &Place, mention: &Mention) -> bool {
+    object_of(place, mention).is_some_and(|object| has_key(&object["cases"], "axis"))
+}
+
+fn has_key(json: &Json, key: &str) -> bool {
+    match json {
+        Json::Object(members) => members.iter().any(|(name, value)| name == key || has_key(value, key)),
+        Json::Array(items) => items.iter().any(|item| has_key(item, key)),
+        _ => false,
+    }
 }
 
 /// Whether the argument says how a weight starts that may have one dimension only: of the initialisers, one needs two.

@@ -7,11 +7,12 @@ use std::collections::BTreeMap;
 
 use serde_json::Value as Json;
 
+use super::propagate::costs;
 use super::{Recipe, Totals};
 use crate::dataset::DatasetSchema;
 use crate::limits;
 use crate::network::{FlatLayer, Layer, Padding};
-use crate::shape::{Cost, Windows, cost, depth, unbounded};
+use crate::shape::{Cost, Windows, depth, unbounded};
 use crate::space::{Domain, Point};
 use crate::study::Study;
 use crate::value::Value;
@@ -38,13 +39,18 @@ pub(super) fn enclose(study: &Study, dataset: &DatasetSchema, recipe: &Recipe) -
                 widen(&mut next, low);
                 widen(&mut next, high);
                 // Between the ends a window may be large and its output, too: each with each.
-                least.extend(variants.iter().map(|variant| cost(variant, &input.0, low)));
-                most.extend(variants.iter().map(|variant| cost(variant, &input.1, high)));
+                least.extend(variants.iter().map(|variant| costs(layer, variant, &input.0, low)[0]));
+                most.extend(variants.iter().map(|variant| costs(layer, variant, &input.1, high)[1]));
             }
         }
         let extreme = |costs: &[Cost], choose: fn(u64, u64) -> u64| {
             let of = |cost: fn(&Cost) -> u64| costs.iter().map(cost).reduce(choose).unwrap_or(0);
-            Cost { parameters: of(|cost| cost.parameters), flops: of(|cost| cost.flops), activations: of(|cost| cost.activations) }
+            Cost {
+                parameters: of(|cost| cost.parameters),
+                flops: of(|cost| cost.flops),
+                activations: of(|cost| cost.activations),
+                joined: of(|cost| cost.joined),
+            }
         };
         totals = totals.plus(extreme(&least, u64::min), extreme(&most, u64::max), recipe);
         shapes = next;

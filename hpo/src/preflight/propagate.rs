@@ -6,8 +6,8 @@ use super::{Recipe, Totals, closure, judge, needs, read_at};
 use crate::dataset::DatasetSchema;
 use crate::document::{Place, Reading, Scope};
 use crate::limits;
-use crate::network::FlatLayer;
-use crate::shape::{Cost, Misfit, cost, fitted};
+use crate::network::{FlatLayer, Layer};
+use crate::shape::{Cost, Misfit, cost, cost_where, fitted};
 use crate::space::Point;
 use crate::study::Study;
 use crate::training::Loss;
@@ -56,8 +56,8 @@ pub(super) fn follow(study: &Study, dataset: &DatasetSchema, recipe: &Recipe, ro
         let mut misfits: BTreeMap<Misfit, Vec<Key>> = BTreeMap::new();
         for ((shape, values), state) in &states {
             match layer.apply(shape, values) {
-                Ok((output, cost)) => {
-                    let totals = state.totals.plus(cost, cost, recipe);
+                Ok((output, [least, most])) => {
+                    let totals = state.totals.plus(least, most, recipe);
                     merge(&mut next, (output, values.keep(&decided)), State { totals, example: state.example.clone() });
                 }
                 Err(misfit) => misfits.entry(misfit).or_default().push((shape.clone(), values.clone())),
@@ -80,8 +80,8 @@ pub(super) fn follow(study: &Study, dataset: &DatasetSchema, recipe: &Recipe, ro
     states.into_values().map(|state| state.totals).reduce(Totals::hull)
 }
 
-/// What a layer makes of a row: the shape and the cost, or why it cannot.
-type Made = Result<(Vec<usize>, Cost), Misfit>;
+/// What a layer makes of a row: the shape, and the least and the greatest cost, or why it cannot.
+type Made = Result<(Vec<usize>, [Cost; 2]), Misfit>;
 
 /// One layer in all its variants, each worked out once.
 struct Variants<'a> {
@@ -91,10 +91,18 @@ struct Variants<'a> {
     seen: HashMap<Key, Made>,
 }
 
+/// The least and the greatest cost of a layer whose activation may be open.
+pub(super) fn costs(layer: &FlatLayer, concrete: &Layer, input: &[usize], output: &[usize]) -> [Cost; 2] {
+    match layer.may_need_input {
+        true => [false, true].map(|keeps_input| cost_where(concrete, input, output, keeps_input)),
+        false => [cost(concrete, input, output); 2],
+    }
+}
+
 impl Variants<'_> {
     fn apply(&mut self, shape: &[usize], values: &Point) -> Made {
         if !self.study.space.holds(&self.layer.when, values) {
-            return Ok((shape.to_vec(), Cost::default()));
+            return Ok((shape.to_vec(), [Cost::default(); 2]));
         }
         let key = (shape.to_vec(), values.keep(&self.structural));
         if let Some(made) = self.seen.get(&key) {
@@ -103,8 +111,8 @@ impl Variants<'_> {
         let concrete = self.layer.at(self.study.document(), &self.study.space, values).map_err(Misfit::from);
         let made = concrete.and_then(|concrete| {
             let output = fitted(&concrete, shape)?;
-            let cost = cost(&concrete, shape, &output);
-            Ok((output, cost))
+            let costs = costs(self.layer, &concrete, shape, &output);
+            Ok((output, costs))
         });
         self.seen.insert(key, made.clone());
         made

@@ -1,7 +1,7 @@
 //! What a layer costs: weights, operations and numbers kept, for one row.
 
 use super::{elements, unbounded};
-use crate::network::{Activation, Conv, Dense, DepthwiseConv2D, Layer, LayerWeight, Recurrent};
+use crate::network::{Layer, LayerWeight, Recurrent};
 
 /// What one layer costs for one row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -12,10 +12,17 @@ pub struct Cost {
     pub flops: u64,
     /// Numbers that the forward pass keeps for the backward pass.
     pub activations: u64,
+    /// Weights that each step puts together anew: a recurrent layer's kernels.
+    pub joined: u64,
 }
 
 /// What `layer` costs for a row of shape `input` that it turns into `output`. Saturates rather than overflow.
 pub fn cost(layer: &Layer, input: &[usize], output: &[usize]) -> Cost {
+    cost_where(layer, input, output, keeps_input(layer))
+}
+
+/// The cost of a layer whose activations keep what goes into them, or not.
+pub(crate) fn cost_where(layer: &Layer, input: &[usize], output: &[usize], keeps_input: bool) -> Cost {
     let weights = layer.weights(input);
     let (inputs, outputs) = (elements(input).unwrap_or(u64::MAX), elements(output).unwrap_or(u64::MAX));
     // A product for each number of a kernel and a sum for each of a bias, at so many places.
@@ -26,11 +33,11 @@ pub fn cost(layer: &Layer, input: &[usize], output: &[usize]) -> Cost {
     // So many gates, and so many numbers kept beside them, of each unit at each step.
     let steps = |recurrent: &Recurrent, gates: u64, kept: u64| {
         let steps = input.first().copied().unwrap_or(1) as u64;
-        let keeps_before = recurrent.activation.needs_input() || recurrent.recurrent_activation.needs_input();
-        let kept = if keeps_before { 2 * gates + kept } else { gates + kept };
-        (products(steps), steps.saturating_mul(kept * recurrent.units as u64))
+        let kept = if keeps_input { 2 * gates + kept } else { gates + kept };
+        // The inputs are put in the order of the steps, and some are dropped.
+        (products(steps), steps.saturating_mul(kept * recurrent.units as u64).saturating_add(inputs.saturating_mul(2)))
     };
-    let activated = |activation: Activation| if activation.needs_input() { outputs.saturating_mul(2) } else { outputs };
+    let activated = if keeps_input { outputs.saturating_mul(2) } else { outputs };
     let (flops, activations) = match layer {
         Layer::Flatten | Layer::Reshape { .. } => (0, 0),
         Layer::Permute { .. } | Layer::ZeroPadding2D { .. } | Layer::Embedding(_) => (0, outputs),
@@ -50,13 +57,10 @@ pub fn cost(layer: &Layer, input: &[usize], output: &[usize]) -> Cost {
         | Layer::GlobalAveragePooling2D { .. }
         | Layer::GlobalMaxPooling1D { .. }
         | Layer::GlobalMaxPooling2D { .. } => (inputs, outputs),
-        Layer::Dense(Dense { activation, .. })
-        | Layer::Conv1D(Conv { activation, .. })
-        | Layer::Conv2D(Conv { activation, .. })
-        | Layer::DepthwiseConv2D(DepthwiseConv2D { activation, .. }) => (products(leading(output)), activated(*activation)),
+        Layer::Dense(_) | Layer::Conv1D(_) | Layer::Conv2D(_) | Layer::DepthwiseConv2D(_) => (products(leading(output)), activated),
         Layer::SeparableConv2D(conv) => {
             let between = input.last().map_or(1, |channels| channels.saturating_mul(conv.depth_multiplier)) as u64;
-            (products(leading(output)), activated(conv.activation).saturating_add(between.saturating_mul(leading(output))))
+            (products(leading(output)), activated.saturating_add(between.saturating_mul(leading(output))))
         }
         // What the state was, and what comes out.
         Layer::SimpleRNN(recurrent) => steps(recurrent, 1, 1),
@@ -66,11 +70,28 @@ pub fn cost(layer: &Layer, input: &[usize], output: &[usize]) -> Cost {
         Layer::GRU(recurrent) => steps(recurrent, 3, 2),
         Layer::Bidirectional(bidirectional) => {
             let one = unbounded(&bidirectional.wrapped, input).unwrap_or_default();
-            let one = cost(&bidirectional.wrapped, input, &one);
+            let one = cost_where(&bidirectional.wrapped, input, &one, keeps_input);
             (one.flops.saturating_mul(2).saturating_add(outputs), one.activations.saturating_mul(2).saturating_add(outputs))
         }
     };
-    Cost { parameters: weights.iter().map(LayerWeight::elements).fold(0, u64::saturating_add), flops, activations }
+    let parameters = weights.iter().map(LayerWeight::elements).fold(0, u64::saturating_add);
+    let is_recurrent = matches!(layer, Layer::SimpleRNN(_) | Layer::LSTM(_) | Layer::GRU(_) | Layer::Bidirectional(_));
+    Cost { parameters, flops, activations, joined: if is_recurrent { parameters } else { 0 } }
+}
+
+/// Whether an activation of the layer keeps what goes in, where that would not be kept anyway.
+fn keeps_input(layer: &Layer) -> bool {
+    match layer {
+        Layer::Dense(dense) => dense.activation.needs_input(),
+        Layer::Conv1D(conv) | Layer::Conv2D(conv) => conv.activation.needs_input(),
+        Layer::DepthwiseConv2D(conv) => conv.activation.needs_input(),
+        Layer::SeparableConv2D(conv) => conv.activation.needs_input(),
+        Layer::SimpleRNN(recurrent) | Layer::LSTM(recurrent) | Layer::GRU(recurrent) => {
+            recurrent.activation.needs_input() || recurrent.recurrent_activation.needs_input()
+        }
+        Layer::Bidirectional(bidirectional) => keeps_input(&bidirectional.wrapped),
+        _ => false,
+    }
 }
 
 /// Places of an output: all dimensions but the last.

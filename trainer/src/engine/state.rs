@@ -41,6 +41,11 @@ impl<'a> Part<'a> {
         self
     }
 
+    /// What its numbers take.
+    pub fn bytes(&self) -> u64 {
+        self.shape.iter().product::<usize>() as u64 * self.dtype.size_in_bytes() as u64
+    }
+
     /// Writes its numbers, little-endian.
     pub fn write(&self, out: &mut impl Write) -> io::Result<()> {
         match &self.numbers {

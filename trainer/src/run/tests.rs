@@ -80,6 +80,8 @@ fn a_trial_with_validation_and_checkpoints_takes_at_most_half_more_than_the_pref
         {"layer": "MaxPooling2D"}, {"layer": "Conv2D", "filters": 16, "kernel_size": 3}, {"layer": "Flatten"}, end
     ]);
     let sequence = json!([{"layer": "Reshape", "target_shape": [16, 4]}, {"layer": "LSTM", "units": 128}, end]);
+    let wide_sequence = json!([{"layer": "Reshape", "target_shape": [16, 4]}, {"layer": "LSTM", "units": 512}, end]);
+    let dropping = json!([{"layer": "Reshape", "target_shape": [2, 32]}, {"layer": "GRU", "units": 2, "dropout": 0.3}, end]);
     for (network, training, executions) in [
         (&wide, json!({"optimizer": "adam"}), 1),
         (&wide, json!({"optimizer": "sgd"}), 1),
@@ -87,6 +89,8 @@ fn a_trial_with_validation_and_checkpoints_takes_at_most_half_more_than_the_pref
         (&images, json!({"optimizer": "adam", "batch_size": 4}), 1),
         (&images, json!({"optimizer": "adam", "batch_size": 200}), 1),
         (&sequence, json!({"optimizer": "nadam", "batch_size": 8}), 1),
+        (&wide_sequence, json!({"optimizer": "sgd", "batch_size": 4}), 1),
+        (&dropping, json!({"optimizer": "adam", "batch_size": 256}), 1),
     ] {
         let trial = TestTrial::new(network.clone(), training.clone(), executions);
         let (whole, checkpoints, peak) = trial.run(Vec::new());
