@@ -565,6 +565,15 @@ impl<T: FromDocument> FromDocument for Option<T> {
     }
 }
 
+/// Whether an object anywhere in `json` has this key.
+pub(crate) fn has_key(json: &Json, key: &str) -> bool {
+    match json {
+        Json::Object(members) => members.contains_key(key) || members.values().any(|value| has_key(value, key)),
+        Json::Array(items) => items.iter().any(|item| has_key(item, key)),
+        _ => false,
+    }
+}
+
 fn expect<T>(place: &Place, value: Option<T>, expected: &str) -> Option<T> {
     if value.is_none() {
         place.invalid(format!("must be {expected}, not {}", brief(place.json())));

@@ -20,7 +20,7 @@ use crate::limits;
 use crate::shape::{Cost, cost, output_shape};
 use crate::space::{Point, SearchSpace};
 use crate::study::{Plan, Study};
-use crate::training::{BatchSize, Slots, Training};
+use crate::training::{BatchSize, Slots, Training, validation_rows};
 
 /// What the pre-flight found.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -221,7 +221,7 @@ fn step_bytes(cost: Cost, (numbers, rows): (u64, u64)) -> u64 {
 /// Bytes that a trial with batches of `rows` takes of a dataset: the features of a batch, which is larger where it validates, and the numbers of rows: of the two
 /// parts of each fold, and of an epoch's order twice.
 fn input_bytes(study: &Study, dataset: &DatasetSchema, rows: u64) -> u64 {
-    let batch = rows.max((limits::VALIDATION_ROWS as u64).min(2 * rows));
+    let batch = validation_rows(rows as usize) as u64;
     let numbers = dataset.rows.saturating_mul(2 + u64::from(study.dataset.folds.unwrap_or(1)));
     dataset.elements().saturating_mul(batch).saturating_add(numbers).saturating_mul(4)
 }

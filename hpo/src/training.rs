@@ -56,6 +56,11 @@ bounded! {
     Epochs(i64), 1, limits::EPOCHS_MAX
 }
 
+/// The rows of a validation batch, where those of a training batch are so many.
+pub fn validation_rows(batch_size: usize) -> usize {
+    batch_size.max(limits::VALIDATION_ROWS.min(2 * batch_size))
+}
+
 impl FromDocument for Training {
     fn from_place(place: &Place) -> Option<Training> {
         let mut fields = place.fields()?;

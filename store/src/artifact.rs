@@ -143,13 +143,12 @@ impl Artifacts {
     pub async fn put_checkpoint(&self, study: &str, number: u64, step: u32, writer: &str, spool: Spool) -> Result<String, Error> {
         let path = checkpoints_path(study, number)?.join(format!("{step:010}-{writer}.safetensors"));
         bounded(&path, spool.file().metadata()?.len(), CHECKPOINT_BYTES_MAX)?;
-        match (spool.0, &self.folder) {
-            (Place::Named(file), Some(folder)) => {
-                let place = folder.join(path.as_ref());
+        match spool.0 {
+            Place::Named(file) => {
+                let place = file.path().with_file_name(path.filename().unwrap_or_default());
                 tokio::task::spawn_blocking(move || publish(file, &place)).await.map_err(io::Error::other)??;
             }
-            (Place::Named(file), None) => self.upload(&path, file.into_file()).await?,
-            (Place::Unnamed(file), _) => self.upload(&path, file).await?,
+            Place::Unnamed(file) => self.upload(&path, file).await?,
         }
         Ok(path.to_string())
     }

@@ -6,7 +6,8 @@ use std::time::Instant;
 
 use candle_core::Device;
 use data::{Scaled, Split, epoch_order};
-use hpo::{Plan, Study, limits};
+use hpo::training::validation_rows;
+use hpo::{Plan, Study};
 use store::artifact::{self, Spool};
 
 use crate::checkpoint::{self, Audience, Checkpoint, Progress};
@@ -255,7 +256,7 @@ impl<'a> Run<'a> {
         if !split.validation.is_empty() {
             let mut totals = self.model.totals();
             self.model.swap_averages()?;
-            for rows in split.validation.chunks(batch_size.max(limits::VALIDATION_ROWS.min(2 * batch_size))) {
+            for rows in split.validation.chunks(validation_rows(batch_size)) {
                 if let Some(reason) = stop.reason() {
                     return Ok(Epoch::Stopped(reason));
                 }

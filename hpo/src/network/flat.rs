@@ -3,7 +3,7 @@
 use serde_json::Value as Json;
 
 use crate::context::Context;
-use crate::document::{FromDocument, Mention, Place, Reading, Repetition, Scope};
+use crate::document::{FromDocument, Mention, Place, Reading, Repetition, Scope, has_key};
 use crate::limits;
 use crate::space::{Condition, Domain, Point, SearchSpace};
 use crate::value::Value;
@@ -26,7 +26,7 @@ pub struct FlatLayer {
     pub pointer: String,
     /// The repetition it belongs to.
     pub repetition: Option<Repetition>,
-    /// The hyperparameters that its shape or size depends on, `when` aside.
+    /// The hyperparameters that its shape or size depends on, or whether it fits, `when` aside.
     pub structural: Vec<usize>,
     /// Whether hyperparameters may choose an activation that [keeps what goes in](Activation::needs_input).
     pub may_need_input: bool,
@@ -191,14 +191,6 @@ fn object_of<'a>(place: &Place<'a>, mention: &Mention) -> Option<&'a Json> {
 /// Whether one of the cases that the hyperparameter chooses among says which dimensions it looks at. Those of a name alone every weight has.
 fn names_axis(place: &Place, mention: &Mention) -> bool {
     object_of(place, mention).is_some_and(|object| has_key(&object["cases"], "axis"))
-}
-
-fn has_key(json: &Json, key: &str) -> bool {
-    match json {
-        Json::Object(members) => members.iter().any(|(name, value)| name == key || has_key(value, key)),
-        Json::Array(items) => items.iter().any(|item| has_key(item, key)),
-        _ => false,
-    }
 }
 
 /// Whether the argument says how a weight starts that may have one dimension only: of the initialisers, one needs two.

@@ -10,6 +10,7 @@ use serde_json::Value as Json;
 use super::propagate::costs;
 use super::{Recipe, Totals};
 use crate::dataset::DatasetSchema;
+use crate::document::has_key;
 use crate::limits;
 use crate::network::{FlatLayer, Layer, Padding};
 use crate::shape::{Cost, Windows, depth, unbounded};
@@ -109,7 +110,7 @@ fn variants(study: &Study, layer: &FlatLayer) -> Option<Vec<Layer>> {
     let document = study.document().pointer(&layer.pointer);
     // The number of a dimension is none of its size.
     let names_axes = |json: &Json| matches!(json["layer"].as_str(), Some("Permute" | "PReLU"));
-    let switches = document.is_some_and(|json| has_cases(json) || names_axes(json));
+    let switches = document.is_some_and(|json| has_key(json, "cases") || names_axes(json));
     let mut points = vec![Point::default()];
     for at in &layer.structural {
         // Between the ends of a range another case may wait.
@@ -128,12 +129,4 @@ fn ends(domain: &Domain) -> Vec<Value> {
     let numeric = values.iter().all(|value| value.as_f64().is_some());
     let (least, most) = (values.iter().min().cloned(), values.iter().max().cloned());
     if numeric { least.into_iter().chain(most).collect() } else { values }
-}
-
-fn has_cases(json: &Json) -> bool {
-    match json {
-        Json::Object(members) => members.contains_key("cases") || members.values().any(has_cases),
-        Json::Array(items) => items.iter().any(has_cases),
-        _ => false,
-    }
 }
