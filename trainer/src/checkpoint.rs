@@ -34,6 +34,9 @@ pub(crate) struct Progress {
 /// Whom a checkpoint is for: nobody else would go on to the same bits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Audience {
+    /// The trial: its study, and its number in it.
+    pub(crate) study: String,
+    pub(crate) number: u64,
     /// The numerics class of the device: see [`crate::device::DeviceInfo::numerics`].
     pub(crate) numerics: String,
     /// The hash of the dataset.
@@ -50,10 +53,14 @@ struct Head {
     /// Value as bits, and step, of the best.
     best: Option<(u64, u32)>,
     progress: Progress,
+    /// CRC-32 of this with 0 in its place, of the names and of the numbers: disks and copies flip bits, and one would be another trial's result.
+    checksum: u32,
 }
 
 /// The key of the head in the metadata.
 const HEAD: &str = "chandler-checkpoint";
+/// Of what is written and read: numbers come one by one.
+const BUFFER_BYTES: usize = 1 << 16;
 /// What the names of the best weights begin with.
 const BEST: &str = "best.";
 
@@ -72,18 +79,51 @@ pub(crate) fn write(file: &File, audience: &Audience, models: &[&Model], best: O
     parts.extend(weights.map(|(name, tensor)| Part::of(format!("{BEST}{name}"), tensor)));
     // Wide numbers first, which keeps all of them aligned, and in one order, so that the same checkpoint is the same file.
     parts.sort_by(|a, b| b.dtype.size_in_bytes().cmp(&a.dtype.size_in_bytes()).then_with(|| a.name.cmp(&b.name)));
-    let head = Head { audience: audience.clone(), best: best.map(|best| (best.value.to_bits(), best.step)), progress: progress.clone() };
+    let best = best.map(|best| (best.value.to_bits(), best.step));
+    let mut head = Head { audience: audience.clone(), best, progress: progress.clone(), checksum: 0 };
+    // A pass of its own, since the header comes first.
+    let mut hashed = Hashed::of(&head, parts.iter().map(|part| part.name.as_str()))?;
+    for part in &parts {
+        let mut out = BufWriter::with_capacity(BUFFER_BYTES, &mut hashed);
+        part.write(&mut out)?;
+        out.flush()?;
+    }
+    head.checksum = hashed.0.finalize();
 
     let header = header(&parts, &head)?;
     let bytes = header.len() as u64 + parts.iter().map(Part::bytes).sum::<u64>();
     if bytes > limits::CHECKPOINT_BYTES_MAX || header.len() as u64 > limits::CHECKPOINT_HEADER_BYTES_MAX {
         return Err(io::Error::other(format!("it would have {bytes} bytes, the limit is {}", limits::CHECKPOINT_BYTES_MAX)));
     }
-    let mut out = BufWriter::with_capacity(1 << 16, file);
+    let mut out = BufWriter::with_capacity(BUFFER_BYTES, file);
     out.write_all(&(header.len() as u64).to_le_bytes())?;
     out.write_all(&header)?;
     parts.iter().try_for_each(|part| part.write(&mut out))?;
     out.flush()
+}
+
+/// Takes bytes for their checksum.
+struct Hashed(crc32fast::Hasher);
+
+impl Hashed {
+    /// What comes before the numbers.
+    fn of<'a>(head: &Head, names: impl Iterator<Item = &'a str>) -> io::Result<Hashed> {
+        let mut hashed = Hashed(crc32fast::Hasher::new());
+        hashed.0.update(&serde_json::to_vec(head)?);
+        names.for_each(|name| hashed.0.update(name.as_bytes()));
+        Ok(hashed)
+    }
+}
+
+impl Write for Hashed {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// The header of a safetensors file with these tensors, one after the other.
@@ -112,10 +152,10 @@ pub(crate) struct Checkpoint {
 }
 
 impl Checkpoint {
-    /// The checkpoint in a file; none where it is for somebody else, or no whole checkpoint.
+    /// The checkpoint in a file; none where it is for somebody else, or damaged.
     pub(crate) fn open(file: File, audience: &Audience) -> Option<Checkpoint> {
         let bytes = file.metadata().ok()?.len();
-        let mut file = BufReader::with_capacity(1 << 16, file);
+        let mut file = BufReader::with_capacity(BUFFER_BYTES, file);
         let mut length = [0; 8];
         file.read_exact(&mut length).ok()?;
         let length = u64::from_le_bytes(length);
@@ -123,9 +163,14 @@ impl Checkpoint {
         let mut header = vec![0; length as usize];
         file.read_exact(&mut header).ok()?;
         let header: Metadata = serde_json::from_slice(&header).ok()?;
-        let head: Head = serde_json::from_str(header.metadata().as_ref()?.get(HEAD)?).ok()?;
-        let is_whole = begin.checked_add(header.data_len() as u64) == Some(bytes);
-        (is_whole && head.audience == *audience).then_some(Checkpoint { file, header, begin, head })
+        let mut head: Head = serde_json::from_str(header.metadata().as_ref()?.get(HEAD)?).ok()?;
+        if begin.checked_add(header.data_len() as u64) != Some(bytes) || head.audience != *audience {
+            return None;
+        }
+        let checksum = std::mem::take(&mut head.checksum);
+        let mut hashed = Hashed::of(&head, header.offset_keys().iter().map(String::as_str)).ok()?;
+        io::copy(&mut file, &mut hashed).ok()?;
+        (hashed.0.finalize() == checksum).then_some(Checkpoint { file, header, begin, head })
     }
 
     /// Gives the models the states that were written, and returns the rest. After an error the models are neither what they were nor what was written.

@@ -97,12 +97,24 @@ impl Trial {
         let folds = scaled.collect::<Result<Vec<Fold>, data::Error>>().map_err(|error| invalid(error.to_string()))?;
         let deadline = study.max_trial_seconds.map(|seconds| begun + Duration::from_secs_f64(seconds));
         let (number, stop, checkpoint_seconds) = (lease.number, &*self.stop, self.checkpoint_seconds);
-        let audience = Audience { numerics: self.numerics.clone(), dataset: dataset.schema.hash.clone(), runs: study.runs() as usize };
+        let (numerics, dataset_hash, runs) = (self.numerics.clone(), dataset.schema.hash.clone(), study.runs() as usize);
+        let audience = Audience { study: lease.study.to_string(), number, numerics, dataset: dataset_hash, runs };
         let spool = || self.artifacts.spool(lease.study.as_str(), number);
         let (plan, device) = (&plan, &self.device);
         let job =
             Job { study, number, plan, folds: &folds, device, audience: &audience, spool: &spool, deadline, checkpoint_seconds, stop };
-        let checkpoints = checkpoints.into_iter().filter_map(|file| Checkpoint::open(file, &audience)).collect();
+        let opened = |file| {
+            let checkpoint = Checkpoint::open(file, &audience);
+            if checkpoint.is_none() {
+                tracing::warn!(
+                    trial.number = number,
+                    "A checkpoint of trial {number} of study {} is damaged, or of another device, and is left",
+                    study.name
+                );
+            }
+            checkpoint
+        };
+        let checkpoints = checkpoints.into_iter().filter_map(opened).collect();
         match run::train(&job, checkpoints, tell) {
             Ok(Trained::Completed(best)) => {
                 let document = self.document(plan, &dataset, study.space.to_json(&point));

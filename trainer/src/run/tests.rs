@@ -39,12 +39,17 @@ impl TestTrial {
         TestTrial { study, folds, folder }
     }
 
+    fn audience(&self, number: u64) -> Audience {
+        let (dataset, runs) = (self.folds[0].data.dataset().schema.hash.clone(), self.study.runs() as usize);
+        Audience { study: "01JD".into(), number, numerics: "cpu-1".into(), dataset, runs }
+    }
+
     /// Trains from these checkpoints on. Returns the curve, the checkpoints and the most bytes held, in units of what the pre-flight says.
     fn run(&self, checkpoints: Vec<File>) -> (Vec<Vec<f32>>, Vec<Spool>, f64) {
         let plan = self.study.plan(&hpo::Point::default()).unwrap();
         let dataset = self.folds[0].data.dataset();
         let estimate = hpo::preflight::memory(&self.study, &plan, &dataset.schema).unwrap().1;
-        let audience = Audience { numerics: "cpu-1".into(), dataset: dataset.schema.hash.clone(), runs: self.study.runs() as usize };
+        let audience = self.audience(0);
         let artifacts = Artifacts::open(self.folder.path().to_str().unwrap()).unwrap();
         let spool = || artifacts.spool("01JD", 0);
         let (study, plan, folds, stop) = (&self.study, &plan, &self.folds[..], &Stop::default());
@@ -180,18 +185,31 @@ fn a_checkpoint_that_is_damaged_gives_way_to_another() {
         file.rewind().unwrap();
         file
     };
-    let damaged: [fn(&mut Vec<u8>); 5] = [
+    let damaged: [fn(&mut Vec<u8>); 7] = [
+        // One bit of a number.
+        |bytes| *bytes.last_mut().unwrap() ^= 16,
         |bytes| bytes.truncate(3),
         |bytes| bytes.truncate(bytes.len() - 1),
         |bytes| bytes[20] ^= 255,
         |bytes| bytes[7] = 255,
-        // A weight of another name, which is noticed when others have been restored.
+        // Another name, another epoch.
         |bytes| {
             let at = bytes.windows(13).position(|window| window == b"layers.1.bias").unwrap();
             bytes[at + 9] = b'B';
         },
+        |bytes| {
+            let step = br#"\"step\":1"#;
+            let at = bytes.windows(step.len()).position(|window| window == step).unwrap();
+            bytes[at + step.len() - 1] = b'2';
+        },
     ];
-    let files = damaged.map(altered).into_iter().chain([altered(|_| ())]).collect();
+    assert!(Checkpoint::open(altered(|_| ()), &trial.audience(0)).is_some());
+    assert!(Checkpoint::open(altered(|_| ()), &trial.audience(1)).is_none(), "another trial's");
+    assert!(damaged.iter().all(|alter| Checkpoint::open(altered(*alter), &trial.audience(0)).is_none()));
+    // A sound one that some other version of us would have written: its first layer is restored, its last does not fit.
+    let wider = json!([{"layer": "Flatten"}, {"layer": "Dense", "units": 4}, {"layer": "Dense", "units": 10, "activation": "softmax"}]);
+    let other = opened(&TestTrial::new(wider, json!({"optimizer": "adam"}), 1).run(Vec::new()).1[0]);
+    let files = [other].into_iter().chain(damaged.map(altered)).chain([altered(|_| ())]).collect();
     let (resumed, ..) = trial.run(files);
     assert_eq!(resumed, whole);
 }
