@@ -16,16 +16,13 @@ pub(crate) async fn tick_forever(store: Store, artifacts: Artifacts) {
 }
 
 async fn tick(store: &Store, artifacts: &Artifacts) -> anyhow::Result<()> {
-    let reaped = store.reap().await?;
-    if reaped.stalled > 0 {
-        tracing::warn!("{} leases ran out; their trials are queued again or failed", reaped.stalled);
+    let tended = store.tend(artifacts).await?;
+    if tended.stalled > 0 {
+        tracing::warn!("{} leases ran out; their trials are queued again or failed", tended.stalled);
     }
-    for study in reaped.deleted {
-        if let Err(error) = store.purge(study, artifacts).await {
-            tracing::warn!("Study {study} is deleted, but not all of its files and keys yet; this is tried again: {error}");
-        }
+    for undone in tended.undone {
+        tracing::warn!("{undone}");
     }
-    store.drain_wanted().await?;
     Ok(())
 }
 

@@ -323,6 +323,34 @@ fn folders_of_images_are_classes_in_the_order_of_their_names() {
     assert!(values[..2 * 192].chunks(3).all(|pixel| near(pixel, [254, 0, 0])) && values[2 * 192..].iter().all(|value| *value == 255));
 }
 
+#[test]
+fn a_jpeg_file_is_whole_or_refused() {
+    let read = |bytes: &[u8]| {
+        let folder = tempfile::tempdir().unwrap();
+        for class in ["a", "b"] {
+            fs::create_dir_all(folder.path().join("x").join(class)).unwrap();
+            fs::write(folder.path().join("x").join(class).join("1.jpg"), bytes).unwrap();
+        }
+        Catalog::new(folder.path()).load(&images("x")).map(|data| data.features.clone())
+    };
+    let form = |name: &str| fs::read(golden().join("jpeg-forms").join(name)).unwrap();
+    let Ok(Features::U8(values)) = read(&form("baseline.jpg")) else { panic!("images are bytes") };
+    let peer = form("baseline.raw");
+    // Decoders round in their own ways, and spread the colours of two pixels differently.
+    let far = values.iter().zip(&peer).map(|(value, peer)| value.abs_diff(*peer)).max();
+    assert!(values.len() == 2 * peer.len() && far <= Some(4), "{far:?} away from libjpeg's");
+    for name in ["baseline.jpg", "progressive.jpg", "restarts.jpg", "grey.jpg"] {
+        let whole = form(name);
+        let features = read(&whole).unwrap();
+        // Some cameras write more behind the end.
+        assert_eq!(read(&[&whole[..], &[0; 40]].concat()).unwrap(), features, "{name}");
+        for length in 0..whole.len() {
+            let error = read(&whole[..length]).map(drop).expect_err(&format!("{name} of {length} bytes must be refused")).to_string();
+            assert!(error.starts_with("x/a/1.jpg: ") && error.ends_with("remove it or copy it again"), "{error}");
+        }
+    }
+}
+
 /// A copy of the grey images, with one file of the golden folder added as `ant/3.png`.
 fn with_image(name: &str, base: &str) -> (tempfile::TempDir, Catalog) {
     let folder = tempfile::tempdir().unwrap();

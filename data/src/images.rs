@@ -8,11 +8,19 @@ use std::io::Cursor;
 
 use hpo::limits;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
+use zune_jpeg::JpegDecoder;
+use zune_jpeg::zune_core::bytestream::ZCursor;
+use zune_jpeg::zune_core::colorspace::ColorSpace;
+use zune_jpeg::zune_core::options::DecoderOptions;
 
 use crate::Error;
 use crate::dataset::{Features, Labels, Rows};
 use crate::folder::Folder;
 use crate::room::Room;
+
+/// The markers of a JPEG file before its last pixels and behind them.
+const START_OF_SCAN: u8 = 0xda;
+const END_OF_IMAGE: u8 = 0xd9;
 
 /// The images of a folder: paths in the order of the rows, and the class of each.
 pub(crate) struct Images {
@@ -110,13 +118,14 @@ fn decode(
     bytes: &mut Vec<u8>,
 ) -> Result<(), Error> {
     let wrong = |detail: String| Error::Format { path: path.to_owned(), detail };
-    let damaged = |error: image::ImageError| wrong(format!("can't be decoded: {error}; remove it or copy it again"));
+    let damaged = |error: &dyn std::fmt::Display| wrong(format!("can't be decoded: {error}; remove it or copy it again"));
     let file = folder.bytes(path, limits::IMAGE_FILE_BYTES_MAX)?;
-    let mut reader = ImageReader::with_format(Cursor::new(file), format(path).unwrap_or(ImageFormat::Png));
+    let format = format(path).unwrap_or(ImageFormat::Png);
+    let mut reader = ImageReader::with_format(Cursor::new(&file), format);
     let mut bounds = Limits::default();
     bounds.max_alloc = Some(limits::IMAGE_DECODER_BYTES_MAX);
     reader.limits(bounds);
-    let decoder = reader.into_decoder().map_err(damaged)?;
+    let decoder = reader.into_decoder().map_err(|error| damaged(&error))?;
     let (width, height) = decoder.dimensions();
     let (width, height) = (width as usize, height as usize);
     if let Some([first_height, first_width, _]) = shape
@@ -149,7 +158,11 @@ fn decode(
         }
         Some(_) => {}
     }
-    let (opaque, values) = match DynamicImage::from_decoder(decoder).map_err(damaged)? {
+    if format == ImageFormat::Jpeg {
+        bytes.extend(jpeg(&file, channels).map_err(|error| damaged(&error))?);
+        return Ok(());
+    }
+    let (opaque, values) = match DynamicImage::from_decoder(decoder).map_err(|error| damaged(&error))? {
         DynamicImage::ImageLumaA8(image) => {
             (image.pixels().all(|pixel| pixel.0[1] == 255), image.pixels().map(|pixel| pixel.0[0]).collect())
         }
@@ -164,4 +177,14 @@ fn decode(
     }
     bytes.extend(values);
     Ok(())
+}
+
+/// The pixels of a whole JPEG file in one channel or three. Where a part is missing, `image` would paint it grey and say nothing.
+fn jpeg(file: &[u8], channels: usize) -> Result<Vec<u8>, String> {
+    let colours = if channels == 1 { ColorSpace::Luma } else { ColorSpace::RGB };
+    let options = DecoderOptions::default().set_strict_mode(true).jpeg_set_out_colorspace(colours);
+    let pixels = JpegDecoder::new_with_options(ZCursor::new(file), options).decode().map_err(|error| error.to_string())?;
+    // The decoder does not miss the end where all rows have come, though the last of them may have come of nothing.
+    let last = |marker: u8| file.windows(2).rposition(|two| two == [0xff, marker]);
+    if last(END_OF_IMAGE) < last(START_OF_SCAN) { Err("it ends before the image does".into()) } else { Ok(pixels) }
 }

@@ -262,6 +262,8 @@ pub const IDEMPOTENCY_MS: u64 = 86_400_000;
 pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
 /// Bytes of a trainer's id and of its numerics class.
 pub const TRAINER_ID_BYTES_MAX: usize = 128;
+/// What may be left of an ended trial is removed after this time: a trainer that has lost its lease writes no more by then.
+pub const LEFTOVER_MS: u64 = LEASE_MS;
 /// A lease: a dead trainer is noticed within one; two of three heartbeats may be lost.
 pub const LEASE_MS: u64 = 30_000;
 /// Ticks of the reaper in a lease: what time must do happens a few seconds late at most.

@@ -6,6 +6,7 @@
 //! | `:studies` | zset | every study of the lane, by id |
 //! | `:wanted` `:closing` | sets | studies that want top_up, a sweep |
 //! | `:deleted` | zset | deleted studies by the time of their (next) purge |
+//! | `:leftovers` | zset | ended trials, `<study>:<number>`, that may have checkpoints, by the time they are (next) handed out to be cleared |
 //! | `:ring:<class>` | zset | studies that can be claimed from, by virtual time |
 //! | `:wake:<class>` | list | hints for blocked trainers |
 //! | `:leases` `:delayed` | zsets | studies, by a lower bound of their earliest deadline, ready-at |
@@ -31,6 +32,7 @@ pub(crate) const LUA: &str = r"
 local LANE = KEYS[1]
 local STUDIES, WANTED, CLOSING, DELETED = LANE .. ':studies', LANE .. ':wanted', LANE .. ':closing', LANE .. ':deleted'
 local LEASES, DELAYED, TOTALS, TRAINERS = LANE .. ':leases', LANE .. ':delayed', LANE .. ':totals', LANE .. ':trainers'
+local LEFTOVERS = LANE .. ':leftovers'
 local STUDY_KEYS = {'trials', 'queued', 'delayed', 'running', 'paused', 'curves', 'side', 'who', 'best', 'values', 'events'}
 local function of(id, what) return LANE .. ':' .. what .. ':' .. id end
 local function study_key(id) return of(id, 'study') end

@@ -180,14 +180,24 @@ impl Store {
         Ok(directive)
     }
 
-    /// Ends an attempt. Repeat it until it is answered: it counts once.
+    /// Ends an attempt of a trial without checkpoints. Repeat it until it is answered: it counts once.
     pub async fn finish(&self, lease: &Lease, end: &End) -> Result<Ack> {
-        ack(Reply::of(self.call(Name::Finish, lease.study, finish_args(lease, end)).await?)?)
+        self.finish_attempt(lease, end, false).await
+    }
+
+    /// [`Store::finish`] of a trial that may have checkpoints. Where it has ended they are to be [cleared](Store::clear), which [`reap`](Store::reap) asks for
+    /// until it is done.
+    pub async fn finish_with_checkpoints(&self, lease: &Lease, end: &End) -> Result<Ack> {
+        self.finish_attempt(lease, end, true).await
+    }
+
+    async fn finish_attempt(&self, lease: &Lease, end: &End, has_checkpoints: bool) -> Result<Ack> {
+        ack(Reply::of(self.call(Name::Finish, lease.study, finish_args(lease, end, has_checkpoints)).await?)?)
     }
 
     /// [`Store::finish`] and [`Store::claim`] in one round trip, for short trials. With several lanes the claim looks only at this trial's.
     pub async fn finish_and_claim(&self, lease: &Lease, end: &End, claim: &Claim) -> Result<(Ack, Vec<Lease>)> {
-        let args = finish_args(lease, end).then(self.claim_args(claim));
+        let args = finish_args(lease, end, false).then(self.claim_args(claim));
         let mut answer = Reply::of(self.call(Name::FinishAndClaim, lease.study, args).await?)?;
         Ok((ack(answer.array()?)?, leases(answer.array()?)?))
     }
@@ -236,7 +246,7 @@ fn lease_args(lease: &Lease) -> Args {
     Args::new().arg(lease.study).arg(lease.number).bytes(lease.nonce.0.to_be_bytes())
 }
 
-fn finish_args(lease: &Lease, end: &End) -> Args {
+fn finish_args(lease: &Lease, end: &End, has_checkpoints: bool) -> Args {
     let (name, value, best_step) = match end {
         End::Completed { value, .. } | End::Paused { value, .. } if !value.is_finite() => ("failed", None, 0),
         End::Completed { value, best_step } => ("completed", Some(*value), *best_step),
@@ -259,6 +269,7 @@ fn finish_args(lease: &Lease, end: &End) -> Args {
         .arg(kind)
         .arg(message)
         .arg(u8::from(beside_others))
+        .arg(u8::from(has_checkpoints))
 }
 
 /// The start of `message` that is kept.

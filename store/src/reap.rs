@@ -17,22 +17,54 @@ pub struct Reaped {
     pub outage: bool,
     /// Deleted studies, for the caller to [purge](Store::purge). Whoever does not manage is not the last to be asked.
     pub deleted: Vec<StudyId>,
+    /// Ended trials that may have checkpoints, for the caller to [clear](Store::clear), likewise.
+    pub leftovers: Vec<(StudyId, u64)>,
 }
 
-/// Why a deleted study is not wholly gone.
+/// Why what is of no use any more is not wholly gone.
 #[derive(Debug, thiserror::Error)]
-pub enum PurgeError {
-    /// Its artifacts cannot be removed.
+pub enum RemovalError {
+    /// Artifacts cannot be removed.
     #[error(transparent)]
     Artifacts(#[from] artifact::Error),
-    /// Its keys cannot be removed.
+    /// Keys cannot be removed.
     #[error(transparent)]
     Store(#[from] crate::Error),
 }
 
+/// What one [`Store::tend`] did.
+#[derive(Debug, Default)]
+pub struct Tended {
+    /// Leases that had run out.
+    pub stalled: u64,
+    /// What could not be removed and is tried again, in words.
+    pub undone: Vec<String>,
+}
+
 impl Store {
-    /// Takes expired leases back, queues delayed trials whose time has come, sweeps closed studies, hands deleted ones out, forgets silent
-    /// trainers. Any process calls it every [`Store::tick`] with some jitter, and [`Store::drain_wanted`] after it.
+    /// All that time alone must do: [reaps](Store::reap), removes what that hands out, and [tops up](Store::drain_wanted) the studies that want it. Any
+    /// process calls it every [`Store::tick`] with some jitter.
+    pub async fn tend(&self, artifacts: &Artifacts) -> Result<Tended> {
+        let reaped = self.reap().await?;
+        let mut undone = Vec::new();
+        for study in reaped.deleted {
+            if let Err(error) = self.purge(study, artifacts).await {
+                undone.push(format!("Study {study} is deleted, but not all of its files and keys yet; this is tried again: {error}"));
+            }
+        }
+        for (study, number) in reaped.leftovers {
+            if let Err(error) = self.clear(study, number, artifacts).await {
+                undone.push(format!(
+                    "Trial {number} of study {study} has ended, but its checkpoints are still there; this is tried again: {error}"
+                ));
+            }
+        }
+        self.drain_wanted().await?;
+        Ok(Tended { stalled: reaped.stalled, undone })
+    }
+
+    /// Takes expired leases back, queues delayed trials whose time has come, sweeps closed studies, hands out deleted ones and what trials may have left,
+    /// forgets silent trainers.
     pub async fn reap(&self) -> Result<Reaped> {
         let mut reaped = Reaped::default();
         for lane in 0..self.0.lanes.len() {
@@ -41,17 +73,35 @@ impl Store {
             reaped.ran |= answer.text()? == "1";
             reaped.stalled += answer.parse::<u64>()?;
             reaped.outage |= answer.text()? == "1";
-            while let Some(id) = answer.next() {
+            let mut deleted = answer.array()?;
+            while let Some(id) = deleted.next() {
                 reaped.deleted.push(crate::reply::text(id)?.parse().map_err(crate::Error::Corrupt)?);
+            }
+            let mut leftovers = answer.array()?;
+            while let Some(trial) = leftovers.next() {
+                reaped.leftovers.push(leftover(&crate::reply::text(trial)?)?);
             }
         }
         Ok(reaped)
     }
 
     /// Removes all that is left of a deleted study: its artifacts, then its keys. Errors leave it to a later [`reap`](Store::reap).
-    pub async fn purge(&self, study: StudyId, artifacts: &Artifacts) -> std::result::Result<(), PurgeError> {
+    pub async fn purge(&self, study: StudyId, artifacts: &Artifacts) -> std::result::Result<(), RemovalError> {
         while !artifacts.delete_study(study.as_str()).await? {}
         self.call(Name::Purge, study, Args::new().arg(study)).await?;
         Ok(())
     }
+
+    /// Removes the checkpoints of a trial that has ended. Errors leave them to a later [`reap`](Store::reap).
+    pub async fn clear(&self, study: StudyId, number: u64, artifacts: &Artifacts) -> std::result::Result<(), RemovalError> {
+        artifacts.delete_checkpoints(study.as_str(), number).await?;
+        self.call(Name::Cleared, study, Args::new().arg(study).arg(number)).await?;
+        Ok(())
+    }
+}
+
+/// The trial that `<study>:<number>` is.
+fn leftover(trial: &str) -> Result<(StudyId, u64)> {
+    let parts = trial.split_once(':').and_then(|(study, number)| Some((study.parse().ok()?, number.parse().ok()?)));
+    parts.ok_or_else(|| crate::Error::Corrupt(format!("{trial:?} is no trial")))
 }

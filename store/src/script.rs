@@ -47,6 +47,7 @@ scripts! {
     Change = "change", "flags=allow-oom", ["change"];
     Delete = "delete", "flags=allow-oom", ["delete"];
     Purge = "purge", "flags=allow-oom", ["purge"];
+    Cleared = "cleared", "flags=allow-oom", ["cleared"];
     Trainer = "trainer", "flags=allow-oom", ["trainer"];
     Studies = "studies", "flags=no-writes", ["studies"];
     Trials = "trials", "flags=no-writes", ["trials"];
@@ -67,7 +68,7 @@ pub(crate) fn script(name: Name) -> &'static Script {
 fn assemble(name: &'static str, flags: &str, files: &[&str]) -> Script {
     let limit = format!(
         "local LIMIT = {{events = {}, ahead = {}, wake = {}, trials = {}, attempts = {}, due = {}, sweep = {}, closing = {}, best = {}, scan = {}, \
-         refused_scan = {}, first_charge_ms = {}, backoff_ms = {}, trainer_ttl_ms = {}, idempotency_ms = {}}}\n",
+         refused_scan = {}, first_charge_ms = {}, backoff_ms = {}, trainer_ttl_ms = {}, idempotency_ms = {}, leftover_ms = {}}}\n",
         limits::EVENTS_KEPT,
         limits::QUEUE_AHEAD,
         limits::WAKE_TOKENS_MAX,
@@ -83,6 +84,7 @@ fn assemble(name: &'static str, flags: &str, files: &[&str]) -> Script {
         limits::BACKOFF_MS_MAX,
         limits::TRAINER_TTL_MS,
         limits::IDEMPOTENCY_MS,
+        limits::LEFTOVER_MS,
     );
     // The clock moves with every script that writes.
     let clock = if flags.contains("no-writes") { "" } else { "redis.call('HSET', LANE, 'now', NOW)\n" };

@@ -28,8 +28,16 @@ pub(crate) async fn attempt(worker: &Arc<Worker>, lease: Lease) {
     let (send, events) = mpsc::unbounded_channel();
     let stop = Arc::new(Stop::default());
     let trained = train(worker, &lease, stop.clone(), send);
-    let mut line =
-        Line { worker, lease: &lease, stop: &stop, unreported: Vec::new(), checkpoint: None, answered: Instant::now(), is_away: false };
+    let mut line = Line {
+        worker,
+        lease: &lease,
+        stop: &stop,
+        unreported: Vec::new(),
+        checkpoint: None,
+        has_checkpoints: lease.attempt > 1,
+        answered: Instant::now(),
+        is_away: false,
+    };
     let outcome = line.attend(trained, events).await;
     let end = line.hand_in(outcome).await;
     worker.metrics.trials.with_label_values(&[end]).inc();
@@ -120,6 +128,15 @@ async fn told_to_stop(stop: &Stop) -> Reason {
     }
 }
 
+/// Whether the trial has ended with it for sure. What ends with another one, the reaper clears.
+fn is_last(end: &End) -> bool {
+    match end {
+        End::Completed { .. } | End::Pruned { .. } | End::Cancelled => true,
+        End::Failed { kind, .. } => !matches!(kind, ErrorKind::Io | ErrorKind::OutOfMemory),
+        End::Released | End::Refused { .. } | End::Paused { .. } => false,
+    }
+}
+
 /// The path of a checkpoint that was written.
 type Kept = Result<String, artifact::Error>;
 
@@ -137,6 +154,8 @@ struct Line<'a> {
     unreported: Vec<Point>,
     /// The path of this attempt's last checkpoint.
     checkpoint: Option<String>,
+    /// Whether any attempt may have left one.
+    has_checkpoints: bool,
     /// When Redis last answered.
     answered: Instant,
     is_away: bool,
@@ -195,7 +214,10 @@ impl Line<'_> {
                 self.unreported.push(Point { step, values });
                 None
             }
-            Event::Checkpoint(saved) => Some(saved),
+            Event::Checkpoint(saved) => {
+                self.has_checkpoints = true;
+                Some(saved)
+            }
         }
     }
 
@@ -301,7 +323,7 @@ impl Line<'_> {
         match self.finish(&end).await {
             Some(Ack::Accepted { wants }) => {
                 self.accepted(&end);
-                if !matches!(end, End::Released | End::Refused { .. } | End::Paused { .. }) {
+                if self.has_checkpoints && is_last(&end) {
                     self.clear_checkpoints().await;
                 }
                 if wants > 0
@@ -327,7 +349,12 @@ impl Line<'_> {
         let since = Instant::now();
         self.answered = since;
         loop {
-            match self.worker.store.finish(self.lease, end).await {
+            let store = &self.worker.store;
+            let answer = match self.has_checkpoints {
+                true => store.finish_with_checkpoints(self.lease, end).await,
+                false => store.finish(self.lease, end).await,
+            };
+            match answer {
                 Ok(ack) => return Some(ack),
                 Err(_) if self.is_given_up() => return None,
                 Err(error) if !std::mem::replace(&mut self.is_away, true) => tracing::warn!("A result waits for Redis: {error}"),
@@ -355,13 +382,12 @@ impl Line<'_> {
         .await
     }
 
-    /// Removes the checkpoints of a trial that has ended. What fails to go goes with the study.
+    /// Removes the checkpoints of a trial that has ended.
     async fn clear_checkpoints(&self) {
-        let (artifacts, Lease { study, number, attempt, .. }) = (&self.worker.artifacts, self.lease);
-        if *attempt == 1 && self.checkpoint.is_none() {
-            return;
+        let (Worker { store, artifacts, .. }, Lease { study, number, .. }) = (self.worker, self.lease);
+        if let Err(error) = store.clear(*study, *number, artifacts).await {
+            tracing::debug!("The reaper will remove its checkpoints: {error}");
         }
-        let _ = artifacts.delete_checkpoints(study.as_str(), *number).await;
     }
 
     /// Sends heartbeats until the work is done.

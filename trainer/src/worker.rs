@@ -311,21 +311,13 @@ async fn show_up(worker: Arc<Worker>) {
     }
 }
 
-/// Does what time alone must do, beside all other processes that do it too: expired leases, deleted studies, studies that want trials.
+/// Does what time alone must do, beside all other processes that do it too: expired leases, deleted studies, checkpoints of ended trials, studies that want trials.
 async fn reap(worker: Arc<Worker>) {
     loop {
         tokio::time::sleep(jittered(worker.store.tick())).await;
-        let done = async {
-            let reaped = worker.store.reap().await?;
-            for study in reaped.deleted {
-                if let Err(error) = worker.store.purge(study, &worker.artifacts).await {
-                    tracing::warn!("Study {study} is deleted, but not all of its files and keys yet; this is tried again: {error}");
-                }
-            }
-            worker.store.drain_wanted().await
-        };
-        if let Err(error) = done.await {
-            tracing::debug!("The reaper's tick failed: {error}");
+        match worker.store.tend(&worker.artifacts).await {
+            Ok(tended) => tended.undone.iter().for_each(|undone| tracing::warn!("{undone}")),
+            Err(error) => tracing::debug!("The reaper's tick failed: {error}"),
         }
     }
 }

@@ -87,6 +87,15 @@ for name, colour in [("red/a.jpg", (254, 0, 0)), ("red/b.jpeg", (254, 0, 0)), ("
     path = here / "jpeg" / name
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", (8, 8), colour).save(path, quality=100)
+# JPEG in its forms: of one scan, of several, with restarts, grey; and what libjpeg makes of the first.
+for form, options in [("baseline", {}), ("progressive", {"progressive": True}), ("restarts", {"restart_marker_blocks": 2}), ("grey", {})]:
+    path = here / "jpeg-forms" / f"{form}.jpg"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    row, column = np.mgrid[0:20, 0:28]
+    values = np.stack([9 * column, 12 * row, 6 * column + 4 * (row % 5)], axis=2).astype(np.uint8)
+    image = Image.fromarray(values)
+    (image.convert("L") if form == "grey" else image).save(path, quality=85, **options)
+(here / "jpeg-forms" / "baseline.raw").write_bytes(Image.open(here / "jpeg-forms" / "baseline.jpg").tobytes())
 # What is refused or needs a conversion.
 Image.new("L", (4, 4)).save(here / "other-size.png")
 Image.new("RGBA", (3, 2), (1, 2, 3, 255)).save(here / "opaque.png")

@@ -67,7 +67,7 @@ pub(super) fn judge(study: &Study, root: &Place) {
         tail.iter().flat_map(|(layer, activation)| layer.when.iter().map(|condition| condition.parent).chain(activation.iter().copied())),
     );
     let wanted = closure(&study.space, wanted);
-    let start: States = BTreeMap::from([((Vec::new(), Point::default()), State::default())]);
+    let start: States<()> = BTreeMap::from([(((), Point::default()), State::default())]);
     let Some(states) = decide(study, start, &wanted, &mut BTreeSet::new()) else { return };
     let (mut ends, mut misfits) = (HashMap::new(), BTreeMap::<_, Vec<_>>::new());
     for key @ (_, values) in states.keys() {

@@ -1,6 +1,7 @@
 //! Shapes through every branch of the network, as sets of states.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::hash::Hash;
 
 use super::{Recipe, Totals, closure, judge, needs, read_at};
 use crate::dataset::DatasetSchema;
@@ -13,8 +14,8 @@ use crate::study::Study;
 use crate::training::Loss;
 use crate::value::Value;
 
-/// What tells two ways through the network apart: the shape they have made so far, and the values that later layers mention.
-type Key = (Vec<usize>, Point);
+/// What tells two ways through the network apart: what they have made so far, such as a shape, and the values that later layers mention.
+type Key<M> = (M, Point);
 
 /// What all ways that led to a state have in common.
 #[derive(Clone, Default)]
@@ -25,23 +26,16 @@ pub(super) struct State {
 }
 
 /// All states at one depth of the network, in an order that makes messages the same each time.
-pub(super) type States = BTreeMap<Key, State>;
+pub(super) type States<M> = BTreeMap<Key<M>, State>;
 
 /// The totals over all networks of the space, after reporting every branch that cannot work; none where there are too many states.
 pub(super) fn follow(study: &Study, dataset: &DatasetSchema, recipe: &Recipe, root: &Place) -> Option<Totals> {
     let space = &study.space;
     let layers = &study.network.layers;
     let loss_needs = loss_needs(study);
-    // What each layer and all after it need, from the back.
-    let mut needed_from: Vec<BTreeSet<usize>> = vec![loss_needs.iter().copied().collect()];
-    for layer in layers.iter().rev() {
-        let mut needed = needed_from.last().cloned().unwrap_or_default();
-        needed.extend(needs(space, layer));
-        needed_from.push(needed);
-    }
-    needed_from.reverse();
+    let needed_from = needed_from(layers.iter().map(|layer| needs(space, layer)), &loss_needs);
     let mut decided: BTreeSet<usize> = BTreeSet::new();
-    let mut states: States =
+    let mut states =
         BTreeMap::from([((dataset.shape.clone(), Point::default()), State { totals: Totals::of_input(recipe), ..State::default() })]);
     let mut visits = 0;
     for (index, layer) in layers.iter().enumerate() {
@@ -52,8 +46,8 @@ pub(super) fn follow(study: &Study, dataset: &DatasetSchema, recipe: &Recipe, ro
         }
         decided.retain(|at| needed_from[index + 1].contains(at));
         let mut layer = Variants { study, layer, structural: layer.structural.iter().copied().collect(), seen: HashMap::new() };
-        let mut next: States = BTreeMap::new();
-        let mut misfits: BTreeMap<Misfit, Vec<Key>> = BTreeMap::new();
+        let mut next = BTreeMap::new();
+        let mut misfits: BTreeMap<Misfit, Vec<Key<_>>> = BTreeMap::new();
         for ((shape, values), state) in &states {
             match layer.apply(shape, values) {
                 Ok((output, [least, most])) => {
@@ -88,7 +82,7 @@ struct Variants<'a> {
     study: &'a Study,
     layer: &'a FlatLayer,
     structural: BTreeSet<usize>,
-    seen: HashMap<Key, Made>,
+    seen: HashMap<Key<Vec<usize>>, Made>,
 }
 
 /// The least and the greatest cost of a layer whose activation may be open.
@@ -120,19 +114,24 @@ impl Variants<'_> {
 }
 
 /// The same states with values for the hyperparameters in `wanted`; none where they become too many.
-pub(super) fn decide(study: &Study, mut states: States, wanted: &[usize], decided: &mut BTreeSet<usize>) -> Option<States> {
+pub(super) fn decide<M: Ord + Clone>(
+    study: &Study,
+    mut states: States<M>,
+    wanted: &[usize],
+    decided: &mut BTreeSet<usize>,
+) -> Option<States<M>> {
     for at in wanted.iter().filter(|at| !decided.contains(at)) {
         let domain = &study.space.hyperparameters()[*at].domain;
         let count = domain.count().filter(|count| *count <= limits::PREFLIGHT_STATES_MAX as u64)?;
-        let mut next: States = BTreeMap::new();
-        for ((shape, values), state) in states {
+        let mut next = BTreeMap::new();
+        for ((made, values), state) in states {
             if !study.space.is_active(*at, &values) {
-                next.insert((shape, values), state);
+                next.insert((made, values), state);
                 continue;
             }
             for value in (0..count).map(|index| domain.value(index)) {
                 let example = state.example.with(*at, value.clone());
-                next.insert((shape.clone(), values.with(*at, value)), State { example, ..state.clone() });
+                next.insert((made.clone(), values.with(*at, value)), State { example, ..state.clone() });
             }
             if next.len() > limits::PREFLIGHT_STATES_MAX {
                 return None;
@@ -144,7 +143,20 @@ pub(super) fn decide(study: &Study, mut states: States, wanted: &[usize], decide
     Some(states)
 }
 
-fn merge(states: &mut States, key: Key, state: State) {
+/// What each layer and all after it need, and what is needed `after` them, from what each of them needs.
+pub(super) fn needed_from(needs: impl DoubleEndedIterator<Item = Vec<usize>>, after: &[usize]) -> Vec<BTreeSet<usize>> {
+    let mut needed_from: Vec<BTreeSet<usize>> = vec![after.iter().copied().collect()];
+    for needs in needs.rev() {
+        let mut needed = needed_from.last().cloned().unwrap_or_default();
+        needed.extend(needs);
+        needed_from.push(needed);
+    }
+    needed_from.reverse();
+    needed_from
+}
+
+/// Adds a state to those with the same key.
+pub(super) fn merge<M: Ord>(states: &mut States<M>, key: Key<M>, state: State) {
     let totals = state.totals;
     let known = states.entry(key).or_insert(state);
     known.totals = known.totals.hull(totals);
@@ -170,8 +182,8 @@ fn mentions_of_loss(study: &Study, arguments: &[&str]) -> Vec<usize> {
     reading.mentions().iter().filter(|mention| !argument(&mention.pointer)).map(|mention| mention.hyperparameter).collect()
 }
 
-fn judge_outputs(study: &Study, dataset: &DatasetSchema, root: &Place, states: &States) {
-    let mut misfits: BTreeMap<(String, String), Vec<Key>> = BTreeMap::new();
+fn judge_outputs(study: &Study, dataset: &DatasetSchema, root: &Place, states: &States<Vec<usize>>) {
+    let mut misfits: BTreeMap<(String, String), Vec<Key<_>>> = BTreeMap::new();
     for key @ (shape, values) in states.keys() {
         let Some(loss) = read_at::<Loss>(study.document(), &study.space, values, "/training/loss") else { continue };
         let metrics = study.metrics.iter().enumerate().map(|(index, metric)| judge::metric(index, *metric, shape));
@@ -190,8 +202,13 @@ fn judge_outputs(study: &Study, dataset: &DatasetSchema, root: &Place, states: &
 }
 
 /// Reports those of `states` that do not fit, with what they have and no other state has.
-pub(super) fn report<'p, R>(study: &Study, states: &States, misfits: BTreeMap<R, Vec<Key>>, place: impl Fn(R) -> (Place<'p>, String)) {
-    let failing: HashSet<&Key> = misfits.values().flatten().collect();
+pub(super) fn report<'p, M: Ord + Hash, R>(
+    study: &Study,
+    states: &States<M>,
+    misfits: BTreeMap<R, Vec<Key<M>>>,
+    place: impl Fn(R) -> (Place<'p>, String),
+) {
+    let failing: HashSet<&Key<M>> = misfits.values().flatten().collect();
     let fit: Vec<&Point> = states.iter().filter(|(key, _)| !failing.contains(key)).map(|(_, state)| &state.example).collect();
     let wheres: Vec<String> = misfits
         .values()

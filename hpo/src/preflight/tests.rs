@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::*;
 use crate::grid::Enumeration;
+use crate::network::Layer;
 use crate::shape::{cost, output_shape};
 use crate::study::tests::{preflight, schema_of, smallest, with};
 
@@ -110,21 +111,27 @@ fn brute_force(study: &Study, dataset: &DatasetSchema) -> ([(u64, u64); 3], BTre
     let mut grid = Enumeration::grid(&study.space).unwrap();
     for point in (0u32..).map_while(|index| grid.point(&index.into())) {
         let plan = study.plan(&point).unwrap();
+        let there: Vec<&str> = study
+            .network
+            .layers
+            .iter()
+            .filter(|layer| study.space.holds(&layer.when, &point))
+            .map(|layer| layer.pointer.as_str())
+            .collect();
         match concrete(study, dataset, &plan) {
             Ok(totals) => bounds.iter_mut().zip(totals).for_each(|(bound, total)| *bound = (bound.0.min(total), bound.1.max(total))),
-            Err(at) => {
-                let there: Vec<&str> = study
-                    .network
-                    .layers
-                    .iter()
-                    .filter(|layer| study.space.holds(&layer.when, &point))
-                    .map(|layer| layer.pointer.as_str())
-                    .collect();
-                failures.insert(there[at].to_owned());
-            }
+            Err(at) => _ = failures.insert(there[at].to_owned()),
         }
+        failures.extend(misled(&plan.layers).map(|at| there[at].to_owned()));
     }
     (bounds, failures)
+}
+
+/// The Embeddings that stand behind a layer that makes other numbers of ids.
+fn misled(layers: &[Layer]) -> impl Iterator<Item = usize> {
+    let moves = ["Flatten", "Reshape", "Permute", "ZeroPadding2D", "MaxPooling2D", "GlobalMaxPooling1D"];
+    let computes = layers.iter().position(|layer| !moves.contains(&layer.class())).unwrap_or(layers.len());
+    (computes + 1..layers.len()).filter(|at| layers[*at].class() == "Embedding")
 }
 
 /// The totals of one concrete network, or which of its layers does not fit.
@@ -627,17 +634,72 @@ fn an_embedding_that_takes_the_features_has_a_row_for_each_of_them() {
     let moved =
         [json!({"layer": "Permute", "dims": [2, 1]}), json!({"layer": "Flatten"}), json!({"layer": "Reshape", "target_shape": [3, 2]})];
     check(&moved, json!(12), none.clone(), &[("/network/3/input_dim", words)]);
-    // Behind a layer that computes, nothing is known.
-    check(&[json!({"layer": "Rescaling", "scale": 0.5})], json!(12), none.clone(), sound);
+    check(
+        &[json!({"layer": "Reshape", "target_shape": [2, 3, 1]}), json!({"layer": "MaxPooling2D", "pool_size": 1})],
+        json!(12),
+        none.clone(),
+        &[("/network/2/input_dim", words)],
+    );
+    // Of other whole numbers no more is known.
+    check(&[json!({"layer": "Rescaling", "scale": 2, "offset": 1})], json!(12), none.clone(), sound);
     let size = |values: Json| json!([{"name": "size", "type": "choice", "values": values}]);
     check(&[], json!({"hp": "size"}), size(json!([20, 5, 30])), &[("/network/0/input_dim", "has 12 where size is 5")]);
     check(&[], json!({"hp": "size"}), size(json!([20, 30])), sound);
     // A layer that is there in some trials only.
-    let maybe = json!({"layer": "Rescaling", "scale": 0.5, "when": {"rescaled": [true]}});
+    let maybe = json!({"layer": "Rescaling", "scale": 2, "when": {"rescaled": [true]}});
     let rescaled = json!([{"name": "rescaled", "type": "boolean"}]);
     check(&[maybe], json!(12), rescaled.clone(), &[("/network/1/input_dim", "where rescaled is false")]);
     let choice = json!([{"hp": "rescaled", "cases": {"true": end, "false": embedding(json!(12))}}, {"layer": "Flatten"}, end]);
     check_network(&[2, 3], choice, rescaled, &[("/network/0/cases/false/input_dim", "where rescaled is false")]);
+}
+
+#[test]
+fn an_embedding_behind_a_layer_that_computes_is_refused() {
+    let end = json!({"layer": "Dense", "units": 3, "activation": "softmax"});
+    let network = |before: &[Json]| {
+        json!(
+            [before, &[json!({"layer": "Embedding", "input_dim": 99, "output_dim": 2}), json!({"layer": "Flatten"}), end.clone()]].concat()
+        )
+    };
+    let check = |before: &[Json], space: Json, expect: &[(&str, &str)]| check_network(&[6, 2], network(before), space, expect);
+    let none = json!([]);
+    for before in [
+        json!({"layer": "Dense", "units": 4}),
+        json!({"layer": "LayerNormalization"}),
+        json!({"layer": "Activation", "activation": "tanh"}),
+        json!({"layer": "Conv1D", "filters": 2, "kernel_size": 2}),
+        json!({"layer": "AveragePooling1D", "pool_size": 2}),
+        json!({"layer": "Dropout", "rate": 0.5}),
+        json!({"layer": "Rescaling", "scale": 0.5}),
+        json!({"layer": "Embedding", "input_dim": 99, "output_dim": 2}),
+    ] {
+        let class = before["layer"].as_str().unwrap();
+        let words = format!("an Embedding takes ids, and the {class} before it, /network/0, makes other numbers of them");
+        check(std::slice::from_ref(&before), none.clone(), &[("/network/1", &words)]);
+        check(&[before, json!({"layer": "Flatten"})], none.clone(), &[("/network/2", &words)]);
+    }
+    for before in [
+        json!({"layer": "Dropout", "rate": 0.0}),
+        json!({"layer": "Activation", "activation": "linear"}),
+        json!({"layer": "MaxPooling1D", "pool_size": 2}),
+        json!({"layer": "GlobalMaxPooling1D"}),
+    ] {
+        check(&[before], none.clone(), &[]);
+    }
+    // Twenty that may be there or not are not as many networks as they could be.
+    let optional = |at: usize| json!({"layer": "Dropout", "rate": 0.5, "when": {(format!("drop{at}")): [true]}});
+    let before: Vec<Json> = (0..20).map(optional).collect();
+    let space: Vec<Json> = (0..20).map(|at| json!({"name": format!("drop{at}"), "type": "boolean"})).collect();
+    let study = Study::parse(&with(with(smallest(), "/network", network(&before)), "/space", json!(space))).unwrap();
+    let problems = super::preflight(&study, &dataset(&[6, 2]), &WorstId { value: 12.0, place: String::new() }).unwrap_err();
+    assert!(
+        problems.len() == limits::PREFLIGHT_REASONS_MAX && problems.iter().all(|problem| problem.pointer == "/network/20"),
+        "{problems:#?}"
+    );
+    assert!(
+        problems[1].detail.ends_with("the Dropout before it, /network/1, makes other numbers of them where drop1 is true"),
+        "{problems:#?}"
+    );
 }
 
 #[test]

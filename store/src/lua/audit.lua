@@ -59,6 +59,11 @@ local function audit()
       expect(not first[2] or (bound and tonumber(bound) <= tonumber(first[2])), '3: study', id, 'has', state, 'trials the lane does not know')
     end
   end
+  for _, chore in ipairs(redis.call('ZRANGE', LEFTOVERS, 0, -1)) do
+    local id, n = string.match(chore, '^(.*):(.*)$')
+    local s = load_study(id)
+    expect(not s or is_terminal(load_trial(s, n)), 'trial', n, 'of study', id, 'is open and to be cleared')
+  end
   local stored = redis.call('HGETALL', TOTALS)
   for i = 1, #stored, 2 do
     if string.find(stored[i], ':', 1, true) then

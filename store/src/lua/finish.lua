@@ -1,7 +1,8 @@
 -- finish: the end of an attempt. Only its own nonce counts, while it is the trial's last: running, or queued or delayed again after a stall.
 -- KEYS lane
 -- ARGV time, study, number, nonce, end (completed | pruned | paused | failed | cancelled | released),
---      value (f64 big endian, '' none), best step, error kind, error message, beside others 0 | 1
+--      value (f64 big endian, '' none), best step, error kind, error message, beside others 0 | 1,
+--      0 it has no checkpoints | 1 it may have some
 -- OUT  {1 accepted (again for a replay) | 0 stale, trials wanted}
 local function rank(s, t)
   local score = s.sign * double(t.value)
@@ -15,7 +16,7 @@ end
 
 local function finish()
   local s, n, nonce, how, value, best_step = load_study(arg()), num(), arg(), arg(), arg(), num()
-  local kind, message, beside = arg(), arg(), arg() == '1'
+  local kind, message, beside, is_clear = arg(), arg(), arg() == '1', arg() == '0'
   local t = s and load_trial(s, n)
   if not t or t.nonce ~= nonce or (is_terminal(t) and not has(t, 'd')) then
     count('stale')
@@ -24,6 +25,7 @@ local function finish()
   if has(t, 'd') then return {1, wants(s)} end
   if t.state == 'running' then settle(s, t) end
   flag(t, 'd')
+  t.is_clear = is_clear
   local to, score = how, nil
   local cancel = has(t, 'c') or is_closed(s)
   if how == 'completed' or how == 'pruned' or how == 'paused' then

@@ -1,9 +1,9 @@
 -- reap: what time alone must do. Expired leases are queued again with a stall counted, or failed, or cancelled; delayed trials come due;
--- closed studies are swept, deleted ones handed out to be purged (once in a lease, until someone does it), silent trainers forgotten. Skipped
--- when one just ran.
+-- closed studies are swept, deleted ones handed out to be purged and ended trials to be cleared (once in a lease, until someone does it), silent
+-- trainers forgotten. Skipped when one just ran.
 -- KEYS lane
 -- ARGV time, tick ms, lease ms
--- OUT  {1 ran | 0 skipped, leases expired, 1 an outage was noticed | 0, study ids to purge …}
+-- OUT  {1 ran | 0 skipped, leases expired, 1 an outage was noticed | 0, {study ids to purge …}, {study:number to clear …}}
 local function expire(s)
   local numbers = redis.call('ZRANGE', of(s.id, 'running'), '-inf', NOW, 'BYSCORE', 'LIMIT', 0, LIMIT.sweep)
   for _, n in ipairs(numbers) do
@@ -25,9 +25,16 @@ local function expire(s)
   return #numbers
 end
 
+-- What is due in a sorted set of chores, which comes again after a lease where whoever is asked first does not do it.
+local function hand_out(chores, lease_ms)
+  local due = redis.call('ZRANGE', chores, '-inf', NOW, 'BYSCORE', 'LIMIT', 0, LIMIT.closing)
+  for _, chore in ipairs(due) do redis.call('ZADD', chores, NOW + lease_ms, chore) end
+  return due
+end
+
 local function reap()
   local tick_ms, lease_ms = num(), num()
-  if TICK and NOW - TICK < tick_ms / 2 then return {0, 0, 0} end
+  if TICK and NOW - TICK < tick_ms / 2 then return {0, 0, 0, {}, {}} end
   redis.call('HSET', LANE, 'tick', NOW)
   -- Nobody ticked for so long: Redis was down or paused, so nobody could send a heartbeat either, and nothing is counted for a lease.
   local outage = TICK and NOW - TICK > lease_ms / 2
@@ -63,7 +70,5 @@ local function reap()
       redis.call('SREM', CLOSING, id)
     end
   end
-  local deleted = redis.call('ZRANGE', DELETED, '-inf', NOW, 'BYSCORE', 'LIMIT', 0, LIMIT.closing)
-  for _, id in ipairs(deleted) do redis.call('ZADD', DELETED, NOW + lease_ms, id) end
-  return {1, stalled, outage and 1 or 0, unpack(deleted)}
+  return {1, stalled, outage and 1 or 0, hand_out(DELETED, lease_ms), hand_out(LEFTOVERS, lease_ms)}
 end

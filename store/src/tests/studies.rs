@@ -308,6 +308,83 @@ async fn files_that_cannot_be_removed_keep_their_study_until_they_can() {
     assert!(!blocked.exists());
 }
 
+#[tokio::test]
+async fn what_trials_leave_behind_is_handed_out_until_it_is_cleared() {
+    let bench = Bench::new().await;
+    let id = bench.study(json!({"max_trials": 8, "retry": {"max_failures": 1, "max_stalls": 0}})).await;
+    let leases = bench.claims("a", 7).await;
+    let with_checkpoints = async |lease: &Lease, end: End| {
+        assert!(matches!(bench.store.finish_with_checkpoints(lease, &end).await.unwrap(), Ack::Accepted { .. }));
+    };
+    // 0 ends without checkpoints, 1 with some, 2 goes on where it was, 3 waits for another try, 4 is cancelled as it waits, 5 as it is handed back,
+    // 6 is never heard of again, 7 was never trained.
+    bench.finish(&leases[0], completed(0.5)).await;
+    with_checkpoints(&leases[1], completed(0.5)).await;
+    bench.finish(&leases[2], End::Released).await;
+    with_checkpoints(&leases[3], failed(ErrorKind::Io)).await;
+    bench.finish(&leases[4], End::Released).await;
+    bench.store.cancel_trial(id, 4).await.unwrap();
+    bench.store.cancel_trial(id, 5).await.unwrap();
+    with_checkpoints(&leases[5], End::Released).await;
+    bench.store.cancel_trial(id, 7).await.unwrap();
+    bench.healthy().await;
+    assert_eq!(bench.store.reap().await.unwrap().leftovers, [], "who lost its lease may still write");
+    bench.jump(limits::LEFTOVER_MS / 2);
+    bench.store.reap().await.unwrap(); // or it were an outage
+    bench.jump(limits::LEFTOVER_MS / 2);
+    let reaped = bench.store.reap().await.unwrap();
+    assert_eq!((reaped.leftovers, reaped.stalled), (vec![(id, 1), (id, 4), (id, 5)], 1));
+    bench.jump(limits::LEASE_MS / 2);
+    assert_eq!(bench.store.reap().await.unwrap().leftovers, []);
+    bench.jump(limits::LEASE_MS / 2);
+    assert_eq!(bench.store.reap().await.unwrap().leftovers, [(id, 1), (id, 4), (id, 5), (id, 6)], "who was asked first did not do it");
+    // Of a trial that went on, all goes only once it has ended.
+    let again = bench.claims("a", 2).await;
+    assert_eq!(again.iter().map(|lease| lease.number).collect::<Vec<_>>(), [2, 3]);
+    bench.store.cancel_study(id).await.unwrap();
+    with_checkpoints(&again[0], End::Cancelled).await;
+    with_checkpoints(&again[1], failed(ErrorKind::Io)).await;
+    bench.healthy().await;
+    let (folder, artifacts) = artifacts();
+    let checkpoints = |number: u64| folder.path().join("studies").join(id.as_str()).join(number.to_string()).join("checkpoints");
+    for number in 1..8 {
+        std::fs::create_dir_all(checkpoints(number)).unwrap();
+        std::fs::write(checkpoints(number).join(".half.safetensors#1"), "half").unwrap();
+    }
+    for _ in 0..4 {
+        bench.jump(limits::LEASE_MS / 2);
+        assert_eq!(bench.store.tend(&artifacts).await.unwrap().undone, [""; 0]);
+    }
+    assert_eq!((1..8).filter(|number| checkpoints(*number).exists()).collect::<Vec<_>>(), [7]);
+    bench.jump(2 * limits::LEASE_MS);
+    assert_eq!(bench.store.reap().await.unwrap().leftovers, []);
+    assert!(!audit::keys(&bench.store).await.unwrap().iter().any(|key| key.ends_with(":leftovers")));
+}
+
+#[tokio::test]
+async fn checkpoints_that_cannot_be_removed_are_tried_again() {
+    let bench = Bench::new().await;
+    let id = bench.study(json!({"max_trials": 1})).await;
+    let lease = bench.claim("a").await.unwrap();
+    bench.store.finish_with_checkpoints(&lease, &completed(0.5)).await.unwrap();
+    let (folder, artifacts) = artifacts();
+    let trial = folder.path().join("studies").join(id.as_str()).join("0");
+    std::fs::create_dir_all(trial.parent().unwrap()).unwrap();
+    std::os::unix::fs::symlink("/dev/null/nowhere", &trial).unwrap();
+    bench.pass(limits::LEFTOVER_MS - limits::LEASE_MS / 2).await;
+    bench.jump(limits::LEASE_MS / 2);
+    let undone = bench.store.tend(&artifacts).await.unwrap().undone;
+    assert!(
+        undone.len() == 1 && undone[0].starts_with(&format!("Trial 0 of study {id} has ended, but its checkpoints are still there")),
+        "{undone:?}"
+    );
+    std::fs::remove_file(&trial).unwrap();
+    bench.jump(limits::LEASE_MS);
+    assert_eq!(bench.store.tend(&artifacts).await.unwrap().undone, [""; 0]);
+    bench.jump(limits::LEASE_MS);
+    assert_eq!(bench.store.reap().await.unwrap().leftovers, []);
+}
+
 fn artifacts() -> (tempfile::TempDir, Artifacts) {
     let folder = tempfile::tempdir().unwrap();
     let artifacts = Artifacts::open(folder.path().to_str().unwrap()).unwrap();

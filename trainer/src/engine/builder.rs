@@ -182,8 +182,10 @@ impl Builder<'_> {
         let mut drawn = Vec::new();
         for weight in layer.weights(input) {
             let mut rng = stream(self.seed, Purpose::Weights, self.lane, self.weights.len() as u64);
-            let numbers = Tensor::from_vec(init::start(&weight, &mut rng), weight.shape.as_slice(), &Device::Cpu)?;
-            let var = Var::from_tensor(&numbers.to_dtype(self.dtype)?.to_device(self.device)?)?;
+            let var = match self.dtype {
+                DType::F64 => Var::from_vec(init::start::<f64>(&weight, &mut rng), weight.shape.as_slice(), self.device)?,
+                _ => Var::from_vec(init::start::<f32>(&weight, &mut rng), weight.shape.as_slice(), self.device)?,
+            };
             drawn.push((weight.name.clone(), var.clone()));
             self.weights.push(Weight {
                 name: format!("layers.{index}.{}", weight.name),

@@ -1,44 +1,49 @@
 //! Initial weights, as Keras draws them, from streams of our own.
 
+use candle_core::WithDType;
 use hpo::network::{Distribution, FanMode, Initializer, LayerWeight};
 use hpo::rng::Rng;
 
 /// The standard deviation of a standard normal that was truncated at 2, by which Keras divides.
 const TRUNCATED_DEVIATION: f64 = 0.879_625_661_034_239_8;
 
-/// The numbers that `weight` starts with.
-pub(crate) fn start(weight: &LayerWeight, rng: &mut Rng) -> Vec<f64> {
+/// The numbers that `weight` starts with. They are drawn with 64 bits each and rounded one by one: a copy of all would be twice as large as the weight.
+pub(crate) fn start<T: WithDType>(weight: &LayerWeight, rng: &mut Rng) -> Vec<T> {
     let mut numbers = draw(weight.initializer, &weight.shape, rng);
     if let Some(ones) = &weight.ones {
-        numbers[ones.clone()].fill(1.0);
+        numbers[ones.clone()].fill(T::from_f64(1.0));
     }
     numbers
 }
 
 /// `shape.product()` weights. Fans are Keras's: of a kernel, the last two dimensions times the window; of a bias, its length.
-fn draw(initializer: Initializer, shape: &[usize], rng: &mut Rng) -> Vec<f64> {
+fn draw<T: WithDType>(initializer: Initializer, shape: &[usize], rng: &mut Rng) -> Vec<T> {
     let count = shape.iter().product();
-    let uniform = |rng: &mut Rng, low: f64, high: f64| (0..count).map(|_| low + rng.unit() * (high - low)).collect();
+    let all = |number: f64| vec![T::from_f64(number); count];
     match initializer {
-        Initializer::Zeros => vec![0.0; count],
-        Initializer::Ones => vec![1.0; count],
-        Initializer::Constant { value } => vec![value; count],
-        Initializer::RandomNormal { mean, stddev } => (0..count).map(|_| mean + rng.normal() * stddev).collect(),
-        Initializer::RandomUniform { minval, maxval } => uniform(rng, minval, maxval),
-        Initializer::TruncatedNormal { mean, stddev } => (0..count).map(|_| mean + truncated(rng) * stddev).collect(),
+        Initializer::Zeros => all(0.0),
+        Initializer::Ones => all(1.0),
+        Initializer::Constant { value } => all(value),
+        Initializer::RandomNormal { mean, stddev } => each(count, || mean + rng.normal() * stddev),
+        Initializer::RandomUniform { minval, maxval } => each(count, || minval + rng.unit() * (maxval - minval)),
+        Initializer::TruncatedNormal { mean, stddev } => each(count, || mean + truncated(rng) * stddev),
         Initializer::Orthogonal { gain } => orthogonal(gain, shape, rng),
         _ => {
             let (variance, distribution) = scaled(initializer, shape);
             match distribution {
                 Distribution::Uniform => {
                     let limit = (3.0 * variance).sqrt();
-                    (0..count).map(|_| (2.0 * rng.unit() - 1.0) * limit).collect()
+                    each(count, || (2.0 * rng.unit() - 1.0) * limit)
                 }
-                Distribution::UntruncatedNormal => (0..count).map(|_| rng.normal() * variance.sqrt()).collect(),
-                Distribution::TruncatedNormal => (0..count).map(|_| truncated(rng) * variance.sqrt() / TRUNCATED_DEVIATION).collect(),
+                Distribution::UntruncatedNormal => each(count, || rng.normal() * variance.sqrt()),
+                Distribution::TruncatedNormal => each(count, || truncated(rng) * variance.sqrt() / TRUNCATED_DEVIATION),
             }
         }
     }
+}
+
+fn each<T: WithDType>(count: usize, mut number: impl FnMut() -> f64) -> Vec<T> {
+    (0..count).map(|_| T::from_f64(number())).collect()
 }
 
 /// The variance and kind of an initialiser that scales with the fans.
@@ -83,7 +88,7 @@ fn truncated(rng: &mut Rng) -> f64 {
 ///
 /// Keras takes the orthogonal factor of a normal matrix, with the signs that make the other factor's diagonal positive; so does Gram and Schmidt's way,
 /// gone twice, which one pass over the vectors at a time can vectorise.
-fn orthogonal(gain: f64, shape: &[usize], rng: &mut Rng) -> Vec<f64> {
+fn orthogonal<T: WithDType>(gain: f64, shape: &[usize], rng: &mut Rng) -> Vec<T> {
     let columns = shape.last().copied().unwrap_or(1);
     let rows = shape.iter().product::<usize>() / columns.max(1);
     let (few, many) = (rows.min(columns), rows.max(columns));
@@ -105,12 +110,9 @@ fn orthogonal(gain: f64, shape: &[usize], rng: &mut Rng) -> Vec<f64> {
         this.iter_mut().for_each(|x| *x /= length);
     }
     if rows < columns {
-        return vectors.iter().map(|x| gain * x).collect();
+        return vectors.iter().map(|x| T::from_f64(gain * x)).collect();
     }
-    (0..rows)
-        .flat_map(|row| (0..columns).map(move |column| (row, column)))
-        .map(|(row, column)| gain * vectors[column * many + row])
-        .collect()
+    (0..rows * columns).map(|at| T::from_f64(gain * vectors[at % columns * many + at / columns])).collect()
 }
 
 /// In eight sums side by side, whatever the machine's vectors.
@@ -197,6 +199,6 @@ mod tests {
         let document = serde_json::json!({"layer": "LSTM", "units": 2, "bias_initializer": {"name": "constant", "value": 0.5}});
         let layer = hpo::network::Layer::from_document(&document).unwrap();
         let weights = layer.weights(&[5, 3]);
-        assert_eq!(start(&weights[2], &mut stream(1, Purpose::Weights, 0, 0)), [0.5, 0.5, 1.0, 1.0, 0.5, 0.5, 0.5, 0.5]);
+        assert_eq!(start::<f64>(&weights[2], &mut stream(1, Purpose::Weights, 0, 0)), [0.5, 0.5, 1.0, 1.0, 0.5, 0.5, 0.5, 0.5]);
     }
 }
