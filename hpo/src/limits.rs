@@ -358,9 +358,9 @@ pub const SLOTS_MAX: usize = CLAIMS_MAX;
 /// Slots of a GPU that nobody has given a number: enough that one trial's batch is gathered while another's is computed; its memory may allow fewer.
 pub const GPU_SLOTS: u32 = 4;
 /// What a trial may take of a GPU for each byte that the pre-flight says, whose measure is that of the CPU's kernels. The compositions that run elsewhere took
-/// 2 to 3 times as much with dense, recurrent and normalising layers and activations, 5 to 13 times with convolutions of 3×3 and pooling, 19 times with
+/// 1.5 to 2 times as much with dense, recurrent and normalising layers and activations, 4 to 10 times with convolutions of 3×3 and pooling, 14 times with
 /// convolutions of 5×5 (64 channels, two layers, compositions on the CPU): they keep what each window sees. A trial never counts for more than the device.
-pub const GPU_MEMORY_MARGIN: u64 = 20;
+pub const GPU_MEMORY_MARGIN: u64 = 15;
 /// How long a trial waits for a device's memory before it is handed back, in seconds: another trainer may be idle.
 pub const MEMORY_WAIT_SECONDS_MAX: u64 = 60;
 /// How often a trial that waits for memory looks whether it is to stop, in ms: it is woken where memory comes free.

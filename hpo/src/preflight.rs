@@ -210,12 +210,12 @@ fn numbers(study: &Study, slots: u64) -> u64 {
     u64::from(study.runs()) * (1 + slots) + 2
 }
 
-/// Bytes that layers of this cost take in a training step of a trial with `(numbers per weight, rows)`. What a layer keeps counts three times, for its
-/// gradient and for the sum that candle makes of that: of all layers where there are few, of those at work where there are many, which then take less. So do
-/// weights that are joined.
+/// Bytes that layers of this cost take in a training step of a trial with `(numbers per weight, rows)`. What a layer keeps counts four times, for its
+/// gradient, and for the zeros and the sum that candle makes of that: of all layers where there are few, of those at work where there are many, which then take
+/// less. Weights that are joined count three times.
 fn step_bytes(cost: Cost, (numbers, rows): (u64, u64)) -> u64 {
     let weights = cost.parameters.saturating_mul(numbers).saturating_add(cost.joined.saturating_mul(3));
-    weights.saturating_add(cost.activations.saturating_mul(rows.saturating_mul(3))).saturating_mul(4)
+    weights.saturating_add(cost.activations.saturating_mul(rows.saturating_mul(4))).saturating_mul(4)
 }
 
 /// Bytes that a trial with batches of `rows` takes of a dataset: the features of a batch, which is larger where it validates, and the numbers of rows: of the two

@@ -3,10 +3,10 @@
 use std::alloc::{GlobalAlloc, Layout};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
-use mimalloc::MiMalloc;
+use trainer::Allocator;
 
-/// mimalloc, with counters beside it: two atomic additions a call, which is nothing beside a step's few dozen calls.
-pub(crate) struct Counted(pub(crate) MiMalloc);
+/// The trainer's allocator, with counters beside it: two atomic additions a call, which is nothing beside a step's few dozen calls.
+pub(crate) struct Counted(pub(crate) Allocator);
 
 static CALLS: AtomicU64 = AtomicU64::new(0);
 static BYTES: AtomicU64 = AtomicU64::new(0);
@@ -42,7 +42,7 @@ fn count(bytes: usize) {
     PEAK.fetch_max(live, Ordering::Relaxed);
 }
 
-// SAFETY: all is left to mimalloc; the counters allocate nothing.
+// SAFETY: all is left to the allocator; the counters allocate nothing.
 unsafe impl GlobalAlloc for Counted {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(layout.size());

@@ -21,7 +21,11 @@ use anyhow::{Context, bail, ensure};
 
 // The trainer's allocator, or its step would be measured on another one.
 #[global_allocator]
-static ALLOCATOR: counted::Counted = counted::Counted(mimalloc::MiMalloc);
+static ALLOCATOR: counted::Counted = counted::Counted(tikv_jemallocator::Jemalloc);
+
+// SAFETY: as in the trainer.
+#[unsafe(export_name = "_rjem_malloc_conf")]
+static ALLOCATOR_OPTIONS: &[u8; trainer::ALLOCATOR_OPTIONS.len()] = trainer::ALLOCATOR_OPTIONS;
 
 /// How often everything is measured.
 const TURNS: usize = 3;

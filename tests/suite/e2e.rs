@@ -235,14 +235,62 @@ async fn a_killed_embedded_redis_is_started_again_and_nothing_is_lost() {
     }
 }
 
+/// A field of what Linux says of a process.
+fn status_of(pid: i32, field: &str) -> String {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    status.lines().find_map(|line| line.strip_prefix(field)).unwrap_or_default().trim().to_owned()
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trainer_takes_at_most_half_more_memory_than_the_preflight_says() {
+    let data_dir = TempDir::new().unwrap();
+    let redis = TestRedis::start();
+    let url = redis.url();
+    let service = Service::start(data_dir.path(), &["--redis-url", &url]);
+    let image = json!({"layer": "Reshape", "target_shape": [8, 8, 1]});
+    let convolution = |more: Json| {
+        let mut layer = json!({"layer": "Conv2D", "filters": 64, "kernel_size": 3, "padding": "same", "activation": "relu"});
+        layer.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        layer
+    };
+    let (means, end) = (json!({"layer": "GlobalAveragePooling2D"}), json!({"layer": "Dense", "units": 10, "activation": "softmax"}));
+    let orthogonal = json!({"layer": "Dense", "units": 1280, "activation": "relu", "kernel_initializer": "orthogonal"});
+    for (network, batch) in [
+        (json!([image, convolution(json!({})), means, end]), 700),
+        (json!([image, convolution(json!({})), convolution(json!({"groups": 2})), means, end]), 256),
+        (json!([image, convolution(json!({})), convolution(json!({"dilation_rate": 2})), means, end]), 350),
+        (json!([{"layer": "Reshape", "target_shape": [8, 8]}, {"layer": "GRU", "units": 512}, end]), 32),
+        (json!([{"layer": "Flatten"}, orthogonal, orthogonal, end]), 32),
+    ] {
+        let mut trainer = start_trainer(&url, data_dir.path(), &["--checkpoint-seconds", "0"]);
+        // Held at most, in bytes, after a study of this network; and what the pre-flight says of it.
+        let held = async |network: &Json, batch: u64| {
+            let mut study = short_study();
+            study["space"] = json!([{"name": "rate", "type": "choice", "values": [0.001, 0.01]}]);
+            study["network"] = network.clone();
+            study["training"]["batch_size"] = json!(batch);
+            study["training"]["optimizer"] = json!({"name": "sgd", "learning_rate": {"hp": "rate"}});
+            study["max_trials"] = json!(2);
+            let path = service.create(&study).await;
+            let view = service.ended(&path).await;
+            assert_eq!(view["trials"]["completed"], 2, "{view:#}");
+            let most: u64 = status_of(trainer.pid(), "VmHWM:").trim_end_matches(" kB").parse().unwrap();
+            (1024.0 * most as f64, view["preflight"]["step_bytes"]["max"].as_f64().unwrap())
+        };
+        let (tiny, _) = held(&json!([{"layer": "Flatten"}, end]), 32).await;
+        let (most, estimate) = held(&network, batch).await;
+        let ratio = (most - tiny) / estimate;
+        assert!(ratio < 1.5 && estimate > 15e6, "{ratio} times {estimate} bytes of {network}");
+        trainer.signal(libc::SIGTERM);
+        assert_eq!(trainer.wait(), Some(0), "{:#?}", trainer.log());
+    }
+}
+
 /// The child of process `parent` whose name ends so, as Linux lists it.
 fn child_called(parent: i32, ending: &str) -> Option<i32> {
     let processes = std::fs::read_dir("/proc").ok()?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
-    let mut children = processes.filter(|pid| {
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-        let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim().to_owned();
-        field("PPid:") == parent.to_string() && field("Name:").ends_with(ending)
-    });
+    let mut children = processes.filter(|pid| status_of(*pid, "PPid:") == parent.to_string() && status_of(*pid, "Name:").ends_with(ending));
     children.next()
 }
 

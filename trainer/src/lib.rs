@@ -3,13 +3,14 @@
 //! In reading order: [`Config`], then `worker`, which claims and owns everything that runs; `attempt` sees one leased trial through, from the async side:
 //! heartbeats, directives, the end; `trial` prepares it on its own thread (dataset, plan, panics); `run` is the training loop, readable whole;
 //! [`device`] says what there is to train on; [`engine`] is a network and its training step, on the operations of `kernels`; `weights` is what is kept of the best epoch, `checkpoint` what a trial goes on from;
-//! `metrics` and `page` show how it goes.
+//! `metrics` and `page` show how it goes; `allocator` is where the memory of all this comes from.
 //!
 //! Two halves meet at a channel and a flag: candle never runs on the async runtime, and a training thread never talks to Redis.
 //!
 //! A program that trains must set `CANDLE_NUM_THREADS=1` before its first thread starts, as the binary does: candle adds large gradients on a pool
 //! of spinning threads otherwise, for which all slots would queue.
 
+mod allocator;
 mod attempt;
 mod checkpoint;
 mod config;
@@ -27,6 +28,7 @@ mod trial;
 mod weights;
 mod worker;
 
+pub use allocator::{Allocator, OPTIONS as ALLOCATOR_OPTIONS};
 pub use config::Config;
 pub use process::{end_with_parent, log_panics_in_one_line};
 pub use worker::run;

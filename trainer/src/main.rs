@@ -7,9 +7,12 @@ use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-// The system allocator returns large tensors to the kernel at each step.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: trainer::Allocator = tikv_jemallocator::Jemalloc;
+
+// SAFETY: jemalloc reads this name as a pointer to a text that ends with a zero, which it is.
+#[unsafe(export_name = "_rjem_malloc_conf")]
+static ALLOCATOR_OPTIONS: &[u8; trainer::ALLOCATOR_OPTIONS.len()] = trainer::ALLOCATOR_OPTIONS;
 
 fn main() -> ExitCode {
     // One slot, one thread: candle would otherwise spread each large sum over spinning threads that all slots share. It reads nothing but these.

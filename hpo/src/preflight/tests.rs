@@ -153,7 +153,7 @@ fn concrete(study: &Study, dataset: &DatasetSchema, plan: &crate::study::Plan) -
     let numbers = folds.unwrap_or(1) * executions * (1 + plan.training.optimizer.slots()) + 2;
     let rows = (plan.training.batch_size as u64).min(folds.map_or(40, |folds| 50 - 50 / folds));
     let input = dataset.elements() * rows.max(128.min(2 * rows)) + dataset.rows * (2 + folds.unwrap_or(1));
-    Ok([parameters, flops, 4 * (numbers * parameters + 3 * joined + rows * 3 * activations + input)])
+    Ok([parameters, flops, 4 * (numbers * parameters + 3 * joined + rows * 4 * activations + input)])
 }
 
 proptest! {
@@ -297,7 +297,7 @@ fn folds_and_executions_train_in_lockstep_and_each_keeps_a_model() {
         assert_eq!(memory(&study, &plan, &schema_of(&study)).unwrap(), (found.weight_bytes.max, found.step_bytes.max));
         found.step_bytes.max
     };
-    let bytes = |runs: u64, folds: u64, rows: u64| 4 * (15 * (runs * 3 + 2) + rows * 3 * 3 + 4 * rows.max(128) + 150 * (2 + folds));
+    let bytes = |runs: u64, folds: u64, rows: u64| 4 * (15 * (runs * 3 + 2) + rows * 4 * 3 + 4 * rows.max(128) + 150 * (2 + folds));
     let folds = |folds: u64| json!({"source": "builtin:iris", "folds": folds});
     assert_eq!(sizes(json!({})), bytes(1, 1, 120));
     assert_eq!(sizes(json!({"executions_per_trial": 4})), bytes(4, 1, 120));

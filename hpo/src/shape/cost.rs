@@ -57,6 +57,10 @@ pub(crate) fn cost_where(layer: &Layer, input: &[usize], output: &[usize], keeps
         | Layer::GlobalAveragePooling2D { .. }
         | Layer::GlobalMaxPooling1D { .. }
         | Layer::GlobalMaxPooling2D { .. } => (inputs, outputs),
+        // The groups' inputs and outputs lie apart.
+        Layer::Conv1D(conv) | Layer::Conv2D(conv) if conv.groups > 1 => {
+            (products(leading(output)), activated.saturating_add(inputs).saturating_add(outputs))
+        }
         Layer::Dense(_) | Layer::Conv1D(_) | Layer::Conv2D(_) | Layer::DepthwiseConv2D(_) => (products(leading(output)), activated),
         Layer::SeparableConv2D(conv) => {
             let between = input.last().map_or(1, |channels| channels.saturating_mul(conv.depth_multiplier)) as u64;
