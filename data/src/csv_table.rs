@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 
-use csv::{ByteRecord, Reader, ReaderBuilder, Trim};
+use csv::{ByteRecord, Reader, ReaderBuilder};
 use hpo::limits;
 
 use crate::Error;
@@ -21,7 +21,7 @@ pub(crate) fn read(path: &str, input: impl Read, wanted: Wanted) -> Result<Rows,
         rows += 1;
         columns.check_size(rows)?;
         for (column, (field, role)) in record.iter().zip(&roles).enumerate() {
-            push(&mut columns, *role, field).map_err(|detail| csv.wrong(line, column, detail))?;
+            push(&mut columns, *role, field.trim_ascii()).map_err(|detail| csv.wrong(line, column, detail))?;
         }
     }
     if rows == 0 {
@@ -69,51 +69,63 @@ fn cell(text: &str) -> Result<Cell<'_>, String> {
 
 struct Csv<'a, R> {
     path: &'a str,
-    reader: Reader<Budget<R>>,
+    reader: Reader<Budget<Lines<R>>>,
     header: Vec<String>,
 }
 
 impl<'a, R: Read> Csv<'a, R> {
     fn open(path: &'a str, input: R) -> Result<Csv<'a, R>, Error> {
-        let input = Budget { input, record: limits::CSV_RECORD_BYTES_MAX, file: limits::DATASET_BYTES_MAX };
-        let reader = ReaderBuilder::new().trim(Trim::All).has_headers(false).from_reader(input);
+        let input = Budget {
+            input: Lines { input, last: b'\n', is_over: false },
+            record: limits::CSV_RECORD_BYTES_MAX,
+            file: limits::DATASET_BYTES_MAX,
+        };
+        // Fields are trimmed later: what is in them counts the lines.
+        let reader = ReaderBuilder::new().has_headers(false).flexible(true).from_reader(input);
         let mut csv = Csv { path, reader, header: Vec::new() };
         let mut record = ByteRecord::new();
         if csv.next(&mut record)?.is_none() {
             return Err(csv.format("is empty; its first line must name the columns".into()));
         }
-        csv.header = record.iter().map(|name| String::from_utf8_lossy(name).into_owned()).collect();
+        for (column, name) in record.iter().enumerate() {
+            let name = std::str::from_utf8(name.trim_ascii());
+            let name = name.map_err(|_| csv.format(format!("the name of column {} is not UTF-8; save the file as UTF-8", column + 1)))?;
+            if name.contains('\0') {
+                return Err(csv.format("has bytes of 0 in its header, as UTF-16 has; save it as UTF-8".into()));
+            }
+            csv.header.push(name.to_owned());
+        }
         table::check_header(path, &csv.header)?;
         Ok(csv)
     }
 
-    /// Reads the next record and returns the line in the file where it starts, from 1; to the CSV reader, blank lines before a record are its start.
+    /// Reads the next record and returns the line in the file where it starts, from 1.
     fn next(&mut self, record: &mut ByteRecord) -> Result<Option<u64>, Error> {
         self.reader.get_mut().record = limits::CSV_RECORD_BYTES_MAX;
-        let line_of = |record: &ByteRecord| record.position().map_or(0, csv::Position::line);
         match self.reader.read_byte_record(record) {
-            Ok(true) => Ok(Some(line_of(record))),
-            Ok(false) => Ok(None),
-            Err(error) => Err(match error.into_kind() {
-                csv::ErrorKind::Io(source) if source.kind() == io::ErrorKind::FileTooLarge => {
-                    let line = self.reader.position().line();
-                    self.too_large(
-                        &format!("the size in bytes of the record at line {line}, or of the whole,"),
-                        limits::CSV_RECORD_BYTES_MAX,
-                    )
-                }
-                csv::ErrorKind::Io(source) => io_error(self.path, source),
-                csv::ErrorKind::UnequalLengths { pos, expected_len, len } => {
-                    let line = pos.map_or(0, |pos| pos.line());
-                    self.wrong(
-                        line,
-                        len.min(expected_len) as usize,
-                        format!("the line has {len} fields, the header {expected_len}; correct the line"),
-                    )
-                }
-                other => self.format(format!("is no CSV: {other:?}")),
-            }),
+            Ok(true) => {}
+            Ok(false) => return Ok(None),
+            Err(error) => {
+                return Err(match error.into_kind() {
+                    csv::ErrorKind::Io(source) if source.kind() == io::ErrorKind::FileTooLarge => {
+                        let line = self.reader.position().line();
+                        let what = format!("the size in bytes of the record at line {line}, or of the whole,");
+                        self.too_large(&what, limits::CSV_RECORD_BYTES_MAX)
+                    }
+                    csv::ErrorKind::Io(source) => io_error(self.path, source),
+                    other => self.format(format!("is no CSV: {other:?}")),
+                });
+            }
         }
+        // The reader stands behind the record; where it began, blank lines may lie before it.
+        let within = record.as_slice().iter().filter(|byte| **byte == b'\n').count() as u64;
+        let line = self.reader.position().line() - 1 - within;
+        let (fields, names) = (record.len(), self.header.len());
+        if names > 0 && fields != names {
+            let detail = format!("the line has {fields} fields, the header {names}; correct the line");
+            return Err(self.wrong(line, fields.min(names), detail));
+        }
+        Ok(Some(line))
     }
 
     fn wrong(&self, line: u64, column: usize, detail: String) -> Error {
@@ -127,6 +139,43 @@ impl<'a, R: Read> Csv<'a, R> {
 
     fn too_large(&self, what: &str, max: u64) -> Error {
         Error::TooLarge { path: self.path.to_owned(), what: what.to_owned(), max }
+    }
+}
+
+/// Ends each line, the last one too, with a line feed alone: as lines are counted.
+struct Lines<R> {
+    input: R,
+    /// The last byte that came.
+    last: u8,
+    is_over: bool,
+}
+
+impl<R: Read> Read for Lines<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while !self.is_over && !buffer.is_empty() {
+            let count = self.input.read(buffer)?;
+            if count == 0 {
+                self.is_over = true;
+                if !matches!(self.last, b'\n' | b'\r') {
+                    buffer[0] = b'\n';
+                    return Ok(1);
+                }
+            }
+            let mut kept = 0;
+            for at in 0..count {
+                let byte = buffer[at];
+                // The line has ended with the carriage return before it.
+                if !(byte == b'\n' && self.last == b'\r') {
+                    buffer[kept] = if byte == b'\r' { b'\n' } else { byte };
+                    kept += 1;
+                }
+                self.last = byte;
+            }
+            if kept > 0 {
+                return Ok(kept);
+            }
+        }
+        Ok(0)
     }
 }
 
@@ -192,7 +241,10 @@ mod tests {
             assert!(message.contains(expect), "{message:?} should say {expect:?}");
         };
         check("a,b,y\n1,2,0\n1,x,0\n", "t.csv, line 3, column \"b\": \"x\" is not a number");
-        check("a,b,y\n1,2,0\n\n1,,0\n", "line 3, column \"b\": the field is empty");
+        check("a,b,y\n1,2,0\n\n1,,0\n", "line 4, column \"b\": the field is empty");
+        check("a,b,y\n1,2,0\n\n\n1,2\n", "line 5, column \"y\": the line has 2 fields");
+        check("a,b,y\n1,2,0\n1,x,0", "line 3, column \"b\": \"x\" is not a number");
+        check("a,b,y\n1,\"2\n\",0\n1,2,0\n1,\"\n\nx\",0\n", "line 5, column \"b\": \"x\" is not a number");
         check("a,b,y\n\"1\n\",2,0\n1,NaN,0\n", "line 4, column \"b\": \"NaN\" is not a finite");
         check("a,b,y\n1,1e39,0\n", "\"1e39\" is not a finite");
         check("a,b,y\n1,2\n", "line 2, column \"y\": the line has 2 fields, the header 3");
@@ -210,8 +262,30 @@ mod tests {
         check("y\n0\n", "has one column");
         check("a,,y\n1,2,0\n", "column 2 has no name");
         check("a,a,y\n1,2,0\n", "two columns are named \"a\"");
+        for (text, expect) in
+            [(&b"a,gr\xfc,y\n1,2,0\n"[..], "the name of column 2 is not UTF-8"), (&b"a\0,\0y\0\n\0"[..], "bytes of 0 in its header")]
+        {
+            assert!(read("t.csv", text, WANTED).unwrap_err().to_string().contains(expect));
+        }
         let bytes = read("t.csv", &b"a,y\n\xff,0\n"[..], WANTED).unwrap_err();
         assert!(bytes.to_string().contains("line 2, column \"a\": the field is not UTF-8"));
+    }
+
+    #[test]
+    fn lines_are_counted_whatever_ends_them() {
+        let text = "a,b,y\n1,2,0\n\n\"3\n\",4,1\n5,6,0\n7,x,1\n8,9,0\n";
+        for end in ["\n", "\r\n", "\r"] {
+            let text = text.replace('\n', end);
+            let whole = parse(&text).unwrap_err().to_string();
+            assert!(whole.contains("t.csv, line 7, column \"b\": \"x\" is not a number"), "{end:?}: {whole}");
+            // As it comes from a disk: in pieces.
+            let mut pieces = Lines { input: text.as_bytes(), last: b'\n', is_over: false };
+            let (mut all, mut piece) = (Vec::new(), [0; 3]);
+            while let count @ 1.. = pieces.read(&mut piece).unwrap() {
+                all.extend_from_slice(&piece[..count]);
+            }
+            assert_eq!(all, text.replace(end, "\n").as_bytes(), "{end:?}");
+        }
     }
 
     #[test]

@@ -342,13 +342,41 @@ fn a_jpeg_file_is_whole_or_refused() {
     for name in ["baseline.jpg", "progressive.jpg", "restarts.jpg", "grey.jpg"] {
         let whole = form(name);
         let features = read(&whole).unwrap();
-        // Some cameras write more behind the end.
-        assert_eq!(read(&[&whole[..], &[0; 40]].concat()).unwrap(), features, "{name}");
+        // Some cameras write more behind the end, a film even, in which anything may stand.
+        for behind in [&[0; 40][..], b"ftypmp42\xff\xda\x00\x0c\xff\xc0"] {
+            assert_eq!(read(&[&whole[..], behind].concat()).unwrap(), features, "{name}");
+        }
         for length in 0..whole.len() {
             let error = read(&whole[..length]).map(drop).expect_err(&format!("{name} of {length} bytes must be refused")).to_string();
             assert!(error.starts_with("x/a/1.jpg: ") && error.ends_with("remove it or copy it again"), "{error}");
         }
     }
+    // The decoder makes other pixels of these than libjpeg does.
+    for name in ["scans.jpg", "fine-colours.jpg"] {
+        let error = read(&form(name)).map(drop).unwrap_err().to_string();
+        assert!(error.ends_with("stored in an unusual order; save it again as an ordinary or a progressive JPEG"), "{name}: {error}");
+    }
+}
+
+#[test]
+fn an_image_is_what_it_is_and_not_what_it_is_called() {
+    let file = |name: &str| fs::read(golden().join(name)).unwrap();
+    let read = |name: &str, bytes: &[u8]| {
+        let folder = tempfile::tempdir().unwrap();
+        for class in ["a", "b"] {
+            fs::create_dir_all(folder.path().join("x").join(class)).unwrap();
+            fs::write(folder.path().join("x").join(class).join(name), bytes).unwrap();
+        }
+        Catalog::new(folder.path()).load(&images("x")).map(|data| data.features.clone()).map_err(|error| error.to_string())
+    };
+    let jpeg = file("jpeg-forms/baseline.jpg");
+    let features = read("1.jpg", &jpeg).unwrap();
+    for name in ["1.png", "1.JFIF", "1.jpe"] {
+        assert_eq!(read(name, &jpeg).unwrap(), features, "{name}");
+    }
+    let error = read("1.jpg", b"GIF89a\x01\0\x01\0\0\0\0").unwrap_err();
+    assert_eq!(error, "x/a/1.jpg: is Gif, not PNG or JPEG; convert it");
+    assert!(read("1.png", b"<html>").unwrap_err().contains("is no PNG or JPEG file inside"));
 }
 
 /// A copy of the grey images, with one file of the golden folder added as `ant/3.png`.
@@ -373,7 +401,7 @@ fn an_image_that_does_not_fit_is_named_with_the_reason() {
     assert!(message("colour/ant/1.png", "grey").contains("x/ant/3.png: the image is in colours, x/ant/1.png is grey"));
     assert!(message("transparent.png", "colour").contains("has transparent pixels"));
     assert!(message("deep.png", "grey").contains("has 16 bits a channel"));
-    assert!(message("mnist.npz", "grey").contains("x/ant/3.png: can't be decoded"));
+    assert!(message("mnist.npz", "grey").contains("x/ant/3.png: is no PNG or JPEG file inside"));
     let (_folder, catalog) = with_image("opaque.png", "colour");
     let Features::U8(values) = &catalog.load(&images("x")).unwrap().features else { panic!("images are bytes") };
     assert_eq!(values[36..42], [1, 2, 3, 1, 2, 3], "an alpha channel that says nothing is left out");

@@ -4,6 +4,8 @@
 //! `(height, width, 1)` where the images are grey and `(height, width, 3)` where they have colours, bytes of the range 255. Files whose names begin
 //! with a dot are passed over, and so is what lies beside the folders of the classes, unless it is an image.
 
+mod jpeg;
+
 use std::io::Cursor;
 
 use hpo::limits;
@@ -18,9 +20,8 @@ use crate::dataset::{Features, Labels, Rows};
 use crate::folder::Folder;
 use crate::room::Room;
 
-/// The markers of a JPEG file before its last pixels and behind them.
-const START_OF_SCAN: u8 = 0xda;
-const END_OF_IMAGE: u8 = 0xd9;
+/// What to do about a damaged file.
+const AGAIN: &str = "remove it or copy it again";
 
 /// The images of a folder: paths in the order of the rows, and the class of each.
 pub(crate) struct Images {
@@ -90,16 +91,8 @@ impl Images {
 
 /// Whether a file is one by its name.
 pub(crate) fn is_image(name: &str) -> bool {
-    format(name).is_some()
-}
-
-fn format(name: &str) -> Option<ImageFormat> {
-    let (_, extension) = name.rsplit_once('.')?;
-    match extension.to_ascii_lowercase().as_str() {
-        "png" => Some(ImageFormat::Png),
-        "jpg" | "jpeg" => Some(ImageFormat::Jpeg),
-        _ => None,
-    }
+    let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
+    ["png", "jpg", "jpeg", "jpe", "jfif"].iter().any(|known| extension.eq_ignore_ascii_case(known))
 }
 
 fn visible(folder: &Folder, path: &str) -> Result<Vec<(String, bool)>, Error> {
@@ -118,9 +111,14 @@ fn decode(
     bytes: &mut Vec<u8>,
 ) -> Result<(), Error> {
     let wrong = |detail: String| Error::Format { path: path.to_owned(), detail };
-    let damaged = |error: &dyn std::fmt::Display| wrong(format!("can't be decoded: {error}; remove it or copy it again"));
+    let damaged = |error: &dyn std::fmt::Display| wrong(format!("can't be decoded: {error}; {AGAIN}"));
     let file = folder.bytes(path, limits::IMAGE_FILE_BYTES_MAX)?;
-    let format = format(path).unwrap_or(ImageFormat::Png);
+    // By what it is: collections from the web have many a PNG called .jpg.
+    let format = match image::guess_format(&file) {
+        Ok(format @ (ImageFormat::Png | ImageFormat::Jpeg)) => format,
+        Ok(other) => return Err(wrong(format!("is {other:?}, not PNG or JPEG; convert it"))),
+        Err(_) => return Err(wrong(format!("is no PNG or JPEG file inside; {AGAIN}"))),
+    };
     let mut reader = ImageReader::with_format(Cursor::new(&file), format);
     let mut bounds = Limits::default();
     bounds.max_alloc = Some(limits::IMAGE_DECODER_BYTES_MAX);
@@ -159,7 +157,7 @@ fn decode(
         Some(_) => {}
     }
     if format == ImageFormat::Jpeg {
-        bytes.extend(jpeg(&file, channels).map_err(|error| damaged(&error))?);
+        bytes.extend(jpeg(&file, channels).map_err(|error| wrong(format!("can't be decoded: {error}")))?);
         return Ok(());
     }
     let (opaque, values) = match DynamicImage::from_decoder(decoder).map_err(|error| damaged(&error))? {
@@ -181,10 +179,8 @@ fn decode(
 
 /// The pixels of a whole JPEG file in one channel or three. Where a part is missing, `image` would paint it grey and say nothing.
 fn jpeg(file: &[u8], channels: usize) -> Result<Vec<u8>, String> {
+    jpeg::check(file)?;
     let colours = if channels == 1 { ColorSpace::Luma } else { ColorSpace::RGB };
     let options = DecoderOptions::default().set_strict_mode(true).jpeg_set_out_colorspace(colours);
-    let pixels = JpegDecoder::new_with_options(ZCursor::new(file), options).decode().map_err(|error| error.to_string())?;
-    // The decoder does not miss the end where all rows have come, though the last of them may have come of nothing.
-    let last = |marker: u8| file.windows(2).rposition(|two| two == [0xff, marker]);
-    if last(END_OF_IMAGE) < last(START_OF_SCAN) { Err("it ends before the image does".into()) } else { Ok(pixels) }
+    JpegDecoder::new_with_options(ZCursor::new(file), options).decode().map_err(|error| format!("{error}; {AGAIN}"))
 }

@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn with_a_margin_fewer_share_a_device_but_one_always_may() {
-        let room = Arc::new(Memory::of(70_000, 4));
+        let room = Arc::new(Memory::of(80_000, 4));
         let (first, second) = (share(&room, true), share(&room, true));
         assert!(first.is_some() && second.is_some());
         assert!(share(&room, true).is_none());

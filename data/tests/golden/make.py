@@ -1,9 +1,11 @@
-"""Writes the files of this folder: `pip install numpy pyarrow pillow && python make.py`. The suite itself needs no Python.
+"""Writes the files of this folder: `pip install numpy pyarrow pillow && python make.py`, with jpegtran and cjpeg beside it. The suite itself needs no Python.
 
 Last run with NumPy 2.4.6, PyArrow 26.0.1 and Pillow 13.0.0. What the tests expect of each file stands beside it.
 """
 import json
 import struct
+import subprocess
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -96,6 +98,16 @@ for form, options in [("baseline", {}), ("progressive", {"progressive": True}), 
     image = Image.fromarray(values)
     (image.convert("L") if form == "grey" else image).save(path, quality=85, **options)
 (here / "jpeg-forms" / "baseline.raw").write_bytes(Image.open(here / "jpeg-forms" / "baseline.jpg").tobytes())
+# Forms that the decoder reads wrong, made with libjpeg-turbo's programs: a scan for each colour, and colours finer than the brightness.
+with tempfile.NamedTemporaryFile("w") as scans:
+    scans.write("0;\n1;\n2;\n")
+    scans.flush()
+    made = subprocess.run(["jpegtran", "-scans", scans.name, here / "jpeg-forms" / "baseline.jpg"], check=True, capture_output=True).stdout
+    (here / "jpeg-forms" / "scans.jpg").write_bytes(made)
+with tempfile.NamedTemporaryFile(suffix=".ppm") as pixels:
+    Image.open(here / "jpeg-forms" / "baseline.jpg").save(pixels.name)
+    made = subprocess.run(["cjpeg", "-sample", "1x1,2x1,2x1", pixels.name], check=True, capture_output=True).stdout
+    (here / "jpeg-forms" / "fine-colours.jpg").write_bytes(made)
 # What is refused or needs a conversion.
 Image.new("L", (4, 4)).save(here / "other-size.png")
 Image.new("RGBA", (3, 2), (1, 2, 3, 255)).save(here / "opaque.png")

@@ -198,20 +198,24 @@ impl<T: Real> Product<'_, T> {
                     Base::Row(row) => Base::Row(&row[column..column + columns]),
                     other => other,
                 };
-                let panel = match b {
+                let tiles = a.rows.div_ceil(rows_max);
+                let mut panel = match b {
                     Right::Packed(b) => {
                         assert_eq!(b.width, width, "packed for these vectors");
                         let at = start * all.next_multiple_of(width) + column * length;
-                        Panel { numbers: &b.numbers[at..at + length * width], stride: width }
+                        Panel { numbers: &b.numbers[at..at + length * width], stride: width, copy: None }
                     }
-                    Right::Matrix(b) if b.transposed || columns < width || a.rows > rows_max => {
+                    Right::Matrix(b) if b.transposed || columns < width => {
                         pack(&mut packed, width, b, start, length, column, columns);
-                        Panel { numbers: &packed, stride: width }
+                        Panel { numbers: &packed, stride: width, copy: None }
                     }
-                    Right::Matrix(b) => Panel { numbers: &b.numbers[start * b.columns + column..], stride: b.columns },
+                    Right::Matrix(b) => {
+                        packed.resize(length * width, T::ZERO);
+                        let copy = (tiles > 1).then_some(packed.as_mut_ptr());
+                        Panel { numbers: &b.numbers[start * b.columns + column..], stride: b.columns, copy }
+                    }
                 };
                 // Rows are shared out evenly: a last tile of one or two would wait for its own sums.
-                let tiles = a.rows.div_ceil(rows_max);
                 for tile in 0..tiles {
                     let (row, end) = (a.rows * tile / tiles, a.rows * (tile + 1) / tiles);
                     // SAFETY: `row` and `column` lie inside of the product.
@@ -231,6 +235,9 @@ impl<T: Real> Product<'_, T> {
                         10 => add_tile::<T, S, 10, V>(simd, out, block, panel),
                         11 => add_tile::<T, S, 11, V>(simd, out, block, panel),
                         _ => add_tile::<T, S, TALL_TILE_ROWS, V>(simd, out, block, panel),
+                    }
+                    if panel.copy.is_some() {
+                        panel = Panel { numbers: &packed, stride: width, copy: None };
                     }
                 }
             }
@@ -253,6 +260,8 @@ const fn lanes<T: Real, S: Simd>() -> usize {
 struct Panel<'a, T> {
     numbers: &'a [T],
     stride: usize,
+    /// Room for its rows without what lies between them: the first tile lays them there while it waits for its sums, for the others.
+    copy: Option<*mut T>,
 }
 
 /// The rows of `a` from `row` on, and of them `length` columns from `start`.
@@ -316,10 +325,15 @@ fn add_tile<T: Real, S: Simd, const M: usize, const V: usize>(simd: S, out: Targ
     assert!((M - 1) * a_row + (length - 1) * a_column < a.len() && (length - 1) * panel.stride + width <= panel.numbers.len());
     let mut sums = [[T::splat(simd, T::ZERO); V]; M];
     for at in 0..length {
-        // SAFETY: `at < length` and `i < M`, for which the line before the loop proves that all places are inside; a vector is so many plain numbers.
+        // SAFETY: `at < length` and `i < M`, for which the line before the loop proves that all places are inside; a vector is so many plain numbers. A copy has
+        // room for `length` rows of `width`, and nobody looks at it meanwhile.
         unsafe {
             let from = panel.numbers.as_ptr().add(at * panel.stride).cast::<T::Vector<S>>();
             let b: [T::Vector<S>; V] = std::array::from_fn(|v| from.add(v).read_unaligned());
+            if let Some(copy) = panel.copy {
+                let to = copy.add(at * width).cast::<T::Vector<S>>();
+                (0..V).for_each(|v| to.add(v).write_unaligned(b[v]));
+            }
             #[allow(clippy::needless_range_loop, reason = "iterators over both arrays are not unrolled, and the sums then lie in memory")]
             for i in 0..M {
                 let a = T::splat(simd, *a.get_unchecked(i * a_row + at * a_column));
