@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use hpo::dataset::{DatasetSchema, DatasetSpec, Files, Source, WorstId};
 use hpo::limits;
@@ -119,10 +120,21 @@ impl Catalog {
         loaded.len() < before
     }
 
-    /// The schema or why there is none, where it is known without reading.
-    pub(crate) fn remembered(&self, spec: &DatasetSpec) -> Result<Option<Result<DatasetSchema, String>>, Error> {
-        let remembered = lock(&self.schemas).get(&(self.key(spec)?, held_out(spec))).cloned();
-        Ok(remembered.map(|outcome| outcome.map(|described| described.schema)))
+    /// The schema or why there is none, as it is remembered; what is not known is read, if it is not too late for it.
+    pub(crate) fn outcome(&self, spec: &DatasetSpec, until: Instant) -> Result<Option<Result<DatasetSchema, String>>, Error> {
+        let key = (self.key(spec)?, held_out(spec));
+        let schema = |outcome: Result<Described, String>| outcome.map(|described| described.schema);
+        let remembered = || lock(&self.schemas).get(&key).cloned().map(schema);
+        if let Some(outcome) = remembered() {
+            return Ok(Some(outcome));
+        }
+        let _reading = lock(&self.reading);
+        match remembered() {
+            None if Instant::now() < until => {
+                Ok(Some(self.read(spec, key).map(|(_, described)| described.schema).map_err(|error| error.to_string())))
+            }
+            outcome => Ok(outcome),
+        }
     }
 
     fn known(&self, key: &(Key, HeldOut)) -> Option<Described> {
@@ -353,9 +365,9 @@ mod tests {
             slots.into_iter().map(|slot| slot.join().unwrap()).collect()
         });
         assert!(copies.iter().all(|copy| Arc::ptr_eq(copy, &copies[0])));
-        assert_eq!(catalog.remembered(&csv("a.csv")).unwrap(), Some(Ok(copies[0].schema.clone())));
+        assert_eq!(catalog.outcome(&csv("a.csv"), Instant::now()).unwrap(), Some(Ok(copies[0].schema.clone())));
         fs::write(&file, "x,y\n1,0\n2,1\n3,1\n").unwrap();
-        assert_eq!(catalog.remembered(&csv("a.csv")).unwrap(), None);
+        assert_eq!(catalog.outcome(&csv("a.csv"), Instant::now()).unwrap(), None);
         let changed = catalog.load(&csv("a.csv")).unwrap();
         assert_eq!(changed.schema.rows, 3);
         assert_ne!(changed.schema.hash, copies[0].schema.hash);

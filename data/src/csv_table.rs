@@ -306,6 +306,10 @@ mod tests {
         assert!(message("c,k,y\na,,0\n").contains("line 2, column \"k\": the field is empty"));
         let many: String = (0..=limits::CATEGORIES_MAX).map(|row| format!("a,{row},0\n")).collect();
         assert!(message(&format!("c,k,y\n{many}")).contains("line 1002, column \"k\": more than 1000 categories"));
+        let long = "x".repeat(limits::CLASS_NAME_BYTES_MAX + 1);
+        let expect = format!("\"k\": the category {:?}… has 1001 bytes, at most 1000 are possible", "x".repeat(40));
+        assert!(message(&format!("c,k,y\na,{long},0\n")).contains(&expect));
+        assert!(message(&format!("c,k,y\na,1,{long}\n")).contains("column \"y\": the label \"xxx"));
         let text = read("t.csv", &b"c,y\nred,0\n"[..], WANTED).unwrap_err().to_string();
         assert!(text.contains("name the column in one_hot if it holds categories"), "{text}");
     }

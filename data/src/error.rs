@@ -124,10 +124,10 @@ pub enum Error {
     )]
     NoRange,
     /// A feature's values lie too far apart for 32-bit arithmetic.
-    #[error("feature {feature} (from 0) spans more than a 32-bit float can hold; rescale it in the file")]
+    #[error("{feature} spans more than a 32-bit float can hold; rescale it in the file")]
     Span {
-        /// The position of the feature in a row, from 0.
-        feature: usize,
+        /// The column, or the position of the feature in a row.
+        feature: String,
     },
     /// A split that leaves a part without rows.
     #[error("validation_split {fraction} of {rows} rows leaves no row for {part}; change the fraction or use more rows")]

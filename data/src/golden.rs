@@ -523,6 +523,38 @@ fn a_damaged_safetensors_file_does_not_panic() {
 }
 
 #[test]
+fn a_page_that_is_not_what_its_checksum_says_is_refused() {
+    let whole = fs::read(golden().join("checksums.parquet")).unwrap();
+    let read = |bytes: &[u8]| {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("t.parquet"), bytes).unwrap();
+        Catalog::new(folder.path()).load(&parquet("t.parquet", "y")).map(|data| (data.features.clone(), data.labels.clone()))
+    };
+    let expect = read(&whole).unwrap();
+    assert_eq!(expect.0, Features::F32((0..20u8).map(f32::from).collect()));
+    // The footer has none; it lies behind both pages of 80 bytes and what says of them.
+    let mut refused = 0;
+    for at in 4..4 + 2 * 80 {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 0x10;
+        match read(&damaged) {
+            Ok(found) => assert!(found == expect, "byte {at}"),
+            Err(_) => refused += 1,
+        }
+    }
+    assert!(refused > 2 * 60, "{refused}");
+}
+
+#[test]
+fn a_parquet_footer_is_bounded_before_it_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let length = limits::PARQUET_FOOTER_BYTES_MAX as u32 + 1;
+    fs::write(folder.path().join("t.parquet"), [&b"PAR1"[..], &vec![0; length as usize], &length.to_le_bytes(), b"PAR1"].concat()).unwrap();
+    let error = Catalog::new(folder.path()).load(&parquet("t.parquet", "y")).map(drop).unwrap_err().to_string();
+    assert!(error.contains("the size in bytes of the footer exceeds"), "{error}");
+}
+
+#[test]
 fn a_damaged_parquet_file_does_not_panic() {
     damage("table.parquet", &table("species"), false);
     for path in ["table-gzip.parquet", "table-zstd.parquet", "table-lz4.parquet"] {

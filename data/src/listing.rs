@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use hpo::dataset::{DatasetSchema, DatasetSpec, Files, Source};
 use hpo::limits;
@@ -48,48 +49,48 @@ pub struct Listed {
 impl Catalog {
     /// The built-in datasets, then those of the folder in the order of their paths: IDX pairs named as MNIST's (`*images*idx3-ubyte*` with its
     /// `*labels*idx1-ubyte*`, gzipped or not), `*.csv`, `*.csv.gz`, `*.parquet`, `*.npz`, `*.safetensors` and folders of folders of images. Blocks: files not seen before are read, up to
-    /// `hpo::limits::DATASETS_LIST_BYTES_MAX`. A file that can't be read is listed with its problem; a folder that can't, is passed over.
+    /// `hpo::limits::DATASETS_LIST_SECONDS`. A file that can't be read is listed with its problem; a folder that can't, is passed over.
     pub fn list(&self) -> Vec<Listed> {
         let mut paths = Vec::new();
         visit(self.folder.root(), "", 0, &mut limits::DATASETS_VISITED_MAX.clone(), &mut paths);
         paths.sort_unstable();
         paths.dedup();
-        let mut bytes_left = limits::DATASETS_LIST_BYTES_MAX;
-        let mut listed: Vec<Listed> = builtin::names().map(|name| self.list_builtin(name, &mut bytes_left)).collect();
-        listed.extend(paths.iter().filter_map(|path| self.list_file(path, &paths, &mut bytes_left)).take(limits::DATASETS_LISTED_MAX));
+        let until = Instant::now() + Duration::from_secs(limits::DATASETS_LIST_SECONDS);
+        let mut listed: Vec<Listed> = builtin::names().map(|name| self.list_builtin(name, until)).collect();
+        listed.extend(paths.iter().filter_map(|path| self.list_file(path, &paths, until)).take(limits::DATASETS_LISTED_MAX));
         listed
     }
 
-    fn list_builtin(&self, name: &str, bytes_left: &mut u64) -> Listed {
+    fn list_builtin(&self, name: &str, until: Instant) -> Listed {
         let source = Some(format!("builtin:{name}"));
-        Listed { source, ..self.describe(Source::Builtin(name.to_owned()), bytes_left) }
+        Listed { source, ..self.describe(Source::Builtin(name.to_owned()), until) }
     }
 
     /// The dataset of the file at `path`; none where the file is no dataset of its own, as a file of labels.
-    fn list_file(&self, path: &str, paths: &[String], bytes_left: &mut u64) -> Option<Listed> {
+    fn list_file(&self, path: &str, paths: &[String], until: Instant) -> Option<Listed> {
         let open = || self.folder.file(path, limits::DATASET_BYTES_MAX);
         if path.ends_with(".csv") || path.ends_with(".csv.gz") {
             let columns = self.folder.open(path).and_then(|input| csv_table::columns(path, input));
-            return self.list_table(path, columns, |path, label| Source::Csv { path, label }, bytes_left);
+            return self.list_table(path, columns, |path, label| Source::Csv { path, label }, until);
         }
         if path.ends_with(".parquet") {
             let columns = open().and_then(|file| parquet_table::columns(path, file));
-            return self.list_table(path, columns, |path, label| Source::Parquet { path, label }, bytes_left);
+            return self.list_table(path, columns, |path, label| Source::Parquet { path, label }, until);
         }
         if path.ends_with(".npz") {
             let arrays = open().and_then(|file| Ok(Npz::open(path, file, Room::of(0))?.names()));
-            return Some(self.list_arrays(path, arrays, |path, arrays| Source::Npz { path, arrays }, bytes_left));
+            return Some(self.list_arrays(path, arrays, |path, arrays| Source::Npz { path, arrays }, until));
         }
         if path.ends_with(".safetensors") {
             let arrays = open().and_then(|file| Ok(Tensors::open(path, file, Room::of(0))?.names()));
-            return Some(self.list_arrays(path, arrays, |path, arrays| Source::Safetensors { path, arrays }, bytes_left));
+            return Some(self.list_arrays(path, arrays, |path, arrays| Source::Safetensors { path, arrays }, until));
         }
         if let Some(folder) = path.strip_suffix('/') {
-            let described = self.describe(Source::Images(folder.to_owned()), bytes_left);
+            let described = self.describe(Source::Images(folder.to_owned()), until);
             return Some(Listed { source: Some(path.to_owned()), ..described });
         }
         let labels = labels_of(path, paths)?;
-        let described = self.describe(Source::Idx(Files { features: path.to_owned(), labels: labels.clone() }), bytes_left);
+        let described = self.describe(Source::Idx(Files { features: path.to_owned(), labels: labels.clone() }), until);
         Some(Listed { features: Some(path.to_owned()), labels: Some(labels), ..described })
     }
 
@@ -99,7 +100,7 @@ impl Catalog {
         path: &str,
         columns: Result<Vec<String>, Error>,
         source: impl Fn(String, String) -> Source,
-        bytes_left: &mut u64,
+        until: Instant,
     ) -> Option<Listed> {
         let named = Some(path.to_owned());
         let mut columns = match columns {
@@ -107,7 +108,7 @@ impl Catalog {
             Err(error) => return Some(Listed { source: named, ..Listed::from(Err(error.to_string())) }),
         };
         let label = columns.last().cloned()?;
-        let described = self.describe(source(path.to_owned(), label.clone()), bytes_left);
+        let described = self.describe(source(path.to_owned(), label.clone()), until);
         columns.truncate(limits::COLUMNS_NAMED_MAX);
         Some(Listed { source: named, label: Some(label), columns: Some(columns), ..described })
     }
@@ -118,7 +119,7 @@ impl Catalog {
         path: &str,
         arrays: Result<Vec<String>, Error>,
         source: impl Fn(String, Files) -> Source,
-        bytes_left: &mut u64,
+        until: Instant,
     ) -> Listed {
         let named = Some(path.to_owned());
         let mut arrays = match arrays {
@@ -134,20 +135,13 @@ impl Catalog {
             return Listed { source: named, arrays, ..Listed::from(Err(problem.to_owned())) };
         };
         let (features, labels) = (features.to_owned(), labels.to_owned());
-        let described = self.describe(source(path.to_owned(), Files { features: features.clone(), labels: labels.clone() }), bytes_left);
+        let described = self.describe(source(path.to_owned(), Files { features: features.clone(), labels: labels.clone() }), until);
         Listed { source: named, arrays, features: Some(features), labels: Some(labels), ..described }
     }
 
-    fn describe(&self, source: Source, bytes_left: &mut u64) -> Listed {
-        let spec = DatasetSpec::new(source);
-        Listed::from(match self.remembered(&spec) {
-            Ok(Some(outcome)) => outcome,
-            Ok(None) if *bytes_left == 0 => Err("not read yet, the listing has read enough; list again".to_owned()),
-            Ok(None) => self.schema(&spec).map_err(|error| error.to_string()).inspect(|schema| {
-                *bytes_left = bytes_left.saturating_sub(schema.rows * 4 * schema.shape.iter().product::<usize>() as u64);
-            }),
-            Err(error) => Err(error.to_string()),
-        })
+    fn describe(&self, source: Source, until: Instant) -> Listed {
+        let outcome = self.outcome(&DatasetSpec::new(source), until).unwrap_or_else(|error| Some(Err(error.to_string())));
+        Listed::from(outcome.unwrap_or_else(|| Err("not read yet, the listing has read enough; list again".to_owned())))
     }
 }
 
@@ -259,11 +253,10 @@ mod tests {
     #[test]
     fn a_listing_reads_no_more_than_its_share() {
         let catalog = Catalog::new("/nowhere");
-        let mut bytes_left = 1;
-        assert!(catalog.list_builtin("digits", &mut bytes_left).schema.is_some());
-        assert_eq!(bytes_left, 0);
-        assert!(catalog.list_builtin("iris", &mut bytes_left).problem.unwrap().contains("list again"));
-        assert!(catalog.list_builtin("digits", &mut bytes_left).schema.is_some());
+        let (late, early) = (Instant::now(), Instant::now() + Duration::from_secs(60));
+        assert!(catalog.list_builtin("digits", late).problem.unwrap().contains("list again"));
+        assert!(catalog.list_builtin("digits", early).schema.is_some());
+        assert!(catalog.list_builtin("digits", late).schema.is_some(), "what is known needs no reading");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! announced, which are bounded themselves, by the sizes of columns in the footer, and by what [`parquet_pages`] says of each page.
 
 use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use half::f16;
@@ -46,7 +47,24 @@ fn unpanicked<T>(path: &str, read: impl FnOnce() -> Result<T, Error>) -> Result<
 }
 
 fn open(path: &str, file: File) -> Result<SerializedFileReader<File>, Error> {
+    let footer = footer_bytes(&file).map_err(|source| io_error(path, source))?;
+    if footer > limits::PARQUET_FOOTER_BYTES_MAX {
+        let what = "the size in bytes of the footer".into();
+        return Err(Error::TooLarge { path: path.to_owned(), what, max: limits::PARQUET_FOOTER_BYTES_MAX });
+    }
     SerializedFileReader::new(file).map_err(|error| wrong(path, format!("is no Parquet file, or is cut off: {error}; copy it again")))
+}
+
+/// How long the footer says it is; 0 where there is none.
+fn footer_bytes(file: &File) -> io::Result<u64> {
+    let mut end = [0; 8];
+    let Some(at) = file.metadata()?.len().checked_sub(end.len() as u64) else { return Ok(0) };
+    let mut file = file;
+    file.seek(SeekFrom::Start(at))?;
+    file.read_exact(&mut end)?;
+    file.rewind()?;
+    let [a, b, c, d, magic @ ..] = end;
+    Ok(if magic == *b"PAR1" { u32::from_le_bytes([a, b, c, d]).into() } else { 0 })
 }
 
 fn header(reader: &SerializedFileReader<File>) -> Vec<String> {

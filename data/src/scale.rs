@@ -84,7 +84,8 @@ fn per_feature(dataset: &Dataset, train: &[u32], standardize: bool) -> Result<Sc
         Features::F32(values) => statistics(values, dataset.width(), train),
     };
     if let Some(feature) = features.iter().position(|feature| !(feature.high - feature.low).is_finite()) {
-        return Err(Error::Span { feature });
+        let column = dataset.columns.get(feature).map(|name| format!("column {name:?}"));
+        return Err(Error::Span { feature: column.unwrap_or_else(|| format!("feature {feature} (from 0)")) });
     }
     let affine = features.iter().map(|Feature { low, high, sum, squares }| {
         let n = train.len() as f64;
@@ -219,7 +220,7 @@ mod tests {
     fn values_too_far_apart_are_refused_not_infinite() {
         let features = || Features::F32(vec![0.0, -3e38, 0.0, 3e38]);
         for scale in [Scale::Standardize, Scale::MinMax] {
-            assert!(matches!(scaled(features(), None, &[0, 1], scale), Err(Error::Span { feature: 1 })));
+            assert!(matches!(scaled(features(), None, &[0, 1], scale), Err(Error::Span { feature }) if feature == "feature 1 (from 0)"));
             assert!(scaled(features(), None, &[], scale).is_err());
         }
     }

@@ -229,12 +229,22 @@ fn category(ids: &mut HashMap<String, u32>, text: &str) -> Result<f32, String> {
     if let Some(id) = ids.get(text) {
         return Ok(*id as f32);
     }
+    check_name("category", text)?;
     let next = ids.len();
     if next == limits::CATEGORIES_MAX {
         return Err(format!("more than {next} categories; is this a column of categories?"));
     }
     ids.insert(text.to_owned(), next as u32);
     Ok(next as f32)
+}
+
+/// A text that is kept, as the name of a class or of a category, is short.
+fn check_name(what: &str, text: &str) -> Result<(), String> {
+    let (bytes, max) = (text.len(), limits::CLASS_NAME_BYTES_MAX);
+    if bytes > max {
+        return Err(format!("the {what} {}… has {bytes} bytes, at most {max} are possible; is this the right column?", shown(text)));
+    }
+    Ok(())
 }
 
 /// Gives each category a column of its own: the names of the new columns and the new features.
@@ -315,7 +325,10 @@ impl LabelColumn {
                     None if next == limits::DATASET_CLASSES_MAX => {
                         return Err(format!("more than {next} different texts; is this the label column?"));
                     }
-                    None => *ids.entry(text.to_owned()).or_insert(next),
+                    None => {
+                        check_name("label", text)?;
+                        *ids.entry(text.to_owned()).or_insert(next)
+                    }
                 });
             }
             (LabelColumn::Numbers { .. }, Cell::Text(text)) => {

@@ -179,8 +179,8 @@ pub const DATASETS_VISITED_MAX: usize = 10_000;
 pub const DATASETS_DEPTH_MAX: usize = 4;
 /// The files that one listing reports.
 pub const DATASETS_LISTED_MAX: usize = 1_000;
-/// The bytes of datasets that one listing reads and hashes (about a second's work); the rest comes at the next listing.
-pub const DATASETS_LIST_BYTES_MAX: u64 = 256 << 20;
+/// For how long a listing goes on to read and hash datasets that it does not know; the rest comes at the next listing.
+pub const DATASETS_LIST_SECONDS: u64 = 1;
 /// The columns of a table or the arrays of a file that an answer or an error names.
 pub const COLUMNS_NAMED_MAX: usize = 100;
 /// Characters of a text in a file that an error shows: enough to find it.
@@ -205,6 +205,10 @@ pub const IMAGE_DECODER_BYTES_MAX: u64 = 64 << 20;
 pub const ONE_HOT_COLUMNS_MAX: usize = 1_000;
 /// Categories of one such column: past it, a column is an identifier or a text rather than a category.
 pub const CATEGORIES_MAX: usize = 1_000;
+/// Bytes in the name of a class or a category that a table holds: all of them stay in memory, and go into each artifact. More is a text, not a name.
+pub const CLASS_NAME_BYTES_MAX: usize = 1_000;
+/// Bytes in the footer of a Parquet file: read, it takes fifty times as much. A thousand columns in a hundred row groups have 15 MB.
+pub const PARQUET_FOOTER_BYTES_MAX: u64 = 16 << 20;
 /// Folds of a cross-validation: each trains a network anew. 5 and 10 are usual.
 pub const FOLDS_MAX: i64 = 100;
 /// Row numbers in all folds of a study together: 1 GB.

@@ -50,6 +50,9 @@ pq.write_table(table, here / "table-gzip.parquet", compression="gzip", use_dicti
 pq.write_table(table, here / "table-zstd.parquet", compression="zstd")
 pq.write_table(table, here / "table-lz4.parquet", compression="lz4", data_page_version="2.0", version="2.6")
 pq.write_table(table, here / "refused-brotli.parquet", compression="brotli")
+# Numbers as they are, with a checksum for each page.
+numbers = pa.table({"a": np.arange(20, dtype=np.float32), "y": pa.array([0.5 * i for i in range(20)], pa.float32())})
+pq.write_table(numbers, here / "checksums.parquet", compression="none", use_dictionary=False, write_page_checksum=True, write_statistics=False)
 pq.write_table(pa.table({"half": pa.array(np.array([0.5, -2.0, 65504.0, 2.0**-24], np.float16)), "y": [0, 1, 0, 1]}), here / "half.parquet")
 one = {"x": pa.array([1.0, 2.0])}
 refused = {
