@@ -112,8 +112,13 @@ impl Catalog {
         Ok(dataset)
     }
 
+    /// The bytes of the datasets that it holds in memory.
+    pub fn loaded_bytes(&self) -> u64 {
+        lock(&self.loaded).iter().map(|(_, dataset)| dataset.bytes()).sum()
+    }
+
     /// Drops the datasets that nobody uses; whether there were any.
-    fn forget_idle(&self) -> bool {
+    pub fn forget_idle(&self) -> bool {
         let mut loaded = lock(&self.loaded);
         let before = loaded.len();
         loaded.retain(|(_, dataset)| Arc::strong_count(dataset) > 1);

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use data::Catalog;
 use hpo::dataset::DatasetSchema;
 use hpo::{Plan, Study, limits, preflight};
 
@@ -11,6 +12,8 @@ use hpo::{Plan, Study, limits, preflight};
 #[derive(Debug)]
 pub(crate) struct Memory {
     bytes: u64,
+    /// Whose datasets lie in it too: those of a CPU.
+    catalog: Option<Arc<Catalog>>,
     /// What a trial may take for each byte of the pre-flight's measure.
     margin: u64,
     line: Mutex<Line>,
@@ -45,7 +48,12 @@ pub(crate) enum TooLarge {
 impl Memory {
     /// So many bytes, of which a trial may take `margin` times what the pre-flight says.
     pub(crate) fn of(bytes: u64, margin: u64) -> Memory {
-        Memory { bytes, margin, line: Mutex::default(), moved: Condvar::new() }
+        Memory { bytes, catalog: None, margin, line: Mutex::default(), moved: Condvar::new() }
+    }
+
+    /// The same, in which the datasets of `catalog` lie too.
+    pub(crate) fn with_datasets(self, catalog: Arc<Catalog>) -> Memory {
+        Memory { catalog: Some(catalog), ..self }
     }
 
     /// The share of a trial on this dataset, once those before it and those that train leave enough: what it takes by the pre-flight's
@@ -63,13 +71,25 @@ impl Memory {
             let most = limits::WEIGHT_BYTES_MAX;
             return Err(TooLarge::Anywhere(format!("its weights take {weights} bytes, at most {most} are possible; bound its layers")));
         }
-        if step > self.bytes {
+        let beside = if self.catalog.is_some() { dataset.bytes() } else { 0 };
+        if step.saturating_add(beside) > self.bytes {
             let all = self.bytes;
+            let with = if beside > 0 { format!(" beside the {beside} of its dataset") } else { String::new() };
             return Err(TooLarge::Here(format!(
-                "it takes {step} bytes, this trainer's device had {all} free; bound its layers, or its batch"
+                "it takes {step} bytes{with}, this trainer's device had {all} free; bound its layers, or its batch"
             )));
         }
         Ok(self.wait(step.saturating_mul(self.margin).min(self.bytes), is_stopped))
+    }
+
+    /// Whether there is room for so many bytes more. Datasets that nobody uses make room, and who is alone has all.
+    fn has_room(&self, line: &Line, bytes: u64) -> bool {
+        let fits = |beside: u64| line.promised.saturating_add(bytes).saturating_add(beside) <= self.bytes;
+        let Some(catalog) = &self.catalog else { return fits(0) };
+        if !fits(catalog.loaded_bytes()) {
+            catalog.forget_idle();
+        }
+        line.promised == 0 || fits(catalog.loaded_bytes())
     }
 
     fn wait(self: &Arc<Memory>, bytes: u64, is_stopped: impl Fn() -> bool) -> Option<Share> {
@@ -79,7 +99,7 @@ impl Memory {
         line.tickets += 1;
         line.waiting.push_back(ticket);
         let is_served = loop {
-            if line.waiting.front() == Some(&ticket) && bytes <= self.bytes - line.promised {
+            if line.waiting.front() == Some(&ticket) && self.has_room(&line, bytes) {
                 line.promised += bytes;
                 break true;
             }
@@ -178,6 +198,21 @@ mod tests {
         let tight = Arc::new(Memory::of(20_000, 4));
         let alone = share(&tight, true);
         assert!(alone.is_some() && tight.wait(1, || true).is_none());
+    }
+
+    #[test]
+    fn datasets_take_of_the_same_memory_until_nobody_uses_them() {
+        let step = share(&Arc::new(Memory::of(1 << 20, 1)), false).unwrap().bytes;
+        let catalog = Arc::new(Catalog::new("/nowhere"));
+        let iris = catalog.load(&hpo::dataset::DatasetSpec::new(hpo::dataset::Source::Builtin("iris".into()))).unwrap();
+        let room = Arc::new(Memory::of(2 * step + iris.bytes() / 2, 1).with_datasets(catalog.clone()));
+        let _first = share(&room, false).unwrap();
+        assert!(share(&room, true).is_none() && catalog.loaded_bytes() == iris.bytes());
+        drop(iris);
+        assert!(share(&room, true).is_some() && catalog.loaded_bytes() == 0);
+        let own = Arc::new(Memory::of(step + 1_000, 1).with_datasets(catalog));
+        let Err(TooLarge::Here(why)) = asked(&own, 10, 50, true) else { panic!("2,000 bytes of data are too much beside it") };
+        assert!(why.contains("beside the 2040 of its dataset"), "{why}");
     }
 
     #[test]

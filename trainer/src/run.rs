@@ -256,7 +256,8 @@ impl<'a> Run<'a> {
         if !split.validation.is_empty() {
             let mut totals = self.model.totals();
             self.model.swap_averages()?;
-            for rows in split.validation.chunks(validation_rows(batch_size)) {
+            // Of the batch that there is: the pre-flight counts no more.
+            for rows in split.validation.chunks(validation_rows(batch_size.min(order.len()))) {
                 if let Some(reason) = stop.reason() {
                     return Ok(Epoch::Stopped(reason));
                 }

@@ -112,8 +112,11 @@ async fn start(
         let name = device.name();
         let missing = || format!("the device {name} cannot be used");
         let handles = (0..slots).map(|_| device.open()).collect::<Result<Vec<Device>, _>>().with_context(missing)?;
-        let margin = if device.class == DeviceClass::Cpu { 1 } else { limits::GPU_MEMORY_MARGIN };
-        let memory = Arc::new(Memory::of(device.free_memory().with_context(missing)?, margin));
+        let free = device.free_memory().with_context(missing)?;
+        let memory = Arc::new(match device.class {
+            DeviceClass::Cpu => Memory::of(free, 1).with_datasets(catalog.clone()),
+            _ => Memory::of(free, limits::GPU_MEMORY_MARGIN),
+        });
         let id = if device.class == DeviceClass::Cpu { process.clone() } else { format!("{process}-{name}") };
         let me = Trainer { id, numerics: device.numerics.clone(), device: name, class: device.class, slots, running: Vec::new() };
         let DeviceInfo { model, numerics, .. } = &device;

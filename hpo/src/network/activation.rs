@@ -44,6 +44,6 @@ names! {
 impl Activation {
     /// Whether the gradient needs what went in besides what came out, so that both are kept.
     pub fn needs_input(self) -> bool {
-        matches!(self, Activation::Gelu | Activation::Silu)
+        matches!(self, Activation::Gelu | Activation::Silu | Activation::Softsign)
     }
 }

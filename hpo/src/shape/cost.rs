@@ -12,7 +12,7 @@ pub struct Cost {
     pub flops: u64,
     /// Numbers that the forward pass keeps for the backward pass.
     pub activations: u64,
-    /// Weights that each step puts together anew: a recurrent layer's kernels.
+    /// Weights that each step puts together anew: a recurrent layer's kernels, and those of groups.
     pub joined: u64,
 }
 
@@ -79,8 +79,12 @@ pub(crate) fn cost_where(layer: &Layer, input: &[usize], output: &[usize], keeps
         }
     };
     let parameters = weights.iter().map(LayerWeight::elements).fold(0, u64::saturating_add);
-    let is_recurrent = matches!(layer, Layer::SimpleRNN(_) | Layer::LSTM(_) | Layer::GRU(_) | Layer::Bidirectional(_));
-    Cost { parameters, flops, activations, joined: if is_recurrent { parameters } else { 0 } }
+    let is_joined = match layer {
+        Layer::SimpleRNN(_) | Layer::LSTM(_) | Layer::GRU(_) | Layer::Bidirectional(_) => true,
+        Layer::Conv1D(conv) | Layer::Conv2D(conv) => conv.groups > 1,
+        _ => false,
+    };
+    Cost { parameters, flops, activations, joined: if is_joined { parameters } else { 0 } }
 }
 
 /// Whether an activation of the layer keeps what goes in, where that would not be kept anyway.

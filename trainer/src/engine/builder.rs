@@ -79,7 +79,7 @@ impl Builder<'_> {
                 Built::AveragePool { window: pooled(pool, input, index)?, row: row() }
             }
             Layer::GlobalMaxPooling1D { .. } | Layer::GlobalMaxPooling2D { .. } => {
-                Built::MaxPool { window: Window::whole(image(input, index)?), row: row() }
+                Built::GlobalMax { window: Window::whole(image(input, index)?), row: row() }
             }
             Layer::GlobalAveragePooling1D { .. } | Layer::GlobalAveragePooling2D { .. } => {
                 Built::AveragePool { window: Window::whole(image(input, index)?), row: row() }

@@ -70,6 +70,16 @@ pub(super) fn max_pool(x: &Tensor, window: Window) -> Result<Tensor> {
     largest.reshape((batch, rows, columns, window.channels))
 }
 
+/// As [`crate::kernels::pool::global_max`]: the mean of the equals. candle's own maximum gives each of them the whole gradient.
+pub(super) fn global_max(x: &Tensor, window: Window) -> Result<Tensor> {
+    let batch = x.dims()[0];
+    let pixels = x.contiguous()?.reshape((batch, (), window.channels))?;
+    let is_largest = pixels.broadcast_eq(&pixels.detach().max_keepdim(1)?)?;
+    let count = is_largest.to_dtype(x.dtype())?.sum_keepdim(1)?;
+    let sum = is_largest.where_cond(&pixels, &pixels.zeros_like()?)?.sum_keepdim(1)?;
+    sum.broadcast_div(&count)?.reshape((batch, 1, 1, window.channels))
+}
+
 /// As [`crate::kernels::pool::average_pool`].
 pub(super) fn average_pool(x: &Tensor, window: Window) -> Result<Tensor> {
     let batch = x.dims()[0];
@@ -87,7 +97,7 @@ pub(super) fn leaky_relu(x: &Tensor, slope: f64) -> Result<Tensor> {
 
 /// As [`crate::kernels::prelu::prelu`].
 pub(super) fn prelu(x: &Tensor, alpha: &Tensor) -> Result<Tensor> {
-    x.lt(0.0)?.where_cond(&x.broadcast_mul(alpha)?, x)
+    x.eq(0.0)?.where_cond(&x.zeros_like()?, &x.lt(0.0)?.where_cond(&x.broadcast_mul(alpha)?, x)?)
 }
 
 /// As [`crate::kernels::normalization::layer_norm`].
@@ -140,7 +150,11 @@ pub(super) fn activation(x: &Tensor, activation: Activation) -> Result<Tensor> {
         Activation::Gelu => x * (((x * std::f64::consts::FRAC_1_SQRT_2)?.erf()? + 1.0)? * 0.5)?,
         Activation::Silu => x * sigmoid(x)?,
         Activation::Softplus => x.relu()? + ((x.abs()?.neg()?.exp()? + 1.0)?.log()?),
-        Activation::Softsign => x / (x.abs()? + 1.0)?,
+        Activation::Softsign => {
+            // The gradient of the quotient is a difference of two, of which nothing is left where x is large: so it is given.
+            let (fixed, all) = (x.detach(), (x.detach().abs()? + 1.0)?);
+            (&fixed / &all)? + ((x - &fixed)? / all.sqr()?)?
+        }
         Activation::Sigmoid => sigmoid(x),
         Activation::HardSigmoid => least(&(x + 3.0)?.relu()?, 6.0)? / 6.0,
         Activation::Tanh => x.tanh(),

@@ -36,6 +36,11 @@ pub(super) enum Built {
         window: Window,
         row: Vec<usize>,
     },
+    /// `window` is the whole image.
+    GlobalMax {
+        window: Window,
+        row: Vec<usize>,
+    },
     AveragePool {
         window: Window,
         row: Vec<usize>,
@@ -149,6 +154,7 @@ impl Built {
             Built::Conv(conv) => conv.forward(&x, pass)?,
             Built::Depthwise { kernel, bias, activation, window } => ops.depthwise(&x, kernel, bias, *window, *activation)?,
             Built::MaxPool { window, row } => shaped(ops.max_pool(&image(x, window, pass.rows)?, *window)?, row)?,
+            Built::GlobalMax { window, row } => shaped(ops.global_max(&image(x, window, pass.rows)?, *window)?, row)?,
             Built::AveragePool { window, row } => shaped(ops.average_pool(&image(x, window, pass.rows)?, *window)?, row)?,
             Built::Activation(activation) => ops.activation(&x, *activation)?,
             Built::LeakyRelu(slope) => ops.leaky_relu(&x, *slope)?,

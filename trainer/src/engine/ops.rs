@@ -43,6 +43,9 @@ either! {
     fn depthwise(x: &Tensor, kernel: &Tensor, bias: &Tensor, window: Window, activation: Activation) -> depthwise;
     /// The largest value of each window: `(batch, height, width, channels)` → `(batch, rows, columns, channels)`. NaN is larger than all.
     fn max_pool(x: &Tensor, window: Window) -> pool;
+    /// The largest value of each image, which is the window: `(batch, height, width, channels)` → `(batch, 1, 1, channels)`. Equals share the gradient, where
+    /// `max_pool` gives it to the first, as Keras does both.
+    fn global_max(x: &Tensor, window: Window) -> pool;
     /// The mean of each window over what lies on the image: `(batch, height, width, channels)` → `(batch, rows, columns, channels)`.
     fn average_pool(x: &Tensor, window: Window) -> pool;
     /// The activation, number by number; softmax and log_softmax go over the last dimension.

@@ -173,6 +173,8 @@ fn gradients_of_pooling_are_the_finite_differences() {
         for ops in BOTH {
             let x = images(batch, &window);
             check_gradients(&format!("max {window:?} {ops:?}"), std::slice::from_ref(&x), || ops.max_pool(&x, window));
+            let whole = Window::whole([window.input[0], window.input[1], window.channels]);
+            check_gradients(&format!("global {window:?} {ops:?}"), std::slice::from_ref(&x), || ops.global_max(&x, whole));
             check_gradients(&format!("average {window:?} {ops:?}"), std::slice::from_ref(&x), || ops.average_pool(&x, window));
         }
     }
@@ -263,6 +265,47 @@ fn of_equal_numbers_the_first_has_the_gradient() {
     for pooled in [kernels::pool::max_pool(&x, window).unwrap(), composed::max_pool(&x, window).unwrap()] {
         let gradients = pooled.sum_all().unwrap().backward().unwrap();
         assert_eq!(gradients.get(&x).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap(), [1.0, 0.0, 0.0, 0.0]);
+    }
+}
+
+/// Keras 3.15 on TensorFlow and on torch: `tape.gradient(sum(GlobalMaxPooling1D()(x) * [6, 12, 18]), x)`.
+#[test]
+fn of_equal_numbers_in_a_whole_image_each_has_a_share_of_the_gradient() {
+    let window = Window::whole([3, 1, 3]);
+    let x = Var::from_slice(&[0f32, 1.0, 2.0, 2.0, 1.0, 2.0, 2.0, 0.0, 1.0], (1, 3, 1, 3), &Device::Cpu).unwrap();
+    let weights = Tensor::new(&[6f32, 12.0, 18.0], &Device::Cpu).unwrap();
+    for ops in BOTH {
+        let largest = ops.global_max(&x, window).unwrap();
+        assert_eq!(largest.flatten_all().unwrap().to_vec1::<f32>().unwrap(), [2.0, 1.0, 2.0], "{ops:?}");
+        let gradients = largest.broadcast_mul(&weights).unwrap().sum_all().unwrap().backward().unwrap();
+        let gradient = gradients.get(&x).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        assert_eq!(gradient, [0.0, 6.0, 9.0, 3.0, 6.0, 9.0, 3.0, 0.0, 0.0], "{ops:?}");
+    }
+}
+
+/// Keras 3.15 on TensorFlow and on torch: `tape.gradient(sum(PReLU(alpha)(x) * [6, 12, 18]), [x, alpha])`.
+#[test]
+fn prelu_has_no_slope_at_zero() {
+    let x = Var::from_slice(&[-2f32, 0.0, 3.0], (1, 3), &Device::Cpu).unwrap();
+    let alpha = Var::from_slice(&[0.25f32; 3], 3, &Device::Cpu).unwrap();
+    let weights = Tensor::new(&[6f32, 12.0, 18.0], &Device::Cpu).unwrap();
+    for ops in BOTH {
+        let gradients = ops.prelu(&x, &alpha).unwrap().broadcast_mul(&weights).unwrap().sum_all().unwrap().backward().unwrap();
+        let of = |var: &Var| gradients.get(var).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        assert_eq!((of(&x), of(&alpha)), (vec![1.5, 0.0, 18.0], vec![-12.0, 0.0, 0.0]), "{ops:?}");
+    }
+}
+
+/// Keras 3.15 on TensorFlow: `tape.gradient(softsign(x), x)` in 32 bits.
+#[test]
+fn the_gradient_of_softsign_does_not_vanish() {
+    for (x, expect) in [(3e4f32, 1.111_037e-9f32), (1e8, 9.999_999_5e-17), (-1e8, 9.999_999_5e-17)] {
+        let x = Var::from_slice(&[x], 1, &Device::Cpu).unwrap();
+        for ops in BOTH {
+            let gradients = ops.activation(&x, Activation::Softsign).unwrap().sum_all().unwrap().backward().unwrap();
+            let gradient = gradients.get(&x).unwrap().to_vec1::<f32>().unwrap()[0];
+            assert!((gradient / expect - 1.0).abs() < 1e-6, "{ops:?}: {gradient}, not {expect}");
+        }
     }
 }
 

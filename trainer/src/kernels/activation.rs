@@ -81,9 +81,10 @@ vectorised! {
                 *g *= sigmoid * (one + *x * (one - sigmoid));
             }),
             Activation::Softplus => both.for_each(|(g, y)| *g *= -Real::exp_m1(-*y)),
-            Activation::Softsign => both.for_each(|(g, y)| {
-                let rest = one - absolute(*y);
-                *g *= rest * rest;
+            // Of a large input, nothing of it is left in the result.
+            Activation::Softsign => gradient.iter_mut().zip(inputs()).for_each(|(g, x)| {
+                let all = one + absolute(*x);
+                *g /= all * all;
             }),
             Activation::Sigmoid => both.for_each(|(g, y)| *g *= *y * (one - *y)),
             Activation::HardSigmoid => both.for_each(|(g, y)| *g = if *y > zero && *y < one { *g / T::of(6.0) } else { zero }),

@@ -26,6 +26,9 @@ pub(crate) fn conv(x: &Tensor, kernel: &Tensor, bias: &Tensor, window: Window, a
     x.contiguous()?.apply_op3(kernel, bias, Custom(Conv { window, activation }))
 }
 
+/// Filters of which the kernel is laid out once for all blocks, and not a part at a time for each.
+const FILTERS_PACKED: usize = 16;
+
 struct Conv {
     window: Window,
     activation: Activation,
@@ -39,7 +42,10 @@ impl Operation<3> for Conv {
     fn forward<T: Real>(&self, [x, kernel, bias]: [&[T]; 3]) -> Vec<T> {
         let (window, filters) = (&self.window, bias.len());
         let (patch, places) = (window.patch(), x.len() / window.image() * window.places());
-        let kernel = Packed::new(Matrix::new(kernel, patch, filters));
+        let kernel = Matrix::new(kernel, patch, filters);
+        // Laid out, a few filters take as much as a vector of them.
+        let packed = (filters >= FILTERS_PACKED).then(|| Packed::new(kernel));
+        let kernel = packed.as_ref().map_or(Right::Matrix(kernel), Right::Packed);
         let rows = self.rows_of_a_block();
         let mut patches = vec![T::ZERO; rows.min(places) * patch];
         let mut y = vec![T::ZERO; places * filters];
@@ -47,7 +53,7 @@ impl Operation<3> for Conv {
             let (first, count) = (block * rows, y.len() / filters);
             let patches = &mut patches[..count * patch];
             lay_out(window, x, first, patches);
-            product_onto(y, bias, Matrix::new(patches, count, patch), Right::Packed(&kernel));
+            product_onto(y, bias, Matrix::new(patches, count, patch), kernel);
             activate(self.activation, y, filters);
         }
         y

@@ -74,6 +74,16 @@ impl Judge {
         }
     }
 
+    /// What the loss of one number looks at: of a probability in binary cross-entropy, what is left after clipping. Clipped as the number that it is, since
+    /// of 1 - 1e-7 32 bits make another, and its logarithm is a hundredth larger.
+    #[inline(always)]
+    fn seen<T: Real>(&self, x: T) -> T {
+        match self.loss {
+            Loss::BinaryCrossentropy { from_logits: false, .. } => clip(x),
+            _ => x,
+        }
+    }
+
     /// The class of a row.
     #[inline(always)]
     fn class(&self, row: usize) -> usize {
@@ -109,7 +119,7 @@ impl Judge {
             }
             Form::Each { sum } => {
                 let target = |column| self.target(row, column, width);
-                let all: f64 = output.iter().enumerate().map(|(column, x)| value(self.loss, x.to_f64(), target(column))).sum();
+                let all: f64 = output.iter().enumerate().map(|(column, x)| value(self.loss, self.seen(*x).to_f64(), target(column))).sum();
                 if sum { all } else { all / width as f64 }
             }
         }
@@ -143,7 +153,9 @@ impl Judge {
             Form::Each { sum } => {
                 let scale = if sum { scale } else { scale / T::of(width as f64) };
                 for (column, x) in output.iter_mut().enumerate() {
-                    *x = T::of(slope(self.loss, x.to_f64(), self.target(row, column, width))) * scale;
+                    // Where it was clipped, nothing flows back.
+                    let is_clipped = self.seen(*x) < *x || self.seen(*x) > *x;
+                    *x = if is_clipped { T::ZERO } else { T::of(slope(self.loss, x.to_f64(), self.target(row, column, width))) * scale };
                 }
             }
         }
@@ -158,10 +170,7 @@ fn value(loss: Loss, x: f64, y: f64) -> f64 {
     match loss {
         Loss::MeanSquaredError => difference * difference,
         Loss::BinaryCrossentropy { from_logits: true, .. } => x.max(0.0) - x * y + tail(x),
-        Loss::BinaryCrossentropy { .. } => {
-            let p = clip(x);
-            -(y * Real::ln(p) + (1.0 - y) * Real::ln(1.0 - p))
-        }
+        Loss::BinaryCrossentropy { .. } => -(y * Real::ln(x) + (1.0 - y) * Real::ln(1.0 - x)),
         Loss::MeanAbsoluteError => difference.abs(),
         Loss::Huber { delta } => {
             let within = difference.abs().min(delta);
@@ -181,7 +190,6 @@ fn slope(loss: Loss, x: f64, y: f64) -> f64 {
     match loss {
         Loss::MeanSquaredError => 2.0 * difference,
         Loss::BinaryCrossentropy { from_logits: true, .. } => 1.0 / (1.0 + Real::exp(-x)) - y,
-        Loss::BinaryCrossentropy { .. } if clip(x) != x => 0.0,
         Loss::BinaryCrossentropy { .. } => difference / (x * (1.0 - x)),
         Loss::MeanAbsoluteError if difference == 0.0 => 0.0,
         Loss::MeanAbsoluteError => difference.signum(),

@@ -1,5 +1,5 @@
 //! Pooling over (batch, height, width, channels). Of a maximum, the whole gradient of a window goes to its first one, as in Keras; candle's own
-//! `max_pool2d` divides it by the window's size. A mean is taken over what lies on the image: what is added at the edges does not count, as in Keras.
+//! `max_pool2d` divides it by the window's size. Of the maximum of a whole image, which is a reduction in Keras, equals share it. A mean is taken over what lies on the image: what is added at the edges does not count, as in Keras.
 
 use candle_core::{Result, Tensor};
 
@@ -10,17 +10,28 @@ use crate::engine::Window;
 
 /// The largest value of each window on the CPU: `(batch, height, width, channels)` → `(batch, rows, columns, channels)`. NaN is larger than all.
 pub(crate) fn max_pool(x: &Tensor, window: Window) -> Result<Tensor> {
-    x.contiguous()?.apply_op1(Custom(Pool { window, is_mean: false }))
+    x.contiguous()?.apply_op1(Custom(Pool { window, kind: Kind::Max }))
+}
+
+/// The largest value of each image, which is the window, on the CPU: `(batch, height, width, channels)` → `(batch, 1, 1, channels)`. NaN is larger than all.
+pub(crate) fn global_max(x: &Tensor, window: Window) -> Result<Tensor> {
+    x.contiguous()?.apply_op1(Custom(Pool { window, kind: Kind::GlobalMax }))
 }
 
 /// The mean of each window on the CPU: `(batch, height, width, channels)` → `(batch, rows, columns, channels)`.
 pub(crate) fn average_pool(x: &Tensor, window: Window) -> Result<Tensor> {
-    x.contiguous()?.apply_op1(Custom(Pool { window, is_mean: true }))
+    x.contiguous()?.apply_op1(Custom(Pool { window, kind: Kind::Mean }))
 }
 
 struct Pool {
     window: Window,
-    is_mean: bool,
+    kind: Kind,
+}
+
+enum Kind {
+    Max,
+    GlobalMax,
+    Mean,
 }
 
 impl Operation<1> for Pool {
@@ -31,22 +42,20 @@ impl Operation<1> for Pool {
     fn forward<T: Real>(&self, [x]: [&[T]; 1]) -> Vec<T> {
         let window = &self.window;
         let mut y = vec![T::ZERO; x.len() / window.image() * window.places() * window.channels];
-        if self.is_mean {
-            means(window, x, &mut y)
-        } else {
-            maxima(window, x, &mut y)
+        match self.kind {
+            Kind::Max | Kind::GlobalMax => maxima(window, x, &mut y),
+            Kind::Mean => means(window, x, &mut y),
         }
         y
     }
 
     fn backward<T: Real>(&self, [x]: [&[T]; 1], y: &[T], gradient: &[T], _: [bool; 1]) -> [Option<Vec<T>>; 1] {
         let mut of_x = vec![T::ZERO; x.len()];
-        if self.is_mean {
-            means_gradient(&self.window, gradient, &mut of_x);
-        } else if self.window.is_quartered() {
-            quarters_gradient(&self.window, x, y, gradient, &mut of_x);
-        } else {
-            maxima_gradient(&self.window, x, y, gradient, &mut of_x);
+        match self.kind {
+            Kind::Max if self.window.is_quartered() => quarters_gradient(&self.window, x, y, gradient, &mut of_x),
+            Kind::Max => maxima_gradient(&self.window, x, y, gradient, &mut of_x),
+            Kind::GlobalMax => equals_gradient(&self.window, x, y, gradient, &mut of_x),
+            Kind::Mean => means_gradient(&self.window, gradient, &mut of_x),
         }
         [Some(of_x)]
     }
@@ -124,6 +133,27 @@ vectorised! {
                     of_b[i] = if is[1] & !is[0] { g } else { T::ZERO };
                     of_c[i] = if is[2] & !is[1] & !is[0] { g } else { T::ZERO };
                     of_d[i] = if is[0] | is[1] | is[2] { T::ZERO } else { g };
+                }
+            }
+        }
+    }
+}
+
+vectorised! {
+    /// Adds the gradient of the images' maxima `y` to `of_x`, in equal shares.
+    fn equals_gradient<T: Real>(window: &Window, x: &[T], y: &[T], gradient: &[T], of_x: &mut [T]) {
+        let channels = window.channels;
+        let mut shares = vec![T::ZERO; channels];
+        let images = x.chunks_exact(window.image()).zip(of_x.chunks_exact_mut(window.image()));
+        for ((image, of_image), (y, gradient)) in images.zip(y.chunks_exact(channels).zip(gradient.chunks_exact(channels))) {
+            shares.fill(T::ZERO);
+            for pixel in image.chunks_exact(channels) {
+                shares.iter_mut().zip(pixel).zip(y).for_each(|((count, x), y)| *count += if *x == *y { T::ONE } else { T::ZERO });
+            }
+            shares.iter_mut().zip(gradient).for_each(|(share, g)| *share = *g / *share);
+            for (pixel, of_pixel) in image.chunks_exact(channels).zip(of_image.chunks_exact_mut(channels)) {
+                for (((of_x, x), y), share) in of_pixel.iter_mut().zip(pixel).zip(y).zip(&shares) {
+                    *of_x += if *x == *y { *share } else { T::ZERO };
                 }
             }
         }

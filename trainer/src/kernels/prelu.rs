@@ -55,10 +55,15 @@ impl Operation<2> for Prelu {
     fn backward<T: Real>(&self, [x, alpha]: [&[T]; 2], _y: &[T], gradient: &[T], _: [bool; 2]) -> [Option<Vec<T>>; 2] {
         let mut of_alpha = vec![T::ZERO; alpha.len()];
         let mut of_x = gradient.to_vec();
-        for (at, (of_x, x)) in of_x.iter_mut().zip(x).enumerate().filter(|(_, (_, x))| **x < T::ZERO) {
-            let slope = self.slope(at);
-            of_alpha[slope] += *of_x * *x;
-            *of_x *= alpha[slope];
+        for (at, (of_x, x)) in of_x.iter_mut().zip(x).enumerate() {
+            if *x < T::ZERO {
+                let slope = self.slope(at);
+                of_alpha[slope] += *of_x * *x;
+                *of_x *= alpha[slope];
+            } else if *x == T::ZERO {
+                // Keras's `relu(x) - alpha relu(-x)` has no slope there.
+                *of_x = T::ZERO;
+            }
         }
         [Some(of_x), Some(of_alpha)]
     }

@@ -132,3 +132,19 @@ fn losses_are_what_keras_makes_of_them() {
         }
     }
 }
+
+/// Keras 3.15 in 32 bits: `binary_crossentropy([[y]], [[p]])`.
+#[test]
+fn a_certain_mistake_costs_what_it_costs_in_32_bits() {
+    let loss = Loss::BinaryCrossentropy { from_logits: false, label_smoothing: 0.0 };
+    for (p, class, expect) in [(1f32, 0, 15.942_385), (1.0, 1, 1.192_092_9e-7), (0.0, 1, 16.118_095), (0.999_999_94, 0, 15.942_385)] {
+        let x = Var::from_slice(&[p], (1, 1), &Device::Cpu).unwrap();
+        for form in FORMS {
+            let loss = form.loss(&x, judge(loss, Labels::Classes([class].into()), None)).unwrap();
+            let found = loss.to_scalar::<f32>().unwrap();
+            assert!((found / expect - 1.0).abs() < 1e-6, "{form:?} {p} {class}: {found}, not {expect}");
+            let gradient = loss.backward().unwrap().get(&x).map(|g| g.flatten_all().unwrap().to_vec1::<f32>().unwrap());
+            assert_eq!(gradient, Some(vec![0.0]), "{form:?}: what is clipped has no gradient");
+        }
+    }
+}
