@@ -25,8 +25,13 @@ struct TestTrial {
 
 impl TestTrial {
     fn new(network: Json, training: Json, executions: u32) -> TestTrial {
+        TestTrial::split(0.5, network, training, executions)
+    }
+
+    /// One that validates on this part of the digits.
+    fn split(part: f64, network: Json, training: Json, executions: u32) -> TestTrial {
         let mut document = json!({
-            "name": "test", "seed": 1, "network": network, "dataset": {"source": "builtin:digits", "validation_split": 0.5, "scale": "unit"},
+            "name": "test", "seed": 1, "network": network, "dataset": {"source": "builtin:digits", "validation_split": part, "scale": "unit"},
             "training": {"loss": "sparse_categorical_crossentropy", "epochs": 3}, "objective": {"metric": "val_loss"}, "executions_per_trial": executions
         });
         document["training"].as_object_mut().unwrap().extend(training.as_object().unwrap().clone());
@@ -37,6 +42,10 @@ impl TestTrial {
         let splits = data::splits(&dataset, &study.dataset, study.seed).unwrap().into_iter();
         let folds = splits.map(|split| Fold { data: Scaled::new(dataset.clone(), &split.train, plan.scale).unwrap(), split }).collect();
         TestTrial { study, folds, folder }
+    }
+
+    fn epochs(&self) -> u32 {
+        self.study.plan(&hpo::Point::default()).unwrap().training.epochs
     }
 
     fn audience(&self, number: u64) -> Audience {
@@ -86,6 +95,14 @@ fn a_trial_with_validation_and_checkpoints_takes_at_most_half_more_than_the_pref
     ]);
     let sequence = json!([{"layer": "Reshape", "target_shape": [16, 4]}, {"layer": "LSTM", "units": 128}, end]);
     let wide_sequence = json!([{"layer": "Reshape", "target_shape": [16, 4]}, {"layer": "LSTM", "units": 512}, end]);
+    let image = json!({"layer": "Reshape", "target_shape": [8, 8, 1]});
+    let groups = json!([
+        image, {"layer": "Conv2D", "filters": 256, "kernel_size": 8}, {"layer": "Conv2D", "filters": 512, "kernel_size": 3, "padding": "same", "groups": 2},
+        {"layer": "Flatten"}, end
+    ]);
+    let one_filter = json!([
+        image, {"layer": "Conv2D", "filters": 512, "kernel_size": 3, "padding": "same"}, {"layer": "Conv2D", "filters": 1, "kernel_size": 8}, {"layer": "Flatten"}, end
+    ]);
     let dropping = json!([{"layer": "Reshape", "target_shape": [2, 32]}, {"layer": "GRU", "units": 2, "dropout": 0.3}, end]);
     for (network, training, executions) in [
         (&wide, json!({"optimizer": "adam"}), 1),
@@ -96,14 +113,26 @@ fn a_trial_with_validation_and_checkpoints_takes_at_most_half_more_than_the_pref
         (&sequence, json!({"optimizer": "nadam", "batch_size": 8}), 1),
         (&wide_sequence, json!({"optimizer": "sgd", "batch_size": 4}), 1),
         (&dropping, json!({"optimizer": "adam", "batch_size": 256}), 1),
+        (&groups, json!({"optimizer": "sgd", "batch_size": 4, "epochs": 1}), 1),
+        (&one_filter, json!({"optimizer": "sgd", "batch_size": 1, "epochs": 1}), 1),
     ] {
         let trial = TestTrial::new(network.clone(), training.clone(), executions);
         let (whole, checkpoints, peak) = trial.run(Vec::new());
         assert!(peak < 1.5, "{training}: {peak}");
         let (resumed, _, peak) = trial.run(checkpoints.iter().map(opened).collect());
         assert!(peak < 1.5, "resumed, {training}: {peak}");
-        assert_eq!((whole.len(), resumed), (3, whole), "{training}");
+        assert_eq!((whole.len() as u32, &resumed), (trial.epochs(), &whole), "{training}");
     }
+}
+
+#[test]
+fn a_batch_larger_than_the_training_rows_validates_on_no_more_than_is_counted() {
+    let network = json!([
+        {"layer": "Reshape", "target_shape": [8, 8, 1]}, {"layer": "Conv2D", "filters": 32, "kernel_size": 3, "padding": "same", "activation": "relu"},
+        {"layer": "GlobalAveragePooling2D"}, {"layer": "Dense", "units": 10, "activation": "softmax"}
+    ]);
+    let (.., peak) = TestTrial::split(0.95, network, json!({"optimizer": "sgd", "batch_size": 2048}), 1).run(Vec::new());
+    assert!(peak < 1.5, "{peak}");
 }
 
 #[test]
