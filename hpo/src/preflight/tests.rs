@@ -491,6 +491,15 @@ fn every_end_that_a_search_may_meet_is_judged() {
         let passed = [("/network/0/activation", "or set from_logits of the loss where end is linear")];
         check_end(json!([choice("end", values)]), network, sparse(json!(false)), &passed);
     }
+    // In the only case that the place of the layer leaves.
+    let space = json!([choice("kind", json!(["a", "b"])), choice("end", json!(["relu", "softmax"]))]);
+    let only = json!({"hp": "kind", "cases": {"a": {"hp": "end"}}});
+    let network = json!([{"layer": "Dense", "units": 3, "activation": "softmax"}, {"layer": "Dense", "units": 3, "activation": only, "when": {"kind": ["a"]}}]);
+    let passed = [(
+        "/network/1/activation",
+        "relu at the network's end makes none; end it with softmax, or set from_logits of the loss where kind is a and end is relu",
+    )];
+    check_end(space, network, sparse(json!(false)), &passed);
     // A layer that is there in some trials, one that may pass on what it gets, and repetitions.
     let space = json!([units(), rate, {"name": "more", "type": "boolean"}, choice("end", json!(["linear", "softmax"])), {"name": "count", "type": "int", "min_value": 0, "max_value": 2}]);
     let network = |end: Json| {
