@@ -45,13 +45,6 @@ pub struct WorstId {
     pub place: String,
 }
 
-impl WorstId {
-    /// Whether it, and so every feature, is the id of one of `count` rows of a table.
-    pub fn is_below(&self, count: usize) -> bool {
-        self.value.fract() == 0.0 && self.value >= 0.0 && f64::from(self.value) < count as f64
-    }
-}
-
 /// Which data a study trains on and how they are split.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DatasetSpec {

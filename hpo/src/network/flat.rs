@@ -145,10 +145,17 @@ impl FlatLayer {
         })
     }
 
+    /// Where this layer stands below the study's `root`, as the parser came to it: with the repetition, and with what is known of the
+    /// hyperparameters there; none where the document has nothing there.
+    pub(crate) fn place<'a>(&self, root: &Place<'a>) -> Option<Place<'a>> {
+        let (place, space) = (root.at(&self.pointer)?, root.scope()?.space);
+        let place = place.within(self.when.iter().fold(Context::default(), |context, condition| context.restrict(space, condition)));
+        Some(self.repetition.map_or(place.clone(), |repetition| place.repeated(repetition)))
+    }
+
     /// This layer below the study's `root`; none after reporting what is wrong.
     fn read(&self, root: &Place) -> Option<Layer> {
-        let place = root.at(&self.pointer)?;
-        Layer::from_place(&self.repetition.map_or(place.clone(), |repetition| place.repeated(repetition)))
+        Layer::from_place(&self.place(root)?)
     }
 }
 

@@ -100,8 +100,8 @@ fn tail(study: &Study) -> Vec<(&FlatLayer, BTreeSet<usize>)> {
     for layer in study.network.layers.iter().rev() {
         let (reading, point) = (Reading::default(), Point::default());
         let root = reading.root(study.document(), Some(Scope { space: &study.space, point: Some(&point) }));
-        let Some(place) = root.at(&layer.pointer) else { break };
-        let read = Layer::from_place(&layer.repetition.map_or(place.clone(), |repetition| place.repeated(repetition)));
+        let Some(place) = layer.place(&root) else { break };
+        let read = Layer::from_place(&place);
         let of_activation = |pointer: &str| pointer[layer.pointer.len()..].split('/').any(|step| step == "activation");
         let mentions = reading.mentions();
         let activation: BTreeSet<usize> =

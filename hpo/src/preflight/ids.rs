@@ -1,22 +1,20 @@
 //! Whether an Embedding gets ids, in every trial: features that are whole numbers, by way of layers that leave them so, and a row for each.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::{closure, read_at};
 use crate::dataset::{Scale, WorstId};
-use crate::document::{Place, Reading, Scope, has_key};
+use crate::document::{FromDocument, Place, Reading, Scope};
 use crate::network::{Activation, FlatLayer, Layer};
 use crate::preflight::propagate::{State, States, decide, merge, needed_from, report};
-use crate::space::Point;
+use crate::space::{Domain, Point};
 use crate::study::Study;
 
 /// What reaches a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Numbers {
-    /// The features as the source has them, or some of them.
-    Features,
-    /// Whole numbers, of which no more is known.
-    Whole,
+    /// The features, of which the hardest to take as an id is this whole number by now; none where it is none.
+    Features(Option<i64>),
     /// Features that were scaled in the way of this name.
     Scaled(&'static str),
     /// What the layer at this place of the network computed.
@@ -24,42 +22,60 @@ enum Numbers {
 }
 
 /// What a layer does with ids.
+#[derive(Clone, Copy)]
 enum Effect {
     /// It takes some of them elsewhere, or adds zeros.
     Moves,
-    /// It makes other whole numbers of them.
-    Counts,
-    /// It looks their rows up.
-    LooksUp,
+    /// It leaves them as they are, and makes other numbers of what is below 0.
+    Rectifies,
+    /// It makes `scale * id + offset` of each.
+    Rescales { scale: i64, offset: i64 },
     /// It makes other numbers of them.
     Computes,
+}
+
+impl Numbers {
+    /// What becomes of these numbers in the layer at `index`, which has this effect.
+    fn after(self, effect: Effect, index: usize) -> Numbers {
+        match (effect, self) {
+            (Effect::Computes, _) => Numbers::Computed(index),
+            (Effect::Rectifies, Numbers::Features(Some(id))) if id < 0 => Numbers::Computed(index),
+            (Effect::Rescales { scale, offset }, Numbers::Features(Some(id))) => {
+                Numbers::Features(Some(id.saturating_mul(scale).saturating_add(offset)))
+            }
+            _ => self,
+        }
+    }
 }
 
 /// Reports every Embedding that gets other numbers than ids, or whose table lacks the row that `worst` names. Says nothing where more than
 /// [`limits::PREFLIGHT_STATES_MAX`](crate::limits::PREFLIGHT_STATES_MAX) combinations decide it.
 pub(super) fn judge(study: &Study, worst: &WorstId, root: &Place) {
-    let layers: Vec<(&FlatLayer, Effect)> = study.network.layers.iter().map(|layer| (layer, effect(study, layer))).collect();
-    let Some(last) = layers.iter().rposition(|(_, effect)| matches!(effect, Effect::LooksUp)) else { return };
+    let layers = &study.network.layers;
+    let Some(last) = layers.iter().rposition(|layer| looks_up(study, layer)) else { return };
     let layers = &layers[..=last];
-    let needs = |(layer, effect): &(&FlatLayer, Effect)| needs(study, layer, effect);
-    let needed_from = needed_from(layers.iter().map(needs), &[]);
+    let of_scale = scale_needs(study);
+    let needs = needs(study, layers, &of_scale);
+    let needed_from = needed_from(needs.iter().cloned(), &[]);
     let mut decided = BTreeSet::new();
-    let Some(mut states) = features(study, &needed_from[0], &mut decided) else { return };
-    for (index, entry @ (layer, effect)) in layers.iter().enumerate() {
-        let Some(reaching) = decide(study, states, &needs(entry), &mut decided) else { return };
+    let source = BTreeMap::from([((Numbers::Features(None), Point::default()), State::default())]);
+    let Some(source) = decide(study, source, &of_scale, &mut decided) else { return };
+    decided.retain(|at| needed_from[0].contains(at));
+    let mut states = features(study, worst, source, &decided);
+    for (index, layer) in layers.iter().enumerate() {
+        let Some(reaching) = decide(study, states, &needs[index], &mut decided) else { return };
         decided.retain(|at| needed_from[index + 1].contains(at));
-        let (mut next, mut misfits) = (BTreeMap::new(), BTreeMap::<_, Vec<_>>::new());
+        let (looks_up, own) = (looks_up(study, layer), needs[index].iter().copied().collect());
+        let (mut effects, mut next, mut misfits) = (HashMap::new(), BTreeMap::new(), BTreeMap::<_, Vec<_>>::new());
         for (key @ (numbers, values), state) in &reaching {
-            let is_there = study.space.holds(&layer.when, values);
-            let misfit = (is_there && matches!(effect, Effect::LooksUp)).then(|| misfit(study, layer, *numbers, worst, values)).flatten();
-            if let Some(misfit) = misfit {
-                misfits.entry(misfit).or_default().push(key.clone());
+            let mut numbers = *numbers;
+            if study.space.holds(&layer.when, values) {
+                let misfit = looks_up.then(|| misfit(study, layer, numbers, worst, values)).flatten();
+                if let Some(misfit) = misfit {
+                    misfits.entry(misfit).or_default().push(key.clone());
+                }
+                numbers = numbers.after(*effects.entry(values.keep(&own)).or_insert_with(|| effect(study, layer, values)), index);
             }
-            let numbers = match (effect, numbers) {
-                (Effect::Computes | Effect::LooksUp, _) if is_there => Numbers::Computed(index),
-                (Effect::Counts, Numbers::Features) if is_there => Numbers::Whole,
-                (_, numbers) => *numbers,
-            };
             merge(&mut next, (numbers, values.keep(&decided)), state.clone());
         }
         report(study, &reaching, misfits, |(pointer, reason)| (root.at(&pointer).unwrap_or_else(|| root.clone()), reason));
@@ -70,14 +86,7 @@ pub(super) fn judge(study: &Study, worst: &WorstId, root: &Place) {
 /// Why an Embedding cannot look these numbers up, and which place of the document says so.
 fn misfit(study: &Study, layer: &FlatLayer, numbers: Numbers, worst: &WorstId, values: &Point) -> Option<(String, String)> {
     match numbers {
-        Numbers::Whole => None,
-        Numbers::Features => {
-            let Ok(Layer::Embedding(embedding)) = layer.at(study.document(), &study.space, values) else { return None };
-            let (WorstId { value, place }, rows) = (worst, embedding.input_dim);
-            let detail =
-                || format!("an Embedding with input_dim {rows} takes whole numbers from 0 to {}, and {place} has {value}", rows - 1);
-            (!worst.is_below(rows)).then(|| (format!("{}/input_dim", layer.pointer), detail()))
-        }
+        Numbers::Features(id) => Some((format!("{}/input_dim", layer.pointer), lack(&rows(study, layer, values), id, worst)?)),
         Numbers::Scaled(name) => {
             let detail = format!("the network's Embedding takes the features as ids, and {name} makes other numbers of them; use none");
             Some(("/dataset/scale".to_owned(), detail))
@@ -91,34 +100,57 @@ fn misfit(study: &Study, layer: &FlatLayer, numbers: Numbers, worst: &WorstId, v
     }
 }
 
-/// What the dataset gives, by how the features are scaled; none where too many combinations decide it. Of what is `decided` for it, that stays which layers need, too.
-fn features(study: &Study, needed: &BTreeSet<usize>, decided: &mut BTreeSet<usize>) -> Option<States<Numbers>> {
-    let reading = Reading::default();
-    if let Some(place) = reading.root(study.document(), Some(Scope { space: &study.space, point: None })).at("/dataset/scale") {
-        place.read_all::<Scale>();
+/// What a table that may have so many `rows` lacks, where layers made `id` of the feature `worst`; none where the smallest has its row.
+fn lack(rows: &[i64], id: Option<i64>, worst: &WorstId) -> Option<String> {
+    let least = *rows.iter().min()?;
+    if id.is_some_and(|id| (0..least).contains(&id)) {
+        return None;
     }
-    let wanted = closure(&study.space, reading.mentions().iter().map(|mention| mention.hyperparameter));
-    let start = BTreeMap::from([((Numbers::Features, Point::default()), State::default())]);
-    let scaled = decide(study, start, &wanted, decided)?;
-    decided.retain(|at| needed.contains(at));
+    let WorstId { value, place } = worst;
+    let made = id.filter(|id| Some(*id) != whole(f64::from(*value))).map(|id| format!(", rescaled to {id}"));
+    let enough = id.filter(|id| *id >= 0 && rows.len() > 1).map(|id| format!("; let input_dim be at least {}", id.saturating_add(1)));
+    let (made, enough) = (made.unwrap_or_default(), enough.unwrap_or_default());
+    Some(format!("an Embedding with input_dim {least} takes whole numbers from 0 to {}, and {place} has {value}{made}{enough}", least - 1))
+}
+
+/// How many rows the table of an Embedding may have where hyperparameters have these `values`: of a range without one, the smallest is among them.
+fn rows(study: &Study, layer: &FlatLayer, values: &Point) -> Vec<i64> {
+    let reading = Reading::default();
+    let root = reading.root(study.document(), Some(Scope { space: &study.space, point: Some(values) }));
+    layer.place(&root).and_then(|place| place.at("/input_dim")).map(|place| place.read_all()).unwrap_or_default()
+}
+
+/// What the dataset gives in each of the states of its `source`, by how its features are scaled.
+fn features(study: &Study, worst: &WorstId, source: States<Numbers>, decided: &BTreeSet<usize>) -> States<Numbers> {
     let mut states = BTreeMap::new();
-    for ((_, values), state) in scaled {
+    for ((_, values), state) in source {
         let numbers = match read_at::<Scale>(study.document(), &study.space, &values, "/dataset/scale") {
-            None | Some(Scale::None) => Numbers::Features,
+            None | Some(Scale::None) => Numbers::Features(whole(f64::from(worst.value))),
             Some(scale) => Numbers::Scaled(scale.as_str()),
         };
         merge(&mut states, (numbers, values.keep(decided)), state);
     }
-    Some(states)
+    states
 }
 
-fn effect(study: &Study, layer: &FlatLayer) -> Effect {
-    let is_fixed = !study.document().pointer(&layer.pointer).is_some_and(|json| has_key(json, "hp"));
-    // The class is the same at every point.
-    match layer.at(study.document(), &study.space, &Point::default()) {
-        Ok(Layer::Embedding(_)) => Effect::LooksUp,
-        Err(_) => Effect::Moves,
-        Ok(
+/// The whole number that `number` is; none where it is none.
+fn whole(number: f64) -> Option<i64> {
+    (number.fract() == 0.0).then_some(number as i64)
+}
+
+/// Whether it is an Embedding.
+fn looks_up(study: &Study, layer: &FlatLayer) -> bool {
+    study.document().pointer(&layer.pointer).is_some_and(|json| json["layer"] == "Embedding")
+}
+
+/// What a layer does where hyperparameters have these `values`, of which those that decide whether it is there are some.
+fn effect(study: &Study, layer: &FlatLayer, values: &Point) -> Effect {
+    let reading = Reading::default();
+    let root = reading.root(study.document(), Some(Scope { space: &study.space, point: Some(values) }));
+    let concrete = layer.place(&root).and_then(|place| Layer::from_place(&place));
+    let is_open = || reading.mentions().iter().any(|mention| values.get(mention.hyperparameter).is_none());
+    match concrete {
+        Some(
             Layer::Flatten
             | Layer::Reshape { .. }
             | Layer::Permute { .. }
@@ -128,22 +160,64 @@ fn effect(study: &Study, layer: &FlatLayer) -> Effect {
             | Layer::GlobalMaxPooling1D { .. }
             | Layer::GlobalMaxPooling2D { .. },
         ) => Effect::Moves,
-        Ok(Layer::Activation { activation: Activation::Linear }) if is_fixed => Effect::Moves,
-        Ok(Layer::Dropout { rate: 0.0 } | Layer::SpatialDropout2D { rate: 0.0 } | Layer::GaussianNoise { stddev: 0.0 }) if is_fixed => {
-            Effect::Moves
-        }
-        Ok(Layer::Rescaling { scale, offset }) if is_fixed && scale.fract() == 0.0 && offset.fract() == 0.0 => Effect::Counts,
-        Ok(_) => Effect::Computes,
+        Some(Layer::LeakyReLU { .. } | Layer::PReLU(_)) => Effect::Rectifies,
+        // What was read is one of many values, of which others compute.
+        _ if is_open() => Effect::Computes,
+        Some(Layer::Activation { activation: Activation::Linear }) => Effect::Moves,
+        Some(Layer::Activation { activation: Activation::Relu | Activation::LeakyRelu | Activation::Elu }) => Effect::Rectifies,
+        Some(Layer::Dropout { rate: 0.0 } | Layer::SpatialDropout2D { rate: 0.0 } | Layer::GaussianNoise { stddev: 0.0 }) => Effect::Moves,
+        Some(Layer::Rescaling { scale, offset }) => match (whole(scale), whole(offset)) {
+            (Some(scale), Some(offset)) => Effect::Rescales { scale, offset },
+            _ => Effect::Computes,
+        },
+        _ => Effect::Computes,
     }
 }
 
-/// The hyperparameters that decide whether the layer is there, and of an Embedding how many rows it has.
-fn needs(study: &Study, layer: &FlatLayer, effect: &Effect) -> Vec<usize> {
+/// The hyperparameters that decide how the features are scaled.
+fn scale_needs(study: &Study) -> Vec<usize> {
+    let reading = Reading::default();
+    if let Some(place) = reading.root(study.document(), Some(Scope { space: &study.space, point: None })).at("/dataset/scale") {
+        place.read_all::<Scale>();
+    }
+    closure(&study.space, reading.mentions().iter().map(|mention| mention.hyperparameter))
+}
+
+/// The hyperparameters that decide, of each layer, whether it is there and what it does with ids, of an Embedding how many rows it has. A range that says
+/// this and nothing else is none of them: its smallest value speaks for all.
+fn needs(study: &Study, layers: &[FlatLayer], of_scale: &[usize]) -> Vec<Vec<usize>> {
+    let is_range = |at: usize| matches!(study.space.hyperparameters()[at].domain, Domain::Int { .. } | Domain::Float { .. });
+    let apart = layers.iter().map(|layer| {
+        let of_rows = |at: &usize| looks_up(study, layer) && is_range(*at);
+        let (ranges, others): (Vec<usize>, Vec<usize>) = arguments(study, layer).into_iter().partition(of_rows);
+        (closure(&study.space, layer.when.iter().map(|condition| condition.parent).chain(others)), ranges)
+    });
+    let apart: Vec<(Vec<usize>, Vec<usize>)> = apart.collect();
+    let elsewhere: BTreeSet<usize> = apart.iter().flat_map(|(needs, _)| needs).chain(of_scale).copied().collect();
+    let joined = |(needs, ranges): (Vec<usize>, Vec<usize>)| {
+        closure(&study.space, needs.into_iter().chain(ranges.into_iter().filter(|at| elsewhere.contains(at))))
+    };
+    apart.into_iter().map(joined).collect()
+}
+
+/// The hyperparameters in those arguments of a layer that decide what it does with ids, as far as their values can be listed; of an Embedding all that
+/// decide how many rows it has.
+fn arguments(study: &Study, layer: &FlatLayer) -> Vec<usize> {
     let (reading, point) = (Reading::default(), Point::default());
     let root = reading.root(study.document(), Some(Scope { space: &study.space, point: Some(&point) }));
-    if let (Effect::LooksUp, Some(place)) = (effect, root.at(&format!("{}/input_dim", layer.pointer))) {
-        layer.repetition.map_or(place.clone(), |repetition| place.repeated(repetition)).read_all::<i64>();
-    }
-    let conditions = layer.when.iter().map(|condition| condition.parent);
-    closure(&study.space, conditions.chain(reading.mentions().iter().map(|mention| mention.hyperparameter)))
+    let concrete = layer.place(&root).and_then(|place| Layer::from_place(&place));
+    let of_rows = format!("{}/input_dim/", layer.pointer);
+    let mentions = reading.mentions();
+    let deciding = mentions.iter().filter(|mention| match &concrete {
+        Some(Layer::Embedding(_)) => mention.pointer.starts_with(&of_rows),
+        Some(
+            Layer::Activation { .. }
+            | Layer::Dropout { .. }
+            | Layer::SpatialDropout2D { .. }
+            | Layer::GaussianNoise { .. }
+            | Layer::Rescaling { .. },
+        ) => study.space.listed(mention.hyperparameter).is_some(),
+        _ => false,
+    });
+    deciding.map(|mention| mention.hyperparameter).collect()
 }

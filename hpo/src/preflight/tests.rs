@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::*;
 use crate::grid::Enumeration;
-use crate::network::Layer;
+use crate::network::{Activation, Layer};
 use crate::shape::{cost, output_shape};
 use crate::study::tests::{preflight, schema_of, smallest, with};
 
@@ -30,6 +30,7 @@ fn pool() -> Vec<Json> {
         json!({"name": "gate", "type": "choice", "values": ["lstm", "gru"]}),
         json!({"name": "bent", "type": "choice", "values": ["relu", "gelu", "tanh"]}),
         json!({"name": "kept", "type": "choice", "values": [0.0, 0.5]}),
+        json!({"name": "rows", "type": "int", "min_value": 3, "max_value": 13, "step": 5}),
     ]
 }
 
@@ -67,6 +68,19 @@ fn layers() -> Vec<Json> {
         json!({"layer": "BatchNormalization", "scale": {"hp": "all"}, "momentum": 0.9}),
         json!({"layer": "LayerNormalization", "center": {"hp": "all"}}),
         json!({"layer": "Embedding", "input_dim": 9, "output_dim": {"hp": "size"}}),
+        json!({"layer": "Embedding", "input_dim": {"hp": "rows"}, "output_dim": 2}),
+        json!({"layer": "Embedding", "input_dim": {"hp": "size"}, "output_dim": {"hp": "size"}}),
+        json!({"layer": "Embedding", "input_dim": {"hp": "kind", "cases": {"dense": {"hp": "rows"}, "conv": 9}}, "output_dim": 2, "when": {"kind": ["dense", "conv"]}}),
+        json!({"hp": "kind", "cases": {
+            "dense": {"layer": "Dropout", "rate": {"hp": "kind", "cases": {"dense": 0.0}}}, "conv": {"layer": "Activation", "activation": {"hp": "bent"}},
+            "none": {"layer": "Embedding", "input_dim": {"hp": "kind", "cases": {"none": 9}}, "output_dim": 2}
+        }}),
+        json!({"layer": "Rescaling", "scale": {"hp": "groups"}, "offset": {"hp": "size"}}),
+        json!({"layer": "Rescaling", "scale": -1, "offset": 8, "when": {"flat": [true]}}),
+        json!({"layer": "Rescaling", "scale": {"hp": "kept"}, "offset": 1}),
+        json!({"layer": "Dropout", "rate": {"hp": "kept"}}),
+        json!({"layer": "Activation", "activation": {"hp": "flat", "cases": {"true": "linear", "false": "relu"}}}),
+        json!({"layer": "LeakyReLU"}),
         json!({"layer": "SimpleRNN", "units": {"hp": "size"}, "return_sequences": {"hp": "all"}}),
         json!({"layer": "GRU", "units": 2, "reset_after": {"hp": "all"}, "dropout": {"hp": "drop"}}),
         json!({"layer": "Bidirectional", "merge_mode": "concat", "wrapped": {"hp": "gate", "cases": {
@@ -105,8 +119,8 @@ fn dataset(shape: &[usize]) -> DatasetSchema {
     DatasetSchema { shape: shape.to_vec(), dtype: "float32".to_owned(), rows: 50, classes: Some(3), scale_max: None, hash: String::new() }
 }
 
-/// What enumerating every point says: the least and greatest (parameters, FLOPs, bytes of a step), and where points fail.
-fn brute_force(study: &Study, dataset: &DatasetSchema) -> ([(u64, u64); 3], BTreeSet<String>) {
+/// What enumerating every point says of features with this `worst` one: the least and greatest (parameters, FLOPs, bytes of a step), and where points fail.
+fn brute_force(study: &Study, dataset: &DatasetSchema, worst: f32) -> ([(u64, u64); 3], BTreeSet<String>) {
     let (mut bounds, mut failures) = ([(u64::MAX, 0); 3], BTreeSet::new());
     let mut grid = Enumeration::grid(&study.space).unwrap();
     for point in (0u32..).map_while(|index| grid.point(&index.into())) {
@@ -122,16 +136,28 @@ fn brute_force(study: &Study, dataset: &DatasetSchema) -> ([(u64, u64); 3], BTre
             Ok(totals) => bounds.iter_mut().zip(totals).for_each(|(bound, total)| *bound = (bound.0.min(total), bound.1.max(total))),
             Err(at) => _ = failures.insert(there[at].to_owned()),
         }
-        failures.extend(misled(&plan.layers).map(|at| there[at].to_owned()));
+        failures.extend(misled(&plan.layers, worst).into_iter().map(|at| there[at].to_owned()));
     }
     (bounds, failures)
 }
 
-/// The Embeddings that stand behind a layer that makes other numbers of ids.
-fn misled(layers: &[Layer]) -> impl Iterator<Item = usize> {
+/// The Embeddings without a row for what the layers before make of the feature `worst`.
+fn misled(layers: &[Layer], worst: f32) -> Vec<usize> {
     let moves = ["Flatten", "Reshape", "Permute", "ZeroPadding2D", "MaxPooling2D", "GlobalMaxPooling1D"];
-    let computes = layers.iter().position(|layer| !moves.contains(&layer.class())).unwrap_or(layers.len());
-    (computes + 1..layers.len()).filter(|at| layers[*at].class() == "Embedding")
+    let (mut id, mut misled) = (Some(worst).filter(|worst| worst.fract() == 0.0), Vec::new());
+    for (at, layer) in layers.iter().enumerate() {
+        id = match layer {
+            Layer::Embedding(table) => {
+                misled.extend((!id.is_some_and(|id| 0.0 <= id && id < table.input_dim as f32)).then_some(at));
+                None
+            }
+            Layer::Rescaling { scale, offset } if scale.fract() == 0.0 => id.map(|id| id * *scale as f32 + *offset as f32),
+            Layer::LeakyReLU { .. } | Layer::PReLU(_) | Layer::Activation { activation: Activation::Relu } => id.filter(|id| *id >= 0.0),
+            Layer::Activation { activation: Activation::Linear } | Layer::Dropout { rate: 0.0 } => id,
+            layer => id.filter(|_| moves.contains(&layer.class())),
+        }
+    }
+    misled
 }
 
 /// The totals of one concrete network, or which of its layers does not fit.
@@ -166,11 +192,12 @@ proptest! {
         flattened in prop::bool::weighted(0.8),
         momentum in any::<bool>(),
         runs in prop::sample::select(vec![(0, 1), (0, 3), (2, 1), (7, 2)]),
+        worst in prop::sample::select(vec![0.0f32, 2.0, 4.0, 8.0, 0.5, -1.0]),
     ) {
         let (study, dataset) = (study(&picks, flattened, momentum, runs), dataset(&shape));
-        let ([parameters, flops, step_bytes], failures) = brute_force(&study, &dataset);
+        let ([parameters, flops, step_bytes], failures) = brute_force(&study, &dataset, worst);
         let recipe = Recipe::of(&study, &dataset);
-        match preflight(&study, &dataset) {
+        match super::preflight(&study, &dataset, &WorstId { value: worst, place: String::new() }) {
             Ok(found) => {
                 prop_assert!(failures.is_empty(), "{:?} fail in {}", failures, study.document());
                 prop_assert_eq!(found.shapes, "complete");
@@ -185,7 +212,7 @@ proptest! {
                 prop_assert_eq!(found.points, study.points().map(|points| points.to_string()));
             }
             Err(problems) => {
-                let reported: BTreeSet<String> = problems.into_iter().map(|problem| problem.pointer).collect();
+                let reported: BTreeSet<String> = problems.iter().map(|problem| problem.pointer.trim_end_matches("/input_dim").to_owned()).collect();
                 prop_assert_eq!(reported, failures, "{}", study.document());
             }
         }
@@ -207,7 +234,7 @@ fn the_random_studies_are_of_all_kinds() {
         let picks = prop::collection::vec(any::<prop::sample::Index>(), 0..5).new_tree(&mut runner).unwrap().current();
         let study = study(&picks, true, false, (0, 1));
         let dataset = dataset(&[6, 6, 1]);
-        let ([(least, most), ..], failures) = brute_force(&study, &dataset);
+        let ([(least, most), ..], failures) = brute_force(&study, &dataset, 0.0);
         verdicts.insert((failures.is_empty(), least < most));
     }
     // Works or not, one size or several, each with each.
@@ -491,6 +518,15 @@ fn every_end_that_a_search_may_meet_is_judged() {
         let passed = [("/network/0/activation", "or set from_logits of the loss where end is linear")];
         check_end(json!([choice("end", values)]), network, sparse(json!(false)), &passed);
     }
+    // In the only case that the place of the layer leaves.
+    let space = json!([choice("kind", json!(["a", "b"])), choice("end", json!(["relu", "softmax"]))]);
+    let only = json!({"hp": "kind", "cases": {"a": {"hp": "end"}}});
+    let network = json!([{"layer": "Dense", "units": 3, "activation": "softmax"}, {"layer": "Dense", "units": 3, "activation": only, "when": {"kind": ["a"]}}]);
+    let passed = [(
+        "/network/1/activation",
+        "relu at the network's end makes none; end it with softmax, or set from_logits of the loss where kind is a and end is relu",
+    )];
+    check_end(space, network, sparse(json!(false)), &passed);
     // A layer that is there in some trials, one that may pass on what it gets, and repetitions.
     let space = json!([units(), rate, {"name": "more", "type": "boolean"}, choice("end", json!(["linear", "softmax"])), {"name": "count", "type": "int", "min_value": 0, "max_value": 2}]);
     let network = |end: Json| {
@@ -640,13 +676,11 @@ fn an_embedding_that_takes_the_features_has_a_row_for_each_of_them() {
         none.clone(),
         &[("/network/2/input_dim", words)],
     );
-    // Of other whole numbers no more is known.
-    check(&[json!({"layer": "Rescaling", "scale": 2, "offset": 1})], json!(12), none.clone(), sound);
     let size = |values: Json| json!([{"name": "size", "type": "choice", "values": values}]);
     check(&[], json!({"hp": "size"}), size(json!([20, 5, 30])), &[("/network/0/input_dim", "has 12 where size is 5")]);
     check(&[], json!({"hp": "size"}), size(json!([20, 30])), sound);
     // A layer that is there in some trials only.
-    let maybe = json!({"layer": "Rescaling", "scale": 2, "when": {"rescaled": [true]}});
+    let maybe = json!({"layer": "Rescaling", "scale": 1, "offset": -1, "when": {"rescaled": [true]}});
     let rescaled = json!([{"name": "rescaled", "type": "boolean"}]);
     check(&[maybe], json!(12), rescaled.clone(), &[("/network/1/input_dim", "where rescaled is false")]);
     let choice = json!([{"hp": "rescaled", "cases": {"true": end, "false": embedding(json!(12))}}, {"layer": "Flatten"}, end]);
@@ -724,4 +758,148 @@ fn features_that_are_no_ids_or_scaled_are_refused_before_an_embedding() {
         json!([{"name": "scale", "type": "choice", "values": ["none", "min_max"]}]),
     );
     check_document(&[4], searched, &worst(98.0), &[("/dataset/scale", "use none where scale is min_max")]);
+}
+
+/// Holds the pre-flight of `layers` before a Flatten and an output over rows of (6, 2) to the problems expected, where `value` is the hardest to take as an id.
+#[track_caller]
+fn check_ids(layers: &[Json], space: Json, value: f32, expect: &[(&str, &str)]) {
+    let end = [json!({"layer": "Flatten"}), json!({"layer": "Dense", "units": 3, "activation": "softmax"})];
+    let document = with(with(smallest(), "/network", json!([layers, &end].concat())), "/space", space);
+    check_document(&[6, 2], document, &WorstId { value, place: "w.csv, row 3".into() }, expect);
+}
+
+fn table(input_dim: Json) -> Json {
+    json!({"layer": "Embedding", "input_dim": input_dim, "output_dim": 2})
+}
+
+#[test]
+fn a_layer_is_read_with_what_its_place_says_of_its_hyperparameters() {
+    let kind = || json!([{"name": "kind", "type": "choice", "values": ["a", "b"]}, {"name": "size", "type": "choice", "values": [5, 20]}]);
+    let used = json!({"layer": "Rescaling", "scale": 1, "offset": {"hp": "size", "cases": {"5": 0, "20": 0}}});
+    let in_a = |mut layer: Json| {
+        layer["when"] = json!({"kind": ["a"]});
+        layer
+    };
+    let of_a = |layer: Json| json!({"hp": "kind", "cases": {"a": layer, "b": null}});
+    let lacks = "input_dim 5 takes whole numbers from 0 to 4, and w.csv, row 3 has 12 where kind is a";
+    let small = || table(json!({"hp": "kind", "cases": {"a": 5}}));
+    check_ids(&[used.clone(), in_a(small())], kind(), 12.0, &[("/network/1/input_dim", lacks)]);
+    check_ids(&[used.clone(), of_a(small())], kind(), 12.0, &[("/network/1/cases/a/input_dim", lacks)]);
+    // What stands in the only case there is.
+    let sized = [("/network/0/input_dim", "has 12 where kind is a and size is 5")];
+    check_ids(&[in_a(table(json!({"hp": "kind", "cases": {"a": {"hp": "size"}}})))], kind(), 12.0, &sized);
+
+    let dense = || json!({"layer": "Dense", "units": {"hp": "kind", "cases": {"a": 5}}});
+    let computes = |pointer: &str| format!("the Dense before it, {pointer}, makes other numbers of them where kind is a");
+    check_ids(&[used.clone(), in_a(dense()), table(json!(99))], kind(), 12.0, &[("/network/2", &computes("/network/1"))]);
+    check_ids(&[used, of_a(dense()), table(json!(99))], kind(), 12.0, &[("/network/2", &computes("/network/1/cases/a"))]);
+}
+
+#[test]
+fn an_embedding_has_a_row_for_what_rescalings_make_of_the_features() {
+    let rescaled = |scale: Json, offset: i64| json!({"layer": "Rescaling", "scale": scale, "offset": offset});
+    let check = |before: &[Json], value: f32, expect: &[&str]| {
+        let pointer = format!("/network/{}/input_dim", before.len());
+        let expect: Vec<(&str, &str)> = expect.iter().map(|words| (pointer.as_str(), *words)).collect();
+        check_ids(&[before, &[table(json!(12))]].concat(), json!([]), value, &expect);
+    };
+    let words = "an Embedding with input_dim 12 takes whole numbers from 0 to 11, and w.csv, row 3 has 11, rescaled to 12";
+    check(&[rescaled(json!(1), 1)], 11.0, &[words]);
+    check(&[rescaled(json!(1), 1)], 10.0, &[]);
+    check(&[rescaled(json!(-1), 0)], 3.0, &["w.csv, row 3 has 3, rescaled to -3"]);
+    check(&[rescaled(json!(-1), 11)], 11.0, &[]);
+    // From 1, as some number their categories.
+    check(&[rescaled(json!(1), -1)], 12.0, &[]);
+    check(&[rescaled(json!(2), 1), json!({"layer": "Flatten"}), rescaled(json!(3), -1)], 2.0, &["has 2, rescaled to 14"]);
+    check(&[rescaled(json!(2), 1), rescaled(json!(3), -4)], 2.0, &[]);
+    check(&[rescaled(json!(2), 0)], 0.25, &["and w.csv, row 3 has 0.25"]);
+    check(&[rescaled(json!(2), 0)], 0.5, &["and w.csv, row 3 has 0.5"]);
+    check(&[rescaled(json!(1), 1)], -1.0, &[]);
+    check(&[rescaled(json!(1), 1)], -2.0, &["has -2, rescaled to -1"]);
+
+    let factor = |values: Json| json!([{"name": "s", "type": "choice", "values": values}]);
+    let searched = [rescaled(json!({"hp": "s"}), 0), table(json!(24))];
+    check_ids(&searched, factor(json!([1, 2])), 11.0, &[]);
+    check_ids(&searched, factor(json!([1, 2, 3])), 11.0, &[("/network/1/input_dim", "has 11, rescaled to 33 where s is 3")]);
+    let halved = [("/network/1", "the Rescaling before it, /network/0, makes other numbers of them where s is 0.5")];
+    check_ids(&searched, factor(json!([0.5, 1.0])), 11.0, &halved);
+}
+
+#[test]
+fn arguments_that_a_search_chooses_leave_ids_as_they_are_where_their_values_do() {
+    let kind = || json!([{"name": "kind", "type": "choice", "values": ["a", "b"]}]);
+    let by_kind = |a: Json, b: Json| json!({"hp": "kind", "cases": {"a": a, "b": b}});
+    let in_kind = |kind: &str| {
+        let mut layer = table(json!(13));
+        layer["when"] = json!({"kind": [kind]});
+        layer
+    };
+    let dropout = json!({"layer": "Dropout", "rate": by_kind(json!(0.0), json!(0.3))});
+    let dropped = "the Dropout before it, /network/0, makes other numbers of them";
+    check_ids(&[dropout.clone(), in_kind("a")], kind(), 12.0, &[]);
+    check_ids(&[dropout.clone(), in_kind("b")], kind(), 12.0, &[("/network/1", dropped)]);
+    check_ids(&[dropout, table(json!(13))], kind(), 12.0, &[("/network/1", &format!("{dropped} where kind is b"))]);
+
+    let activation = |b: &str| json!({"layer": "Activation", "activation": by_kind(json!("linear"), json!(b))});
+    check_ids(&[activation("relu"), table(json!(13))], kind(), 12.0, &[]);
+    let bent = "the Activation before it, /network/0, makes other numbers of them where kind is b";
+    check_ids(&[activation("tanh"), table(json!(13))], kind(), 12.0, &[("/network/1", bent)]);
+
+    let rate = json!({"layer": "Dropout", "rate": {"hp": "rate"}});
+    check_ids(&[rate.clone(), table(json!(13))], json!([{"name": "rate", "type": "choice", "values": [0.0]}]), 12.0, &[]);
+    for (least, most) in [(0.0, 0.5), (-1.0, 1.0)] {
+        // Neither end of a range speaks for what lies between.
+        let layer = if least < 0.0 { json!({"layer": "Rescaling", "scale": {"hp": "rate"}}) } else { rate.clone() };
+        let range = json!([{"name": "rate", "type": "float", "min_value": least, "max_value": most}]);
+        check_ids(&[layer, table(json!(13))], range, 12.0, &[("/network/1", "before it, /network/0, makes other numbers of them")]);
+    }
+}
+
+#[test]
+fn rectifiers_leave_ids_as_they_are_and_make_other_numbers_of_what_is_below_0() {
+    for layer in [
+        json!({"layer": "Activation", "activation": "relu"}),
+        json!({"layer": "Activation", "activation": "leaky_relu"}),
+        json!({"layer": "Activation", "activation": "elu"}),
+        json!({"layer": "LeakyReLU"}),
+        json!({"layer": "PReLU"}),
+    ] {
+        let class = layer["layer"].as_str().unwrap();
+        check_ids(&[layer.clone(), table(json!(13))], json!([]), 12.0, &[]);
+        check_ids(&[layer.clone(), table(json!(12))], json!([]), 12.0, &[("/network/1/input_dim", "w.csv, row 3 has 12")]);
+        check_ids(&[layer.clone(), table(json!(12))], json!([]), 0.5, &[("/network/1/input_dim", "w.csv, row 3 has 0.5")]);
+        let computes = format!("the {class} before it, /network/0, makes other numbers of them");
+        check_ids(&[layer, table(json!(12))], json!([]), -1.0, &[("/network/1", &computes)]);
+    }
+    let six = [("/network/1", "makes other numbers of them")];
+    check_ids(&[json!({"layer": "Activation", "activation": "relu6"}), table(json!(13))], json!([]), 12.0, &six);
+}
+
+#[test]
+fn the_smallest_table_of_a_range_speaks_for_all_however_many_there_are() {
+    let size = |least: u64, most: u64| json!([{"name": "size", "type": "int", "min_value": least, "max_value": most}]);
+    let searched = || table(json!({"hp": "size"}));
+    let least = "input_dim 2 takes whole numbers from 0 to 1, and w.csv, row 3 has 11; let input_dim be at least 12";
+    for most in [3, 20, 100_000, 200_000] {
+        check_ids(&[searched()], size(2, most), 11.0, &[("/network/0/input_dim", least)]);
+    }
+    check_ids(&[searched()], size(12, 200_000), 11.0, &[]);
+    check_ids(&[searched()], size(12, 200_000), 0.5, &[("/network/0/input_dim", "from 0 to 11, and w.csv, row 3 has 0.5")]);
+    let computes = [("/network/1", "the Dense before it, /network/0, makes other numbers of them")];
+    check_ids(&[json!({"layer": "Dense", "units": 4}), searched()], size(12, 200_000), 11.0, &computes);
+    let network = json!([searched(), {"layer": "Flatten"}, {"layer": "Dense", "units": 3, "activation": "softmax"}]);
+    let scaled = with(with(with(smallest(), "/network", network), "/dataset/scale", json!("standardize")), "/space", size(12, 200_000));
+    let worst = WorstId { value: 11.0, place: String::new() };
+    check_document(&[4], scaled, &worst, &[("/dataset/scale", "standardize makes other numbers of them; use none")]);
+
+    // In one of the cases; and where something else depends on the range, value by value.
+    let mut space = size(2, 200_000);
+    space.as_array_mut().unwrap().push(json!({"name": "kind", "type": "choice", "values": ["a", "b"]}));
+    let cased = table(json!({"hp": "kind", "cases": {"a": {"hp": "size"}, "b": 12}}));
+    check_ids(&[cased], space, 11.0, &[("/network/0/input_dim", &format!("{least} where kind is a"))]);
+    let shifted = json!({"layer": "Rescaling", "scale": 1, "offset": {"hp": "size"}});
+    let each = ["input_dim 2 takes", "input_dim 3 takes", "has 0, rescaled to 4"].map(|words| ("/network/1/input_dim", words));
+    check_ids(&[shifted, searched()], size(2, 9), 0.0, &each);
+    let zeroed = json!({"layer": "Rescaling", "scale": 0, "when": {"size": [2, 3]}});
+    check_ids(&[zeroed, searched()], size(2, 4), 3.0, &[]);
 }
