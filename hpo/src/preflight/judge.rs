@@ -89,7 +89,7 @@ pub(super) fn output(loss: Loss, output: &[usize], classes: Option<u32>) -> Resu
 /// Why `loss` cannot mean what `activation`, called `name`, makes at the end of a network: whether the loss says so rather than the network, and the reason.
 ///
 /// Left alone is what comes out right: Keras divides the outputs of a categorical cross-entropy by their sum, so that positive ones are as good as
-/// probabilities, and the softmax of `log_softmax` is the softmax itself.
+/// probabilities (but on TensorFlow, where it looks behind the sigmoid for logits), and the softmax of `log_softmax` is the softmax itself.
 pub(super) fn activation(loss: Loss, activation: Activation, name: &str) -> Result<(), (bool, String)> {
     use Activation::{Exponential, HardSigmoid, LogSoftmax, Sigmoid, Softmax, Softplus};
     let (takes, binary) = (loss.as_str(), matches!(loss, Loss::BinaryCrossentropy { .. }));
