@@ -346,8 +346,8 @@ pub const CHECKPOINT_SECONDS: u64 = 30;
 pub const CHECKPOINT_SECONDS_MAX: u64 = 86_400;
 /// Checkpoints of a trial that are looked through for the newest: each attempt leaves one or two.
 pub const CHECKPOINTS_LISTED_MAX: usize = 1_000;
-/// Checkpoints of a trial that are read: the furthest, and one more where that is for another class of machines.
-pub const CHECKPOINTS_READ: usize = 2;
+/// Checkpoints of a trial that are tried, one after the other: many may be for other classes of machines, and from a bucket each is copied.
+pub const CHECKPOINTS_TRIED_MAX: usize = 16;
 /// Tries of writing a trial's weights: a bucket may be away for a moment, and the trial was dear.
 pub const WEIGHTS_TRIES: u32 = 3;
 /// Rows of a validation batch, where the training batch is not larger: small batches only cost time there. Never more than two training batches,

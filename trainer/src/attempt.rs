@@ -4,6 +4,7 @@
 
 use std::fs::File;
 use std::future::{Future, pending};
+use std::iter;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,6 +13,7 @@ use hpo::limits;
 use hpo::trial::ErrorKind;
 use store::artifact::{self, Artifacts};
 use store::{Ack, Directive, End, Lease, Point};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, oneshot};
 
@@ -65,11 +67,12 @@ async fn train(worker: &Arc<Worker>, lease: &Lease, stop: Arc<Stop>, events: Unb
     };
     let (catalog, device, numerics) = (worker.catalog.clone(), handle.device.clone(), worker.device.numerics.clone());
     let (memory, metrics) = (worker.memory.clone(), worker.metrics.clone());
-    let checkpoints = tokio::select! {
-        found = checkpoints(worker, lease), if lease.attempt > 1 => found,
+    let paths = tokio::select! {
+        paths = checkpoints(worker, lease), if lease.attempt > 1 => paths,
         reason = told_to_stop(&stop), if lease.attempt > 1 => return Outcome::Stopped(reason, None),
         else => Vec::new(),
     };
+    let checkpoints = Box::new(opened(worker.artifacts.clone(), paths, stop.clone()));
     let checkpoint_seconds = worker.checkpoint_seconds;
     let artifacts = worker.artifacts.clone();
     let trial = Trial { lease: lease.clone(), study, catalog, device, numerics, memory, stop, checkpoint_seconds, artifacts, checkpoints };
@@ -92,17 +95,36 @@ async fn train(worker: &Arc<Worker>, lease: &Lease, stop: Arc<Stop>, events: Unb
     }
 }
 
-/// The checkpoints that earlier attempts left, the furthest first. Without any the trial starts over, which only costs time.
-async fn checkpoints(worker: &Worker, lease: &Lease) -> Vec<File> {
-    let mut found = Vec::new();
-    let listed = worker.artifacts.checkpoints(lease.study.as_str(), lease.number).await;
-    for path in listed.unwrap_or_default().into_iter().take(limits::CHECKPOINTS_READ) {
-        match worker.artifacts.open_checkpoint(&path).await {
-            Ok(file) => found.push(file),
-            Err(error) => tracing::warn!("The checkpoint {path} cannot be read: {error}"),
+/// The paths of the checkpoints that earlier attempts left, the furthest first. Without any the trial starts over, which only costs time.
+async fn checkpoints(worker: &Worker, lease: &Lease) -> Vec<String> {
+    let Lease { study, number, .. } = lease;
+    let listed = worker.artifacts.checkpoints(study.as_str(), *number).await;
+    listed.unwrap_or_else(|error| {
+        tracing::warn!(trial.number = number, study.id = %study, "Trial {number} of study {study} starts over, its checkpoints cannot be listed: {error}");
+        Vec::new()
+    })
+}
+
+/// The files of checkpoints, for a thread that is not the runtime's. Each is opened when it is asked for: from a bucket it is a copy, which goes before the
+/// next one comes.
+fn opened(artifacts: Artifacts, paths: Vec<String>, stop: Arc<Stop>) -> impl Iterator<Item = File> + Send {
+    let runtime = Handle::current();
+    let mut paths = paths.into_iter().take(limits::CHECKPOINTS_TRIED_MAX);
+    iter::from_fn(move || runtime.block_on(next_opened(&artifacts, &mut paths, &stop)))
+}
+
+/// The next of the files that can be opened; none where the trial is to stop.
+async fn next_opened(artifacts: &Artifacts, paths: &mut impl Iterator<Item = String>, stop: &Stop) -> Option<File> {
+    for path in paths {
+        tokio::select! {
+            file = artifacts.open_checkpoint(&path) => match file {
+                Ok(file) => return Some(file),
+                Err(error) => tracing::warn!("The checkpoint {path} cannot be read: {error}"),
+            },
+            _ = told_to_stop(stop) => return None,
         }
     }
-    found
+    None
 }
 
 /// What lets a trial run beside others, or keeps the others away.
