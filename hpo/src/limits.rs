@@ -264,6 +264,8 @@ pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
 pub const TRAINER_ID_BYTES_MAX: usize = 128;
 /// What may be left of an ended trial is removed after this time: a trainer that has lost its lease writes no more by then.
 pub const LEFTOVER_MS: u64 = LEASE_MS;
+/// Ticks that what is to be removed may take before the reaper goes on: an outage is seen after five without it. What is undone comes again.
+pub const REMOVAL_TICKS: u32 = 2;
 /// A lease: a dead trainer is noticed within one; two of three heartbeats may be lost.
 pub const LEASE_MS: u64 = 30_000;
 /// Ticks of the reaper in a lease: what time must do happens a few seconds late at most.
@@ -348,6 +350,8 @@ pub const CHECKPOINT_SECONDS_MAX: u64 = 86_400;
 pub const CHECKPOINTS_LISTED_MAX: usize = 1_000;
 /// Checkpoints of a trial that are tried, one after the other: many may be for other classes of machines, and from a bucket each is copied.
 pub const CHECKPOINTS_TRIED_MAX: usize = 16;
+/// Seconds that a trainer takes at most to remove the checkpoints of a trial that has ended: its slot waits, and the reaper will do it.
+pub const CLEAR_SECONDS_MAX: u64 = 5;
 /// Tries of writing a trial's weights: a bucket may be away for a moment, and the trial was dear.
 pub const WEIGHTS_TRIES: u32 = 3;
 /// Rows of a validation batch, where the training batch is not larger: small batches only cost time there. Never more than two training batches,

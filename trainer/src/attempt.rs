@@ -345,13 +345,13 @@ impl Line<'_> {
         match self.finish(&end).await {
             Some(Ack::Accepted { wants }) => {
                 self.accepted(&end);
-                if self.has_checkpoints && is_last(&end) {
-                    self.clear_checkpoints().await;
-                }
                 if wants > 0
                     && let Err(error) = self.worker.store.top_up(self.lease.study).await
                 {
                     tracing::debug!("The reaper will top up: {error}");
+                }
+                if self.has_checkpoints && is_last(&end) {
+                    self.clear_checkpoints().await;
                 }
                 name(&end)
             }
@@ -407,8 +407,11 @@ impl Line<'_> {
     /// Removes the checkpoints of a trial that has ended.
     async fn clear_checkpoints(&self) {
         let (Worker { store, artifacts, .. }, Lease { study, number, .. }) = (self.worker, self.lease);
-        if let Err(error) = store.clear(*study, *number, artifacts).await {
-            tracing::debug!("The reaper will remove its checkpoints: {error}");
+        let clear = store.clear(*study, *number, artifacts);
+        match tokio::time::timeout(Duration::from_secs(limits::CLEAR_SECONDS_MAX), clear).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!("The reaper will remove its checkpoints: {error}"),
+            Err(_) => tracing::debug!("The reaper will remove its checkpoints, the artifacts take too long"),
         }
     }
 

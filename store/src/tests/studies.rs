@@ -385,6 +385,22 @@ async fn checkpoints_that_cannot_be_removed_are_tried_again() {
     assert_eq!(bench.store.reap().await.unwrap().leftovers, []);
 }
 
+#[tokio::test]
+async fn artifacts_that_hang_keep_no_study_waiting() {
+    let redis = TestRedis::start();
+    let store = Store::connect(Config { lease_ms: 1_000, ..Config::new(redis.url()) }).await.unwrap();
+    let gone = [new_study(json!({})), new_study(json!({}))];
+    for new in gone.clone() {
+        store.create_study(new.clone(), None).await.unwrap();
+        store.delete_study(new.id).await.unwrap();
+    }
+    let waiting = store.create_study(new_study(json!({"max_trials": 3})), None).await.unwrap().id;
+    let tended = tokio::time::timeout(Duration::from_secs(30), store.tend(&Artifacts::hanging())).await.expect("it ends").unwrap();
+    assert_eq!(tended.undone.len(), 2, "{tended:?}");
+    assert!(tended.undone.iter().all(|undone| undone.ends_with("this is tried again: there is no time left for it")), "{tended:?}");
+    assert_eq!(store.study(waiting).await.unwrap().unwrap().counts.get(TrialState::Queued), 3);
+}
+
 fn artifacts() -> (tempfile::TempDir, Artifacts) {
     let folder = tempfile::tempdir().unwrap();
     let artifacts = Artifacts::open(folder.path().to_str().unwrap()).unwrap();
