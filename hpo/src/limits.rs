@@ -262,8 +262,9 @@ pub const IDEMPOTENCY_MS: u64 = 86_400_000;
 pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
 /// Bytes of a trainer's id and of its numerics class.
 pub const TRAINER_ID_BYTES_MAX: usize = 128;
-/// What may be left of an ended trial is removed after this time: a trainer that has lost its lease writes no more by then.
-pub const LEFTOVER_MS: u64 = LEASE_MS;
+/// What may be left of an ended trial is removed after this time: a trainer that has lost its lease writes no more by then, though it trains on without Redis
+/// for `ORPHAN_SECONDS_MAX`, and a little longer while a call of its waits.
+pub const LEFTOVER_MS: u64 = ORPHAN_SECONDS_MAX * 1_000 + LEASE_MS;
 /// Ticks that what is to be removed may take before the reaper goes on: an outage is seen after five without it. What is undone comes again.
 pub const REMOVAL_TICKS: u32 = 2;
 /// A lease: a dead trainer is noticed within one; two of three heartbeats may be lost.

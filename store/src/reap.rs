@@ -107,6 +107,13 @@ impl Store {
         Ok(())
     }
 
+    /// Notes that a trainer which has lost a trial may have written checkpoints since: where the trial has ended, or its study is gone, they are handed out
+    /// [to be cleared](Store::clear).
+    pub async fn abandon(&self, study: StudyId, number: u64) -> Result<()> {
+        self.call(Name::Abandon, study, Args::new().arg(study).arg(number)).await?;
+        Ok(())
+    }
+
     /// Removes the checkpoints of a trial that has ended. Errors leave them to a later [`reap`](Store::reap).
     pub async fn clear(&self, study: StudyId, number: u64, artifacts: &Artifacts) -> std::result::Result<(), RemovalError> {
         artifacts.delete_checkpoints(study.as_str(), number).await?;
