@@ -391,7 +391,7 @@ async fn checkpoints_that_cannot_be_removed_are_tried_again() {
 async fn a_trial_is_handed_out_again_where_who_has_lost_it_may_have_written_since() {
     let bench = Bench::new().await;
     let (_folder, artifacts) = artifacts();
-    let id = bench.study(json!({"max_trials": 2, "retry": {"max_stalls": 1}})).await;
+    let id = bench.study(json!({"max_trials": 3, "retry": {"max_stalls": 1}})).await;
     let deleted = bench.study(json!({"max_trials": 1})).await;
     let lost = bench.claims("a", 3).await;
     let lost_of = |study, number| lost.iter().find(|lease| (lease.study, lease.number) == (study, number)).unwrap();
@@ -403,17 +403,19 @@ async fn a_trial_is_handed_out_again_where_who_has_lost_it_may_have_written_sinc
     bench.store.delete_study(deleted).await.unwrap();
     bench.pass(limits::LEASE_MS).await;
     bench.store.purge(deleted, &artifacts).await.unwrap();
-    let again = bench.claims("b", 2).await;
-    assert_eq!(again.iter().map(|lease| (lease.number, lease.attempt)).collect::<Vec<_>>(), [(0, 2), (1, 2)]);
+    let again = bench.claims("b", 3).await;
+    assert_eq!(again.iter().map(|lease| (lease.number, lease.attempt)).collect::<Vec<_>>(), [(0, 2), (1, 2), (2, 1)]);
     // One that runs elsewhere is cleared as it ends.
     assert_eq!(bench.store.finish_with_checkpoints(lost_of(id, 0), &completed(0.1)).await.unwrap(), Ack::Stale);
     bench.store.abandon(id, 0).await.unwrap();
     bench.healthy().await;
     // A later attempt cannot speak for the first.
     bench.finish(&again[0], completed(0.5)).await;
-    bench.store.finish_and_claim(&again[1], &completed(0.5), true, &Claim::new(&trainer("b"), vec![], 1)).await.unwrap();
-    assert_eq!(leftovers().await, [(id, 0), (id, 1)]);
-    for number in [0, 1] {
+    for (lease, has_checkpoints) in [(&again[1], false), (&again[2], true)] {
+        bench.store.finish_and_claim(lease, &completed(0.5), has_checkpoints, &Claim::new(&trainer("b"), vec![], 1)).await.unwrap();
+    }
+    assert_eq!(leftovers().await, [(id, 0), (id, 1), (id, 2)]);
+    for number in 0..3 {
         bench.store.clear(id, number, &artifacts).await.unwrap();
     }
     bench.store.finish(lost_of(id, 0), &completed(0.1)).await.unwrap();
