@@ -266,8 +266,11 @@ pub const IDEMPOTENCY_MS: u64 = 86_400_000;
 pub const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
 /// Bytes of a trainer's id and of its numerics class.
 pub const TRAINER_ID_BYTES_MAX: usize = 128;
-/// What may be left of an ended trial is removed after this time: a trainer that has lost its lease writes no more by then.
-pub const LEFTOVER_MS: u64 = LEASE_MS;
+/// What may be left of an ended trial is removed after this time: a trainer that has lost its lease writes no more by then, though it trains on without Redis
+/// for `ORPHAN_SECONDS_MAX`, and a little longer while a call of its waits.
+pub const LEFTOVER_MS: u64 = ORPHAN_SECONDS_MAX * 1_000 + LEASE_MS;
+/// Ticks that what is to be removed may take before the reaper goes on: an outage is seen after five without it. What is undone comes again.
+pub const REMOVAL_TICKS: u32 = 2;
 /// A lease: a dead trainer is noticed within one; two of three heartbeats may be lost.
 pub const LEASE_MS: u64 = 30_000;
 /// Ticks of the reaper in a lease: what time must do happens a few seconds late at most.
@@ -350,8 +353,10 @@ pub const CHECKPOINT_SECONDS: u64 = 30;
 pub const CHECKPOINT_SECONDS_MAX: u64 = 86_400;
 /// Checkpoints of a trial that are looked through for the newest: each attempt leaves one or two.
 pub const CHECKPOINTS_LISTED_MAX: usize = 1_000;
-/// Checkpoints of a trial that are read: the furthest, and one more where that is for another class of machines.
-pub const CHECKPOINTS_READ: usize = 2;
+/// Checkpoints of a trial that are tried, one after the other: many may be for other classes of machines, and from a bucket each is copied.
+pub const CHECKPOINTS_TRIED_MAX: usize = 16;
+/// Seconds that a trainer takes at most to remove the checkpoints of a trial that has ended: its slot waits, and the reaper will do it.
+pub const CLEAR_SECONDS_MAX: u64 = 5;
 /// Tries of writing a trial's weights: a bucket may be away for a moment, and the trial was dear.
 pub const WEIGHTS_TRIES: u32 = 3;
 /// Rows of a validation batch, where the training batch is not larger: small batches only cost time there. Never more than two training batches,

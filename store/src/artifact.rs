@@ -205,8 +205,8 @@ impl Artifacts {
         Ok(file.into_std().await)
     }
 
-    /// The paths of a trial's checkpoints, the furthest first. Whoever wrote one, it holds the same at the same step: a trial is a function of what is
-    /// written in it, so nobody asks whose attempt it was.
+    /// The paths of a trial's checkpoints, the furthest first. Whoever wrote one, the training in it is the same at the same step: a trial is a function of what
+    /// is written there, so nobody asks whose attempt it was.
     pub async fn checkpoints(&self, study: &str, number: u64) -> Result<Vec<String>, Error> {
         let listed = self.store.list(Some(&checkpoints_path(study, number)?)).take(CHECKPOINTS_LISTED_MAX);
         let mut paths: Vec<String> = listed.map_ok(|meta| meta.location.to_string()).try_collect().await.map_err(Error::Store)?;
@@ -214,16 +214,17 @@ impl Artifacts {
         Ok(paths)
     }
 
-    /// Removes all checkpoints of a trial.
+    /// Removes all checkpoints of a trial, however many.
     pub async fn delete_checkpoints(&self, study: &str, number: u64) -> Result<(), Error> {
-        for path in self.checkpoints(study, number).await? {
-            self.delete(&path).await?;
+        loop {
+            let listed = self.checkpoints(study, number).await?;
+            for path in &listed {
+                self.delete(path).await?;
+            }
+            if listed.len() < CHECKPOINTS_LISTED_MAX {
+                return self.remove_folder(&checkpoints_path(study, number)?).await;
+            }
         }
-        if let Some(folder) = &self.folder {
-            // What a killed trainer had half written is not listed.
-            let _ = tokio::fs::remove_dir_all(folder.join(checkpoints_path(study, number)?.as_ref())).await;
-        }
-        Ok(())
     }
 
     /// The whole artifact at a path that [`put_model`](Self::put_model) returned.
@@ -251,11 +252,20 @@ impl Artifacts {
         // Somebody else may be deleting the same study.
         let failed = deleted.filter(|d| future::ready(matches!(d, Err(e) if !matches!(e, object_store::Error::NotFound { .. }))));
         failed.try_for_each(|_| future::ready(Ok(()))).await.map_err(Error::Store)?;
-        if last && let Some(folder) = &self.folder {
-            // What a killed trainer had half written is not listed, and keeps the folder from being cleaned up.
-            let _ = tokio::fs::remove_dir_all(folder.join(prefix.as_ref())).await;
+        if last {
+            self.remove_folder(&prefix).await?;
         }
         Ok(last)
+    }
+
+    /// Removes a folder with all that is in it, where there are folders: what a killed trainer had half written is not listed. One that is not there is removed
+    /// already.
+    async fn remove_folder(&self, path: &Path) -> Result<(), Error> {
+        let Some(folder) = &self.folder else { return Ok(()) };
+        match tokio::fs::remove_dir_all(folder.join(path.as_ref())).await {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error.into()),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -290,6 +300,16 @@ fn named(error: object_store::Error, path: &str) -> Error {
     match error {
         object_store::Error::NotFound { .. } => Error::NotFound(path.into()),
         other => Error::Store(other),
+    }
+}
+
+#[cfg(test)]
+impl Artifacts {
+    /// A bucket that is there and never answers.
+    pub(crate) fn hanging() -> Artifacts {
+        use object_store::{memory::InMemory, throttle::*};
+        let never = ThrottleConfig { wait_list_per_call: std::time::Duration::from_secs(3_600), ..ThrottleConfig::default() };
+        Artifacts { store: Arc::new(ThrottledStore::new(InMemory::new(), never)), folder: None, scratch: PathBuf::new() }
     }
 }
 
@@ -353,6 +373,29 @@ mod tests {
         assert!(!dir.path().join("artifacts/studies/01JD/4/checkpoints").exists());
         assert_eq!(artifacts.checkpoints("01JD", 40).await.unwrap().len(), 1);
         artifacts.delete_checkpoints("01JD", 4).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_cannot_be_removed_is_an_error() {
+        let (dir, artifacts) = folder();
+        let studies = dir.path().join("artifacts/studies");
+        // What lies there is no folder, so no list shows it, and whoever runs the tests may remove files.
+        std::fs::create_dir_all(studies.join("01JD/4")).unwrap();
+        std::fs::write(studies.join("01JD/4/checkpoints"), "").unwrap();
+        std::fs::write(studies.join("gone"), "").unwrap();
+        let errors = [artifacts.delete_checkpoints("01JD", 4).await.unwrap_err(), artifacts.delete_study("gone").await.unwrap_err()];
+        assert!(errors.iter().all(|error| matches!(error, Error::Io(_))), "{errors:?}");
+    }
+
+    #[tokio::test]
+    async fn more_checkpoints_than_a_list_shows_are_removed_all() {
+        let artifacts = Artifacts::open("memory:///some/where").unwrap();
+        for step in 0..=CHECKPOINTS_LISTED_MAX {
+            let path = checkpoints_path("01JD", 4).unwrap().join(format!("{step:010}-1-a.safetensors"));
+            artifacts.store.put(&path, Bytes::from_static(b"x").into()).await.unwrap();
+        }
+        artifacts.delete_checkpoints("01JD", 4).await.unwrap();
+        assert_eq!(artifacts.checkpoints("01JD", 4).await.unwrap(), [""; 0]);
     }
 
     #[tokio::test]

@@ -137,6 +137,8 @@ pub enum Ack {
     Accepted {
         /// How many trials the study wants: if any, top it up.
         wants: u64,
+        /// Whether the trial has ended with this; else it waits for another attempt.
+        has_ended: bool,
     },
     /// Another attempt has taken the trial over, or it was cancelled meanwhile, or the study is gone. Nothing was changed.
     Stale,
@@ -180,13 +182,13 @@ impl Store {
         Ok(directive)
     }
 
-    /// Ends an attempt of a trial without checkpoints. Repeat it until it is answered: it counts once.
+    /// Ends an attempt that left no checkpoints. Repeat it until it is answered: it counts once.
     pub async fn finish(&self, lease: &Lease, end: &End) -> Result<Ack> {
         self.finish_attempt(lease, end, false).await
     }
 
     /// [`Store::finish`] of a trial that may have checkpoints. Where it has ended they are to be [cleared](Store::clear), which [`reap`](Store::reap) asks for
-    /// until it is done.
+    /// until it is done; where this is stale, likewise, once it has.
     pub async fn finish_with_checkpoints(&self, lease: &Lease, end: &End) -> Result<Ack> {
         self.finish_attempt(lease, end, true).await
     }
@@ -195,9 +197,10 @@ impl Store {
         ack(Reply::of(self.call(Name::Finish, lease.study, finish_args(lease, end, has_checkpoints)).await?)?)
     }
 
-    /// [`Store::finish`] and [`Store::claim`] in one round trip, for short trials. With several lanes the claim looks only at this trial's.
-    pub async fn finish_and_claim(&self, lease: &Lease, end: &End, claim: &Claim) -> Result<(Ack, Vec<Lease>)> {
-        let args = finish_args(lease, end, false).then(self.claim_args(claim));
+    /// [`Store::finish`], or [with checkpoints](Store::finish_with_checkpoints), and [`Store::claim`] in one round trip, for short trials. With several lanes
+    /// the claim looks only at this trial's.
+    pub async fn finish_and_claim(&self, lease: &Lease, end: &End, has_checkpoints: bool, claim: &Claim) -> Result<(Ack, Vec<Lease>)> {
+        let args = finish_args(lease, end, has_checkpoints).then(self.claim_args(claim));
         let mut answer = Reply::of(self.call(Name::FinishAndClaim, lease.study, args).await?)?;
         Ok((ack(answer.array()?)?, leases(answer.array()?)?))
     }
@@ -281,7 +284,8 @@ fn cut(message: &str) -> &str {
 fn ack(mut answer: Reply) -> Result<Ack> {
     let accepted = answer.text()? == "1";
     let wants = answer.parse()?;
-    Ok(if accepted { Ack::Accepted { wants } } else { Ack::Stale })
+    let has_ended = answer.text()? == "1";
+    Ok(if accepted { Ack::Accepted { wants, has_ended } } else { Ack::Stale })
 }
 
 fn leases(mut rows: Reply) -> Result<Vec<Lease>> {

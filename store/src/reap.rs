@@ -1,5 +1,10 @@
 //! What time alone must do, by any process, every tick.
 
+use std::future::Future;
+
+use hpo::limits;
+use tokio::time::{Instant, timeout_at};
+
 use crate::artifact::{self, Artifacts};
 use crate::error::Result;
 use crate::reply::Reply;
@@ -30,6 +35,9 @@ pub enum RemovalError {
     /// Keys cannot be removed.
     #[error(transparent)]
     Store(#[from] crate::Error),
+    /// The artifacts, or what was to be removed before this, take longer than there is time for.
+    #[error("there is no time left for it")]
+    Late,
 }
 
 /// What one [`Store::tend`] did.
@@ -42,25 +50,32 @@ pub struct Tended {
 }
 
 impl Store {
-    /// All that time alone must do: [reaps](Store::reap), removes what that hands out, and [tops up](Store::drain_wanted) the studies that want it. Any
+    /// All that time alone must do: [reaps](Store::reap), [tops up](Store::drain_wanted) the studies that want it, and removes what the reaper hands out. Any
     /// process calls it every [`Store::tick`] with some jitter.
     pub async fn tend(&self, artifacts: &Artifacts) -> Result<Tended> {
         let reaped = self.reap().await?;
+        self.drain_wanted().await?;
+        Ok(Tended { stalled: reaped.stalled, undone: self.remove(reaped, artifacts).await })
+    }
+
+    /// Removes what was handed out and returns what is still there, in words: however long artifacts let it wait, the next tick is not late.
+    async fn remove(&self, reaped: Reaped, artifacts: &Artifacts) -> Vec<String> {
+        let until = Instant::now() + limits::REMOVAL_TICKS * self.tick();
         let mut undone = Vec::new();
-        for study in reaped.deleted {
-            if let Err(error) = self.purge(study, artifacts).await {
-                undone.push(format!("Study {study} is deleted, but not all of its files and keys yet; this is tried again: {error}"));
-            }
-        }
+        // A few files each; a study may have so many that all of the time goes into it.
         for (study, number) in reaped.leftovers {
-            if let Err(error) = self.clear(study, number, artifacts).await {
+            if let Err(error) = in_time(until, self.clear(study, number, artifacts)).await {
                 undone.push(format!(
                     "Trial {number} of study {study} has ended, but its checkpoints are still there; this is tried again: {error}"
                 ));
             }
         }
-        self.drain_wanted().await?;
-        Ok(Tended { stalled: reaped.stalled, undone })
+        for study in reaped.deleted {
+            if let Err(error) = in_time(until, self.purge(study, artifacts)).await {
+                undone.push(format!("Study {study} is deleted, but not all of its files and keys yet; this is tried again: {error}"));
+            }
+        }
+        undone
     }
 
     /// Takes expired leases back, queues delayed trials whose time has come, sweeps closed studies, hands out deleted ones and what trials may have left,
@@ -92,12 +107,30 @@ impl Store {
         Ok(())
     }
 
+    /// Notes that a trainer which has lost a trial may have written checkpoints since: where the trial has ended, or its study is gone, they are handed out
+    /// [to be cleared](Store::clear).
+    pub async fn abandon(&self, study: StudyId, number: u64) -> Result<()> {
+        self.call(Name::Abandon, study, Args::new().arg(study).arg(number)).await?;
+        Ok(())
+    }
+
     /// Removes the checkpoints of a trial that has ended. Errors leave them to a later [`reap`](Store::reap).
     pub async fn clear(&self, study: StudyId, number: u64, artifacts: &Artifacts) -> std::result::Result<(), RemovalError> {
         artifacts.delete_checkpoints(study.as_str(), number).await?;
         self.call(Name::Cleared, study, Args::new().arg(study).arg(number)).await?;
         Ok(())
     }
+}
+
+/// What came of a removal, unless time is up before it is done. It is not begun in vain: a call that hangs may keep a thread for good.
+async fn in_time(
+    until: Instant,
+    removal: impl Future<Output = std::result::Result<(), RemovalError>>,
+) -> std::result::Result<(), RemovalError> {
+    if Instant::now() >= until {
+        return Err(RemovalError::Late);
+    }
+    timeout_at(until, removal).await.unwrap_or(Err(RemovalError::Late))
 }
 
 /// The trial that `<study>:<number>` is.

@@ -47,6 +47,7 @@ scripts! {
     Change = "change", "flags=allow-oom", ["change"];
     Delete = "delete", "flags=allow-oom", ["delete"];
     Purge = "purge", "flags=allow-oom", ["purge"];
+    Abandon = "abandon", "flags=allow-oom", ["abandon"];
     Cleared = "cleared", "flags=allow-oom", ["cleared"];
     Trainer = "trainer", "flags=allow-oom", ["trainer"];
     Studies = "studies", "flags=no-writes", ["studies"];

@@ -167,6 +167,10 @@ async fn a_trial_whose_trainer_is_killed_or_stopped_goes_on_from_its_checkpoint_
     let kept = eventually("a checkpoint", || async { last_checkpoint(&checkpoints).filter(|step| *step > 1) }).await;
     first.signal(libc::SIGKILL);
     drop(first);
+    // Further ones that nobody can read are tried first.
+    for step in 1..5 {
+        std::fs::write(checkpoints.join(format!("999999999{step}-damaged.safetensors")), "damaged").unwrap();
+    }
     let mut second = trainer();
     let resumed_at = |trainer: &Program| -> u32 {
         let rest = trainer.wait_for(" goes on after epoch ");

@@ -4,6 +4,7 @@
 
 use std::fs::File;
 use std::future::{Future, pending};
+use std::iter;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,6 +13,7 @@ use hpo::limits;
 use hpo::trial::ErrorKind;
 use store::artifact::{self, Artifacts};
 use store::{Ack, Directive, End, Lease, Point};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, oneshot};
 
@@ -65,11 +67,12 @@ async fn train(worker: &Arc<Worker>, lease: &Lease, stop: Arc<Stop>, events: Unb
     };
     let (catalog, device, numerics) = (worker.catalog.clone(), handle.device.clone(), worker.device.numerics.clone());
     let (memory, metrics) = (worker.memory.clone(), worker.metrics.clone());
-    let checkpoints = tokio::select! {
-        found = checkpoints(worker, lease), if lease.attempt > 1 => found,
+    let paths = tokio::select! {
+        paths = checkpoints(worker, lease), if lease.attempt > 1 => paths,
         reason = told_to_stop(&stop), if lease.attempt > 1 => return Outcome::Stopped(reason, None),
         else => Vec::new(),
     };
+    let checkpoints = Box::new(opened(worker.artifacts.clone(), paths, stop.clone()));
     let checkpoint_seconds = worker.checkpoint_seconds;
     let artifacts = worker.artifacts.clone();
     let trial = Trial { lease: lease.clone(), study, catalog, device, numerics, memory, stop, checkpoint_seconds, artifacts, checkpoints };
@@ -92,17 +95,36 @@ async fn train(worker: &Arc<Worker>, lease: &Lease, stop: Arc<Stop>, events: Unb
     }
 }
 
-/// The checkpoints that earlier attempts left, the furthest first. Without any the trial starts over, which only costs time.
-async fn checkpoints(worker: &Worker, lease: &Lease) -> Vec<File> {
-    let mut found = Vec::new();
-    let listed = worker.artifacts.checkpoints(lease.study.as_str(), lease.number).await;
-    for path in listed.unwrap_or_default().into_iter().take(limits::CHECKPOINTS_READ) {
-        match worker.artifacts.open_checkpoint(&path).await {
-            Ok(file) => found.push(file),
-            Err(error) => tracing::warn!("The checkpoint {path} cannot be read: {error}"),
+/// The paths of the checkpoints that earlier attempts left, the furthest first. Without any the trial starts over, which only costs time.
+async fn checkpoints(worker: &Worker, lease: &Lease) -> Vec<String> {
+    let Lease { study, number, .. } = lease;
+    let listed = worker.artifacts.checkpoints(study.as_str(), *number).await;
+    listed.unwrap_or_else(|error| {
+        tracing::warn!(trial.number = number, study.id = %study, "Trial {number} of study {study} starts over, its checkpoints cannot be listed: {error}");
+        Vec::new()
+    })
+}
+
+/// The files of checkpoints, for a thread that is not the runtime's. Each is opened when it is asked for: from a bucket it is a copy, which goes before the
+/// next one comes.
+fn opened(artifacts: Artifacts, paths: Vec<String>, stop: Arc<Stop>) -> impl Iterator<Item = File> + Send {
+    let runtime = Handle::current();
+    let mut paths = paths.into_iter().take(limits::CHECKPOINTS_TRIED_MAX);
+    iter::from_fn(move || runtime.block_on(next_opened(&artifacts, &mut paths, &stop)))
+}
+
+/// The next of the files that can be opened; none where the trial is to stop.
+async fn next_opened(artifacts: &Artifacts, paths: &mut impl Iterator<Item = String>, stop: &Stop) -> Option<File> {
+    for path in paths {
+        tokio::select! {
+            file = artifacts.open_checkpoint(&path) => match file {
+                Ok(file) => return Some(file),
+                Err(error) => tracing::warn!("The checkpoint {path} cannot be read: {error}"),
+            },
+            _ = told_to_stop(stop) => return None,
         }
     }
-    found
+    None
 }
 
 /// What lets a trial run beside others, or keeps the others away.
@@ -128,12 +150,9 @@ async fn told_to_stop(stop: &Stop) -> Reason {
     }
 }
 
-/// Whether the trial has ended with it for sure. What ends with another one, the reaper clears.
-fn is_last(end: &End) -> bool {
-    match end {
-        End::Completed { .. } | End::Pruned { .. } | End::Cancelled => true,
-        End::Failed { kind, .. } => !matches!(kind, ErrorKind::Io | ErrorKind::OutOfMemory),
-        End::Released | End::Refused { .. } | End::Paused { .. } => false,
+async fn lost(stop: &Stop) {
+    while stop.reason() != Some(Reason::Lost) {
+        tokio::time::sleep(retry()).await;
     }
 }
 
@@ -172,10 +191,12 @@ impl Line<'_> {
             tokio::select! {
                 outcome = &mut trained => {
                     self.take(&mut events); // a checkpoint is of no use any more
-                    // One that is half written would be whole after those of the trial have been removed.
-                    if let Some(keeping) = keeping {
+                    // One that is half written would be whole after those of the trial have been removed. Where it is lost, it is dropped.
+                    if let Some(keeping) = keeping.filter(|_| !self.is_lost()) {
                         let most = if self.worker.is_stopping() { limits::HAND_BACK_SECONDS_MAX } else { limits::ORPHAN_SECONDS_MAX };
-                        if let Ok(kept) = self.beating(tokio::time::timeout(Duration::from_secs(most), keeping)).await {
+                        let stop = self.stop;
+                        let kept = async { tokio::select! { kept = keeping => Some(kept), () = lost(stop) => None } };
+                        if let Ok(Some(kept)) = self.beating(tokio::time::timeout(Duration::from_secs(most), kept)).await {
                             self.kept(kept).await;
                         }
                     }
@@ -188,7 +209,7 @@ impl Line<'_> {
                 }
                 Some(event) = events.recv() => {
                     let last = self.note(event);
-                    if let Some(saved) = self.take(&mut events).or(last) {
+                    if let Some(saved) = self.take(&mut events).or(last).filter(|_| !self.is_lost()) {
                         keeping = Some(Box::pin(keep(self.worker.artifacts.clone(), self.lease.clone(), saved)));
                     }
                     // While Redis is away, its next try is soon enough.
@@ -203,6 +224,10 @@ impl Line<'_> {
                 }
             }
             self.report().await;
+            // Nobody waits for it any more.
+            if self.is_lost() {
+                keeping = None;
+            }
             due = Instant::now() + if self.is_away { retry() } else { jittered(beat) };
         }
     }
@@ -284,14 +309,14 @@ impl Line<'_> {
             self.answered = Instant::now();
         }
         // The whole curve first: an end closes it.
-        while !self.unreported.is_empty() && self.stop.reason() != Some(Reason::Lost) {
+        while !self.unreported.is_empty() && !self.is_lost() {
             self.report().await;
             if self.is_away {
                 tokio::time::sleep(retry()).await;
             }
         }
-        if self.stop.reason() == Some(Reason::Lost) {
-            return self.lost();
+        if self.is_lost() {
+            return self.abandon().await;
         }
         let mut artifact = None;
         let end = match outcome {
@@ -305,7 +330,7 @@ impl Line<'_> {
                     Err(message) => End::Failed { kind: ErrorKind::Io, message, beside_others: false },
                 }
             }
-            Outcome::Stopped(Reason::Lost, _) => return self.lost(),
+            Outcome::Stopped(Reason::Lost, _) => return self.abandon().await,
             Outcome::Stopped(Reason::Cancel, _) => End::Cancelled,
             Outcome::Stopped(Reason::Release, _) => End::Released,
             Outcome::Stopped(Reason::Prune, best) => {
@@ -321,15 +346,15 @@ impl Line<'_> {
             Outcome::Failed(kind, message) => End::Failed { kind, message, beside_others: self.worker.trains_others() },
         };
         match self.finish(&end).await {
-            Some(Ack::Accepted { wants }) => {
+            Some(Ack::Accepted { wants, has_ended }) => {
                 self.accepted(&end);
-                if self.has_checkpoints && is_last(&end) {
-                    self.clear_checkpoints().await;
-                }
                 if wants > 0
                     && let Err(error) = self.worker.store.top_up(self.lease.study).await
                 {
                     tracing::debug!("The reaper will top up: {error}");
+                }
+                if self.has_checkpoints && has_ended {
+                    self.clear_checkpoints().await;
                 }
                 name(&end)
             }
@@ -382,12 +407,37 @@ impl Line<'_> {
         .await
     }
 
-    /// Removes the checkpoints of a trial that has ended.
+    /// Removes the checkpoints of a trial that has ended. Who ran an earlier attempt may still write, so that after another the reaper looks again.
     async fn clear_checkpoints(&self) {
-        let (Worker { store, artifacts, .. }, Lease { study, number, .. }) = (self.worker, self.lease);
-        if let Err(error) = store.clear(*study, *number, artifacts).await {
-            tracing::debug!("The reaper will remove its checkpoints: {error}");
+        let (Worker { store, artifacts, .. }, Lease { study, number, attempt, .. }) = (self.worker, self.lease);
+        let clear = async {
+            match attempt {
+                1 => store.clear(*study, *number, artifacts).await,
+                _ => Ok(artifacts.delete_checkpoints(study.as_str(), *number).await?),
+            }
+        };
+        match tokio::time::timeout(Duration::from_secs(limits::CLEAR_SECONDS_MAX), clear).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!("The reaper will remove its checkpoints: {error}"),
+            Err(_) => tracing::debug!("The reaper will remove its checkpoints, the artifacts take too long"),
         }
+    }
+
+    /// Whether the trial is no longer this trainer's.
+    fn is_lost(&self) -> bool {
+        self.stop.reason() == Some(Reason::Lost)
+    }
+
+    /// Leaves a lost trial to others, who are told that there may be checkpoints of it, if Redis answers. Returns the name of this end.
+    async fn abandon(&self) -> &'static str {
+        let Lease { study, number, .. } = self.lease;
+        if self.has_checkpoints
+            && !self.is_away
+            && let Err(error) = self.worker.store.abandon(*study, *number).await
+        {
+            tracing::debug!("Nobody was told that trial {number} of study {study} may have checkpoints: {error}");
+        }
+        self.lost()
     }
 
     /// Sends heartbeats until the work is done.

@@ -29,6 +29,8 @@ pub(crate) struct Progress {
     pub(crate) plateau: Plateau,
     /// Whether a callback has ended the training.
     pub(crate) is_over: bool,
+    /// How long the trial has run, in ms: whole, as all here, since the checksum is of what is read back.
+    pub(crate) spent_ms: u64,
 }
 
 /// Whom a checkpoint is for: nobody else would go on to the same bits.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use candle_core::Device;
 use data::{Scaled, Split, epoch_order};
@@ -26,8 +26,6 @@ pub(crate) struct Job<'a> {
     pub(crate) audience: &'a Audience,
     /// Gives files for them.
     pub(crate) spool: &'a dyn Fn() -> Result<Spool, artifact::Error>,
-    /// When `max_trial_seconds` are over.
-    pub(crate) deadline: Option<Instant>,
     /// How long after a checkpoint the next one is made, in seconds.
     pub(crate) checkpoint_seconds: u64,
     /// Why to stop, looked at before every batch.
@@ -79,19 +77,23 @@ pub(crate) enum Trained {
     OutOfTime,
 }
 
-/// Trains all epochs, from the first of the checkpoints on that can be read, and tells what happens; what that has seen is told again.
+/// Trains all epochs, from the first of the checkpoints on that can be read, and tells what happens; what that has seen is told again, and the time that
+/// it took counts. The next one is asked for only where that cannot be read.
 ///
 /// A trial trains its network once, or for each execution on each fold, an epoch of each in turn: what is logged, and what callbacks see, are the means, so that a step is
 /// reported once. As in Keras, the last batch of an epoch may be smaller, `loss` and metrics are those of the epoch's rows while its weights move, and the
 /// `val_` ones are taken after it with dropout off. Kept are the weights of the best epoch; of several runs those of the best.
-pub(crate) fn train(job: &Job, checkpoints: Vec<Checkpoint>, mut tell: impl FnMut(Event)) -> Result<Trained, Error> {
-    let Job { study, plan, deadline, .. } = *job;
+pub(crate) fn train(job: &Job, checkpoints: impl Iterator<Item = Checkpoint>, mut tell: impl FnMut(Event)) -> Result<Trained, Error> {
+    let Job { study, plan, .. } = *job;
     let names = study.logged();
     let place = |name: &str| names.iter().position(|logged| *logged == name);
     let direction = study.objective.direction;
     let objective = place(&study.objective.metric).unwrap_or(0);
     let callbacks = &plan.training.callbacks;
     let (mut runs, mut best, mut progress) = begin(job, checkpoints)?;
+    // Its time begins where it need not wait any more, for memory or for a checkpoint.
+    let (begun, earlier) = (Instant::now(), Duration::from_millis(progress.spent_ms));
+    let deadline = study.max_trial_seconds.map(|seconds| begun + Duration::from_secs_f64(seconds).saturating_sub(earlier));
     for (step, values) in (1..).zip(&progress.curve) {
         tell(Event::Epoch { step, values: values.iter().map(|bits| f32::from_bits(*bits)).collect(), samples: 0 });
     }
@@ -102,7 +104,7 @@ pub(crate) fn train(job: &Job, checkpoints: Vec<Checkpoint>, mut tell: impl FnMu
         let mut samples = 0;
         let mut values: Vec<Vec<f64>> = Vec::with_capacity(runs.len());
         for run in &mut runs {
-            match run.epoch(job, step)? {
+            match run.epoch(job, step, deadline)? {
                 Epoch::Over(logged, rows) => {
                     values.push(logged);
                     samples += rows;
@@ -143,13 +145,14 @@ pub(crate) fn train(job: &Job, checkpoints: Vec<Checkpoint>, mut tell: impl FnMu
         let more = progress.step < plan.training.epochs && !progress.is_over;
         let is_due = saved.elapsed().as_secs_f64() >= pause && Arc::strong_count(&on_its_way) == 1;
         if more && is_due {
-            let begun = Instant::now();
+            let saving = Instant::now();
+            progress.spent_ms = (earlier + begun.elapsed()).as_millis() as u64;
             if let Some(spool) = save(job, &runs, best.as_ref(), &progress) {
                 tell(Event::Checkpoint(Saved { step, spool, on_its_way: on_its_way.clone() }));
             }
             saved = Instant::now();
             // Slow disks take a tenth of the time, unless every epoch is asked for.
-            pause = if job.checkpoint_seconds == 0 { 0.0 } else { pause.max(10.0 * begun.elapsed().as_secs_f64()) };
+            pause = if job.checkpoint_seconds == 0 { 0.0 } else { pause.max(10.0 * saving.elapsed().as_secs_f64()) };
         }
         if more && deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             break;
@@ -159,7 +162,7 @@ pub(crate) fn train(job: &Job, checkpoints: Vec<Checkpoint>, mut tell: impl FnMu
 }
 
 /// The runs of a trial, from the first of the checkpoints on that can be read; else from their start.
-fn begin<'a>(job: &Job<'a>, checkpoints: Vec<Checkpoint>) -> Result<(Vec<Run<'a>>, Option<Best>, Progress), Error> {
+fn begin<'a>(job: &Job<'a>, checkpoints: impl Iterator<Item = Checkpoint>) -> Result<(Vec<Run<'a>>, Option<Best>, Progress), Error> {
     let fresh = || (0..job.study.runs()).map(|run| Run::new(job, run)).collect::<Result<Vec<_>, _>>();
     let (number, study) = (job.number, &job.study.name);
     let mut runs = fresh()?;
@@ -227,8 +230,8 @@ impl<'a> Run<'a> {
     }
 
     /// Trains on all rows once, and judges the weights after that.
-    fn epoch(&mut self, job: &Job, step: u32) -> Result<Epoch, Error> {
-        let Job { study, plan, deadline, stop, .. } = *job;
+    fn epoch(&mut self, job: &Job, step: u32, deadline: Option<Instant>) -> Result<Epoch, Error> {
+        let Job { study, plan, stop, .. } = *job;
         let Fold { data, split } = self.fold;
         let (labels, batch_size) = (&data.dataset().labels, plan.training.batch_size);
         let order: Vec<u32> = match study.dataset.shuffle {

@@ -60,13 +60,22 @@ impl House {
     }
 
     fn trainer_on(&self, devices: Vec<DeviceInfo>, slots: u32) -> TestTrainer {
+        self.start(devices, slots, hpo::limits::CHECKPOINT_SECONDS)
+    }
+
+    /// A trainer of one slot that writes a checkpoint after each epoch, if it can.
+    fn careful_trainer(&self) -> TestTrainer {
+        self.start(crate::device::devices().unwrap(), 1, 0)
+    }
+
+    fn start(&self, devices: Vec<DeviceInfo>, slots: u32, checkpoint_seconds: u64) -> TestTrainer {
         let config = Config {
             redis_url: self.redis.url().to_owned(),
             data_dir: self.folder.path().to_owned(),
             artifacts: None,
             slots: Some(slots),
             metrics_listen: None,
-            checkpoint_seconds: hpo::limits::CHECKPOINT_SECONDS,
+            checkpoint_seconds,
             lease_seconds: 1,
             namespace: "chandler".to_owned(),
             parent_death: false,
@@ -299,6 +308,32 @@ async fn a_trial_of_a_deleted_study_is_dropped_and_its_slot_is_free_again() {
     let next = house.study(json!({}), None).await;
     assert_eq!(house.ended(next, 0).await.state, TrialState::Completed);
     trainer.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trainer_that_stops_as_its_study_is_cancelled_leaves_no_checkpoint() {
+    let house = House::new().await;
+    let id = house.study(long(), None).await;
+    let trainer = house.careful_trainer();
+    house.when(id, 0, |trial| trial.step > 1).await;
+    let checkpoints = house.folder.path().join(format!("artifacts/studies/{id}/0/checkpoints"));
+    assert!(checkpoints.exists());
+    house.store.cancel_study(id).await.unwrap();
+    trainer.stop().await;
+    assert_eq!((house.trial(id, 0).await.state, checkpoints.exists()), (TrialState::Cancelled, false));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trainer_that_has_lost_a_trial_says_that_there_may_be_checkpoints() {
+    let house = House::new().await;
+    let id = house.study(long(), None).await;
+    let trainer = house.careful_trainer();
+    house.when(id, 0, |trial| trial.step > 1).await;
+    let are_left = async || store::audit::keys(&house.store).await.unwrap().iter().any(|key| key.ends_with(":leftovers"));
+    assert!(!are_left().await);
+    house.store.delete_study(id).await.unwrap();
+    trainer.stop().await;
+    assert!(are_left().await);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,7 +3,6 @@
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use candle_core::Device;
 use data::{Catalog, Dataset, Scaled};
@@ -32,8 +31,8 @@ pub(crate) struct Trial {
     pub(crate) checkpoint_seconds: u64,
     /// Where its checkpoints go.
     pub(crate) artifacts: Artifacts,
-    /// Checkpoints of earlier attempts, the furthest first.
-    pub(crate) checkpoints: Vec<File>,
+    /// Checkpoints of earlier attempts, the furthest first, each opened when it is asked for.
+    pub(crate) checkpoints: Box<dyn Iterator<Item = File> + Send>,
 }
 
 /// How a trial ended on its thread.
@@ -63,11 +62,11 @@ pub(crate) struct Completed {
 impl Trial {
     /// Trains the trial and tells what happens. A panic is a failed trial with its message.
     pub(crate) fn run(mut self, tell: impl FnMut(Event)) -> Outcome {
-        let checkpoints = std::mem::take(&mut self.checkpoints);
+        let checkpoints = std::mem::replace(&mut self.checkpoints, Box::new(std::iter::empty()));
         caught(|| self.prepare_and_train(checkpoints, tell))
     }
 
-    fn prepare_and_train(&self, checkpoints: Vec<File>, tell: impl FnMut(Event)) -> Result<Outcome, Outcome> {
+    fn prepare_and_train(&self, checkpoints: impl Iterator<Item = File>, tell: impl FnMut(Event)) -> Result<Outcome, Outcome> {
         let Trial { lease, study, .. } = self;
         let invalid = |error: String| Outcome::Failed(ErrorKind::Invalid, error);
         // The API has read it, so what is wrong is this machine's copy.
@@ -90,19 +89,15 @@ impl Trial {
             TooLarge::Here(why) => Outcome::Failed(ErrorKind::OutOfMemory, why),
         })?;
         let Some(share) = share else { return Ok(Outcome::Stopped(self.stop.reason().unwrap_or(Reason::Release), None)) };
-        // Its time begins where it need not wait any more.
-        let begun = Instant::now();
         let splits = data::splits(&dataset, &study.dataset, study.seed).map_err(|error| invalid(error.to_string()))?;
         let scaled = splits.into_iter().map(|split| Ok(Fold { data: Scaled::new(dataset.clone(), &split.train, plan.scale)?, split }));
         let folds = scaled.collect::<Result<Vec<Fold>, data::Error>>().map_err(|error| invalid(error.to_string()))?;
-        let deadline = study.max_trial_seconds.map(|seconds| begun + Duration::from_secs_f64(seconds));
         let (number, stop, checkpoint_seconds) = (lease.number, &*self.stop, self.checkpoint_seconds);
         let (numerics, dataset_hash, runs) = (self.numerics.clone(), dataset.schema.hash.clone(), study.runs() as usize);
         let audience = Audience { study: lease.study.to_string(), number, numerics, dataset: dataset_hash, runs };
         let spool = || self.artifacts.spool(lease.study.as_str(), number);
         let (plan, device) = (&plan, &self.device);
-        let job =
-            Job { study, number, plan, folds: &folds, device, audience: &audience, spool: &spool, deadline, checkpoint_seconds, stop };
+        let job = Job { study, number, plan, folds: &folds, device, audience: &audience, spool: &spool, checkpoint_seconds, stop };
         let opened = |file| {
             let checkpoint = Checkpoint::open(file, &audience);
             if checkpoint.is_none() {
@@ -114,8 +109,7 @@ impl Trial {
             }
             checkpoint
         };
-        let checkpoints = checkpoints.into_iter().filter_map(opened).collect();
-        match run::train(&job, checkpoints, tell) {
+        match run::train(&job, checkpoints.filter_map(opened), tell) {
             Ok(Trained::Completed(best)) => {
                 let document = self.document(plan, &dataset, study.space.to_json(&point));
                 Ok(Outcome::Completed(Box::new(Completed { best, document, share })))

@@ -3,7 +3,7 @@
 -- ARGV time, study, number, nonce, end (completed | pruned | paused | failed | cancelled | released),
 --      value (f64 big endian, '' none), best step, error kind, error message, beside others 0 | 1,
 --      0 it has no checkpoints | 1 it may have some
--- OUT  {1 accepted (again for a replay) | 0 stale, trials wanted}
+-- OUT  {1 accepted (again for a replay) | 0 stale, trials wanted, 1 the trial has ended | 0 it is open, or this is stale}
 local function rank(s, t)
   local score = s.sign * double(t.value)
   redis.call('ZADD', of(s.id, 'best'), score, struct.pack('>I4', t.n))
@@ -14,18 +14,23 @@ local function rank(s, t)
   if not best or score < best or (score == best and t.n < s.best) then s.best, s.best_value = t.n, t.value end
 end
 
+local function accepted(s, t) return {1, wants(s), is_terminal(t) and 1 or 0} end
+
 local function finish()
-  local s, n, nonce, how, value, best_step = load_study(arg()), num(), arg(), arg(), arg(), num()
+  local id, n, nonce, how, value, best_step = arg(), num(), arg(), arg(), arg(), num()
   local kind, message, beside, is_clear = arg(), arg(), arg() == '1', arg() == '0'
+  local s = load_study(id)
   local t = s and load_trial(s, n)
   if not t or t.nonce ~= nonce or (is_terminal(t) and not has(t, 'd')) then
     count('stale')
-    return {0, 0}
+    if not is_clear then leave_late(id, n, t) end
+    return {0, 0, 0}
   end
-  if has(t, 'd') then return {1, wants(s)} end
+  if has(t, 'd') then return accepted(s, t) end
   if t.state == 'running' then settle(s, t) end
   flag(t, 'd')
-  t.is_clear = is_clear
+  -- Who ran an earlier attempt may still write.
+  t.is_clear = is_clear and t.attempt == 1
   local to, score = how, nil
   local cancel = has(t, 'c') or is_closed(s)
   if how == 'completed' or how == 'pruned' or how == 'paused' then
@@ -65,5 +70,5 @@ local function finish()
   save_trial(s, t)
   if to == 'failed' then fail_study_after(s) end
   save(s)
-  return {1, wants(s)}
+  return accepted(s, t)
 end

@@ -119,7 +119,7 @@ end
 -- ---- the trial: one packed row, trial n's at index n of a list: that costs some three bytes a row, a field of a hash costs seventy ----
 -- A list is walked from its nearer end, node by node: what is queued or runs is near, the middle of a million rows is 35 µs away.
 -- `value` is a big-endian double or ''; times are ms since the study was created, `ended` since `started`.
--- is_clear, which is not kept: there are no checkpoints
+-- is_clear, which is not kept: there are no checkpoints, nor can there be
 -- flags: a = runs alone on its device, c = cancel pending, d = the last nonce's end is settled, p = promoted (goes before new trials)
 
 local COLUMNS = {'state', 'attempt', 'failures', 'stalls', 'nonce', 'value', 'step', 'best_step', 'seen', 'seq', 'started', 'ended', 'who',
@@ -177,7 +177,12 @@ local function place(s, t, score)
 end
 
 -- Whoever trained a trial may have left checkpoints, unless its trainer says otherwise as it ends. They are handed out once nobody can write more.
-local function leave_over(s, t) redis.call('ZADD', LEFTOVERS, NOW + LIMIT.leftover_ms, s.id .. ':' .. t.n) end
+local function leave_over(id, n) redis.call('ZADD', LEFTOVERS, NOW + LIMIT.leftover_ms, id .. ':' .. n) end
+
+-- Who has lost a trial may have written after what it left was removed. An open trial's end is still to come.
+local function leave_late(id, n, t)
+  if not t or is_terminal(t) then leave_over(id, n) end
+end
 
 local function move(s, t, to, score)
   redis.call('ZREM', of(s.id, t.state), t.n)
@@ -186,7 +191,7 @@ local function move(s, t, to, score)
   if is_terminal(t) then
     s.seq = s.seq + 1
     t.seq = s.seq
-    if t.attempt > 0 and not t.is_clear then leave_over(s, t) end
+    if t.attempt > 0 and not t.is_clear then leave_over(s.id, t.n) end
   else
     place(s, t, score)
   end

@@ -117,10 +117,10 @@ async fn finishing_and_claiming_is_one_round_trip() {
     bench.study(json!({})).await;
     let lease = bench.claim("a").await.unwrap();
     let claim = Claim::new(&trainer("a"), vec![], 1);
-    let (ack, leases) = bench.store.finish_and_claim(&lease, &completed(0.5), &claim).await.unwrap();
-    assert!(matches!(ack, Ack::Accepted { .. }));
+    let (ack, leases) = bench.store.finish_and_claim(&lease, &completed(0.5), false, &claim).await.unwrap();
+    assert!(matches!(ack, Ack::Accepted { has_ended: true, .. }));
     assert_eq!(leases[0].number, 1);
-    assert_eq!(bench.store.finish_and_claim(&lease, &completed(0.5), &claim).await.unwrap(), (ack, leases));
+    assert_eq!(bench.store.finish_and_claim(&lease, &completed(0.5), false, &claim).await.unwrap(), (ack, leases));
     bench.healthy().await;
 }
 

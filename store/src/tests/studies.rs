@@ -313,27 +313,28 @@ async fn what_trials_leave_behind_is_handed_out_until_it_is_cleared() {
     let bench = Bench::new().await;
     let id = bench.study(json!({"max_trials": 8, "retry": {"max_failures": 1, "max_stalls": 0}})).await;
     let leases = bench.claims("a", 7).await;
-    let with_checkpoints = async |lease: &Lease, end: End| {
-        assert!(matches!(bench.store.finish_with_checkpoints(lease, &end).await.unwrap(), Ack::Accepted { .. }));
+    let with_checkpoints = async |lease: &Lease, end: End| match bench.store.finish_with_checkpoints(lease, &end).await.unwrap() {
+        Ack::Accepted { has_ended, .. } => has_ended,
+        Ack::Stale => panic!("it is stale"),
     };
     // 0 ends without checkpoints, 1 with some, 2 goes on where it was, 3 waits for another try, 4 is cancelled as it waits, 5 as it is handed back,
     // 6 is never heard of again, 7 was never trained.
     bench.finish(&leases[0], completed(0.5)).await;
-    with_checkpoints(&leases[1], completed(0.5)).await;
+    assert!(with_checkpoints(&leases[1], completed(0.5)).await);
     bench.finish(&leases[2], End::Released).await;
-    with_checkpoints(&leases[3], failed(ErrorKind::Io)).await;
+    assert!(!with_checkpoints(&leases[3], failed(ErrorKind::Io)).await);
     bench.finish(&leases[4], End::Released).await;
     bench.store.cancel_trial(id, 4).await.unwrap();
     bench.store.cancel_trial(id, 5).await.unwrap();
-    with_checkpoints(&leases[5], End::Released).await;
+    assert!(with_checkpoints(&leases[5], End::Released).await);
+    assert!(with_checkpoints(&leases[5], End::Released).await, "again");
     bench.store.cancel_trial(id, 7).await.unwrap();
     bench.healthy().await;
     assert_eq!(bench.store.reap().await.unwrap().leftovers, [], "who lost its lease may still write");
-    bench.jump(limits::LEFTOVER_MS / 2);
-    bench.store.reap().await.unwrap(); // or it were an outage
-    bench.jump(limits::LEFTOVER_MS / 2);
-    let reaped = bench.store.reap().await.unwrap();
-    assert_eq!((reaped.leftovers, reaped.stalled), (vec![(id, 1), (id, 4), (id, 5)], 1));
+    bench.pass(limits::LEFTOVER_MS - limits::LEASE_MS / 2).await;
+    assert_eq!(bench.trial(id, 6).await.state, TrialState::Failed);
+    bench.jump(limits::LEASE_MS / 2);
+    assert_eq!(bench.store.reap().await.unwrap().leftovers, [(id, 1), (id, 4), (id, 5)]);
     bench.jump(limits::LEASE_MS / 2);
     assert_eq!(bench.store.reap().await.unwrap().leftovers, []);
     bench.jump(limits::LEASE_MS / 2);
@@ -342,8 +343,8 @@ async fn what_trials_leave_behind_is_handed_out_until_it_is_cleared() {
     let again = bench.claims("a", 2).await;
     assert_eq!(again.iter().map(|lease| lease.number).collect::<Vec<_>>(), [2, 3]);
     bench.store.cancel_study(id).await.unwrap();
-    with_checkpoints(&again[0], End::Cancelled).await;
-    with_checkpoints(&again[1], failed(ErrorKind::Io)).await;
+    assert!(with_checkpoints(&again[0], End::Cancelled).await);
+    assert!(with_checkpoints(&again[1], failed(ErrorKind::Io)).await);
     bench.healthy().await;
     let (folder, artifacts) = artifacts();
     let checkpoints = |number: u64| folder.path().join("studies").join(id.as_str()).join(number.to_string()).join("checkpoints");
@@ -351,6 +352,7 @@ async fn what_trials_leave_behind_is_handed_out_until_it_is_cleared() {
         std::fs::create_dir_all(checkpoints(number)).unwrap();
         std::fs::write(checkpoints(number).join(".half.safetensors#1"), "half").unwrap();
     }
+    bench.pass(limits::LEFTOVER_MS - limits::LEASE_MS).await;
     for _ in 0..4 {
         bench.jump(limits::LEASE_MS / 2);
         assert_eq!(bench.store.tend(&artifacts).await.unwrap().undone, [""; 0]);
@@ -383,6 +385,63 @@ async fn checkpoints_that_cannot_be_removed_are_tried_again() {
     assert_eq!(bench.store.tend(&artifacts).await.unwrap().undone, [""; 0]);
     bench.jump(limits::LEASE_MS);
     assert_eq!(bench.store.reap().await.unwrap().leftovers, []);
+}
+
+#[tokio::test]
+async fn a_trial_is_handed_out_again_where_who_has_lost_it_may_have_written_since() {
+    let bench = Bench::new().await;
+    let (_folder, artifacts) = artifacts();
+    let id = bench.study(json!({"max_trials": 3, "retry": {"max_stalls": 1}})).await;
+    let deleted = bench.study(json!({"max_trials": 1})).await;
+    let lost = bench.claims("a", 3).await;
+    let lost_of = |study, number| lost.iter().find(|lease| (lease.study, lease.number) == (study, number)).unwrap();
+    let leftovers = async || {
+        bench.pass(limits::LEFTOVER_MS - limits::LEASE_MS / 2).await;
+        bench.jump(limits::LEASE_MS / 2);
+        bench.store.reap().await.unwrap().leftovers
+    };
+    bench.store.delete_study(deleted).await.unwrap();
+    bench.pass(limits::LEASE_MS).await;
+    bench.store.purge(deleted, &artifacts).await.unwrap();
+    let again = bench.claims("b", 3).await;
+    assert_eq!(again.iter().map(|lease| (lease.number, lease.attempt)).collect::<Vec<_>>(), [(0, 2), (1, 2), (2, 1)]);
+    // One that runs elsewhere is cleared as it ends.
+    assert_eq!(bench.store.finish_with_checkpoints(lost_of(id, 0), &completed(0.1)).await.unwrap(), Ack::Stale);
+    bench.store.abandon(id, 0).await.unwrap();
+    bench.healthy().await;
+    // A later attempt cannot speak for the first.
+    bench.finish(&again[0], completed(0.5)).await;
+    for (lease, has_checkpoints) in [(&again[1], false), (&again[2], true)] {
+        bench.store.finish_and_claim(lease, &completed(0.5), has_checkpoints, &Claim::new(&trainer("b"), vec![], 1)).await.unwrap();
+    }
+    assert_eq!(leftovers().await, [(id, 0), (id, 1), (id, 2)]);
+    for number in 0..3 {
+        bench.store.clear(id, number, &artifacts).await.unwrap();
+    }
+    bench.store.finish(lost_of(id, 0), &completed(0.1)).await.unwrap();
+    assert_eq!(leftovers().await, [], "it says that it has written none");
+    bench.store.finish_with_checkpoints(lost_of(id, 0), &completed(0.1)).await.unwrap();
+    bench.store.abandon(id, 1).await.unwrap();
+    bench.store.finish_with_checkpoints(lost_of(deleted, 0), &completed(0.1)).await.unwrap();
+    bench.healthy().await;
+    assert_eq!(leftovers().await, [(id, 0), (id, 1), (deleted, 0)]);
+    bench.store.clear(deleted, 0, &artifacts).await.unwrap();
+}
+
+#[tokio::test]
+async fn artifacts_that_hang_keep_no_study_waiting() {
+    let redis = TestRedis::start();
+    let store = Store::connect(Config { lease_ms: 1_000, ..Config::new(redis.url()) }).await.unwrap();
+    let gone = [new_study(json!({})), new_study(json!({}))];
+    for new in gone.clone() {
+        store.create_study(new.clone(), None).await.unwrap();
+        store.delete_study(new.id).await.unwrap();
+    }
+    let waiting = store.create_study(new_study(json!({"max_trials": 3})), None).await.unwrap().id;
+    let tended = tokio::time::timeout(Duration::from_secs(30), store.tend(&Artifacts::hanging())).await.expect("it ends").unwrap();
+    assert_eq!(tended.undone.len(), 2, "{tended:?}");
+    assert!(tended.undone.iter().all(|undone| undone.ends_with("this is tried again: there is no time left for it")), "{tended:?}");
+    assert_eq!(store.study(waiting).await.unwrap().unwrap().counts.get(TrialState::Queued), 3);
 }
 
 fn artifacts() -> (tempfile::TempDir, Artifacts) {

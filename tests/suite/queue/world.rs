@@ -179,7 +179,7 @@ impl World {
             Step::FinishAndClaim { lease, end, trainer } if !self.leases.is_empty() => {
                 let (lease, end, claim) = (self.leases[lease % self.leases.len()].clone(), end_of(*end), self.claim_of(*trainer, 1));
                 let expected = self.finish_model(&lease, &end, now);
-                let (ack, leases) = self.store.finish_and_claim(&lease, &end, &claim).await.unwrap();
+                let (ack, leases) = self.store.finish_and_claim(&lease, &end, false, &claim).await.unwrap();
                 same("finish of finish_and_claim", is_accepted(ack), expected)?;
                 // Not the whole again: should the claim have got this very trial anew, the old nonce is stale by now, as it must be.
                 same("claim of finish_and_claim again", self.store.claim(&claim).await.unwrap(), leases.clone())?;

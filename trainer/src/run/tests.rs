@@ -53,24 +53,30 @@ impl TestTrial {
         Audience { study: "01JD".into(), number, numerics: "cpu-1".into(), dataset, runs }
     }
 
-    /// Trains from these checkpoints on. Returns the curve, the checkpoints and the most bytes held, in units of what the pre-flight says.
-    fn run(&self, checkpoints: Vec<File>) -> (Vec<Vec<f32>>, Vec<Spool>, f64) {
+    /// What came of work on it.
+    fn with_job<T>(&self, work: impl FnOnce(&Job) -> T) -> T {
         let plan = self.study.plan(&hpo::Point::default()).unwrap();
-        let dataset = self.folds[0].data.dataset();
-        let estimate = hpo::preflight::memory(&self.study, &plan, &dataset.schema).unwrap().1;
         let audience = self.audience(0);
         let artifacts = Artifacts::open(self.folder.path().to_str().unwrap()).unwrap();
         let spool = || artifacts.spool("01JD", 0);
         let (study, plan, folds, stop) = (&self.study, &plan, &self.folds[..], &Stop::default());
         let device = &Device::Cpu;
-        let job =
-            Job { study, number: 0, plan, folds, device, audience: &audience, spool: &spool, deadline: None, checkpoint_seconds: 0, stop };
+        work(&Job { study, number: 0, plan, folds, device, audience: &audience, spool: &spool, checkpoint_seconds: 0, stop })
+    }
+
+    /// Trains from these checkpoints on. Returns the curve, the checkpoints and the most bytes held, in units of what the pre-flight says.
+    fn run(&self, checkpoints: Vec<File>) -> (Vec<Vec<f32>>, Vec<Spool>, f64) {
+        let plan = self.study.plan(&hpo::Point::default()).unwrap();
+        let dataset = self.folds[0].data.dataset();
+        let estimate = hpo::preflight::memory(&self.study, &plan, &dataset.schema).unwrap().1;
         let (mut curve, mut spools) = (Vec::new(), Vec::new());
-        let (ended, peak) = counted::peak(|| {
-            let checkpoints = checkpoints.into_iter().filter_map(|file| Checkpoint::open(file, &audience)).collect();
-            train(&job, checkpoints, |event| match event {
-                Event::Epoch { values, .. } => curve.push(values),
-                Event::Checkpoint(Saved { spool, .. }) => spools.push(spool),
+        let (ended, peak) = self.with_job(|job| {
+            counted::peak(|| {
+                let checkpoints = checkpoints.into_iter().filter_map(|file| Checkpoint::open(file, job.audience));
+                train(job, checkpoints, |event| match event {
+                    Event::Epoch { values, .. } => curve.push(values),
+                    Event::Checkpoint(Saved { spool, .. }) => spools.push(spool),
+                })
             })
         });
         assert!(matches!(ended, Ok(Trained::Completed(_))), "{ended:?}");
@@ -241,4 +247,31 @@ fn a_checkpoint_that_is_damaged_gives_way_to_another() {
     let files = [other].into_iter().chain(damaged.map(altered)).chain([altered(|_| ())]).collect();
     let (resumed, ..) = trial.run(files);
     assert_eq!(resumed, whole);
+}
+
+#[test]
+fn the_time_that_earlier_attempts_took_counts() {
+    let network = json!([{"layer": "Flatten"}, {"layer": "Dense", "units": 10, "activation": "softmax"}]);
+    let mut trial = TestTrial::new(network, json!({}), 1);
+    trial.study.max_trial_seconds = Some(3_600.0);
+    // How a trial ends that has run for so long, and how long it has run at its last checkpoint.
+    let resumed = |spent_ms: u64| {
+        trial.with_job(|job| {
+            let mut runs = [Run::new(job, 0).unwrap()];
+            let progress = Progress { step: 1, curve: vec![vec![0; 2]], spent_ms, ..Progress::default() };
+            let mut last = save(job, &runs, None, &progress).unwrap();
+            let checkpoint = Checkpoint::open(opened(&last), job.audience);
+            let ended = train(job, checkpoint.into_iter(), |event| {
+                if let Event::Checkpoint(Saved { spool, .. }) = event {
+                    last = spool;
+                }
+            });
+            let checkpoint = Checkpoint::open(opened(&last), job.audience).unwrap();
+            let (_, progress) = checkpoint.restore(runs.iter_mut().map(|run| &mut run.model)).unwrap();
+            (ended.unwrap(), progress)
+        })
+    };
+    let (ended, progress) = resumed(1_000_000);
+    assert!(matches!(ended, Trained::Completed(_)) && progress.step == 2 && progress.spent_ms >= 1_000_000, "{ended:?} {progress:?}");
+    assert!(matches!(resumed(3_600_000).0, Trained::OutOfTime));
 }
