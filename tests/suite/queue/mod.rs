@@ -61,13 +61,25 @@ fn the_store_does_what_the_model_does() {
     let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(96);
     let config = ProptestConfig { cases, failure_persistence: None, max_shrink_iters: 2_000, ..ProptestConfig::default() };
     proptest!(config, |(steps in prop::collection::vec(step(), 1..80))| {
-        let outcome = runtime.block_on(async {
-            let mut world = World::new(&redis).await;
-            for step in &steps {
-                world.take(step).await.map_err(|problem| format!("at {step:?}: {problem}"))?;
-            }
-            world.end().await
-        });
+        let outcome = runtime.block_on(played(&redis, &steps));
         prop_assert!(outcome.is_ok(), "{}", outcome.unwrap_err());
     });
+}
+
+/// What a history comes to in a new world.
+async fn played(redis: &world::Redis, steps: &[Step]) -> Result<(), String> {
+    let mut world = World::new(redis).await;
+    for step in steps {
+        world.take(step).await.map_err(|problem| format!("at {step:?}: {problem}"))?;
+    }
+    world.end().await
+}
+
+/// Found by chance: a trainer that is silent for two minutes is forgotten, and its last claim with it.
+#[tokio::test]
+async fn what_a_forgotten_trainer_claimed_is_forgotten_too() {
+    let study = |max_stalls| Step::Create { max_trials: 1, max_parallel: 1, max_failures: 0, max_stalls };
+    let claim = Step::Claim { trainer: 2, count: 1 };
+    let steps = [study(1), Step::TopUp(0), claim, Step::Pass(66_414), Step::Pass(53_586), Step::Reap, Step::ClaimAgain { trainer: 2 }];
+    assert_eq!(played(&world::Redis::start(), &steps).await, Ok(()));
 }

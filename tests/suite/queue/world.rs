@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use hpo::dataset::DatasetSchema;
+use hpo::limits;
 use hpo::study::{DeviceClass, Study as Document};
 use hpo::trial::{ErrorKind, StudyState, TrialState};
 use serde_json::{Value, json};
@@ -55,7 +56,7 @@ pub(crate) struct World {
     /// None: deleted.
     studies: Vec<Option<Study>>,
     leases: Vec<Lease>,
-    claims: HashMap<usize, (Claim, Vec<Lease>)>,
+    claims: HashMap<usize, (Claim, Vec<Lease>, u64)>,
     nonces: u64,
     artifacts: Artifacts,
 }
@@ -151,7 +152,7 @@ impl World {
                 self.claimed(*trainer, claim, leases, now)?;
             }
             Step::ClaimAgain { trainer } => {
-                if let Some((claim, leases)) = self.claims.get(trainer) {
+                if let Some((claim, leases, _)) = self.claims.get(trainer) {
                     let expected: Vec<_> = leases.iter().filter(|lease| self.is_held(lease)).cloned().collect();
                     same("a claim replayed", self.store.claim(claim).await.unwrap(), expected)?;
                 }
@@ -294,6 +295,10 @@ impl World {
                 self.grace = now + LEASE_MS;
             }
             self.tick = Some(now);
+            // A trainer that is silent for so long is forgotten, and with it what it claimed last.
+            if now >= self.grace {
+                self.claims.retain(|_, (.., claimed)| *claimed + limits::TRAINER_TTL_MS > now);
+            }
             for study in self.studies.iter_mut().flatten() {
                 if now >= self.grace {
                     study.expire(now);
@@ -333,7 +338,7 @@ impl World {
         }
         self.leases.extend(leases.iter().cloned());
         if !leases.is_empty() {
-            self.claims.insert(trainer, (claim, leases));
+            self.claims.insert(trainer, (claim, leases, now));
         }
         Ok(())
     }

@@ -252,7 +252,7 @@ fn a_checkpoint_that_is_damaged_gives_way_to_another() {
 #[test]
 fn the_time_that_earlier_attempts_took_counts() {
     let network = json!([{"layer": "Flatten"}, {"layer": "Dense", "units": 10, "activation": "softmax"}]);
-    let mut trial = TestTrial::new(network, json!({}), 1);
+    let mut trial = TestTrial::new(network, json!({"optimizer": "sgd"}), 1);
     trial.study.max_trial_seconds = Some(3_600.0);
     // How a trial ends that has run for so long, and how long it has run at its last checkpoint.
     let resumed = |spent_ms: u64| {
