@@ -11,11 +11,9 @@ use hpo::preflight::Preflight;
 use hpo::study::{DeviceClass, Direction, Study};
 use hpo::trial::{StudyState, TrialState};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use serde_json::Value as Json;
 use store::{Sort, Store, StudyId, StudyRecord, TrialPage, TrialRecord};
 use ulid::Ulid;
 
-use crate::app::App;
 use crate::children::{TrainerChild, TrainerCommand};
 use crate::config::Run;
 use crate::create::{self, Draft};
@@ -41,7 +39,8 @@ pub async fn run_study(config: Run) -> anyhow::Result<ExitCode> {
     let redis = start_redis(&folder)?;
     let artifacts = folder.join("artifacts").display().to_string();
     let app = assemble(redis.url(), &config.data_dir, &artifacts, limits::RUN_LEASE_SECONDS, None).await?;
-    // It starts while the dataset is read.
+    let draft = create::draft(&app, document).await.map_err(|error| explain(&error))?;
+    announce(&draft);
     let trainer = TrainerChild::start(TrainerCommand {
         redis_url: redis.url().to_owned(),
         data_dir: config.data_dir.clone(),
@@ -51,7 +50,7 @@ pub async fn run_study(config: Run) -> anyhow::Result<ExitCode> {
         quiet: true,
     })?;
     let outcome = tokio::select! {
-        outcome = carry_out(&app, document, &config, &artifacts) => outcome,
+        outcome = carry_out(&app.store, draft, &config, &artifacts) => outcome,
         error = redis.failed() => Err(error.into()),
     };
     trainer.stop().await;
@@ -60,20 +59,18 @@ pub async fn run_study(config: Run) -> anyhow::Result<ExitCode> {
 }
 
 /// Creates the study, sees it through and tells what came of it.
-async fn carry_out(app: &App, document: Json, config: &Run, artifacts: &str) -> anyhow::Result<ExitCode> {
-    let draft = create::draft(app, document).await.map_err(|error| explain(&error))?;
-    announce(&draft);
+async fn carry_out(store: &Store, draft: Draft, config: &Run, artifacts: &str) -> anyhow::Result<ExitCode> {
     let study = draft.study.clone();
-    let id = create::create(&app.store, draft, None).await?;
+    let id = create::create(store, draft, None).await?;
     let started = Instant::now();
     tokio::select! {
-        seen = see_through(&app.store, id, &study) => seen?,
+        seen = see_through(store, id, &study) => seen?,
         () = signalled() => {
             eprintln!("Interrupted: this is what there is so far.");
-            app.store.cancel_study(id).await?;
+            store.cancel_study(id).await?;
         }
     }
-    conclude(&app.store, id, &study, config, started.elapsed(), artifacts).await
+    conclude(store, id, &study, config, started.elapsed(), artifacts).await
 }
 
 /// Every mistake in the study on a line of its own.

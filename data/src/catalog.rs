@@ -106,8 +106,10 @@ impl Catalog {
         let (dataset, _) = self.read(spec, (key.clone(), held_out(spec)))?;
         let mut loaded = lock(&self.loaded);
         loaded.push_back((key, Arc::clone(&dataset)));
-        while loaded.len() > 1 && loaded.iter().map(|(_, dataset)| dataset.bytes()).sum::<u64>() > limits::DATASETS_LOADED_BYTES_MAX {
-            loaded.pop_front();
+        while loaded.iter().map(|(_, dataset)| dataset.bytes()).sum::<u64>() > limits::DATASETS_LOADED_BYTES_MAX
+            && let Some(idle) = loaded.iter().position(|(_, dataset)| Arc::strong_count(dataset) == 1)
+        {
+            loaded.remove(idle);
         }
         Ok(dataset)
     }
@@ -133,7 +135,8 @@ impl Catalog {
         if let Some(outcome) = remembered() {
             return Ok(Some(outcome));
         }
-        let _reading = lock(&self.reading);
+        // Another dataset is being read, which may take minutes: the next listing finds what comes of it.
+        let Ok(_reading) = self.reading.try_lock() else { return Ok(None) };
         match remembered() {
             None if Instant::now() < until => {
                 Ok(Some(self.read(spec, key).map(|(_, described)| described.schema).map_err(|error| error.to_string())))

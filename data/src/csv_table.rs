@@ -76,7 +76,7 @@ struct Csv<'a, R> {
 impl<'a, R: Read> Csv<'a, R> {
     fn open(path: &'a str, input: R) -> Result<Csv<'a, R>, Error> {
         let input = Budget {
-            input: Lines { input, last: b'\n', is_over: false },
+            input: Lines { input, last: b'\n', is_over: false, is_read: false },
             record: limits::CSV_RECORD_BYTES_MAX,
             file: limits::DATASET_BYTES_MAX,
         };
@@ -119,7 +119,12 @@ impl<'a, R: Read> Csv<'a, R> {
         }
         // The reader stands behind the record; where it began, blank lines may lie before it.
         let within = record.as_slice().iter().filter(|byte| **byte == b'\n').count() as u64;
-        let line = self.reader.position().line() - 1 - within;
+        let begun = self.reader.position().line() - within;
+        // All records end with their line, but one in which a quote has swallowed it.
+        if self.reader.get_ref().input.is_read {
+            return Err(self.format(format!("the record at line {begun} has a quote that is not closed; close it")));
+        }
+        let line = begun - 1;
         let (fields, names) = (record.len(), self.header.len());
         if names > 0 && fields != names {
             let detail = format!("the line has {fields} fields, the header {names}; correct the line");
@@ -148,6 +153,8 @@ struct Lines<R> {
     /// The last byte that came.
     last: u8,
     is_over: bool,
+    /// Whether who reads has been told that it is over.
+    is_read: bool,
 }
 
 impl<R: Read> Read for Lines<R> {
@@ -175,6 +182,7 @@ impl<R: Read> Read for Lines<R> {
                 return Ok(kept);
             }
         }
+        self.is_read = self.is_over;
         Ok(0)
     }
 }
@@ -242,6 +250,8 @@ mod tests {
         };
         check("a,b,y\n1,2,0\n1,x,0\n", "t.csv, line 3, column \"b\": \"x\" is not a number");
         check("a,b,y\n1,2,0\n\n1,,0\n", "line 4, column \"b\": the field is empty");
+        check("a,b,y\n1,2,0\n1,\"2,0\n5,6,1\n", "the record at line 3 has a quote that is not closed");
+        check("a,\"b,y\n1,2,0\n", "the record at line 1 has a quote that is not closed");
         check("a,b,y\n1,2,0\n\n\n1,2\n", "line 5, column \"y\": the line has 2 fields");
         check("a,b,y\n1,2,0\n1,x,0", "line 3, column \"b\": \"x\" is not a number");
         check("a,b,y\n1,\"2\n\",0\n1,2,0\n1,\"\n\nx\",0\n", "line 5, column \"b\": \"x\" is not a number");
@@ -279,7 +289,7 @@ mod tests {
             let whole = parse(&text).unwrap_err().to_string();
             assert!(whole.contains("t.csv, line 7, column \"b\": \"x\" is not a number"), "{end:?}: {whole}");
             // As it comes from a disk: in pieces.
-            let mut pieces = Lines { input: text.as_bytes(), last: b'\n', is_over: false };
+            let mut pieces = Lines { input: text.as_bytes(), last: b'\n', is_over: false, is_read: false };
             let (mut all, mut piece) = (Vec::new(), [0; 3]);
             while let count @ 1.. = pieces.read(&mut piece).unwrap() {
                 all.extend_from_slice(&piece[..count]);

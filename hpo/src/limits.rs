@@ -355,7 +355,7 @@ pub const CHECKPOINT_SECONDS_MAX: u64 = 86_400;
 pub const CHECKPOINTS_LISTED_MAX: usize = 1_000;
 /// Checkpoints of a trial that are tried, one after the other: many may be for other classes of machines, and from a bucket each is copied.
 pub const CHECKPOINTS_TRIED_MAX: usize = 16;
-/// Seconds that a trainer takes at most to remove the checkpoints of a trial that has ended: its slot waits, and the reaper will do it.
+/// Seconds that a trainer takes at most to remove what a trial needs no more: its slot waits, and the reaper will do it.
 pub const CLEAR_SECONDS_MAX: u64 = 5;
 /// Tries of writing a trial's weights: a bucket may be away for a moment, and the trial was dear.
 pub const WEIGHTS_TRIES: u32 = 3;

@@ -261,7 +261,10 @@ impl Line<'_> {
         match kept {
             Ok(path) => {
                 if let Some(last) = self.checkpoint.replace(path) {
-                    let _ = self.worker.artifacts.delete(&last).await; // what stays goes with the trial's end
+                    // What stays goes with the trial's end.
+                    let artifacts = self.worker.artifacts.clone();
+                    let removal = async move { artifacts.delete(&last).await };
+                    let _ = self.beating(tokio::time::timeout(Duration::from_secs(limits::CLEAR_SECONDS_MAX), removal)).await;
                 }
             }
             Err(error) => {
@@ -360,7 +363,8 @@ impl Line<'_> {
             }
             Some(Ack::Stale) => {
                 if let Some(path) = artifact {
-                    let _ = self.worker.artifacts.delete(&path).await;
+                    let removal = self.worker.artifacts.delete(&path);
+                    let _ = tokio::time::timeout(Duration::from_secs(limits::CLEAR_SECONDS_MAX), removal).await;
                 }
                 self.lost()
             }

@@ -74,7 +74,9 @@ pub(super) fn judge(study: &Study, worst: &WorstId, root: &Place) {
                 if let Some(misfit) = misfit {
                     misfits.entry(misfit).or_default().push(key.clone());
                 }
-                numbers = numbers.after(*effects.entry(values.keep(&own)).or_insert_with(|| effect(study, layer, values)), index);
+                // By these alone: what else is decided here by chance is not what a range has been listed for.
+                let own = values.keep(&own);
+                numbers = numbers.after(*effects.entry(own.clone()).or_insert_with(|| effect(study, layer, &own)), index);
             }
             merge(&mut next, (numbers, values.keep(&decided)), state.clone());
         }

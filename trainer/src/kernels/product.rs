@@ -210,8 +210,10 @@ impl<T: Real> Product<'_, T> {
                         Panel { numbers: &packed, stride: width, copy: None }
                     }
                     Right::Matrix(b) => {
-                        packed.resize(length * width, T::ZERO);
-                        let copy = (tiles > 1).then_some(packed.as_mut_ptr());
+                        let copy = (tiles > 1).then(|| {
+                            packed.resize(length * width, T::ZERO);
+                            packed.as_mut_ptr()
+                        });
                         Panel { numbers: &b.numbers[start * b.columns + column..], stride: b.columns, copy }
                     }
                 };
