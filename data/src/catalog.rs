@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Instant;
 
 use hpo::dataset::{DatasetSchema, DatasetSpec, Files, Source, WorstId};
@@ -27,12 +27,15 @@ pub struct Catalog {
     /// What reading came to. A failure is remembered for the listing alone: who names the dataset has it read again.
     schemas: Mutex<HashMap<(Key, HeldOut), Result<Described, String>>>,
     /// The least recently used first.
-    loaded: Mutex<VecDeque<(Key, Arc<Dataset>)>>,
+    loaded: Mutex<Loaded>,
     /// Held while a dataset is read: who asks for the same one meanwhile waits and then finds it, and memory holds one unfinished dataset at most.
-    reading: Mutex<()>,
+    pub(crate) reading: Mutex<()>,
     /// How many bytes of memory are free.
     free_memory: fn() -> u64,
 }
+
+/// Datasets in memory.
+type Loaded = VecDeque<(Key, Arc<Dataset>)>;
 
 /// What reading a dataset says of it.
 #[derive(Debug, Clone)]
@@ -92,8 +95,8 @@ impl Catalog {
         }
     }
 
-    /// The study's dataset, read at most once while it is in use and its files are unchanged; the last ones used stay in memory, up to
-    /// `hpo::limits::DATASETS_LOADED_BYTES_MAX`. Errors as [`Catalog::schema`].
+    /// The study's dataset, read at most once while it is in use and its files are unchanged; beside those in use the last ones stay in memory, up to
+    /// `hpo::limits::DATASETS_LOADED_BYTES_MAX` in all. Errors as [`Catalog::schema`].
     pub fn load(&self, spec: &DatasetSpec) -> Result<Arc<Dataset>, Error> {
         let key = self.key(spec)?;
         if let Some(dataset) = self.in_memory(&key) {
@@ -106,17 +109,13 @@ impl Catalog {
         let (dataset, _) = self.read(spec, (key.clone(), held_out(spec)))?;
         let mut loaded = lock(&self.loaded);
         loaded.push_back((key, Arc::clone(&dataset)));
-        while loaded.iter().map(|(_, dataset)| dataset.bytes()).sum::<u64>() > limits::DATASETS_LOADED_BYTES_MAX
-            && let Some(idle) = loaded.iter().position(|(_, dataset)| Arc::strong_count(dataset) == 1)
-        {
-            loaded.remove(idle);
-        }
+        shrink(&mut loaded, limits::DATASETS_LOADED_BYTES_MAX);
         Ok(dataset)
     }
 
     /// The bytes of the datasets that it holds in memory.
     pub fn loaded_bytes(&self) -> u64 {
-        lock(&self.loaded).iter().map(|(_, dataset)| dataset.bytes()).sum()
+        bytes(&lock(&self.loaded))
     }
 
     /// Drops the datasets that nobody uses; whether there were any.
@@ -136,7 +135,11 @@ impl Catalog {
             return Ok(Some(outcome));
         }
         // Another dataset is being read, which may take minutes: the next listing finds what comes of it.
-        let Ok(_reading) = self.reading.try_lock() else { return Ok(None) };
+        let _reading = match self.reading.try_lock() {
+            Ok(reading) => reading,
+            Err(TryLockError::Poisoned(reading)) => reading.into_inner(),
+            Err(TryLockError::WouldBlock) => return Ok(None),
+        };
         match remembered() {
             None if Instant::now() < until => {
                 Ok(Some(self.read(spec, key).map(|(_, described)| described.schema).map_err(|error| error.to_string())))
@@ -237,6 +240,19 @@ impl Catalog {
     }
 }
 
+fn bytes(loaded: &Loaded) -> u64 {
+    loaded.iter().map(|(_, dataset)| dataset.bytes()).sum()
+}
+
+/// Drops datasets that nobody uses, the least recently used first, down to `max` bytes. Of those in use a copy more would be read.
+fn shrink(loaded: &mut Loaded, max: u64) {
+    while bytes(loaded) > max
+        && let Some(idle) = loaded.iter().position(|(_, dataset)| Arc::strong_count(dataset) == 1)
+    {
+        loaded.remove(idle);
+    }
+}
+
 /// The arrays of one file, each as often as a study reads it.
 fn array_names<'s>(spec: &'s DatasetSpec, arrays: &'s Files) -> impl Iterator<Item = &'s str> {
     let pairs = std::iter::once(arrays).chain(&spec.validation);
@@ -297,6 +313,20 @@ mod tests {
         let images = [&[0, 0, 8, 3, 0, 0, 0, rows, 0, 0, 0, 2, 0, 0, 0, 2][..], &(0..4 * rows).collect::<Vec<_>>()].concat();
         let labels = [&[0, 0, 8, 1, 0, 0, 0, rows][..], &(0..rows).map(|row| row % 3).collect::<Vec<_>>()].concat();
         (images, labels)
+    }
+
+    #[test]
+    fn of_datasets_in_memory_those_that_nobody_uses_go_first() {
+        let catalog = Catalog::new("/nowhere");
+        let load = |name: &str| catalog.load(&spec(Source::Builtin(name.into()))).unwrap();
+        let used = load("iris");
+        drop(load("digits"));
+        let mut loaded = lock(&catalog.loaded);
+        let all = bytes(&loaded);
+        shrink(&mut loaded, all);
+        assert_eq!(loaded.len(), 2);
+        shrink(&mut loaded, used.bytes() - 1);
+        assert!(loaded.len() == 1 && Arc::ptr_eq(&loaded[0].1, &used), "what is in use stays, however much it is");
     }
 
     #[test]

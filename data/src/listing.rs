@@ -141,7 +141,7 @@ impl Catalog {
 
     fn describe(&self, source: Source, until: Instant) -> Listed {
         let outcome = self.outcome(&DatasetSpec::new(source), until).unwrap_or_else(|error| Some(Err(error.to_string())));
-        Listed::from(outcome.unwrap_or_else(|| Err("not read yet, the listing has read enough; list again".to_owned())))
+        Listed::from(outcome.unwrap_or_else(|| Err("not read yet, others come first; list again".to_owned())))
     }
 }
 
@@ -257,6 +257,15 @@ mod tests {
         assert!(catalog.list_builtin("digits", late).problem.unwrap().contains("list again"));
         assert!(catalog.list_builtin("digits", early).schema.is_some());
         assert!(catalog.list_builtin("digits", late).schema.is_some(), "what is known needs no reading");
+        let reading = catalog.reading.lock().unwrap();
+        assert!(catalog.list_builtin("iris", early).problem.unwrap().contains("list again"), "it waits for nobody");
+        drop(reading);
+        let panicking = || {
+            let _reading = catalog.reading.lock().unwrap();
+            panic!("while it reads");
+        };
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(panicking)).is_err();
+        assert!(panicked && catalog.list_builtin("iris", early).schema.is_some());
     }
 
     #[test]
