@@ -26,9 +26,6 @@ pub(crate) fn conv(x: &Tensor, kernel: &Tensor, bias: &Tensor, window: Window, a
     x.contiguous()?.apply_op3(kernel, bias, Custom(Conv { window, activation }))
 }
 
-/// Filters of which the kernel is laid out once for all blocks, and not a part at a time for each.
-const FILTERS_PACKED: usize = 16;
-
 struct Conv {
     window: Window,
     activation: Activation,
@@ -43,9 +40,8 @@ impl Operation<3> for Conv {
         let (window, filters) = (&self.window, bias.len());
         let (patch, places) = (window.patch(), x.len() / window.image() * window.places());
         let kernel = Matrix::new(kernel, patch, filters);
-        // Laid out, a few filters take as much as a vector of them.
-        let packed = (filters >= FILTERS_PACKED).then(|| Packed::new(kernel));
-        let kernel = packed.as_ref().map_or(Right::Matrix(kernel), Right::Packed);
+        let packed = Packed::unless_narrow(kernel);
+        let kernel = Right::of(kernel, packed.as_ref());
         let rows = self.rows_of_a_block();
         let mut patches = vec![T::ZERO; rows.min(places) * patch];
         let mut y = vec![T::ZERO; places * filters];

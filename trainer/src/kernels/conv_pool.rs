@@ -52,7 +52,9 @@ impl Operation<3> for ConvPool {
         let (window, pool, filters) = (&self.window, &self.pool, bias.len());
         let (patch, places) = (window.patch(), window.places());
         let images = x.len() / window.image();
-        let kernel = Packed::new(Matrix::new(kernel, patch, filters));
+        let kernel = Matrix::new(kernel, patch, filters);
+        let packed = Packed::unless_narrow(kernel);
+        let kernel = Right::of(kernel, packed.as_ref());
         let together = self.images_of_a_block(filters).min(images);
         let mut patches = vec![T::ZERO; together * places * patch];
         let mut block = vec![T::ZERO; together * places * filters];
@@ -62,7 +64,7 @@ impl Operation<3> for ConvPool {
             let count = y.len() / (pool.places() * filters) * places;
             let (patches, block) = (&mut patches[..count * patch], &mut block[..count * filters]);
             lay_out(window, x, at * together * places, patches);
-            product_onto(block, bias, Matrix::new(patches, count, patch), Right::Packed(&kernel));
+            product_onto(block, bias, Matrix::new(patches, count, patch), kernel);
             activate(self.activation, block, filters);
             maxima(pool, block, y, largest);
         }

@@ -17,6 +17,10 @@ const TILE_ROWS: usize = 6;
 /// Rows of a tile where there are 32 registers.
 const TALL_TILE_ROWS: usize = 12;
 
+/// Columns of a right side that is laid out once for many products. A narrower one would take as much as this, many times what it is: each product lays it out
+/// for itself, a part at a time.
+const PACKED_COLUMNS_MIN: usize = 16;
+
 /// A view of numbers as a matrix.
 #[derive(Clone, Copy)]
 pub(crate) struct Matrix<'a, T> {
@@ -99,6 +103,11 @@ impl<T: Real> Packed<T> {
     pub(crate) fn new(b: Matrix<T>) -> Packed<T> {
         arch().dispatch(Pack(b))
     }
+
+    /// As [`Packed::new`], where `b` is wide enough for it.
+    pub(crate) fn unless_narrow(b: Matrix<T>) -> Option<Packed<T>> {
+        (b.columns >= PACKED_COLUMNS_MIN).then(|| Packed::new(b))
+    }
 }
 
 struct Pack<'a, T>(Matrix<'a, T>);
@@ -132,7 +141,12 @@ pub(crate) enum Right<'a, T> {
     Packed(&'a Packed<T>),
 }
 
-impl<T> Right<'_, T> {
+impl<'a, T> Right<'a, T> {
+    /// `b`, as it was laid out, if it was.
+    pub(crate) fn of(b: Matrix<'a, T>, packed: Option<&'a Packed<T>>) -> Right<'a, T> {
+        packed.map_or(Right::Matrix(b), Right::Packed)
+    }
+
     fn rows(&self) -> usize {
         match self {
             Right::Matrix(b) => b.rows,
