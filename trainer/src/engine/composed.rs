@@ -67,7 +67,7 @@ pub(super) fn max_pool(x: &Tensor, window: Window) -> Result<Tensor> {
         let candidate = candidates.narrow(2, at, 1)?;
         largest = candidate.gt(&largest)?.where_cond(&candidate, &largest)?;
     }
-    largest.reshape((batch, rows, columns, window.channels))
+    (largest + nan_of(&candidates, 2)?)?.reshape((batch, rows, columns, window.channels))
 }
 
 /// As [`crate::kernels::pool::global_max`]: the mean of the equals. candle's own maximum gives each of them the whole gradient.
@@ -77,7 +77,13 @@ pub(super) fn global_max(x: &Tensor, window: Window) -> Result<Tensor> {
     let is_largest = pixels.broadcast_eq(&pixels.detach().max_keepdim(1)?)?;
     let count = is_largest.to_dtype(x.dtype())?.sum_keepdim(1)?;
     let sum = is_largest.where_cond(&pixels, &pixels.zeros_like()?)?.sum_keepdim(1)?;
-    sum.broadcast_div(&count)?.reshape((batch, 1, 1, window.channels))
+    (sum.broadcast_div(&count)? + nan_of(&pixels, 1)?)?.reshape((batch, 1, 1, window.channels))
+}
+
+/// NaN where there is one along the dimension, else 0: comparisons pass it over, and a divergence must not vanish.
+fn nan_of(x: &Tensor, dimension: usize) -> Result<Tensor> {
+    let x = x.detach();
+    x.ne(&x)?.where_cond(&x, &x.zeros_like()?)?.sum_keepdim(dimension)
 }
 
 /// As [`crate::kernels::pool::average_pool`].

@@ -316,8 +316,11 @@ fn nan_is_never_pooled_away() {
         let mut image = [1f32, 2.0, 3.0, 4.0];
         image[at] = f32::NAN;
         let x = Tensor::from_slice(&image, (1, 2, 2, 1), &Device::Cpu).unwrap();
-        let pooled = kernels::pool::max_pool(&x, window).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
-        assert!(pooled[0].is_nan(), "at {at}");
+        for ops in BOTH {
+            for pooled in [ops.max_pool(&x, window), ops.global_max(&x, window)] {
+                assert!(pooled.unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap()[0].is_nan(), "{ops:?} at {at}");
+            }
+        }
     }
 }
 
