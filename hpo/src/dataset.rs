@@ -24,12 +24,6 @@ pub struct DatasetSchema {
 }
 
 impl DatasetSchema {
-    /// Bytes that its rows take in memory, labels included, validation files excluded.
-    pub fn bytes(&self) -> u64 {
-        let each = if self.dtype == "uint8" { 1 } else { 4 };
-        self.elements().saturating_mul(each).saturating_add(4).saturating_mul(self.rows)
-    }
-
     /// Numbers in a row.
     pub fn elements(&self) -> u64 {
         self.shape.iter().fold(1, |product: u64, size| product.saturating_mul(*size as u64))

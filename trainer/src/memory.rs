@@ -56,14 +56,14 @@ impl Memory {
         Memory { catalog: Some(catalog), ..self }
     }
 
-    /// The share of a trial on this dataset, once those before it and those that train leave enough: what it takes by the pre-flight's
+    /// The share of a trial on this dataset, which has so many bytes, once those before it and those that train leave enough: what it takes by the pre-flight's
     /// measure, with the margin; all that the device has, where that is less. None where the trial
     /// `is_stopped` while it waits, or waits for so long that another trainer should have it.
     pub(crate) fn share(
         self: &Arc<Memory>,
         study: &Study,
         plan: &Plan,
-        dataset: &DatasetSchema,
+        (dataset, dataset_bytes): (&DatasetSchema, u64),
         is_stopped: impl Fn() -> bool,
     ) -> Result<Option<Share>, TooLarge> {
         let (weights, step) = preflight::memory(study, plan, dataset).map_err(TooLarge::Anywhere)?;
@@ -71,7 +71,7 @@ impl Memory {
             let most = limits::WEIGHT_BYTES_MAX;
             return Err(TooLarge::Anywhere(format!("its weights take {weights} bytes, at most {most} are possible; bound its layers")));
         }
-        let beside = if self.catalog.is_some() { dataset.bytes() } else { 0 };
+        let beside = if self.catalog.is_some() { dataset_bytes } else { 0 };
         if step.saturating_add(beside) > self.bytes {
             let all = self.bytes;
             let with = if beside > 0 { format!(" beside the {beside} of its dataset") } else { String::new() };
@@ -146,7 +146,7 @@ mod tests {
         let plan = study.plan(&hpo::Point::default()).unwrap();
         let hash = String::new();
         let dataset = DatasetSchema { shape: vec![width], dtype: "float32".into(), rows: 10, classes: Some(2), scale_max: None, hash };
-        memory.share(&study, &plan, &dataset, || is_stopped)
+        memory.share(&study, &plan, (&dataset, 2_000), || is_stopped)
     }
 
     /// 50 x 10 + 10 + 10 x 2 + 2 weights, twice for a step, once more for the best, and the activations of 4 rows: more than half of 10,000 bytes.
@@ -212,7 +212,7 @@ mod tests {
         assert!(share(&room, true).is_some() && catalog.loaded_bytes() == 0);
         let own = Arc::new(Memory::of(step + 1_000, 1).with_datasets(catalog));
         let Err(TooLarge::Here(why)) = asked(&own, 10, 50, true) else { panic!("2,000 bytes of data are too much beside it") };
-        assert!(why.contains("beside the 2040 of its dataset"), "{why}");
+        assert!(why.contains("beside the 2000 of its dataset"), "{why}");
     }
 
     #[test]

@@ -84,7 +84,8 @@ impl Trial {
             let problems: Vec<String> = problems.iter().map(|problem| format!("{}: {}", problem.pointer, problem.detail)).collect();
             invalid(problems.join("; "))
         })?;
-        let share = self.memory.share(study, &plan, &dataset.schema, || self.stop.reason().is_some()).map_err(|error| match error {
+        let of_data = (&dataset.schema, dataset.bytes());
+        let share = self.memory.share(study, &plan, of_data, || self.stop.reason().is_some()).map_err(|error| match error {
             TooLarge::Anywhere(why) => invalid(why),
             TooLarge::Here(why) => Outcome::Failed(ErrorKind::OutOfMemory, why),
         })?;
