@@ -75,8 +75,8 @@ pub(super) fn judge(study: &Study, worst: &WorstId, root: &Place) {
                     misfits.entry(misfit).or_default().push(key.clone());
                 }
                 // By these alone: what else is decided here by chance is not what a range has been listed for.
-                let own = values.keep(&own);
-                numbers = numbers.after(*effects.entry(own.clone()).or_insert_with(|| effect(study, layer, &own)), index);
+                let deciding = values.keep(&own);
+                numbers = numbers.after(*effects.entry(deciding.clone()).or_insert_with(|| effect(study, layer, &deciding)), index);
             }
             merge(&mut next, (numbers, values.keep(&decided)), state.clone());
         }
