@@ -154,15 +154,19 @@ impl Judge {
                 let scale = if sum { scale } else { scale / T::of(width as f64) };
                 for (column, x) in output.iter_mut().enumerate() {
                     // Where it was clipped, nothing flows back.
-                    let is_clipped = self.seen(*x) < *x || self.seen(*x) > *x;
-                    *x = if is_clipped { T::ZERO } else { T::of(slope(self.loss, x.to_f64(), self.target(row, column, width))) * scale };
+                    let seen = self.seen(*x);
+                    *x = if seen < *x || seen > *x {
+                        T::ZERO
+                    } else {
+                        T::of(slope(self.loss, x.to_f64(), self.target(row, column, width))) * scale
+                    };
                 }
             }
         }
     }
 }
 
-/// The loss of one number. In `f64`, since differences of logarithms lose most of their digits.
+/// The loss of one number, as it is [seen](Judge::seen). In `f64`, since differences of logarithms lose most of their digits.
 fn value(loss: Loss, x: f64, y: f64) -> f64 {
     let difference = x - y;
     // ln(1 + exp(-|x|)): for a logistic of any size.
