@@ -1,5 +1,7 @@
 //! Keras's losses (<https://keras.io/api/losses/>), each in one operation: the mean over the rows of a batch, each times its weight.
 
+use std::cmp::Ordering;
+
 use candle_core::{Result, Tensor};
 use hpo::training::Loss;
 
@@ -153,13 +155,9 @@ impl Judge {
             Form::Each { sum } => {
                 let scale = if sum { scale } else { scale / T::of(width as f64) };
                 for (column, x) in output.iter_mut().enumerate() {
-                    // Where it was clipped, nothing flows back.
-                    let seen = self.seen(*x);
-                    *x = if seen < *x || seen > *x {
-                        T::ZERO
-                    } else {
-                        T::of(slope(self.loss, x.to_f64(), self.target(row, column, width))) * scale
-                    };
+                    // Where it was clipped, nothing flows back; what is no number was not clipped.
+                    let clipped = self.seen(*x).partial_cmp(x).is_some_and(Ordering::is_ne);
+                    *x = if clipped { T::ZERO } else { T::of(slope(self.loss, x.to_f64(), self.target(row, column, width))) * scale };
                 }
             }
         }
