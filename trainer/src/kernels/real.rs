@@ -12,6 +12,10 @@ pub(crate) trait Real: WithDType + std::ops::Neg<Output = Self> + From<f32> {
     const ZERO: Self;
     /// 1.
     const ONE: Self;
+    /// The smallest number above 0 that is normal.
+    const LEAST: Self;
+    /// Below it, a product with a learning rate may not be normal: the smallest normal number, divided by the precision.
+    const LEAST_FACTOR: Self;
     /// `e^x`; outside of [-87, 88] it is that of the nearest bound, so the result is neither 0 nor infinite.
     fn exp(self) -> Self;
     /// The natural logarithm.
@@ -43,6 +47,8 @@ pub(crate) trait Real: WithDType + std::ops::Neg<Output = Self> + From<f32> {
 impl Real for f32 {
     const ZERO: f32 = 0.0;
     const ONE: f32 = 1.0;
+    const LEAST: f32 = f32::MIN_POSITIVE;
+    const LEAST_FACTOR: f32 = f32::MIN_POSITIVE / f32::EPSILON;
 
     #[inline(always)]
     #[allow(clippy::excessive_precision, clippy::approx_constant, reason = "the digits of Cephes; its ln 2 is split in two")]
@@ -117,6 +123,8 @@ impl Real for f32 {
 impl Real for f64 {
     const ZERO: f64 = 0.0;
     const ONE: f64 = 1.0;
+    const LEAST: f64 = f64::MIN_POSITIVE;
+    const LEAST_FACTOR: f64 = f64::MIN_POSITIVE / f64::EPSILON;
 
     fn exp(self) -> f64 {
         libm::exp(self.clamp(-87.0, 88.0))

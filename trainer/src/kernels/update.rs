@@ -264,6 +264,20 @@ fn abs<T: Real>(x: T) -> T {
     if x < T::ZERO { -x } else { x }
 }
 
+/// What a slot keeps of an average of gradients: 0 of what no step would show. Where the gradient is 0, a slot decays to the numbers that are too small
+/// to be normal, the least of which round back to themselves; there it would stay, and many a CPU takes a hundred times as long over each such number
+/// in every later step. TensorFlow's threads have none of them either.
+#[inline(always)]
+fn kept<T: Real>(m: T) -> T {
+    if abs(m) < T::LEAST_FACTOR { T::ZERO } else { m }
+}
+
+/// What a slot keeps of an average of squares or of sizes, which are divided by: 0 only of what is not normal.
+#[inline(always)]
+fn kept_square<T: Real>(v: T) -> T {
+    if v < T::LEAST { T::ZERO } else { v }
+}
+
 vectorised! {
     fn sgd<T: Real>(w: &mut [T], g: &[T], before: Before<T>, rate: T) {
         each(w, g, std::iter::repeat(()), before, |w, g, ()| *w -= g * rate);
@@ -273,7 +287,7 @@ vectorised! {
 vectorised! {
     fn with_momentum<T: Real>(w: &mut [T], g: &[T], m: &mut [T], before: Before<T>, rate: T, momentum: T) {
         each(w, g, m.iter_mut(), before, |w, g, m| {
-            *m = *m * momentum - g * rate;
+            *m = kept(*m * momentum - g * rate);
             *w += *m;
         });
     }
@@ -282,7 +296,7 @@ vectorised! {
 vectorised! {
     fn nesterov<T: Real>(w: &mut [T], g: &[T], m: &mut [T], before: Before<T>, rate: T, momentum: T) {
         each(w, g, m.iter_mut(), before, |w, g, m| {
-            *m = *m * momentum - g * rate;
+            *m = kept(*m * momentum - g * rate);
             *w += *m * momentum - g * rate;
         });
     }
@@ -292,7 +306,7 @@ vectorised! {
     fn rmsprop<T: Real>(w: &mut [T], g: &[T], v: &mut [T], before: Before<T>, constants: [T; 5]) {
         let [rate, rho, rest, epsilon, _] = constants;
         each(w, g, v.iter_mut(), before, |w, g, v| {
-            *v = rho * *v + rest * (g * g);
+            *v = kept_square(rho * *v + rest * (g * g));
             *w -= rate * g / Real::sqrt(*v + epsilon);
         });
     }
@@ -302,8 +316,8 @@ vectorised! {
     fn rmsprop_with_momentum<T: Real>(w: &mut [T], g: &[T], v: &mut [T], m: &mut [T], before: Before<T>, constants: [T; 5]) {
         let [rate, rho, rest, epsilon, momentum] = constants;
         each(w, g, v.iter_mut().zip(m), before, |w, g, (v, m)| {
-            *v = rho * *v + rest * (g * g);
-            *m = momentum * *m + rate * g / Real::sqrt(*v + epsilon);
+            *v = kept_square(rho * *v + rest * (g * g));
+            *m = kept(momentum * *m + rate * g / Real::sqrt(*v + epsilon));
             *w -= *m;
         });
     }
@@ -313,8 +327,8 @@ vectorised! {
     fn rmsprop_centered<T: Real>(w: &mut [T], g: &[T], v: &mut [T], a: &mut [T], before: Before<T>, constants: [T; 5]) {
         let [rate, rho, rest, epsilon, _] = constants;
         each(w, g, v.iter_mut().zip(a), before, |w, g, (v, a)| {
-            *v = rho * *v + rest * (g * g);
-            *a = rho * *a + rest * g;
+            *v = kept_square(rho * *v + rest * (g * g));
+            *a = kept(rho * *a + rest * g);
             *w -= rate * g / Real::sqrt(*v - *a * *a + epsilon);
         });
     }
@@ -326,9 +340,9 @@ vectorised! {
     ) {
         let [rate, rho, rest, epsilon, momentum] = constants;
         each(w, g, v.iter_mut().zip(m).zip(a), before, |w, g, ((v, m), a)| {
-            *v = rho * *v + rest * (g * g);
-            *a = rho * *a + rest * g;
-            *m = momentum * *m + rate * g / Real::sqrt(*v - *a * *a + epsilon);
+            *v = kept_square(rho * *v + rest * (g * g));
+            *a = kept(rho * *a + rest * g);
+            *m = kept(momentum * *m + rate * g / Real::sqrt(*v - *a * *a + epsilon));
             *w -= *m;
         });
     }
@@ -338,8 +352,8 @@ vectorised! {
     fn adam<T: Real>(w: &mut [T], g: &[T], m: &mut [T], v: &mut [T], before: Before<T>, constants: [T; 4]) {
         let [alpha, rest_1, rest_2, epsilon] = constants;
         each(w, g, m.iter_mut().zip(v), before, |w, g, (m, v)| {
-            *m += (g - *m) * rest_1;
-            *v += (g * g - *v) * rest_2;
+            *m = kept(*m + (g - *m) * rest_1);
+            *v = kept_square(*v + (g * g - *v) * rest_2);
             *w -= *m * alpha / (Real::sqrt(*v) + epsilon);
         });
     }
@@ -349,8 +363,8 @@ vectorised! {
     fn amsgrad_<T: Real>(w: &mut [T], g: &[T], m: &mut [T], v: &mut [T], largest: &mut [T], before: Before<T>, constants: [T; 4]) {
         let [alpha, rest_1, rest_2, epsilon] = constants;
         each(w, g, m.iter_mut().zip(v).zip(largest), before, |w, g, ((m, v), largest)| {
-            *m += (g - *m) * rest_1;
-            *v += (g * g - *v) * rest_2;
+            *m = kept(*m + (g - *m) * rest_1);
+            *v = kept_square(*v + (g * g - *v) * rest_2);
             *largest = if *v > *largest { *v } else { *largest };
             *w -= *m * alpha / (Real::sqrt(*largest) + epsilon);
         });
@@ -361,8 +375,8 @@ vectorised! {
     fn nadam<T: Real>(w: &mut [T], g: &[T], m: &mut [T], v: &mut [T], before: Before<T>, constants: [T; 7]) {
         let [rate, of_momentum, of_gradient, of_velocity, rest_1, rest_2, epsilon] = constants;
         each(w, g, m.iter_mut().zip(v), before, |w, g, (m, v)| {
-            *m += (g - *m) * rest_1;
-            *v += (g * g - *v) * rest_2;
+            *m = kept(*m + (g - *m) * rest_1);
+            *v = kept_square(*v + (g * g - *v) * rest_2);
             *w -= (of_momentum * *m + of_gradient * g) * rate / (Real::sqrt(*v * of_velocity) + epsilon);
         });
     }
@@ -372,9 +386,9 @@ vectorised! {
     fn adamax<T: Real>(w: &mut [T], g: &[T], m: &mut [T], u: &mut [T], before: Before<T>, constants: [T; 5]) {
         let [rate, correction, rest_1, beta_2, epsilon] = constants;
         each(w, g, m.iter_mut().zip(u), before, |w, g, (m, u)| {
-            *m += (g - *m) * rest_1;
+            *m = kept(*m + (g - *m) * rest_1);
             let (decayed, g) = (beta_2 * *u, abs(g));
-            *u = if decayed > g { decayed } else { g };
+            *u = kept_square(if decayed > g { decayed } else { g });
             *w -= rate * *m / (correction * (*u + epsilon));
         });
     }
@@ -393,9 +407,9 @@ vectorised! {
     fn adadelta<T: Real>(w: &mut [T], g: &[T], a: &mut [T], d: &mut [T], before: Before<T>, constants: [T; 4]) {
         let [rate, rho, rest, epsilon] = constants;
         each(w, g, a.iter_mut().zip(d), before, |w, g, (a, d)| {
-            *a = rho * *a + rest * (g * g);
+            *a = kept_square(rho * *a + rest * (g * g));
             let delta = Real::sqrt(*d + epsilon) * g / Real::sqrt(*a + epsilon);
-            *d = rho * *d + rest * (delta * delta);
+            *d = kept_square(rho * *d + rest * (delta * delta));
             *w -= rate * delta;
         });
     }
@@ -406,7 +420,7 @@ vectorised! {
         let [rate, beta_1, rest_1, beta_2, rest_2] = constants;
         each(w, g, m.iter_mut(), before, |w, g, m| {
             *w -= rate * sign(*m * beta_1 + g * rest_1);
-            *m = *m * beta_2 + g * rest_2;
+            *m = kept(*m * beta_2 + g * rest_2);
         });
     }
 }

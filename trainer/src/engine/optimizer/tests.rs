@@ -371,6 +371,29 @@ fn a_number_s_bits_are_its_own_wherever_it_lies_in_a_vector() {
 }
 
 #[test]
+fn what_decays_ends_at_nothing() {
+    for (optimizer, _) in golden() {
+        let weights = [weight("w", &[0.5, -0.25, 1.0], DType::F32)];
+        let mut optimiser = Optimizer::new(recipe(&optimizer), &weights, Ops::Kernels).unwrap();
+        optimiser.step(&weights, &gradients(&[&weights[0]], &[&gradient(0)])).unwrap();
+        for step in 1..=2_000 {
+            optimiser.step(&weights, &gradients(&[&weights[0]], &[&[0.0; 3]])).unwrap();
+            if step % 100 == 0 {
+                for slot in slots_of(&optimiser, &weights[0], &weights) {
+                    let slot = slot.to_vec1::<f32>().unwrap();
+                    assert!(!slot.iter().any(|x| x.is_subnormal()), "{optimizer}, {step} steps: {slot:?}");
+                }
+            }
+        }
+        // In f32 a decay of 0.9 a step would stay at 6e-45.
+        if optimizer == json!({"name": "sgd", "learning_rate": 0.1, "momentum": 0.9}) {
+            let slots = slots_of(&optimiser, &weights[0], &weights);
+            assert_eq!(slots[0].to_vec1::<f32>().unwrap(), [0.0; 3]);
+        }
+    }
+}
+
+#[test]
 fn a_plateau_lowers_a_constant_rate_only() {
     let weights = regular_weights(DType::F32);
     let mut constant = Optimizer::new(recipe(&json!("adam")), &weights, Ops::Kernels).unwrap();
