@@ -370,8 +370,9 @@ pub const GPU_SLOTS: u32 = 4;
 /// 1.5 to 2 times as much with dense, recurrent and normalising layers and activations, 4 to 10 times with convolutions of 3×3 and pooling, 14 times with
 /// convolutions of 5×5 (64 channels, two layers, compositions on the CPU): they keep what each window sees. A trial never counts for more than the device.
 pub const GPU_MEMORY_MARGIN: u64 = 15;
-/// How long a trial waits for a device's memory before it is handed back, in seconds: another trainer may be idle.
-pub const MEMORY_WAIT_SECONDS_MAX: u64 = 60;
+/// How long a trial waits for a device's memory, or to be alone on it, before its trainer looks for another one that is idle, and between two looks, in
+/// seconds. Where there is one, the trial is handed back. Each look is a list of all trainers, and who is handed back loses its place.
+pub const PEER_SECONDS: u64 = 60;
 /// How often a trial that waits for memory looks whether it is to stop, in ms: it is woken where memory comes free.
 pub const MEMORY_POLL_MS: u64 = 100;
 /// The head of a request to a trainer's metrics page, in bytes.

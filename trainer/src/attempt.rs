@@ -37,6 +37,7 @@ pub(crate) async fn attempt(worker: &Arc<Worker>, lease: Lease) {
         unreported: Vec::new(),
         checkpoint: None,
         has_checkpoints: lease.attempt > 1,
+        had_company: false,
         answered: Instant::now(),
         is_away: false,
     };
@@ -52,6 +53,7 @@ async fn train(worker: &Arc<Worker>, lease: &Lease, stop: Arc<Stop>, events: Unb
     let _company = tokio::select! {
         company = company(worker, lease.alone) => company,
         reason = told_to_stop(&stop) => return Outcome::Stopped(reason, None),
+        () = idle_peer(worker) => return Outcome::Stopped(Reason::Release, None),
     };
     let study = loop {
         match worker.store.spec(lease.study).await {
@@ -75,7 +77,11 @@ async fn train(worker: &Arc<Worker>, lease: &Lease, stop: Arc<Stop>, events: Unb
     let checkpoints = Box::new(opened(worker.artifacts.clone(), paths, stop.clone()));
     let checkpoint_seconds = worker.checkpoint_seconds;
     let artifacts = worker.artifacts.clone();
-    let trial = Trial { lease: lease.clone(), study, catalog, device, numerics, memory, stop, checkpoint_seconds, artifacts, checkpoints };
+    let (runtime, trainer) = (Handle::current(), worker.clone());
+    let has_idle_peer = Box::new(move || runtime.block_on(trainer.has_idle_peer()));
+    let thread = std::thread::Builder::new().name(format!("trial-{}-{}", lease.study, lease.number));
+    let lease = lease.clone();
+    let trial = Trial { lease, study, catalog, device, numerics, memory, stop, has_idle_peer, checkpoint_seconds, artifacts, checkpoints };
     let tell = move |event| {
         // What an earlier attempt trained was counted there.
         if let Event::Epoch { samples: 1.., .. } = &event {
@@ -87,7 +93,6 @@ async fn train(worker: &Arc<Worker>, lease: &Lease, stop: Arc<Stop>, events: Unb
         let _ = events.send(event); // nobody listens once the lease is lost
     };
     let (done, outcome) = oneshot::channel();
-    let thread = std::thread::Builder::new().name(format!("trial-{}-{}", lease.study, lease.number));
     let spawned = thread.spawn(move || drop(done.send(trial.run(tell))));
     match spawned {
         Ok(_) => outcome.await.unwrap_or(Outcome::Failed(ErrorKind::Panic, "its thread ended without a word".into())),
@@ -125,6 +130,16 @@ async fn next_opened(artifacts: &Artifacts, paths: &mut impl Iterator<Item = Str
         }
     }
     None
+}
+
+/// Resolves once a trial has waited for long and another trainer is idle.
+async fn idle_peer(worker: &Worker) {
+    loop {
+        tokio::time::sleep(Duration::from_secs(limits::PEER_SECONDS)).await;
+        if worker.has_idle_peer().await {
+            return;
+        }
+    }
 }
 
 /// What lets a trial run beside others, or keeps the others away.
@@ -175,6 +190,8 @@ struct Line<'a> {
     checkpoint: Option<String>,
     /// Whether any attempt may have left one.
     has_checkpoints: bool,
+    /// Whether others were training on the device when its own training ended.
+    had_company: bool,
     /// When Redis last answered.
     answered: Instant,
     is_away: bool,
@@ -190,6 +207,7 @@ impl Line<'_> {
         loop {
             tokio::select! {
                 outcome = &mut trained => {
+                    self.had_company = self.worker.trains_others();
                     self.take(&mut events); // a checkpoint is of no use any more
                     // One that is half written would be whole after those of the trial have been removed. Where it is lost, it is dropped.
                     if let Some(keeping) = keeping.filter(|_| !self.is_lost()) {
@@ -346,7 +364,9 @@ impl Line<'_> {
                 self.worker.refuse(&self.lease.dataset_hash);
                 End::Refused { why: format!("the trainer {} cannot train it: {why}", self.worker.name()) }
             }
-            Outcome::Failed(kind, message) => End::Failed { kind, message, beside_others: self.worker.trains_others() },
+            // Alone it would be as large.
+            Outcome::TooLarge(message) => End::Failed { kind: ErrorKind::OutOfMemory, message, beside_others: false },
+            Outcome::Failed(kind, message) => End::Failed { kind, message, beside_others: self.had_company },
         };
         match self.finish(&end).await {
             Some(Ack::Accepted { wants, has_ended }) => {

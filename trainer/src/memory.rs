@@ -16,11 +16,13 @@ pub(crate) struct Memory {
     catalog: Option<Arc<Catalog>>,
     /// What a trial may take for each byte of the pre-flight's measure.
     margin: u64,
+    /// How long a trial waits before it looks for another trainer, and between two looks.
+    patience: Duration,
     line: Mutex<Line>,
     moved: Condvar,
 }
 
-/// Who comes first is served first: a large trial is not overtaken for ever by small ones.
+/// Who comes first is served first: a large trial is not overtaken for ever by small ones. Who is handed back loses its place, so that nobody is without need.
 #[derive(Debug, Default)]
 struct Line {
     promised: u64,
@@ -48,7 +50,8 @@ pub(crate) enum TooLarge {
 impl Memory {
     /// So many bytes, of which a trial may take `margin` times what the pre-flight says.
     pub(crate) fn of(bytes: u64, margin: u64) -> Memory {
-        Memory { bytes, catalog: None, margin, line: Mutex::default(), moved: Condvar::new() }
+        let patience = Duration::from_secs(limits::PEER_SECONDS);
+        Memory { bytes, catalog: None, margin, patience, line: Mutex::default(), moved: Condvar::new() }
     }
 
     /// The same, in which the datasets of `catalog` lie too.
@@ -58,13 +61,14 @@ impl Memory {
 
     /// The share of a trial on this dataset, which has so many bytes, once those before it and those that train leave enough: what it takes by the pre-flight's
     /// measure, with the margin; all that the device has, where that is less. None where the trial
-    /// `is_stopped` while it waits, or waits for so long that another trainer should have it.
+    /// `is_stopped` while it waits, or has waited for long and `has_idle_peer`: another trainer that could have it.
     pub(crate) fn share(
         self: &Arc<Memory>,
         study: &Study,
         plan: &Plan,
         (dataset, dataset_bytes): (&DatasetSchema, u64),
         is_stopped: impl Fn() -> bool,
+        has_idle_peer: impl Fn() -> bool,
     ) -> Result<Option<Share>, TooLarge> {
         let (weights, step) = preflight::memory(study, plan, dataset).map_err(TooLarge::Anywhere)?;
         if weights > limits::WEIGHT_BYTES_MAX {
@@ -79,7 +83,7 @@ impl Memory {
                 "it takes {step} bytes{with}, this trainer's device had {all} free; bound its layers, or its batch"
             )));
         }
-        Ok(self.wait(step.saturating_mul(self.margin).min(self.bytes), is_stopped))
+        Ok(self.wait(step.saturating_mul(self.margin).min(self.bytes), is_stopped, has_idle_peer))
     }
 
     /// Whether there is room for so many bytes more. Datasets that nobody uses make room, and who is alone has all.
@@ -92,8 +96,8 @@ impl Memory {
         line.promised == 0 || fits(catalog.loaded_bytes())
     }
 
-    fn wait(self: &Arc<Memory>, bytes: u64, is_stopped: impl Fn() -> bool) -> Option<Share> {
-        let since = Instant::now();
+    fn wait(self: &Arc<Memory>, bytes: u64, is_stopped: impl Fn() -> bool, has_idle_peer: impl Fn() -> bool) -> Option<Share> {
+        let mut due = Instant::now() + self.patience;
         let mut line = self.line();
         let ticket = line.tickets;
         line.tickets += 1;
@@ -103,8 +107,17 @@ impl Memory {
                 line.promised += bytes;
                 break true;
             }
-            if is_stopped() || since.elapsed() >= Duration::from_secs(limits::MEMORY_WAIT_SECONDS_MAX) {
+            if is_stopped() {
                 break false;
+            }
+            if Instant::now() >= due {
+                due = Instant::now() + self.patience;
+                drop(line); // nobody waits for the answer of others
+                let is_wanted = has_idle_peer();
+                line = self.line();
+                if is_wanted {
+                    break false;
+                }
             }
             let poll = Duration::from_millis(limits::MEMORY_POLL_MS);
             line = self.moved.wait_timeout(line, poll).unwrap_or_else(PoisonError::into_inner).0;
@@ -146,7 +159,7 @@ mod tests {
         let plan = study.plan(&hpo::Point::default()).unwrap();
         let hash = String::new();
         let dataset = DatasetSchema { shape: vec![width], dtype: "float32".into(), rows: 10, classes: Some(2), scale_max: None, hash };
-        memory.share(&study, &plan, (&dataset, 2_000), || is_stopped)
+        memory.share(&study, &plan, (&dataset, 2_000), || is_stopped, || false)
     }
 
     /// 50 x 10 + 10 + 10 x 2 + 2 weights, twice for a step, once more for the best, and the activations of 4 rows: more than half of 10,000 bytes.
@@ -175,18 +188,33 @@ mod tests {
     #[test]
     fn a_small_trial_does_not_overtake_a_large_one() {
         let memory = Arc::new(Memory::of(10, 1));
-        let first = memory.wait(6, || false);
+        let first = memory.wait(6, || false, || false);
         let large = std::thread::spawn({
             let memory = memory.clone();
-            move || memory.wait(9, || false).is_some()
+            move || memory.wait(9, || false, || false).is_some()
         });
         while memory.line().waiting.is_empty() {
             std::thread::yield_now();
         }
-        assert!(memory.wait(1, || true).is_none(), "there is room for it, but somebody came before");
+        assert!(memory.wait(1, || true, || false).is_none(), "there is room for it, but somebody came before");
         drop(first);
         assert!(large.join().unwrap());
-        assert!(memory.wait(1, || true).is_some());
+        assert!(memory.wait(1, || true, || false).is_some());
+    }
+
+    #[test]
+    fn a_trial_leaves_the_line_only_for_a_trainer_that_is_idle() {
+        let memory = Arc::new(Memory { patience: Duration::from_millis(1), ..Memory::of(10, 1) });
+        let first = memory.wait(6, || false, || false);
+        assert!(memory.wait(9, || false, || true).is_none());
+        let looks = std::sync::atomic::AtomicUsize::new(0);
+        let looked = || looks.fetch_add(1, std::sync::atomic::Ordering::SeqCst) >= 3;
+        // Others get at the line while it looks; the fourth look finds somebody.
+        let looked = || memory.line.try_lock().is_ok() && looked();
+        assert!(memory.wait(9, || false, looked).is_none() && looks.into_inner() == 4);
+        assert!(memory.line().waiting.is_empty());
+        drop(first);
+        assert!(memory.wait(9, || false, || true).is_some(), "there is room, whoever is idle");
     }
 
     #[test]
@@ -197,7 +225,7 @@ mod tests {
         assert!(share(&room, true).is_none());
         let tight = Arc::new(Memory::of(20_000, 4));
         let alone = share(&tight, true);
-        assert!(alone.is_some() && tight.wait(1, || true).is_none());
+        assert!(alone.is_some() && tight.wait(1, || true, || false).is_none());
     }
 
     #[test]

@@ -28,6 +28,8 @@ pub(crate) struct Trial {
     pub(crate) numerics: String,
     pub(crate) memory: Arc<Memory>,
     pub(crate) stop: Arc<Stop>,
+    /// Whether another trainer could have it at once; takes a moment.
+    pub(crate) has_idle_peer: Box<dyn Fn() -> bool + Send>,
     pub(crate) checkpoint_seconds: u64,
     /// Where its checkpoints go.
     pub(crate) artifacts: Artifacts,
@@ -44,6 +46,8 @@ pub(crate) enum Outcome {
     Stopped(Reason, Option<Best>),
     /// This machine lacks the dataset that the study was accepted with, and so says: another may have it.
     Refused(String),
+    /// This device is too small for it, were it alone there.
+    TooLarge(String),
     /// It failed.
     Failed(ErrorKind, String),
 }
@@ -85,9 +89,10 @@ impl Trial {
             invalid(problems.join("; "))
         })?;
         let of_data = (&dataset.schema, dataset.bytes());
-        let share = self.memory.share(study, &plan, of_data, || self.stop.reason().is_some()).map_err(|error| match error {
+        let share = self.memory.share(study, &plan, of_data, || self.stop.reason().is_some(), &self.has_idle_peer);
+        let share = share.map_err(|error| match error {
             TooLarge::Anywhere(why) => invalid(why),
-            TooLarge::Here(why) => Outcome::Failed(ErrorKind::OutOfMemory, why),
+            TooLarge::Here(why) => Outcome::TooLarge(why),
         })?;
         let Some(share) = share else { return Ok(Outcome::Stopped(self.stop.reason().unwrap_or(Reason::Release), None)) };
         let splits = data::splits(&dataset, &study.dataset, study.seed).map_err(|error| invalid(error.to_string()))?;

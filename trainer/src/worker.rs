@@ -13,7 +13,7 @@ use hpo::study::DeviceClass;
 use store::artifact::Artifacts;
 use store::{Claim, Lease, Nonce, Store, StudyId, Trainer};
 use tokio::net::TcpListener;
-use tokio::sync::{OwnedSemaphorePermit, RwLock, Semaphore, watch};
+use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, RwLock, Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::config::Config;
@@ -198,6 +198,13 @@ impl Worker {
         lock(&self.running).len() > 1
     }
 
+    /// Whether another trainer on such a device has a free slot. None has, as far as a Redis that is away can tell.
+    pub(crate) async fn has_idle_peer(&self) -> bool {
+        let all = self.store.trainers().await.unwrap_or_default();
+        let mut others = all.iter().map(|record| &record.trainer).filter(|other| other.id != self.me.id && other.class == self.me.class);
+        others.any(|other| other.running.len() < other.slots as usize)
+    }
+
     /// Its name among all that are connected.
     pub(crate) fn name(&self) -> &str {
         &self.me.id
@@ -230,8 +237,11 @@ impl Worker {
 async fn claim(worker: Arc<Worker>) {
     let worker = &worker;
     let mut trials = JoinSet::new();
+    // Held by a trial that runs alone: what came beside it would wait here, while another trainer could train it.
+    let alone = Arc::new(tokio::sync::Mutex::new(()));
     while !worker.is_stopping() {
         while trials.try_join_next().is_some() {}
+        tokio::select! { _ = alone.lock() => {}, () = worker.stopped() => break }
         let Some(permits) = free_slots(worker).await else { break };
         let refused = worker.refused();
         // A claim names no more of them: the next trial may be of one that it does not name, again and again.
@@ -246,7 +256,8 @@ async fn claim(worker: Arc<Worker>) {
             continue;
         }
         for (lease, permit) in leases.into_iter().zip(permits) {
-            trials.spawn(see_through(worker.clone(), lease, permit));
+            let alone = if lease.alone { alone.clone().try_lock_owned().ok() } else { None };
+            trials.spawn(see_through(worker.clone(), lease, (permit, alone)));
         }
     }
     while trials.join_next().await.is_some() {}
@@ -293,14 +304,19 @@ async fn wait_for_work(worker: &Worker) {
 }
 
 /// One trial from its lease to its acknowledged end, in its slot.
-async fn see_through(worker: Arc<Worker>, lease: Lease, permit: OwnedSemaphorePermit) {
+async fn see_through(worker: Arc<Worker>, lease: Lease, slot: (OwnedSemaphorePermit, Option<OwnedMutexGuard<()>>)) {
     let me = (lease.study, lease.number);
     lock(&worker.running).push(me);
     worker.metrics.busy.inc();
     attempt::attempt(&worker, lease).await;
     worker.metrics.busy.dec();
-    lock(&worker.running).retain(|other| *other != me);
-    drop(permit);
+    // One of them: where its lease was lost, the next attempt may be here too.
+    let mut running = lock(&worker.running);
+    if let Some(at) = running.iter().position(|other| *other == me) {
+        running.swap_remove(at);
+    }
+    drop(running);
+    drop(slot);
 }
 
 /// Keeps the trainer listed, with what it runs.
