@@ -412,7 +412,11 @@ async fn a_trial_that_ran_out_of_memory_beside_others_runs_alone() {
     let trainer = house.trainer(3);
     house.when(id, 0, |trial| trial.step > 10).await;
     for number in [1, 2] {
-        assert_eq!(house.trial(id, number).await.state, TrialState::Queued, "nothing is claimed beside it, for another trainer may be idle");
+        assert_eq!(
+            house.trial(id, number).await.state,
+            TrialState::Queued,
+            "nothing is claimed beside it, for another trainer may be idle"
+        );
     }
     house.store.cancel_trial(id, 0).await.unwrap();
     for number in [1, 2] {

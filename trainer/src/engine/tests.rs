@@ -251,6 +251,28 @@ fn gradients_of_recurrent_layers_are_the_finite_differences() {
 }
 
 #[test]
+fn what_the_end_of_a_long_sequence_says_of_its_start_vanishes() {
+    let (steps, units) = (600, 4);
+    for cell in [Cell::Simple, Cell::Lstm, Cell::Gru { reset_after: true }, Cell::Gru { reset_after: false }] {
+        let (gates, device) = (cell.gates(), &Device::Cpu);
+        let what = Recurrence {
+            cell,
+            activation: Activation::Tanh,
+            recurrent_activation: Activation::Sigmoid,
+            sequences: false,
+            backwards: false,
+        };
+        let numbers = |count: usize| (0..count).map(|i| ((i * 37 % 101) as f32 - 50.0) / 250.0).collect::<Vec<f32>>();
+        let of = |shape: &[usize]| Tensor::from_vec(numbers(shape.iter().product()), shape, device).unwrap();
+        let x = Var::from_tensor(&of(&[1, steps, 3])).unwrap();
+        let y = Ops::Kernels.recurrence(&x, &of(&[3 + units, gates * units]), &of(&[2, gates * units]), what).unwrap();
+        let of_x = y.sum_all().unwrap().backward().unwrap().get(&x).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        assert!(of_x.iter().all(|g| !g.is_subnormal()), "{cell:?}");
+        assert!(of_x[..3].iter().all(|g| *g == 0.0) && of_x[of_x.len() - 3..].iter().all(|g| *g != 0.0), "{cell:?}");
+    }
+}
+
+#[test]
 fn gradients_of_penalties_are_the_finite_differences() {
     let x = variable(&[3, 4], 1);
     for ops in BOTH {

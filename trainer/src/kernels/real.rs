@@ -14,7 +14,7 @@ pub(crate) trait Real: WithDType + std::ops::Neg<Output = Self> + From<f32> {
     const ONE: Self;
     /// The smallest number above 0 that is normal.
     const LEAST: Self;
-    /// Below it, a product with a learning rate may not be normal: the smallest normal number, divided by the precision.
+    /// Below it, a product with a learning rate, or with a slope, may not be normal: the smallest normal number, divided by the precision.
     const LEAST_FACTOR: Self;
     /// `e^x`; outside of [-87, 88] it is that of the nearest bound, so the result is neither 0 nor infinite.
     fn exp(self) -> Self;
@@ -38,6 +38,12 @@ pub(crate) trait Real: WithDType + std::ops::Neg<Output = Self> + From<f32> {
     fn mul_add<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>, c: Self::Vector<S>) -> Self::Vector<S>;
     /// `a + b`.
     fn sum<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
+    /// 0 of what no step of training would show, else the number. What decays from step to step ends at the numbers that are too small to be normal, the least
+    /// of which round back to themselves, and many a CPU takes a hundred times as long over each such number. TensorFlow's threads have none of them either.
+    #[inline(always)]
+    fn kept(self) -> Self {
+        if self < Self::LEAST_FACTOR && self > -Self::LEAST_FACTOR { Self::ZERO } else { self }
+    }
     /// Short for `from_f64`.
     fn of(x: f64) -> Self {
         Self::from_f64(x)

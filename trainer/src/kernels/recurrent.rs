@@ -19,6 +19,7 @@ use super::dense::add_columns;
 use super::operation::{Custom, Operation};
 use super::product::{Matrix, Packed, Right, add_product_with, product, product_onto};
 use super::real::Real;
+use super::vectorised;
 
 /// What runs at each step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -154,6 +155,13 @@ fn turned<T: Real>(x: &[T], a: usize, b: usize, width: usize) -> Vec<T> {
     turned
 }
 
+vectorised! {
+    /// What is [kept](Real::kept) of each number.
+    fn keep<T: Real>(numbers: &mut [T]) {
+        numbers.iter_mut().for_each(|x| *x = x.kept());
+    }
+}
+
 /// Which way a run goes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Way {
@@ -262,6 +270,9 @@ impl<'a, T: Real> Run<'a, T> {
                     self.gru_back(tape, at, reset_after, &mut of_state, &mut of_gates, of_product);
                 }
             }
+            // What a long sequence's end says of its start vanishes.
+            keep(&mut of_state);
+            keep(&mut of_memory);
         }
         let taken = self.taken(x);
         let inputs = Matrix::new(&taken, steps * batch, features);

@@ -264,15 +264,7 @@ fn abs<T: Real>(x: T) -> T {
     if x < T::ZERO { -x } else { x }
 }
 
-/// What a slot keeps of an average of gradients: 0 of what no step would show. Where the gradient is 0, a slot decays to the numbers that are too small
-/// to be normal, the least of which round back to themselves; there it would stay, and many a CPU takes a hundred times as long over each such number
-/// in every later step. TensorFlow's threads have none of them either.
-#[inline(always)]
-fn kept<T: Real>(m: T) -> T {
-    if abs(m) < T::LEAST_FACTOR { T::ZERO } else { m }
-}
-
-/// What a slot keeps of an average of squares or of sizes, which are divided by: 0 only of what is not normal.
+/// What a slot keeps of an average of squares or of sizes, which are divided by: 0 only of what is not normal. Of the others it is [`Real::kept`].
 #[inline(always)]
 fn kept_square<T: Real>(v: T) -> T {
     if v < T::LEAST { T::ZERO } else { v }
@@ -287,7 +279,7 @@ vectorised! {
 vectorised! {
     fn with_momentum<T: Real>(w: &mut [T], g: &[T], m: &mut [T], before: Before<T>, rate: T, momentum: T) {
         each(w, g, m.iter_mut(), before, |w, g, m| {
-            *m = kept(*m * momentum - g * rate);
+            *m = (*m * momentum - g * rate).kept();
             *w += *m;
         });
     }
@@ -296,7 +288,7 @@ vectorised! {
 vectorised! {
     fn nesterov<T: Real>(w: &mut [T], g: &[T], m: &mut [T], before: Before<T>, rate: T, momentum: T) {
         each(w, g, m.iter_mut(), before, |w, g, m| {
-            *m = kept(*m * momentum - g * rate);
+            *m = (*m * momentum - g * rate).kept();
             *w += *m * momentum - g * rate;
         });
     }
@@ -317,7 +309,7 @@ vectorised! {
         let [rate, rho, rest, epsilon, momentum] = constants;
         each(w, g, v.iter_mut().zip(m), before, |w, g, (v, m)| {
             *v = kept_square(rho * *v + rest * (g * g));
-            *m = kept(momentum * *m + rate * g / Real::sqrt(*v + epsilon));
+            *m = (momentum * *m + rate * g / Real::sqrt(*v + epsilon)).kept();
             *w -= *m;
         });
     }
@@ -328,7 +320,7 @@ vectorised! {
         let [rate, rho, rest, epsilon, _] = constants;
         each(w, g, v.iter_mut().zip(a), before, |w, g, (v, a)| {
             *v = kept_square(rho * *v + rest * (g * g));
-            *a = kept(rho * *a + rest * g);
+            *a = (rho * *a + rest * g).kept();
             *w -= rate * g / Real::sqrt(*v - *a * *a + epsilon);
         });
     }
@@ -341,8 +333,8 @@ vectorised! {
         let [rate, rho, rest, epsilon, momentum] = constants;
         each(w, g, v.iter_mut().zip(m).zip(a), before, |w, g, ((v, m), a)| {
             *v = kept_square(rho * *v + rest * (g * g));
-            *a = kept(rho * *a + rest * g);
-            *m = kept(momentum * *m + rate * g / Real::sqrt(*v - *a * *a + epsilon));
+            *a = (rho * *a + rest * g).kept();
+            *m = (momentum * *m + rate * g / Real::sqrt(*v - *a * *a + epsilon)).kept();
             *w -= *m;
         });
     }
@@ -352,7 +344,7 @@ vectorised! {
     fn adam<T: Real>(w: &mut [T], g: &[T], m: &mut [T], v: &mut [T], before: Before<T>, constants: [T; 4]) {
         let [alpha, rest_1, rest_2, epsilon] = constants;
         each(w, g, m.iter_mut().zip(v), before, |w, g, (m, v)| {
-            *m = kept(*m + (g - *m) * rest_1);
+            *m = (*m + (g - *m) * rest_1).kept();
             *v = kept_square(*v + (g * g - *v) * rest_2);
             *w -= *m * alpha / (Real::sqrt(*v) + epsilon);
         });
@@ -363,7 +355,7 @@ vectorised! {
     fn amsgrad_<T: Real>(w: &mut [T], g: &[T], m: &mut [T], v: &mut [T], largest: &mut [T], before: Before<T>, constants: [T; 4]) {
         let [alpha, rest_1, rest_2, epsilon] = constants;
         each(w, g, m.iter_mut().zip(v).zip(largest), before, |w, g, ((m, v), largest)| {
-            *m = kept(*m + (g - *m) * rest_1);
+            *m = (*m + (g - *m) * rest_1).kept();
             *v = kept_square(*v + (g * g - *v) * rest_2);
             *largest = if *v > *largest { *v } else { *largest };
             *w -= *m * alpha / (Real::sqrt(*largest) + epsilon);
@@ -375,7 +367,7 @@ vectorised! {
     fn nadam<T: Real>(w: &mut [T], g: &[T], m: &mut [T], v: &mut [T], before: Before<T>, constants: [T; 7]) {
         let [rate, of_momentum, of_gradient, of_velocity, rest_1, rest_2, epsilon] = constants;
         each(w, g, m.iter_mut().zip(v), before, |w, g, (m, v)| {
-            *m = kept(*m + (g - *m) * rest_1);
+            *m = (*m + (g - *m) * rest_1).kept();
             *v = kept_square(*v + (g * g - *v) * rest_2);
             *w -= (of_momentum * *m + of_gradient * g) * rate / (Real::sqrt(*v * of_velocity) + epsilon);
         });
@@ -386,7 +378,7 @@ vectorised! {
     fn adamax<T: Real>(w: &mut [T], g: &[T], m: &mut [T], u: &mut [T], before: Before<T>, constants: [T; 5]) {
         let [rate, correction, rest_1, beta_2, epsilon] = constants;
         each(w, g, m.iter_mut().zip(u), before, |w, g, (m, u)| {
-            *m = kept(*m + (g - *m) * rest_1);
+            *m = (*m + (g - *m) * rest_1).kept();
             let (decayed, g) = (beta_2 * *u, abs(g));
             *u = kept_square(if decayed > g { decayed } else { g });
             *w -= rate * *m / (correction * (*u + epsilon));
@@ -420,7 +412,7 @@ vectorised! {
         let [rate, beta_1, rest_1, beta_2, rest_2] = constants;
         each(w, g, m.iter_mut(), before, |w, g, m| {
             *w -= rate * sign(*m * beta_1 + g * rest_1);
-            *m = kept(*m * beta_2 + g * rest_2);
+            *m = (*m * beta_2 + g * rest_2).kept();
         });
     }
 }
