@@ -351,8 +351,17 @@ fn a_jpeg_file_is_whole_or_refused() {
             assert!(error.starts_with("x/a/1.jpg: ") && error.ends_with("remove it or copy it again"), "{error}");
         }
     }
+    assert_eq!(read(&form("flat.jpg")).unwrap(), Features::U8(vec![137; 2 * 28 * 28]));
+    // A comment, and a segment of a program's own, between the scan and the end.
+    for name in ["baseline.jpg", "restarts.jpg", "grey.jpg", "flat.jpg"] {
+        let whole = form(name);
+        let (image, end) = whole.split_at(whole.len() - 2);
+        for segment in [b"\xff\xfe\x00\x07hello", b"\xff\xec\x00\x07hello"] {
+            assert_eq!(read(&[image, segment, end].concat()).unwrap(), read(&whole).unwrap(), "{name}");
+        }
+    }
     // The decoder makes other pixels of these than libjpeg does.
-    for name in ["scans.jpg", "fine-colours.jpg"] {
+    for name in ["scans.jpg", "even-scans.jpg", "fine-colours.jpg"] {
         let error = read(&form(name)).map(drop).unwrap_err().to_string();
         assert!(error.ends_with("stored in an unusual order; save it again as an ordinary or a progressive JPEG"), "{name}: {error}");
     }

@@ -179,8 +179,8 @@ fn decode(
 
 /// The pixels of a whole JPEG file in one channel or three. Where a part is missing, `image` would paint it grey and say nothing.
 fn jpeg(file: &[u8], channels: usize) -> Result<Vec<u8>, String> {
-    jpeg::check(file)?;
+    let image = jpeg::image(file)?;
     let colours = if channels == 1 { ColorSpace::Luma } else { ColorSpace::RGB };
     let options = DecoderOptions::default().set_strict_mode(true).jpeg_set_out_colorspace(colours);
-    JpegDecoder::new_with_options(ZCursor::new(file), options).decode().map_err(|error| format!("{error}; {AGAIN}"))
+    JpegDecoder::new_with_options(ZCursor::new(&*image), options).decode().map_err(|error| format!("{error}; {AGAIN}"))
 }

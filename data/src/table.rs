@@ -112,7 +112,8 @@ impl<'a> Columns<'a> {
 
     /// Checks that `rows` rows are within bounds.
     pub(crate) fn check_size(&self, rows: u64) -> Result<(), Error> {
-        check_size(self.path, rows, self.width, self.bytes_max)
+        // With the label and the weight.
+        check_size(self.path, rows, self.width + 1 + usize::from(self.weights.is_some()), self.bytes_max)
     }
 
     /// A value of a column of features, as it is kept in `features`.
@@ -175,6 +176,10 @@ pub(crate) fn check_header(path: &str, header: &[String]) -> Result<(), Error> {
     if let Some(empty) = header.iter().position(String::is_empty) {
         return Err(format(format!("column {} has no name; the first line must name every column", empty + 1)));
     }
+    if let Some(long) = header.iter().position(|name| name.len() > limits::CLASS_NAME_BYTES_MAX) {
+        let (bytes, max) = (header[long].len(), limits::CLASS_NAME_BYTES_MAX);
+        return Err(format(format!("column {} has a name of {bytes} bytes, at most {max} are possible; shorten it", long + 1)));
+    }
     if let Some(twice) = header.iter().find(|name| !seen.insert(name.as_str())) {
         return Err(format(format!("two columns are named {twice:?}; rename one")));
     }
@@ -184,7 +189,8 @@ pub(crate) fn check_header(path: &str, header: &[String]) -> Result<(), Error> {
 /// The first of `names`, as an error lists them.
 pub(crate) fn listed(names: &[String]) -> String {
     let more = if names.len() > limits::COLUMNS_NAMED_MAX { ", …" } else { "" };
-    names.iter().take(limits::COLUMNS_NAMED_MAX).map(String::as_str).collect::<Vec<_>>().join(", ") + more
+    let cut = |name: &String| name.chars().take(limits::CELL_SHOWN_MAX).collect::<String>();
+    names.iter().take(limits::COLUMNS_NAMED_MAX).map(cut).collect::<Vec<_>>().join(", ") + more
 }
 
 /// A text of a file as an error shows it: its begin, quoted.

@@ -101,12 +101,18 @@ for form, options in [("baseline", {}), ("progressive", {"progressive": True}), 
     image = Image.fromarray(values)
     (image.convert("L") if form == "grey" else image).save(path, quality=85, **options)
 (here / "jpeg-forms" / "baseline.raw").write_bytes(Image.open(here / "jpeg-forms" / "baseline.jpg").tobytes())
-# Forms that the decoder reads wrong, made with libjpeg-turbo's programs: a scan for each colour, and colours finer than the brightness.
+# One colour: its data is over long before its rows are.
+Image.new("L", (28, 28), 137).save(here / "jpeg-forms" / "flat.jpg")
+# Forms that the decoder reads wrong, made with libjpeg-turbo's programs: a scan for each colour, of one size or several, and colours finer than the brightness.
 with tempfile.NamedTemporaryFile("w") as scans:
     scans.write("0;\n1;\n2;\n")
     scans.flush()
     made = subprocess.run(["jpegtran", "-scans", scans.name, here / "jpeg-forms" / "baseline.jpg"], check=True, capture_output=True).stdout
     (here / "jpeg-forms" / "scans.jpg").write_bytes(made)
+    with tempfile.NamedTemporaryFile(suffix=".ppm") as pixels:
+        Image.new("RGB", (28, 28), (137, 137, 137)).save(pixels.name)
+        made = subprocess.run(["cjpeg", "-sample", "1x1", "-scans", scans.name, pixels.name], check=True, capture_output=True).stdout
+        (here / "jpeg-forms" / "even-scans.jpg").write_bytes(made)
 with tempfile.NamedTemporaryFile(suffix=".ppm") as pixels:
     Image.open(here / "jpeg-forms" / "baseline.jpg").save(pixels.name)
     made = subprocess.run(["cjpeg", "-sample", "1x1,2x1,2x1", pixels.name], check=True, capture_output=True).stdout
