@@ -129,6 +129,16 @@ pub enum Error {
         /// The column, or the position of the feature in a row.
         feature: String,
     },
+    /// A value that is not finite once it is scaled as the training rows ask for.
+    #[error(
+        "{feature} of row {row} (from 0) is too far from the training rows, whose spread it is divided by; correct it, or scale by another way"
+    )]
+    Far {
+        /// The column, or the position of the feature in a row.
+        feature: String,
+        /// The row of the dataset, from 0.
+        row: usize,
+    },
     /// A split that leaves a part without rows.
     #[error("validation_split {fraction} of {rows} rows leaves no row for {part}; change the fraction or use more rows")]
     EmptyPart {
@@ -157,7 +167,7 @@ impl Error {
             Error::Weights { .. } => return "sample_weight",
             Error::NoRange => return "scale",
             Error::EmptyPart { .. } => return "validation_split",
-            Error::Builtin { .. } | Error::Span { .. } => "",
+            Error::Builtin { .. } | Error::Span { .. } | Error::Far { .. } => "",
             Error::Field { path, column, .. } | Error::Cell { path, column, .. } => match column_field(spec, column) {
                 Some(field) => return field,
                 None => path,

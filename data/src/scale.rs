@@ -84,8 +84,7 @@ fn per_feature(dataset: &Dataset, train: &[u32], standardize: bool) -> Result<Sc
         Features::F32(values) => statistics(values, dataset.width(), train),
     };
     if let Some(feature) = features.iter().position(|feature| !(feature.high - feature.low).is_finite()) {
-        let column = dataset.columns.get(feature).map(|name| format!("column {name:?}"));
-        return Err(Error::Span { feature: column.unwrap_or_else(|| format!("feature {feature} (from 0)")) });
+        return Err(Error::Span { feature: named(dataset, feature) });
     }
     let affine = features.iter().map(|Feature { low, high, sum, squares }| {
         let n = train.len() as f64;
@@ -93,8 +92,29 @@ fn per_feature(dataset: &Dataset, train: &[u32], standardize: bool) -> Result<Sc
         // Constant, or spread too little for a 32-bit divisor.
         (shift, if divisor > 0.0 { divisor } else { 1.0 })
     });
-    let (shift, divisor) = affine.unzip();
+    let (shift, divisor): (Vec<f32>, Vec<f32>) = affine.unzip();
+    // Bytes never are: they spread by 1 over the root of the rows at least, or not at all.
+    if let Features::F32(values) = &dataset.features
+        && let Some((row, feature)) = first_far(values, &shift, &divisor)
+    {
+        return Err(Error::Far { feature: named(dataset, feature), row });
+    }
     Ok(Scaling::PerFeature { shift, divisor })
+}
+
+/// A feature as an error names it.
+fn named(dataset: &Dataset, feature: usize) -> String {
+    dataset.columns.get(feature).map_or_else(|| format!("feature {feature} (from 0)"), |name| format!("column {name:?}"))
+}
+
+/// The row and the feature of the first value that is not finite once it is scaled.
+fn first_far(values: &[f32], shift: &[f32], divisor: &[f32]) -> Option<(usize, usize)> {
+    values.chunks_exact(shift.len()).enumerate().find_map(|(row, numbers)| {
+        let mut are_finite = numbers.iter().zip(shift.iter().zip(divisor)).map(|(x, (shift, divisor))| ((x - shift) / divisor).is_finite());
+        // Without a way out the loop is of vectors.
+        let are_all = are_finite.clone().fold(true, |all, is_finite| all & is_finite);
+        if are_all { None } else { are_finite.position(|is_finite| !is_finite).map(|feature| (row, feature)) }
+    })
 }
 
 /// One feature over the training rows.
@@ -222,6 +242,16 @@ mod tests {
         for scale in [Scale::Standardize, Scale::MinMax] {
             assert!(matches!(scaled(features(), None, &[0, 1], scale), Err(Error::Span { feature }) if feature == "feature 1 (from 0)"));
             assert!(scaled(features(), None, &[], scale).is_err());
+        }
+    }
+
+    #[test]
+    fn a_value_too_far_from_the_training_rows_is_named_not_infinite() {
+        let features = || Features::F32(vec![0.0, 0.0, 0.0, 1e-38, 0.0, 10.0]);
+        for scale in [Scale::Standardize, Scale::MinMax] {
+            let far = scaled(features(), None, &[0, 1], scale);
+            assert!(matches!(far, Err(Error::Far { feature, row: 2 }) if feature == "feature 1 (from 0)"), "{scale:?}");
+            assert!(scaled(features(), None, &[0, 2], scale).is_ok());
         }
     }
 
