@@ -98,12 +98,14 @@ pub(crate) struct Header {
     pub(crate) dims: Vec<u64>,
     pub(crate) kind: Kind,
     pub(crate) order: Order,
+    /// Whether the first dimension runs fastest: NumPy's Fortran order, which a transposed array is kept in.
+    pub(crate) first_is_fastest: bool,
 }
 
 /// Reads the values that `header` announces, to the end of `input`. A bound that the header exceeds is an error before anything is read, and so is more than
 /// the `room` that the arrays read before it have left; memory grows with what is there, not with what a header claims.
 pub(crate) fn read<'a>(at: At<'a>, header: Header, mut input: impl Read, room: &mut Room) -> Result<Array<'a>, Error> {
-    let Header { dims, kind, order } = header;
+    let Header { dims, kind, order, first_is_fastest } = header;
     if dims.is_empty() {
         return Err(at.wrong("holds a single number; its first dimension must be the rows".into()));
     }
@@ -116,7 +118,11 @@ pub(crate) fn read<'a>(at: At<'a>, header: Header, mut input: impl Read, room: &
         );
     }
     let dims: Vec<usize> = dims.into_iter().map(|dim| dim as usize).collect();
-    let values = decode(kind, order, bytes);
+    let values = match decode(kind, order, bytes) {
+        Features::U8(values) if first_is_fastest => Features::U8(by_rows(&values, &dims)),
+        Features::F32(values) if first_is_fastest => Features::F32(by_rows(&values, &dims)),
+        values => values,
+    };
     if let Features::F32(floats) = &values
         && let Some(position) = floats.iter().position(|value| !value.is_finite())
     {
@@ -125,6 +131,29 @@ pub(crate) fn read<'a>(at: At<'a>, header: Header, mut input: impl Read, room: &
         return Err(at.wrong(format!("row {row}, value {within} (from 0) is {value}, not a finite 32-bit float; clean the file")));
     }
     Ok(Array { at, dims, kind, values })
+}
+
+/// The values, of which those of the first dimension lay side by side, with those of the last side by side.
+fn by_rows<T: Copy>(values: &[T], dims: &[usize]) -> Vec<T> {
+    let mut steps = Vec::with_capacity(dims.len());
+    dims.iter().fold(1, |step, dim| {
+        steps.push(step);
+        step * dim
+    });
+    let (mut index, mut at) = (vec![0; dims.len()], 0);
+    let mut by_rows = Vec::with_capacity(values.len());
+    while by_rows.len() < values.len() {
+        by_rows.push(values[at]);
+        for (nth, dim) in dims.iter().enumerate().rev() {
+            (index[nth], at) = (index[nth] + 1, at + steps[nth]);
+            if index[nth] < *dim {
+                break;
+            }
+            at -= steps[nth] * dim;
+            index[nth] = 0;
+        }
+    }
+    by_rows
 }
 
 /// The number of values, within all bounds. What they take, in the file or in memory, is taken of the `room`.
@@ -268,10 +297,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_transposed_array_is_read_by_rows() {
+        // numpy.arange(24).reshape(2, 3, 4).ravel(order="F")
+        let kept: Vec<u8> = (0..24).map(|at| (at % 2) * 12 + (at / 2 % 3) * 4 + at / 6).collect();
+        let header = Header { dims: vec![2, 3, 4], kind: Kind::U8, order: Order::Little, first_is_fastest: true };
+        let array = read(At { path: "f", array: None }, header, &kept[..], &mut Room::of(24)).unwrap();
+        assert_eq!(array.values, Features::U8((0..24).collect()));
+    }
+
+    #[test]
     fn arrays_share_one_bound_of_what_they_take_in_the_file_or_in_memory() {
         let at = At { path: "f", array: Some("a") };
         let read = |kind: Kind, values: u64, room: &mut Room| {
-            let header = Header { dims: vec![values], kind, order: Order::Little };
+            let header = Header { dims: vec![values], kind, order: Order::Little, first_is_fastest: false };
             // Nothing follows: what is within the bound ends too early, and only after it was counted.
             read(at, header, std::io::empty(), room).unwrap_err().to_string()
         };

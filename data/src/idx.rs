@@ -30,7 +30,7 @@ fn read_array<'a>(path: &'a str, mut input: impl Read, room: &mut Room) -> Resul
         .chunks_exact(4)
         .map(|dim| u64::from(u32::from_be_bytes([dim[0], dim[1], dim[2], dim[3]])))
         .collect();
-    array::read(at, Header { dims, kind, order: Order::Big }, input, room)
+    array::read(at, Header { dims, kind, order: Order::Big, first_is_fastest: false }, input, room)
 }
 
 fn kind(code: u8) -> Option<Kind> {

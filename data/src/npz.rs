@@ -107,12 +107,9 @@ fn header(at: At, input: &mut impl Read) -> Result<Header, Error> {
     let text = array::read_bytes(at, input, length as u64)?;
     let text = String::from_utf8_lossy(&text);
     let fields = fields(&text).ok_or_else(|| at.wrong(format!("has a damaged header: {}", crate::table::shown(text.trim()))))?;
-    if fields.fortran_order && fields.dims.len() > 1 {
-        return Err(at.wrong("is stored column by column (Fortran order); save numpy.ascontiguousarray of it".into()));
-    }
     let (kind, order) = kind(fields.descr)
         .ok_or_else(|| at.wrong(format!("has the type {:?}; save it as integers, floats or booleans (astype)", fields.descr)))?;
-    Ok(Header { dims: fields.dims, kind, order })
+    Ok(Header { dims: fields.dims, kind, order, first_is_fastest: fields.fortran_order })
 }
 
 struct Fields<'a> {

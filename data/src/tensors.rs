@@ -78,7 +78,7 @@ impl<'a> Tensors<'a> {
         let dims: Vec<u64> = info.shape.iter().map(|dim| *dim as u64).collect();
         self.file.seek(SeekFrom::Start(self.begin.saturating_add(from))).map_err(|source| io_error(self.path, source))?;
         let values = (&mut self.file).take(to.saturating_sub(from));
-        array::read(at, Header { dims, kind, order: Order::Little }, values, &mut self.room)
+        array::read(at, Header { dims, kind, order: Order::Little, first_is_fastest: false }, values, &mut self.room)
     }
 }
 
