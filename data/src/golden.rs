@@ -359,6 +359,10 @@ fn a_jpeg_file_is_whole_or_refused() {
             assert_eq!(read(&[image, segment, end].concat()).unwrap(), read(&whole).unwrap(), "{name}");
         }
     }
+    // A byte of the scan that is none: what follows would be grey.
+    let whole = form("baseline.jpg");
+    let (begin, rest) = whole.split_at(whole.len() - 60);
+    assert!(!begin.ends_with(b"\xff") && read(&[begin, b"\xff\x3c\x00\x02", rest].concat()).is_err());
     // The decoder makes other pixels of these than libjpeg does.
     for name in ["scans.jpg", "even-scans.jpg", "fine-colours.jpg"] {
         let error = read(&form(name)).map(drop).unwrap_err().to_string();

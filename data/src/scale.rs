@@ -25,7 +25,7 @@ enum Scaling {
 impl Scaled {
     /// The dataset under `scale`. Statistics are those of the rows `train` alone (see [`Split::train`](crate::Split)), in 64 bits, in their order,
     /// one for each number of a row; `standardize` divides by the standard deviation of the population. A feature that is constant in `train` becomes 0
-    /// there. Labels are never scaled. Errors: `unit` without a declared range, a feature whose values span more than a 32-bit float.
+    /// there. Labels are never scaled. Errors: `unit` without a declared range, a feature whose values span more than a 32-bit float, or one that is infinite once scaled.
     pub fn new(dataset: Arc<Dataset>, train: &[u32], scale: Scale) -> Result<Scaled, Error> {
         let scaling = match scale {
             Scale::None => Scaling::None,

@@ -189,7 +189,10 @@ pub(crate) fn check_header(path: &str, header: &[String]) -> Result<(), Error> {
 /// The first of `names`, as an error lists them.
 pub(crate) fn listed(names: &[String]) -> String {
     let more = if names.len() > limits::COLUMNS_NAMED_MAX { ", …" } else { "" };
-    let cut = |name: &String| name.chars().take(limits::CELL_SHOWN_MAX).collect::<String>();
+    let cut = |name: &String| match name.char_indices().nth(limits::CELL_SHOWN_MAX) {
+        Some((at, _)) => format!("{}…", &name[..at]),
+        None => name.clone(),
+    };
     names.iter().take(limits::COLUMNS_NAMED_MAX).map(cut).collect::<Vec<_>>().join(", ") + more
 }
 
@@ -270,7 +273,7 @@ fn expand(
         let what = "the number of values in a row, categories included,".into();
         return Err(Error::TooLarge { path: path.to_owned(), what, max: limits::DATASET_ROW_VALUES_MAX as u64 });
     }
-    check_size(path, rows as u64, wide, bytes_max)?;
+    check_size(path, rows as u64, wide + 1, bytes_max)?; // with the label
     let mut expanded = Vec::with_capacity(rows * wide);
     for row in features.chunks_exact(width) {
         for role in roles {

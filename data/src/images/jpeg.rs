@@ -23,7 +23,8 @@ pub(super) fn image(file: &[u8]) -> Result<Cow<'_, [u8]>, String> {
         // What is no marker is passed over: the numbers of a scan, in which FF is followed by 0 or by the number of a restart, and stray bytes.
         at += file.get(at..).and_then(|rest| rest.windows(2).position(is_marker)).ok_or_else(ends)?;
         let marker = file[at + 1];
-        if std::mem::take(&mut is_in_scan) {
+        // Anything else there is damage, which the decoder is to see.
+        if std::mem::take(&mut is_in_scan) && may_follow(marker) {
             end = Some(at);
         }
         if marker == END_OF_IMAGE {
@@ -56,6 +57,11 @@ pub(super) fn image(file: &[u8]) -> Result<Cow<'_, [u8]>, String> {
         }
         at += 2 + length;
     }
+}
+
+/// Whether a segment may stand behind a scan of an image that has no other: those of programs, comments, tables, and the end.
+fn may_follow(marker: u8) -> bool {
+    matches!(marker, 0xe0..=0xef | 0xfe | 0xc4 | 0xdb | 0xdd | END_OF_IMAGE)
 }
 
 /// Whether two bytes begin a segment or end the image.
