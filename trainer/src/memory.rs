@@ -112,10 +112,11 @@ impl Memory {
             }
             if Instant::now() >= due {
                 due = Instant::now() + self.patience;
-                drop(line); // nobody waits for the answer of others
+                drop(line); // nobody's end waits for the answer
                 let is_wanted = has_idle_peer();
                 line = self.line();
-                if is_wanted {
+                // Its turn may have come meanwhile.
+                if is_wanted && !(line.waiting.front() == Some(&ticket) && self.has_room(&line, bytes)) {
                     break false;
                 }
             }

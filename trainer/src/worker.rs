@@ -198,9 +198,11 @@ impl Worker {
         lock(&self.running).len() > 1
     }
 
-    /// Whether another trainer on such a device has a free slot. None has, as far as a Redis that is away can tell.
+    /// Whether another trainer on such a device has a free slot, and was heard of lately. None has, as far as a Redis that is away can tell.
     pub(crate) async fn has_idle_peer(&self) -> bool {
-        let all = self.store.trainers().await.unwrap_or_default();
+        let mut all = self.store.trainers().await.unwrap_or_default();
+        let newest = all.iter().map(|record| record.seen_at_ms).max().unwrap_or_default();
+        all.retain(|record| newest - record.seen_at_ms <= limits::TRAINER_TTL_MS / 4);
         let mut others = all.iter().map(|record| &record.trainer).filter(|other| other.id != self.me.id && other.class == self.me.class);
         others.any(|other| other.running.len() < other.slots as usize)
     }

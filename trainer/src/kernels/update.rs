@@ -264,10 +264,10 @@ fn abs<T: Real>(x: T) -> T {
     if x < T::ZERO { -x } else { x }
 }
 
-/// What a slot keeps of an average of squares or of sizes, which are divided by: 0 only of what is not normal. Of the others it is [`Real::kept`].
+/// What a slot keeps whose numbers are divided by, or are taken for their signs: 0 only of what is not normal. Of the others it is [`Real::kept`].
 #[inline(always)]
-fn kept_square<T: Real>(v: T) -> T {
-    if v < T::LEAST { T::ZERO } else { v }
+fn normal<T: Real>(x: T) -> T {
+    if x < T::LEAST && x > -T::LEAST { T::ZERO } else { x }
 }
 
 vectorised! {
@@ -298,7 +298,7 @@ vectorised! {
     fn rmsprop<T: Real>(w: &mut [T], g: &[T], v: &mut [T], before: Before<T>, constants: [T; 5]) {
         let [rate, rho, rest, epsilon, _] = constants;
         each(w, g, v.iter_mut(), before, |w, g, v| {
-            *v = kept_square(rho * *v + rest * (g * g));
+            *v = normal(rho * *v + rest * (g * g));
             *w -= rate * g / Real::sqrt(*v + epsilon);
         });
     }
@@ -308,7 +308,7 @@ vectorised! {
     fn rmsprop_with_momentum<T: Real>(w: &mut [T], g: &[T], v: &mut [T], m: &mut [T], before: Before<T>, constants: [T; 5]) {
         let [rate, rho, rest, epsilon, momentum] = constants;
         each(w, g, v.iter_mut().zip(m), before, |w, g, (v, m)| {
-            *v = kept_square(rho * *v + rest * (g * g));
+            *v = normal(rho * *v + rest * (g * g));
             *m = (momentum * *m + rate * g / Real::sqrt(*v + epsilon)).kept();
             *w -= *m;
         });
@@ -319,7 +319,7 @@ vectorised! {
     fn rmsprop_centered<T: Real>(w: &mut [T], g: &[T], v: &mut [T], a: &mut [T], before: Before<T>, constants: [T; 5]) {
         let [rate, rho, rest, epsilon, _] = constants;
         each(w, g, v.iter_mut().zip(a), before, |w, g, (v, a)| {
-            *v = kept_square(rho * *v + rest * (g * g));
+            *v = normal(rho * *v + rest * (g * g));
             *a = (rho * *a + rest * g).kept();
             *w -= rate * g / Real::sqrt(*v - *a * *a + epsilon);
         });
@@ -332,7 +332,7 @@ vectorised! {
     ) {
         let [rate, rho, rest, epsilon, momentum] = constants;
         each(w, g, v.iter_mut().zip(m).zip(a), before, |w, g, ((v, m), a)| {
-            *v = kept_square(rho * *v + rest * (g * g));
+            *v = normal(rho * *v + rest * (g * g));
             *a = (rho * *a + rest * g).kept();
             *m = (momentum * *m + rate * g / Real::sqrt(*v - *a * *a + epsilon)).kept();
             *w -= *m;
@@ -345,7 +345,7 @@ vectorised! {
         let [alpha, rest_1, rest_2, epsilon] = constants;
         each(w, g, m.iter_mut().zip(v), before, |w, g, (m, v)| {
             *m = (*m + (g - *m) * rest_1).kept();
-            *v = kept_square(*v + (g * g - *v) * rest_2);
+            *v = normal(*v + (g * g - *v) * rest_2);
             *w -= *m * alpha / (Real::sqrt(*v) + epsilon);
         });
     }
@@ -356,7 +356,7 @@ vectorised! {
         let [alpha, rest_1, rest_2, epsilon] = constants;
         each(w, g, m.iter_mut().zip(v).zip(largest), before, |w, g, ((m, v), largest)| {
             *m = (*m + (g - *m) * rest_1).kept();
-            *v = kept_square(*v + (g * g - *v) * rest_2);
+            *v = normal(*v + (g * g - *v) * rest_2);
             *largest = if *v > *largest { *v } else { *largest };
             *w -= *m * alpha / (Real::sqrt(*largest) + epsilon);
         });
@@ -368,7 +368,7 @@ vectorised! {
         let [rate, of_momentum, of_gradient, of_velocity, rest_1, rest_2, epsilon] = constants;
         each(w, g, m.iter_mut().zip(v), before, |w, g, (m, v)| {
             *m = (*m + (g - *m) * rest_1).kept();
-            *v = kept_square(*v + (g * g - *v) * rest_2);
+            *v = normal(*v + (g * g - *v) * rest_2);
             *w -= (of_momentum * *m + of_gradient * g) * rate / (Real::sqrt(*v * of_velocity) + epsilon);
         });
     }
@@ -380,7 +380,7 @@ vectorised! {
         each(w, g, m.iter_mut().zip(u), before, |w, g, (m, u)| {
             *m = (*m + (g - *m) * rest_1).kept();
             let (decayed, g) = (beta_2 * *u, abs(g));
-            *u = kept_square(if decayed > g { decayed } else { g });
+            *u = normal(if decayed > g { decayed } else { g });
             *w -= rate * *m / (correction * (*u + epsilon));
         });
     }
@@ -399,9 +399,9 @@ vectorised! {
     fn adadelta<T: Real>(w: &mut [T], g: &[T], a: &mut [T], d: &mut [T], before: Before<T>, constants: [T; 4]) {
         let [rate, rho, rest, epsilon] = constants;
         each(w, g, a.iter_mut().zip(d), before, |w, g, (a, d)| {
-            *a = kept_square(rho * *a + rest * (g * g));
+            *a = normal(rho * *a + rest * (g * g));
             let delta = Real::sqrt(*d + epsilon) * g / Real::sqrt(*a + epsilon);
-            *d = kept_square(rho * *d + rest * (delta * delta));
+            *d = normal(rho * *d + rest * (delta * delta));
             *w -= rate * delta;
         });
     }
@@ -412,7 +412,7 @@ vectorised! {
         let [rate, beta_1, rest_1, beta_2, rest_2] = constants;
         each(w, g, m.iter_mut(), before, |w, g, m| {
             *w -= rate * sign(*m * beta_1 + g * rest_1);
-            *m = (*m * beta_2 + g * rest_2).kept();
+            *m = normal(*m * beta_2 + g * rest_2);
         });
     }
 }
