@@ -373,6 +373,8 @@ pub const GPU_MEMORY_MARGIN: u64 = 15;
 /// How long a trial waits for a device's memory, or to be alone on it, before its trainer looks for another one that is idle, and between two looks, in
 /// seconds. Where there is one, the trial is handed back. Each look is a list of all trainers, and who is handed back loses its place.
 pub const PEER_SECONDS: u64 = 60;
+/// A trainer that was silent for longer than the others by so much is not waited for as a peer, in ms: three of its heartbeats.
+pub const PEER_SEEN_MS: u64 = TRAINER_TTL_MS / 4;
 /// How often a trial that waits for memory looks whether it is to stop, in ms: it is woken where memory comes free.
 pub const MEMORY_POLL_MS: u64 = 100;
 /// The head of a request to a trainer's metrics page, in bytes.

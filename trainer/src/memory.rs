@@ -96,6 +96,11 @@ impl Memory {
         line.promised == 0 || fits(catalog.loaded_bytes())
     }
 
+    /// Whether it is this one's turn, and there is room for it.
+    fn is_served(&self, line: &Line, ticket: u64, bytes: u64) -> bool {
+        line.waiting.front() == Some(&ticket) && self.has_room(line, bytes)
+    }
+
     fn wait(self: &Arc<Memory>, bytes: u64, is_stopped: impl Fn() -> bool, has_idle_peer: impl Fn() -> bool) -> Option<Share> {
         let mut due = Instant::now() + self.patience;
         let mut line = self.line();
@@ -103,7 +108,7 @@ impl Memory {
         line.tickets += 1;
         line.waiting.push_back(ticket);
         let is_served = loop {
-            if line.waiting.front() == Some(&ticket) && self.has_room(&line, bytes) {
+            if self.is_served(&line, ticket, bytes) {
                 line.promised += bytes;
                 break true;
             }
@@ -116,7 +121,7 @@ impl Memory {
                 let is_wanted = has_idle_peer();
                 line = self.line();
                 // Its turn may have come meanwhile.
-                if is_wanted && !(line.waiting.front() == Some(&ticket) && self.has_room(&line, bytes)) {
+                if is_wanted && !self.is_served(&line, ticket, bytes) {
                     break false;
                 }
             }
@@ -209,9 +214,10 @@ mod tests {
         let first = memory.wait(6, || false, || false);
         assert!(memory.wait(9, || false, || true).is_none());
         let looks = std::sync::atomic::AtomicUsize::new(0);
-        let looked = || looks.fetch_add(1, std::sync::atomic::Ordering::SeqCst) >= 3;
-        // Others get at the line while it looks; the fourth look finds somebody.
-        let looked = || memory.line.try_lock().is_ok() && looked();
+        let looked = || {
+            assert!(memory.line.try_lock().is_ok(), "others get at the line while it looks");
+            looks.fetch_add(1, std::sync::atomic::Ordering::SeqCst) >= 3
+        };
         assert!(memory.wait(9, || false, looked).is_none() && looks.into_inner() == 4);
         assert!(memory.line().waiting.is_empty());
         drop(first);

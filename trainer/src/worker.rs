@@ -202,7 +202,7 @@ impl Worker {
     pub(crate) async fn has_idle_peer(&self) -> bool {
         let mut all = self.store.trainers().await.unwrap_or_default();
         let newest = all.iter().map(|record| record.seen_at_ms).max().unwrap_or_default();
-        all.retain(|record| newest - record.seen_at_ms <= limits::TRAINER_TTL_MS / 4);
+        all.retain(|record| newest - record.seen_at_ms <= limits::PEER_SEEN_MS);
         let mut others = all.iter().map(|record| &record.trainer).filter(|other| other.id != self.me.id && other.class == self.me.class);
         others.any(|other| other.running.len() < other.slots as usize)
     }
@@ -258,6 +258,7 @@ async fn claim(worker: Arc<Worker>) {
             continue;
         }
         for (lease, permit) in leases.into_iter().zip(permits) {
+            // A claim ends with the first that runs alone, so that nobody else holds it.
             let alone = if lease.alone { alone.clone().try_lock_owned().ok() } else { None };
             trials.spawn(see_through(worker.clone(), lease, (permit, alone)));
         }
