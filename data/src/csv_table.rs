@@ -325,6 +325,23 @@ mod tests {
     }
 
     #[test]
+    fn names_of_columns_are_short_and_shown_shorter() {
+        let message = |text: &str| read("t.csv", text.as_bytes(), WANTED).expect_err("must be refused").to_string();
+        let long = "x".repeat(limits::CLASS_NAME_BYTES_MAX);
+        assert!(read("t.csv", format!("{long},y\n1,0\n").as_bytes(), WANTED).is_ok());
+        assert!(message(&format!("a,{long}é,y\n1,2,0\n")).contains("column 2 has a name of 1002 bytes, at most 1000 are possible"));
+        assert!(message(&format!("{long},b\n1,0\n")).ends_with(&format!("its columns are {}…, b", "x".repeat(limits::CELL_SHOWN_MAX))));
+    }
+
+    #[test]
+    fn labels_and_weights_count_for_the_size_of_a_table() {
+        let rows = "1,1,0\n".repeat(100);
+        let parse = |bytes_max| read("t.csv", format!("a,w,y\n{rows}").as_bytes(), Wanted { weight: Some("w"), bytes_max, ..WANTED });
+        assert!(parse(1_200).is_ok());
+        assert!(parse(1_199).expect_err("a hundred rows of three numbers").to_string().contains("the size in bytes"));
+    }
+
+    #[test]
     fn a_column_of_weights_is_no_feature() {
         let parse = |text: &str| read("t.csv", text.as_bytes(), Wanted { weight: Some("w"), ..WANTED });
         let rows = parse("a,w,y\n1,0.5,0\n2,0,1\n").unwrap();
