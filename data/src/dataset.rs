@@ -88,6 +88,14 @@ impl Labels {
             Labels::Values(labels) => labels.len(),
         }
     }
+
+    /// The classes that have rows, in order; none where labels are values.
+    pub fn classes(&self) -> Vec<u32> {
+        let Labels::Classes(labels) = self else { return Vec::new() };
+        let mut seen = vec![false; labels.iter().max().map_or(0, |largest| *largest as usize + 1)];
+        labels.iter().for_each(|class| seen[*class as usize] = true);
+        (0..).zip(seen).filter_map(|(class, seen)| seen.then_some(class)).collect()
+    }
 }
 
 /// Rows as a format's reader delivers them: as many labels as rows, at least one.

@@ -179,7 +179,7 @@ pub fn fits(training: &Training, output: &[usize], classes: Option<u32>) -> Resu
     judge::output(training.loss, output, classes).map_err(|(_, why)| why)?;
     for (index, metric) in training.metrics.iter().enumerate() {
         judge::metric_labels(*metric, classes)?;
-        judge::metric(index, *metric, output).map_err(|(_, why)| why)?;
+        judge::metric(index, *metric, output, classes).map_err(|(_, why)| why)?;
     }
     match judge::class_weight(&training.class_weight, classes).into_iter().next() {
         Some((_, why)) => Err(format!("class_weight: {why}")),

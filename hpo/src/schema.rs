@@ -84,13 +84,13 @@ fn space() -> Vec<(&'static str, Json)> {
     let exact = || integer(-limits::EXACT_INTEGER_MAX, limits::EXACT_INTEGER_MAX);
     let sampling = || names(Sampling::NAMES);
     let spread = "How values are spread. Under log and reverse_log the range is above 0 and the step a multiplier above 1.";
-    let hyperparameter = |kind: &str, doc: &str, own: Vec<Field>, default: Json| {
+    let default = |value: Json| may("default", value, "One of its values: a grid tries it first where it is not among the grid's own.");
+    let hyperparameter = |kind: &str, doc: &str, own: Vec<Field>| {
         let head = vec![
             must("name", text(limits::NAME_BYTES_MAX), "Unique in the space: 1 to 100 bytes, no control characters."),
             must("type", constant(kind), "The kind of hyperparameter."),
         ];
         let common = vec![
-            may("default", default, "One of its values; a grid tries it first where it is not among the grid's own."),
             may("when", refer("When"), "Active only where this holds."),
             may("per", text(limits::NAME_BYTES_MAX), "An earlier int that is not itself per: one hyperparameter for each repetition."),
         ];
@@ -106,19 +106,20 @@ fn space() -> Vec<(&'static str, Json)> {
             must("max_value", exact(), "No value is larger."),
             may("step", integer(1, limits::EXACT_INTEGER_MAX), "The distance between neighbours, 1 where it is left out; a multiplier under log and reverse_log."),
             or("sampling", json!("linear"), sampling(), spread),
-        ], exact())),
+            default(exact()),
+        ])),
         ("FloatHyperparameter", hyperparameter("float", "Numbers.", vec![
             must("min_value", json!({"type": "number"}), "The smallest value."),
             must("max_value", json!({"type": "number"}), "No value is larger."),
             may("step", json!({"type": "number", "exclusiveMinimum": 0}), "The distance between neighbours; a multiplier under log and reverse_log. Left out: a continuum."),
             or("sampling", json!("linear"), sampling(), spread),
-        ], json!({"type": "number"}))),
+            default(json!({"type": "number"})),
+        ])),
         ("ChoiceHyperparameter", hyperparameter("choice", "One of a list.", vec![
             must("values", unique(array(scalar(), 1, limits::CHOICES_MAX)), "All numbers, all strings (of at most 256 bytes) or all booleans, each once."),
-            may("ordered", json!({"type": "boolean"}), "Whether their order means something. Left out: true for numbers. Only numbers have an order."),
-        ], scalar())),
-        ("BooleanHyperparameter", hyperparameter("boolean", "True or false.", vec![], json!({"type": "boolean"}))),
-        ("FixedHyperparameter", hyperparameter("fixed", "One value.", vec![must("value", scalar(), "The value; a string has at most 256 bytes.")], scalar())),
+        ])),
+        ("BooleanHyperparameter", hyperparameter("boolean", "True or false.", vec![])),
+        ("FixedHyperparameter", hyperparameter("fixed", "One value.", vec![must("value", scalar(), "The value; a string has at most 256 bytes.")])),
         ("When", json!({
             "type": "object",
             "description": "Holds where each of these hyperparameters is active and has one of the values listed for it.",

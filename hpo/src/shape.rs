@@ -6,7 +6,7 @@ pub(crate) use cost::cost_where;
 pub use cost::{Cost, cost};
 
 use crate::limits;
-use crate::network::{Bidirectional, Conv, Initializer, Layer, MergeMode, PReLU, Padding, Recurrent};
+use crate::network::{Activation, Bidirectional, Conv, Initializer, Layer, MergeMode, PReLU, Padding, Recurrent};
 
 /// Why a layer cannot work on a row.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,6 +34,9 @@ pub(crate) fn fitted(layer: &Layer, input: &[usize]) -> Result<Vec<usize>, Misfi
     if elements(&output)? > limits::ROW_ELEMENTS_MAX {
         return Err(format!("{class} makes {} of a row, more than {} elements", show(&output), limits::ROW_ELEMENTS_MAX).into());
     }
+    if let Some((argument, reason)) = constant(layer, &output) {
+        return Err(Misfit { argument, reason });
+    }
     for weight in layer.weights(input) {
         let (name, rank, shape) = (&weight.name, weight.shape.len(), show(&weight.shape));
         let misfit = |of: &str, reason: String| Misfit { argument: argument(name, of), reason };
@@ -47,6 +50,60 @@ pub(crate) fn fitted(layer: &Layer, input: &[usize]) -> Result<Vec<usize>, Misfi
         }
     }
     Ok(output)
+}
+
+/// The argument that makes the layer's output, or its gates, the same whatever comes in, and why: what goes over the last dimension leaves one number no choice.
+fn constant(layer: &Layer, output: &[usize]) -> Option<(String, String)> {
+    let softmax = |argument: &str, activation: Activation, size: usize| {
+        let always = match activation {
+            Activation::Softmax => 1,
+            Activation::LogSoftmax => 0,
+            _ => return None,
+        };
+        let (class, name) = (layer.class(), activation.as_str());
+        let reason = format!("{class} takes the {name} of one number, which is always {always}; use sigmoid, or more than one unit");
+        (size == 1).then(|| (format!("/{argument}"), reason))
+    };
+    let last = output.last().copied().unwrap_or(1);
+    match layer {
+        Layer::Activation { activation } => softmax("activation", *activation, last),
+        Layer::Dense(dense) => softmax("activation", dense.activation, last),
+        Layer::Conv1D(conv) | Layer::Conv2D(conv) => softmax("activation", conv.activation, last),
+        Layer::DepthwiseConv2D(conv) => softmax("activation", conv.activation, last),
+        Layer::SeparableConv2D(conv) => softmax("activation", conv.activation, last),
+        Layer::SimpleRNN(recurrent) => softmax("activation", recurrent.activation, recurrent.units),
+        Layer::LSTM(recurrent) | Layer::GRU(recurrent) => softmax("activation", recurrent.activation, recurrent.units)
+            .or_else(|| softmax("recurrent_activation", recurrent.recurrent_activation, recurrent.units)),
+        Layer::Bidirectional(Bidirectional { wrapped, .. }) => {
+            let one = if let Layer::SimpleRNN(of) | Layer::LSTM(of) | Layer::GRU(of) = &**wrapped { of.units } else { last };
+            constant(wrapped, &[one]).map(|(argument, reason)| (format!("/wrapped{argument}"), reason))
+        }
+        Layer::LayerNormalization(_) if last == 1 => {
+            let reason = "LayerNormalization goes over the last dimension, which has one number here: it is beta, whatever comes in";
+            Some((String::new(), reason.to_owned()))
+        }
+        Layer::Flatten
+        | Layer::Reshape { .. }
+        | Layer::Permute { .. }
+        | Layer::Rescaling { .. }
+        | Layer::ZeroPadding2D { .. }
+        | Layer::MaxPooling1D(_)
+        | Layer::MaxPooling2D(_)
+        | Layer::AveragePooling1D(_)
+        | Layer::AveragePooling2D(_)
+        | Layer::GlobalAveragePooling1D { .. }
+        | Layer::GlobalAveragePooling2D { .. }
+        | Layer::GlobalMaxPooling1D { .. }
+        | Layer::GlobalMaxPooling2D { .. }
+        | Layer::LeakyReLU { .. }
+        | Layer::PReLU(_)
+        | Layer::Dropout { .. }
+        | Layer::SpatialDropout2D { .. }
+        | Layer::GaussianNoise { .. }
+        | Layer::BatchNormalization(_)
+        | Layer::LayerNormalization(_)
+        | Layer::Embedding(_) => None,
+    }
 }
 
 /// The argument of a layer that says the `constraint` or `initializer` of this weight, as a pointer.

@@ -77,8 +77,6 @@ pub enum Domain {
     Choice {
         /// The values, each once.
         values: Vec<Value>,
-        /// Whether their order means something.
-        ordered: bool,
     },
     /// True or false.
     Boolean,
@@ -290,7 +288,7 @@ impl Domain {
                 Some((((max - min) / step * (1.0 + 1e-15) + 1e-9) as u64).saturating_add(1))
             }
             Domain::Float { min, max, step: Some(step), .. } => Some(factors(*min, *max, *step)),
-            Domain::Choice { values, .. } => Some(values.len() as u64),
+            Domain::Choice { values } => Some(values.len() as u64),
             Domain::Boolean => Some(2),
             Domain::Fixed(_) => Some(1),
         }
@@ -317,7 +315,7 @@ impl Domain {
                 };
                 Value::Float(tidy(value).clamp(*min, *max))
             }
-            Domain::Choice { values, .. } => values[index as usize].clone(),
+            Domain::Choice { values } => values[index as usize].clone(),
             Domain::Boolean => Value::Bool(index == 1),
             Domain::Fixed(value) => value.clone(),
         }
@@ -362,7 +360,7 @@ impl Domain {
     pub fn position(&self, value: &Value) -> Option<u64> {
         let count = self.count()?;
         match self {
-            Domain::Choice { values, .. } => values.iter().position(|known| known == value).map(|at| at as u64),
+            Domain::Choice { values } => values.iter().position(|known| known == value).map(|at| at as u64),
             Domain::Boolean => matches!(value, Value::Bool(_)).then_some(u64::from(*value == Value::Bool(true))),
             Domain::Fixed(fixed) => (fixed == value).then_some(0),
             Domain::Int { .. } | Domain::Float { .. } => {
@@ -385,7 +383,7 @@ impl Domain {
     /// `value` as one of this domain's type: whole numbers become floats where floats stand.
     pub fn coerce(&self, value: Value) -> Value {
         let floats =
-            matches!(self, Domain::Float { .. }) || matches!(self, Domain::Choice { values, .. } if matches!(values[0], Value::Float(_)));
+            matches!(self, Domain::Float { .. }) || matches!(self, Domain::Choice { values } if matches!(values[0], Value::Float(_)));
         match value {
             Value::Int(i) if floats => Value::Float(i as f64),
             Value::Float(x) if !floats && x.fract() == 0.0 && x.abs() <= limits::EXACT_INTEGER_MAX as f64 => Value::Int(x as i64),

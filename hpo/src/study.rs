@@ -246,10 +246,10 @@ fn read(root: &Place, reading: &Reading, document: &Json) -> Option<Study> {
     let training = training_place.as_ref().and_then(|place| place.fixed::<Training>());
     let dataset = dataset.and_then(|place| place.fixed::<DatasetSpec>());
     let logged = training.as_ref().zip(dataset.as_ref()).map(|(training, dataset)| logged(&training.metrics, dataset.has_validation(), 1));
-    if let (Some(callbacks), Some(logged)) = (training_place.and_then(|place| place.at("/callbacks")), &logged) {
-        training::check_monitors(&callbacks, logged);
-    }
     let objective = fields.required("objective").and_then(|place| objective(&place, logged.as_deref()));
+    if let (Some(callbacks), Some(logged)) = (training_place.and_then(|place| place.at("/callbacks")), &logged) {
+        training::check_callbacks(&callbacks, logged, objective.as_ref());
+    }
     let sampler = fields.get("sampler").map_or(Some(SamplerName::Random), |place| by_name(&place));
     let pruner = fields.get("pruner").map_or(Some(Pruner::None), |place| by_name(&place));
     let max_trials = optional(&mut fields, "max_trials").map(|trials| trials.map(|Trials(trials)| trials as u64));

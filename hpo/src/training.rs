@@ -9,12 +9,12 @@ mod schedule;
 
 #[cfg(feature = "openapi")]
 pub(crate) use callbacks::CALLBACKS;
-pub(crate) use callbacks::check_monitors;
-pub use callbacks::{Callbacks, EarlyStopping, Mode, Patience, Plateau, ReduceLrOnPlateau, Verdict};
+pub(crate) use callbacks::check_callbacks;
+pub use callbacks::{Callbacks, EarlyStopping, Mode, Patience, Plateau, ReduceLrOnPlateau};
 pub use class_weight::ClassWeight;
 #[cfg(feature = "openapi")]
 pub(crate) use loss::LOSSES;
-pub use loss::Loss;
+pub use loss::{Loss, Outputs};
 #[cfg(feature = "openapi")]
 pub(crate) use metric::METRICS;
 pub use metric::Metric;

@@ -207,9 +207,9 @@ fn whole() -> Json {
         "space": [
             {"name": "count", "type": "int", "min_value": 1, "max_value": 3, "step": 1, "sampling": "linear", "default": 2},
             {"name": "rate", "type": "float", "min_value": 0.1, "max_value": 0.5, "step": 0.1, "sampling": "linear", "default": 0.2},
-            {"name": "units", "type": "choice", "values": [8, 16], "ordered": true, "default": 8, "per": "count"},
-            {"name": "deep", "type": "boolean", "default": true, "when": {"count": [1, 2, 3]}},
-            {"name": "always", "type": "fixed", "value": 3, "default": 3}
+            {"name": "units", "type": "choice", "values": [8, 16], "per": "count"},
+            {"name": "deep", "type": "boolean", "when": {"count": [1, 2, 3]}},
+            {"name": "always", "type": "fixed", "value": 3}
         ],
         "network": network, "training": training,
         "dataset": {"features": "x", "labels": "y", "validation": {"features": "vx", "labels": "vy"}, "shuffle": true, "scale": "none"},

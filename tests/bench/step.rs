@@ -110,6 +110,7 @@ fn memory(case: &Case) -> anyhow::Result<Memory> {
     let (study, plan) = planned(case)?;
     let data = dataset(&SHAPE)?;
     let dataset = data.dataset();
+    let classes = dataset.labels.classes();
     let estimate = hpo::preflight::memory(&study, &plan, &dataset.schema).map_err(anyhow::Error::msg)?.1 as f64;
     let (asked, peak) = counted::peak(|| -> anyhow::Result<_> {
         let mut model = Model::new(&plan.layers, &plan.training, &SHAPE, dataset.schema.classes, (1, 0), &devices()?[0].open()?)?;
@@ -122,7 +123,7 @@ fn memory(case: &Case) -> anyhow::Result<Memory> {
             }
             let mut features = Vec::with_capacity(rows.len() * dataset.width());
             data.gather(&rows, &mut features);
-            let mut totals = model.totals();
+            let mut totals = model.totals(&classes);
             model.step(features, &Targets::of(&dataset.labels, &rows, &RowWeights::evaluation(None)), &mut totals)?;
         }
         let after = counted::asked();
@@ -138,7 +139,7 @@ fn step_us(case: &Case) -> anyhow::Result<f64> {
     let data = dataset(&SHAPE)?;
     let dataset = data.dataset();
     let mut model = Model::new(&plan.layers, &plan.training, &SHAPE, dataset.schema.classes, (1, 0), &devices()?[0].open()?)?;
-    let weights = RowWeights::evaluation(None);
+    let (weights, classes) = (RowWeights::evaluation(None), dataset.labels.classes());
     let order = epoch_order(ROWS, 1, 0, 1);
     let mut batches = order.chunks_exact(case.batch).cycle();
     let mut best = f64::INFINITY;
@@ -147,7 +148,7 @@ fn step_us(case: &Case) -> anyhow::Result<f64> {
         for rows in batches.by_ref().take(case.steps) {
             let mut features = Vec::with_capacity(rows.len() * dataset.width());
             data.gather(rows, &mut features);
-            let mut totals = model.totals();
+            let mut totals = model.totals(&classes);
             let loss = model.step(features, &Targets::of(&dataset.labels, rows, &weights), &mut totals)?;
             anyhow::ensure!(loss.is_finite(), "{} diverged", case.name);
         }

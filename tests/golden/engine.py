@@ -97,9 +97,20 @@ def targets(y, classes, width, sparse=False):
     return y if sparse else y.astype(float).reshape(-1, 1) if classes is None or width == 1 else np.eye(width)[y]
 
 
+def scores(loss, output):
+    """Outputs as the loss reads them, between 0 and 1 with the border at 1/2: Keras's metrics take logits and hinge's outputs as they are."""
+    if name_of(loss) == "hinge":
+        return 1 / (1 + np.exp(-2 * output))
+    if isinstance(loss, dict) and loss.get("from_logits"):
+        return 1 / (1 + np.exp(-output)) if loss["name"] == "binary_crossentropy" else np.asarray(keras.ops.softmax(output))
+    return output
+
+
 def metric(document, classes, width, batches):
-    """The value of a metric over the batches of an epoch: pairs of outputs and labels."""
+    """The value of a metric over the batches of an epoch: pairs of outputs and labels. With two outputs for two classes, of the second."""
     name = name_of(document)
+    if classes == 2 and width == 2 and name in ("precision", "recall", "auc", "f1_score"):
+        return metric(document, classes, 1, [(output[:, 1:], y) for output, y in batches])
     if name == "accuracy":
         name = "binary_accuracy" if width == 1 else "sparse_categorical_accuracy"
     if name == "f1_score":
@@ -185,7 +196,7 @@ def case(name, shape, network, loss=SPARSE, optimizer_=SGD, rows=5, classes=3, s
     result = {
         "name": name, "shape": shape, "network": network, "training": training, "classes": classes, "rows": rows, "x": flat(x),
         "y": y.tolist() if classes else flat(y), "sample_weight": flat(sample_weight) if weighted else None, "weights": now(), "output": flat(output),
-        "mean_loss": before, "metric_values": [metric(document, classes, output.shape[-1], [(output, y)]) for document in training["metrics"]],
+        "mean_loss": before, "metric_values": [metric(document, classes, output.shape[-1], [(scores(loss, output), y)]) for document in training["metrics"]],
         "gradients": gradients, "steps": [step() for _ in range(steps)], "after": now(), "evaluation_after": evaluated(),
     }  # fmt: skip
     if "use_ema" in json.dumps(optimizer_):

@@ -133,7 +133,7 @@ pub(crate) fn train(job: &Job, checkpoints: impl Iterator<Item = Checkpoint>, mu
         progress.curve.push(values.iter().map(|value| value.to_bits()).collect());
         if let Some(stopping) = &callbacks.early_stopping {
             let seen = place(&stopping.monitor).map_or(value, |at| logged[at]);
-            progress.is_over = stopping.epoch(&mut progress.patience, step - 1, seen).stop;
+            progress.is_over = stopping.ends(&mut progress.patience, step - 1, seen);
         }
         if let Some(reduce) = &callbacks.reduce_lr_on_plateau {
             let seen = place(&reduce.monitor).map_or(value, |at| logged[at]);
@@ -201,6 +201,8 @@ struct Run<'a> {
     /// Whose random numbers it draws: the trial's, and the run's of it.
     lane: u64,
     model: Model,
+    /// The classes that have rows.
+    classes: Vec<u32>,
     trained: RowWeights<'a>,
     validated: RowWeights<'a>,
 }
@@ -226,7 +228,8 @@ impl<'a> Run<'a> {
         let model = Model::new(&plan.layers, recipe, &dataset.schema.shape, dataset.schema.classes, (study.seed, lane), device)?;
         let weights = dataset.weights.as_deref();
         let trained = RowWeights::training(&recipe.class_weight, &dataset.labels, &fold.split.train, weights);
-        Ok(Run { fold, lane, model, trained, validated: RowWeights::evaluation(weights) })
+        let classes = dataset.labels.classes();
+        Ok(Run { fold, lane, model, classes, trained, validated: RowWeights::evaluation(weights) })
     }
 
     /// Trains on all rows once, and judges the weights after that.
@@ -241,7 +244,7 @@ impl<'a> Run<'a> {
             }
             false => split.train.clone(),
         };
-        let mut totals = self.model.totals();
+        let mut totals = self.model.totals(&self.classes);
         for rows in order.chunks(batch_size) {
             if let Some(reason) = stop.reason() {
                 return Ok(Epoch::Stopped(reason));
@@ -257,7 +260,7 @@ impl<'a> Run<'a> {
         let mut values = logged(&totals, plan);
         let samples = totals.rows;
         if !split.validation.is_empty() {
-            let mut totals = self.model.totals();
+            let mut totals = self.model.totals(&self.classes);
             self.model.swap_averages()?;
             // Of the batch that there is: the pre-flight counts no more.
             for rows in split.validation.chunks(validation_rows(batch_size.min(order.len()))) {
@@ -344,5 +347,7 @@ impl Stop {
     }
 }
 
+#[cfg(test)]
+mod acts;
 #[cfg(test)]
 mod tests;

@@ -46,4 +46,9 @@ impl Activation {
     pub fn needs_input(self) -> bool {
         matches!(self, Activation::Gelu | Activation::Silu | Activation::Softsign)
     }
+
+    /// Whether it goes over the numbers of the last dimension together.
+    pub fn is_over_row(self) -> bool {
+        matches!(self, Activation::Softmax | Activation::LogSoftmax)
+    }
 }

@@ -167,7 +167,9 @@ fn structural(layer: &Layer, place: &Place, mentions: &[Mention]) -> Vec<usize> 
         let argument = steps.next().unwrap_or_default();
         // A weight may lack the dimensions that a constraint looks at.
         let of_dimensions = argument.ends_with("_constraint") && (steps.clone().any(|step| step == "axis") || names_axis(place, mention));
-        layer.is_structural(argument) || of_dimensions || (is_of_vector(argument) && is_choice(steps))
+        // A row may have one number, which a softmax makes the same each time.
+        let of_row = chooses_activation(place, mention, Activation::is_over_row);
+        layer.is_structural(argument) || of_dimensions || of_row || (is_of_vector(argument) && is_choice(steps))
     });
     let mut structural: Vec<usize> = of_shape.map(|mention| mention.hyperparameter).collect();
     structural.sort_unstable();
@@ -177,16 +179,19 @@ fn structural(layer: &Layer, place: &Place, mentions: &[Mention]) -> Vec<usize> 
 
 /// Whether a hyperparameter decides if a layer keeps [what goes into an activation](Activation::needs_input).
 fn may_need_input(place: &Place, mentions: &[Mention]) -> bool {
-    mentions.iter().any(|mention| {
-        let mut steps = mention.pointer[place.pointer().len()..].split('/').skip(1);
-        let of_activation = steps.find(|step| *step != "wrapped").is_some_and(|argument| argument.ends_with("activation"));
-        let named = |name: &str| Activation::parse(name).is_some_and(Activation::needs_input);
-        let listed = || place.scope().and_then(|scope| scope.space.listed(mention.hyperparameter)).unwrap_or_default();
-        let cases = || object_of(place, mention).and_then(|object| object["cases"].as_object());
-        of_activation
-            && (listed().iter().any(|value| matches!(value, Value::Text(name) if named(name)))
-                || cases().is_some_and(|cases| cases.values().filter_map(Json::as_str).any(named)))
-    })
+    mentions.iter().any(|mention| chooses_activation(place, mention, Activation::needs_input))
+}
+
+/// Whether the hyperparameter may choose an activation that is such a one.
+fn chooses_activation(place: &Place, mention: &Mention, is_such: fn(Activation) -> bool) -> bool {
+    let mut steps = mention.pointer[place.pointer().len()..].split('/').skip(1);
+    let of_activation = steps.find(|step| *step != "wrapped").is_some_and(|argument| argument.ends_with("activation"));
+    let named = |name: &str| Activation::parse(name).is_some_and(is_such);
+    let listed = || place.scope().and_then(|scope| scope.space.listed(mention.hyperparameter)).unwrap_or_default();
+    let cases = || object_of(place, mention).and_then(|object| object["cases"].as_object());
+    of_activation
+        && (listed().iter().any(|value| matches!(value, Value::Text(name) if named(name)))
+            || cases().is_some_and(|cases| cases.values().filter_map(Json::as_str).any(named)))
 }
 
 /// The object that mentions the hyperparameter.

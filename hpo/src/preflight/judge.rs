@@ -5,7 +5,7 @@ use crate::document::Place;
 use crate::network::Activation;
 use crate::shape::show;
 use crate::study::Study;
-use crate::training::{ClassWeight, Loss, Metric};
+use crate::training::{ClassWeight, Loss, Metric, Outputs};
 
 /// What to say where labels are numbers: a file's 1, 2, 3 or 0.0, 1.0 look like classes to a person.
 const NO_CLASSES: &str = "the dataset's labels are numbers (classes are whole numbers from 0 to k-1, or texts)";
@@ -86,51 +86,72 @@ pub(super) fn output(loss: Loss, output: &[usize], classes: Option<u32>) -> Resu
     }
 }
 
-/// Why `loss` cannot mean what `activation`, called `name`, makes at the end of a network: whether the loss says so rather than the network, and the reason.
+/// Why `loss` cannot mean what `activation`, called `name`, makes at the end of a network: whether the loss is at fault rather than the network, and
+/// the reason.
 ///
-/// Left alone is what comes out right: Keras divides the outputs of a categorical cross-entropy by their sum, so that positive ones are as good as
-/// probabilities (but on TensorFlow, where it looks behind the sigmoid for logits), and the softmax of `log_softmax` is the softmax itself.
+/// Keras divides the outputs of a categorical cross-entropy by their sum, so positive outputs are as good as probabilities (except on TensorFlow, which
+/// looks for the logits behind a sigmoid). The softmax of `log_softmax` is the softmax itself.
 pub(super) fn activation(loss: Loss, activation: Activation, name: &str) -> Result<(), (bool, String)> {
-    use Activation::{Exponential, HardSigmoid, LogSoftmax, Sigmoid, Softmax, Softplus};
-    let (takes, binary) = (loss.as_str(), matches!(loss, Loss::BinaryCrossentropy { .. }));
+    use Activation::{Exponential, HardSigmoid, LogSoftmax, Relu, Relu6, Sigmoid, Softmax, Softplus};
+    let takes = loss.as_str();
     let is_probability = matches!(activation, Softmax | Sigmoid | HardSigmoid);
-    match loss {
-        _ if loss.from_logits() && (is_probability || (binary && activation == LogSoftmax)) => Err((
-            true,
-            format!(
-                "{takes} takes logits with from_logits, and {name} at the network's end makes none; end it with linear, or leave from_logits out"
-            ),
-        )),
-        _ if loss.from_logits() || is_probability => Ok(()),
-        Loss::SparseCategoricalCrossentropy { .. } | Loss::CategoricalCrossentropy { .. }
-            if matches!(activation, Softplus | Exponential) =>
+    let at_network = |needs: &str, end: &str| Err((false, format!("{takes} {needs}, and {name} at the network's end makes none; {end}")));
+    match loss.outputs() {
+        outputs @ (Outputs::Logits | Outputs::ClassLogits)
+            if is_probability || (outputs == Outputs::Logits && activation == LogSoftmax) =>
         {
-            Ok(())
+            let cure = "end it with linear, or leave from_logits out";
+            Err((true, format!("{takes} takes logits with from_logits, and {name} at the network's end makes none; {cure}")))
         }
-        Loss::SparseCategoricalCrossentropy { .. } | Loss::CategoricalCrossentropy { .. } | Loss::BinaryCrossentropy { .. } => {
-            let end = if binary { "sigmoid" } else { "softmax" };
-            Err((
-                false,
-                format!(
-                    "{takes} takes probabilities, and {name} at the network's end makes none; end it with {end}, or set from_logits of the loss"
-                ),
-            ))
+        Outputs::Shares if !is_probability && !matches!(activation, Softplus | Exponential) => {
+            at_network("takes probabilities", "end it with softmax, or set from_logits of the loss")
         }
-        _ => Ok(()),
+        Outputs::Probabilities if !is_probability => {
+            at_network("takes probabilities", "end it with sigmoid, or set from_logits of the loss")
+        }
+        // Of anything else the least divergence is where all outputs are 1.
+        Outputs::Distribution if activation != Softmax => at_network("compares probabilities that sum to 1", "end it with softmax"),
+        Outputs::Margins if is_probability || matches!(activation, Relu | Relu6 | Softplus | Exponential | LogSoftmax) => {
+            at_network("needs outputs on both sides of 0", "end it with tanh or linear")
+        }
+        Outputs::Values
+        | Outputs::Probabilities
+        | Outputs::Logits
+        | Outputs::Distribution
+        | Outputs::Shares
+        | Outputs::ClassLogits
+        | Outputs::Margins => Ok(()),
     }
 }
 
-/// Why the metric at `index` cannot be measured on an output of this shape.
-pub(super) fn metric(index: usize, metric: Metric, output: &[usize]) -> Result<(), (String, String)> {
+/// Why the metric at `index` cannot be measured, or never varies, on an output of this shape with labels that are `classes`, or numbers.
+pub(super) fn metric(index: usize, metric: Metric, output: &[usize], classes: Option<u32>) -> Result<(), (String, String)> {
+    let (name, Some(classes)) = (metric.as_str(), classes) else { return Ok(()) };
     let reason = match metric {
-        Metric::BinaryAccuracy if output != [1] => "it needs one probability: (1)",
-        Metric::CategoricalAccuracy | Metric::SparseCategoricalAccuracy | Metric::TopKCategoricalAccuracy { .. } if output == [1] => {
-            "it needs one probability for each class; use binary_accuracy"
+        Metric::BinaryAccuracy if output != [1] => {
+            format!("{name} needs one output, and the network makes {}; use accuracy", show(output))
         }
-        _ => return Ok(()),
+        Metric::CategoricalAccuracy | Metric::SparseCategoricalAccuracy | Metric::TopKCategoricalAccuracy { .. } if output == [1] => {
+            format!("{name} needs an output for each class, and the network makes {}; use binary_accuracy", show(output))
+        }
+        Metric::TopKCategoricalAccuracy { k } if k >= classes => {
+            format!("{name} is always 1: k is {k}, and the dataset has {classes} classes; give a k below that")
+        }
+        Metric::Accuracy
+        | Metric::BinaryAccuracy
+        | Metric::CategoricalAccuracy
+        | Metric::SparseCategoricalAccuracy
+        | Metric::TopKCategoricalAccuracy { .. }
+        | Metric::Precision
+        | Metric::Recall
+        | Metric::Auc
+        | Metric::F1Score
+        | Metric::Mse
+        | Metric::Rmse
+        | Metric::Mae
+        | Metric::R2Score => return Ok(()),
     };
-    let detail = format!("{} cannot be measured: the network's output is {}, and {reason}", metric.as_str(), show(output));
-    Err((format!("/training/metrics/{index}"), detail))
+    Err((format!("/training/metrics/{index}"), reason))
 }
 
 fn needs(fits: bool, name: &str, output: &[usize], needs: String) -> Result<(), (String, String)> {

@@ -186,7 +186,7 @@ fn judge_outputs(study: &Study, dataset: &DatasetSchema, root: &Place, states: &
     let mut misfits: BTreeMap<(String, String), Vec<Key<_>>> = BTreeMap::new();
     for key @ (shape, values) in states.keys() {
         let Some(loss) = read_at::<Loss>(study.document(), &study.space, values, "/training/loss") else { continue };
-        let metrics = study.metrics.iter().enumerate().map(|(index, metric)| judge::metric(index, *metric, shape));
+        let metrics = study.metrics.iter().enumerate().map(|(index, metric)| judge::metric(index, *metric, shape, dataset.classes));
         // An output that the loss cannot use is no matter of the metrics.
         let judged = judge::output(loss, shape, dataset.classes).and_then(|()| metrics.collect::<Result<(), _>>());
         if let Err(misfit) = judged {

@@ -350,8 +350,12 @@ fn more_folds_than_rows_are_refused() {
 #[track_caller]
 fn check_goal(training: Json, units: usize, classes: Option<u32>, expect: &[(&str, &str)]) {
     let metric = training["metrics"].as_array().and_then(|metrics| metrics.first()).cloned();
-    // Probabilities, and numbers as well.
-    let mut document = with(smallest(), "/network", json!([{"layer": "Dense", "units": units, "activation": "sigmoid"}]));
+    let end = match training["loss"].as_str() {
+        Some("kl_divergence") => "softmax",
+        Some("hinge") => "tanh",
+        _ => "sigmoid",
+    };
+    let mut document = with(smallest(), "/network", json!([{"layer": "Dense", "units": units, "activation": end}]));
     for (name, value) in training.as_object().unwrap() {
         document["training"][name] = value.clone();
     }
@@ -402,8 +406,18 @@ fn metrics_and_class_weights_need_the_labels_and_outputs_they_measure() {
     let two = "binary_crossentropy";
     let of = |loss: &str, metric: &str| json!({"loss": loss, "metrics": [metric]});
     check_goal(of(two, "binary_accuracy"), 1, Some(2), &[]);
-    check_goal(of(two, "binary_accuracy"), 2, Some(2), &[("/training/metrics/0", "output is (2), and it needs one probability: (1)")]);
-    check_goal(of(two, "top_k"), 1, Some(2), &[("/training/metrics/0", "one probability for each class; use binary_accuracy")]);
+    check_goal(
+        of(two, "binary_accuracy"),
+        2,
+        Some(2),
+        &[("/training/metrics/0", "binary_accuracy needs one output, and the network makes (2); use accuracy")],
+    );
+    check_goal(
+        of(two, "top_k"),
+        1,
+        Some(2),
+        &[("/training/metrics/0", "needs an output for each class, and the network makes (1); use binary_accuracy")],
+    );
     check_goal(of(two, "auc"), 1, Some(2), &[]);
     check_goal(of(two, "rmse"), 1, Some(2), &[("/training/metrics/0", "rmse cannot be measured: the dataset's labels are classes")]);
     check_goal(
@@ -416,6 +430,16 @@ fn metrics_and_class_weights_need_the_labels_and_outputs_they_measure() {
         )],
     );
     check_goal(of("mse", "r2"), 1, None, &[]);
+    // Its k is 5.
+    let of_classes = |classes| {
+        check_goal(
+            of("kl_divergence", "top_k_categorical_accuracy"),
+            classes as usize,
+            Some(classes),
+            if classes > 5 { &[] } else { &[("/training/metrics/0", "is always 1: k is 5, and the dataset has")] },
+        )
+    };
+    (4..=7).for_each(of_classes);
     let weighted = |loss: &str, weight: Json| json!({"loss": loss, "metrics": [], "class_weight": weight});
     check_goal(weighted(two, json!("balanced")), 1, Some(2), &[]);
     check_goal(weighted(two, json!({"0": 1, "2": 3})), 1, Some(2), &[("/training/class_weight/2", "there is no class 2: they are 0 to 1")]);
@@ -455,7 +479,7 @@ fn an_activation_that_the_loss_cannot_mean_is_refused() {
         (binary, &["sigmoid", "hard_sigmoid", "softmax"], &["sigmoid", "hard_sigmoid", "softmax", "log_softmax"]),
     ] {
         for activation in all.clone() {
-            let network = json!([{"layer": "Dense", "units": if loss == binary { 1 } else { 3 }, "activation": activation}]);
+            let network = json!([{"layer": "Dense", "units": 3, "activation": activation}]);
             let said = format!("{loss} takes probabilities, and {activation} at the network's end makes none");
             let wrong = [("/network/0/activation", said.as_str())];
             check_end(json!([]), network.clone(), json!(loss), if probabilities.contains(&activation) { &[] } else { &wrong });
@@ -465,6 +489,83 @@ fn an_activation_that_the_loss_cannot_mean_is_refused() {
             check_end(json!([]), network, from_logits, if no_logits.contains(&activation) { &wrong } else { &[] });
         }
     }
+    let two_sided = ["linear", "leaky_relu", "elu", "selu", "gelu", "silu", "softsign", "tanh"];
+    for activation in all {
+        let network = |units: u32| json!([{"layer": "Dense", "units": units, "activation": activation}]);
+        let said = format!("kl_divergence compares probabilities that sum to 1, and {activation} at the network's end makes none");
+        let wrong = [("/network/0/activation", said.as_str())];
+        check_end(json!([]), network(3), json!("kl_divergence"), if activation == "softmax" { &[] } else { &wrong });
+        if ["softmax", "log_softmax"].contains(&activation) {
+            continue; // Of one number: the layer itself is refused.
+        }
+        let said = format!("hinge needs outputs on both sides of 0, and {activation} at the network's end makes none");
+        let wrong = [("/network/0/activation", said.as_str())];
+        check_end(json!([]), network(1), json!("hinge"), if two_sided.contains(&activation) { &[] } else { &wrong });
+    }
+}
+
+/// Checks what is said of a network before a sound end, on rows of 8 numbers: a pointer and a part of the words, or nothing.
+#[track_caller]
+fn check_layers(space: Json, mut layers: Vec<Json>, expect: &[(&str, &str)]) {
+    layers.extend([json!({"layer": "Flatten"}), json!({"layer": "Dense", "units": 3, "activation": "softmax"})]);
+    let study = Study::parse(&with(with(smallest(), "/network", json!(layers)), "/space", space))
+        .unwrap_or_else(|problems| panic!("{problems:#?} of {layers:?}"));
+    let problems = preflight(&study, &dataset(&[8])).err().unwrap_or_default();
+    let met =
+        |(pointer, words): &(&str, &str)| problems.iter().any(|problem| problem.pointer == *pointer && problem.detail.contains(words));
+    assert!(problems.len() == expect.len() && expect.iter().all(met), "expected {expect:#?}\ngot {problems:#?}\nof {layers:?}");
+}
+
+#[test]
+fn what_goes_over_one_number_alone_is_the_same_whatever_comes_in() {
+    let reshape = |shape: Json| json!({"layer": "Reshape", "target_shape": shape});
+    let (steps, image) = (reshape(json!([4, 2])), reshape(json!([2, 2, 2])));
+    // Layers that make rows whose last dimension has as many numbers as their size says; the last takes the activation as its argument.
+    let table = |size: u32| {
+        let convolution = |class: &str| json!({"layer": class, "filters": size, "kernel_size": 2});
+        let recurrent = |class: &str| json!({"layer": class, "units": size});
+        [
+            (vec![json!({"layer": "Dense", "units": size})], "activation"),
+            (vec![reshape(json!([-1, size])), json!({"layer": "Activation"})], "activation"),
+            (vec![steps.clone(), convolution("Conv1D")], "activation"),
+            (vec![image.clone(), convolution("Conv2D")], "activation"),
+            (vec![image.clone(), convolution("SeparableConv2D")], "activation"),
+            (vec![reshape(json!([2, -1, size])), json!({"layer": "DepthwiseConv2D", "kernel_size": [2, 1]})], "activation"),
+            (vec![steps.clone(), recurrent("SimpleRNN")], "activation"),
+            (vec![steps.clone(), recurrent("LSTM")], "activation"),
+            (vec![steps.clone(), recurrent("GRU")], "recurrent_activation"),
+        ]
+    };
+    for activation in ["softmax", "log_softmax", "sigmoid"] {
+        let with_activation = |(mut layers, argument): (Vec<Json>, &'static str)| {
+            layers.last_mut().unwrap()[argument] = json!(activation);
+            (layers, argument)
+        };
+        table(2).map(with_activation).into_iter().for_each(|(layers, _)| check_layers(json!([]), layers, &[]));
+        for (layers, argument) in table(1).map(with_activation) {
+            let pointer = format!("/network/{}/{argument}", layers.len() - 1);
+            let problem = [(pointer.as_str(), format!("takes the {activation} of one number"))];
+            let problem = problem.each_ref().map(|(pointer, words)| (*pointer, words.as_str()));
+            check_layers(json!([]), layers, if activation == "sigmoid" { &[] } else { &problem });
+        }
+    }
+    // A Bidirectional joins two numbers, and each half makes one.
+    let both = |activation: &str| json!({"layer": "Bidirectional", "wrapped": {"layer": "GRU", "units": 1, "activation": activation}});
+    check_layers(json!([]), vec![steps.clone(), both("tanh")], &[]);
+    check_layers(json!([]), vec![steps, both("softmax")], &[("/network/1/wrapped/activation", "GRU takes the softmax of one number")]);
+    let normalization = json!({"layer": "LayerNormalization"});
+    check_layers(json!([]), vec![normalization.clone()], &[]);
+    check_layers(json!([]), vec![reshape(json!([8, 1])), normalization], &[("/network/1", "it is beta, whatever comes in")]);
+}
+
+#[test]
+fn an_activation_over_one_number_is_found_in_the_branch_that_has_it() {
+    let space = json!([{"name": "units", "type": "int", "min_value": 1, "max_value": 3}, {"name": "act", "type": "choice", "values": ["relu", "softmax"]}]);
+    let dense = json!({"layer": "Dense", "units": {"hp": "units"}, "activation": {"hp": "act"}});
+    check_layers(space.clone(), vec![dense], &[("/network/0/activation", "units is 1 and act is softmax")]);
+    let cases = json!({"hp": "act", "cases": {"relu": "relu", "softmax": "log_softmax"}});
+    let dense = json!({"layer": "Dense", "units": {"hp": "units"}, "activation": cases});
+    check_layers(space, vec![dense], &[("/network/0/activation", "units is 1 and act is softmax")]);
 }
 
 #[test]

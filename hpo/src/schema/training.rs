@@ -3,8 +3,8 @@
 use serde_json::{Value as Json, json};
 
 use super::{
-    Field, all, array, boolean, constant, integer, logged, map, may, must, named, names, number, object, one_of, optional, or, refer,
-    tunable, unique,
+    Field, all, array, boolean, constant, constant_of, integer, logged, map, may, must, named, names, number, object, one_of, optional, or,
+    refer, tunable, unique,
 };
 use crate::limits;
 use crate::training::{CALLBACKS, LOSSES, METRICS, Mode, OPTIMIZERS};
@@ -145,7 +145,7 @@ fn callbacks() -> Vec<(&'static str, Json)> {
         ("EarlyStopping", vec!["early_stopping"], "Ends the training where a metric no longer improves.", [monitor(), vec![
             min_delta(0.0), epochs("patience", 0, "Epochs without improvement after which training ends."),
             may("baseline", optional(number(-limits::MONITORED_MAX, limits::MONITORED_MAX)), "Until this is beaten, no improvement counts."),
-            or("restore_best_weights", json!(false), tunable(boolean()), "Whether the weights of the best epoch are what is left."),
+            may("restore_best_weights", constant_of("boolean", json!(true)), "A trial always keeps the weights of its best epoch by the objective. Accepted where the monitor is the objective."),
             epochs("start_from_epoch", 0, "Earlier epochs are not looked at; from 0."),
         ]].concat()),
         ("ReduceLrOnPlateau", vec!["reduce_lr_on_plateau"], "Lowers the learning rate where a metric no longer improves; not beside a schedule.", [monitor(), vec![

@@ -46,9 +46,11 @@ impl SearchSpace {
         let mut fields = place.fields()?;
         let name = fields.required("name").and_then(|place| self.new_name(&place));
         let domain = domain(&mut fields);
-        let default = fields.get("default");
+        // A grid has all values of any other kind.
+        let is_listed = matches!(domain, Some(Domain::Choice { .. } | Domain::Boolean | Domain::Fixed(_)));
+        let default = if is_listed { None } else { fields.get("default") };
         let (when, per) = (fields.get("when"), fields.get("per"));
-        fields.finish(&[]);
+        fields.finish(&["ordered", "default"]);
         let default = default.map(|default| domain.as_ref().and_then(|domain| member(&default, domain)));
         let per = per.map(|per| self.count(&per));
         if let (Some(when), None) = (&when, &per) {
@@ -201,7 +203,7 @@ fn describe(domain: &Domain) -> String {
         Domain::Float { min, max, step, .. } => {
             format!("numbers from {min} to {max}{}", step.map_or(String::new(), |step| format!(" in steps of {step}")))
         }
-        Domain::Choice { values, .. } => list(values),
+        Domain::Choice { values } => list(values),
         Domain::Boolean => "true, false".to_owned(),
         Domain::Fixed(value) => value.to_string(),
     }
@@ -300,13 +302,7 @@ fn check_range(low: &Place, (min, max): (f64, f64), step: Option<(&Place, f64)>,
 }
 
 fn choice(fields: &mut Fields) -> Option<Domain> {
-    let place = fields.required("values");
-    let ordered = fields.get("ordered");
-    let ordered_value = match &ordered {
-        Some(ordered) => Some(ordered.fixed::<bool>()?),
-        None => None,
-    };
-    let place = place?;
+    let place = fields.required("values")?;
     let items = place.items(limits::CHOICES_MAX)?;
     if items.is_empty() {
         place.invalid("needs at least one value");
@@ -322,12 +318,7 @@ fn choice(fields: &mut Fields) -> Option<Domain> {
             distinct = false;
         }
     }
-    let numeric = values[0].as_f64().is_some();
-    if let (Some(place), Some(true), false) = (&ordered, ordered_value, numeric) {
-        place.invalid("only numbers have an order");
-        return None;
-    }
-    distinct.then_some(Domain::Choice { values, ordered: ordered_value.unwrap_or(numeric) })
+    distinct.then_some(Domain::Choice { values })
 }
 
 /// The same values as one type: integers beside floats become floats.

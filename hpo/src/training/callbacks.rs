@@ -7,12 +7,12 @@ mod early_stopping;
 mod reduce_lr_on_plateau;
 mod score;
 
-pub use early_stopping::{EarlyStopping, Patience, Verdict};
+pub use early_stopping::{EarlyStopping, Patience};
 pub use reduce_lr_on_plateau::{Plateau, ReduceLrOnPlateau};
 
 use crate::document::{Fields, FromDocument, Place, Reader, bounded, did_you_mean, names, quote, read_named};
 use crate::limits;
-use crate::study::Direction;
+use crate::study::{Direction, Objective};
 use crate::training::metric::{canonical, direction};
 
 /// What may change or end the training between epochs, each at most once.
@@ -45,6 +45,17 @@ names! {
         Max = "max",
     }
     later []
+}
+
+impl Mode {
+    /// Which way is better for what is logged under this name.
+    fn direction(self, logged: &str) -> Direction {
+        match self {
+            Mode::Auto => direction(logged),
+            Mode::Min => Direction::Minimize,
+            Mode::Max => Direction::Maximize,
+        }
+    }
 }
 
 bounded! {
@@ -116,16 +127,17 @@ impl FromDocument for Callback {
     }
 }
 
-/// Reports each callback below `place` whose monitor is not among `logged`.
-pub(crate) fn check_monitors(place: &Place, logged: &[String]) {
+/// Reports each callback below `place` that monitors what is not among `logged`, or that would restore the weights of another epoch than the best by
+/// the `objective`, which are those that a trial keeps.
+pub(crate) fn check_callbacks(place: &Place, logged: &[String], objective: Option<&Objective>) {
     for item in place.items(limits::CALLBACKS_MAX).unwrap_or_default() {
-        check_monitor(&item, logged);
+        check_callback(&item, logged, objective);
     }
 }
 
-fn check_monitor(place: &Place, logged: &[String]) {
+fn check_callback(place: &Place, logged: &[String], objective: Option<&Objective>) {
     if let Some(branches) = place.branches() {
-        branches.iter().for_each(|branch| check_monitor(branch, logged));
+        branches.iter().for_each(|branch| check_callback(branch, logged, objective));
         return;
     }
     let name = place.json().as_str().or_else(|| place.json()["name"].as_str());
@@ -133,24 +145,41 @@ fn check_monitor(place: &Place, logged: &[String]) {
         return;
     }
     let given = place.at("/monitor");
-    let name = match &given {
+    let monitor = match &given {
         Some(monitor) => monitor.json().as_str().map(canonical),
         None => Some(MONITOR.to_owned()),
     };
-    // What is no string was reported as it was read.
-    let Some(name) = name else { return };
-    if logged.contains(&name) {
+    // A monitor that is no string was reported when it was read.
+    let Some(monitor) = monitor else { return };
+    if logged.contains(&monitor) {
+        if let (Some(restore), Some(objective)) = (place.at(&format!("/{RESTORE}")), objective) {
+            check_restored(place, &restore, &monitor, objective);
+        }
         return;
     }
     let all = logged.join(", ");
     match given {
-        Some(monitor) => {
-            let near = did_you_mean(&name, logged.iter().map(String::as_str));
-            monitor.invalid(format!("{} is not logged{near}; logged are {all}", quote(&name)));
+        Some(place) => {
+            let near = did_you_mean(&monitor, logged.iter().map(String::as_str));
+            place.invalid(format!("{} is not logged{near}; logged are {all}", quote(&monitor)));
         }
         None => place.invalid(format!("monitors {MONITOR} where no monitor is given, and no rows are held out; logged are {all}")),
     }
 }
+
+fn check_restored(callback: &Place, restore: &Place, monitor: &str, objective: &Objective) {
+    let modes = callback.at("/mode").map_or_else(|| vec![Mode::Auto], |mode| mode.read_all::<Mode>());
+    if monitor != objective.metric || modes.iter().any(|mode| mode.direction(monitor) != objective.direction) {
+        let Objective { metric, direction } = objective;
+        restore.not_supported(format!(
+            "a trial keeps the weights of the epoch with the best {metric}, its objective ({}); monitor that, or leave restore_best_weights out",
+            direction.as_str()
+        ));
+    }
+}
+
+/// Keras's argument for what is left of a training.
+const RESTORE: &str = "restore_best_weights";
 
 /// Keras's monitor.
 const MONITOR: &str = "val_loss";
@@ -163,11 +192,7 @@ fn monitor(fields: &mut Fields) -> Option<(String, Direction)> {
     };
     let mode = fields.or("mode", Mode::Auto);
     let monitor = monitor?;
-    let direction = match mode? {
-        Mode::Auto => direction(&monitor),
-        Mode::Min => Direction::Minimize,
-        Mode::Max => Direction::Maximize,
-    };
+    let direction = mode?.direction(&monitor);
     Some((monitor, direction))
 }
 
@@ -175,18 +200,27 @@ fn early_stopping(fields: &mut Fields) -> Option<EarlyStopping> {
     let monitor = monitor(fields);
     let (min_delta, patience) = (fields.or("min_delta", Delta(0.0)), fields.or("patience", Epochs(0)));
     let baseline = fields.or::<Option<Baseline>>("baseline", None);
-    let restore_best_weights = fields.or("restore_best_weights", false);
+    let kept = best_epoch_kept(fields);
     let start_from_epoch = fields.or("start_from_epoch", Epochs(0));
-    let (monitor, mode) = monitor?;
+    let ((monitor, mode), ()) = (monitor?, kept?);
     Some(EarlyStopping {
         monitor,
         mode,
         min_delta: min_delta?.0,
         patience: patience?.0 as u32,
         baseline: baseline?.map(|baseline| baseline.0),
-        restore_best_weights: restore_best_weights?,
         start_from_epoch: start_from_epoch?.0 as u32,
     })
+}
+
+/// `restore_best_weights`, where it says what is done anyway; [`check_callbacks`] holds it against the objective.
+fn best_epoch_kept(fields: &mut Fields) -> Option<()> {
+    let Some(place) = fields.get(RESTORE) else { return Some(()) };
+    let restores = place.fixed::<bool>()?;
+    if !restores {
+        place.not_supported("a trial keeps the weights of its best epoch by the objective, never those of the last; leave it out");
+    }
+    restores.then_some(())
 }
 
 fn reduce_lr_on_plateau(fields: &mut Fields) -> Option<ReduceLrOnPlateau> {

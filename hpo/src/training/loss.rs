@@ -73,14 +73,45 @@ impl Loss {
         }
     }
 
-    /// Whether outputs are logits.
-    pub fn from_logits(self) -> bool {
+    /// What it takes the network's outputs for.
+    pub fn outputs(self) -> Outputs {
         match self {
-            Loss::SparseCategoricalCrossentropy { from_logits }
-            | Loss::CategoricalCrossentropy { from_logits, .. }
-            | Loss::BinaryCrossentropy { from_logits, .. } => from_logits,
-            _ => false,
+            Loss::SparseCategoricalCrossentropy { from_logits: true } | Loss::CategoricalCrossentropy { from_logits: true, .. } => {
+                Outputs::ClassLogits
+            }
+            Loss::SparseCategoricalCrossentropy { .. } | Loss::CategoricalCrossentropy { .. } => Outputs::Shares,
+            Loss::BinaryCrossentropy { from_logits: true, .. } => Outputs::Logits,
+            Loss::BinaryCrossentropy { .. } => Outputs::Probabilities,
+            Loss::KlDivergence => Outputs::Distribution,
+            Loss::Hinge => Outputs::Margins,
+            Loss::MeanSquaredError | Loss::MeanAbsoluteError | Loss::Huber { .. } | Loss::LogCosh | Loss::Poisson => Outputs::Values,
         }
+    }
+}
+
+/// What a loss takes the outputs of a network for. Metrics read them the same way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outputs {
+    /// Values of a regression.
+    Values,
+    /// Each is a probability by itself.
+    Probabilities,
+    /// Each is a logit by itself: its sigmoid is a probability.
+    Logits,
+    /// A row is a probability for each class; they sum to 1.
+    Distribution,
+    /// A row holds a positive number for each class: divided by their sum they are a distribution.
+    Shares,
+    /// A row holds a logit for each class: its softmax is a distribution.
+    ClassLogits,
+    /// Below 0 lies the first of two classes, above 0 the second.
+    Margins,
+}
+
+impl Outputs {
+    /// Whether they are logits.
+    pub fn are_logits(self) -> bool {
+        matches!(self, Outputs::Logits | Outputs::ClassLogits)
     }
 }
 

@@ -3,7 +3,7 @@
 
 use candle_core::{DType, Result, Tensor};
 use hpo::network::Activation;
-use hpo::training::Metric;
+use hpo::training::{Metric, Outputs};
 
 use super::judge::{Labels, Targets};
 use crate::kernels::activation::activate;
@@ -13,22 +13,74 @@ use crate::kernels::loss::EPSILON;
 const THRESHOLDS: usize = 200;
 
 /// The sums and counts that become loss and metrics.
+///
+/// Every metric of classes is taken of scores in [0, 1], which [`Outputs`] makes of what the network puts out: above 1/2 a score says yes. Of two classes, precision,
+/// recall, F1 and AUC are those of the second, whether it has an output of its own or is one of two. Of more classes, precision and recall count all
+/// outputs together, F1 is the mean over the classes, and AUC is of all outputs together; classes without a row count in neither of the last two.
 #[derive(Debug, Clone)]
 pub struct Totals {
     /// Rows seen.
     pub rows: u64,
     loss: f64,
-    width: usize,
-    last: Activation,
     meters: Vec<Meter>,
-    probabilities: Vec<f32>,
+    view: View,
+    scores: Vec<f32>,
+}
+
+/// How metrics look at the outputs of a network.
+#[derive(Debug, Clone)]
+struct View {
+    outputs: Outputs,
+    /// Numbers in a row of the output.
+    width: usize,
+    /// The outputs of the classes that have rows; all outputs where labels are values, or there is one.
+    classes: Vec<usize>,
+    /// The output of the positive class, where there are two classes.
+    positive: Option<usize>,
+}
+
+impl View {
+    fn new(outputs: Outputs, width: usize, classes: &[u32]) -> View {
+        let positive = match classes {
+            [_, second] => Some(if width == 1 { 0 } else { *second as usize }),
+            _ => None,
+        };
+        let classes = if width == 1 { vec![0] } else { classes.iter().map(|class| *class as usize).collect() };
+        View { outputs, width, classes, positive }
+    }
+
+    /// Turns outputs into scores.
+    fn score(&self, outputs: &mut [f32]) {
+        match self.outputs {
+            Outputs::Values | Outputs::Probabilities | Outputs::Distribution => {}
+            Outputs::Logits => activate(Activation::Sigmoid, outputs, self.width),
+            Outputs::ClassLogits => activate(Activation::Softmax, outputs, self.width),
+            Outputs::Shares => outputs.chunks_exact_mut(self.width).for_each(|row| {
+                let sum: f32 = row.iter().sum();
+                row.iter_mut().for_each(|x| *x /= sum);
+            }),
+            // From [-1, 1], between which most lie, to [0.12, 0.88].
+            Outputs::Margins => {
+                outputs.iter_mut().for_each(|x| *x *= 2.0);
+                activate(Activation::Sigmoid, outputs, self.width);
+            }
+        }
+    }
+
+    /// The scores of these outputs, row by row, each with what it should be.
+    fn of<'a>(&self, outputs: &'a [usize], scores: &'a [f32], labels: &'a Labels) -> impl Iterator<Item = (f32, f64)> + use<'a> {
+        let width = self.width;
+        let row = move |(row, scores): (usize, &'a [f32])| outputs.iter().map(move |at| (scores[*at], labels.at(row, *at, width)));
+        scores.chunks_exact(width).enumerate().flat_map(row)
+    }
 }
 
 impl Totals {
-    /// None yet, of a network with `width` outputs; `last` is the activation at its end that was left to the loss, or linear.
-    pub(crate) fn new(metrics: &[Metric], width: usize, last: Activation) -> Totals {
-        let meters = metrics.iter().map(|metric| Meter::new(*metric, width)).collect();
-        Totals { rows: 0, loss: 0.0, width, last, meters, probabilities: Vec::new() }
+    /// None yet, of a network with `width` outputs; `classes` are those that have rows, in order, none where labels are values.
+    pub(crate) fn new(metrics: &[Metric], outputs: Outputs, width: usize, classes: &[u32]) -> Totals {
+        let view = View::new(outputs, width, classes);
+        let meters = metrics.iter().map(|metric| Meter::new(*metric, &view)).collect();
+        Totals { rows: 0, loss: 0.0, meters, view, scores: Vec::new() }
     }
 
     /// Adds a batch of outputs `(rows, width)` whose mean loss is known.
@@ -39,14 +91,14 @@ impl Totals {
             return Ok(());
         }
         let output: Vec<f32> = output.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?;
-        self.probabilities.clear();
+        self.scores.clear();
         if self.meters.iter().any(|meter| !meter.ranks()) {
-            self.probabilities.extend_from_slice(&output);
-            activate(self.last, &mut self.probabilities, self.width);
+            self.scores.extend_from_slice(&output);
+            self.view.score(&mut self.scores);
         }
         for meter in &mut self.meters {
-            let output = if meter.ranks() { &output } else { &self.probabilities };
-            meter.add(output, self.width, &targets.labels);
+            let numbers = if meter.ranks() { &output } else { &self.scores };
+            meter.add(numbers, &self.view, &targets.labels);
         }
         Ok(())
     }
@@ -58,7 +110,7 @@ impl Totals {
 
     /// The metric with this number over all rows.
     pub fn value(&self, index: usize) -> f64 {
-        self.meters[index].value(self.rows as f64)
+        self.meters[index].value(self.rows as f64, &self.view)
     }
 }
 
@@ -69,15 +121,13 @@ enum Meter {
     Largest { right: u64 },
     /// Rows for which fewer than k outputs are larger than that of their class.
     Top { k: usize, right: u64 },
-    /// Rows on whose side of 1/2 the output is.
+    /// Rows whose score lies on their side of 1/2.
     Sided { right: u64 },
-    /// Of all outputs.
-    Precision(Confusion),
-    /// Of all outputs.
-    Recall(Confusion),
-    /// Of each output.
+    /// Of the positive class, or of all outputs.
+    Decided(Confusion, Decision),
+    /// Of each class, the one with the largest output, the first of equals, being taken.
     F1(Vec<Confusion>),
-    /// By the number of thresholds below an output, less one: those that should be 0, and those that should be 1.
+    /// By the number of thresholds below a score, less one: those that should be 0, and those that should be 1.
     Auc(Vec<[u64; 2]>),
     /// The sum of squared differences, and whether the root of their mean is wanted.
     Squares { sum: f64, root: bool },
@@ -87,17 +137,26 @@ enum Meter {
     R2 { first: Option<f64>, sum: f64, squares: f64, residual: f64 },
 }
 
+/// What becomes of a [`Confusion`].
+#[derive(Debug, Clone, Copy)]
+enum Decision {
+    Precision,
+    Recall,
+    F1,
+}
+
 impl Meter {
-    fn new(metric: Metric, width: usize) -> Meter {
+    fn new(metric: Metric, view: &View) -> Meter {
         match metric {
-            Metric::Accuracy if width == 1 => Meter::Sided { right: 0 },
+            Metric::Accuracy if view.width == 1 => Meter::Sided { right: 0 },
             Metric::BinaryAccuracy => Meter::Sided { right: 0 },
             Metric::Accuracy | Metric::CategoricalAccuracy | Metric::SparseCategoricalAccuracy => Meter::Largest { right: 0 },
             Metric::TopKCategoricalAccuracy { k } => Meter::Top { k: k as usize, right: 0 },
-            Metric::Precision => Meter::Precision(Confusion::default()),
-            Metric::Recall => Meter::Recall(Confusion::default()),
+            Metric::Precision => Meter::Decided(Confusion::default(), Decision::Precision),
+            Metric::Recall => Meter::Decided(Confusion::default(), Decision::Recall),
+            Metric::F1Score if view.positive.is_some() => Meter::Decided(Confusion::default(), Decision::F1),
+            Metric::F1Score => Meter::F1(vec![Confusion::default(); view.width]),
             Metric::Auc => Meter::Auc(vec![[0; 2]; THRESHOLDS]),
-            Metric::F1Score => Meter::F1(vec![Confusion::default(); width]),
             Metric::Mse => Meter::Squares { sum: 0.0, root: false },
             Metric::Rmse => Meter::Squares { sum: 0.0, root: true },
             Metric::Mae => Meter::Absolute { sum: 0.0 },
@@ -105,31 +164,36 @@ impl Meter {
         }
     }
 
-    /// Whether only the order of a row's outputs matters, which no softmax changes.
+    /// Whether only the order of a row's outputs matters, which no score changes.
     fn ranks(&self) -> bool {
-        matches!(self, Meter::Largest { .. } | Meter::Top { .. })
+        matches!(self, Meter::Largest { .. } | Meter::Top { .. } | Meter::F1(_))
     }
 
-    fn add(&mut self, output: &[f32], width: usize, labels: &Labels) {
-        let each = output.iter().enumerate().map(|(at, x)| (*x, labels.at(at / width, at % width, width)));
+    /// Adds a batch: its scores, or its outputs where the meter [ranks](Self::ranks).
+    fn add(&mut self, numbers: &[f32], view: &View, labels: &Labels) {
+        let width = view.width;
+        let each = numbers.iter().enumerate().map(|(at, x)| (*x, labels.at(at / width, at % width, width)));
         let differences = each.clone().map(|(x, label)| f64::from(x) - label);
         match self {
-            Meter::Largest { right } => *right += rows(output, width, labels).filter(|(row, class)| largest(row) == *class).count() as u64,
-            Meter::Top { k, right } => *right += rows(output, width, labels).filter(|(row, class)| is_top(row, *class, *k)).count() as u64,
+            Meter::Largest { right } => *right += rows(numbers, width, labels).filter(|(row, class)| largest(row) == *class).count() as u64,
+            Meter::Top { k, right } => *right += rows(numbers, width, labels).filter(|(row, class)| is_top(row, *class, *k)).count() as u64,
             Meter::Sided { right } => *right += each.filter(|(x, label)| (*x > 0.5) == (*label == 1.0)).count() as u64,
-            Meter::Precision(all) | Meter::Recall(all) => each.for_each(|(x, label)| all.count(x > 0.5, label != 0.0)),
+            Meter::Decided(all, _) => match view.positive {
+                Some(at) => view.of(&[at], numbers, labels).for_each(|(x, label)| all.count(x > 0.5, label != 0.0)),
+                None => each.for_each(|(x, label)| all.count(x > 0.5, label != 0.0)),
+            },
             Meter::F1(classes) => {
-                for (row, output) in output.chunks_exact(width).enumerate() {
-                    let largest = output.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-                    for (column, (class, x)) in classes.iter_mut().zip(output).enumerate() {
-                        // As Keras's: all of equals, but none of a row of zeros.
-                        let positive = if width == 1 { *x > 0.5 } else { *x >= largest && x.abs() > 1e-9 };
-                        class.count(positive, labels.at(row, column, width) != 0.0);
+                for (row, class) in rows(numbers, width, labels) {
+                    let taken = largest(row);
+                    classes[taken].count(true, taken == class);
+                    if taken != class {
+                        classes[class].count(false, true);
                     }
                 }
             }
             Meter::Auc(buckets) => {
-                for (x, label) in each {
+                let outputs = view.positive.map_or(view.classes.as_slice(), |_| view.positive.as_slice());
+                for (x, label) in view.of(outputs, numbers, labels) {
                     // The first threshold is below 0, so that 0 is above one as well.
                     let above = (x.clamp(0.0, 1.0) * (THRESHOLDS - 1) as f32).ceil() as usize;
                     buckets[above.saturating_sub(1)][usize::from(label != 0.0)] += 1;
@@ -148,12 +212,13 @@ impl Meter {
         }
     }
 
-    fn value(&self, rows: f64) -> f64 {
+    fn value(&self, rows: f64, view: &View) -> f64 {
         match self {
             Meter::Largest { right } | Meter::Top { right, .. } | Meter::Sided { right } => *right as f64 / rows,
-            Meter::Precision(all) => ratio(all.right, all.right + all.wrong),
-            Meter::Recall(all) => ratio(all.right, all.right + all.missed),
-            Meter::F1(classes) => classes.iter().map(Confusion::f1).sum::<f64>() / classes.len() as f64,
+            Meter::Decided(all, Decision::Precision) => ratio(all.right, all.right + all.wrong),
+            Meter::Decided(all, Decision::Recall) => ratio(all.right, all.right + all.missed),
+            Meter::Decided(all, Decision::F1) => all.f1(),
+            Meter::F1(classes) => view.classes.iter().map(|at| classes[*at].f1()).sum::<f64>() / view.classes.len() as f64,
             Meter::Auc(buckets) => area(buckets),
             Meter::Squares { sum, root } => {
                 if *root {

@@ -26,8 +26,6 @@ pub struct Model {
     optimizer: Optimizer,
     loss: Loss,
     metrics: Vec<Metric>,
-    /// The activation at the end that is the loss's work: exact, and one pass. Linear where there is none.
-    last: Activation,
     seed: u64,
     lane: u64,
     steps: u64,
@@ -95,16 +93,16 @@ impl Model {
             row = output;
         }
         fits(training, &row, classes)?;
-        let (loss, last) = take_last(&mut placed, training.loss);
+        let loss = take_last(&mut placed, training.loss);
         let weights = builder.weights;
         let optimizer = Optimizer::new(training.optimizer.clone(), &weights, ops)?;
         let (input, width, metrics, device) = (input.to_vec(), row.iter().product(), training.metrics.clone(), device.clone());
-        Ok(Model { input, width, layers: placed, weights, optimizer, loss, metrics, last, seed, lane, steps: 0, device, dtype, ops })
+        Ok(Model { input, width, layers: placed, weights, optimizer, loss, metrics, seed, lane, steps: 0, device, dtype, ops })
     }
 
-    /// No sums yet.
-    pub fn totals(&self) -> Totals {
-        Totals::new(&self.metrics, self.width, self.last)
+    /// No sums yet, of labels that are these `classes`, in order; none where they are values.
+    pub fn totals(&self, classes: &[u32]) -> Totals {
+        Totals::new(&self.metrics, self.loss.outputs(), self.width, classes)
     }
 
     /// Trains on a batch: `x` holds the rows one after the other, `y` a label for each. Adds the batch's sums to `totals`, as they were before the weights moved,
@@ -187,17 +185,17 @@ impl Model {
     }
 }
 
-/// Takes the activation off the end of the network where the loss had better do it, and returns the loss that does.
-fn take_last(layers: &mut [Placed], loss: Loss) -> (Loss, Activation) {
+/// Takes the activation off the end of the network where it is better done by the loss, in one pass and exactly, and returns the loss that does it.
+fn take_last(layers: &mut [Placed], loss: Loss) -> Loss {
     let last = layers.last_mut().filter(|last| last.activity.is_none());
     if let Some((wanted, taking)) = takes_over(loss)
         && let Some(activation) = last.and_then(|last| last.built.last_activation())
         && *activation == wanted
     {
         *activation = Activation::Linear;
-        return (taking, wanted);
+        return taking;
     }
-    (loss, Activation::Linear)
+    loss
 }
 
 fn mean(loss: &Tensor) -> candle_core::Result<f64> {
@@ -226,8 +224,11 @@ impl Model {
         self.weights.iter().filter(|weight| weight.trainable).map(of_weight).collect()
     }
 
-    pub(super) fn test_output(&self, x: Vec<f32>, y: &Targets) -> Vec<f32> {
+    /// Outputs as of a network whose last activation was not left to the loss, which was `declared` so.
+    pub(super) fn test_output(&self, x: Vec<f32>, y: &Targets, declared: Loss) -> Vec<f32> {
         let (output, _) = self.pass(x, y, Mode::Evaluate).unwrap();
-        self.ops.activation(&output, self.last).unwrap().flatten_all().unwrap().to_vec1().unwrap()
+        let taken = takes_over(declared).filter(|(_, taking)| *taking == self.loss);
+        let last = taken.map_or(Activation::Linear, |(activation, _)| activation);
+        self.ops.activation(&output, last).unwrap().flatten_all().unwrap().to_vec1().unwrap()
     }
 }

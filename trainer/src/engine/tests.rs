@@ -445,9 +445,10 @@ fn like_keras(case: &Json, ops: Ops) -> Vec<Vec<f32>> {
     let recipe = plan(&case["network"], training).training;
     let judged = Targets::of(&labels, &rows, &RowWeights::evaluation(sample_weights.as_deref()));
     let trained = Targets::of(&labels, &rows, &RowWeights::training(&recipe.class_weight, &labels, &rows, sample_weights.as_deref()));
-    close("output", &model.test_output(x.clone(), &judged), &floats(&case["output"]));
+    close("output", &model.test_output(x.clone(), &judged, recipe.loss), &floats(&case["output"]));
+    let present: Vec<u32> = (0..case["classes"].as_u64().unwrap_or(0) as u32).collect();
     let evaluated = |model: &Model| {
-        let mut totals = model.totals();
+        let mut totals = model.totals(&present);
         model.evaluate(x.clone(), &judged, &mut totals).unwrap();
         totals
     };
@@ -463,7 +464,7 @@ fn like_keras(case: &Json, ops: Ops) -> Vec<Vec<f32>> {
     for (weight, before) in model.test_weights().iter().zip(before) {
         weight.var.set(&Tensor::from_vec(before, weight.var.shape(), &Device::Cpu).unwrap()).unwrap();
     }
-    let mut sums = model.totals();
+    let mut sums = model.totals(&present);
     let count = case["steps"].as_array().unwrap().len();
     let steps: Vec<f32> = (0..count).map(|_| model.step(x.clone(), &trained, &mut sums).unwrap() as f32).collect();
     close("steps", &steps, &floats(&case["steps"]));
@@ -521,7 +522,7 @@ fn train_on(model: &mut Model, width: usize, step: u64) {
     let x = numbers(7 * width, step).iter().map(|x| *x as f32).collect();
     let labels = data::Labels::Classes((0..7).map(|row| row % 3).collect());
     let targets = Targets::of(&labels, &[0, 1, 2, 3, 4, 5, 6], &RowWeights::evaluation(None));
-    let mut totals = model.totals();
+    let mut totals = model.totals(&labels.classes());
     model.step(x, &targets, &mut totals).unwrap();
 }
 

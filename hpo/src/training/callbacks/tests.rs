@@ -10,45 +10,37 @@ fn callback<T>(json: Json, pick: fn(Callback) -> Option<T>) -> T {
     Callback::from_place(&reading.root(&json, None)).and_then(pick).unwrap_or_else(|| panic!("{:?} in {json}", reading.into_problems()))
 }
 
-/// The epoch after which training ends, from 0, and the last one that was the best so far.
-fn early_stop(values: &[f64], mut arguments: Json) -> (Option<u32>, u32) {
+/// The epoch after which training ends, from 0.
+fn early_stop(values: &[f64], mut arguments: Json) -> Option<u32> {
     arguments["name"] = json!("early_stopping");
     let early_stopping = callback(arguments, |callback| match callback {
         Callback::EarlyStopping(early_stopping) => Some(early_stopping),
         _ => None,
     });
-    let (mut patience, mut best) = (Patience::default(), 0);
-    for (epoch, value) in (0..).zip(values) {
+    let mut patience = Patience::default();
+    (0..).zip(values).find_map(|(epoch, value)| {
         // As after a checkpoint.
         patience = serde_json::from_str(&serde_json::to_string(&patience).unwrap()).unwrap();
-        let verdict = early_stopping.epoch(&mut patience, epoch, *value);
-        if verdict.best {
-            best = epoch;
-        }
-        if verdict.stop {
-            return (Some(epoch), best);
-        }
-    }
-    (None, best)
+        early_stopping.ends(&mut patience, epoch, *value).then_some(epoch)
+    })
 }
 
-/// The epochs are those of Keras 3.15: `EarlyStopping(monitor="loss", …).on_epoch_end(epoch, {"loss": value})` until `stop_training`, and its
-/// `best_epoch`.
+/// The epochs are those of Keras 3.15: `EarlyStopping(monitor="loss", …).on_epoch_end(epoch, {"loss": value})` until `stop_training`.
 #[test]
 fn training_stops_where_keras_stops() {
     for (values, arguments, expect) in [
-        (&[3.0, 2.0, 2.0, 2.0, 2.0][..], json!({}), (Some(2), 1)),
-        (&[3.0, 2.0, 2.5, 1.9, 2.0, 2.0, 2.0, 2.0], json!({"patience": 2}), (Some(5), 3)),
-        (&[3.0, 2.95, 2.9, 2.85, 2.8], json!({"patience": 2, "min_delta": 0.1}), (Some(2), 0)),
-        (&[5.0, 4.0, 3.0, 2.0, 1.0, 1.0, 1.0], json!({"patience": 2, "baseline": 2.5}), (Some(6), 4)),
-        (&[5.0, 4.5, 4.0, 3.5, 3.0], json!({"patience": 2, "baseline": 2.5}), (None, 4)),
-        (&[1.0, 5.0, 5.0, 5.0, 5.0, 5.0, 5.0], json!({"patience": 2, "start_from_epoch": 3}), (Some(5), 3)),
-        (&[1.0, 2.0, 3.0, 4.0], json!({"patience": 2, "mode": "max"}), (None, 3)),
-        (&[4.0, 3.0, 3.5, 2.0, 1.0], json!({"patience": 1, "mode": "max", "restore_best_weights": true}), (Some(1), 0)),
-        (&[NAN, 1.0, 0.5, 0.2], json!({"patience": 2}), (Some(2), 0)),
-        (&[3.0, NAN, NAN, NAN, 1.0], json!({"patience": 3}), (Some(3), 0)),
-        (&[1.0, 2.0], json!({"patience": 1}), (Some(1), 0)),
-        (&[1.0, 1.0], json!({"patience": 0}), (Some(1), 0)),
+        (&[3.0, 2.0, 2.0, 2.0, 2.0][..], json!({}), Some(2)),
+        (&[3.0, 2.0, 2.5, 1.9, 2.0, 2.0, 2.0, 2.0], json!({"patience": 2}), Some(5)),
+        (&[3.0, 2.95, 2.9, 2.85, 2.8], json!({"patience": 2, "min_delta": 0.1}), Some(2)),
+        (&[5.0, 4.0, 3.0, 2.0, 1.0, 1.0, 1.0], json!({"patience": 2, "baseline": 2.5}), Some(6)),
+        (&[5.0, 4.5, 4.0, 3.5, 3.0], json!({"patience": 2, "baseline": 2.5}), None),
+        (&[1.0, 5.0, 5.0, 5.0, 5.0, 5.0, 5.0], json!({"patience": 2, "start_from_epoch": 3}), Some(5)),
+        (&[1.0, 2.0, 3.0, 4.0], json!({"patience": 2, "mode": "max"}), None),
+        (&[4.0, 3.0, 3.5, 2.0, 1.0], json!({"patience": 1, "mode": "max", "restore_best_weights": true}), Some(1)),
+        (&[NAN, 1.0, 0.5, 0.2], json!({"patience": 2}), Some(2)),
+        (&[3.0, NAN, NAN, NAN, 1.0], json!({"patience": 3}), Some(3)),
+        (&[1.0, 2.0], json!({"patience": 1}), Some(1)),
+        (&[1.0, 1.0], json!({"patience": 0}), Some(1)),
     ] {
         assert_eq!(early_stop(values, arguments.clone()), expect, "{values:?} with {arguments}");
     }
@@ -114,6 +106,24 @@ fn a_callback_watches_what_is_logged_each_once_and_not_beside_a_schedule() {
         &with(scheduled, "/training/callbacks", json!(["reduce_lr_on_plateau"])),
         &[("/training/callbacks/0", "and so does its schedule")],
     );
+}
+
+#[test]
+fn the_weights_of_another_epoch_than_the_objectives_best_are_not_promised() {
+    let callback = |arguments: Json| {
+        let mut callback = json!({"name": "early_stopping"});
+        callback.as_object_mut().unwrap().extend(arguments.as_object().unwrap().clone());
+        with(smallest(), "/training/callbacks", json!([callback]))
+    };
+    let refused = |arguments: Json, says: &str| check(&callback(arguments), &[("/training/callbacks/0/restore_best_weights", says)]);
+    // The objective is val_accuracy.
+    check(&callback(json!({"monitor": "val_accuracy", "restore_best_weights": true})), &[]);
+    check(&callback(json!({"monitor": "val_accuracy", "mode": "max", "restore_best_weights": true})), &[]);
+    check(&callback(json!({"monitor": "val_loss"})), &[]);
+    refused(json!({"restore_best_weights": false}), "never those of the last");
+    refused(json!({"restore_best_weights": true}), "the epoch with the best val_accuracy, its objective (maximize)");
+    refused(json!({"monitor": "val_accuracy", "mode": "min", "restore_best_weights": true}), "the best val_accuracy");
+    refused(json!({"monitor": "val_accuracy", "restore_best_weights": 1}), "must be");
 }
 
 #[test]

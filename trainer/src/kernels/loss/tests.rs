@@ -34,7 +34,7 @@ const LOSSES_OF_VALUES: [Loss; 6] =
 /// (0, 1), of any sum.
 fn check(loss: Loss, labels: &Labels, (rows, width): (usize, usize)) {
     let x = variable(&[rows, width], 1);
-    let x = match loss.from_logits() || !(loss.is_classification() || loss == Loss::Poisson) || loss == Loss::Hinge {
+    let x = match loss.outputs().are_logits() || !(loss.is_classification() || loss == Loss::Poisson) || loss == Loss::Hinge {
         true => x,
         false => Var::from_tensor(&((x.tanh().unwrap() * 0.4).unwrap() + 0.5).unwrap()).unwrap(),
     };
@@ -70,7 +70,7 @@ fn numbers_as_far_apart_as_floats_go_have_a_finite_loss_and_gradient() {
     let values = LOSSES_OF_VALUES.into_iter().filter(|loss| *loss != Loss::Poisson);
     let values = values.map(|loss| (&column, loss, Labels::Values([-1e18, 1e18].into())));
     // Outputs that are no probabilities have no sum to be divided by.
-    let cases = classes.filter(|(_, loss, _)| loss.from_logits()).chain(values);
+    let cases = classes.filter(|(_, loss, _)| loss.outputs().are_logits()).chain(values);
     for (x, loss, labels) in cases.chain([(&column, Loss::Hinge, Labels::Classes([1, 0].into()))]) {
         for form in FORMS {
             let loss_of_x = form.loss(x, judge(loss, labels.clone(), None)).unwrap();
@@ -86,7 +86,7 @@ fn certainty_costs_no_more_than_sixteen() {
     // Probabilities are kept 1e-7 from 0 and 1, and -ln(1e-7) is 16.1.
     let certain = Tensor::new(&[[1f32, 0.0]], &Device::Cpu).unwrap();
     let wrong = Labels::Classes([1].into());
-    for loss in losses_of_classes().into_iter().filter(|loss| !loss.from_logits()) {
+    for loss in losses_of_classes().into_iter().filter(|loss| !loss.outputs().are_logits()) {
         for form in FORMS {
             let value = form.loss(&certain, judge(loss, wrong.clone(), None)).unwrap().to_scalar::<f32>().unwrap();
             assert!(value.is_finite() && value < 16.2, "{form:?} {loss:?}: {value}");
