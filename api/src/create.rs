@@ -16,8 +16,6 @@ use crate::error::Error;
 
 /// A study that passed every check and is not stored yet.
 pub(crate) struct Draft {
-    /// The document, with its seed.
-    pub(crate) document: Json,
     pub(crate) study: Study,
     pub(crate) dataset: DatasetSchema,
     pub(crate) preflight: Preflight,
@@ -40,7 +38,7 @@ pub(crate) async fn draft(app: &App, mut document: Json) -> Result<Draft, Error>
         let described = described(&catalog, &study.dataset).map_err(|problem| Error::InvalidStudy(vec![problem]))?;
         let Described { schema: dataset, worst_id } = described;
         let preflight = preflight(&study, &dataset, &worst_id).map_err(Error::InvalidStudy)?;
-        Ok(Draft { document, study, dataset, preflight })
+        Ok(Draft { study, dataset, preflight })
     })
     .await
     .map_err(|error| Error::Internal(error.to_string()))?

@@ -156,7 +156,7 @@ impl Recipe {
         let reading = Reading::default();
         let root = reading.root(study.document(), Some(Scope { space: &study.space, point: None }));
         let optimizers: Vec<Slots> = root.at("/training/optimizer").map(|place| place.read_all()).unwrap_or_default();
-        let batches: Vec<BatchSize> = root.at("/training/batch_size").map(|place| place.read_all()).unwrap_or_else(|| vec![BatchSize(32)]);
+        let batches: Vec<BatchSize> = root.at("/training/batch_size").map(|place| place.read_all()).unwrap_or_default();
         let training_rows = study.dataset.training_rows(dataset.rows);
         let rows = batches.iter().map(|batch| (batch.0 as u64).min(training_rows));
         let least = (numbers(study, optimizers.iter().map(|slots| slots.0).min().unwrap_or(0)), rows.clone().min().unwrap_or(1));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use num_bigint::BigUint;
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
 use crate::dataset::{DatasetSpec, Scale};
 use crate::document::{Fields, FromDocument, Place, Problem, Reading, Scope, bounded, did_you_mean, names, quote};
@@ -12,7 +12,7 @@ use crate::limits;
 use crate::network::{Layer, Network};
 use crate::sampler::SamplerName;
 use crate::space::{Point, SearchSpace};
-use crate::training::{self, Metric, Training};
+use crate::training::{self, BATCH_SIZE, EPOCHS, Metric, Training};
 
 /// A valid study.
 #[derive(Debug, Clone)]
@@ -51,7 +51,7 @@ pub struct Study {
     pub early_stop: EarlyStop,
     /// For the user.
     pub tags: BTreeMap<String, String>,
-    /// The document it was parsed from.
+    /// The document it was parsed from, with what it left out.
     document: Json,
 }
 
@@ -144,7 +144,8 @@ impl Study {
         }
     }
 
-    /// The document it was parsed from.
+    /// The document it was parsed from, and the values of what that left out: the direction of the objective, the defaults that were chosen. Parsed again
+    /// it is the same study.
     pub fn document(&self) -> &Json {
         &self.document
     }
@@ -269,7 +270,7 @@ fn read(root: &Place, reading: &Reading, document: &Json) -> Option<Study> {
     space.report_unused(&reading.mentions(), &space_place.unwrap_or_else(|| root.clone()));
     let max_trials = trials(&space, sampler, max_trials, root);
     pruner?;
-    Some(Study {
+    let mut study = Study {
         name: name?,
         seed: seed?.0 as u64,
         space,
@@ -287,8 +288,34 @@ fn read(root: &Place, reading: &Reading, document: &Json) -> Option<Study> {
         retry: retry?,
         early_stop: early_stop?,
         tags: tags?,
-        document: document.clone(),
-    })
+        document: Json::Null,
+    };
+    study.document = spelled_out(document.clone(), &study);
+    Some(study)
+}
+
+/// The document of `study` with the values of what it leaves out, as far as they decide what is searched and trained.
+fn spelled_out(mut document: Json, study: &Study) -> Json {
+    let Study { objective, max_trials, executions_per_trial, device, weight, retry, early_stop, .. } = study;
+    let mut fill = |pointer: &str, values: Json| {
+        if let (Some(Json::Object(object)), Json::Object(values)) = (document.pointer_mut(pointer), values) {
+            values.into_iter().filter(|(_, value)| !value.is_null()).for_each(|(name, value)| drop(object.entry(name).or_insert(value)));
+        }
+    };
+    fill(
+        "",
+        json!({
+            "sampler": {"name": study.sampler.as_str()}, "pruner": {"name": Pruner::None.as_str()}, "max_trials": max_trials,
+            "executions_per_trial": executions_per_trial, "device": device.as_str(), "weight": weight, "retry": {}, "early_stop": {}
+        }),
+    );
+    fill("/objective", json!({"direction": objective.direction.as_str()}));
+    fill("/training", json!({"metrics": [], "batch_size": BATCH_SIZE, "epochs": EPOCHS}));
+    fill("/dataset", json!({"shuffle": study.dataset.shuffle, "scale": Scale::None.as_str()}));
+    let Retry { max_failures, max_stalls, backoff_seconds } = retry;
+    fill("/retry", json!({"max_failures": max_failures, "max_stalls": max_stalls, "backoff_seconds": backoff_seconds}));
+    fill("/early_stop", json!({"max_failures_in_a_row": early_stop.max_failures_in_a_row}));
+    document
 }
 
 /// The value of a field that may be left out, but not be wrong.

@@ -56,6 +56,11 @@ bounded! {
     Epochs(i64), 1, limits::EPOCHS_MAX
 }
 
+/// Keras's default.
+pub(crate) const BATCH_SIZE: i64 = 32;
+/// Keras's default.
+pub(crate) const EPOCHS: i64 = 1;
+
 /// The rows of a validation batch, where those of a training batch are so many.
 pub fn validation_rows(batch_size: usize) -> usize {
     batch_size.max(limits::VALIDATION_ROWS.min(2 * batch_size))
@@ -67,8 +72,8 @@ impl FromDocument for Training {
         let optimizer = fields.required("optimizer").and_then(|place| place.read::<Optimizer>());
         let loss = fields.required("loss").and_then(|place| place.read());
         let metrics = fields.get("metrics").map_or(Some(Vec::new()), |place| metrics(&place));
-        let batch_size = fields.or("batch_size", BatchSize(32));
-        let epochs = fields.or("epochs", Epochs(1));
+        let batch_size = fields.or("batch_size", BatchSize(BATCH_SIZE));
+        let epochs = fields.or("epochs", Epochs(EPOCHS));
         let constant = optimizer.as_ref().is_none_or(|optimizer| matches!(optimizer.learning_rate, Schedule::Constant(_)));
         let callbacks = fields.get("callbacks").map_or(Some(Callbacks::default()), |place| Callbacks::read(&place, constant));
         let class_weight = fields.or("class_weight", ClassWeight::None);

@@ -50,8 +50,8 @@ pub(crate) async fn create_study(
     }
     let draft = create::draft(&app, parse_json(&body)?).await?;
     if query.dry_run {
-        let Draft { document, dataset, preflight, .. } = draft;
-        return Ok(HttpResponse::Ok().json(DryRun { preflight, dataset, spec: document }));
+        let Draft { study, dataset, preflight } = draft;
+        return Ok(HttpResponse::Ok().json(DryRun { preflight, dataset, spec: study.document().clone() }));
     }
     if app.is_draining() {
         return Err(Error::Unavailable("the server is about to stop".to_owned()));

@@ -18,7 +18,7 @@ pub(crate) struct StudyView {
     summary: StudySummary,
     /// The schema of its dataset, as it was when the study was created.
     dataset: DatasetSchema,
-    /// The study as it was POSTed, with its seed.
+    /// The study as it was POSTed, with what it left out: the seed, the direction of the objective, and the defaults.
     #[schema(value_type = Study)]
     spec: Json,
     /// What was known of its space before anything was queued.
@@ -110,7 +110,7 @@ pub(crate) struct DryRun {
     pub(crate) preflight: Preflight,
     /// The schema of the dataset.
     pub(crate) dataset: DatasetSchema,
-    /// The study with its seed: POSTing this repeats it.
+    /// The study with what it left out: the seed, the direction of the objective, and the defaults. POSTing this repeats it.
     #[schema(value_type = Study)]
     pub(crate) spec: Json,
 }

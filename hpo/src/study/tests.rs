@@ -580,3 +580,36 @@ fn channels_last_may_be_said_as_in_keras_and_nothing_else() {
     assert!(Study::parse(&first).unwrap_err().iter().all(|problem| problem.kind == ProblemKind::NotSupported));
     check(&with(smallest(), "/network/0/data_format", json!("channels_last")), &[("/network/0/data_format", "unknown field")]);
 }
+
+#[test]
+fn a_study_says_what_was_inferred_for_what_it_leaves_out() {
+    let said = |document: Json| Study::parse(&document).unwrap().document().clone();
+    let document = said(smallest());
+    for (pointer, value) in [
+        ("/objective/direction", json!("maximize")),
+        ("/sampler", json!({"name": "random"})),
+        ("/pruner", json!({"name": "none"})),
+        ("/max_trials", json!(10)),
+        ("/executions_per_trial", json!(1)),
+        ("/device", json!("any")),
+        ("/weight", json!(1.0)),
+        ("/retry", json!({"max_failures": 0, "max_stalls": 3, "backoff_seconds": 1.0})),
+        ("/early_stop", json!({"max_failures_in_a_row": 3})),
+        ("/training/batch_size", json!(32)),
+        ("/training/epochs", json!(1)),
+        ("/dataset/shuffle", json!(true)),
+        ("/dataset/scale", json!("none")),
+    ] {
+        assert_eq!(document.pointer(pointer), Some(&value), "{pointer}");
+    }
+    assert_eq!(said(document.clone()), document);
+    let given = with(with(smallest(), "/objective/direction", json!("minimize")), "/retry", json!({"max_stalls": 1}));
+    let given = with(given, "/training/batch_size", json!(7));
+    let document = said(given);
+    assert_eq!((&document["objective"]["direction"], &document["training"]["batch_size"]), (&json!("minimize"), &json!(7)));
+    assert_eq!(document["retry"], json!({"max_stalls": 1, "max_failures": 0, "backoff_seconds": 1.0}));
+    let mut loss = with(smallest(), "/objective", json!({"metric": "val_loss"}));
+    loss["sampler"] = json!({"name": "grid"});
+    let document = said(loss);
+    assert_eq!((&document["objective"]["direction"], document.get("max_trials")), (&json!("minimize"), None));
+}
