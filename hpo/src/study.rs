@@ -299,7 +299,9 @@ fn spelled_out(mut document: Json, study: &Study) -> Json {
     let Study { objective, max_trials, executions_per_trial, device, weight, retry, early_stop, .. } = study;
     let mut fill = |pointer: &str, values: Json| {
         if let (Some(Json::Object(object)), Json::Object(values)) = (document.pointer_mut(pointer), values) {
-            values.into_iter().filter(|(_, value)| !value.is_null()).for_each(|(name, value)| drop(object.entry(name).or_insert(value)));
+            for (name, value) in values.into_iter().filter(|(_, value)| !value.is_null()) {
+                object.entry(name).or_insert(value);
+            }
         }
     };
     fill(

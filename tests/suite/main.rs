@@ -7,6 +7,7 @@ mod contract;
 mod deploy;
 mod e2e;
 mod http;
+mod numbers;
 mod queue;
 mod readme;
 mod scrape;
