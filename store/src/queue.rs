@@ -261,7 +261,7 @@ fn finish_args(lease: &Lease, end: &End, has_checkpoints: bool) -> Args {
     };
     let (kind, message, beside_others) = match end {
         End::Failed { kind, message, beside_others } => (kind.as_str(), cut(message), *beside_others),
-        End::Refused { why } => (ErrorKind::Io.as_str(), cut(why), false),
+        End::Refused { why } => (ErrorKind::Refused.as_str(), cut(why), false),
         _ if name == "failed" => (ErrorKind::Diverged.as_str(), "the objective is not a finite number", false),
         _ => ("", "", false),
     };

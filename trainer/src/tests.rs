@@ -255,7 +255,7 @@ async fn a_dataset_of_another_hash_is_refused_and_burns_nothing() {
     let trial = house.when(id, 0, |trial| trial.attempt == 1 && trial.state == TrialState::Queued).await;
     assert_eq!((trial.failures, trial.stalls), (0, 0));
     let error = trial.error.unwrap();
-    assert!(error.kind == ErrorKind::Io && error.message.contains("the study was accepted with another"), "{}", error.message);
+    assert!(error.kind == ErrorKind::Refused && error.message.contains("the study was accepted with another"), "{}", error.message);
     trainer.stop().await;
     assert_eq!(house.trial(id, 0).await.attempt, 1);
 }
@@ -294,7 +294,8 @@ async fn a_trial_out_of_time_completes_with_what_it_has() {
     let trainer = house.trainer(2);
     let trial = house.ended(id, 0).await;
     assert_eq!((trial.state, trial.step > 0, trial.value.is_some()), (TrialState::Completed, true, true));
-    assert_eq!(house.ended(hopeless, 0).await.error.unwrap().kind, ErrorKind::Stalled);
+    let error = house.ended(hopeless, 0).await.error.unwrap();
+    assert!(error.kind == ErrorKind::OutOfTime && error.message.contains("raise max_trial_seconds"), "{}", error.message);
     trainer.stop().await;
 }
 

@@ -126,7 +126,8 @@ impl Trial {
             }
             Ok(Trained::OutOfTime) => {
                 let seconds = study.max_trial_seconds.unwrap_or_default();
-                Err(Outcome::Failed(ErrorKind::Stalled, format!("max_trial_seconds ({seconds}) were over before the first epoch ended")))
+                let message = format!("max_trial_seconds ({seconds}) were over before an epoch ended; raise max_trial_seconds");
+                Err(Outcome::Failed(ErrorKind::OutOfTime, message))
             }
             Err(Error::Invalid(error)) => Err(invalid(error)),
             Err(Error::OutOfMemory(error)) => Err(Outcome::Failed(ErrorKind::OutOfMemory, error)),

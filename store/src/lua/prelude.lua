@@ -273,7 +273,11 @@ local function close(s, state, stop)
   sweep(s)
 end
 
-local function fail_study_after(s)
+-- KIND (script.rs) says what a failed trial is to the row of failures that ends its study.
+local function fail_study_after(s, kind)
+  local is = KIND[kind].in_a_row
+  if is == 'resets' then s.row = 0 end
+  if is ~= 'counts' then return end
   s.row = s.row + 1
   if s.row_max > 0 and s.row >= s.row_max and not is_closed(s) then close(s, 'failed', 'failures_in_a_row') end
 end

@@ -105,7 +105,10 @@ async fn why_a_trial_was_refused_is_shown_until_it_has_run_elsewhere() {
     bench.healthy().await;
     let trial = bench.trial(id, 0).await;
     let error = trial.error.unwrap();
-    assert_eq!((trial.state, trial.failures, error.kind, error.message.as_str()), (TrialState::Queued, 0, ErrorKind::Io, "a lacks x.csv"));
+    assert_eq!(
+        (trial.state, trial.failures, error.kind, error.message.as_str()),
+        (TrialState::Queued, 0, ErrorKind::Refused, "a lacks x.csv")
+    );
     let again = bench.claim("b").await.unwrap();
     bench.finish(&again, completed(1.0)).await;
     assert!(bench.trial(id, 0).await.error.is_none());
