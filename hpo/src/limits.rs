@@ -357,6 +357,8 @@ pub const CHECKPOINTS_LISTED_MAX: usize = 1_000;
 pub const CHECKPOINTS_TRIED_MAX: usize = 16;
 /// Seconds that a trainer takes at most to remove what a trial needs no more: its slot waits, and the reaper will do it.
 pub const CLEAR_SECONDS_MAX: u64 = 5;
+/// Bytes of a probe: more than the tail that a full disk still has.
+pub const ARTIFACTS_PROBE_BYTES: usize = 64 << 10;
 /// Tries of writing a trial's weights: a bucket may be away for a moment, and the trial was dear.
 pub const WEIGHTS_TRIES: u32 = 3;
 /// Rows of a validation batch, where the training batch is not larger: small batches only cost time there. Never more than two training batches,
