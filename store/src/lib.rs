@@ -54,7 +54,7 @@ pub use queue::{Ack, Claim, Directive, End, Lease, Point};
 pub use read::{AttemptRecord, Best, Curve, Sort, StudyPage, StudyRecord, TrialCounts, TrialError, TrialPage, TrialRecord};
 pub use reap::Reaped;
 pub use study::{Change, Created, Idempotency, NewStudy, StopReason};
-pub use trainer::{Trainer, TrainerRecord};
+pub use trainer::{Refusal, Trainer, TrainerRecord};
 
 use link::Link;
 use script::Name;

@@ -351,7 +351,10 @@ async fn datasets_and_trainers_are_listed_in_pages_too() {
             device: "a test".into(),
             class: DeviceClass::Cpu,
             slots: 1,
+            memory_bytes: 1 << 30,
             running: vec![],
+            refused: vec![],
+            faults: vec![],
         };
         app.store.heartbeat_trainer(&trainer).await.unwrap();
     }

@@ -359,10 +359,11 @@ impl Line<'_> {
             }
             // Nothing of this version pauses a trial; were it asked to, it would be handed back whole.
             Outcome::Stopped(Reason::Pause, _) => End::Released,
-            Outcome::Refused(why) => {
+            Outcome::Refused(lacking) => {
+                let why = lacking.why.clone();
                 tracing::warn!(study.id = %self.lease.study, "Trials of study {} are not for this trainer: {why}", self.lease.study);
-                self.worker.refuse(&self.lease.dataset_hash);
-                End::Refused { why: format!("the trainer {} cannot train it: {why}", self.worker.name()) }
+                self.worker.refused.add(&self.lease.dataset_id, *lacking);
+                End::Refused { why: format!("the trainer {} lacks its dataset: {why}", self.worker.name()) }
             }
             // Alone it would be as large.
             Outcome::TooLarge(message) => End::Failed { kind: ErrorKind::OutOfMemory, message, beside_others: false },

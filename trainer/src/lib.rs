@@ -21,6 +21,7 @@ mod memory;
 mod metrics;
 mod page;
 mod process;
+mod refused;
 mod run;
 #[cfg(test)]
 mod tests;

@@ -405,7 +405,10 @@ async fn a_trial_that_ran_out_of_memory_beside_others_runs_alone() {
         device: "cpu".into(),
         class: DeviceClass::Cpu,
         slots: 1,
+        memory_bytes: u64::MAX,
         running: Vec::new(),
+        refused: Vec::new(),
+        faults: Vec::new(),
     };
     let lease = house.store.claim(&Claim::new(&crowded, Vec::new(), 1)).await.unwrap().remove(0);
     let end = End::Failed { kind: ErrorKind::OutOfMemory, message: "no memory".into(), beside_others: true };

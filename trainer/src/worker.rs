@@ -1,9 +1,8 @@
 //! Claims trials while slots are free, and owns everything that runs.
 
-use std::collections::HashMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context;
 use candle_core::Device;
@@ -20,6 +19,7 @@ use crate::config::Config;
 use crate::device::DeviceInfo;
 use crate::memory::Memory;
 use crate::metrics::Metrics;
+use crate::refused::Refused;
 use crate::{attempt, device, page, process};
 
 /// A device of this machine, its slots, and what their trials share.
@@ -41,8 +41,8 @@ pub(crate) struct Worker {
     handles: Mutex<Vec<Device>>,
     me: Trainer,
     running: Mutex<Vec<(StudyId, u64)>>,
-    /// Hashes of datasets that this machine lacks, and since when.
-    refused: Mutex<HashMap<String, Instant>>,
+    /// The datasets that this machine lacks.
+    pub(crate) refused: Arc<Refused>,
 }
 
 /// Runs a trainer until `shutdown` resolves; then it hands its trials back and returns. Errors are of the start only: an address that is taken, a folder
@@ -105,6 +105,7 @@ async fn start(
     let metrics = Arc::new(Metrics::new(slots * devices.len() as u32, &devices)?);
     let artifacts = Artifacts::open(&config.artifacts())?.with_scratch(&config.data_dir);
     let catalog = Arc::new(Catalog::new(config.data_dir.join("datasets")));
+    let refused = Arc::new(Refused::new(catalog.clone()));
     let store = connect(config, &stopping).await?;
     let process = format!("{}-{}-{}", process::host_name(), std::process::id(), &Nonce::random().to_string()[..6]);
     let mut workers = Vec::with_capacity(devices.len());
@@ -118,7 +119,17 @@ async fn start(
             _ => Memory::of(free, limits::GPU_MEMORY_MARGIN),
         });
         let id = if device.class == DeviceClass::Cpu { process.clone() } else { format!("{process}-{name}") };
-        let me = Trainer { id, numerics: device.numerics.clone(), device: name, class: device.class, slots, running: Vec::new() };
+        let me = Trainer {
+            id,
+            numerics: device.numerics.clone(),
+            device: name,
+            class: device.class,
+            slots,
+            memory_bytes: memory.bytes(),
+            running: Vec::new(),
+            refused: Vec::new(),
+            faults: Vec::new(),
+        };
         let DeviceInfo { model, numerics, .. } = &device;
         tracing::info!(
             trainer = me.id,
@@ -142,7 +153,7 @@ async fn start(
             handles: Mutex::new(handles),
             me,
             running: Mutex::default(),
-            refused: Mutex::default(),
+            refused: refused.clone(),
         }));
     }
     Ok((workers, metrics))
@@ -198,13 +209,13 @@ impl Worker {
         lock(&self.running).len() > 1
     }
 
-    /// Whether another trainer on such a device has a free slot, and was heard of lately. None has, as far as a Redis that is away can tell.
+    /// Whether another trainer on such a device has a free slot and no fault, and was heard of lately. None has, as far as a Redis that is away can tell.
     pub(crate) async fn has_idle_peer(&self) -> bool {
         let mut all = self.store.trainers().await.unwrap_or_default();
         let newest = all.iter().map(|record| record.seen_at_ms).max().unwrap_or_default();
         all.retain(|record| newest - record.seen_at_ms <= limits::PEER_SEEN_MS);
         let mut others = all.iter().map(|record| &record.trainer).filter(|other| other.id != self.me.id && other.class == self.me.class);
-        others.any(|other| other.running.len() < other.slots as usize)
+        others.any(|other| other.faults.is_empty() && other.running.len() < other.slots as usize)
     }
 
     /// Its name among all that are connected.
@@ -212,16 +223,10 @@ impl Worker {
         &self.me.id
     }
 
-    /// Claims nothing of this dataset for [`limits::REFUSE_SECONDS`].
-    pub(crate) fn refuse(&self, dataset_hash: &str) {
-        lock(&self.refused).insert(dataset_hash.to_owned(), Instant::now());
-    }
-
-    /// The datasets that are refused now.
-    fn refused(&self) -> Vec<String> {
-        let mut refused = lock(&self.refused);
-        refused.retain(|_, since| since.elapsed() < Duration::from_secs(limits::REFUSE_SECONDS));
-        refused.keys().take(limits::REFUSED_MAX).cloned().collect()
+    /// What it says of itself now.
+    fn line(&self) -> Trainer {
+        let (running, refused) = (lock(&self.running).clone(), self.refused.reasons());
+        Trainer { running, refused, ..self.me.clone() }
     }
 
     pub(crate) fn is_stopping(&self) -> bool {
@@ -245,7 +250,10 @@ async fn claim(worker: Arc<Worker>) {
         while trials.try_join_next().is_some() {}
         tokio::select! { _ = alone.lock() => {}, () = worker.stopped() => break }
         let Some(permits) = free_slots(worker).await else { break };
-        let refused = worker.refused();
+        let refused = worker.refused.clone();
+        // Files may lie on a disk that hangs.
+        tokio::select! { _ = tokio::task::spawn_blocking(move || refused.lift()) => {}, () = worker.stopped() => break }
+        let refused = worker.refused.ids();
         // A claim names no more of them: the next trial may be of one that it does not name, again and again.
         if refused.len() == limits::REFUSED_MAX {
             tokio::select! { () = tokio::time::sleep(retry()) => {}, () = worker.stopped() => break }
@@ -322,14 +330,17 @@ async fn see_through(worker: Arc<Worker>, lease: Lease, slot: (OwnedSemaphorePer
     drop(slot);
 }
 
-/// Keeps the trainer listed, with what it runs.
+/// Keeps the trainer listed, with what it runs; what keeps it from claiming is told at once.
 async fn show_up(worker: Arc<Worker>) {
+    let mut refused = worker.refused.subscribe();
     loop {
-        let me = Trainer { running: lock(&worker.running).clone(), ..worker.me.clone() };
-        if let Err(error) = worker.store.heartbeat_trainer(&me).await {
+        if let Err(error) = worker.store.heartbeat_trainer(&worker.line()).await {
             tracing::debug!("No heartbeat of the trainer: {error}");
         }
-        tokio::time::sleep(jittered(Duration::from_millis(limits::TRAINER_TTL_MS / 12))).await;
+        tokio::select! {
+            () = tokio::time::sleep(jittered(Duration::from_millis(limits::TRAINER_TTL_MS / 12))) => {}
+            _ = refused.changed() => {}
+        }
     }
 }
 

@@ -31,8 +31,8 @@ local function is_terminal(t) return CODE[t.state] > 4 end
 
 -- ---- the study: a hash; `load_study` reads what the state machine needs, `save` writes back what changed ----
 
-local TEXTS = {state = true, stop = true, class = true, dataset_hash = true, best_value = true}
-local FIELDS = {'state', 'stop', 'class', 'dataset_hash', 'best_value', 'weight', 'sign', 'created', 'max_trials', 'max_parallel',
+local TEXTS = {state = true, stop = true, class = true, dataset_hash = true, dataset_id = true, best_value = true}
+local FIELDS = {'state', 'stop', 'class', 'dataset_hash', 'dataset_id', 'best_value', 'weight', 'sign', 'created', 'max_trials', 'max_parallel',
   'max_failures', 'max_stalls', 'backoff_ms', 'row_max', 'next', 'seq', 'row', 'vt', 'cost', 'exhausted', 'best',
   'queued', 'delayed', 'running', 'paused', 'completed', 'pruned', 'failed', 'cancelled'}
 

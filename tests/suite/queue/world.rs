@@ -317,6 +317,7 @@ impl World {
             trainer: format!("t{trainer}"),
             numerics: "cpu-1".into(),
             classes: vec![DeviceClass::Any, DeviceClass::Cpu],
+            memory_bytes: u64::MAX,
             refused: vec![],
             nonces,
         }
