@@ -58,6 +58,7 @@ scripts! {
     Trainers = "trainers", "flags=no-writes", ["trainers"];
     Wanted = "wanted", "flags=no-writes", ["wanted"];
     Collect = "collect", "flags=no-writes", ["collect"];
+    Waiting = "waiting", "flags=no-writes", ["waiting"];
     Audit = "audit", "flags=no-writes", ["audit"];
 }
 
