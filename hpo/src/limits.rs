@@ -367,10 +367,16 @@ pub const CHECKPOINTS_LISTED_MAX: usize = 1_000;
 pub const CHECKPOINTS_TRIED_MAX: usize = 16;
 /// Seconds that a trainer takes at most to remove what a trial needs no more: its slot waits, and the reaper will do it.
 pub const CLEAR_SECONDS_MAX: u64 = 5;
+/// Milliseconds before artifacts that could not be reached are tried again, doubled after each try up to [`ARTIFACTS_PAUSE_MS_MAX`].
+pub const ARTIFACTS_PAUSE_MS: u64 = 500;
+/// The longest time between two tries, in ms: so soon after the place is well again, trials go on.
+pub const ARTIFACTS_PAUSE_MS_MAX: u64 = 15_000;
+/// Seconds that a probe of the artifacts may take before they count as away; a small file takes milliseconds, in a bucket a second.
+pub const ARTIFACTS_PROBE_SECONDS: u64 = 10;
+/// Seconds after which weights that are still on their way have the artifacts probed: the weights may be large, or the place may hang.
+pub const ARTIFACTS_SLOW_SECONDS: u64 = 30;
 /// Bytes of a probe: more than the tail that a full disk still has.
 pub const ARTIFACTS_PROBE_BYTES: usize = 64 << 10;
-/// Tries of writing a trial's weights: a bucket may be away for a moment, and the trial was dear.
-pub const WEIGHTS_TRIES: u32 = 3;
 /// Rows of a validation batch, where the training batch is not larger: small batches only cost time there. Never more than two training batches,
 /// whose activations have no gradients and take what those of one take that have.
 pub const VALIDATION_ROWS: usize = 128;

@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 
 use crate::config::Config;
 use crate::device::DeviceInfo;
+use crate::health::Health;
 use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::refused::Refused;
@@ -26,6 +27,8 @@ use crate::{attempt, device, page, process};
 pub(crate) struct Worker {
     pub(crate) store: Store,
     pub(crate) artifacts: Artifacts,
+    /// That of the artifacts.
+    pub(crate) health: Arc<Health>,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) checkpoint_seconds: u64,
@@ -68,7 +71,11 @@ pub(crate) async fn run_on(devices: Vec<DeviceInfo>, config: Config, shutdown: i
             chores.spawn(page::serve(listener, metrics));
         }
         let mut claims = JoinSet::new();
-        chores.extend(workers.iter().take(1).map(|worker| reap(worker.clone())));
+        for worker in workers.iter().take(1) {
+            chores.spawn(reap(worker.clone()));
+            let health = worker.health.clone();
+            chores.spawn(async move { health.watch().await });
+        }
         for worker in &workers {
             chores.spawn(show_up(worker.clone()));
             claims.spawn(claim(worker.clone()));
@@ -104,6 +111,7 @@ async fn start(
     let slots = config.slots.unwrap_or_else(|| slots(&devices));
     let metrics = Arc::new(Metrics::new(slots * devices.len() as u32, &devices)?);
     let artifacts = Artifacts::open(&config.artifacts())?.with_scratch(&config.data_dir);
+    let health = Arc::new(Health::new(artifacts.clone(), metrics.artifacts_fault.clone()));
     let catalog = Arc::new(Catalog::new(config.data_dir.join("datasets")));
     let refused = Arc::new(Refused::new(catalog.clone()));
     let store = connect(config, &stopping).await?;
@@ -142,6 +150,7 @@ async fn start(
         workers.push(Arc::new(Worker {
             store: store.clone(),
             artifacts: artifacts.clone(),
+            health: health.clone(),
             catalog: catalog.clone(),
             metrics: metrics.clone(),
             checkpoint_seconds: config.checkpoint_seconds,
@@ -226,7 +235,7 @@ impl Worker {
     /// What it says of itself now.
     fn line(&self) -> Trainer {
         let (running, refused) = (lock(&self.running).clone(), self.refused.reasons());
-        Trainer { running, refused, ..self.me.clone() }
+        Trainer { running, refused, faults: self.health.fault().into_iter().collect(), ..self.me.clone() }
     }
 
     pub(crate) fn is_stopping(&self) -> bool {
@@ -246,10 +255,13 @@ async fn claim(worker: Arc<Worker>) {
     let mut trials = JoinSet::new();
     // Held by a trial that runs alone: what came beside it would wait here, while another trainer could train it.
     let alone = Arc::new(tokio::sync::Mutex::new(()));
+    // What cannot be handed in is not begun.
+    tokio::select! { _ = worker.health.is_well() => {}, () = worker.stopped() => return }
     while !worker.is_stopping() {
         while trials.try_join_next().is_some() {}
         tokio::select! { _ = alone.lock() => {}, () = worker.stopped() => break }
         let Some(permits) = free_slots(worker).await else { break };
+        tokio::select! { () = worker.health.well() => {}, () = worker.stopped() => break }
         let refused = worker.refused.clone();
         // Files may lie on a disk that hangs.
         tokio::select! { _ = tokio::task::spawn_blocking(move || refused.lift()) => {}, () = worker.stopped() => break }
@@ -332,13 +344,14 @@ async fn see_through(worker: Arc<Worker>, lease: Lease, slot: (OwnedSemaphorePer
 
 /// Keeps the trainer listed, with what it runs; what keeps it from claiming is told at once.
 async fn show_up(worker: Arc<Worker>) {
-    let mut refused = worker.refused.subscribe();
+    let (mut faults, mut refused) = (worker.health.subscribe(), worker.refused.subscribe());
     loop {
         if let Err(error) = worker.store.heartbeat_trainer(&worker.line()).await {
             tracing::debug!("No heartbeat of the trainer: {error}");
         }
         tokio::select! {
             () = tokio::time::sleep(jittered(Duration::from_millis(limits::TRAINER_TTL_MS / 12))) => {}
+            _ = faults.changed() => {}
             _ = refused.changed() => {}
         }
     }
@@ -349,6 +362,8 @@ async fn reap(worker: Arc<Worker>) {
     loop {
         tokio::time::sleep(jittered(worker.store.tick())).await;
         match worker.store.tend(&worker.artifacts).await {
+            // A fault of the artifacts has been told already.
+            Ok(tended) if worker.health.fault().is_some() => tended.undone.iter().for_each(|undone| tracing::debug!("{undone}")),
             Ok(tended) => tended.undone.iter().for_each(|undone| tracing::warn!("{undone}")),
             Err(error) => tracing::debug!("The reaper's tick failed: {error}"),
         }
