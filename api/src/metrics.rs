@@ -112,6 +112,13 @@ fn service_registry(service: Option<&ServiceMetrics>) -> prometheus::Result<Regi
             &["device"],
             runnable,
         )?;
+        let waiting = service.waiting.iter().map(|(kind, count)| (vec![kind.as_str()], *count));
+        scrape.gauges(
+            "chandler_studies_waiting",
+            "Studies with trials that no trainer can take, or hand in, by what they wait for.",
+            &["for"],
+            waiting,
+        )?;
         scrape.gauge("chandler_wanted_studies", "Studies that wait for new suggestions.", service.wanted as f64)?;
         scrape.gauge("chandler_trainers", "Connected trainers; of one with several GPUs, each GPU.", service.trainers as f64)?;
         scrape.gauge("chandler_slots", "Slots of the connected trainers.", service.slots as f64)?;

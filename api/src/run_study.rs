@@ -9,9 +9,9 @@ use comfy_table::{LineStyle, Table, presets};
 use hpo::limits;
 use hpo::preflight::Preflight;
 use hpo::study::{DeviceClass, Direction, Study};
-use hpo::trial::{StudyState, TrialState};
+use hpo::trial::{StudyState, TrialState, WaitingFor};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use store::{Sort, Store, StudyId, StudyRecord, TrialPage, TrialRecord};
+use store::{Sort, Store, StudyId, StudyRecord, TrialPage, TrialRecord, Waiting};
 use ulid::Ulid;
 
 use crate::children::{TrainerChild, TrainerCommand};
@@ -123,12 +123,18 @@ async fn trainer_classes(store: &Store) -> anyhow::Result<Vec<DeviceClass>> {
 
 /// Shows the study's progress until it has ended.
 async fn follow(store: &Store, id: StudyId, study: &Study) -> anyhow::Result<()> {
-    let display = Display::new();
+    let mut display = Display::new();
     loop {
         let record = store.study(id).await?.context("the study is gone")?;
         let page = TrialPage { limit: limits::PAGE_MAX, state: Some(TrialState::Running), ..TrialPage::default() };
         let (running, _) = store.trials(id, page).await?;
-        display.show(&record, &running, study);
+        let waiting = store.waiting_for(&record).await?;
+        // Nobody else will come.
+        if let Some(Waiting { kind: WaitingFor::Memory, detail }) = waiting {
+            display.bars.clear()?;
+            anyhow::bail!(detail);
+        }
+        display.show(&record, &running, waiting, study);
         if !matches!(record.state, StudyState::Running | StudyState::Paused) {
             display.bars.clear()?;
             return Ok(());
@@ -144,6 +150,8 @@ struct Display {
     running: ProgressBar,
     /// Without a terminal, a plain line is printed whenever one more trial has ended.
     plain: bool,
+    /// What the study waited for when a plain line said so last.
+    waiting: Option<WaitingFor>,
 }
 
 impl Display {
@@ -155,10 +163,10 @@ impl Display {
         study.enable_steady_tick(Duration::from_millis(100));
         let running = bars.add(ProgressBar::new_spinner());
         running.set_style(style("  {wide_msg}"));
-        Display { bars, study, running, plain: !std::io::stderr().is_terminal() }
+        Display { bars, study, running, plain: !std::io::stderr().is_terminal(), waiting: None }
     }
 
-    fn show(&self, record: &StudyRecord, running: &[TrialRecord], study: &Study) {
+    fn show(&mut self, record: &StudyRecord, running: &[TrialRecord], waiting: Option<Waiting>, study: &Study) {
         let best = record.best.as_ref().map_or(String::new(), |best| format!("best {:.4} (trial {})", shortest(best.value), best.number));
         let finished = record.counts.finished();
         if self.plain && finished > self.study.position() {
@@ -171,7 +179,13 @@ impl Display {
             let value = trial.value.map_or(String::new(), |value| format!(" {} {:.4}", study.objective.metric, shortest(value)));
             format!("trial {} epoch {}{value}", trial.number, trial.step)
         };
-        self.running.set_message(running.iter().map(line).collect::<Vec<_>>().join("  ·  "));
+        let kind = waiting.as_ref().map(|waiting| waiting.kind);
+        let waits = waiting.map(|waiting| format!("waits: {}", waiting.detail));
+        if let Some(waits) = waits.as_ref().filter(|_| self.plain && self.waiting != kind) {
+            say!("{waits}");
+        }
+        self.waiting = kind;
+        self.running.set_message(waits.unwrap_or_else(|| running.iter().map(line).collect::<Vec<_>>().join("  ·  ")));
     }
 }
 

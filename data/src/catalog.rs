@@ -1,6 +1,7 @@
 //! Finds a dataset by its source, reads it once and shares it.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::Instant;
@@ -111,6 +112,14 @@ impl Catalog {
         loaded.push_back((key, Arc::clone(&dataset)));
         shrink(&mut loaded, limits::DATASETS_LOADED_BYTES_MAX);
         Ok(dataset)
+    }
+
+    /// A number that is another once a file of the dataset has changed (place, modification time or size), has come or has gone. Nothing is read, and there
+    /// are no errors: what is wrong with the files is a state of them, too.
+    pub fn state(&self, spec: &DatasetSpec) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        self.key(spec).map_err(|error| error.to_string()).hash(&mut hasher);
+        hasher.finish()
     }
 
     /// The bytes of the datasets that it holds in memory.

@@ -246,10 +246,15 @@ pub const STUDIES_SCANNED_MAX: u64 = 1_000;
 pub const TRIALS_SCANNED_MAX: usize = 20_000;
 /// Entries of a list answer.
 pub const PAGE_MAX: usize = 1_000;
-/// Studies of datasets that the trainer lacks which a claim skips in a ring.
+/// Studies which a claim skips in a ring, because the trainer lacks their datasets or the memory that they take.
 pub const REFUSED_SCANNED_MAX: u64 = 256;
-/// Dataset hashes that a claim may refuse.
+/// Datasets that a claim may refuse.
 pub const REFUSED_MAX: usize = 64;
+/// Characters of the reason that a trainer's line gives for each: a path and a sentence; all of them together are some kilobytes.
+pub const REFUSAL_CHARACTERS_MAX: usize = 300;
+/// Studies of each device class, and with running trials, that a scrape looks at for what they wait for: a millisecond of Redis. Studies that nobody
+/// serves come first.
+pub const WAITING_SCANNED_MAX: u64 = 256;
 /// Leases in one claim: the slots of the largest machine.
 pub const CLAIMS_MAX: usize = 256;
 /// Points in one report; a trainer that was cut off for longer sends several.
@@ -345,8 +350,13 @@ pub const HAND_BACK_SECONDS_MAX: u64 = 8;
 pub const TRAINER_RETRY_MS: u64 = 1_000;
 /// Milliseconds that a trainer which stops tries to take leave: without it, it is forgotten in time.
 pub const LEAVE_MS: u64 = 1_000;
-/// Seconds that a trainer refuses trials of a dataset it lacks before it looks again.
+/// Seconds that a trainer refuses trials of a dataset it lacks while its files stay as they are: memory to read it may have come free.
 pub const REFUSE_SECONDS: u64 = 60;
+/// Milliseconds between two looks at the files of refused datasets. A look at a folder of a million images takes a third of a second: see
+/// [`REFUSED_LOOK_SHARE`].
+pub const REFUSED_LOOK_MS: u64 = 1_000;
+/// The most of a core that looks at the files of refused datasets may take: one part of this.
+pub const REFUSED_LOOK_SHARE: u32 = 20;
 /// Seconds between two checkpoints of a trial: what a crash costs at most, beside the epoch at hand. Each is a file of three times the weights or so.
 pub const CHECKPOINT_SECONDS: u64 = 30;
 /// The longest time between two checkpoints, in seconds: a day.
@@ -357,8 +367,16 @@ pub const CHECKPOINTS_LISTED_MAX: usize = 1_000;
 pub const CHECKPOINTS_TRIED_MAX: usize = 16;
 /// Seconds that a trainer takes at most to remove what a trial needs no more: its slot waits, and the reaper will do it.
 pub const CLEAR_SECONDS_MAX: u64 = 5;
-/// Tries of writing a trial's weights: a bucket may be away for a moment, and the trial was dear.
-pub const WEIGHTS_TRIES: u32 = 3;
+/// Milliseconds before artifacts that could not be reached are tried again, doubled after each try up to [`ARTIFACTS_PAUSE_MS_MAX`].
+pub const ARTIFACTS_PAUSE_MS: u64 = 500;
+/// The longest time between two tries, in ms: so soon after the place is well again, trials go on.
+pub const ARTIFACTS_PAUSE_MS_MAX: u64 = 15_000;
+/// Seconds that a probe of the artifacts may take before they count as away; a small file takes milliseconds, in a bucket a second.
+pub const ARTIFACTS_PROBE_SECONDS: u64 = 10;
+/// Seconds after which weights that are still on their way have the artifacts probed: the weights may be large, or the place may hang.
+pub const ARTIFACTS_SLOW_SECONDS: u64 = 30;
+/// Bytes of a probe: more than the tail that a full disk still has.
+pub const ARTIFACTS_PROBE_BYTES: usize = 64 << 10;
 /// Rows of a validation batch, where the training batch is not larger: small batches only cost time there. Never more than two training batches,
 /// whose activations have no gradients and take what those of one take that have.
 pub const VALIDATION_ROWS: usize = 128;

@@ -61,7 +61,7 @@ fn study() -> Json {
         may("max_trials", integer(1, limits::TRIALS_MAX as i64), "How many trials at most. Left out: all points of a grid, else 10."),
         may("max_parallel", integer(1, limits::PARALLEL_MAX as i64), "How many trials run at once at most. Left out: as many as trainers offer."),
         or("executions_per_trial", json!(1), integer(1, limits::EXECUTIONS_MAX), "How often each trial is trained, with other random numbers; its value is that of the mean."),
-        may("max_trial_seconds", number(0.001, limits::TRIAL_SECONDS_MAX), "How long a trial may run, in seconds. Left out: as long as it takes."),
+        may("max_trial_seconds", number(0.001, limits::TRIAL_SECONDS_MAX), "How long a trial may run, in seconds; it then completes with its best epoch so far. A trial without a whole epoch by then fails as `out_of_time`: raise this. Left out: as long as it takes."),
         or("device", json!("any"), names(DeviceClass::NAMES), "Which trainers may run it."),
         or("weight", json!(1), number(1.0 / limits::WEIGHT_MAX, limits::WEIGHT_MAX), "Its share of the trainers beside other studies."),
         may("retry", refer("Retry"), "When a trial is tried again."),
@@ -211,11 +211,11 @@ fn policies() -> Vec<(&'static str, Json)> {
         ])),
         ("Pruner", object("Who stops bad trials early.", vec![must("name", constant("none"), "none: every trial trains to its end.")])),
         ("Retry", object("When a trial is tried again.", vec![
-            or("max_failures", json!(0), retries(0), "Failures that may be tried again; the next is final."),
+            or("max_failures", json!(0), retries(0), "Failures of the kinds `io` and `out_of_memory` after which a trial is tried again; the next is final."),
             or("max_stalls", json!(3), retries(0), "Lost leases that may be tried again; the next is final."),
             or("backoff_seconds", json!(1), number(0.0, limits::BACKOFF_SECONDS_MAX), "Seconds before the first retry; doubled for each further one."),
         ])),
-        ("EarlyStop", object("When the study gives up.", vec![or("max_failures_in_a_row", json!(3), retries(1), "Failed trials in a row that fail the study, in the order of their ends.")])),
+        ("EarlyStop", object("When the study gives up.", vec![or("max_failures_in_a_row", json!(3), retries(1), "Failed trials in a row that fail the study, in the order of their ends. A trial that diverged has trained, so it ends the row; one that was out of time neither counts nor ends it.")])),
     ]
 }
 

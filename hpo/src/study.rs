@@ -114,7 +114,7 @@ pub struct Retry {
 /// When the study gives up.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EarlyStop {
-    /// Failed trials in a row that fail the study, in the order of their ends.
+    /// Failed trials in a row that fail the study, in the order of their ends; [`ErrorKind::in_a_row`](crate::trial::ErrorKind::in_a_row) says which count.
     pub max_failures_in_a_row: u32,
 }
 

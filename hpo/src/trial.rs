@@ -1,11 +1,12 @@
-//! A trial's states and ends.
+//! A trial's states and ends, and what a study waits for.
 
-/// Declares a closed set of names: `as_str`, `parse` and `ALL`.
+/// Declares a closed set of names: `as_str`, `parse` and `ALL`; in JSON each is its name.
 macro_rules! closed_set {
     ($(#[$doc:meta])* pub enum $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub enum $name { $($(#[$vdoc])* $variant),+ }
+        #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+        pub enum $name { $($(#[$vdoc])* #[cfg_attr(feature = "openapi", schema(rename = $text))] $variant),+ }
         impl $name {
             /// Every one, in the order of the documentation.
             pub const ALL: &'static [$name] = &[$($name::$variant),+];
@@ -21,6 +22,11 @@ macro_rules! closed_set {
         impl std::fmt::Display for $name {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.pad(self.as_str())
+            }
+        }
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.as_str())
             }
         }
     };
@@ -72,19 +78,117 @@ closed_set! {
 }
 
 closed_set! {
-    /// Why a trial failed. The kind decides whether it is tried again.
+    /// Why a trial failed, or was handed back.
     pub enum ErrorKind {
-        /// The loss was not a finite number: final.
+        /// The loss was not a finite number: a result of the search.
         Diverged = "diverged",
-        /// The training code panicked: final.
+        /// The training code panicked.
         Panic = "panic",
-        /// The trial's hyperparameters make no network that works: final.
+        /// The trial's hyperparameters make no network that works.
         Invalid = "invalid",
-        /// A file or the artifact store could not be read or written: tried again while failures are left.
+        /// The trainer's machine refused what training takes, such as a thread. Artifacts that are away fail no trial: it waits.
         Io = "io",
-        /// The device ran out of memory: tried again alone, then final.
+        /// The device ran out of memory: tried again alone, and then while failures are left.
         OutOfMemory = "out_of_memory",
-        /// Its trainers vanished too often: final.
+        /// `max_trial_seconds` were over before an epoch ended: a result of the search within that limit.
+        OutOfTime = "out_of_time",
+        /// A trainer handed it back, because its machine lacks the dataset or has another: it waits for a trainer that has it.
+        Refused = "refused",
+        /// Its trainers vanished more than `retry.max_stalls` times.
         Stalled = "stalled",
+    }
+}
+
+closed_set! {
+    /// What a failed trial is to the row of failures that ends its study (`early_stop.max_failures_in_a_row`).
+    pub enum InARow {
+        /// The row is one longer: something may be wrong that the next trial meets too.
+        Counts = "counts",
+        /// The row ends: dataset, device and network have worked.
+        Resets = "resets",
+        /// The row is what it was: the failure says neither.
+        Leaves = "leaves",
+    }
+}
+
+/// When a trial is tried again after a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TriedAgain {
+    /// Never: it has failed.
+    Never,
+    /// After a pause, as long as `retry.max_failures` are not used up; then it has failed.
+    WithinMaxFailures,
+    /// At once, and it costs nothing.
+    AtOnce,
+}
+
+impl ErrorKind {
+    /// When a trial with such a failure is tried again. The queue's scripts are generated from it.
+    pub fn tried_again(self) -> TriedAgain {
+        match self {
+            ErrorKind::Io | ErrorKind::OutOfMemory => TriedAgain::WithinMaxFailures,
+            ErrorKind::Refused => TriedAgain::AtOnce,
+            ErrorKind::Diverged | ErrorKind::Panic | ErrorKind::Invalid | ErrorKind::OutOfTime | ErrorKind::Stalled => TriedAgain::Never,
+        }
+    }
+
+    /// What a trial that has failed so is to the row of failures that ends its study. The queue's scripts are generated from it.
+    pub fn in_a_row(self) -> InARow {
+        match self {
+            // It trained, so the next one can.
+            ErrorKind::Diverged => InARow::Resets,
+            // A network may be too slow for the limit, or the machine too busy: neither is known, and the other networks may do.
+            ErrorKind::OutOfTime | ErrorKind::Refused => InARow::Leaves,
+            ErrorKind::Panic | ErrorKind::Invalid | ErrorKind::Io | ErrorKind::OutOfMemory | ErrorKind::Stalled => InARow::Counts,
+        }
+    }
+}
+
+closed_set! {
+    /// What a study with queued trials waits for where no trainer can take one.
+    pub enum WaitingFor {
+        /// No trainer is connected.
+        Trainer = "trainer",
+        /// No connected trainer serves the study's device.
+        Device = "device",
+        /// No trainer of its device has the memory that its smallest network takes.
+        Memory = "memory",
+        /// Every trainer that has the memory lacks the dataset, or has another.
+        Dataset = "dataset",
+        /// Every trainer that has the dataset, or that trains one of its trials, cannot use the artifacts.
+        Artifacts = "artifacts",
+        /// Every trainer that could run it is busy with other studies.
+        Slots = "slots",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_of_failure_says_whether_its_trial_is_tried_again_and_what_it_is_to_the_row() {
+        use InARow::*;
+        use TriedAgain::*;
+        let table = [
+            (ErrorKind::Diverged, Never, Resets),
+            (ErrorKind::Panic, Never, Counts),
+            (ErrorKind::Invalid, Never, Counts),
+            (ErrorKind::Io, WithinMaxFailures, Counts),
+            (ErrorKind::OutOfMemory, WithinMaxFailures, Counts),
+            (ErrorKind::OutOfTime, Never, Leaves),
+            (ErrorKind::Refused, AtOnce, Leaves),
+            (ErrorKind::Stalled, Never, Counts),
+        ];
+        assert_eq!(table.map(|(kind, ..)| kind), ErrorKind::ALL);
+        for (kind, tried_again, in_a_row) in table {
+            assert_eq!((kind.tried_again(), kind.in_a_row()), (tried_again, in_a_row), "{kind}");
+        }
+    }
+
+    #[test]
+    fn every_name_reads_back() {
+        assert!(ErrorKind::ALL.iter().all(|kind| ErrorKind::parse(kind.as_str()) == Some(*kind)));
+        assert!(WaitingFor::ALL.iter().all(|kind| serde_json::json!(kind) == kind.as_str()));
     }
 }

@@ -11,7 +11,10 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, TryStreamExt, future, stream};
-use hpo::limits::{ARTIFACT_BYTES_MAX, ARTIFACT_DELETE_BATCH, CHECKPOINT_BYTES_MAX, CHECKPOINTS_LISTED_MAX, PART_BYTES, UPLOADS_AT_ONCE};
+use hpo::limits::{
+    ARTIFACT_BYTES_MAX, ARTIFACT_DELETE_BATCH, ARTIFACTS_PROBE_BYTES, CHECKPOINT_BYTES_MAX, CHECKPOINTS_LISTED_MAX, PART_BYTES,
+    UPLOADS_AT_ONCE,
+};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
@@ -19,6 +22,8 @@ use object_store::{ObjectStore, ObjectStoreExt, WriteMultipart};
 use tempfile::NamedTempFile;
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 use url::Url;
+
+use crate::Nonce;
 
 /// How much of a file is read at a time.
 const READ_BYTES: usize = 1 << 20;
@@ -39,7 +44,7 @@ pub enum Error {
         /// What it may have.
         max: u64,
     },
-    /// The place given for artifacts cannot be opened.
+    /// The place given for artifacts cannot be opened, or is not there any more.
     #[error("cannot keep artifacts in {place}: {why}")]
     Place {
         /// As given.
@@ -53,6 +58,16 @@ pub enum Error {
     /// A file on its way from or to the artifacts failed; another try may succeed.
     #[error("the artifact store: {0}")]
     Io(#[from] io::Error),
+}
+
+impl Error {
+    /// Whether the place failed rather than the artifact: once it is well again, the same call succeeds.
+    pub fn is_of_the_place(&self) -> bool {
+        match self {
+            Error::Place { .. } | Error::Store(_) | Error::Io(_) => true,
+            Error::NotFound(_) | Error::TooLarge { .. } => false,
+        }
+    }
 }
 
 /// A checkpoint that is being written: a file, for in memory it would double what a trial takes. One that is dropped is gone.
@@ -114,6 +129,27 @@ impl Artifacts {
         Artifacts { scratch: folder.to_owned(), ..self }
     }
 
+    /// Writes a small artifact, reads it and removes it. Errors: the place is full, or cannot be reached.
+    pub async fn probe(&self) -> Result<(), Error> {
+        self.is_there().await?;
+        let path = Path::from(format!("probe-{}", Nonce::random()));
+        self.store.put(&path, Bytes::from(vec![0; ARTIFACTS_PROBE_BYTES]).into()).await.map_err(Error::Store)?;
+        let read = self.get(path.as_ref()).await;
+        self.delete(path.as_ref()).await?;
+        read.map(drop)
+    }
+
+    /// An error where the folder is gone, as one does whose disk is not mounted any more: nothing would be found in it, and what is written would make a
+    /// new one, on another disk.
+    async fn is_there(&self) -> Result<(), Error> {
+        let Some(folder) = &self.folder else { return Ok(()) };
+        match tokio::fs::metadata(folder).await {
+            Ok(metadata) if metadata.is_dir() => Ok(()),
+            Ok(_) => Err(gone(folder, "it is no folder any more")),
+            Err(error) => Err(gone(folder, &error.to_string())),
+        }
+    }
+
     /// Where the weights of one attempt lie. Only those of the attempt that `finish` accepted are ever asked for.
     pub fn model_path(study: &str, number: u64, attempt: u32, nonce: &str) -> Result<String, Error> {
         Ok(study_path(study)?.join(number.to_string()).join(format!("{attempt}-{nonce}")).join("model.safetensors").to_string())
@@ -123,6 +159,7 @@ impl Artifacts {
     pub async fn put_model(&self, study: &str, number: u64, attempt: u32, nonce: &str, bytes: Bytes) -> Result<String, Error> {
         let path = parse(&Artifacts::model_path(study, number, attempt, nonce)?)?;
         bounded(&path, bytes.len() as u64, ARTIFACT_BYTES_MAX as u64)?;
+        self.is_there().await?;
         self.store.put(&path, bytes.into()).await.map_err(Error::Store)?;
         Ok(path.to_string())
     }
@@ -130,6 +167,9 @@ impl Artifacts {
     /// A file for a checkpoint of a trial: where it is to lie, if that is a folder. It blocks for a moment.
     pub fn spool(&self, study: &str, number: u64) -> Result<Spool, Error> {
         let Some(folder) = &self.folder else { return Ok(Spool(Place::Unnamed(self.unnamed()?))) };
+        if !folder.is_dir() {
+            return Err(gone(folder, "it is no folder any more"));
+        }
         let folder = folder.join(checkpoints_path(study, number)?.as_ref());
         std::fs::create_dir_all(&folder)?;
         // A name that no list has, as those of the object store's own half-written files, and the rights that its files have.
@@ -184,6 +224,7 @@ impl Artifacts {
     /// The checkpoint at a path that [`checkpoints`](Self::checkpoints) listed: the file itself, or a copy of it that goes when it is closed.
     pub async fn open_checkpoint(&self, path: &str) -> Result<File, Error> {
         let location = parse(path)?;
+        self.is_there().await?;
         if let Some(folder) = &self.folder {
             let opened = tokio::fs::File::open(folder.join(location.as_ref())).await;
             return match opened {
@@ -208,6 +249,7 @@ impl Artifacts {
     /// The paths of a trial's checkpoints, the furthest first. Whoever wrote one, the training in it is the same at the same step: a trial is a function of what
     /// is written there, so nobody asks whose attempt it was.
     pub async fn checkpoints(&self, study: &str, number: u64) -> Result<Vec<String>, Error> {
+        self.is_there().await?;
         let listed = self.store.list(Some(&checkpoints_path(study, number)?)).take(CHECKPOINTS_LISTED_MAX);
         let mut paths: Vec<String> = listed.map_ok(|meta| meta.location.to_string()).try_collect().await.map_err(Error::Store)?;
         paths.sort_unstable_by(|a, b| b.cmp(a));
@@ -229,6 +271,7 @@ impl Artifacts {
 
     /// The whole artifact at a path that [`put_model`](Self::put_model) returned.
     pub async fn get(&self, path: &str) -> Result<Bytes, Error> {
+        self.is_there().await?;
         let found = self.store.get(&parse(path)?).await.map_err(|e| named(e, path))?;
         bounded(&found.meta.location, found.meta.size, ARTIFACT_BYTES_MAX as u64)?;
         found.bytes().await.map_err(|e| named(e, path))
@@ -245,6 +288,7 @@ impl Artifacts {
     /// Removes up to [`ARTIFACT_DELETE_BATCH`] artifacts of a study; returns whether none is left. Until then, call again.
     pub async fn delete_study(&self, study: &str) -> Result<bool, Error> {
         let prefix = study_path(study)?;
+        self.is_there().await?;
         let listed = self.store.list(Some(&prefix)).take(ARTIFACT_DELETE_BATCH).map_ok(|meta| meta.location);
         let batch: Vec<Path> = listed.try_collect().await.map_err(Error::Store)?;
         let last = batch.len() < ARTIFACT_DELETE_BATCH;
@@ -274,6 +318,10 @@ fn publish(file: NamedTempFile, place: &std::path::Path) -> io::Result<()> {
     file.as_file().sync_all()?;
     file.persist(place).map_err(|error| error.error)?;
     place.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+}
+
+fn gone(folder: &std::path::Path, why: &str) -> Error {
+    Error::Place { place: folder.display().to_string(), why: why.into() }
 }
 
 /// An error where it has more bytes than it may.
@@ -343,6 +391,50 @@ mod tests {
         let memory = Artifacts::open("memory:///some/where").unwrap();
         let path = memory.put_model("01JD", 4, 1, "a1b2", weights.clone()).await.unwrap();
         assert_eq!(memory.get(&path).await.unwrap(), weights);
+    }
+
+    #[tokio::test]
+    async fn a_probe_tells_whether_the_place_can_be_used_and_leaves_nothing() {
+        let (dir, artifacts) = folder();
+        artifacts.probe().await.unwrap();
+        assert_eq!(std::fs::read_dir(dir.path().join("artifacts")).unwrap().count(), 0);
+        Artifacts::open("memory:///some/where").unwrap().probe().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_is_gone_is_a_fault_of_the_place_whatever_is_asked_and_is_not_made_anew() {
+        let (dir, artifacts) = folder();
+        let weights = Bytes::from_static(b"weights");
+        let model = artifacts.put_model("01JD", 4, 1, "a1b2", weights.clone()).await.unwrap();
+        let checkpoint = put(&artifacts, 4, 7, "1-a", b"x").await;
+        let (place, moved) = (dir.path().join("artifacts"), dir.path().join("moved"));
+        std::fs::rename(&place, &moved).unwrap();
+        for is_file in [false, true] {
+            if is_file {
+                std::fs::write(&place, "").unwrap();
+            }
+            for (what, outcome) in [
+                ("probe", artifacts.probe().await),
+                ("put_model", artifacts.put_model("01JD", 4, 2, "a1b2", weights.clone()).await.map(drop)),
+                ("get", artifacts.get(&model).await.map(drop)),
+                ("spool", artifacts.spool("01JD", 4).map(drop)),
+                ("checkpoints", artifacts.checkpoints("01JD", 4).await.map(drop)),
+                ("open_checkpoint", artifacts.open_checkpoint(&checkpoint).await.map(drop)),
+                ("delete_checkpoints", artifacts.delete_checkpoints("01JD", 4).await),
+                ("delete_study", artifacts.delete_study("01JD").await.map(drop)),
+            ] {
+                let error = outcome.expect_err(what);
+                assert!(error.is_of_the_place() && error.to_string().contains("artifacts: "), "{what}: {error}");
+            }
+            assert!(!place.is_dir());
+        }
+        std::fs::remove_file(&place).unwrap();
+        std::fs::rename(&moved, &place).unwrap();
+        artifacts.probe().await.unwrap();
+        assert_eq!(artifacts.get(&model).await.unwrap(), weights);
+        for error in [artifacts.get("studies/none").await.unwrap_err(), Error::TooLarge { path: String::new(), bytes: 2, max: 1 }] {
+            assert!(!error.is_of_the_place(), "{error}");
+        }
     }
 
     #[tokio::test]

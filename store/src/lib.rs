@@ -14,7 +14,7 @@
 //! processes may call anything at any time, and every call may be repeated. In reading order: [`Store`] and [`Config`] here; `id`,
 //! `keys`, `script`, `link`, `reply`, `packed` are the ground; [`study`] makes and changes studies, [`top_up`](Store::top_up) fills their
 //! queues; [`queue`] hands trials out and takes results in; [`reap`](Store::reap) does what time alone must do; [`trainer`], [`read`] and
-//! [`metrics`] look. [`embedded`] runs a private Redis, [`artifact`] keeps files.
+//! [`metrics`] look, and `waiting` tells why nobody takes a study's trials. [`embedded`] runs a private Redis, [`artifact`] keeps files.
 
 pub mod artifact;
 #[doc(hidden)]
@@ -36,6 +36,7 @@ pub mod study;
 mod tests;
 mod top_up;
 pub mod trainer;
+mod waiting;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -54,7 +55,8 @@ pub use queue::{Ack, Claim, Directive, End, Lease, Point};
 pub use read::{AttemptRecord, Best, Curve, Sort, StudyPage, StudyRecord, TrialCounts, TrialError, TrialPage, TrialRecord};
 pub use reap::Reaped;
 pub use study::{Change, Created, Idempotency, NewStudy, StopReason};
-pub use trainer::{Trainer, TrainerRecord};
+pub use trainer::{Refusal, Trainer, TrainerRecord};
+pub use waiting::{Needs, Waiting};
 
 use link::Link;
 use script::Name;

@@ -1,14 +1,15 @@
-//! The service's metrics, gathered at scrape by one script a lane.
+//! The service's metrics, gathered at scrape by two scripts a lane, and the list of trainers.
 
 use std::collections::HashMap;
 
+use hpo::limits;
 use hpo::study::DeviceClass;
-use hpo::trial::{StudyState, TrialState};
+use hpo::trial::{StudyState, TrialState, WaitingFor};
 
 use crate::error::Result;
 use crate::reply::Reply;
 use crate::script::Name;
-use crate::{Args, Store, soon};
+use crate::{Args, Needs, Store, StudyId, soon};
 
 /// The whole service at one moment. Closed sets are complete: what there is none of stands with 0.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -19,6 +20,8 @@ pub struct ServiceMetrics {
     pub trials: Vec<(DeviceClass, TrialState, u64)>,
     /// Studies that can be claimed from, by device class.
     pub runnable: Vec<(DeviceClass, u64)>,
+    /// Studies that wait, by what they [wait for](Needs::waiting_for); of each device class, the [`limits::WAITING_SCANNED_MAX`] least served count.
+    pub waiting: Vec<(WaitingFor, u64)>,
     /// Studies that want a top-up.
     pub wanted: u64,
     /// Trainers connected.
@@ -55,15 +58,23 @@ impl Store {
         let mut sums: HashMap<String, u64> = HashMap::new();
         // Every lane hears every trainer, and lanes of one server share its memory: these do not add up.
         let shared = ["trainers", "slots", "memory", "memory_max", "lease_overdue_ms"];
+        let classes = || Args::new().list(DeviceClass::ALL.iter().map(|class| class.as_str()).collect::<Vec<_>>());
+        let mut needs = Vec::new();
         for lane in 0..self.0.lanes.len() {
-            let classes: Vec<_> = DeviceClass::ALL.iter().map(|class| class.as_str()).collect();
-            let mut answer = Reply::of(self.call_lane(Name::Collect, lane, Args::new().list(classes)).await?)?;
+            let mut rows = Reply::of(self.call_lane(Name::Waiting, lane, classes().arg(limits::WAITING_SCANNED_MAX)).await?)?;
+            while let Some(row) = rows.next() {
+                needs.push(needs_of(Reply::of(row)?)?);
+            }
+            let mut answer = Reply::of(self.call_lane(Name::Collect, lane, classes()).await?)?;
             while let Some(name) = answer.next() {
                 let (name, number) = (crate::reply::text(name)?, answer.parse::<u64>()?);
                 let sum = sums.entry(name.clone()).or_default();
                 *sum = if shared.contains(&name.as_str()) { number.max(*sum) } else { number + *sum };
             }
         }
+        let trainers = self.trainers().await?;
+        let waiting: Vec<WaitingFor> = needs.iter().filter_map(|needs| needs.waiting_for(&trainers)).map(|waiting| waiting.kind).collect();
+        let waiting_for = |kind: WaitingFor| waiting.iter().filter(|other| **other == kind).count() as u64;
         let of = |name: &str| sums.get(name).copied().unwrap_or_default();
         let each_trial = |class: DeviceClass| TrialState::ALL.iter().map(move |state| (class, *state));
         Ok(ServiceMetrics {
@@ -74,6 +85,7 @@ impl Store {
                 .map(|(class, state)| (class, state, of(&format!("trial:{}:{state}", class.as_str()))))
                 .collect(),
             runnable: DeviceClass::ALL.iter().map(|class| (*class, of(&format!("runnable:{}", class.as_str())))).collect(),
+            waiting: WaitingFor::ALL.iter().map(|kind| (*kind, waiting_for(*kind))).collect(),
             wanted: of("wanted"),
             trainers: of("trainers"),
             slots: of("slots"),
@@ -88,4 +100,16 @@ impl Store {
             redis_memory_max_bytes: of("memory_max"),
         })
     }
+}
+
+fn needs_of(mut row: Reply) -> Result<Needs> {
+    Ok(Needs {
+        study: row.name(StudyId::parse)?,
+        state: row.name(StudyState::parse)?,
+        device: row.name(DeviceClass::parse)?,
+        dataset_id: row.text()?,
+        step_bytes: row.parse()?,
+        queued: row.parse()?,
+        running: row.parse()?,
+    })
 }

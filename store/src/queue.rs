@@ -22,7 +22,9 @@ pub struct Claim {
     pub numerics: String,
     /// The device classes it serves: a trainer on a CPU, `any` and `cpu`.
     pub classes: Vec<DeviceClass>,
-    /// Hashes of datasets that it lacks; the first [`limits::REFUSED_MAX`] count.
+    /// How much memory it offers, in bytes: studies whose smallest network takes more are not for it.
+    pub memory_bytes: u64,
+    /// The [identities](Lease::dataset_id) of datasets that it lacks; the first [`limits::REFUSED_MAX`] count.
     pub refused: Vec<String>,
     /// A nonce for each lease wanted.
     pub nonces: Vec<Nonce>,
@@ -35,6 +37,7 @@ impl Claim {
             trainer: trainer.id.clone(),
             numerics: trainer.numerics.clone(),
             classes: trainer.classes(),
+            memory_bytes: trainer.memory_bytes,
             refused,
             nonces: (0..count.min(limits::CLAIMS_MAX)).map(|_| Nonce::random()).collect(),
         }
@@ -58,8 +61,10 @@ pub struct Lease {
     pub spec_version: u32,
     /// Run it only when nothing else runs on the device, and claim nothing beside it: memory ran out when it had company.
     pub alone: bool,
-    /// The dataset that the study was accepted with.
+    /// The hash of the dataset that the study was accepted with.
     pub dataset_hash: String,
+    /// Which dataset it is: where the study says that it lies, and the hash. Another file with the same content is another dataset.
+    pub dataset_id: String,
 }
 
 /// The logged metrics of one step.
@@ -123,7 +128,7 @@ pub enum End {
     Cancelled,
     /// Handed back: the trainer shuts down. No budget is charged.
     Released,
-    /// Handed back: this trainer cannot train it, another may. No budget is charged; why is shown until it runs elsewhere.
+    /// Handed back: this trainer lacks its dataset, another may have it. No budget is charged; why is shown, as `refused`, until it runs elsewhere.
     Refused {
         /// What it lacks, for the user; cut at [`limits::ERROR_BYTES_MAX`].
         why: String,
@@ -241,7 +246,8 @@ impl Store {
         let classes: Vec<_> = claim.classes.iter().map(|class| class.as_str()).collect();
         let refused: Vec<_> = claim.refused.iter().take(limits::REFUSED_MAX).map(String::as_str).collect();
         let nonces: Vec<_> = claim.nonces.iter().take(limits::CLAIMS_MAX).map(|nonce| nonce.0.to_be_bytes()).collect();
-        Args::new().arg(&claim.trainer).arg(&claim.numerics).arg(self.0.lease_ms).list(classes).list(refused).list(nonces)
+        let args = Args::new().arg(&claim.trainer).arg(&claim.numerics).arg(self.0.lease_ms).arg(claim.memory_bytes);
+        args.list(classes).list(refused).list(nonces)
     }
 }
 
@@ -261,7 +267,7 @@ fn finish_args(lease: &Lease, end: &End, has_checkpoints: bool) -> Args {
     };
     let (kind, message, beside_others) = match end {
         End::Failed { kind, message, beside_others } => (kind.as_str(), cut(message), *beside_others),
-        End::Refused { why } => (ErrorKind::Io.as_str(), cut(why), false),
+        End::Refused { why } => (ErrorKind::Refused.as_str(), cut(why), false),
         _ if name == "failed" => (ErrorKind::Diverged.as_str(), "the objective is not a finite number", false),
         _ => ("", "", false),
     };
@@ -301,6 +307,7 @@ fn leases(mut rows: Reply) -> Result<Vec<Lease>> {
             spec_version: row.parse()?,
             alone: row.text()? == "1",
             dataset_hash: row.text()?,
+            dataset_id: row.text()?,
         });
     }
     Ok(leases)

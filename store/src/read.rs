@@ -5,6 +5,7 @@ use std::fmt;
 
 use hpo::dataset::DatasetSchema;
 use hpo::limits;
+use hpo::study::DeviceClass;
 use hpo::trial::{ErrorKind, StudyState, TrialState};
 use redis::Value;
 use serde::de::DeserializeOwned;
@@ -27,6 +28,12 @@ pub struct StudyRecord {
     pub preflight: serde_json::Value,
     /// Its dataset when it was accepted.
     pub dataset: DatasetSchema,
+    /// Which dataset that is, as [`Lease::dataset_id`](crate::Lease::dataset_id).
+    pub dataset_id: String,
+    /// Which trainers may run it.
+    pub device: DeviceClass,
+    /// The bytes of a training step of its smallest network.
+    pub step_bytes: u64,
     /// The names of a curve's columns.
     pub metrics: Vec<String>,
     /// Where it stands.
@@ -409,6 +416,9 @@ fn study_record(row: Value) -> Result<StudyRecord> {
         spec: json(&field("spec"))?,
         preflight: json(&field("preflight"))?,
         dataset: json(&field("dataset"))?,
+        dataset_id: field("dataset_id"),
+        device: DeviceClass::parse(&field("class")).ok_or_else(|| wrong("class"))?,
+        step_bytes: number("step_bytes")?,
         metrics: json(&field("metrics"))?,
         state: StudyState::parse(&field("state")).ok_or_else(|| wrong("state"))?,
         stop_reason: StopReason::parse(&field("stop")),

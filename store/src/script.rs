@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 
 use hpo::limits;
+use hpo::trial::{ErrorKind, TriedAgain};
 
 use crate::keys;
 
@@ -57,6 +58,7 @@ scripts! {
     Trainers = "trainers", "flags=no-writes", ["trainers"];
     Wanted = "wanted", "flags=no-writes", ["wanted"];
     Collect = "collect", "flags=no-writes", ["collect"];
+    Waiting = "waiting", "flags=no-writes", ["waiting"];
     Audit = "audit", "flags=no-writes", ["audit"];
 }
 
@@ -65,7 +67,7 @@ pub(crate) fn script(name: Name) -> &'static Script {
     &SCRIPTS[name as usize]
 }
 
-/// Shebang, keys, limits, prelude, the script's own files, and the call of the function that bears its name.
+/// Shebang, keys, limits, kinds of failures, prelude, the script's own files, and the call of the function that bears its name.
 fn assemble(name: &'static str, flags: &str, files: &[&str]) -> Script {
     let limit = format!(
         "local LIMIT = {{events = {}, ahead = {}, wake = {}, trials = {}, attempts = {}, due = {}, sweep = {}, closing = {}, best = {}, scan = {}, \
@@ -87,9 +89,14 @@ fn assemble(name: &'static str, flags: &str, files: &[&str]) -> Script {
         limits::IDEMPOTENCY_MS,
         limits::LEFTOVER_MS,
     );
+    let kinds = ErrorKind::ALL.iter().map(|kind| {
+        let is_tried_again = kind.tried_again() == TriedAgain::WithinMaxFailures;
+        format!("{kind} = {{is_tried_again = {is_tried_again}, in_a_row = '{}'}}", kind.in_a_row())
+    });
+    let kinds = kinds.collect::<Vec<_>>().join(", ");
     // The clock moves with every script that writes.
     let clock = if flags.contains("no-writes") { "" } else { "redis.call('HSET', LANE, 'now', NOW)\n" };
-    let code =
-        format!("#!lua {flags}\n{}{limit}{}\n{}\n{clock}return {name}()\n", keys::LUA, include_str!("lua/prelude.lua"), files.join("\n"));
+    let (keys, prelude, files) = (keys::LUA, include_str!("lua/prelude.lua"), files.join("\n"));
+    let code = format!("#!lua {flags}\n{keys}{limit}local KIND = {{{kinds}}}\n{prelude}\n{files}\n{clock}return {name}()\n");
     Script { name, hash: redis::Script::new(&code).get_hash().to_owned(), code }
 }

@@ -6,6 +6,7 @@ use hpo::dataset::DatasetSchema;
 use hpo::limits;
 use hpo::study::{Direction, Study};
 use hpo::trial::StudyState;
+use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 use crate::reply::{Reply, integer, text};
@@ -21,7 +22,7 @@ pub struct NewStudy {
     pub study: Arc<Study>,
     /// What its dataset is: trainers whose copy differs do not run it.
     pub dataset: DatasetSchema,
-    /// What the pre-flight found, for the view.
+    /// What the pre-flight found, for the view; trainers with less memory than its `step_bytes.min` do not run the study.
     pub preflight: serde_json::Value,
 }
 
@@ -106,6 +107,8 @@ impl Store {
             study.name.clone(),
             study.device.as_str().to_owned(),
             new.dataset.hash.clone(),
+            dataset_id(study, &new.dataset),
+            step_bytes(&new.preflight).to_string(),
             study.weight.to_string(),
             sign.to_string(),
             study.max_trials.map(|n| n.to_string()).unwrap_or_default(),
@@ -198,6 +201,19 @@ impl Store {
         let held = answer.name(StudyId::parse)?;
         if answer.text()? == "1" { Ok(held) } else { Err(Error::IdempotencyMismatch) }
     }
+}
+
+/// Which dataset a study trains on: all that its document says of it, and the hash of what was found there, in one digest. Trainers that lack the
+/// file of one study may have that of another with the same content.
+fn dataset_id(study: &Study, dataset: &DatasetSchema) -> String {
+    let described = study.document()["dataset"].to_string();
+    let digest = Sha256::new().chain_update(described).chain_update(&dataset.hash).finalize();
+    digest[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The bytes of a training step of the smallest network; 0 where the pre-flight does not say.
+fn step_bytes(preflight: &serde_json::Value) -> u64 {
+    preflight.pointer("/step_bytes/min").and_then(serde_json::Value::as_u64).unwrap_or_default()
 }
 
 fn to_json(value: &impl serde::Serialize) -> Result<String> {

@@ -23,14 +23,34 @@ pub struct Trainer {
     pub class: DeviceClass,
     /// How many trials it runs at once.
     pub slots: u32,
+    /// How much memory its device offers them, in bytes.
+    pub memory_bytes: u64,
     /// The trials it runs now.
     pub running: Vec<(StudyId, u64)>,
+    /// The datasets that its machine lacks; [`limits::REFUSED_MAX`] at most.
+    pub refused: Vec<Refusal>,
+    /// What is wrong with its place, in words, so that it claims nothing; empty where all is well.
+    pub faults: Vec<String>,
+}
+
+/// A dataset that a trainer's machine lacks.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// Which one, as [`Lease::dataset_id`](crate::Lease::dataset_id).
+    pub dataset_id: String,
+    /// What is wrong with it there, in words that name the file.
+    pub why: String,
 }
 
 impl Trainer {
     /// The device classes of studies that it serves: `any` and its own.
     pub fn classes(&self) -> Vec<DeviceClass> {
         if self.class == DeviceClass::Any { vec![DeviceClass::Any] } else { vec![DeviceClass::Any, self.class] }
+    }
+
+    /// Why its machine lacks a dataset, where it does.
+    pub fn lacks(&self, dataset_id: &str) -> Option<&str> {
+        self.refused.iter().find(|refusal| refusal.dataset_id == dataset_id).map(|refusal| refusal.why.as_str())
     }
 }
 

@@ -101,7 +101,17 @@ async fn finish(store: &Store, lease: &Lease) -> anyhow::Result<()> {
 }
 
 fn trainer() -> Trainer {
-    Trainer { id: "bench".into(), numerics: "cpu".into(), device: "cpu".into(), class: DeviceClass::Cpu, slots: 1, running: Vec::new() }
+    Trainer {
+        id: "bench".into(),
+        numerics: "cpu".into(),
+        device: "cpu".into(),
+        class: DeviceClass::Cpu,
+        slots: 1,
+        memory_bytes: u64::MAX,
+        running: Vec::new(),
+        refused: Vec::new(),
+        faults: Vec::new(),
+    }
 }
 
 /// Creates a study of the space of `digits-random`, with these fields too; it has no trials yet.

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Stdio;
 
+use reqwest::Method;
 use serde_json::{Value as Json, json};
 use tempfile::TempDir;
 use tests::{Client, Program, Service, TestRedis, binary, eventually, example, start_trainer};
@@ -152,6 +153,12 @@ fn last_checkpoint(folder: &Path) -> Option<u32> {
     names.filter(|name| name.ends_with(".safetensors")).filter_map(|name| name.split('-').next()?.parse().ok()).max()
 }
 
+/// The step from which a trainer went on with a trial.
+fn resumed_at(trainer: &Program) -> u32 {
+    let rest = trainer.wait_for(" goes on after epoch ");
+    rest.split(|c: char| !c.is_ascii_digit()).next().unwrap().parse().unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trial_whose_trainer_is_killed_or_stopped_goes_on_from_its_checkpoint_to_the_same_bits() {
     let data_dir = TempDir::new().unwrap();
@@ -172,10 +179,6 @@ async fn a_trial_whose_trainer_is_killed_or_stopped_goes_on_from_its_checkpoint_
         std::fs::write(checkpoints.join(format!("999999999{step}-damaged.safetensors")), "damaged").unwrap();
     }
     let mut second = trainer();
-    let resumed_at = |trainer: &Program| -> u32 {
-        let rest = trainer.wait_for(" goes on after epoch ");
-        rest.split(|c: char| !c.is_ascii_digit()).next().unwrap().parse().unwrap()
-    };
     let after_the_kill = resumed_at(&second);
     second.signal(libc::SIGTERM);
     assert_eq!(second.wait(), Some(0), "{:#?}", second.log());
@@ -200,6 +203,128 @@ async fn a_trial_whose_trainer_is_killed_or_stopped_goes_on_from_its_checkpoint_
     // Of two folds the means, with their spread.
     let metrics = &whole["steps"][199]["metrics"];
     assert!(metrics["val_accuracy"].as_f64() > Some(0.9) && metrics["val_accuracy_std"].as_f64() < Some(0.1), "{metrics:#}");
+}
+
+/// Puts a file in the place of the artifacts' folder, and back.
+fn take_artifacts_away(data_dir: &Path) {
+    let place = data_dir.join("artifacts");
+    std::fs::rename(&place, place.with_extension("moved")).unwrap();
+    std::fs::write(place, "").unwrap();
+}
+
+fn bring_artifacts_back(data_dir: &Path) {
+    let place = data_dir.join("artifacts");
+    std::fs::remove_file(&place).unwrap();
+    std::fs::rename(place.with_extension("moved"), place).unwrap();
+}
+
+/// The study at `path`, once it waits for `kind`; null: for nothing.
+async fn waiting_for(client: &Client, path: &str, kind: Json) -> Json {
+    eventually("what the study waits for", || async {
+        let view = client.get(path).await.expect(200).json();
+        let waiting = &view["waiting_for"];
+        (if kind.is_null() { waiting.is_null() } else { waiting["kind"] == kind }).then_some(view)
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_artifacts_are_away_a_study_waits_and_says_so_and_then_ends_as_if_nothing_had_been() {
+    let data_dir = TempDir::new().unwrap();
+    let redis = TestRedis::start();
+    let url = redis.url();
+    let service = Service::start(data_dir.path(), &["--redis-url", &url, "--lease-seconds", "2"]);
+    let client = &service.client;
+    let flags = ["--lease-seconds", "2", "--slots", "2", "--metrics-listen", "127.0.0.1:0"];
+    let folder = data_dir.path().display().to_string();
+    let trainer = Program::start("chandler-trainer", ["--redis-url", &url, "--data-dir", &folder].iter().chain(&flags));
+    let page = Client::new(trainer.wait_for("Serving metrics on "));
+    let mut study = short_study();
+    study["max_trials"] = json!(12);
+    let path = service.create(&study).await;
+    eventually("a first result", || async { (client.get(&path).await.expect(200).json()["trials"]["completed"] != 0).then_some(()) }).await;
+
+    take_artifacts_away(data_dir.path());
+    let view = waiting_for(client, &path, json!("artifacts")).await;
+    let detail = view["waiting_for"]["detail"].as_str().unwrap();
+    assert!(view["state"] == "running" && detail.contains("cannot use the artifacts: "), "{view:#}");
+    let line = &client.get("/v1/trainers").await.expect(200).json()["trainers"][0];
+    assert!(detail.ends_with(line["faults"][0].as_str().unwrap()), "{line:#}");
+    let metrics = page.get("/metrics").await.expect(200).text();
+    assert!(metrics.contains("chandler_trainer_fault{place=\"artifacts\"} 1"), "{metrics}");
+    let metrics = client.get("/metrics").await.expect(200).text();
+    assert!(metrics.contains("chandler_studies_waiting{for=\"artifacts\"} 1"), "{metrics}");
+    client.get(&format!("{path}/best/model")).await.expect(503);
+
+    bring_artifacts_back(data_dir.path());
+    let view = service.ended(&path).await;
+    assert_eq!(
+        (&view["state"], &view["trials"]["completed"], &view["waiting_for"]),
+        (&json!("completed"), &json!(12), &Json::Null),
+        "{view:#}"
+    );
+    for trial in service.trials(&path).await {
+        assert_eq!(trial["attempts"].as_array().map(Vec::len), Some(1), "{trial:#}");
+        client.get(&format!("{path}/trials/{}/model", trial["number"])).await.expect(200);
+    }
+    trainer.wait_for("The artifacts can be used again");
+    let told = trainer.log().iter().filter(|line| line.contains("The artifacts cannot be used")).count();
+    assert_eq!(told, 1, "{:#?}", trainer.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trial_waits_for_its_checkpoint_while_artifacts_are_away_and_goes_on_from_it() {
+    let data_dir = TempDir::new().unwrap();
+    let redis = TestRedis::start();
+    let url = redis.url();
+    let service = Service::start(data_dir.path(), &["--redis-url", &url, "--lease-seconds", "2"]);
+    let client = &service.client;
+    let trainer = || start_trainer(&url, data_dir.path(), &["--lease-seconds", "2", "--checkpoint-seconds", "0"]);
+    let path = service.create(&endless_study()).await;
+    let mut first = trainer();
+    in_its_course(client, &path).await;
+    first.signal(libc::SIGTERM);
+    assert_eq!(first.wait(), Some(0), "{:#?}", first.log());
+    let kept = last_checkpoint(&data_dir.path().join(format!("artifacts{}/0/checkpoints", path.trim_start_matches("/v1")))).unwrap();
+
+    // Its next trainer starts while all is well, and gets the trial when it is not.
+    let state = |state: &str| json!({"state": state});
+    client.send(Method::PATCH, &path, |request| request.json(&state("paused"))).await.expect(200);
+    let second = trainer();
+    second.wait_for("Training on ");
+    take_artifacts_away(data_dir.path());
+    client.send(Method::PATCH, &path, |request| request.json(&state("running"))).await.expect(200);
+    waiting_for(client, &path, json!("artifacts")).await;
+    bring_artifacts_back(data_dir.path());
+    assert_eq!(resumed_at(&second), kept);
+    waiting_for(client, &path, Json::Null).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_study_whose_file_is_gone_says_so_and_goes_on_once_it_is_back() {
+    let data_dir = TempDir::new().unwrap();
+    let redis = TestRedis::start();
+    let url = redis.url();
+    let service = Service::start(data_dir.path(), &["--redis-url", &url]);
+    let file = data_dir.path().join("datasets/flowers.csv");
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    let rows: String = (0..60).map(|row| format!("{},{},{}\n", row % 7, row % 5, row % 3)).collect();
+    std::fs::write(&file, format!("a,b,label\n{rows}")).unwrap();
+    let mut study = short_study();
+    study["space"] = json!([{"name": "units", "type": "int", "min_value": 4, "max_value": 16}]);
+    study["network"] = json!([{"layer": "Dense", "units": {"hp": "units"}}, {"layer": "Dense", "units": 3, "activation": "softmax"}]);
+    study["training"]["optimizer"] = json!("adam");
+    study["dataset"] = json!({"source": "flowers.csv", "label": "label", "validation_split": 0.2});
+    let path = service.create(&study).await;
+    std::fs::rename(&file, file.with_extension("gone")).unwrap();
+    let _trainer = start_trainer(&url, data_dir.path(), &[]);
+    let view = waiting_for(&service.client, &path, json!("dataset")).await;
+    assert!(view["waiting_for"]["detail"].as_str().unwrap().contains("there is no file \"flowers.csv\""), "{view:#}");
+    let trial = &service.trials(&path).await[0];
+    assert_eq!((&trial["state"], &trial["error"]["kind"]), (&json!("queued"), &json!("refused")), "{trial:#}");
+    std::fs::rename(file.with_extension("gone"), &file).unwrap();
+    let view = service.ended(&path).await;
+    assert_eq!((&view["trials"]["completed"], &view["waiting_for"]), (&json!(4), &Json::Null), "{view:#}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use hpo::study::DeviceClass;
 use reqwest::Method;
 use serde_json::{Value as Json, json};
-use store::Trainer;
+use store::{Claim, End, Refusal, Trainer};
 use tests::{API_KEY, TestApp, example};
 
 /// A small valid study, changed by `change`.
@@ -345,14 +345,8 @@ async fn datasets_and_trainers_are_listed_in_pages_too() {
         std::fs::write(app.data_dir.path().join("datasets").join(name), "x,y\n1,0\n2,1\n").unwrap();
     }
     for id in ["b", "a", "c"] {
-        let trainer = Trainer {
-            id: id.into(),
-            numerics: "cpu-1".into(),
-            device: "a test".into(),
-            class: DeviceClass::Cpu,
-            slots: 1,
-            running: vec![],
-        };
+        let refused = vec![Refusal { dataset_id: "0".into(), why: "there is no file \"x.csv\"".into() }];
+        let trainer = Trainer { refused, faults: vec!["no space left".into()], ..trainer(id) };
         app.store.heartbeat_trainer(&trainer).await.unwrap();
     }
     let walk = async |path: &str, list: &str, name: &str| {
@@ -374,6 +368,73 @@ async fn datasets_and_trainers_are_listed_in_pages_too() {
     let datasets = [&datasets[..], &["a.csv".to_owned(), "b.csv".to_owned()]].concat();
     assert_eq!(walk("/v1/datasets", "datasets", "source").await, datasets);
     assert_eq!(walk("/v1/trainers", "trainers", "id").await, ["a", "b", "c"]);
+    let first = &app.client.get("/v1/trainers").await.expect(200).json()["trainers"][0];
+    let shown = (&first["memory_bytes"], &first["refused"], &first["faults"]);
+    assert_eq!(shown, (&json!(1 << 30), &json!(["there is no file \"x.csv\""]), &json!(["no space left"])), "{first}");
+    app.stop().await;
+}
+
+/// A trainer on a CPU, as it says of itself.
+fn trainer(id: &str) -> Trainer {
+    Trainer {
+        id: id.into(),
+        numerics: "cpu-1".into(),
+        device: "cpu".into(),
+        class: DeviceClass::Cpu,
+        slots: 1,
+        memory_bytes: 1 << 30,
+        running: vec![],
+        refused: vec![],
+        faults: vec![],
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_study_that_no_trainer_can_run_says_what_it_waits_for() {
+    let app = TestApp::start().await;
+    let client = &app.client;
+    let created = client.post("/v1/studies", &study(|study| study["device"] = json!("cuda"))).await.expect(201);
+    let path = created.header("location").unwrap().to_owned();
+    assert_eq!(created.json()["waiting_for"]["kind"], "trainer");
+    app.store.heartbeat_trainer(&trainer("a")).await.unwrap();
+    let expected = json!({"kind": "device", "detail": "no connected trainer serves cuda; connected are 1 of cpu"});
+    assert_eq!(client.get(&path).await.expect(200).json()["waiting_for"], expected);
+    assert_eq!(client.get("/v1/studies").await.expect(200).json()["studies"][0]["waiting_for"], expected);
+    let metrics = client.get("/metrics").await.expect(200).text();
+    for (kind, count) in [("trainer", 0), ("device", 1), ("memory", 0), ("dataset", 0), ("artifacts", 0), ("slots", 0)] {
+        let line = format!("chandler_studies_waiting{{for=\"{kind}\"}} {count}");
+        assert!(metrics.lines().any(|found| found == line), "{line} in {metrics}");
+    }
+    let gpu = Trainer { class: DeviceClass::Cuda, memory_bytes: 10, ..trainer("b") };
+    app.store.heartbeat_trainer(&gpu).await.unwrap();
+    assert_eq!(client.get(&path).await.expect(200).json()["waiting_for"]["kind"], "memory");
+    app.store.heartbeat_trainer(&Trainer { memory_bytes: 1 << 30, ..gpu }).await.unwrap();
+    assert!(client.get(&path).await.expect(200).json()["waiting_for"].is_null());
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_whose_place_is_away_is_unavailable_and_one_that_is_not_there_is_not_found() {
+    let app = TestApp::start().await;
+    let path = app.client.post("/v1/studies", &study(|_| ())).await.expect(201).header("location").unwrap().to_owned();
+    let lease = app.store.claim(&Claim::new(&trainer("a"), vec![], 1)).await.unwrap().remove(0);
+    app.store.finish(&lease, &End::Completed { value: 0.5, best_step: 1 }).await.unwrap();
+    let model = format!("{path}/trials/{}/model", lease.number);
+    assert_eq!(app.client.get(&model).await.expect(404).json()["code"], "model_not_found");
+    let place = app.data_dir.path().join("artifacts");
+    std::fs::remove_dir(&place).unwrap();
+    for is_file in [false, true] {
+        if is_file {
+            std::fs::write(&place, "").unwrap();
+        }
+        for path in [model.clone(), format!("{path}/best/model")] {
+            let answer = app.client.get(&path).await.expect(503);
+            assert_eq!(answer.header("retry-after"), Some("2"));
+            let problem = answer.json();
+            let detail = problem["detail"].as_str().unwrap();
+            assert!(problem["code"] == "unavailable" && detail.starts_with("the weights cannot be read now: "), "{problem}");
+        }
+    }
     app.stop().await;
 }
 

@@ -1,6 +1,7 @@
 //! One attempt at a trial from the async side: heartbeats and curve out, directives in, the end until it is acknowledged.
 //!
 //! Past its deadline a trainer keeps training and keeps trying: only the answer that the lease is lost stops it, or `ORPHAN_SECONDS_MAX` without any.
+//! Artifacts that cannot be used stop nothing either: see [`crate::health`].
 
 use std::fs::File;
 use std::future::{Future, pending};
@@ -74,7 +75,7 @@ async fn train(worker: &Arc<Worker>, lease: &Lease, stop: Arc<Stop>, events: Unb
         reason = told_to_stop(&stop), if lease.attempt > 1 => return Outcome::Stopped(reason, None),
         else => Vec::new(),
     };
-    let checkpoints = Box::new(opened(worker.artifacts.clone(), paths, stop.clone()));
+    let checkpoints = Box::new(opened(worker.clone(), paths, stop.clone()));
     let checkpoint_seconds = worker.checkpoint_seconds;
     let artifacts = worker.artifacts.clone();
     let (runtime, trainer) = (Handle::current(), worker.clone());
@@ -100,36 +101,53 @@ async fn train(worker: &Arc<Worker>, lease: &Lease, stop: Arc<Stop>, events: Unb
     }
 }
 
-/// The paths of the checkpoints that earlier attempts left, the furthest first. Without any the trial starts over, which only costs time.
+/// The paths of the checkpoints that earlier attempts left, the furthest first. While the artifacts cannot be used it waits: starting over would cost all
+/// that is in them, and no result could be written anyway.
 async fn checkpoints(worker: &Worker, lease: &Lease) -> Vec<String> {
     let Lease { study, number, .. } = lease;
-    let listed = worker.artifacts.checkpoints(study.as_str(), *number).await;
-    listed.unwrap_or_else(|error| {
-        tracing::warn!(trial.number = number, study.id = %study, "Trial {number} of study {study} starts over, its checkpoints cannot be listed: {error}");
-        Vec::new()
-    })
+    loop {
+        match worker.artifacts.checkpoints(study.as_str(), *number).await {
+            Ok(paths) => return paths,
+            Err(error) if worker.health.is_well().await => {
+                tracing::warn!(trial.number = number, study.id = %study, "Trial {number} of study {study} starts over, its checkpoints cannot be listed: {error}");
+                return Vec::new();
+            }
+            Err(_) => worker.health.well().await,
+        }
+    }
 }
 
 /// The files of checkpoints, for a thread that is not the runtime's. Each is opened when it is asked for: from a bucket it is a copy, which goes before the
 /// next one comes.
-fn opened(artifacts: Artifacts, paths: Vec<String>, stop: Arc<Stop>) -> impl Iterator<Item = File> + Send {
+fn opened(worker: Arc<Worker>, paths: Vec<String>, stop: Arc<Stop>) -> impl Iterator<Item = File> + Send {
     let runtime = Handle::current();
     let mut paths = paths.into_iter().take(limits::CHECKPOINTS_TRIED_MAX);
-    iter::from_fn(move || runtime.block_on(next_opened(&artifacts, &mut paths, &stop)))
+    iter::from_fn(move || runtime.block_on(next_opened(&worker, &mut paths, &stop)))
 }
 
 /// The next of the files that can be opened; none where the trial is to stop.
-async fn next_opened(artifacts: &Artifacts, paths: &mut impl Iterator<Item = String>, stop: &Stop) -> Option<File> {
+async fn next_opened(worker: &Worker, paths: &mut impl Iterator<Item = String>, stop: &Stop) -> Option<File> {
     for path in paths {
         tokio::select! {
-            file = artifacts.open_checkpoint(&path) => match file {
-                Ok(file) => return Some(file),
-                Err(error) => tracing::warn!("The checkpoint {path} cannot be read: {error}"),
-            },
+            file = open(worker, &path) => if file.is_some() { return file },
             _ = told_to_stop(stop) => return None,
         }
     }
     None
+}
+
+/// A checkpoint, once the artifacts can be used; none where it is the one that cannot be read.
+async fn open(worker: &Worker, path: &str) -> Option<File> {
+    loop {
+        match worker.artifacts.open_checkpoint(path).await {
+            Ok(file) => return Some(file),
+            Err(error) if !error.is_of_the_place() || worker.health.is_well().await => {
+                tracing::warn!("The checkpoint {path} cannot be read: {error}");
+                return None;
+            }
+            Err(_) => worker.health.well().await,
+        }
+    }
 }
 
 /// Resolves once a trial has waited for long and another trainer is idle.
@@ -169,6 +187,28 @@ async fn lost(stop: &Stop) {
     while stop.reason() != Some(Reason::Lost) {
         tokio::time::sleep(retry()).await;
     }
+}
+
+/// Why weights that are not written yet never will be. Where nothing is known of a fault, they get a moment more.
+async fn given_up(worker: &Worker, stop: &Stop) -> Reason {
+    let reason = tokio::select! {
+        reason = told_to_stop(stop) => reason,
+        () = worker.stopped() => Reason::Release,
+    };
+    if worker.health.fault().is_none() {
+        tokio::time::sleep(Duration::from_secs(limits::CLEAR_SECONDS_MAX)).await;
+    }
+    reason
+}
+
+/// What came of a trial's weights.
+enum Written {
+    /// They lie at this path.
+    At(String),
+    /// They are what no place takes: what kind of failure that is, and why.
+    Not(ErrorKind, String),
+    /// The trial was to stop while they waited for the place.
+    GivenUp(Reason),
 }
 
 /// The path of a checkpoint that was written.
@@ -261,6 +301,10 @@ impl Line<'_> {
                 self.has_checkpoints = true;
                 Some(saved)
             }
+            Event::NoCheckpoint(error) => {
+                self.no_checkpoint(&error);
+                None
+            }
         }
     }
 
@@ -275,7 +319,6 @@ impl Line<'_> {
 
     /// Takes a checkpoint that was written for this attempt's last. Where it was not, the last one stays.
     async fn kept(&mut self, kept: Kept) {
-        let Lease { study, number, .. } = self.lease;
         match kept {
             Ok(path) => {
                 if let Some(last) = self.checkpoint.replace(path) {
@@ -285,9 +328,16 @@ impl Line<'_> {
                     let _ = self.beating(tokio::time::timeout(Duration::from_secs(limits::CLEAR_SECONDS_MAX), removal)).await;
                 }
             }
-            Err(error) => {
-                tracing::warn!(trial.number = number, study.id = %study, "A checkpoint of trial {number} of study {study} cannot be written: {error}")
-            }
+            Err(error) => self.no_checkpoint(&error),
+        }
+    }
+
+    /// Training goes on without a checkpoint. A fault of the artifacts is told once, not with each.
+    fn no_checkpoint(&self, error: &artifact::Error) {
+        let Lease { study, number, .. } = self.lease;
+        if self.worker.health.fault().is_none() {
+            tracing::warn!(trial.number = number, study.id = %study, "A checkpoint of trial {number} of study {study} cannot be written: {error}");
+            self.worker.health.suspect();
         }
     }
 
@@ -344,11 +394,15 @@ impl Line<'_> {
             Outcome::Completed(completed) => {
                 let Completed { best: Best { value, step, weights }, document, share: _share } = *completed;
                 match self.write(weights, document).await {
-                    Ok(path) => {
+                    Written::At(path) => {
                         artifact = Some(path);
                         End::Completed { value, best_step: step }
                     }
-                    Err(message) => End::Failed { kind: ErrorKind::Io, message, beside_others: false },
+                    Written::Not(kind, message) => End::Failed { kind, message, beside_others: false },
+                    Written::GivenUp(Reason::Lost) => return self.abandon().await,
+                    Written::GivenUp(Reason::Cancel) => End::Cancelled,
+                    // It goes on from its last checkpoint elsewhere, or here after a restart.
+                    Written::GivenUp(Reason::Release | Reason::Prune | Reason::Pause) => End::Released,
                 }
             }
             Outcome::Stopped(Reason::Lost, _) => return self.abandon().await,
@@ -359,10 +413,11 @@ impl Line<'_> {
             }
             // Nothing of this version pauses a trial; were it asked to, it would be handed back whole.
             Outcome::Stopped(Reason::Pause, _) => End::Released,
-            Outcome::Refused(why) => {
+            Outcome::Refused(lacking) => {
+                let why = lacking.why.clone();
                 tracing::warn!(study.id = %self.lease.study, "Trials of study {} are not for this trainer: {why}", self.lease.study);
-                self.worker.refuse(&self.lease.dataset_hash);
-                End::Refused { why: format!("the trainer {} cannot train it: {why}", self.worker.name()) }
+                self.worker.refused.add(&self.lease.dataset_id, *lacking);
+                End::Refused { why: format!("the trainer {} lacks its dataset: {why}", self.worker.name()) }
             }
             // Alone it would be as large.
             Outcome::TooLarge(message) => End::Failed { kind: ErrorKind::OutOfMemory, message, beside_others: false },
@@ -413,20 +468,26 @@ impl Line<'_> {
         }
     }
 
-    /// Writes the best weights and returns their path. The lease is kept meanwhile.
-    async fn write(&mut self, weights: Weights, document: serde_json::Value) -> Result<String, String> {
-        let (artifacts, Lease { study, number, attempt, nonce, .. }) = (&self.worker.artifacts, self.lease);
+    /// Writes the best weights, once the artifacts can be used. The lease is kept meanwhile, and the weights stay in memory: nothing more is claimed that
+    /// could want it.
+    async fn write(&mut self, weights: Weights, document: serde_json::Value) -> Written {
+        let Line { worker, lease, stop, .. } = *self;
+        let Lease { study, number, attempt, nonce, .. } = lease;
+        let nonce = nonce.to_string();
         self.beating(async {
-            let bytes = tokio::task::spawn_blocking(move || weights.serialize(&document)).await.map_err(|error| error.to_string())??;
-            let mut last = String::new();
-            for _ in 0..limits::WEIGHTS_TRIES {
-                match artifacts.put_model(study.as_str(), *number, *attempt, &nonce.to_string(), bytes.clone()).await {
-                    Ok(path) => return Ok(path),
-                    Err(error) => last = error.to_string(),
-                }
-                tokio::time::sleep(retry()).await;
+            let serialized = tokio::task::spawn_blocking(move || weights.serialize(&document)).await.map_err(|error| error.to_string());
+            let bytes = match serialized.flatten() {
+                Ok(bytes) => bytes,
+                Err(error) => return Written::Not(ErrorKind::Panic, error),
+            };
+            let put = || worker.artifacts.put_model(study.as_str(), *number, *attempt, &nonce, bytes.clone());
+            tokio::select! {
+                written = worker.health.written(put) => match written {
+                    Ok(path) => Written::At(path),
+                    Err(error) => Written::Not(ErrorKind::Invalid, format!("its weights cannot be written: {error}")),
+                },
+                reason = given_up(worker, stop) => Written::GivenUp(reason),
             }
-            Err(format!("its weights cannot be written: {last}"))
         })
         .await
     }

@@ -3,7 +3,7 @@
 //! In reading order: [`Config`], then `worker`, which claims and owns everything that runs; `attempt` sees one leased trial through, from the async side:
 //! heartbeats, directives, the end; `trial` prepares it on its own thread (dataset, plan, panics); `run` is the training loop, readable whole;
 //! [`device`] says what there is to train on; [`engine`] is a network and its training step, on the operations of `kernels`; `weights` is what is kept of the best epoch, `checkpoint` what a trial goes on from;
-//! `metrics` and `page` show how it goes; `allocator` is where the memory of all this comes from.
+//! `health` says whether artifacts can be used, and `refused` which datasets cannot be read here; `metrics` and `page` show how it goes; `allocator` is where the memory of all this comes from.
 //!
 //! Two halves meet at a channel and a flag: candle never runs on the async runtime, and a training thread never talks to Redis.
 //!
@@ -16,11 +16,13 @@ mod checkpoint;
 mod config;
 pub mod device;
 pub mod engine;
+mod health;
 pub(crate) mod kernels;
 mod memory;
 mod metrics;
 mod page;
 mod process;
+mod refused;
 mod run;
 #[cfg(test)]
 mod tests;

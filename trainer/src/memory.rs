@@ -54,6 +54,11 @@ impl Memory {
         Memory { bytes, catalog: None, margin, patience, line: Mutex::default(), moved: Condvar::new() }
     }
 
+    /// The bytes that there are for trials.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// The same, in which the datasets of `catalog` lie too.
     pub(crate) fn with_datasets(self, catalog: Arc<Catalog>) -> Memory {
         Memory { catalog: Some(catalog), ..self }

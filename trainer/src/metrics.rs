@@ -1,6 +1,8 @@
 //! What a trainer shows on its `/metrics`. Names and meanings are part of the product; no label carries a study or a trial.
 
-use prometheus::{Encoder, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder};
+use prometheus::{
+    Encoder, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+};
 
 use crate::device::DeviceInfo;
 
@@ -20,6 +22,8 @@ pub(crate) struct Metrics {
     pub(crate) trial_duration: Histogram,
     /// Slots that train now.
     pub(crate) busy: IntGauge,
+    /// 1 while the artifacts cannot be used.
+    pub(crate) artifacts_fault: IntGauge,
 }
 
 impl Metrics {
@@ -28,12 +32,15 @@ impl Metrics {
         let registry = Registry::new();
         let duration = HistogramOpts::new("chandler_trainer_trial_duration_seconds", "Time from claim to end of a trial.")
             .buckets(vec![0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3_600.0, 14_400.0, 86_400.0]);
+        let fault = Opts::new("chandler_trainer_fault", "1 while the trainer cannot use this part of its place, and so claims nothing.");
+        let faults = IntGaugeVec::new(fault, &["place"])?;
         let metrics = Metrics {
             epochs: IntCounter::new("chandler_trainer_epochs_total", "Epochs trained.")?,
             samples: IntCounter::new("chandler_trainer_samples_total", "Training samples seen.")?,
             trials: IntCounterVec::new(Opts::new("chandler_trainer_trials_total", "Trials handed back, by end."), &["end"])?,
             trial_duration: Histogram::with_opts(duration)?,
             busy: IntGauge::new("chandler_trainer_slots_busy", "Slots of this trainer that train now.")?,
+            artifacts_fault: faults.with_label_values(&["artifacts"]),
             registry,
         };
         let all_slots = IntGauge::new("chandler_trainer_slots", "Slots of this trainer.")?;
@@ -45,12 +52,13 @@ impl Metrics {
         }
         // A series that is not there before its first event has no rate.
         ENDS.iter().for_each(|end| metrics.trials.with_label_values(&[end]).reset());
-        let Metrics { registry, epochs, samples, trials, trial_duration, busy } = &metrics;
+        let Metrics { registry, epochs, samples, trials, trial_duration, busy, artifacts_fault: _ } = &metrics;
         registry.register(Box::new(epochs.clone()))?;
         registry.register(Box::new(samples.clone()))?;
         registry.register(Box::new(trials.clone()))?;
         registry.register(Box::new(trial_duration.clone()))?;
         registry.register(Box::new(busy.clone()))?;
+        registry.register(Box::new(faults))?;
         registry.register(Box::new(all_slots))?;
         registry.register(Box::new(info))?;
         Ok(metrics)
@@ -82,6 +90,7 @@ mod tests {
             "chandler_trainer_trial_duration_seconds_count 0",
             "chandler_trainer_slots 3",
             "chandler_trainer_slots_busy 0",
+            "chandler_trainer_fault{place=\"artifacts\"} 0",
             "chandler_trainer_device_info{device=\"cpu\",numerics=\"cpu-1\"} 1",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} in:\n{text}");

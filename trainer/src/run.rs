@@ -53,6 +53,8 @@ pub(crate) enum Event {
     Epoch { step: u32, values: Vec<f32>, samples: u64 },
     /// From here it could go on.
     Checkpoint(Saved),
+    /// A checkpoint could not be made, which ends no trial.
+    NoCheckpoint(artifact::Error),
 }
 
 /// A checkpoint on its way to the artifacts.
@@ -147,9 +149,10 @@ pub(crate) fn train(job: &Job, checkpoints: impl Iterator<Item = Checkpoint>, mu
         if more && is_due {
             let saving = Instant::now();
             progress.spent_ms = (earlier + begun.elapsed()).as_millis() as u64;
-            if let Some(spool) = save(job, &runs, best.as_ref(), &progress) {
-                tell(Event::Checkpoint(Saved { step, spool, on_its_way: on_its_way.clone() }));
-            }
+            tell(match save(job, &runs, best.as_ref(), &progress) {
+                Ok(spool) => Event::Checkpoint(Saved { step, spool, on_its_way: on_its_way.clone() }),
+                Err(error) => Event::NoCheckpoint(error),
+            });
             saved = Instant::now();
             // Slow disks take a tenth of the time, unless every epoch is asked for.
             pause = if job.checkpoint_seconds == 0 { 0.0 } else { pause.max(10.0 * saving.elapsed().as_secs_f64()) };
@@ -180,19 +183,12 @@ fn begin<'a>(job: &Job<'a>, checkpoints: impl Iterator<Item = Checkpoint>) -> Re
     Ok((runs, None, Progress::default()))
 }
 
-/// A checkpoint of a trial after an epoch; none where it cannot be written, which ends no trial.
-fn save(job: &Job, runs: &[Run], best: Option<&Best>, progress: &Progress) -> Option<Spool> {
+/// A checkpoint of a trial after an epoch.
+fn save(job: &Job, runs: &[Run], best: Option<&Best>, progress: &Progress) -> Result<Spool, artifact::Error> {
     let models: Vec<&Model> = runs.iter().map(|run| &run.model).collect();
-    let written = (job.spool)().and_then(|spool| {
-        checkpoint::write(spool.file(), job.audience, &models, best, progress)?;
-        Ok(spool)
-    });
-    let (number, study) = (job.number, &job.study.name);
-    written
-        .inspect_err(|error| {
-            tracing::warn!(trial.number = number, "A checkpoint of trial {number} of study {study} cannot be written: {error}")
-        })
-        .ok()
+    let spool = (job.spool)()?;
+    checkpoint::write(spool.file(), job.audience, &models, best, progress)?;
+    Ok(spool)
 }
 
 /// The network of a trial on one fold, for one execution.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use hpo::Study;
 use hpo::study::DeviceClass;
-use hpo::trial::{ErrorKind, TrialState};
+use hpo::trial::{ErrorKind, TrialState, WaitingFor};
 use serde_json::{Value as Json, json};
 use store::artifact::Artifacts;
 use store::embedded::Embedded;
@@ -47,7 +47,7 @@ impl House {
             document[field] = value.clone();
         }
         let study = Arc::new(Study::parse(&document).unwrap());
-        let mut dataset = data::Catalog::new(self.folder.path()).schema(&study.dataset).unwrap();
+        let mut dataset = data::Catalog::new(self.folder.path().join("datasets")).schema(&study.dataset).unwrap();
         dataset.hash = hash.map_or(dataset.hash, str::to_owned);
         let id = StudyId::parse(&format!("01J0000000{}", Nonce::random()).to_uppercase()).unwrap();
         self.store.create_study(NewStudy { id, study, dataset, preflight: json!({}) }, None).await.unwrap();
@@ -112,6 +112,33 @@ impl House {
         let path = Artifacts::model_path(id.as_str(), trial.number, trial.attempt, &trial.nonce.unwrap().to_string()).unwrap();
         let artifacts = Artifacts::open(&self.folder.path().join("artifacts").display().to_string()).unwrap();
         artifacts.get(&path).await.unwrap().to_vec()
+    }
+
+    /// Puts a file in the place of the artifacts' folder.
+    fn take_artifacts_away(&self) {
+        let place = self.folder.path().join("artifacts");
+        std::fs::rename(&place, place.with_extension("moved")).unwrap();
+        std::fs::write(place, "").unwrap();
+    }
+
+    fn bring_artifacts_back(&self) {
+        let place = self.folder.path().join("artifacts");
+        std::fs::remove_file(&place).unwrap();
+        std::fs::rename(place.with_extension("moved"), place).unwrap();
+    }
+
+    /// The line of the only trainer, once it is as asked.
+    async fn when_listed(&self, is: impl Fn(&Trainer) -> bool) -> Trainer {
+        for _ in 0..3_000 {
+            let listed = self.store.trainers().await.unwrap();
+            if let [record] = &listed[..]
+                && is(&record.trainer)
+            {
+                return record.trainer.clone();
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("it never came: {:?}", self.store.trainers().await);
     }
 
     async fn curve(&self, id: StudyId, number: u64) -> Curve {
@@ -255,7 +282,7 @@ async fn a_dataset_of_another_hash_is_refused_and_burns_nothing() {
     let trial = house.when(id, 0, |trial| trial.attempt == 1 && trial.state == TrialState::Queued).await;
     assert_eq!((trial.failures, trial.stalls), (0, 0));
     let error = trial.error.unwrap();
-    assert!(error.kind == ErrorKind::Io && error.message.contains("the study was accepted with another"), "{}", error.message);
+    assert!(error.kind == ErrorKind::Refused && error.message.contains("the study was accepted with another"), "{}", error.message);
     trainer.stop().await;
     assert_eq!(house.trial(id, 0).await.attempt, 1);
 }
@@ -284,6 +311,88 @@ async fn more_datasets_than_a_claim_names_are_refused_without_a_storm() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn while_artifacts_are_away_results_wait_nothing_is_claimed_and_nothing_fails() {
+    let house = House::new().await;
+    let trainer = house.trainer(1);
+    assert_eq!(house.when_listed(|_| true).await.faults, [""; 0]);
+    house.take_artifacts_away();
+    let id = house.study(json!({"max_trials": 6}), None).await;
+    let line = house.when_listed(|line| !line.faults.is_empty()).await;
+    assert!(line.faults[0].contains("cannot keep artifacts in "), "{line:?}");
+    // Longer than the trainer's lease, which heartbeats keep.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let held = house.trial(id, 0).await;
+    assert_eq!((held.state, held.step, held.attempt), (TrialState::Running, 5, 1), "trained, and not handed in");
+    assert_eq!(house.trial(id, 1).await.attempt, 0);
+    house.bring_artifacts_back();
+    for number in 0..6 {
+        let trial = house.ended(id, number).await;
+        assert_eq!((trial.state, trial.attempt, trial.failures, trial.stalls), (TrialState::Completed, 1, 0, 0));
+        assert!(!house.artifact(id, &trial).await.is_empty());
+    }
+    assert_eq!(house.when_listed(|line| line.faults.is_empty()).await.running, []);
+    trainer.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_result_that_waits_for_the_artifacts_can_be_cancelled_deleted_and_handed_back() {
+    let house = House::new().await;
+    let trainer = house.trainer(1);
+    house.when_listed(|_| true).await;
+    house.take_artifacts_away();
+    let cancelled = house.study(json!({"max_trials": 1}), None).await;
+    house.when_listed(|line| !line.faults.is_empty()).await;
+    house.store.cancel_trial(cancelled, 0).await.unwrap();
+    assert_eq!(house.ended(cancelled, 0).await.state, TrialState::Cancelled);
+    house.bring_artifacts_back();
+    house.when_listed(|line| line.faults.is_empty()).await;
+
+    house.take_artifacts_away();
+    let deleted = house.study(json!({"max_trials": 1}), None).await;
+    house.when_listed(|line| !line.faults.is_empty()).await;
+    house.store.delete_study(deleted).await.unwrap();
+    house.bring_artifacts_back();
+    house.when_listed(|line| line.faults.is_empty()).await;
+
+    house.take_artifacts_away();
+    let handed_back = house.study(json!({"max_trials": 1}), None).await;
+    house.when_listed(|line| !line.faults.is_empty()).await;
+    trainer.stop().await;
+    let trial = house.trial(handed_back, 0).await;
+    let end = trial.attempts.last().and_then(|attempt| attempt.end.as_deref());
+    assert_eq!((trial.state, trial.failures, trial.stalls, end), (TrialState::Queued, 0, 0, Some("released")));
+    house.bring_artifacts_back();
+    let again = house.trainer(1);
+    let trial = house.ended(handed_back, 0).await;
+    assert_eq!((trial.state, trial.attempt), (TrialState::Completed, 2));
+    again.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_gone_stops_its_study_alone_and_only_until_it_is_back() {
+    let house = House::new().await;
+    let folder = house.folder.path().join("datasets");
+    std::fs::create_dir(&folder).unwrap();
+    let rows: String = (0..60).map(|row| format!("{},{},{}\n", row % 7, row % 5, row % 3)).collect();
+    let copies = ["gone.csv", "intact.csv"].map(|name| folder.join(name));
+    copies.iter().for_each(|copy| std::fs::write(copy, format!("a,b,label\n{rows}")).unwrap());
+    let of = |name: &str| json!({"dataset": {"source": name, "label": "label", "validation_split": 0.2}});
+    let (gone, intact) = (house.study(of("gone.csv"), None).await, house.study(of("intact.csv"), None).await);
+    std::fs::rename(&copies[0], folder.join("elsewhere")).unwrap();
+    let trainer = house.trainer(1);
+    // Sooner than any refusal ends by itself.
+    assert_eq!(house.ended(intact, 0).await.state, TrialState::Completed);
+    let line = house.when_listed(|line| !line.refused.is_empty()).await;
+    assert!(line.refused.len() == 1 && line.refused[0].why.contains("there is no file \"gone.csv\""), "{line:?}");
+    let waiting = house.store.study(gone).await.unwrap().unwrap().needs().waiting_for(&house.store.trainers().await.unwrap()).unwrap();
+    assert!(waiting.kind == WaitingFor::Dataset && waiting.detail.contains(&line.id) && waiting.detail.contains("gone.csv"), "{waiting:?}");
+    std::fs::rename(folder.join("elsewhere"), &copies[0]).unwrap();
+    assert_eq!(house.ended(gone, 0).await.state, TrialState::Completed);
+    assert_eq!(house.when_listed(|line| line.refused.is_empty()).await.refused, []);
+    trainer.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_trial_out_of_time_completes_with_what_it_has() {
     let house = House::new().await;
     let mut changes = long();
@@ -294,7 +403,8 @@ async fn a_trial_out_of_time_completes_with_what_it_has() {
     let trainer = house.trainer(2);
     let trial = house.ended(id, 0).await;
     assert_eq!((trial.state, trial.step > 0, trial.value.is_some()), (TrialState::Completed, true, true));
-    assert_eq!(house.ended(hopeless, 0).await.error.unwrap().kind, ErrorKind::Stalled);
+    let error = house.ended(hopeless, 0).await.error.unwrap();
+    assert!(error.kind == ErrorKind::OutOfTime && error.message.contains("raise max_trial_seconds"), "{}", error.message);
     trainer.stop().await;
 }
 
@@ -404,7 +514,10 @@ async fn a_trial_that_ran_out_of_memory_beside_others_runs_alone() {
         device: "cpu".into(),
         class: DeviceClass::Cpu,
         slots: 1,
+        memory_bytes: u64::MAX,
         running: Vec::new(),
+        refused: Vec::new(),
+        faults: Vec::new(),
     };
     let lease = house.store.claim(&Claim::new(&crowded, Vec::new(), 1)).await.unwrap().remove(0);
     let end = End::Failed { kind: ErrorKind::OutOfMemory, message: "no memory".into(), beside_others: true };

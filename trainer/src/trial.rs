@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Instant;
 
 use candle_core::Device;
 use data::{Catalog, Dataset, Scaled};
@@ -17,6 +18,7 @@ use crate::checkpoint::{Audience, Checkpoint};
 use crate::engine::Error;
 use crate::memory::{Memory, Share, TooLarge};
 use crate::process::message;
+use crate::refused::Lacking;
 use crate::run::{self, Best, Event, Fold, Job, Reason, Stop, Trained};
 
 /// A trial that is ready for its thread.
@@ -44,8 +46,8 @@ pub(crate) enum Outcome {
     Completed(Box<Completed>),
     /// It was told to stop.
     Stopped(Reason, Option<Best>),
-    /// This machine lacks the dataset that the study was accepted with, and so says: another may have it.
-    Refused(String),
+    /// This machine lacks the dataset that the study was accepted with: another may have it.
+    Refused(Box<Lacking>),
     /// This device is too small for it, were it alone there.
     TooLarge(String),
     /// It failed.
@@ -73,14 +75,7 @@ impl Trial {
     fn prepare_and_train(&self, checkpoints: impl Iterator<Item = File>, tell: impl FnMut(Event)) -> Result<Outcome, Outcome> {
         let Trial { lease, study, .. } = self;
         let invalid = |error: String| Outcome::Failed(ErrorKind::Invalid, error);
-        // The API has read it, so what is wrong is this machine's copy.
-        let dataset = self.catalog.load(&study.dataset).map_err(|error| Outcome::Refused(error.to_string()))?;
-        if dataset.schema.hash != lease.dataset_hash {
-            return Err(Outcome::Refused(format!(
-                "the dataset here has the hash {}, the study was accepted with {}",
-                dataset.schema.hash, lease.dataset_hash
-            )));
-        }
+        let dataset = self.dataset()?;
         let Some(point) = study.space.unpack(&lease.point) else {
             return Err(invalid(format!("the hyperparameters {} do not fit the search space", lease.point)));
         };
@@ -126,13 +121,32 @@ impl Trial {
             }
             Ok(Trained::OutOfTime) => {
                 let seconds = study.max_trial_seconds.unwrap_or_default();
-                Err(Outcome::Failed(ErrorKind::Stalled, format!("max_trial_seconds ({seconds}) were over before the first epoch ended")))
+                let message = format!("max_trial_seconds ({seconds}) were over before an epoch ended; raise max_trial_seconds");
+                Err(Outcome::Failed(ErrorKind::OutOfTime, message))
             }
             Err(Error::Invalid(error)) => Err(invalid(error)),
             Err(Error::OutOfMemory(error)) => Err(Outcome::Failed(ErrorKind::OutOfMemory, error)),
             // Candle refuses what we ask of it: a mistake of ours, the same at every try.
             Err(error) => Err(Outcome::Failed(ErrorKind::Panic, error.to_string())),
         }
+    }
+
+    /// The study's dataset. The API has read it, so what is wrong is this machine's copy.
+    fn dataset(&self) -> Result<Arc<Dataset>, Outcome> {
+        let Trial { lease, study, catalog, .. } = self;
+        // Before they are read: a change while they are read must be seen.
+        let files = catalog.state(&study.dataset);
+        let refused = |why| Outcome::Refused(Box::new(Lacking { spec: study.dataset.clone(), files, why, since: Instant::now() }));
+        let dataset = catalog.load(&study.dataset).map_err(|error| refused(error.to_string()))?;
+        if dataset.schema.hash == lease.dataset_hash {
+            return Ok(dataset);
+        }
+        let described = &study.document()["dataset"];
+        let source = described["source"].as_str().or(described["features"].as_str()).unwrap_or("the dataset");
+        let (here, there) = (&dataset.schema.hash, &lease.dataset_hash);
+        Err(refused(format!(
+            "{source} has the hash {here} here, the study was accepted with {there}; put the same file there, or POST the study anew"
+        )))
     }
 
     fn document(&self, plan: &Plan, dataset: &Dataset, hyperparameters: serde_json::Map<String, Json>) -> Json {

@@ -1,9 +1,8 @@
 //! Claims trials while slots are free, and owns everything that runs.
 
-use std::collections::HashMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context;
 use candle_core::Device;
@@ -18,14 +17,18 @@ use tokio::task::JoinSet;
 
 use crate::config::Config;
 use crate::device::DeviceInfo;
+use crate::health::Health;
 use crate::memory::Memory;
 use crate::metrics::Metrics;
+use crate::refused::Refused;
 use crate::{attempt, device, page, process};
 
 /// A device of this machine, its slots, and what their trials share.
 pub(crate) struct Worker {
     pub(crate) store: Store,
     pub(crate) artifacts: Artifacts,
+    /// That of the artifacts.
+    pub(crate) health: Arc<Health>,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) checkpoint_seconds: u64,
@@ -41,8 +44,8 @@ pub(crate) struct Worker {
     handles: Mutex<Vec<Device>>,
     me: Trainer,
     running: Mutex<Vec<(StudyId, u64)>>,
-    /// Hashes of datasets that this machine lacks, and since when.
-    refused: Mutex<HashMap<String, Instant>>,
+    /// The datasets that this machine lacks.
+    pub(crate) refused: Arc<Refused>,
 }
 
 /// Runs a trainer until `shutdown` resolves; then it hands its trials back and returns. Errors are of the start only: an address that is taken, a folder
@@ -68,7 +71,11 @@ pub(crate) async fn run_on(devices: Vec<DeviceInfo>, config: Config, shutdown: i
             chores.spawn(page::serve(listener, metrics));
         }
         let mut claims = JoinSet::new();
-        chores.extend(workers.iter().take(1).map(|worker| reap(worker.clone())));
+        for worker in workers.iter().take(1) {
+            chores.spawn(reap(worker.clone()));
+            let health = worker.health.clone();
+            chores.spawn(async move { health.watch().await });
+        }
         for worker in &workers {
             chores.spawn(show_up(worker.clone()));
             claims.spawn(claim(worker.clone()));
@@ -104,7 +111,9 @@ async fn start(
     let slots = config.slots.unwrap_or_else(|| slots(&devices));
     let metrics = Arc::new(Metrics::new(slots * devices.len() as u32, &devices)?);
     let artifacts = Artifacts::open(&config.artifacts())?.with_scratch(&config.data_dir);
+    let health = Arc::new(Health::new(artifacts.clone(), metrics.artifacts_fault.clone()));
     let catalog = Arc::new(Catalog::new(config.data_dir.join("datasets")));
+    let refused = Arc::new(Refused::new(catalog.clone()));
     let store = connect(config, &stopping).await?;
     let process = format!("{}-{}-{}", process::host_name(), std::process::id(), &Nonce::random().to_string()[..6]);
     let mut workers = Vec::with_capacity(devices.len());
@@ -118,7 +127,17 @@ async fn start(
             _ => Memory::of(free, limits::GPU_MEMORY_MARGIN),
         });
         let id = if device.class == DeviceClass::Cpu { process.clone() } else { format!("{process}-{name}") };
-        let me = Trainer { id, numerics: device.numerics.clone(), device: name, class: device.class, slots, running: Vec::new() };
+        let me = Trainer {
+            id,
+            numerics: device.numerics.clone(),
+            device: name,
+            class: device.class,
+            slots,
+            memory_bytes: memory.bytes(),
+            running: Vec::new(),
+            refused: Vec::new(),
+            faults: Vec::new(),
+        };
         let DeviceInfo { model, numerics, .. } = &device;
         tracing::info!(
             trainer = me.id,
@@ -131,6 +150,7 @@ async fn start(
         workers.push(Arc::new(Worker {
             store: store.clone(),
             artifacts: artifacts.clone(),
+            health: health.clone(),
             catalog: catalog.clone(),
             metrics: metrics.clone(),
             checkpoint_seconds: config.checkpoint_seconds,
@@ -142,7 +162,7 @@ async fn start(
             handles: Mutex::new(handles),
             me,
             running: Mutex::default(),
-            refused: Mutex::default(),
+            refused: refused.clone(),
         }));
     }
     Ok((workers, metrics))
@@ -198,13 +218,13 @@ impl Worker {
         lock(&self.running).len() > 1
     }
 
-    /// Whether another trainer on such a device has a free slot, and was heard of lately. None has, as far as a Redis that is away can tell.
+    /// Whether another trainer on such a device has a free slot and no fault, and was heard of lately. None has, as far as a Redis that is away can tell.
     pub(crate) async fn has_idle_peer(&self) -> bool {
         let mut all = self.store.trainers().await.unwrap_or_default();
         let newest = all.iter().map(|record| record.seen_at_ms).max().unwrap_or_default();
         all.retain(|record| newest - record.seen_at_ms <= limits::PEER_SEEN_MS);
         let mut others = all.iter().map(|record| &record.trainer).filter(|other| other.id != self.me.id && other.class == self.me.class);
-        others.any(|other| other.running.len() < other.slots as usize)
+        others.any(|other| other.faults.is_empty() && other.running.len() < other.slots as usize)
     }
 
     /// Its name among all that are connected.
@@ -212,16 +232,10 @@ impl Worker {
         &self.me.id
     }
 
-    /// Claims nothing of this dataset for [`limits::REFUSE_SECONDS`].
-    pub(crate) fn refuse(&self, dataset_hash: &str) {
-        lock(&self.refused).insert(dataset_hash.to_owned(), Instant::now());
-    }
-
-    /// The datasets that are refused now.
-    fn refused(&self) -> Vec<String> {
-        let mut refused = lock(&self.refused);
-        refused.retain(|_, since| since.elapsed() < Duration::from_secs(limits::REFUSE_SECONDS));
-        refused.keys().take(limits::REFUSED_MAX).cloned().collect()
+    /// What it says of itself now.
+    fn line(&self) -> Trainer {
+        let (running, refused) = (lock(&self.running).clone(), self.refused.reasons());
+        Trainer { running, refused, faults: self.health.fault().into_iter().collect(), ..self.me.clone() }
     }
 
     pub(crate) fn is_stopping(&self) -> bool {
@@ -241,11 +255,17 @@ async fn claim(worker: Arc<Worker>) {
     let mut trials = JoinSet::new();
     // Held by a trial that runs alone: what came beside it would wait here, while another trainer could train it.
     let alone = Arc::new(tokio::sync::Mutex::new(()));
+    // What cannot be handed in is not begun.
+    tokio::select! { _ = worker.health.is_well() => {}, () = worker.stopped() => return }
     while !worker.is_stopping() {
         while trials.try_join_next().is_some() {}
         tokio::select! { _ = alone.lock() => {}, () = worker.stopped() => break }
         let Some(permits) = free_slots(worker).await else { break };
-        let refused = worker.refused();
+        tokio::select! { () = worker.health.well() => {}, () = worker.stopped() => break }
+        let refused = worker.refused.clone();
+        // Files may lie on a disk that hangs.
+        tokio::select! { _ = tokio::task::spawn_blocking(move || refused.lift()) => {}, () = worker.stopped() => break }
+        let refused = worker.refused.ids();
         // A claim names no more of them: the next trial may be of one that it does not name, again and again.
         if refused.len() == limits::REFUSED_MAX {
             tokio::select! { () = tokio::time::sleep(retry()) => {}, () = worker.stopped() => break }
@@ -322,14 +342,18 @@ async fn see_through(worker: Arc<Worker>, lease: Lease, slot: (OwnedSemaphorePer
     drop(slot);
 }
 
-/// Keeps the trainer listed, with what it runs.
+/// Keeps the trainer listed, with what it runs; what keeps it from claiming is told at once.
 async fn show_up(worker: Arc<Worker>) {
+    let (mut faults, mut refused) = (worker.health.subscribe(), worker.refused.subscribe());
     loop {
-        let me = Trainer { running: lock(&worker.running).clone(), ..worker.me.clone() };
-        if let Err(error) = worker.store.heartbeat_trainer(&me).await {
+        if let Err(error) = worker.store.heartbeat_trainer(&worker.line()).await {
             tracing::debug!("No heartbeat of the trainer: {error}");
         }
-        tokio::time::sleep(jittered(Duration::from_millis(limits::TRAINER_TTL_MS / 12))).await;
+        tokio::select! {
+            () = tokio::time::sleep(jittered(Duration::from_millis(limits::TRAINER_TTL_MS / 12))) => {}
+            _ = faults.changed() => {}
+            _ = refused.changed() => {}
+        }
     }
 }
 
@@ -338,6 +362,8 @@ async fn reap(worker: Arc<Worker>) {
     loop {
         tokio::time::sleep(jittered(worker.store.tick())).await;
         match worker.store.tend(&worker.artifacts).await {
+            // A fault of the artifacts has been told already.
+            Ok(tended) if worker.health.fault().is_some() => tended.undone.iter().for_each(|undone| tracing::debug!("{undone}")),
             Ok(tended) => tended.undone.iter().for_each(|undone| tracing::warn!("{undone}")),
             Err(error) => tracing::debug!("The reaper's tick failed: {error}"),
         }

@@ -11,7 +11,7 @@ use store::{StudyId, TrialRecord};
 use super::trials::{trial, trial_path};
 use super::{StudyErrors, parse_name};
 use crate::app::App;
-use crate::error::{Error, study_id};
+use crate::error::{Error, ProblemDetails, study_id};
 use crate::wire::ModelQuery;
 
 /// Fetch the model of a trial
@@ -24,7 +24,8 @@ use crate::wire::ModelQuery;
     params(("id" = String, Path, description = "The study"), ("number" = u64, Path, description = "The trial"), ModelQuery),
     responses(
         (status = 200, description = "The model", content((Vec<u8> = "application/octet-stream"), (Vec<u8> = "application/zip"))),
-        StudyErrors
+        StudyErrors,
+        (status = 503, description = "The artifacts cannot be read now, Redis does not answer or is full, or the server is about to stop: `unavailable`, `storage_full`; with Retry-After", body = ProblemDetails, content_type = "application/problem+json")
     )
 )]
 #[get("/v1/studies/{id}/trials/{number}/model")]
@@ -43,7 +44,8 @@ pub(crate) async fn get_model(app: Data<App>, path: Path<(String, String)>, quer
     params(("id" = String, Path, description = "The study"), ModelQuery),
     responses(
         (status = 200, description = "The model", content((Vec<u8> = "application/octet-stream"), (Vec<u8> = "application/zip"))),
-        StudyErrors
+        StudyErrors,
+        (status = 503, description = "The artifacts cannot be read now, Redis does not answer or is full, or the server is about to stop: `unavailable`, `storage_full`; with Retry-After", body = ProblemDetails, content_type = "application/problem+json")
     )
 )]
 #[get("/v1/studies/{id}/best/model")]
@@ -108,6 +110,7 @@ async fn model(app: &App, id: StudyId, record: &TrialRecord, format: Format) -> 
         Artifacts::model_path(id.as_str(), record.number, record.attempt, &nonce).map_err(|error| Error::Internal(error.to_string()))?;
     let weights: Bytes = match app.artifacts.get(&path).await {
         Err(artifact::Error::NotFound(_)) => return Err(none("the artifact store lacks them; do trainers and API use the same?")),
+        Err(error) if error.is_of_the_place() => return Err(Error::Unavailable(format!("the weights cannot be read now: {error}"))),
         found => found.map_err(|error| Error::Internal(error.to_string()))?,
     };
     // A large model takes seconds, which no other request of this worker shall wait.

@@ -70,11 +70,12 @@ pub(crate) async fn list_studies(app: Data<App>, request: HttpRequest, query: Qu
     let limit = page_limit("limit", query.limit, limits::PAGE_DEFAULT)?;
     let state = parse_name("state", query.state.as_deref(), StudyState::ALL, StudyState::as_str)?;
     let (records, next) = app.store.list_studies(store::StudyPage { cursor: query.cursor, limit, state, name: query.name }).await?;
+    let trainers = app.store.trainers().await?;
     let mut studies = Vec::with_capacity(records.len());
     for record in records {
         // One deleted since the page was read is not there any more.
         if let Some(study) = gone_is_none(app.store.spec(record.id).await)? {
-            studies.push(StudySummary::from_record(&record, &study));
+            studies.push(StudySummary::from_record(&record, &study, record.needs().waiting_for(&trainers)));
         }
     }
     Ok(page_response(&request, next.as_deref()).json(StudyPage { studies, next }))
@@ -82,11 +83,14 @@ pub(crate) async fn list_studies(app: Data<App>, request: HttpRequest, query: Qu
 
 /// Show a study
 ///
-/// With its counts by state, its best trial and its progress.
+/// With its counts by state, its best trial and its progress, and what it waits for where nobody trains it.
 #[utoipa::path(tag = "studies", params(("id" = String, Path, description = "The study")), responses((status = 200, description = "The study", body = StudyView), StudyErrors))]
 #[get("/v1/studies/{id}")]
 pub(crate) async fn get_study(app: Data<App>, id: Path<String>) -> Result<HttpResponse, Error> {
-    Ok(HttpResponse::Ok().json(view(&app, study_id(&id)?).await?))
+    let id = study_id(&id)?;
+    let record = app.store.study(id).await?.ok_or(store::Error::NoSuchStudy(id))?;
+    let (study, waiting) = (app.store.spec(id).await?, app.store.waiting_for(&record).await?);
+    Ok(HttpResponse::Ok().json(StudyView::from_record(record, &study, waiting)))
 }
 
 /// Change a study
@@ -139,8 +143,10 @@ async fn view(app: &App, id: StudyId) -> Result<StudyView, Error> {
 
 async fn found_view(app: &App, id: StudyId) -> Result<Option<StudyView>, Error> {
     let Some(record) = app.store.study(id).await? else { return Ok(None) };
-    let study = gone_is_none(app.store.spec(id).await)?;
-    Ok(study.map(|study| StudyView::from_record(record, &study)))
+    let Some(study) = gone_is_none(app.store.spec(id).await)? else { return Ok(None) };
+    // The caller has changed the study: that is told even where Redis has gone silent since.
+    let waiting = app.store.waiting_for(&record).await.unwrap_or_default();
+    Ok(Some(StudyView::from_record(record, &study, waiting)))
 }
 
 fn gone_is_none<T>(found: store::Result<T>) -> store::Result<Option<T>> {

@@ -10,7 +10,7 @@ use crate::wire::{PageQuery, TrainerList, TrainerView, page_of, page_response};
 
 /// List the connected trainers
 ///
-/// Their device and slots, and what they train. By name, in pages.
+/// Their device and slots, what they train, and what keeps them from it. By name, in pages.
 #[utoipa::path(tag = "trainers", params(PageQuery), responses((status = 200, description = "A page of trainers", body = TrainerList), AnyErrors))]
 #[get("/v1/trainers")]
 pub(crate) async fn list_trainers(app: Data<App>, request: HttpRequest, query: Query<PageQuery>) -> Result<HttpResponse, Error> {

@@ -3,10 +3,10 @@
 use hpo::dataset::DatasetSchema;
 use hpo::preflight::Preflight;
 use hpo::study::Study;
-use hpo::trial::{StudyState, TrialState};
+use hpo::trial::{StudyState, TrialState, WaitingFor};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
-use store::{Best, StudyRecord, TrialCounts};
+use store::{Best, StudyRecord, TrialCounts, Waiting};
 use utoipa::ToSchema;
 
 use super::{shortest, timestamp};
@@ -51,6 +51,19 @@ pub(crate) struct StudySummary {
     max_parallel: Option<u64>,
     /// The best completed trial so far.
     best: Option<BestTrial>,
+    /// What it waits for, where it has queued trials that no trainer can take, or its trainers cannot hand in what they trained; null while it goes on,
+    /// is paused or has ended.
+    waiting_for: Option<WaitingView>,
+}
+
+/// What a study waits for.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct WaitingView {
+    /// `trainer`: none is connected. `device`: none serves it. `memory`: none has as much as the smallest network takes. `dataset`: all that have the
+    /// memory lack it. `artifacts`: all that have the dataset cannot use them. `slots`: all are busy with other studies.
+    kind: WaitingFor,
+    /// What the study needs, and what there is.
+    detail: String,
 }
 
 /// The number of trials by state.
@@ -132,14 +145,14 @@ pub(crate) struct StudyPatch {
 }
 
 impl StudyView {
-    pub(crate) fn from_record(record: StudyRecord, study: &Study) -> StudyView {
-        let summary = StudySummary::from_record(&record, study);
+    pub(crate) fn from_record(record: StudyRecord, study: &Study, waiting: Option<Waiting>) -> StudyView {
+        let summary = StudySummary::from_record(&record, study, waiting);
         StudyView { summary, dataset: record.dataset, spec: record.spec, preflight: record.preflight }
     }
 }
 
 impl StudySummary {
-    pub(crate) fn from_record(record: &StudyRecord, study: &Study) -> StudySummary {
+    pub(crate) fn from_record(record: &StudyRecord, study: &Study, waiting: Option<Waiting>) -> StudySummary {
         let ended = !matches!(record.state, StudyState::Running | StudyState::Paused);
         StudySummary {
             id: record.id.to_string(),
@@ -156,6 +169,7 @@ impl StudySummary {
             max_trials: record.max_trials,
             max_parallel: record.max_parallel,
             best: record.best.as_ref().and_then(|best| BestTrial::from_best(best, study)),
+            waiting_for: waiting.map(|Waiting { kind, detail }| WaitingView { kind, detail }),
         }
     }
 }

@@ -20,8 +20,14 @@ pub(crate) struct TrainerView {
     numerics: String,
     /// Trials that it can train at once.
     slots: u32,
+    /// The memory that its device offers to trials, in bytes.
+    memory_bytes: u64,
     /// What it trains now.
     running: Vec<RunningTrial>,
+    /// Why it takes no trials of some datasets: what is wrong with each on its machine. It looks again as soon as the files change.
+    refused: Vec<String>,
+    /// What is wrong with its place, such as artifacts that cannot be written. It takes no trials until that is over; results wait.
+    faults: Vec<String>,
     /// When it was last heard of: RFC 3339, UTC.
     last_seen: String,
 }
@@ -62,6 +68,9 @@ impl TrainerView {
             class: trainer.class.as_str(),
             numerics: trainer.numerics,
             slots: trainer.slots,
+            memory_bytes: trainer.memory_bytes,
+            refused: trainer.refused.into_iter().map(|refusal| refusal.why).collect(),
+            faults: trainer.faults,
             running: trainer.running.into_iter().map(|(study, number)| RunningTrial { study: study.to_string(), number }).collect(),
             last_seen: timestamp(record.seen_at_ms),
         }

@@ -1,6 +1,7 @@
 //! Trials on the wire.
 
 use hpo::study::Study;
+use hpo::trial::ErrorKind;
 use serde::Serialize;
 use serde_json::{Map, Value as Json};
 use store::{AttemptRecord, Curve, Point, StudyId, TrialRecord};
@@ -31,7 +32,7 @@ pub(crate) struct TrialView {
     cancel_requested: bool,
     /// Every time that a trainer took it up.
     attempts: Vec<AttemptView>,
-    /// Why it failed; null where it did not.
+    /// Why it failed, or why it waits: the last reason, while it is tried again or no trainer has its dataset; else null.
     error: Option<TrialErrorView>,
 }
 
@@ -52,12 +53,12 @@ pub(crate) struct AttemptView {
     end: Option<String>,
 }
 
-/// Why a trial failed.
+/// Why a trial failed, or was handed back.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct TrialErrorView {
-    /// `diverged`, `panic`, `invalid`, `io`, `out_of_memory` or `stalled`.
-    kind: &'static str,
-    /// In words.
+    /// `diverged` and `out_of_time` are results of the search, the others faults; `refused` has not failed, it waits for another trainer.
+    kind: ErrorKind,
+    /// What happened, and what to do.
     message: String,
 }
 
@@ -110,7 +111,7 @@ impl TrialView {
             metrics: named(metrics, &record.metrics),
             cancel_requested: record.cancel_requested,
             attempts: record.attempts.into_iter().map(AttemptView::from_record).collect(),
-            error: record.error.map(|error| TrialErrorView { kind: error.kind.as_str(), message: error.message }),
+            error: record.error.map(|error| TrialErrorView { kind: error.kind, message: error.message }),
         }
     }
 }

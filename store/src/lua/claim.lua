@@ -1,19 +1,25 @@
 -- claim: leases up to k trials to a trainer, from the studies with the least virtual time. The same first nonce gets the same leases.
 -- KEYS lane
--- ARGV time, trainer, numerics class, lease ms, n device classes, n refused dataset hashes, k nonces
--- OUT  a row for each lease: {study, number, attempt, nonce, point, spec version, alone 0 | 1, dataset hash}
+-- ARGV time, trainer, numerics class, lease ms, bytes of memory, n device classes, n ids of refused datasets, k nonces
+-- OUT  a row for each lease: {study, number, attempt, nonce, point, spec version, alone 0 | 1, dataset hash, dataset id}
 local function lease_row(s, t)
-  return {s.id, t.n, t.attempt, t.nonce, t.point, t.sv, has(t, 'a') and 1 or 0, s.dataset_hash}
+  return {s.id, t.n, t.attempt, t.nonce, t.point, t.sv, has(t, 'a') and 1 or 0, s.dataset_hash, s.dataset_id}
 end
 
-local function least_served(classes, refused)
+-- Whether the trainer can train some network of the study, on its dataset.
+local function is_fit(id, memory, refused)
+  local needs = redis.call('HMGET', study_key(id), 'step_bytes', 'dataset_id')
+  return tonumber(needs[1]) <= memory and not refused[needs[2]]
+end
+
+local function least_served(classes, memory, refused)
   local best, best_vt
   for _, class in ipairs(classes) do
     for i = 0, LIMIT.refused_scan do
       local entry = redis.call('ZRANGE', ring(class), i, i, 'WITHSCORES')
       local id, vt = entry[1], tonumber(entry[2])
       if not id or (best_vt and vt >= best_vt) then break end
-      if not (next(refused) and refused[redis.call('HGET', study_key(id), 'dataset_hash')]) then
+      if is_fit(id, memory, refused) then
         best, best_vt = id, vt
         break
       end
@@ -55,15 +61,15 @@ local function replay(claims)
 end
 
 local function claim()
-  local trainer, numerics, lease_ms, classes, refused, nonces = arg(), arg(), num(), list(), {}, nil
-  for _, hash in ipairs(list()) do refused[hash] = true end
+  local trainer, numerics, lease_ms, memory, classes, refused, nonces = arg(), arg(), num(), num(), list(), {}, nil
+  for _, dataset in ipairs(list()) do refused[dataset] = true end
   nonces = list()
   local last = redis.call('HMGET', trainer_key(trainer), 'nonce', 'claims')
   if last[1] and last[1] == nonces[1] then return replay(cmsgpack.unpack(last[2])) end
   promote_due()
   local leases, claims = {}, {}
   for _, nonce in ipairs(nonces) do
-    local id = least_served(classes, refused)
+    local id = least_served(classes, memory, refused)
     if not id then break end
     local s = load_study(id)
     local t = take(s, nonce, trainer, numerics, lease_ms)

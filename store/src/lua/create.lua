@@ -1,14 +1,14 @@
 -- create: a study, once; its trials come by enqueue. The id of one that was deleted is not used again.
 -- KEYS lane
--- ARGV time, id, then `n` field values in the order: spec, preflight, dataset, metrics, name, class, dataset_hash, weight, sign,
---      max_trials, max_parallel, max_failures, max_stalls, backoff_ms, row_max ('' where there is none)
+-- ARGV time, id, then `n` field values in the order: spec, preflight, dataset, metrics, name, class, dataset_hash, dataset_id, step_bytes,
+--      weight, sign, max_trials, max_parallel, max_failures, max_stalls, backoff_ms, row_max ('' where there is none)
 -- OUT  1 created, 0 the id was there already, -1 it was deleted
 local function create()
   local id, given = arg(), list()
   local state = redis.call('HGET', study_key(id), 'state')
   if state then return state == 'deleted' and -1 or 0 end
-  local names = {'spec', 'preflight', 'dataset', 'metrics', 'name', 'class', 'dataset_hash', 'weight', 'sign', 'max_trials', 'max_parallel',
-    'max_failures', 'max_stalls', 'backoff_ms', 'row_max'}
+  local names = {'spec', 'preflight', 'dataset', 'metrics', 'name', 'class', 'dataset_hash', 'dataset_id', 'step_bytes', 'weight', 'sign',
+    'max_trials', 'max_parallel', 'max_failures', 'max_stalls', 'backoff_ms', 'row_max'}
   local fields = {'created', NOW, 'next', 0, 'seq', 0, 'row', 0, 'vt', 0, 'state', 'running', 'sv', 1}
   for i, name in ipairs(names) do
     fields[#fields + 1] = name

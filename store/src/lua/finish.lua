@@ -46,7 +46,7 @@ local function finish()
     if kind == 'out_of_memory' and beside and not has(t, 'a') then
       flag(t, 'a')
       to, score = cancel and 'cancelled' or 'queued', order(t)
-    elseif kind == 'io' or kind == 'out_of_memory' then
+    elseif KIND[kind].is_tried_again then
       t.failures = t.failures + 1
       if cancel then to = 'cancelled'
       elseif t.failures <= s.max_failures then
@@ -68,7 +68,7 @@ local function finish()
     leave(s, t, how)
   end
   save_trial(s, t)
-  if to == 'failed' then fail_study_after(s) end
+  if to == 'failed' then fail_study_after(s, kind) end
   save(s)
   return accepted(s, t)
 end

@@ -31,8 +31,8 @@ local function is_terminal(t) return CODE[t.state] > 4 end
 
 -- ---- the study: a hash; `load_study` reads what the state machine needs, `save` writes back what changed ----
 
-local TEXTS = {state = true, stop = true, class = true, dataset_hash = true, best_value = true}
-local FIELDS = {'state', 'stop', 'class', 'dataset_hash', 'best_value', 'weight', 'sign', 'created', 'max_trials', 'max_parallel',
+local TEXTS = {state = true, stop = true, class = true, dataset_hash = true, dataset_id = true, best_value = true}
+local FIELDS = {'state', 'stop', 'class', 'dataset_hash', 'dataset_id', 'best_value', 'weight', 'sign', 'created', 'max_trials', 'max_parallel',
   'max_failures', 'max_stalls', 'backoff_ms', 'row_max', 'next', 'seq', 'row', 'vt', 'cost', 'exhausted', 'best',
   'queued', 'delayed', 'running', 'paused', 'completed', 'pruned', 'failed', 'cancelled'}
 
@@ -273,7 +273,11 @@ local function close(s, state, stop)
   sweep(s)
 end
 
-local function fail_study_after(s)
+-- KIND (script.rs) says what a failed trial is to the row of failures that ends its study.
+local function fail_study_after(s, kind)
+  local is = KIND[kind].in_a_row
+  if is == 'resets' then s.row = 0 end
+  if is ~= 'counts' then return end
   s.row = s.row + 1
   if s.row_max > 0 and s.row >= s.row_max and not is_closed(s) then close(s, 'failed', 'failures_in_a_row') end
 end

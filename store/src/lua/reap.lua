@@ -20,7 +20,7 @@ local function expire(s)
       move(s, t, 'queued', order(t))
     end
     save_trial(s, t)
-    if t.state == 'failed' then fail_study_after(s) end
+    if t.state == 'failed' then fail_study_after(s, 'stalled') end
   end
   return #numbers
 end

@@ -1,7 +1,7 @@
 //! Lost leases, failures, stale trainers, outages, forgotten scripts.
 
 use super::*;
-use hpo::trial::{StudyState, TrialState};
+use hpo::trial::{InARow, StudyState, TrialState, TriedAgain};
 
 #[tokio::test]
 async fn an_expired_lease_counts_a_stall_and_the_trial_is_claimed_again() {
@@ -234,6 +234,59 @@ async fn a_first_out_of_memory_beside_others_is_not_held_against_the_trial() {
     assert_eq!(bench.trial(id, 0).await.state, TrialState::Failed);
 }
 
+/// The state of a trial that failed so under `retry`, and that of its study, in which two trials had failed before it; and after one more had.
+async fn after_two_failures(kind: ErrorKind, retry: Value) -> (TrialState, StudyState, StudyState) {
+    let bench = Bench::new().await;
+    let id = bench.study(json!({"max_trials": 20, "retry": retry})).await;
+    bench.store.reap().await.unwrap();
+    for _ in 0..2 {
+        bench.finish(&bench.claim("a").await.unwrap(), failed(ErrorKind::Panic)).await;
+    }
+    let lease = bench.claim("a").await.unwrap();
+    match kind {
+        ErrorKind::Stalled => bench.pass(33_000).await,
+        ErrorKind::Refused => drop(bench.finish(&lease, End::Refused { why: "it lacks the dataset".into() }).await),
+        kind => drop(bench.finish(&lease, failed(kind)).await),
+    }
+    let (trial, study) = (bench.trial(id, lease.number).await, bench.record(id).await.state);
+    assert_eq!(trial.error.map(|error| error.kind), Some(kind));
+    if let Some(next) = bench.claim("a").await {
+        bench.finish(&next, failed(ErrorKind::Panic)).await;
+    }
+    bench.healthy().await;
+    (trial.state, study, bench.record(id).await.state)
+}
+
+#[tokio::test]
+async fn the_scripts_make_of_each_kind_of_failure_what_is_said_of_it() {
+    for kind in ErrorKind::ALL {
+        let of_study = match kind.in_a_row() {
+            InARow::Counts => (StudyState::Failed, StudyState::Failed),
+            InARow::Resets => (StudyState::Running, StudyState::Running),
+            InARow::Leaves => (StudyState::Running, StudyState::Failed),
+        };
+        let of_trial = if kind.tried_again() == TriedAgain::AtOnce { TrialState::Queued } else { TrialState::Failed };
+        let found = after_two_failures(*kind, json!({"max_failures": 0, "max_stalls": 0})).await;
+        assert_eq!(found, (of_trial, of_study.0, of_study.1), "{kind}");
+
+        let found = after_two_failures(*kind, json!({"max_failures": 1, "max_stalls": 0})).await.0;
+        assert_eq!(found == TrialState::Delayed, kind.tried_again() == TriedAgain::WithinMaxFailures, "{kind}: {found}");
+    }
+}
+
+#[tokio::test]
+async fn a_search_of_which_half_diverges_does_not_fail() {
+    let bench = Bench::new().await;
+    let id = bench.study(json!({"max_trials": 12})).await;
+    for number in 0..12 {
+        let end = if number % 6 == 5 { completed(1.0) } else { failed(ErrorKind::Diverged) };
+        bench.finish(&bench.claim("a").await.unwrap(), end).await;
+    }
+    let record = bench.record(id).await;
+    assert_eq!((record.state, record.stop_reason), (StudyState::Completed, Some(StopReason::MaxTrials)));
+    assert_eq!(record.counts.get(TrialState::Failed), 10);
+}
+
 #[tokio::test]
 async fn three_failures_in_a_row_fail_the_study() {
     let bench = Bench::new().await;
@@ -246,7 +299,7 @@ async fn three_failures_in_a_row_fail_the_study() {
         assert_eq!(bench.record(id).await.state, StudyState::Running);
     }
     let lease = bench.claim("a").await.unwrap();
-    bench.finish(&lease, failed(ErrorKind::Diverged)).await;
+    bench.finish(&lease, failed(ErrorKind::Panic)).await;
     let record = bench.record(id).await;
     assert_eq!((record.state, record.stop_reason), (StudyState::Failed, Some(StopReason::FailuresInARow)));
     assert_eq!((record.counts.get(TrialState::Queued), record.counts.get(TrialState::Cancelled)), (0, 13));

@@ -105,7 +105,10 @@ async fn why_a_trial_was_refused_is_shown_until_it_has_run_elsewhere() {
     bench.healthy().await;
     let trial = bench.trial(id, 0).await;
     let error = trial.error.unwrap();
-    assert_eq!((trial.state, trial.failures, error.kind, error.message.as_str()), (TrialState::Queued, 0, ErrorKind::Io, "a lacks x.csv"));
+    assert_eq!(
+        (trial.state, trial.failures, error.kind, error.message.as_str()),
+        (TrialState::Queued, 0, ErrorKind::Refused, "a lacks x.csv")
+    );
     let again = bench.claim("b").await.unwrap();
     bench.finish(&again, completed(1.0)).await;
     assert!(bench.trial(id, 0).await.error.is_none());
@@ -174,12 +177,30 @@ async fn hints_of_work_do_not_pile_up() {
 }
 
 #[tokio::test]
-async fn a_trainer_gets_only_what_its_device_and_its_datasets_allow() {
+async fn a_trainer_gets_only_what_its_device_its_memory_and_its_datasets_allow() {
     let bench = Bench::new().await;
     bench.study(json!({"device": "cuda"})).await;
     assert!(bench.claim("a").await.is_none());
-    let id = bench.study(json!({"device": "cpu"})).await;
-    let refusing = Claim::new(&trainer("a"), vec!["abc".into()], 1);
-    assert!(bench.store.claim(&refusing).await.unwrap().is_empty());
-    assert_eq!(bench.claim("a").await.unwrap().study, id);
+    let large = NewStudy { preflight: json!({"step_bytes": {"min": 1_000, "max": 2_000}}), ..new_study(json!({})) };
+    let id = bench.store.create_study(large, None).await.unwrap().id;
+    bench.store.top_up(id).await.unwrap();
+    let with_memory = async |memory_bytes| {
+        let claim = Claim::new(&Trainer { memory_bytes, ..trainer("a") }, vec![], 1);
+        bench.store.claim(&claim).await.unwrap().pop()
+    };
+    assert!(with_memory(999).await.is_none());
+    let lease = with_memory(1_000).await.unwrap();
+    assert_eq!(lease.study, id);
+    bench.store.cancel_study(id).await.unwrap();
+
+    // The same content by another name: whoever lacks the one may have the other.
+    let copy = bench.study(json!({"dataset": {"source": "builtin:iris", "validation_split": 0.3}})).await;
+    let original = bench.study(json!({"device": "cpu"})).await;
+    let refusing = async |refused: Vec<String>| bench.store.claim(&Claim::new(&trainer("a"), refused, 1)).await.unwrap().pop();
+    let of_original = lease.dataset_id;
+    let lease = refusing(vec![of_original.clone()]).await.unwrap();
+    assert_eq!((lease.study, lease.dataset_hash.as_str()), (copy, "abc"));
+    assert!(refusing(vec![of_original, lease.dataset_id.clone()]).await.is_none());
+    assert_eq!(refusing(vec![lease.dataset_id]).await.unwrap().study, original);
+    bench.healthy().await;
 }

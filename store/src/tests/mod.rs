@@ -133,7 +133,17 @@ impl Bench {
 }
 
 pub(crate) fn trainer(id: &str) -> Trainer {
-    Trainer { id: id.into(), numerics: "cpu-1".into(), device: "a test".into(), class: DeviceClass::Cpu, slots: 2, running: vec![] }
+    Trainer {
+        id: id.into(),
+        numerics: "cpu-1".into(),
+        device: "a test".into(),
+        class: DeviceClass::Cpu,
+        slots: 2,
+        memory_bytes: u64::MAX,
+        running: vec![],
+        refused: vec![],
+        faults: vec![],
+    }
 }
 
 pub(crate) fn completed(value: f64) -> End {

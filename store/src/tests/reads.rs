@@ -1,7 +1,7 @@
 //! Lists, the best, trainers, metrics.
 
 use super::*;
-use hpo::trial::{StudyState, TrialState};
+use hpo::trial::{StudyState, TrialState, WaitingFor};
 
 #[tokio::test]
 async fn studies_are_listed_newest_first_in_pages() {
@@ -158,6 +158,44 @@ async fn metrics_are_complete_and_follow_the_store() {
     bench.store.delete_study(id).await.unwrap();
     let metrics = bench.store.collect().await.unwrap();
     assert!(metrics.studies.iter().all(|row| row.1 == 0) && metrics.trials.iter().all(|row| row.2 == 0));
+}
+
+#[tokio::test]
+async fn studies_that_wait_are_counted_by_what_they_wait_for() {
+    let bench = Bench::new().await;
+    let waiting = async |expected: &[(WaitingFor, u64)]| {
+        let metrics = bench.store.collect().await.unwrap();
+        assert_eq!(metrics.waiting.iter().map(|row| row.0).collect::<Vec<_>>(), WaitingFor::ALL, "each is there, 0 included");
+        assert_eq!(metrics.waiting.into_iter().filter(|row| row.1 > 0).collect::<Vec<_>>(), expected);
+    };
+    waiting(&[]).await;
+    bench.study(json!({"device": "cuda"})).await;
+    let id = bench.study(json!({})).await;
+    waiting(&[(WaitingFor::Trainer, 2)]).await;
+    bench.store.heartbeat_trainer(&trainer("a")).await.unwrap();
+    waiting(&[(WaitingFor::Device, 1)]).await;
+    let dataset_id = bench.record(id).await.dataset_id;
+    let lacking = Trainer { refused: vec![Refusal { dataset_id, why: "there is no file".into() }], ..trainer("a") };
+    bench.store.heartbeat_trainer(&lacking).await.unwrap();
+    waiting(&[(WaitingFor::Device, 1), (WaitingFor::Dataset, 1)]).await;
+    // All of its trials run, and none can be handed in.
+    assert_eq!(bench.claims("a", 3).await.len(), 3);
+    let held = Trainer { running: vec![(id, 0)], faults: vec!["no space left".into()], ..trainer("a") };
+    bench.store.heartbeat_trainer(&held).await.unwrap();
+    waiting(&[(WaitingFor::Device, 1), (WaitingFor::Artifacts, 1)]).await;
+    assert_eq!(bench.record(id).await.needs().waiting_for(&bench.store.trainers().await.unwrap()).unwrap().kind, WaitingFor::Artifacts);
+    bench.store.update_study(id, Change { paused: Some(true), ..Change::default() }).await.unwrap();
+    waiting(&[(WaitingFor::Device, 1)]).await;
+}
+
+#[tokio::test]
+async fn a_scrape_looks_at_no_more_studies_than_it_may() {
+    let bench = Bench::new().await;
+    for _ in 0..limits::WAITING_SCANNED_MAX + 3 {
+        bench.store.top_up(bench.store.create_study(new_study(json!({"device": "cuda"})), None).await.unwrap().id).await.unwrap();
+    }
+    let metrics = bench.store.collect().await.unwrap();
+    assert!(metrics.waiting.contains(&(WaitingFor::Trainer, limits::WAITING_SCANNED_MAX)), "{:?}", metrics.waiting);
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! The queue as plain data: what the scripts must do, without Redis. Which study a claim is served from is the store's choice (the fair
 //! share); everything else is decided here.
 
-use hpo::trial::{ErrorKind, StudyState, TrialState};
+use hpo::trial::{ErrorKind, InARow, StudyState, TrialState, TriedAgain};
 use store::End;
 
 pub(crate) const LEASE_MS: u64 = 30_000;
@@ -111,7 +111,7 @@ impl Study {
                 trial.alone = true;
                 back
             }
-            End::Failed { kind: ErrorKind::Io | ErrorKind::OutOfMemory, .. } => {
+            End::Failed { kind, .. } if kind.tried_again() == TriedAgain::WithinMaxFailures => {
                 trial.failures += 1;
                 trial.until = now + BACKOFF_MS * (1 << (trial.failures - 1));
                 if back == TrialState::Cancelled {
@@ -125,16 +125,21 @@ impl Study {
             End::Failed { .. } => TrialState::Failed,
         };
         match (trial.state, end) {
-            (TrialState::Failed, _) => self.failed(),
+            (TrialState::Failed, End::Failed { kind, .. }) => self.failed(*kind),
+            (TrialState::Failed, _) => self.failed(ErrorKind::Diverged),
             (_, End::Completed { .. } | End::Pruned { .. } | End::Paused { .. }) => self.row = 0,
             _ => {}
         }
         Some(())
     }
 
-    fn failed(&mut self) {
-        self.row += 1;
-        if self.row >= FAILURES_IN_A_ROW && !self.is_closed() {
+    fn failed(&mut self, kind: ErrorKind) {
+        match kind.in_a_row() {
+            InARow::Counts => self.row += 1,
+            InARow::Resets => self.row = 0,
+            InARow::Leaves => {}
+        }
+        if kind.in_a_row() == InARow::Counts && self.row >= FAILURES_IN_A_ROW && !self.is_closed() {
             self.close(StudyState::Failed);
         }
     }
@@ -162,7 +167,7 @@ impl Study {
                 false => TrialState::Queued,
             };
             if trial.state == TrialState::Failed {
-                self.failed();
+                self.failed(ErrorKind::Stalled);
             }
         }
     }

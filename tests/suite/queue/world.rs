@@ -317,6 +317,7 @@ impl World {
             trainer: format!("t{trainer}"),
             numerics: "cpu-1".into(),
             classes: vec![DeviceClass::Any, DeviceClass::Cpu],
+            memory_bytes: u64::MAX,
             refused: vec![],
             nonces,
         }
@@ -401,7 +402,7 @@ fn nonce(lease: &Lease) -> u64 {
 
 fn end_of(which: usize) -> End {
     let failed = |kind, beside_others| End::Failed { kind, message: "it broke".into(), beside_others };
-    match which % 12 {
+    match which % 15 {
         0..=2 => End::Completed { value: which as f64 / 7.0, best_step: 1 },
         3 => End::Completed { value: f64::NAN, best_step: 1 },
         4 => End::Pruned { value: None, best_step: 0 },
@@ -410,6 +411,9 @@ fn end_of(which: usize) -> End {
         7 => failed(ErrorKind::Io, false),
         8 => failed(ErrorKind::OutOfMemory, true),
         9 => End::Cancelled,
+        12 => failed(ErrorKind::Diverged, false),
+        13 => failed(ErrorKind::OutOfTime, false),
+        14 => failed(ErrorKind::Invalid, false),
         10 => End::Refused { why: "it lacks the dataset".into() },
         _ => End::Released,
     }

@@ -76,6 +76,7 @@ impl TestTrial {
                 train(job, checkpoints, |event| match event {
                     Event::Epoch { values, .. } => curve.push(values),
                     Event::Checkpoint(Saved { spool, .. }) => spools.push(spool),
+                    Event::NoCheckpoint(error) => panic!("{error}"),
                 })
             })
         });
