@@ -1,11 +1,12 @@
-//! A trial's states and ends.
+//! A trial's states and ends, a study's, and the order of a list.
 
-/// Declares a closed set of names: `as_str`, `parse` and `ALL`.
+/// Declares a closed set of names: `as_str`, `parse` and `ALL`; in JSON each is its name.
 macro_rules! closed_set {
     ($(#[$doc:meta])* pub enum $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub enum $name { $($(#[$vdoc])* $variant),+ }
+        #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+        pub enum $name { $($(#[$vdoc])* #[cfg_attr(feature = "openapi", schema(rename = $text))] $variant),+ }
         impl $name {
             /// Every one, in the order of the documentation.
             pub const ALL: &'static [$name] = &[$($name::$variant),+];
@@ -21,6 +22,17 @@ macro_rules! closed_set {
         impl std::fmt::Display for $name {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.pad(self.as_str())
+            }
+        }
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.as_str())
+            }
+        }
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<$name, D::Error> {
+                let name = String::deserialize(deserializer)?;
+                $name::parse(&name).ok_or_else(|| serde::de::Error::unknown_variant(&name, &[$($text),+]))
             }
         }
     };
@@ -68,6 +80,52 @@ closed_set! {
         Cancelled = "cancelled",
         /// Too many trials failed in a row.
         Failed = "failed",
+    }
+}
+
+closed_set! {
+    /// Why a study ended.
+    pub enum StopReason {
+        /// All trials that it may have have ended.
+        MaxTrials = "max_trials",
+        /// The sampler has no further point.
+        SpaceExhausted = "space_exhausted",
+        /// Too many trials failed one after the other.
+        FailuresInARow = "failures_in_a_row",
+        /// A user stopped it.
+        Cancelled = "cancelled",
+    }
+}
+
+closed_set! {
+    /// How an attempt at a trial ended.
+    pub enum AttemptEnd {
+        /// Trained to its end.
+        Completed = "completed",
+        /// Stopped early by the pruner.
+        Pruned = "pruned",
+        /// Reached a rung.
+        Paused = "paused",
+        /// Ended without a value.
+        Failed = "failed",
+        /// Stopped by a user.
+        Cancelled = "cancelled",
+        /// Its trainer handed it back.
+        Released = "released",
+        /// Its trainer was silent for too long.
+        Stalled = "stalled",
+    }
+}
+
+closed_set! {
+    /// The order of a list of trials.
+    #[derive(Default)]
+    pub enum Sort {
+        /// By number.
+        #[default]
+        Number = "number",
+        /// The completed ones, best first, ties by number; then the others by number.
+        Value = "value",
     }
 }
 
