@@ -1,6 +1,7 @@
 //! Trials on the wire.
 
 use hpo::study::Study;
+use hpo::trial::{AttemptEnd, ErrorKind, TrialState};
 use serde::Serialize;
 use serde_json::{Map, Value as Json};
 use store::{AttemptRecord, Curve, Point, StudyId, TrialRecord};
@@ -15,8 +16,8 @@ pub(crate) struct TrialView {
     study: String,
     /// Its number within the study, from 0.
     number: u64,
-    /// `queued`, `delayed`, `running`, `paused`, `completed`, `pruned`, `failed` or `cancelled`.
-    state: &'static str,
+    /// Where it stands.
+    state: TrialState,
     /// Its active hyperparameters by name, in the order of the space.
     hyperparameters: Map<String, Json>,
     /// The best value of the objective over its steps; null before the first, and for a diverged one.
@@ -48,15 +49,16 @@ pub(crate) struct AttemptView {
     started_at: String,
     /// RFC 3339, UTC; null while it runs.
     ended_at: Option<String>,
-    /// `completed`, `pruned`, `paused`, `failed`, `cancelled`, `released` or `stalled`; null while it runs.
+    /// How it ended; null while it runs.
+    #[schema(value_type = Option<AttemptEnd>)]
     end: Option<String>,
 }
 
 /// Why a trial failed.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct TrialErrorView {
-    /// `diverged`, `panic`, `invalid`, `io`, `out_of_memory` or `stalled`.
-    kind: &'static str,
+    /// What kind of failure it was.
+    kind: ErrorKind,
     /// In words.
     message: String,
 }
@@ -102,7 +104,7 @@ impl TrialView {
         TrialView {
             study: id.to_string(),
             number: record.number,
-            state: record.state.as_str(),
+            state: record.state,
             hyperparameters: point.map(|point| study.space.to_json(&point)).unwrap_or_default(),
             value: record.value.map(shortest),
             step: record.step,
@@ -110,7 +112,7 @@ impl TrialView {
             metrics: named(metrics, &record.metrics),
             cancel_requested: record.cancel_requested,
             attempts: record.attempts.into_iter().map(AttemptView::from_record).collect(),
-            error: record.error.map(|error| TrialErrorView { kind: error.kind.as_str(), message: error.message }),
+            error: record.error.map(|error| TrialErrorView { kind: error.kind, message: error.message }),
         }
     }
 }
