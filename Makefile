@@ -7,7 +7,7 @@ REDIS = server=$$(deploy/bin/get-redis.sh) && export CHANDLER_REDIS_SERVER="$$(e
 VALKEY = server=$$(deploy/bin/get-redis.sh valkey) && export CHANDLER_VALKEY_SERVER="$$(echo "$$server" | tail -n 1)"
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo demo-mnist demo-mnist-grid mnist run test e2e bench bench-train bench-search export-check gpu-check openapi lint
+.PHONY: help build demo demo-mnist demo-mnist-grid mnist run test e2e bench bench-train bench-search contract export-check gpu-check openapi lint
 
 help: ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -48,6 +48,11 @@ bench-train: ## Measure training steps on one thread (PEERS=/path/to/python: PyT
 
 bench-search: mnist ## Measure a search on MNIST with two slots (PEERS=/path/to/python: KerasTuner and Optuna too)
 	@$(MAKE) --no-print-directory bench ONLY=search
+
+contract: ## Hold a running service to its contract (PYTHON=/path/to/python with schemathesis; SEED=number; EXAMPLES=number)
+	@test -n "$(PYTHON)" || { echo 'contract needs PYTHON=/path/to/python with schemathesis'; exit 1; }
+	$(CARGO) build --locked -p api -p trainer --bins
+	@$(REDIS) && $(PYTHON) tests/contract/check.py target/debug/chandler $(if $(SEED),--seed $(SEED)) $(if $(EXAMPLES),--examples $(EXAMPLES))
 
 export-check: ## Check the exports against onnxruntime and Keras (PYTHON=/path/to/python)
 	@test -n "$(PYTHON)" || { echo 'export-check needs PYTHON=/path/to/python with keras, tensorflow, onnx and onnxruntime'; exit 1; }

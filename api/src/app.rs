@@ -8,6 +8,7 @@ use store::Store;
 use store::artifact::Artifacts;
 
 use crate::auth::Keys;
+use crate::error::Error;
 use crate::metrics::Metrics;
 
 /// What a handler can reach. A clone shares everything.
@@ -25,11 +26,28 @@ pub struct App {
     pub metrics: Arc<Metrics>,
     /// Whether the server is about to stop.
     pub draining: Arc<AtomicBool>,
+    /// Whether there is no space left on the disk of the embedded Redis.
+    pub disk_full: Arc<AtomicBool>,
 }
 
 impl App {
     /// Whether the server is about to stop.
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Refuses a request that changes something while nothing can be changed. Errors: [`Error::Unavailable`] where the server is about to stop,
+    /// [`Error::StorageFull`] where there is no space left on the disk.
+    pub(crate) fn accepts_changes(&self) -> Result<(), Error> {
+        if self.is_draining() {
+            return Err(Error::Unavailable("the server is about to stop".to_owned()));
+        }
+        if self.disk_full.load(Ordering::Acquire) {
+            let mib = hpo::limits::REDIS_DISK_BYTES_RESUME >> 20;
+            let what =
+                format!("no space left on the data folder's disk: nothing can be changed until at least {mib} MiB are free; free some");
+            return Err(Error::StorageFull(what));
+        }
+        Ok(())
     }
 }

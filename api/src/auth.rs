@@ -8,6 +8,8 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{AUTHORIZATION, HOST};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
+use anyhow::Context;
+use hpo::limits;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -18,22 +20,24 @@ use crate::error::Error;
 pub struct Keys(Vec<[u8; 32]>);
 
 impl Keys {
-    /// The keys in the file at `path`, one a line; blank lines and those that start with `#` are passed over.
+    /// The keys in the file at `path`, one a line; blank lines and those that start with `#` are passed over, and so is a byte order mark. A line that no
+    /// client could ever send is an error that names it.
     pub fn read(path: &Path) -> anyhow::Result<Keys> {
-        let text =
-            std::fs::read_to_string(path).map_err(|error| anyhow::anyhow!("cannot read the API keys in {}: {error}", path.display()))?;
-        let keys: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
-        anyhow::ensure!(!keys.is_empty(), "{} holds no API key", path.display());
-        anyhow::ensure!(
-            keys.len() <= hpo::limits::API_KEYS_MAX,
-            "{} holds more than {} API keys",
-            path.display(),
-            hpo::limits::API_KEYS_MAX
-        );
-        if let Some(short) = keys.iter().position(|key| key.len() < hpo::limits::API_KEY_BYTES_MIN) {
-            anyhow::bail!("API key {} in {} has fewer than {} characters", short + 1, path.display(), hpo::limits::API_KEY_BYTES_MIN);
+        let file = path.display();
+        let bytes = std::fs::read(path).with_context(|| format!("cannot read the API keys in {file}"))?;
+        let text = std::str::from_utf8(&bytes).map_err(|error| {
+            let line = bytes[..error.valid_up_to()].split(|byte| *byte == b'\n').count();
+            anyhow::anyhow!("{file}, line {line}: it is not UTF-8; API keys have the characters ! to ~ only")
+        })?;
+        let lines = text.strip_prefix('\u{feff}').unwrap_or(text).lines().map(str::trim).enumerate();
+        let mut keys = Vec::new();
+        for (index, key) in lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#')) {
+            check(key).map_err(|what| anyhow::anyhow!("{file}, line {}: {what}", index + 1))?;
+            keys.push(digest(key));
         }
-        Ok(Keys(keys.iter().map(|key| digest(key)).collect()))
+        anyhow::ensure!(!keys.is_empty(), "{file} holds no API key");
+        anyhow::ensure!(keys.len() <= limits::API_KEYS_MAX, "{file} holds more than {} API keys", limits::API_KEYS_MAX);
+        Ok(Keys(keys))
     }
 
     fn accept(&self, key: &str) -> bool {
@@ -41,6 +45,21 @@ impl Keys {
         // Every key is looked at, so that the time tells nothing of which one was near.
         self.0.iter().fold(false, |accepted, known| accepted | bool::from(known.ct_eq(&given)))
     }
+}
+
+/// What is wrong with an API key: it must be what a client can send in a header, as one word.
+fn check(key: &str) -> Result<(), String> {
+    let (min, max) = (limits::API_KEY_BYTES_MIN, limits::API_KEY_BYTES_MAX);
+    if key.contains([' ', '\t']) {
+        return Err("an API key has no spaces; put comments on lines of their own, which start with #".to_owned());
+    }
+    if let Some(odd) = key.chars().find(|character| !character.is_ascii_graphic()) {
+        return Err(format!("an API key has the characters ! to ~ only, not {odd:?}"));
+    }
+    if !(min..=max).contains(&key.len()) {
+        return Err(format!("an API key has {min} to {max} characters, not {}", key.len()));
+    }
+    Ok(())
 }
 
 fn digest(key: &str) -> [u8; 32] {
@@ -81,4 +100,46 @@ fn is_loopback(request: &ServiceRequest) -> bool {
     };
     let host = host.trim_start_matches('[').trim_end_matches(']');
     host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(content: &[u8]) -> Result<Keys, String> {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("keys"), content).unwrap();
+        Keys::read(&folder.path().join("keys")).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn each_key_of_a_file_lets_its_holder_in() {
+        let longest = "k".repeat(limits::API_KEY_BYTES_MAX);
+        let file =
+            format!("\u{feff}first-key-of-the-file\r\n\r\n# a comment\n  key-with-blanks-around  \nkey#with~odd+characters=\n{longest}");
+        let keys = read(file.as_bytes()).unwrap_or_else(|error| panic!("{error}"));
+        for key in ["first-key-of-the-file", "key-with-blanks-around", "key#with~odd+characters=", &longest] {
+            assert!(keys.accept(key), "{key}");
+        }
+        assert!(!keys.accept("# a comment") && !keys.accept(""));
+    }
+
+    #[test]
+    fn a_key_that_nobody_could_send_is_refused_with_its_line() {
+        let long = "k".repeat(limits::API_KEY_BYTES_MAX + 1);
+        for (content, parts) in [
+            (&b"abcdefghijklmnop\nabcdefghijklmnop # mine\n"[..], ["line 2:", "comments on lines of their own"]),
+            ("# keys\n\nabcdefghijklmn\u{f6}p".as_bytes(), ["line 3:", "not '\u{f6}'"]),
+            (b"abcdefghijklmnop\0", ["line 1:", "not '\\0'"]),
+            (b"abcdefghijklmnop\nabc\xffdefghijklmnop", ["line 2:", "not UTF-8"]),
+            (b"\xff\xfea\0b\0c\0", ["line 1:", "not UTF-8"]),
+            (b"\nshort", ["line 2:", "16 to 1024 characters, not 5"]),
+            (long.as_bytes(), ["line 1:", "not 1025"]),
+            (b"# nothing\n", ["keys", "holds no API key"]),
+            ("abcdefghijklmnop\u{feff}".as_bytes(), ["line 1:", "not '\\u{feff}'"]),
+        ] {
+            let said = read(content).err().unwrap_or_default();
+            assert!(parts.iter().all(|part| said.contains(part)), "{:?}: {said:?}", String::from_utf8_lossy(content));
+        }
+    }
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use hpo::limits;
+use tokio::sync::watch;
 
 /// How the trainer child is started.
 #[derive(Debug, Clone)]
@@ -26,6 +27,8 @@ pub(crate) struct TrainerCommand {
 pub(crate) struct TrainerChild {
     stop: mpsc::Sender<()>,
     watcher: JoinHandle<()>,
+    /// Closed when the watcher ends.
+    watched: watch::Receiver<()>,
 }
 
 /// How often the child is looked at.
@@ -37,7 +40,9 @@ impl TrainerChild {
         let program = beside_us("chandler-trainer")?;
         let (stop, stopped) = mpsc::channel();
         let (spawned, first) = mpsc::channel();
+        let (watching, watched) = watch::channel(());
         let watch = move || {
+            let _watching = watching;
             let mut child = match command.spawn(&program) {
                 Ok(child) => {
                     let _ = spawned.send(Ok(()));
@@ -72,7 +77,12 @@ impl TrainerChild {
             .recv()
             .context("the thread that starts the trainer ended")?
             .with_context(|| format!("cannot start {}", beside_us("chandler-trainer").unwrap_or_default().display()))?;
-        Ok(TrainerChild { stop, watcher })
+        Ok(TrainerChild { stop, watcher, watched })
+    }
+
+    /// Waits until nobody watches the child any more: its thread has panicked, for it is not told to stop while this is waited for.
+    pub(crate) async fn unwatched(&self) {
+        let _ = self.watched.clone().changed().await;
     }
 
     /// Asks the child to hand its trials back, and waits for its end.
@@ -118,4 +128,20 @@ fn end(child: &mut Child) {
     }
     let _ = child.kill();
     let _ = child.wait();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn that_the_thread_which_watches_the_trainer_panicked_is_seen() {
+        let (stop, _stopped) = mpsc::channel();
+        let (watching, watched) = watch::channel(());
+        let watcher = std::thread::spawn(move || {
+            let _watching = watching;
+            panic!("on purpose");
+        });
+        TrainerChild { stop, watcher, watched }.unwatched().await;
+    }
 }

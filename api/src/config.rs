@@ -36,7 +36,7 @@ pub struct Config {
     /// redis://, rediss:// or unix://; without it a private Redis and a trainer are started
     #[arg(long, env = "REDIS_URL", hide_env_values = true)]
     pub redis_url: Option<String>,
-    /// File with API keys, one a line; lines that start with # are comments
+    /// File with API keys of 16 to 1,024 visible ASCII characters, one a line; lines that start with # are comments
     #[arg(long, env = "CHANDLER_API_KEYS_FILE")]
     pub api_keys_file: Option<PathBuf>,
     /// Folder or URL where weights are kept [default: DATA_DIR/artifacts]

@@ -1,4 +1,4 @@
-//! Every way to say no: one enum, one table of codes, one `application/problem+json` body (RFC 9457).
+//! Every way to say no: one enum, each with its code, and one `application/problem+json` body (RFC 9457).
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -7,6 +7,8 @@ use hpo::{Problem, ProblemKind};
 use serde::Serialize;
 use store::StudyId;
 use utoipa::ToSchema;
+
+use crate::code::Code;
 
 /// Why a request was not carried out.
 #[derive(Debug, thiserror::Error)]
@@ -64,22 +66,15 @@ pub enum Error {
     /// Not a loopback `Host`, where no keys protect the service.
     #[error("without API keys only requests to localhost are served")]
     ForbiddenHost,
-    /// Redis is out of memory.
-    #[error("the store is full; delete studies or give Redis more memory")]
-    StorageFull,
+    /// There is no room for more, in Redis or on its disk.
+    #[error("{0}")]
+    StorageFull(String),
     /// Redis does not answer, or the server is about to stop.
     #[error("{0}")]
     Unavailable(String),
     /// A fault of ours.
     #[error("something went wrong here; the log has the details")]
     Internal(String),
-}
-
-/// One row of the table of codes.
-struct Code {
-    code: &'static str,
-    title: &'static str,
-    status: StatusCode,
 }
 
 /// An error, after RFC 9457.
@@ -92,10 +87,8 @@ pub struct ProblemDetails {
     pub title: &'static str,
     /// The HTTP status.
     pub status: u16,
-    /// What kind of error this is, for programs: `invalid_study`, `not_supported`, `malformed_json`, `invalid_request`, `invalid_parameter`,
-    /// `body_too_large`, `request_timeout`, `unsupported_media_type`, `not_found`, `method_not_allowed`, `study_not_found`, `trial_not_found`,
-    /// `model_not_found`, `conflict`, `idempotency_mismatch`, `unauthorized`, `forbidden_host`, `storage_full`, `unavailable`, `internal`.
-    pub code: &'static str,
+    /// What kind of error this is, for programs.
+    pub code: Code,
     /// What went wrong this time, and what to do.
     pub detail: String,
     /// Every mistake in the study, with its place.
@@ -113,39 +106,36 @@ pub struct FieldProblem {
 }
 
 impl Error {
-    /// The table of codes, part of the contract.
-    fn code(&self) -> Code {
-        let row = |code, title, status: u16| Code { code, title, status: StatusCode::from_u16(status).expect("a status of the table") };
+    /// What kind of error it is.
+    pub fn code(&self) -> Code {
         match self {
             // Wrong beats not there yet: mending only the latter would not do.
-            Error::InvalidStudy(problems) if problems.iter().all(|problem| problem.kind == ProblemKind::NotSupported) => {
-                row("not_supported", "The study asks for something that is not supported yet", 422)
-            }
-            Error::InvalidStudy(_) => row("invalid_study", "The study is not valid", 422),
-            Error::MalformedJson(_) => row("malformed_json", "The body is not JSON", 400),
-            Error::InvalidRequest(_) => row("invalid_request", "The request is not valid", 422),
-            Error::InvalidParameter(_) => row("invalid_parameter", "A parameter is not valid", 400),
-            Error::BodyTooLarge => row("body_too_large", "The body is too large", 413),
-            Error::UnsupportedMediaType => row("unsupported_media_type", "The body has the wrong type", 415),
-            Error::RequestTimeout => row("request_timeout", "The request took too long", 408),
-            Error::NotFound => row("not_found", "Not found", 404),
-            Error::MethodNotAllowed(_) => row("method_not_allowed", "The path does not take this method", 405),
-            Error::StudyNotFound(_) => row("study_not_found", "There is no such study", 404),
-            Error::TrialNotFound { .. } => row("trial_not_found", "There is no such trial", 404),
-            Error::ModelNotFound(_) => row("model_not_found", "There are no such weights", 404),
-            Error::Conflict(_) => row("conflict", "The state does not allow it", 409),
-            Error::IdempotencyMismatch => row("idempotency_mismatch", "The idempotency key belongs to another request", 422),
-            Error::Unauthorized => row("unauthorized", "An API key is needed", 401),
-            Error::ForbiddenHost => row("forbidden_host", "Only local requests are served", 403),
-            Error::StorageFull => row("storage_full", "The store is full", 503),
-            Error::Unavailable(_) => row("unavailable", "The service is not available", 503),
-            Error::Internal(_) => row("internal", "Internal error", 500),
+            Error::InvalidStudy(problems) if problems.iter().all(|problem| problem.kind == ProblemKind::NotSupported) => Code::NotSupported,
+            Error::InvalidStudy(_) => Code::InvalidStudy,
+            Error::MalformedJson(_) => Code::MalformedJson,
+            Error::InvalidRequest(_) => Code::InvalidRequest,
+            Error::InvalidParameter(_) => Code::InvalidParameter,
+            Error::BodyTooLarge => Code::BodyTooLarge,
+            Error::UnsupportedMediaType => Code::UnsupportedMediaType,
+            Error::RequestTimeout => Code::RequestTimeout,
+            Error::NotFound => Code::NotFound,
+            Error::MethodNotAllowed(_) => Code::MethodNotAllowed,
+            Error::StudyNotFound(_) => Code::StudyNotFound,
+            Error::TrialNotFound { .. } => Code::TrialNotFound,
+            Error::ModelNotFound(_) => Code::ModelNotFound,
+            Error::Conflict(_) => Code::Conflict,
+            Error::IdempotencyMismatch => Code::IdempotencyMismatch,
+            Error::Unauthorized => Code::Unauthorized,
+            Error::ForbiddenHost => Code::ForbiddenHost,
+            Error::StorageFull(_) => Code::StorageFull,
+            Error::Unavailable(_) => Code::Unavailable,
+            Error::Internal(_) => Code::Internal,
         }
     }
 
     /// The body that says so.
     pub fn details(&self) -> ProblemDetails {
-        let Code { code, title, status } = self.code();
+        let code = self.code();
         let errors = match self {
             Error::InvalidStudy(problems) => {
                 problems.iter().map(|problem| FieldProblem { pointer: problem.pointer.clone(), detail: problem.detail.clone() }).collect()
@@ -153,9 +143,9 @@ impl Error {
             _ => Vec::new(),
         };
         ProblemDetails {
-            kind: format!("urn:chandler:problem:{code}"),
-            title,
-            status: status.as_u16(),
+            kind: format!("urn:chandler:problem:{}", code.as_str()),
+            title: code.title(),
+            status: code.status().as_u16(),
             code,
             detail: self.to_string(),
             errors,
@@ -165,7 +155,7 @@ impl Error {
 
 impl ResponseError for Error {
     fn status_code(&self) -> StatusCode {
-        self.code().status
+        self.code().status()
     }
 
     fn error_response(&self) -> HttpResponse {
@@ -179,7 +169,7 @@ impl ResponseError for Error {
         match self {
             Error::MethodNotAllowed(methods) => response.insert_header((ALLOW, methods.as_str())),
             Error::Unauthorized => response.insert_header((WWW_AUTHENTICATE, "Bearer")),
-            Error::Unavailable(_) | Error::StorageFull => {
+            Error::Unavailable(_) | Error::StorageFull(_) => {
                 response.insert_header((RETRY_AFTER, hpo::limits::RETRY_AFTER_SECONDS.to_string()))
             }
             _ => &mut response,
@@ -200,7 +190,7 @@ impl From<store::Error> for Error {
             }
             store::Error::BadCursor => Error::InvalidParameter("cursor: not a cursor of this list".to_owned()),
             store::Error::TooLong { .. } => Error::InvalidParameter(error.to_string()),
-            store::Error::OutOfMemory => Error::StorageFull,
+            store::Error::OutOfMemory => Error::StorageFull("the store is full; delete studies or give Redis more memory".to_owned()),
             store::Error::Unavailable(_) => Error::Unavailable(error.to_string()),
             store::Error::Corrupt(_) | store::Error::Redis(_) => Error::Internal(error.to_string()),
         }

@@ -1,15 +1,22 @@
 //! What time alone must do: leases that ran out, studies that want suggestions, artifacts of studies that are gone.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use store::Store;
 use store::artifact::Artifacts;
 
+use crate::app::App;
+
 /// Ticks until the process ends. Any number of processes may tick; a script skips those that come too soon after another.
-pub(crate) async fn tick_forever(store: Store, artifacts: Artifacts) {
+pub(crate) async fn tick_forever(app: App) {
     loop {
-        tokio::time::sleep(jittered(store.tick())).await;
-        if let Err(error) = tick(&store, &artifacts).await {
+        tokio::time::sleep(jittered(app.store.tick())).await;
+        // What it has to do changes something.
+        if app.disk_full.load(Ordering::Acquire) {
+            continue;
+        }
+        if let Err(error) = tick(&app.store, &app.artifacts).await {
             tracing::warn!("The reaper could not do its round: {error:#}");
         }
     }

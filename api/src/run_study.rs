@@ -52,6 +52,7 @@ pub async fn run_study(config: Run) -> anyhow::Result<ExitCode> {
     let outcome = tokio::select! {
         outcome = carry_out(&app.store, draft, &config, &artifacts) => outcome,
         error = redis.failed() => Err(error.into()),
+        () = trainer.unwatched() => Err(anyhow::anyhow!("the thread that watches the trainer has ended")),
     };
     trainer.stop().await;
     redis.stop().await;

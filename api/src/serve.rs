@@ -4,7 +4,7 @@ use std::future::Future;
 use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use actix_web::middleware::{Compress, from_fn};
@@ -17,6 +17,7 @@ use store::Store;
 use store::artifact::Artifacts;
 use store::embedded::Embedded;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinHandle;
 use utoipa::OpenApi;
 use utoipa_actix_web::AppExt;
 use utoipa_swagger_ui::SwaggerUi;
@@ -43,7 +44,10 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     };
     let redis_url = embedded.as_ref().map_or_else(|| config.redis_url.clone().unwrap_or_default(), |redis| redis.url().to_owned());
     let artifacts = config.artifacts.clone().unwrap_or_else(|| config.data_dir.join("artifacts").display().to_string());
-    let app = assemble(&redis_url, &config.data_dir, &artifacts, config.lease_seconds, keys).await?;
+    let mut app = assemble(&redis_url, &config.data_dir, &artifacts, config.lease_seconds, keys).await?;
+    if let Some(redis) = &embedded {
+        app.disk_full = redis.disk_full();
+    }
     let trainer = match &embedded {
         Some(_) => Some(TrainerChild::start(TrainerCommand {
             redis_url,
@@ -56,7 +60,10 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         None => None,
     };
     tracing::info!("Listening on http://{}", listener.local_addr()?);
-    let outcome = run(listener, app, stopped(embedded.as_ref())).await;
+    let outcome = tokio::select! {
+        outcome = run(listener, app, stopped(embedded.as_ref())) => outcome,
+        () = unwatched(trainer.as_ref()) => Err(anyhow::anyhow!("the thread that watches the trainer has ended")),
+    };
     // Trainers hand their trials back while Redis is still there to take them.
     if let Some(trainer) = trainer {
         trainer.stop().await;
@@ -94,7 +101,8 @@ pub async fn assemble(redis_url: &str, data_dir: &Path, artifacts: &str, lease_s
         artifacts: Artifacts::open(artifacts)?,
         keys: keys.map(Arc::new),
         metrics,
-        draining: Arc::new(AtomicBool::new(false)),
+        draining: Arc::default(),
+        disk_full: Arc::default(),
     })
 }
 
@@ -112,9 +120,10 @@ async fn connect(config: store::Config) -> store::Result<Store> {
     }
 }
 
-/// Serves `app` on `listener` until `shutdown` is ready; then lets requests in flight end.
+/// Serves `app` on `listener` until `shutdown` is ready; then lets requests in flight end. It is an error if what serves ends before.
 pub async fn run(listener: TcpListener, app: App, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
-    let reaper = tokio::spawn(reaper::tick_forever(app.store.clone(), app.artifacts.clone()));
+    close_stuck(&listener)?;
+    let mut reaper = tokio::spawn(reaper::tick_forever(app.clone()));
     let draining = app.draining.clone();
     let document = Data::new(router::document());
     let known = Data::new(router::Known::of(&document));
@@ -145,12 +154,43 @@ pub async fn run(listener: TcpListener, app: App, shutdown: impl Future<Output =
     .listen(listener)?
     .run();
     let handle = server.handle();
-    let server = tokio::spawn(server);
-    shutdown.await;
+    let mut server = tokio::spawn(server);
+    let ended = tokio::select! {
+        () = shutdown => Ok(()),
+        error = ended_early(&mut server, &mut reaper) => Err(error),
+    };
     draining.store(true, Ordering::Relaxed);
     handle.stop(true).await;
     reaper.abort();
-    Ok(server.await??)
+    if ended.is_ok() {
+        server.await??;
+    }
+    ended
+}
+
+/// Waits for the first end of a task that goes on as long as the process does, and tells of it.
+async fn ended_early(server: &mut JoinHandle<std::io::Result<()>>, reaper: &mut JoinHandle<()>) -> anyhow::Error {
+    let (task, cause) = tokio::select! {
+        ended = server => ("HTTP server", ended.map_err(anyhow::Error::from).and_then(|served| served.map_err(anyhow::Error::from))),
+        ended = reaper => ("reaper", ended.map_err(anyhow::Error::from)),
+    };
+    cause.map_or_else(|cause| cause, |()| anyhow::anyhow!("it was not asked to")).context(format!("the {task} has ended by itself"))
+}
+
+/// Has the system close each connection of this listener whose client reads nothing of what it is sent: connections inherit the option. actix has no
+/// time limit for writes, and systems other than Linux have no such option.
+fn close_stuck(listener: &TcpListener) -> anyhow::Result<()> {
+    #[cfg(target_os = "linux")]
+    rustix::net::sockopt::set_tcp_user_timeout(listener, limits::HTTP_STUCK_SECONDS_MAX as u32 * 1_000)?;
+    let _ = listener;
+    Ok(())
+}
+
+async fn unwatched(trainer: Option<&TrainerChild>) {
+    match trainer {
+        Some(trainer) => trainer.unwatched().await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Ready at SIGTERM or SIGINT, or when the embedded Redis is given up.
@@ -175,5 +215,28 @@ pub(crate) async fn signalled() {
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn goes_on<T: Send + 'static>() -> JoinHandle<T> {
+        tokio::spawn(std::future::pending())
+    }
+
+    #[tokio::test]
+    async fn a_task_that_ends_or_panics_is_told_of_by_its_name_and_cause() {
+        for (mut server, mut reaper, said) in [
+            (tokio::spawn(async { Ok(()) }), goes_on(), ["the HTTP server has ended by itself", "it was not asked to"]),
+            (tokio::spawn(async { Err(std::io::Error::other("no more sockets")) }), goes_on(), ["the HTTP server", "no more sockets"]),
+            (tokio::spawn(async { panic!("on purpose") }), goes_on(), ["the HTTP server", "panicked"]),
+            (goes_on(), tokio::spawn(async { panic!("on purpose") }), ["the reaper has ended by itself", "panicked"]),
+            (goes_on(), tokio::spawn(async {}), ["the reaper", "it was not asked to"]),
+        ] {
+            let error = format!("{:#}", ended_early(&mut server, &mut reaper).await);
+            assert!(said.iter().all(|part| error.contains(part)), "{error}");
+        }
     }
 }

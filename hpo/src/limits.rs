@@ -18,6 +18,12 @@ pub const REDIS_DEATHS_MAX: usize = 5;
 pub const REDIS_DEATHS_WINDOW_SECONDS: u64 = 60;
 /// The first wait before a dead Redis child is started again, in milliseconds; it doubles with each death of the last minute.
 pub const REDIS_RESTART_BACKOFF_MS: u64 = 100;
+/// Bytes that must be free on the disk of a Redis child, or it takes no more writes: more than Redis and trainers write between two looks.
+pub const REDIS_DISK_BYTES_MIN: u64 = 16 << 20;
+/// Bytes that must be free before a Redis child whose disk was full takes writes again: enough for minutes, so that it does not change back at once.
+pub const REDIS_DISK_BYTES_RESUME: u64 = 24 << 20;
+/// How long a Redis child takes no writes after one has failed for lack of space, in milliseconds, although the disk has free space: a quota may be used up.
+pub const REDIS_DISK_RETRY_MS: u64 = 10_000;
 /// How many of the last log lines of a Redis child are kept for the message that tells why it ended.
 pub const REDIS_LOG_LINES_MAX: usize = 20;
 /// The longest log line of a Redis child that is kept, in bytes; the rest is cut.
@@ -315,6 +321,8 @@ pub const PAGE_DEFAULT: usize = 100;
 pub const API_KEYS_MAX: usize = 1_000;
 /// A shorter API key could be guessed.
 pub const API_KEY_BYTES_MIN: usize = 16;
+/// A longer API key is a mistake, such as a certificate in the wrong file.
+pub const API_KEY_BYTES_MAX: usize = 1_024;
 /// HTTP worker threads: handlers wait for Redis, they do not compute.
 pub const HTTP_WORKERS: usize = 2;
 /// Connections to each HTTP worker; more wait in the kernel.
@@ -323,6 +331,8 @@ pub const HTTP_CONNECTIONS_MAX: usize = 4_096;
 pub const HTTP_HEAD_SECONDS_MAX: u64 = 10;
 /// How long a request's body may take to arrive, in seconds: a megabyte over a poor line.
 pub const HTTP_BODY_SECONDS_MAX: u64 = 60;
+/// Seconds that a client may read nothing of an answer that waits for it. Then its connection is closed and its memory is free again.
+pub const HTTP_STUCK_SECONDS_MAX: u64 = 20;
 /// Seconds that requests in flight have to end when the server stops.
 pub const HTTP_DRAIN_SECONDS_MAX: u64 = 10;
 /// Attempts, one a second, to reach a Redis that is just starting.

@@ -1,4 +1,4 @@
-//! A trial's states and ends, and what a study waits for.
+//! A trial's states and ends, a study's and what it waits for, and the order of a list.
 
 /// Declares a closed set of names: `as_str`, `parse` and `ALL`; in JSON each is its name.
 macro_rules! closed_set {
@@ -27,6 +27,12 @@ macro_rules! closed_set {
         impl serde::Serialize for $name {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.serialize_str(self.as_str())
+            }
+        }
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<$name, D::Error> {
+                let name = String::deserialize(deserializer)?;
+                $name::parse(&name).ok_or_else(|| serde::de::Error::unknown_variant(&name, &[$($text),+]))
             }
         }
     };
@@ -74,6 +80,52 @@ closed_set! {
         Cancelled = "cancelled",
         /// Too many trials failed in a row.
         Failed = "failed",
+    }
+}
+
+closed_set! {
+    /// Why a study ended.
+    pub enum StopReason {
+        /// All trials that it may have have ended.
+        MaxTrials = "max_trials",
+        /// The sampler has no further point.
+        SpaceExhausted = "space_exhausted",
+        /// Too many trials failed one after the other.
+        FailuresInARow = "failures_in_a_row",
+        /// A user stopped it.
+        Cancelled = "cancelled",
+    }
+}
+
+closed_set! {
+    /// How an attempt at a trial ended.
+    pub enum AttemptEnd {
+        /// Trained to its end.
+        Completed = "completed",
+        /// Stopped early by the pruner.
+        Pruned = "pruned",
+        /// Reached a rung.
+        Paused = "paused",
+        /// Ended without a value.
+        Failed = "failed",
+        /// Stopped by a user.
+        Cancelled = "cancelled",
+        /// Its trainer handed it back.
+        Released = "released",
+        /// Its trainer was silent for too long.
+        Stalled = "stalled",
+    }
+}
+
+closed_set! {
+    /// The order of a list of trials.
+    #[derive(Default)]
+    pub enum Sort {
+        /// By number.
+        #[default]
+        Number = "number",
+        /// The completed ones, best first, ties by number; then the others by number.
+        Value = "value",
     }
 }
 

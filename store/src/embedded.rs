@@ -3,20 +3,24 @@
 //! One thread per [`Embedded`] spawns the child, watches it, starts it anew when it dies and stops it at the end. It must be a thread of
 //! its own: on Linux the child is told to end with its parent (PDEATHSIG), and "parent" means the *thread* that spawned it. Elsewhere,
 //! and where both were killed in the wrong order, a child left over is found by the note beside its data and shut down first.
+//!
+//! While its disk has no space left, the child is read-only: it would end at the first write.
 
 mod child;
+mod disk;
 mod folder;
 
 use std::collections::VecDeque;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use child::{Place, Redis};
+use child::{Mode, Place, Redis};
+use disk::{Disk, free_bytes};
 use hpo::limits;
 use tokio::sync::watch;
 
@@ -41,6 +45,9 @@ pub enum Error {
         /// ` (process 123)`, or nothing where it isn't known.
         holder: String,
     },
+    /// There is nothing stored yet, and no space to store anything.
+    #[error("no space left on the disk of {0}: free some, at least {mib} MiB", mib = limits::REDIS_DISK_BYTES_RESUME >> 20)]
+    NoSpace(PathBuf),
     /// The child did not come up, or died too often; the text ends with its last log lines.
     #[error("{0}")]
     Failed(String),
@@ -54,6 +61,7 @@ pub enum Error {
 pub struct Embedded {
     url: String,
     pid: Arc<AtomicU32>,
+    disk_full: Arc<AtomicBool>,
     failure: watch::Receiver<Option<Error>>,
     stop: Option<mpsc::Sender<()>>,
     supervisor: Option<JoinHandle<()>>,
@@ -68,8 +76,8 @@ pub fn server() -> Result<PathBuf, Error> {
 impl Embedded {
     /// Starts Redis on `<data_dir>/redis` and returns once it answers. Blocks; needs no runtime.
     ///
-    /// The server is that of [`server`]. Fails when there is none, when another chandler uses the folder, or when the server ends instead of
-    /// answering (its log is in the error).
+    /// The server is that of [`server`]. Fails when there is none, when another chandler uses the folder, when the server ends instead of
+    /// answering (its log is in the error), or when the disk is full before anything was stored.
     pub fn start(data_dir: &Path) -> Result<Embedded, Error> {
         let server = server()?;
         let folder = data_dir.join("redis");
@@ -80,16 +88,23 @@ impl Embedded {
         let socket = runtime.path().join("r.sock");
         let url = format!("unix://{}", socket.display());
 
+        let mut disk = Disk::default();
+        let mode = disk.mode(free_bytes(&folder).unwrap_or(u64::MAX), Instant::now());
+        if mode == Mode::ReadOnly && !folder.join("appendonlydir").exists() {
+            return Err(Error::NoSpace(folder));
+        }
         let pid = Arc::new(AtomicU32::new(0));
+        let disk_full = Arc::new(AtomicBool::new(false));
         let (failed, failure) = watch::channel(None);
         let (stop, stopped) = mpsc::channel();
         let (ready, is_ready) = mpsc::channel();
-        let place = Place { server, folder, socket, pid: pid.clone() };
+        let place = Place { server, folder, socket, pid: pid.clone(), disk_full: disk_full.clone() };
         let supervise = move || {
-            let first = place.launch(&stopped);
+            place.tell(mode);
+            let first = place.launch(mode, &stopped);
             let _ = ready.send(first.as_ref().map(|_| ()).map_err(Clone::clone));
             if let Ok(redis) = first
-                && let Err(error) = place.supervise(redis, &stopped)
+                && let Err(error) = place.supervise(redis, disk, &stopped)
             {
                 let _ = failed.send(Some(error));
             }
@@ -97,7 +112,7 @@ impl Embedded {
             drop((runtime, lock)); // last: whoever gets the lock finds nothing of ours running
         };
         let supervisor = thread::Builder::new().name("redis-child".into()).spawn(supervise).map_err(|e| Error::Io(e.to_string()))?;
-        let embedded = Embedded { url, pid, failure, stop: Some(stop), supervisor: Some(supervisor) };
+        let embedded = Embedded { url, pid, disk_full, failure, stop: Some(stop), supervisor: Some(supervisor) };
         is_ready.recv().unwrap_or_else(|_| Err(Error::Io("its thread ended".into()))).map(|()| embedded)
     }
 
@@ -111,7 +126,12 @@ impl Embedded {
         self.pid.load(Ordering::Acquire)
     }
 
-    /// Waits until the child is given up: it died five times within a minute. The error carries its last log lines.
+    /// Whether there is no space left on its disk, now and from now on: nothing can be changed then, and what is stored can be read.
+    pub fn disk_full(&self) -> Arc<AtomicBool> {
+        self.disk_full.clone()
+    }
+
+    /// Waits until the child is given up: it died five times within a minute, and not for lack of space on its disk. The error carries its last log lines.
     pub async fn failed(&self) -> Error {
         let mut failure = self.failure.clone();
         match failure.wait_for(Option::is_some).await.as_deref() {
@@ -136,8 +156,8 @@ impl Drop for Embedded {
 }
 
 impl Place {
-    /// Watches the child and starts it anew whenever it dies, until `stopped` says so or it died too often.
-    fn supervise(&self, mut redis: Redis, stopped: &mpsc::Receiver<()>) -> Result<(), Error> {
+    /// Watches the child and its disk, and starts it anew whenever it dies, until `stopped` says so or it died too often.
+    fn supervise(&self, mut redis: Redis, mut disk: Disk, stopped: &mpsc::Receiver<()>) -> Result<(), Error> {
         let mut deaths: VecDeque<Instant> = VecDeque::new();
         loop {
             let status = loop {
@@ -148,27 +168,70 @@ impl Place {
                 if let Ok(Some(status)) = redis.child.try_wait() {
                     break status;
                 }
+                self.follow_disk(&mut redis, &mut disk);
             };
             let mut death = redis.obituary(&format!("ended ({status})"));
+            let mut starts = 0;
             redis = loop {
                 self.pid.store(0, Ordering::Release);
-                deaths.push_back(Instant::now());
-                deaths.retain(|at| at.elapsed() < Duration::from_secs(limits::REDIS_DEATHS_WINDOW_SECONDS));
-                if deaths.len() >= limits::REDIS_DEATHS_MAX {
-                    return Err(Error::Failed(format!("Redis died {} times within a minute; the last time it {death}", deaths.len())));
-                }
-                let backoff = Duration::from_millis(limits::REDIS_RESTART_BACKOFF_MS << (deaths.len() - 1));
-                tracing::warn!(backoff_ms = backoff.as_millis(), "The embedded Redis {death}; starting it again");
-                if stopped.recv_timeout(backoff) != Err(RecvTimeoutError::Timeout) {
+                let free = free_bytes(&self.folder).unwrap_or(u64::MAX);
+                let backoff = if disk.has_ended_it(&death, free, Instant::now()) {
+                    let folder = self.folder.display();
+                    tracing::warn!(
+                        "The embedded Redis {death}\n  No space left on the disk of {folder} ({free} bytes free): starting it again, read-only"
+                    );
+                    limits::REDIS_RESTART_BACKOFF_MS << starts.min(limits::REDIS_DEATHS_MAX)
+                } else {
+                    deaths.push_back(Instant::now());
+                    deaths.retain(|at| at.elapsed() < Duration::from_secs(limits::REDIS_DEATHS_WINDOW_SECONDS));
+                    if deaths.len() >= limits::REDIS_DEATHS_MAX {
+                        return Err(Error::Failed(format!("Redis died {} times within a minute; the last time it {death}", deaths.len())));
+                    }
+                    let backoff = limits::REDIS_RESTART_BACKOFF_MS << (deaths.len() - 1);
+                    tracing::warn!(backoff_ms = backoff, "The embedded Redis {death}; starting it again");
+                    backoff
+                };
+                if stopped.recv_timeout(Duration::from_millis(backoff)) != Err(RecvTimeoutError::Timeout) {
                     return Ok(());
                 }
-                match self.launch(stopped) {
+                starts += 1;
+                let mode = disk.mode(free_bytes(&self.folder).unwrap_or(u64::MAX), Instant::now());
+                self.tell(mode);
+                match self.launch(mode, stopped) {
                     Ok(redis) => break redis,
                     Err(error) => death = format!("did not start: {error}"),
                 }
             };
             tracing::info!(redis.pid = self.pid.load(Ordering::Acquire), "The embedded Redis is back");
         }
+    }
+
+    /// Puts the child into the mode that its disk allows.
+    fn follow_disk(&self, redis: &mut Redis, disk: &mut Disk) {
+        let free = free_bytes(&self.folder).unwrap_or(u64::MAX);
+        let (before, mode) = (redis.mode, disk.mode(free, Instant::now()));
+        if mode == before {
+            return;
+        }
+        if mode == Mode::ReadOnly {
+            self.tell(mode); // first, so that nobody finds out by what Redis answers
+        }
+        if !self.set_mode(redis, mode) {
+            return; // it is busy, or about to end: at the next look
+        }
+        self.tell(mode);
+        let folder = self.folder.display();
+        if mode == Mode::ReadOnly {
+            let resume = limits::REDIS_DISK_BYTES_RESUME >> 20;
+            tracing::error!("No space left on the disk of {folder} ({free} bytes free): nothing is changed until {resume} MiB are free");
+        } else {
+            tracing::info!("There is space again on the disk of {folder} ({free} bytes free)");
+        }
+    }
+
+    /// Lets others know whether the child is read-only.
+    fn tell(&self, mode: Mode) {
+        self.disk_full.store(mode == Mode::ReadOnly, Ordering::Release);
     }
 }
 

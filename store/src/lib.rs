@@ -246,7 +246,12 @@ async fn soon<T>(asked: impl Future<Output = Result<T>>) -> Result<T> {
 /// The number of lanes: the first to ask fixes it, since a study's lane follows from it.
 async fn lanes(link: &Link, config: &Config) -> Result<u32> {
     let key = keys::lanes(&config.namespace);
-    link.run(redis::cmd("SET").arg(&key).arg(config.lanes.clamp(1, limits::LANES_MAX)).arg("NX")).await?;
-    let stored = reply::text(link.run(redis::cmd("GET").arg(&key)).await?)?;
+    let get = || redis::cmd("GET").arg(&key).to_owned();
+    let mut stored = link.run(&get()).await?;
+    if stored == Value::Nil {
+        link.run(redis::cmd("SET").arg(&key).arg(config.lanes.clamp(1, limits::LANES_MAX)).arg("NX")).await?;
+        stored = link.run(&get()).await?;
+    }
+    let stored = reply::text(stored)?;
     stored.parse().ok().filter(|lanes| (1..=limits::LANES_MAX).contains(lanes)).ok_or_else(|| Error::Corrupt(format!("{key} is {stored}")))
 }

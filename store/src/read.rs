@@ -6,6 +6,7 @@ use std::fmt;
 use hpo::dataset::DatasetSchema;
 use hpo::limits;
 use hpo::study::DeviceClass;
+pub use hpo::trial::Sort;
 use hpo::trial::{ErrorKind, StudyState, TrialState};
 use redis::Value;
 use serde::de::DeserializeOwned;
@@ -173,15 +174,6 @@ pub struct TrialPage {
     pub state: Option<TrialState>,
     /// In which order.
     pub sort: Sort,
-}
-
-/// The order of a list of trials.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sort {
-    /// By number.
-    Number,
-    /// The completed ones, best first, ties by number; then the others by number.
-    Value,
 }
 
 /// What a trial reported.

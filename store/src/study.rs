@@ -5,6 +5,7 @@ use std::sync::Arc;
 use hpo::dataset::DatasetSchema;
 use hpo::limits;
 use hpo::study::{Direction, Study};
+pub use hpo::trial::StopReason;
 use hpo::trial::StudyState;
 use sha2::{Digest, Sha256};
 
@@ -54,38 +55,6 @@ pub struct Change {
     pub max_trials: Option<Option<u64>>,
     /// How many trials at once, or as many as trainers offer.
     pub max_parallel: Option<Option<u64>>,
-}
-
-/// Why a study ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum StopReason {
-    /// All trials that it may have have ended.
-    MaxTrials,
-    /// The sampler has no further point.
-    SpaceExhausted,
-    /// Too many trials failed one after the other.
-    FailuresInARow,
-    /// A user stopped it.
-    Cancelled,
-}
-
-impl StopReason {
-    /// Its name on the wire.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            StopReason::MaxTrials => "max_trials",
-            StopReason::SpaceExhausted => "space_exhausted",
-            StopReason::FailuresInARow => "failures_in_a_row",
-            StopReason::Cancelled => "cancelled",
-        }
-    }
-
-    /// The one of that name.
-    pub fn parse(name: &str) -> Option<StopReason> {
-        [StopReason::MaxTrials, StopReason::SpaceExhausted, StopReason::FailuresInARow, StopReason::Cancelled]
-            .into_iter()
-            .find(|reason| reason.as_str() == name)
-    }
 }
 
 impl Store {

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -23,13 +23,26 @@ pub fn binary(name: &str) -> PathBuf {
 impl Program {
     /// Starts the binary called `name`; what it logs is kept.
     pub fn start<A: AsRef<OsStr>>(name: &str, args: impl IntoIterator<Item = A>) -> Program {
-        let mut child = Command::new(binary(name))
-            .args(args)
-            .env_remove("REDIS_URL")
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("a started program");
+        Program::start_by(Command::new(binary(name)), args)
+    }
+
+    /// Starts the binary called `name` with a disk of so many bytes at `folder`, which only it and its children see; others reach it by
+    /// [`Program::on_its_disk`]. Needs util-linux, and a kernel that lets this user mount in a namespace of its own.
+    pub fn start_on_disk<A: AsRef<OsStr>>(name: &str, args: impl IntoIterator<Item = A>, folder: &Path, bytes: u64) -> Program {
+        let mut command = Command::new("unshare");
+        let mount = format!("mount -t tmpfs -o size={bytes} chandler-test \"$0\" && exec \"$@\"");
+        command.args(["--map-root-user", "--mount", "sh", "-euc", &mount]).arg(folder).arg(binary(name));
+        Program::start_by(command, args)
+    }
+
+    /// The path by which this process reaches what the program sees at `path`.
+    pub fn on_its_disk(&self, path: &Path) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/root{}", self.pid(), path.display()))
+    }
+
+    fn start_by<A: AsRef<OsStr>>(mut command: Command, args: impl IntoIterator<Item = A>) -> Program {
+        let mut child =
+            command.args(args).env_remove("REDIS_URL").stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("a started program");
         let log = Arc::new(Mutex::new(Vec::new()));
         let (lines, sink) = (BufReader::new(child.stderr.take().expect("a piped stderr")), log.clone());
         std::thread::spawn(move || {

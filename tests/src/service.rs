@@ -6,6 +6,9 @@ use serde_json::Value as Json;
 
 use crate::{Client, Program, eventually};
 
+/// What comes before the data folder.
+const ARGS: [&str; 4] = ["serve", "--listen", "127.0.0.1:0", "--data-dir"];
+
 /// A running service.
 pub struct Service {
     /// The process.
@@ -19,8 +22,16 @@ impl Service {
     /// trainer of its own.
     pub fn start(data_dir: &Path, flags: &[&str]) -> Service {
         let folder = data_dir.display().to_string();
-        let args = ["serve", "--listen", "127.0.0.1:0", "--data-dir", &folder];
-        let program = Program::start("chandler", args.iter().chain(flags));
+        Service::of(Program::start("chandler", [&ARGS[..], &[folder.as_str()], flags].concat()))
+    }
+
+    /// The same with a data folder on a disk of so many bytes, as [`Program::start_on_disk`].
+    pub fn start_on_disk(data_dir: &Path, bytes: u64, flags: &[&str]) -> Service {
+        let folder = data_dir.display().to_string();
+        Service::of(Program::start_on_disk("chandler", [&ARGS[..], &[folder.as_str()], flags].concat(), data_dir, bytes))
+    }
+
+    fn of(program: Program) -> Service {
         let base = program.wait_for("Listening on ");
         Service { program, client: Client::new(base) }
     }

@@ -1,5 +1,6 @@
 //! The whole service with the real binaries.
 
+use std::io::Write;
 use std::path::Path;
 use std::process::Stdio;
 
@@ -368,6 +369,116 @@ async fn a_killed_embedded_redis_is_started_again_and_nothing_is_lost() {
         let steps: Vec<u64> = curve["steps"].as_array().unwrap().iter().filter_map(|step| step["step"].as_u64()).collect();
         assert_eq!(steps, (1..=60).collect::<Vec<_>>());
     }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn an_embedded_service_whose_disk_is_full_answers_reads_refuses_changes_and_goes_on_once_there_is_space() {
+    let data_dir = TempDir::new().unwrap();
+    let mut service = Service::start_on_disk(data_dir.path(), 64 << 20, &["--slots", "1"]);
+    let client = service.client.clone();
+    let mut study = short_study();
+    study["training"]["epochs"] = json!(1_000);
+    let path = service.create(&study).await;
+    let view = client.get(&path).await.expect(200).json();
+
+    let filler = service.program.on_its_disk(data_dir.path()).join("filler");
+    fill(&filler);
+    eventually("a service that is not ready", || async { (client.get("/readyz").await.status == 503).then_some(()) }).await;
+    let change = |method: Method, path: String, body: Json| {
+        let client = client.clone();
+        async move { client.send(method, &path, |request| request.json(&body)).await }
+    };
+    let refused_and_read = async || {
+        for (method, path, body) in [
+            (Method::POST, "/v1/studies".to_owned(), short_study()),
+            (Method::PATCH, path.clone(), json!({"max_trials": 5})),
+            (Method::POST, format!("{path}/cancel"), json!({})),
+            (Method::POST, format!("{path}/trials/3/cancel"), json!({})),
+            (Method::DELETE, path.clone(), json!({})),
+            (Method::GET, "/readyz".to_owned(), json!({})),
+        ] {
+            let answer = change(method.clone(), path.clone(), body).await.expect(503);
+            let problem = answer.json();
+            assert_eq!(
+                (&problem["code"], answer.header("retry-after")),
+                (&json!("storage_full"), Some("2")),
+                "{method} {path}: {problem:#}"
+            );
+            assert!(problem["detail"].as_str().unwrap().starts_with("no space left on the data folder's disk"), "{problem:#}");
+        }
+        let read = client.get(&path).await.expect(200).json();
+        assert_eq!((&read["id"], &read["state"], &read["max_trials"]), (&view["id"], &json!("running"), &json!(4)), "{read:#}");
+        for path in ["/livez", "/v1/studies", "/v1/trainers", &format!("{path}/trials"), &format!("{path}/trials/0/curve")] {
+            client.get(path).await.expect(200);
+        }
+        change(Method::POST, "/v1/studies?dry_run=true".to_owned(), short_study()).await.expect(200);
+        let metrics = client.get("/metrics").await.expect(200).text();
+        assert!(metrics.contains("\nchandler_redis_up 1\n"), "{metrics}");
+    };
+    refused_and_read().await;
+    // Deaths on a full disk do not count: more than the five within a minute that would end the service.
+    for _ in 0..hpo::limits::REDIS_DEATHS_MAX + 1 {
+        let redis = eventually("the Redis child", || async { child_called(service.program.pid(), "-server") }).await;
+        // SAFETY: kill takes no pointer; the process is a child of the service that this test started.
+        unsafe { libc::kill(redis, libc::SIGKILL) };
+        eventually("another Redis child that answers", || async {
+            let other = child_called(service.program.pid(), "-server").is_some_and(|child| child != redis);
+            (other && client.get("/v1/studies").await.status == 200).then_some(())
+        })
+        .await;
+    }
+    refused_and_read().await;
+    let said = service.program.log().join("\n");
+    assert!(said.contains("No space left on the disk of"), "{said}");
+
+    std::fs::remove_file(&filler).unwrap();
+    eventually("a service that is ready", || async { (client.get("/readyz").await.status == 200).then_some(()) }).await;
+    let after = service.create(&short_study()).await;
+    for path in [&path, &after] {
+        assert_eq!(service.ended(path).await["trials"]["completed"], 4, "{path}");
+    }
+    service.program.signal(libc::SIGTERM);
+    assert_eq!(service.program.wait(), Some(0), "{:#?}", service.program.log());
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_redis_that_ended_at_a_full_disk_comes_back_read_only_and_takes_changes_again_in_time() {
+    let data_dir = TempDir::new().unwrap();
+    let service = Service::start_on_disk(data_dir.path(), 64 << 20, &["--slots", "1"]);
+    let path = service.create(&endless_study()).await;
+    let before = in_its_course(&service.client, &path).await["step"].as_u64().unwrap();
+    let redis = eventually("the Redis child", || async { child_called(service.program.pid(), "-server") }).await;
+
+    // The service is stopped where it stands and does not see the disk fill up; the trainer goes on and has Redis write.
+    service.program.signal(libc::SIGSTOP);
+    let filler = service.program.on_its_disk(data_dir.path()).join("filler");
+    fill(&filler);
+    eventually("the end of Redis", || async { status_of(redis, "State:").starts_with('Z').then_some(()) }).await;
+    std::fs::remove_file(&filler).unwrap();
+    service.program.signal(libc::SIGCONT);
+
+    service.program.wait_for("The embedded Redis is back");
+    assert_eq!(service.client.get("/readyz").await.expect(503).json()["code"], "storage_full", "a quota may still be used up");
+    assert_eq!(service.client.get(&path).await.expect(200).json()["state"], "running");
+    eventually("a service that is ready", || async { (service.client.get("/readyz").await.status == 200).then_some(()) }).await;
+    eventually("a trial that goes on", || async {
+        let trial = service.client.get(&format!("{path}/trials/0")).await.expect(200).json();
+        assert_eq!(trial["attempts"].as_array().map(Vec::len), Some(1), "{trial:#}");
+        (trial["step"].as_u64() > Some(before)).then_some(())
+    })
+    .await;
+    let said = service.program.log().join("\n");
+    assert!(said.contains("Short write while writing to the AOF file") || said.contains("No space left on device"), "{said}");
+    assert!(said.contains("No space left on the disk of"), "{said}");
+}
+
+/// Writes a file until nothing more fits.
+fn fill(file: &Path) {
+    let mut file = std::fs::File::create(file).unwrap();
+    let full = std::iter::repeat_with(|| file.write_all(&[0; 4 << 10])).find_map(Result::err).unwrap();
+    assert_eq!(full.kind(), std::io::ErrorKind::StorageFull, "{full}");
 }
 
 /// A field of what Linux says of a process.

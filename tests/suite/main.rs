@@ -6,6 +6,7 @@
 mod contract;
 mod deploy;
 mod e2e;
+mod edge;
 mod http;
 mod numbers;
 mod queue;

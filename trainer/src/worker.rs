@@ -80,9 +80,7 @@ pub(crate) async fn run_on(devices: Vec<DeviceInfo>, config: Config, shutdown: i
             chores.spawn(show_up(worker.clone()));
             claims.spawn(claim(worker.clone()));
         }
-        while let Some(ended) = claims.join_next().await {
-            ended?;
-        }
+        ended(&mut claims, &mut chores).await?;
         chores.shutdown().await;
         let mut leaves = JoinSet::new();
         leaves.extend(workers.into_iter().map(|worker| async move {
@@ -100,6 +98,23 @@ pub(crate) async fn run_on(devices: Vec<DeviceInfo>, config: Config, shutdown: i
     }
     let _ = stop.send(true);
     work.await
+}
+
+/// Waits until nothing is claimed any more. It is an error if a chore ends before: a trainer that is no longer listed, that reaps nothing, or whose page is
+/// gone, is half dead and nobody would know.
+async fn ended(claims: &mut JoinSet<()>, chores: &mut JoinSet<()>) -> anyhow::Result<()> {
+    loop {
+        tokio::select! {
+            ended = claims.join_next() => match ended {
+                Some(ended) => ended?,
+                None => return Ok(()),
+            },
+            Some(ended) = chores.join_next() => {
+                ended?;
+                anyhow::bail!("a task that goes on as long as the trainer does has ended");
+            }
+        }
+    }
 }
 
 /// A worker for each device, and what all of them show.
@@ -383,4 +398,29 @@ pub(crate) fn jittered(duration: Duration) -> Duration {
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_chore_that_ends_or_panics_ends_the_trainer_with_an_error() {
+        let [ends, panics]: [fn(); 2] = [|| (), || panic!("on purpose")];
+        for chore in [ends, panics] {
+            let (mut claims, mut chores) = (JoinSet::new(), JoinSet::new());
+            claims.spawn(std::future::pending());
+            chores.spawn(std::future::pending());
+            chores.spawn(async move { chore() });
+            assert!(ended(&mut claims, &mut chores).await.is_err());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_trainer_ends_in_order_once_nothing_is_claimed_any_more() {
+        let (mut claims, mut chores) = (JoinSet::new(), JoinSet::new());
+        claims.spawn(async {});
+        chores.spawn(std::future::pending());
+        ended(&mut claims, &mut chores).await.unwrap();
+    }
 }

@@ -1,13 +1,13 @@
 //! `/v1/datasets`.
 
-use actix_web::web::{self, Data, Query};
+use actix_web::web::{self, Data};
 use actix_web::{HttpRequest, HttpResponse, get};
 use data::Listed;
 
 use super::AnyErrors;
 use crate::app::App;
 use crate::error::Error;
-use crate::wire::{DatasetList, PageQuery, page_of, page_response};
+use crate::wire::{DatasetList, PageQuery, Query, page_of, page_response};
 
 /// List the datasets
 ///
@@ -15,7 +15,7 @@ use crate::wire::{DatasetList, PageQuery, page_of, page_response};
 /// trainer whose copy differs runs no trial on it. In pages.
 #[utoipa::path(tag = "datasets", params(PageQuery), responses((status = 200, description = "A page of datasets", body = DatasetList), AnyErrors))]
 #[get("/v1/datasets")]
-pub(crate) async fn list_datasets(app: Data<App>, request: HttpRequest, query: Query<PageQuery>) -> Result<HttpResponse, Error> {
+pub(crate) async fn list_datasets(app: Data<App>, request: HttpRequest, Query(query): Query<PageQuery>) -> Result<HttpResponse, Error> {
     let catalog = app.catalog.clone();
     let (datasets, next) = page_of(web::block(move || catalog.list()).await?, key, &query)?;
     Ok(page_response(&request, next.as_deref()).json(DatasetList { datasets, next }))

@@ -13,30 +13,7 @@ use utoipa::openapi::content::ContentBuilder;
 use utoipa::openapi::{Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{IntoResponses, ToSchema};
 
-use crate::error::{Error, ProblemDetails};
-
-/// `limit` or `count` of a query: 100 (or `default`) where it is not given, 1 to 1,000.
-pub(crate) fn page_limit(name: &str, given: Option<usize>, default: usize) -> Result<usize, Error> {
-    match given.unwrap_or(default) {
-        limit @ 1..=hpo::limits::PAGE_MAX => Ok(limit),
-        other => Err(Error::InvalidParameter(format!("{name} must lie between 1 and {}, not {other}", hpo::limits::PAGE_MAX))),
-    }
-}
-
-/// The one of a closed set that a query names.
-pub(crate) fn parse_name<T: Copy>(
-    name: &str,
-    given: Option<&str>,
-    all: &[T],
-    as_str: impl Fn(T) -> &'static str,
-) -> Result<Option<T>, Error> {
-    let Some(given) = given else { return Ok(None) };
-    let found = all.iter().copied().find(|one| as_str(*one) == given);
-    found.map(Some).ok_or_else(|| {
-        let known: Vec<&str> = all.iter().map(|one| as_str(*one)).collect();
-        Error::InvalidParameter(format!("{name} must be one of {}", known.join(", ")))
-    })
-}
+use crate::error::ProblemDetails;
 
 /// The errors of an operation that needs no key and no Redis.
 pub(crate) struct ParameterErrors;
@@ -49,12 +26,18 @@ pub(crate) struct StudyErrors;
 /// The errors of an operation with a body.
 pub(crate) struct BodyErrors;
 
-const PARAMETER: &[(u16, &str)] = &[(400, "A parameter, or the body, cannot be read: `invalid_parameter`, `malformed_json`")];
+const PARAMETER: &[(u16, &str)] = &[(
+    400,
+    "A parameter, a header, or the body cannot be read, or a header asks for what nothing here does: `invalid_parameter`, `malformed_json`",
+)];
 const KEY: &[(u16, &str)] =
     &[(401, "An API key is needed: `unauthorized`"), (403, "Without API keys only requests to localhost are served: `forbidden_host`")];
 const SERVICE: &[(u16, &str)] = &[
     (500, "Internal error: `internal`"),
-    (503, "Redis does not answer or is full, or the server is about to stop: `unavailable`, `storage_full`; with Retry-After"),
+    (
+        503,
+        "Redis does not answer, Redis or its disk is full, or the server is about to stop: `unavailable`, `storage_full`; with Retry-After",
+    ),
 ];
 const STUDY: &[(u16, &str)] = &[
     (404, "There is no such study, trial or model: `study_not_found`, `trial_not_found`, `model_not_found`"),

@@ -1,18 +1,18 @@
 //! The models that trials left: `/v1/studies/{id}/trials/{number}/model`, and that of the best.
 
 use actix_web::http::header::CONTENT_DISPOSITION;
-use actix_web::web::{self, Bytes, Data, Path, Query};
+use actix_web::web::{self, Bytes, Data, Path};
 use actix_web::{HttpResponse, get};
 use export::Model;
 use hpo::trial::TrialState;
 use store::artifact::{self, Artifacts};
 use store::{StudyId, TrialRecord};
 
+use super::StudyErrors;
 use super::trials::{trial, trial_path};
-use super::{StudyErrors, parse_name};
 use crate::app::App;
 use crate::error::{Error, ProblemDetails, study_id};
-use crate::wire::ModelQuery;
+use crate::wire::{Format, ModelQuery, Query};
 
 /// Fetch the model of a trial
 ///
@@ -29,8 +29,12 @@ use crate::wire::ModelQuery;
     )
 )]
 #[get("/v1/studies/{id}/trials/{number}/model")]
-pub(crate) async fn get_model(app: Data<App>, path: Path<(String, String)>, query: Query<ModelQuery>) -> Result<HttpResponse, Error> {
-    let format = Format::parse(&query)?;
+pub(crate) async fn get_model(
+    app: Data<App>,
+    path: Path<(String, String)>,
+    Query(query): Query<ModelQuery>,
+) -> Result<HttpResponse, Error> {
+    let format = query.format.unwrap_or_default();
     let (id, number) = trial_path(&path)?;
     let record = trial(&app, id, number).await?;
     model(&app, id, &record, format).await
@@ -49,8 +53,8 @@ pub(crate) async fn get_model(app: Data<App>, path: Path<(String, String)>, quer
     )
 )]
 #[get("/v1/studies/{id}/best/model")]
-pub(crate) async fn best_model(app: Data<App>, id: Path<String>, query: Query<ModelQuery>) -> Result<HttpResponse, Error> {
-    let format = Format::parse(&query)?;
+pub(crate) async fn best_model(app: Data<App>, id: Path<String>, Query(query): Query<ModelQuery>) -> Result<HttpResponse, Error> {
+    let format = query.format.unwrap_or_default();
     let id = study_id(&id)?;
     match app.store.best(id, 1).await?.first() {
         Some(record) => model(&app, id, record, format).await,
@@ -58,29 +62,7 @@ pub(crate) async fn best_model(app: Data<App>, id: Path<String>, query: Query<Mo
     }
 }
 
-/// The formats of a model, by the ends of their files' names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Format {
-    Safetensors,
-    Onnx,
-    Keras,
-}
-
 impl Format {
-    const ALL: &[Format] = &[Format::Safetensors, Format::Onnx, Format::Keras];
-
-    fn parse(query: &ModelQuery) -> Result<Format, Error> {
-        Ok(parse_name("format", query.format.as_deref(), Format::ALL, Format::as_str)?.unwrap_or(Format::Safetensors))
-    }
-
-    fn as_str(self) -> &'static str {
-        match self {
-            Format::Safetensors => "safetensors",
-            Format::Onnx => "onnx",
-            Format::Keras => "keras",
-        }
-    }
-
     /// Neither safetensors nor ONNX has a registered type.
     fn content_type(self) -> &'static str {
         match self {

@@ -10,7 +10,7 @@ use crate::error::Error;
 /// Whether the process is alive
 ///
 /// Needs no API key.
-#[utoipa::path(tag = "service", responses((status = 200, description = "It is", body = String, content_type = "text/plain"), ParameterErrors))]
+#[utoipa::path(tag = "service", security(()), responses((status = 200, description = "It is", body = String, content_type = "text/plain"), ParameterErrors))]
 #[get("/livez")]
 pub(crate) async fn livez() -> HttpResponse {
     HttpResponse::Ok().content_type("text/plain; charset=utf-8").body("ok\n")
@@ -18,13 +18,11 @@ pub(crate) async fn livez() -> HttpResponse {
 
 /// Whether the service can take requests
 ///
-/// Redis answers within two seconds, its scripts are loaded, and the server is not about to stop. Needs no API key.
-#[utoipa::path(tag = "service", responses((status = 200, description = "It can", body = String, content_type = "text/plain"), ProbeErrors))]
+/// Redis answers within two seconds, its scripts are loaded, its disk has space left, and the server is not about to stop. Needs no API key.
+#[utoipa::path(tag = "service", security(()), responses((status = 200, description = "It can", body = String, content_type = "text/plain"), ProbeErrors))]
 #[get("/readyz")]
 pub(crate) async fn readyz(app: Data<App>) -> Result<HttpResponse, Error> {
-    if app.is_draining() {
-        return Err(Error::Unavailable("the server is about to stop".to_owned()));
-    }
+    app.accepts_changes()?;
     app.store.ready().await?;
     Ok(HttpResponse::Ok().content_type("text/plain; charset=utf-8").body("ok\n"))
 }

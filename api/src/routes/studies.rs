@@ -1,19 +1,17 @@
 //! `/v1/studies`.
 
 use actix_web::http::header::LOCATION;
-use actix_web::web::{Data, Path, Payload, Query};
+use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse, delete, get, patch, post};
-use hpo::trial::StudyState;
-use hpo::{Problem, ProblemKind, limits};
-use serde_json::Value as Json;
-use store::{Change, Idempotency, StudyId};
+use hpo::limits;
+use store::{Idempotency, StudyId};
 
-use super::{AnyErrors, BodyErrors, StudyErrors, page_limit, parse_name};
+use super::{AnyErrors, BodyErrors, StudyErrors};
 use crate::app::App;
 use crate::create::{self, Draft};
 use crate::error::{Error, ProblemDetails, study_id};
 use crate::wire::{
-    DryRun, DryRunQuery, StudiesQuery, StudyPage, StudyPatch, StudySummary, StudyView, page_response, parse_json, read_body,
+    DryRun, DryRunQuery, Query, StudiesQuery, StudyPage, StudyPatch, StudySummary, StudyView, page_response, parse_json, read_body,
 };
 
 /// Create a study
@@ -23,7 +21,7 @@ use crate::wire::{
 /// or `conflict` once that was deleted.
 #[utoipa::path(
     tag = "studies",
-    params(DryRunQuery, ("Idempotency-Key" = Option<String>, Header, description = "Makes the request repeatable")),
+    params(DryRunQuery, ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, description = "Makes the request repeatable")),
     request_body(content = hpo::Study, description = "The study", content_type = "application/json"),
     responses(
         (status = 201, description = "Created; `Location` has its path", body = StudyView, headers(("Location" = String, description = "The path of the study"))),
@@ -36,7 +34,7 @@ use crate::wire::{
 pub(crate) async fn create_study(
     app: Data<App>,
     request: HttpRequest,
-    query: Query<DryRunQuery>,
+    Query(query): Query<DryRunQuery>,
     payload: Payload,
 ) -> Result<HttpResponse, Error> {
     let body = read_body(&request, payload).await?;
@@ -53,9 +51,7 @@ pub(crate) async fn create_study(
         let Draft { study, dataset, preflight } = draft;
         return Ok(HttpResponse::Ok().json(DryRun { preflight, dataset, spec: study.document().clone() }));
     }
-    if app.is_draining() {
-        return Err(Error::Unavailable("the server is about to stop".to_owned()));
-    }
+    app.accepts_changes()?;
     let id = create::create(&app.store, draft, idempotency).await?;
     Ok(created(id, view(&app, id).await?))
 }
@@ -66,10 +62,9 @@ pub(crate) async fn create_study(
 #[utoipa::path(tag = "studies", params(StudiesQuery), responses((status = 200, description = "A page of studies", body = StudyPage), AnyErrors))]
 #[get("/v1/studies")]
 pub(crate) async fn list_studies(app: Data<App>, request: HttpRequest, query: Query<StudiesQuery>) -> Result<HttpResponse, Error> {
-    let query = query.into_inner();
-    let limit = page_limit("limit", query.limit, limits::PAGE_DEFAULT)?;
-    let state = parse_name("state", query.state.as_deref(), StudyState::ALL, StudyState::as_str)?;
-    let (records, next) = app.store.list_studies(store::StudyPage { cursor: query.cursor, limit, state, name: query.name }).await?;
+    let Query(StudiesQuery { cursor, limit, state, name }) = query;
+    let limit = limit.map_or(limits::PAGE_DEFAULT, usize::from);
+    let (records, next) = app.store.list_studies(store::StudyPage { cursor, limit, state, name }).await?;
     let trainers = app.store.trainers().await?;
     let mut studies = Vec::with_capacity(records.len());
     for record in records {
@@ -106,7 +101,9 @@ pub(crate) async fn get_study(app: Data<App>, id: Path<String>) -> Result<HttpRe
 pub(crate) async fn patch_study(app: Data<App>, request: HttpRequest, id: Path<String>, payload: Payload) -> Result<HttpResponse, Error> {
     let id = study_id(&id)?;
     let body = parse_json(&read_body(&request, payload).await?)?;
-    app.store.update_study(id, change(body)?).await?;
+    let change = StudyPatch::read(body)?.into();
+    app.accepts_changes()?;
+    app.store.update_study(id, change).await?;
     app.store.top_up(id).await?;
     Ok(HttpResponse::Ok().json(view(&app, id).await?))
 }
@@ -119,6 +116,7 @@ pub(crate) async fn patch_study(app: Data<App>, request: HttpRequest, id: Path<S
 #[post("/v1/studies/{id}/cancel")]
 pub(crate) async fn cancel_study(app: Data<App>, id: Path<String>) -> Result<HttpResponse, Error> {
     let id = study_id(&id)?;
+    app.accepts_changes()?;
     app.store.cancel_study(id).await?;
     Ok(HttpResponse::Ok().json(view(&app, id).await?))
 }
@@ -129,7 +127,9 @@ pub(crate) async fn cancel_study(app: Data<App>, id: Path<String>) -> Result<Htt
 #[utoipa::path(tag = "studies", params(("id" = String, Path, description = "The study")), responses((status = 202, description = "It is gone from view"), StudyErrors))]
 #[delete("/v1/studies/{id}")]
 pub(crate) async fn delete_study(app: Data<App>, id: Path<String>) -> Result<HttpResponse, Error> {
-    app.store.delete_study(study_id(&id)?).await?;
+    let id = study_id(&id)?;
+    app.accepts_changes()?;
+    app.store.delete_study(id).await?;
     Ok(HttpResponse::Accepted().finish())
 }
 
@@ -167,43 +167,4 @@ fn idempotency(request: &HttpRequest, body: &[u8]) -> Result<Option<Idempotency>
         Error::InvalidParameter(format!("Idempotency-Key must have 1 to {} visible characters", limits::IDEMPOTENCY_KEY_BYTES_MAX))
     })?;
     Ok(Some(Idempotency { key: key.to_owned(), request_hash: create::hash(body) }))
-}
-
-/// The change that a PATCH asks for, or all that is wrong with it.
-fn change(body: Json) -> Result<Change, Error> {
-    let Json::Object(fields) = body else {
-        return Err(Error::InvalidRequest("the body must be an object, such as {\"state\": \"paused\"}".to_owned()));
-    };
-    let (mut change, mut problems) = (Change::default(), Vec::new());
-    for (name, value) in fields {
-        let read = match name.as_str() {
-            "state" => read_paused(&value).map(|paused| change.paused = Some(paused)),
-            "max_trials" => read_limit(&value, limits::TRIALS_MAX).map(|limit| change.max_trials = Some(Some(limit))),
-            "max_parallel" if value.is_null() => {
-                change.max_parallel = Some(None);
-                Ok(())
-            }
-            "max_parallel" => read_limit(&value, limits::PARALLEL_MAX).map(|limit| change.max_parallel = Some(Some(limit))),
-            "priority" | "weight" => Err((ProblemKind::NotSupported, "cannot be changed yet".to_owned())),
-            _ => Err((ProblemKind::Invalid, "is not a field that can be changed; state, max_trials and max_parallel can".to_owned())),
-        };
-        if let Err((kind, why)) = read {
-            let pointer = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
-            problems.push(Problem { pointer, detail: format!("{name} {why}"), kind });
-        }
-    }
-    if problems.is_empty() { Ok(change) } else { Err(Error::InvalidStudy(problems)) }
-}
-
-fn read_paused(value: &Json) -> Result<bool, (ProblemKind, String)> {
-    match value.as_str() {
-        Some("paused") => Ok(true),
-        Some("running") => Ok(false),
-        _ => Err((ProblemKind::Invalid, "can be set to \"paused\" or \"running\"; a study is cancelled by POST …/cancel".to_owned())),
-    }
-}
-
-fn read_limit(value: &Json, max: u64) -> Result<u64, (ProblemKind, String)> {
-    let limit = value.as_u64().filter(|limit| (1..=max).contains(limit));
-    limit.ok_or_else(|| (ProblemKind::Invalid, format!("must be an integer between 1 and {max}, not {value}")))
 }

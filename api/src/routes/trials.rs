@@ -1,14 +1,14 @@
 //! `/v1/studies/{id}/trials`, and the best of them.
 
-use actix_web::web::{Data, Path, Query};
+use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse, get, post};
 use hpo::trial::TrialState;
-use store::{Sort, StudyId, TrialPage, TrialRecord};
+use store::{StudyId, TrialPage, TrialRecord};
 
-use super::{StudyErrors, page_limit, parse_name};
+use super::StudyErrors;
 use crate::app::App;
 use crate::error::{Error, study_id};
-use crate::wire::{BestList, CountQuery, CurveView, TrialList, TrialView, TrialsQuery, page_response};
+use crate::wire::{BestList, CountQuery, CurveView, Query, TrialList, TrialView, TrialsQuery, page_response};
 
 /// List the trials of a study
 ///
@@ -26,12 +26,9 @@ pub(crate) async fn list_trials(
     query: Query<TrialsQuery>,
 ) -> Result<HttpResponse, Error> {
     let id = study_id(&id)?;
-    let query = query.into_inner();
-    let limit = page_limit("limit", query.limit, hpo::limits::PAGE_DEFAULT)?;
-    let state = parse_name("state", query.state.as_deref(), TrialState::ALL, TrialState::as_str)?;
-    let by_name = |sort| if matches!(sort, Sort::Number) { "number" } else { "value" };
-    let sort = parse_name("sort", query.sort.as_deref(), &[Sort::Number, Sort::Value], by_name)?.unwrap_or(Sort::Number);
-    let (records, next) = app.store.trials(id, TrialPage { cursor: query.cursor, limit, state, sort }).await?;
+    let Query(TrialsQuery { cursor, limit, state, sort }) = query;
+    let limit = limit.map_or(hpo::limits::PAGE_DEFAULT, usize::from);
+    let (records, next) = app.store.trials(id, TrialPage { cursor, limit, state, sort: sort.unwrap_or_default() }).await?;
     let trials = views(&app, id, records).await?;
     Ok(page_response(&request, next.as_deref()).json(TrialList { trials, next }))
 }
@@ -79,6 +76,7 @@ pub(crate) async fn get_curve(app: Data<App>, path: Path<(String, String)>) -> R
 #[post("/v1/studies/{id}/trials/{number}/cancel")]
 pub(crate) async fn cancel_trial(app: Data<App>, path: Path<(String, String)>) -> Result<HttpResponse, Error> {
     let (id, number) = trial_path(&path)?;
+    app.accepts_changes()?;
     let state = app.store.cancel_trial(id, number).await?;
     if state.is_terminal() && state != TrialState::Cancelled {
         return Err(Error::Conflict(format!("trial {number} is {state} already")));
@@ -96,9 +94,9 @@ pub(crate) async fn cancel_trial(app: Data<App>, path: Path<(String, String)>) -
     responses((status = 200, description = "The best trials", body = BestList), StudyErrors)
 )]
 #[get("/v1/studies/{id}/best")]
-pub(crate) async fn best_trials(app: Data<App>, id: Path<String>, query: Query<CountQuery>) -> Result<HttpResponse, Error> {
+pub(crate) async fn best_trials(app: Data<App>, id: Path<String>, Query(query): Query<CountQuery>) -> Result<HttpResponse, Error> {
     let id = study_id(&id)?;
-    let records = app.store.best(id, page_limit("count", query.count, 1)?).await?;
+    let records = app.store.best(id, query.count.map_or(1, usize::from)).await?;
     Ok(HttpResponse::Ok().json(BestList { trials: views(&app, id, records).await? }))
 }
 
@@ -107,7 +105,9 @@ pub(super) fn trial_path(path: &(String, String)) -> Result<(StudyId, u64), Erro
     let (id, number) = path;
     let id = study_id(id)?;
     let no_such = || Error::TrialNotFound { study: id.to_string(), number: number.chars().take(30).collect() };
-    Ok((id, number.parse().map_err(|_| no_such())?))
+    // A trial has one name: not 00 or +0 besides.
+    let parsed = number.parse().ok().filter(|parsed: &u64| parsed.to_string() == *number);
+    Ok((id, parsed.ok_or_else(no_such)?))
 }
 
 /// What to say where no trial was found: the study may not be there either.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use actix_web::HttpRequest;
-use actix_web::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use actix_web::web::{Bytes, Payload};
 use hpo::limits;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
@@ -22,6 +22,11 @@ pub(crate) async fn read_body(request: &HttpRequest, payload: Payload) -> Result
     if request.headers().get(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
         return Err(Error::UnsupportedMediaType);
     }
+    // One that is announced as too large is not waited for.
+    let announced = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > limits::BODY_BYTES_MAX as u64) {
+        return Err(Error::BodyTooLarge);
+    }
     let read = payload.to_bytes_limited(limits::BODY_BYTES_MAX);
     match tokio::time::timeout(Duration::from_secs(limits::HTTP_BODY_SECONDS_MAX), read).await {
         Ok(Ok(Ok(bytes))) => Ok(bytes),
@@ -31,7 +36,7 @@ pub(crate) async fn read_body(request: &HttpRequest, payload: Payload) -> Result
     }
 }
 
-/// The JSON in `bytes`; a name that stands twice in an object is an error, for one of the two would be ignored.
+/// The JSON in `bytes`; a name that is listed twice in an object is an error, for one of the two would be ignored.
 pub(crate) fn parse_json(bytes: &[u8]) -> Result<Json, Error> {
     serde_json::from_slice::<Strict>(bytes).map(|strict| strict.0).map_err(|error| Error::MalformedJson(error.to_string()))
 }
@@ -93,7 +98,7 @@ impl<'de> Visitor<'de> for StrictVisitor {
         let mut object = Map::new();
         while let Some((name, Strict(value))) = members.next_entry::<String, Strict>()? {
             if object.contains_key(&name) {
-                return Err(A::Error::custom(format!("the name {name:?} stands twice in one object")));
+                return Err(A::Error::custom(format!("the name {name:?} is listed twice in one object")));
             }
             object.insert(name, value);
         }
@@ -106,12 +111,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_survive_and_a_name_that_stands_twice_does_not() {
+    fn numbers_survive_and_a_name_that_is_listed_twice_does_not() {
         let text = r#"{"a": [1, -2, 0.1, 1e-7, 12345678901234567890, true, null, "x"], "b": {"a": {}}}"#;
         let parsed = parse_json(text.as_bytes()).unwrap();
         assert_eq!(parsed, serde_json::from_str::<Json>(text).unwrap());
         for (text, fragment) in [
-            (r#"{"a": 1, "b": {"c": 1, "c": 2}}"#, "\"c\" stands twice"),
+            (r#"{"a": 1, "b": {"c": 1, "c": 2}}"#, "\"c\" is listed twice"),
             ("{\"a\": NaN}", "expected value"),
             ("{\"a\": 1e999}", "out of range"),
             ("", "EOF"),

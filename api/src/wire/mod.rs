@@ -2,6 +2,7 @@
 
 mod json;
 mod page;
+mod query;
 mod study;
 mod trainer;
 mod trial;
@@ -9,7 +10,8 @@ mod trial;
 use jiff::Timestamp;
 
 pub(crate) use json::{parse_json, read_body};
-pub(crate) use page::{CountQuery, DryRunQuery, ModelQuery, PageQuery, StudiesQuery, TrialsQuery, page_of, page_response};
+pub(crate) use page::{page_of, page_response};
+pub(crate) use query::{CountQuery, DryRunQuery, Format, ModelQuery, PageQuery, Query, StudiesQuery, TrialsQuery};
 pub(crate) use study::{DryRun, StudyPage, StudyPatch, StudySummary, StudyView, expected};
 pub(crate) use trainer::{DatasetList, TrainerList, TrainerView};
 pub(crate) use trial::{BestList, CurveView, TrialList, TrialView};

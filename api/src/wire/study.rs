@@ -3,13 +3,16 @@
 use hpo::dataset::DatasetSchema;
 use hpo::preflight::Preflight;
 use hpo::study::Study;
-use hpo::trial::{StudyState, TrialState, WaitingFor};
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value as Json};
-use store::{Best, StudyRecord, TrialCounts, Waiting};
-use utoipa::ToSchema;
+use hpo::trial::{StopReason, StudyState, TrialState, WaitingFor};
+use hpo::{Problem, ProblemKind, limits};
+use serde::Serialize;
+use serde_json::{Map, Value as Json, json};
+use store::{Best, Change, StudyRecord, TrialCounts, Waiting};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 use super::{shortest, timestamp};
+use crate::error::Error;
 
 /// A study.
 #[derive(Debug, Serialize, ToSchema)]
@@ -33,10 +36,10 @@ pub(crate) struct StudySummary {
     id: String,
     /// What people call it.
     name: String,
-    /// `running`, `paused`, `completed`, `cancelled` or `failed`.
-    state: &'static str,
-    /// Why it ended: `max_trials`, `space_exhausted`, `failures_in_a_row` or `cancelled`; null while it runs.
-    stop_reason: Option<&'static str>,
+    /// Where it stands.
+    state: StudyState,
+    /// Why it ended; null while it runs.
+    stop_reason: Option<StopReason>,
     /// RFC 3339, UTC.
     created_at: String,
     /// Where all its randomness comes from.
@@ -128,20 +131,93 @@ pub(crate) struct DryRun {
     pub(crate) spec: Json,
 }
 
-/// The body of `PATCH /v1/studies/{id}`: what is not named stays as it is. Read by `routes::studies::change`.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-#[allow(dead_code, reason = "the contract's view of it: null and absent are two things, which serde's Option would make one")]
+/// The body of `PATCH /v1/studies/{id}`: what is not named stays as it is.
+#[derive(Debug, Default, PartialEq)]
 pub(crate) struct StudyPatch {
-    /// `paused`: no new trial starts, running ones finish. `running`: go on.
-    #[schema(nullable = false)]
-    pub(crate) state: Option<String>,
-    /// A new number of trials at most: 1 to 1,000,000. Raising it reopens a study that had completed. Lowering it takes the last trials back,
-    /// as far as they never started: they come again, the same ones, when it is raised. Other waiting trials beyond it are cancelled.
-    #[schema(nullable = false)]
-    pub(crate) max_trials: Option<u64>,
-    /// A new number of trials at once: 1 to 10,000; null: as many as trainers offer.
-    pub(crate) max_parallel: Option<u64>,
+    paused: Option<bool>,
+    max_trials: Option<u64>,
+    /// Null takes the limit away.
+    max_parallel: Option<Option<u64>>,
+}
+
+impl ToSchema for StudyPatch {}
+
+/// By hand as [`StudyPatch::read`] is, from the same bounds.
+impl PartialSchema for StudyPatch {
+    fn schema() -> RefOr<Schema> {
+        let schema = json!({
+            "type": "object",
+            "description": "The body of `PATCH /v1/studies/{id}`: what is not named stays as it is.",
+            "properties": {
+                "state": {
+                    "type": "string",
+                    "enum": ["running", "paused"],
+                    "description": "`paused`: no new trial starts, running ones finish. `running`: go on.",
+                },
+                "max_trials": {
+                    "type": "integer", "minimum": 1, "maximum": limits::TRIALS_MAX,
+                    "description": "A new number of trials at most. Raising it reopens a study that had completed. Lowering it takes the last trials back, as far \
+                        as they never started: they come again, the same ones, when it is raised. Other waiting trials beyond it are cancelled.",
+                },
+                "max_parallel": {
+                    "type": ["integer", "null"], "minimum": 1, "maximum": limits::PARALLEL_MAX,
+                    "description": "A new number of trials at once; null: as many as trainers offer.",
+                },
+            },
+            "additionalProperties": false,
+        });
+        serde_json::from_value(schema).expect("what stands above is a schema")
+    }
+}
+
+impl StudyPatch {
+    /// What `body` asks for. By hand, since null and absent are two things, and all that is wrong is said at once. Errors: [`Error::InvalidRequest`],
+    /// [`Error::InvalidStudy`].
+    pub(crate) fn read(body: Json) -> Result<StudyPatch, Error> {
+        let Json::Object(fields) = body else {
+            return Err(Error::InvalidRequest("the body must be an object, such as {\"state\": \"paused\"}".to_owned()));
+        };
+        let (mut patch, mut problems) = (StudyPatch::default(), Vec::new());
+        for (name, value) in fields {
+            let read = match name.as_str() {
+                "state" => read_paused(&value).map(|paused| patch.paused = Some(paused)),
+                "max_trials" => read_limit(&value, limits::TRIALS_MAX).map(|limit| patch.max_trials = Some(limit)),
+                "max_parallel" if value.is_null() => {
+                    patch.max_parallel = Some(None);
+                    Ok(())
+                }
+                "max_parallel" => read_limit(&value, limits::PARALLEL_MAX).map(|limit| patch.max_parallel = Some(Some(limit))),
+                "priority" | "weight" => Err((ProblemKind::NotSupported, "cannot be changed yet".to_owned())),
+                _ => Err((ProblemKind::Invalid, "is not a field that can be changed; state, max_trials and max_parallel can".to_owned())),
+            };
+            if let Err((kind, why)) = read {
+                let pointer = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
+                problems.push(Problem { pointer, detail: format!("{name} {why}"), kind });
+            }
+        }
+        if problems.is_empty() { Ok(patch) } else { Err(Error::InvalidStudy(problems)) }
+    }
+}
+
+fn read_paused(value: &Json) -> Result<bool, (ProblemKind, String)> {
+    match value.as_str() {
+        Some("paused") => Ok(true),
+        Some("running") => Ok(false),
+        _ => Err((ProblemKind::Invalid, "can be set to \"paused\" or \"running\"; a study is cancelled by POST …/cancel".to_owned())),
+    }
+}
+
+fn read_limit(value: &Json, max: u64) -> Result<u64, (ProblemKind, String)> {
+    // 2.0 is as good as 2, as in a study.
+    let whole = || value.as_f64().filter(|number| number.fract() == 0.0 && (1.0..=max as f64).contains(number)).map(|number| number as u64);
+    let limit = value.as_u64().or_else(whole).filter(|limit| (1..=max).contains(limit));
+    limit.ok_or_else(|| (ProblemKind::Invalid, format!("must be an integer between 1 and {max}, not {value}")))
+}
+
+impl From<StudyPatch> for Change {
+    fn from(patch: StudyPatch) -> Change {
+        Change { paused: patch.paused, max_trials: patch.max_trials.map(Some), max_parallel: patch.max_parallel }
+    }
 }
 
 impl StudyView {
@@ -157,8 +233,8 @@ impl StudySummary {
         StudySummary {
             id: record.id.to_string(),
             name: record.name.clone(),
-            state: record.state.as_str(),
-            stop_reason: record.stop_reason.map(|reason| reason.as_str()),
+            state: record.state,
+            stop_reason: record.stop_reason,
             created_at: timestamp(record.created_at_ms),
             seed: study.seed,
             trials: TrialCountsView::from_counts(&record.counts),
@@ -200,5 +276,28 @@ impl BestTrial {
     fn from_best(best: &Best, study: &Study) -> Option<BestTrial> {
         let point = study.space.unpack(&best.point)?;
         Some(BestTrial { number: best.number, value: shortest(best.value), hyperparameters: study.space.to_json(&point) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_patch_is_read_within_the_bounds_that_the_contract_shows() {
+        let schema = serde_json::to_value(StudyPatch::schema()).unwrap();
+        for (name, max) in [("max_trials", limits::TRIALS_MAX), ("max_parallel", limits::PARALLEL_MAX)] {
+            let property = &schema["properties"][name];
+            assert_eq!((&property["minimum"], &property["maximum"]), (&json!(1), &json!(max)), "{name}: {property}");
+            assert!(StudyPatch::read(json!({name: 1})).is_ok() && StudyPatch::read(json!({name: max})).is_ok(), "{name}");
+            assert!(StudyPatch::read(json!({name: 0})).is_err() && StudyPatch::read(json!({name: max + 1})).is_err(), "{name}");
+        }
+        let patch = StudyPatch::read(json!({"state": "paused", "max_parallel": null})).unwrap();
+        let change = Change { paused: Some(true), max_trials: None, max_parallel: Some(None) };
+        assert_eq!(Change::from(patch), change);
+        assert_eq!(StudyPatch::read(json!({"max_trials": 2.0})).unwrap().max_trials, Some(2));
+        for wrong in [json!(null), json!(2.5), json!(-1), json!(1e300), json!("2"), json!(true)] {
+            assert!(StudyPatch::read(json!({"max_trials": wrong})).is_err(), "{wrong}");
+        }
     }
 }

@@ -14,7 +14,8 @@ pub(crate) struct TrainerView {
     id: String,
     /// What it computes on, such as `cpu` or `cuda:0`.
     device: String,
-    /// `cpu`, `cuda` or `metal`.
+    /// What kind of device that is.
+    #[schema(value_type = DeviceKind)]
     class: &'static str,
     /// What decides the bits of its results, such as `cpu-1` or `cuda-sm90`.
     numerics: String,
@@ -30,6 +31,16 @@ pub(crate) struct TrainerView {
     faults: Vec<String>,
     /// When it was last heard of: RFC 3339, UTC.
     last_seen: String,
+}
+
+/// The kinds of devices that trainers have.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[allow(dead_code, reason = "the contract's view of a device class that is not `any`")]
+enum DeviceKind {
+    Cpu,
+    Cuda,
+    Metal,
 }
 
 /// A trial that a trainer trains.

@@ -1,7 +1,7 @@
 //! Trials on the wire.
 
 use hpo::study::Study;
-use hpo::trial::ErrorKind;
+use hpo::trial::{AttemptEnd, ErrorKind, TrialState};
 use serde::Serialize;
 use serde_json::{Map, Value as Json};
 use store::{AttemptRecord, Curve, Point, StudyId, TrialRecord};
@@ -16,8 +16,8 @@ pub(crate) struct TrialView {
     study: String,
     /// Its number within the study, from 0.
     number: u64,
-    /// `queued`, `delayed`, `running`, `paused`, `completed`, `pruned`, `failed` or `cancelled`.
-    state: &'static str,
+    /// Where it stands.
+    state: TrialState,
     /// Its active hyperparameters by name, in the order of the space.
     hyperparameters: Map<String, Json>,
     /// The best value of the objective over its steps; null before the first, and for a diverged one.
@@ -49,7 +49,8 @@ pub(crate) struct AttemptView {
     started_at: String,
     /// RFC 3339, UTC; null while it runs.
     ended_at: Option<String>,
-    /// `completed`, `pruned`, `paused`, `failed`, `cancelled`, `released` or `stalled`; null while it runs.
+    /// How it ended; null while it runs.
+    #[schema(value_type = Option<AttemptEnd>)]
     end: Option<String>,
 }
 
@@ -103,7 +104,7 @@ impl TrialView {
         TrialView {
             study: id.to_string(),
             number: record.number,
-            state: record.state.as_str(),
+            state: record.state,
             hyperparameters: point.map(|point| study.space.to_json(&point)).unwrap_or_default(),
             value: record.value.map(shortest),
             step: record.step,

@@ -1,13 +1,13 @@
 //! One Redis child: spawned so that it cannot outlive us, awaited until it answers, ended in order; and what it said last.
 
 use std::collections::VecDeque;
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::{self, TryRecvError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -20,17 +20,32 @@ use super::{Error, STOP, TICK};
 const READY: Duration = Duration::from_secs(limits::REDIS_READY_SECONDS_MAX);
 const ANSWER: Duration = Duration::from_millis(limits::REDIS_CHILD_ANSWER_MS);
 
+/// The primary that a read-only child has: the broadcast address, to which no connection can be made, so that nobody can ever answer there with other data.
+const NO_PRIMARY: [&str; 2] = ["255.255.255.255", "1"];
+
+/// Whether a child takes writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// It does.
+    Writable,
+    /// It answers reads and refuses writes. It is a replica without a primary: of all ways to refuse writes the only one in which Redis itself, too, writes
+    /// nothing. (A primary writes down which keys have expired.)
+    ReadOnly,
+}
+
 /// What stays the same over all children of one service.
 pub(super) struct Place {
     pub(super) server: PathBuf,
     pub(super) folder: PathBuf,
     pub(super) socket: PathBuf,
     pub(super) pid: Arc<AtomicU32>,
+    pub(super) disk_full: Arc<AtomicBool>,
 }
 
 /// One child and what it said last.
 pub(super) struct Redis {
     pub(super) child: Child,
+    pub(super) mode: Mode,
     log: Arc<Mutex<VecDeque<String>>>,
     reader: JoinHandle<()>,
 }
@@ -42,8 +57,9 @@ impl Place {
     }
 
     /// Starts a child and waits until it answers PING. If it doesn't, it is ended again and the error has its log.
-    pub(super) fn launch(&self, stopped: &mpsc::Receiver<()>) -> Result<Redis, Error> {
-        let mut redis = self.spawn().map_err(|e| Error::Io(format!("cannot start {}: {e}", self.server.display())))?;
+    pub(super) fn launch(&self, mode: Mode, stopped: &mpsc::Receiver<()>) -> Result<Redis, Error> {
+        self.remove_unfinished_rewrites();
+        let mut redis = self.spawn(mode).map_err(|e| Error::Io(format!("cannot start {}: {e}", self.server.display())))?;
         let since = Instant::now();
         let misfit = loop {
             match ask(&self.socket, "PING").as_deref() {
@@ -63,7 +79,29 @@ impl Place {
         Err(Error::Failed(format!("{} {}", self.server.display(), redis.obituary(&misfit))))
     }
 
-    fn spawn(&self) -> io::Result<Redis> {
+    /// Puts a child that runs into a mode. Whether it is in it.
+    pub(super) fn set_mode(&self, redis: &mut Redis, mode: Mode) -> bool {
+        let [host, port] = if mode == Mode::ReadOnly { NO_PRIMARY } else { ["NO", "ONE"] };
+        if redis.mode != mode && ask(&self.socket, &format!("REPLICAOF {host} {port}")).is_ok_and(|answer| answer.starts_with("+OK")) {
+            redis.mode = mode;
+        }
+        redis.mode == mode
+    }
+
+    /// A rewrite of the append-only file whose server was killed leaves its half of a file; no server removes that of another.
+    fn remove_unfinished_rewrites(&self) {
+        let files = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        let unfinished = files.filter(|file| file.file_name().to_string_lossy().starts_with("temp-rewriteaof-"));
+        unfinished.for_each(|file| drop(fs::remove_file(file.path())));
+    }
+
+    /// Writes the note over the one that is there, byte for byte: a full disk takes that.
+    fn write_note(&self, pid: u32) -> io::Result<()> {
+        let mut note = File::options().write(true).create(true).truncate(false).open(self.note())?;
+        write!(note, "{pid:>10}\n{}\n", self.socket.display())
+    }
+
+    fn spawn(&self, mode: Mode) -> io::Result<Redis> {
         let (reader, writer) = io::pipe()?;
         let mut command = Command::new(&self.server);
         command.args(["--port", "0", "--unixsocketperm", "700", "--unixsocket"]).arg(&self.socket);
@@ -71,6 +109,9 @@ impl Place {
         // It looks that often whether it is asked to end: 20 ms, not 100, at the end of each run.
         command.args(["--hz", "50"]);
         command.args(["--appendonly", "yes", "--appendfsync", "always", "--save", "", "--maxmemory-policy", "noeviction"]);
+        if mode == Mode::ReadOnly {
+            command.arg("--replicaof").args(NO_PRIMARY);
+        }
         // Its folder is its working directory, so that no character in the path can be misread as configuration.
         command.current_dir(&self.folder).stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
         command.process_group(0); // a Ctrl-C meant for us would reach it first, before the trainers have handed back their trials
@@ -84,8 +125,8 @@ impl Place {
             let log = log.clone();
             move || keep_last_lines(reader, &log)
         });
-        let mut redis = Redis { child, log, reader };
-        if let Err(error) = fs::write(self.note(), format!("{}\n{}\n", redis.child.id(), self.socket.display())) {
+        let mut redis = Redis { child, mode, log, reader };
+        if let Err(error) = self.write_note(redis.child.id()) {
             self.end(&mut redis);
             return Err(error);
         }
@@ -147,6 +188,9 @@ fn keep_last_lines(reader: impl Read, log: &Mutex<VecDeque<String>>) {
     while matches!(reader.by_ref().take(limits::REDIS_LOG_LINE_BYTES_MAX as u64).read_until(b'\n', &mut line), Ok(n) if n > 0) {
         let text = String::from_utf8_lossy(&line).trim().to_string();
         line.clear();
+        if text.contains(" to MASTER") || text.contains(" to PRIMARY") {
+            continue; // each second a read-only child says that it cannot reach its primary
+        }
         tracing::debug!(target: "redis", "{text}");
         let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
         if log.len() == limits::REDIS_LOG_LINES_MAX {

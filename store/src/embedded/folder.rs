@@ -51,7 +51,9 @@ pub(super) fn lock(folder: &Path) -> Result<File, Error> {
 pub(super) fn end_stale_child(folder: &Path) -> Result<(), Error> {
     let note = folder.join("child");
     let Ok(text) = fs::read_to_string(&note) else { return Ok(()) };
-    if let Some((pid, socket)) = text.split_once('\n').and_then(|(pid, socket)| Some((pid.parse().ok()?, Path::new(socket.trim_end())))) {
+    if let Some((pid, socket)) =
+        text.split_once('\n').and_then(|(pid, socket)| Some((pid.trim().parse().ok()?, Path::new(socket.trim_end()))))
+    {
         let since = Instant::now();
         let mut asked = false;
         while is_redis_on(pid, socket) {

@@ -82,6 +82,45 @@ fn data_that_redis_refuses_is_an_error_with_its_own_words() {
 }
 
 #[test]
+fn a_read_only_child_refuses_each_write_and_takes_them_again_once_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let runtime = runtime_folder().unwrap();
+    let (folder, socket) = (dir.path().join("redis"), runtime.path().join("r.sock"));
+    fs::create_dir(&folder).unwrap();
+    let place = Place { server: server().unwrap(), folder, socket, pid: Arc::default(), disk_full: Arc::default() };
+    let (_go_on, stopped) = mpsc::channel();
+    let said = |command: &str| ask(&place.socket, command).unwrap();
+    let aof = || fs::metadata(dir.path().join("redis/appendonlydir/appendonly.aof.1.incr.aof")).unwrap().len();
+
+    let mut redis = place.launch(Mode::Writable, &stopped).unwrap();
+    assert_eq!((said("SET key value"), said("SET short-lived value PX 1")), ("+OK\r\n".into(), "+OK\r\n".into()));
+    assert!(place.set_mode(&mut redis, Mode::ReadOnly));
+    let before = aof();
+    for mode in [Mode::ReadOnly, Mode::Writable] {
+        if mode == Mode::Writable {
+            place.end(&mut redis);
+            redis = place.launch(Mode::ReadOnly, &stopped).unwrap();
+        }
+        assert!(said("SET key other").starts_with("-READONLY") && said("BLPOP list 1").starts_with("-READONLY"));
+        assert_eq!((said("GET key"), said("GET short-lived")), ("$5\r\nvalue\r\n".into(), "$-1\r\n".into()));
+        assert_eq!(aof(), before, "not even what expires is written down");
+    }
+    assert!(place.set_mode(&mut redis, Mode::Writable));
+    assert_eq!(said("SET key other"), "+OK\r\n");
+    place.end(&mut redis);
+}
+
+#[test]
+fn what_an_unfinished_rewrite_left_is_removed_at_a_start() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("redis")).unwrap();
+    let left = dir.path().join("redis/temp-rewriteaof-bg-12345.aof");
+    fs::write(&left, "half of a file").unwrap();
+    let _redis = Embedded::start(dir.path()).unwrap();
+    assert!(!left.exists());
+}
+
+#[test]
 fn a_second_start_on_the_same_folder_is_refused_with_one_line() {
     let dir = tempfile::tempdir().unwrap();
     let first = Embedded::start(dir.path()).unwrap();
@@ -100,9 +139,15 @@ fn a_child_left_behind_is_shut_down_and_its_data_kept() {
         let runtime = runtime_folder().unwrap();
         let folder = dir.path().join("redis");
         fs::create_dir(&folder).unwrap();
-        let place = Place { server: server().unwrap(), folder, socket: runtime.path().join("r.sock"), pid: Arc::default() };
+        let place = Place {
+            server: server().unwrap(),
+            folder,
+            socket: runtime.path().join("r.sock"),
+            pid: Arc::default(),
+            disk_full: Arc::default(),
+        };
         let (_go_on, stopped) = mpsc::channel();
-        let mut stale = place.launch(&stopped).unwrap();
+        let mut stale = place.launch(Mode::Writable, &stopped).unwrap();
         ask(&place.socket, "SET key value").unwrap();
         if stuck {
             signal(stale.child.id(), libc::SIGSTOP);

@@ -1,0 +1,56 @@
+//! The table of codes: what kinds of errors there are, part of the contract.
+
+use actix_web::http::StatusCode;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+macro_rules! codes {
+    ($($variant:ident = $name:literal, $status:literal, $title:literal;)+) => {
+        /// What kind of error this is, for programs.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+        pub enum Code {
+            $(#[doc = $title] #[serde(rename = $name)] #[schema(rename = $name)] $variant),+
+        }
+
+        impl Code {
+            /// Its name on the wire.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Code::$variant => $name),+ }
+            }
+
+            /// What kind of error this is, in words.
+            pub fn title(self) -> &'static str {
+                match self { $(Code::$variant => $title),+ }
+            }
+
+            /// The HTTP status of its answers.
+            pub fn status(self) -> StatusCode {
+                let status: u16 = match self { $(Code::$variant => $status),+ };
+                StatusCode::from_u16(status).expect("a status of the table")
+            }
+        }
+    };
+}
+
+codes! {
+    InvalidStudy = "invalid_study", 422, "The study is not valid";
+    NotSupported = "not_supported", 422, "The study asks for something that is not supported yet";
+    MalformedJson = "malformed_json", 400, "The body is not JSON";
+    InvalidRequest = "invalid_request", 422, "The request is not valid";
+    InvalidParameter = "invalid_parameter", 400, "A parameter is not valid";
+    BodyTooLarge = "body_too_large", 413, "The body is too large";
+    UnsupportedMediaType = "unsupported_media_type", 415, "The body has the wrong type";
+    RequestTimeout = "request_timeout", 408, "The request took too long";
+    NotFound = "not_found", 404, "Not found";
+    MethodNotAllowed = "method_not_allowed", 405, "The path does not take this method";
+    StudyNotFound = "study_not_found", 404, "There is no such study";
+    TrialNotFound = "trial_not_found", 404, "There is no such trial";
+    ModelNotFound = "model_not_found", 404, "There are no such weights";
+    Conflict = "conflict", 409, "The state does not allow it";
+    IdempotencyMismatch = "idempotency_mismatch", 422, "The idempotency key belongs to another request";
+    Unauthorized = "unauthorized", 401, "An API key is needed";
+    ForbiddenHost = "forbidden_host", 403, "Only local requests are served";
+    StorageFull = "storage_full", 503, "The store is full";
+    Unavailable = "unavailable", 503, "The service is not available";
+    Internal = "internal", 500, "Internal error";
+}
