@@ -5,10 +5,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use candle_core::Device;
-use data::{Catalog, Dataset, Scaled};
+use data::{Asker, Catalog, Dataset, Scaled};
 use hpo::network::Layer;
 use hpo::trial::ErrorKind;
-use hpo::{Plan, Study};
+use hpo::{Plan, Study, limits};
 use serde_json::{Value as Json, json};
 use store::Lease;
 use store::artifact::Artifacts;
@@ -73,8 +73,12 @@ impl Trial {
     fn prepare_and_train(&self, checkpoints: impl Iterator<Item = File>, tell: impl FnMut(Event)) -> Result<Outcome, Outcome> {
         let Trial { lease, study, .. } = self;
         let invalid = |error: String| Outcome::Failed(ErrorKind::Invalid, error);
-        // The API has read it, so what is wrong is this machine's copy.
-        let dataset = self.catalog.load(&study.dataset).map_err(|error| Outcome::Refused(error.to_string()))?;
+        let asker = Asker { seconds_max: limits::DATASET_TRAINER_SECONDS_MAX, has_left: &|| self.stop.reason().is_some() };
+        let dataset = self.catalog.load(&study.dataset, asker).map_err(|error| match self.stop.reason() {
+            Some(reason) => Outcome::Stopped(reason, None),
+            // The API has read it, so what is wrong is this machine's copy.
+            None => Outcome::Refused(error.to_string()),
+        })?;
         if dataset.schema.hash != lease.dataset_hash {
             return Err(Outcome::Refused(format!(
                 "the dataset here has the hash {}, the study was accepted with {}",
@@ -84,10 +88,11 @@ impl Trial {
         let Some(point) = study.space.unpack(&lease.point) else {
             return Err(invalid(format!("the hyperparameters {} do not fit the search space", lease.point)));
         };
-        let plan = study.plan(&point).map_err(|problems| {
+        let mut plan = study.plan(&point).map_err(|problems| {
             let problems: Vec<String> = problems.iter().map(|problem| format!("{}: {}", problem.pointer, problem.detail)).collect();
             invalid(problems.join("; "))
         })?;
+        plan.training.class_weight = plan.training.class_weight.numbered(&dataset.class_names);
         let of_data = (&dataset.schema, dataset.bytes());
         let share = self.memory.share(study, &plan, of_data, || self.stop.reason().is_some(), &self.has_idle_peer);
         let share = share.map_err(|error| match error {
@@ -139,7 +144,7 @@ impl Trial {
         let network: Vec<Json> = plan.layers.iter().map(Layer::to_document).collect();
         json!({
             "study": self.lease.study.to_string(), "trial": self.lease.number, "hyperparameters": hyperparameters,
-            "input_shape": dataset.schema.shape, "network": network, "scale": plan.scale.as_str(), "class_names": dataset.class_names, "columns": dataset.columns,
+            "input_shape": dataset.schema.shape, "network": network, "scale": plan.scale.as_str(), "class_names": &*dataset.class_names, "columns": dataset.columns,
         })
     }
 }
