@@ -4,14 +4,14 @@
 //! to 32-bit floats, the times of a minute are one number, whatever they are scaled by afterwards. So a dataset in which a feature would lose much of what
 //! its values differ by is kept in 64 bits, and scaled there. That is told from the values alone, so a dataset is kept in the same way on every machine.
 
-/// How much a value of a feature may move when it is rounded to 32 bits, as a part of the feature's range: of the 24 bits that it has once scaled, four
-/// are lost at most. Ordinary measurements lose none, and take half of the memory.
+/// The furthest that rounding to 32 bits may move a value, as a fraction of the feature's range: a scaled feature has 24 bits, and loses four at most.
+/// Ordinary measurements lose none, and take half of the memory.
 const ROUNDING_MAX: f64 = 1.0 / (1u32 << 20) as f64;
 
-/// What values differ by is rounding of 64-bit arithmetic, as between 0.3 and 0.1 + 0.2, where it is a smaller part of their size.
+/// A range that is a smaller fraction of its values is rounding of 64-bit arithmetic, as between 0.3 and 0.1 + 0.2.
 const NOISE_MAX: f64 = 1.0 / (1u64 << 44) as f64;
 
-/// In how many bits features are to be kept that are no bytes.
+/// The width in which features are kept that are not bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Bits {
     /// 32.
@@ -58,7 +58,7 @@ impl From<u64> for Number {
     }
 }
 
-/// What rounding to 32 bits does to the values of a feature.
+/// The effect of rounding to 32 bits on the values of a feature.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Rounding {
     low: f64,

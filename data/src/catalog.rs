@@ -31,13 +31,13 @@ pub struct Catalog {
     readings: Arc<Readings<Key, Arc<Dataset>>>,
 }
 
-/// What the threads that read share.
+/// The state that threads share.
 #[derive(Debug)]
 struct Inner {
     folder: Folder,
     /// What reading came to. A failure is remembered for the listing alone: who names the dataset has it read again.
     schemas: Mutex<HashMap<(Key, HeldOut), Result<Described, String>>>,
-    /// What the listing read of a file's head.
+    /// The heads of files, as the listing read them.
     heads: Mutex<HashMap<(String, Stamp), Result<Head, String>>>,
     /// The least recently used first.
     loaded: Mutex<Loaded>,
@@ -51,7 +51,7 @@ type Loaded = VecDeque<(Key, Arc<Dataset>)>;
 pub struct Described {
     /// What a study pins.
     pub schema: DatasetSchema,
-    /// What else the pre-flight holds a study against.
+    /// Everything else that the pre-flight asks.
     pub findings: Findings,
 }
 
@@ -158,7 +158,7 @@ impl Catalog {
         Ok(Some(described.map(|described| described.schema).map_err(|error| error.to_string())))
     }
 
-    /// What the listing knows of the head of the file at `path`, read now if it is not too late for that; none where it is.
+    /// The head of the file at `path`, as it is remembered, else as `read` finds it; none if that took until `until`.
     pub(crate) fn head(
         &self,
         path: &str,
@@ -267,7 +267,7 @@ impl Inner {
         Ok(Key { source, validation, sample_weight, one_hot, positive_class, stamps })
     }
 
-    /// What a dataset that was read is, once it is sure that it can be split; remembered, unless it was not read to its end for want of patience.
+    /// The description of a dataset that was read, if it can be split as the study asks. Remembered, unless the reading was given up.
     fn describe(&self, read: &Result<Arc<Dataset>, Error>, spec: &DatasetSpec, key: (Key, HeldOut)) -> Result<Described, Error> {
         if let (Ok(_), Some(described)) = (read, self.known(&key)) {
             return Ok(described); // by the thread that read it

@@ -66,7 +66,7 @@ fn cell(text: &str) -> Result<Cell<'_>, String> {
     }
 }
 
-/// What is read at once: after as much, it is asked whether to go on.
+/// Bytes that are read at once; before each piece the reading is checked.
 const BUFFER_BYTES: usize = 1 << 16;
 
 struct Csv<'a, R> {

@@ -12,7 +12,7 @@ use crate::bits::Bits;
 use crate::dataset::Rows;
 use crate::reading::Reading;
 
-/// The rows of a pair of IDX files, given as path and content; features are kept in so many `bits`.
+/// The rows of a pair of IDX files, given as path and content; features are kept in `bits`.
 pub(crate) fn read(features: (&str, impl Read), bits: Bits, labels: (&str, impl Read), reading: &Reading) -> Result<Rows, Error> {
     array::rows(read_array(features.0, features.1, bits, reading)?, read_array(labels.0, labels.1, Bits::Narrow, reading)?)
 }

@@ -46,7 +46,7 @@ pub struct Listed {
     pub problem: Option<String>,
 }
 
-/// What the head of a file says: of a table its columns, of a file of arrays their names.
+/// The head of a file: the columns of a table, the names of arrays.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Head {
     /// The first of them.
@@ -140,7 +140,7 @@ impl Catalog {
     }
 }
 
-/// What a listing says of a dataset for which it had no time.
+/// The problem of a dataset for which a listing had no time.
 const NOT_YET: &str = "not read yet: it is being read, or others come first; list again";
 
 impl Head {

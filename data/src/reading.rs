@@ -16,29 +16,29 @@ use hpo::limits;
 use crate::Error;
 use crate::room::{Memory, Room};
 
-/// Who asks for a dataset, and for how long.
+/// A caller that waits for a dataset.
 #[derive(Clone, Copy)]
 pub struct Asker<'a> {
-    /// For how many seconds a dataset is read for this one, and for how many it waits for its turn before.
+    /// The seconds that a reading for this caller may take; it waits as long for its turn before.
     pub seconds_max: u64,
-    /// Whether it waits no longer. Asked a few times a second.
+    /// Whether the caller has left. Called twenty times a second.
     pub has_left: &'a dyn Fn() -> bool,
 }
 
 impl Asker<'_> {
-    /// One that stays until a reading has ended or taken so many seconds.
+    /// A caller that never leaves before this time is over.
     pub fn patient(seconds_max: u64) -> Asker<'static> {
         Asker { seconds_max, has_left: &|| false }
     }
 }
 
-/// One reading: what it may take, and whether it is to go on.
+/// One reading: its memory, its time, and whether anybody still waits for it.
 pub(crate) struct Reading<'a> {
     /// The file that errors name.
     path: &'a str,
     /// The memory.
     pub(crate) room: Room,
-    /// When it has taken too long, and after how many seconds that is.
+    /// The end of its time, and the seconds that it had.
     until: Option<(Instant, u64)>,
     is_wanted: &'a dyn Fn() -> bool,
 }
@@ -72,27 +72,27 @@ pub(crate) struct Readings<K, T> {
     /// Notified where a reading ends, and where somebody leaves one.
     changed: Condvar,
     memory: Memory,
-    /// How many bytes of memory are free.
+    /// The bytes of memory that are free.
     free_memory: fn() -> u64,
 }
 
 struct State<K, T> {
     jobs: HashMap<K, Arc<Job<T>>>,
-    /// How many of them have their turn.
+    /// The number of jobs that read.
     at_work: usize,
-    /// How many wait for any of them.
+    /// The number of callers that wait.
     waiting: usize,
 }
 
 /// A reading that waits for its turn, is under way or has ended.
 struct Job<T> {
-    /// How many wait for it. Changed under the lock; at 0 it is given up.
+    /// The number of callers that wait for it. Changed under the lock; at 0 the job is given up.
     askers: AtomicUsize,
     is_background: bool,
     outcome: OnceLock<Result<T, Error>>,
 }
 
-/// What is to be read, for the thread that reads it.
+/// A job with all that its thread needs.
 struct Task<K, T, F> {
     key: K,
     path: String,
@@ -101,7 +101,7 @@ struct Task<K, T, F> {
     read: F,
 }
 
-/// How soon it is noticed that an asker has left.
+/// The time between two looks whether a caller has left.
 const POLL: Duration = Duration::from_millis(50);
 
 impl<K, T> Readings<K, T>
@@ -114,7 +114,7 @@ where
         Arc::new(Readings { state, changed: Condvar::new(), memory: Memory::default(), free_memory })
     }
 
-    /// Says that so many bytes came free.
+    /// Tells that a dataset of this size was dropped from memory.
     pub(crate) fn freed(&self, bytes: u64) {
         match lock(&self.state).at_work {
             0 | 1 => self.memory.measure((self.free_memory)(), false),
@@ -122,7 +122,7 @@ where
         }
     }
 
-    /// What the reading of `key` comes to: of the one under way, or of `read` on a thread of its own. Errors name the file at `path`.
+    /// The outcome of reading `key`: of the reading under way, else of `read` on a thread of its own. Errors name the file at `path`.
     pub(crate) fn ask<F>(self: &Arc<Self>, key: &K, path: &str, asker: Asker, read: F) -> Result<T, Error>
     where
         F: FnOnce(&Reading) -> Result<T, Error> + Send + 'static,
@@ -139,8 +139,8 @@ where
         })
     }
 
-    /// [`Readings::ask`] for somebody who waits until `until`: the reading goes on after that, since it will be asked for again. None where it has not
-    /// ended by then, or where another of this kind is under way.
+    /// As [`Readings::ask`], but waits until `until` only and lets the reading go on after that. None if it has not ended by then, or if another
+    /// reading of this kind is under way.
     pub(crate) fn ask_in_background<F>(self: &Arc<Self>, key: &K, path: &str, until: Instant, read: F) -> Option<Result<T, Error>>
     where
         F: FnOnce(&Reading) -> Result<T, Error> + Send + 'static,

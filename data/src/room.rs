@@ -1,4 +1,4 @@
-//! How much of the machine's memory datasets may take while they are read.
+//! The memory that datasets may take while they are read.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -22,8 +22,8 @@ pub fn free_memory() -> u64 {
 pub(crate) struct Memory(Arc<AtomicU64>);
 
 impl Memory {
-    /// Where so much memory is `free`, half of it may be taken: values may stand there twice while they are read. While others are read, what is left can
-    /// only become less: what they have taken and not yet filled looks free.
+    /// Allows half of the memory that is `free`: values may be in memory twice while they are read. While other datasets are read, the allowance can only
+    /// shrink: memory that they have taken and not yet filled looks free.
     pub(crate) fn measure(&self, free: u64, others_are_read: bool) {
         if others_are_read {
             self.0.fetch_min(free / 2, Ordering::Relaxed);
@@ -32,7 +32,7 @@ impl Memory {
         }
     }
 
-    /// So many bytes more are free, since nobody uses them any more.
+    /// Allows half of the bytes that were `freed`.
     pub(crate) fn gain(&self, freed: u64) {
         self.0.fetch_add(freed / 2, Ordering::Relaxed);
     }
@@ -50,7 +50,7 @@ impl Memory {
     }
 }
 
-/// What one dataset takes of the [`Memory`] while it is read: at most [`limits::DATASET_BYTES_MAX`]. All of it is given back when this is dropped.
+/// The part of the [`Memory`] that one dataset takes while it is read: at most [`limits::DATASET_BYTES_MAX`]. All of it is given back when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Room {
     memory: Memory,
@@ -63,7 +63,7 @@ impl Room {
         Room { memory: memory.clone(), held: Cell::new(0) }
     }
 
-    /// So many bytes that are shared with nobody.
+    /// Room for this many bytes, shared with nobody.
     #[cfg(test)]
     pub(crate) fn of(bytes: u64) -> Room {
         let memory = Memory::default();
@@ -71,12 +71,12 @@ impl Room {
         Room::in_memory(&memory)
     }
 
-    /// What it could take beside what it holds.
+    /// The bytes that it could take beside those that it holds.
     pub(crate) fn left(&self) -> u64 {
         self.memory.left().min(limits::DATASET_BYTES_MAX.saturating_sub(self.held.get()))
     }
 
-    /// What it could hold in all.
+    /// The bytes that it could hold in all.
     pub(crate) fn max(&self) -> u64 {
         self.held.get() + self.left()
     }
@@ -86,7 +86,7 @@ impl Room {
         self.held.get() > 0
     }
 
-    /// Takes or gives back what is missing to hold so many bytes; false, and nothing is changed, where there are not so many.
+    /// Takes or gives back memory so that it holds exactly `bytes`; returns false and changes nothing if there is not enough.
     pub(crate) fn hold(&self, bytes: u128) -> bool {
         let held = self.held.get();
         if bytes > u128::from(limits::DATASET_BYTES_MAX) {
@@ -106,7 +106,7 @@ impl Room {
         fits
     }
 
-    /// Takes so many bytes more, if they are left.
+    /// Takes `bytes` more, if they are left.
     pub(crate) fn take(&self, bytes: u128) -> bool {
         self.hold(bytes.saturating_add(self.held.get().into()))
     }

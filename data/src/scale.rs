@@ -23,8 +23,8 @@ enum Scaling {
     PerFeature(Affine),
 }
 
-/// What is subtracted from features, and what the rest is divided by: a number for each of a row, or one for all. In as many bits as it is computed with; the
-/// result is a float of 32 bits either way.
+/// The shift that is subtracted from features and the divisor of the rest: a number for each feature of a row, or one for all. The width is that of the
+/// arithmetic; the result is a 32-bit float either way.
 #[derive(Debug, Clone, PartialEq)]
 #[allow(missing_docs, reason = "shift and divisor")]
 pub enum Affine {

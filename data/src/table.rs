@@ -262,7 +262,7 @@ fn position(path: &str, header: &[String], field: &'static str, name: &str) -> R
     })
 }
 
-/// Takes the memory of so many rows, if they are within bounds.
+/// Takes the memory of `rows` rows of `row_bytes` bytes, if they are within bounds.
 fn hold(path: &str, rows: u64, row_bytes: u64, room: &Room) -> Result<(), Error> {
     if rows > limits::DATASET_ROWS_MAX {
         return Err(Error::TooLarge { path: path.to_owned(), what: "the number of rows".into(), max: limits::DATASET_ROWS_MAX });
@@ -306,7 +306,7 @@ fn check_name(what: &str, text: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// How each category gets a column of its own.
+/// The expansion of categories into columns of their own.
 struct Expansion<'r> {
     roles: &'r [Role],
     /// By column of categories, and by the order in which they were met.
@@ -324,7 +324,7 @@ impl Expansion<'_> {
         columns.collect()
     }
 
-    /// What rows of this `width` become: `wide` numbers each.
+    /// The rows of `width` numbers, each expanded to `wide` numbers.
     fn rows<T: Copy + From<u8> + Into<f64>>(&self, features: &[T], width: usize, wide: usize) -> Vec<T> {
         let mut expanded = Vec::with_capacity(features.len() / width * wide);
         for row in features.chunks_exact(width) {

@@ -46,14 +46,14 @@ impl DatasetSchema {
     }
 }
 
-/// What reading a dataset says of it beside its schema; the pre-flight holds a study against both.
+/// Facts about a dataset that its schema does not tell; the pre-flight needs both.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Findings {
-    /// What its features are to an Embedding.
+    /// The feature that is the hardest to take as an id.
     pub worst_id: WorstId,
     /// The names of all classes, where the source names them. Else empty.
     pub class_names: Arc<[String]>,
-    /// Which values become equal in 32 bits, where some do unless features are scaled.
+    /// Two values that become equal in 32 bits, if there are some. Scaling keeps them apart.
     pub collapse: Option<Collapse>,
 }
 
@@ -176,7 +176,7 @@ impl Source {
         matches!(self, Source::Csv { .. } | Source::Parquet { .. })
     }
 
-    /// How labels must stand in such a source to be the values of a regression rather than classes. None where classes are all it can have.
+    /// The way to write labels in such a source so that they are values of a regression, not classes. None if it has classes only.
     pub fn numbers_as_values(&self) -> Option<&'static str> {
         match self {
             Source::Builtin(_) | Source::Images(_) => None,

@@ -82,7 +82,7 @@ pub(super) fn class_weight(weight: &ClassWeight, classes: Option<u32>, names: &[
     misfits.into_iter().map(|(class, why)| (Some(class.clone()), why)).collect()
 }
 
-/// Which classes there are: by number, and by name where they have one.
+/// The classes in an error: by number, and by name if they have names.
 fn listed(classes: u32, names: &[String]) -> String {
     if names.is_empty() {
         return format!("they are 0 to {}", classes - 1);

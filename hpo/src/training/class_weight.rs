@@ -13,7 +13,7 @@ pub enum ClassWeight {
     None,
     /// `rows / (classes · rows of the class)` in the training part, so that all classes count the same together.
     Balanced,
-    /// These classes so much; others 1.
+    /// The weights of these classes; others weigh 1.
     Given(Vec<(Class, f64)>),
 }
 
