@@ -282,7 +282,7 @@ impl Inner {
             Ok(Described { schema: dataset.schema.clone(), findings })
         });
         if !matches!(described, Err(Error::Busy { .. } | Error::Unwanted { .. })) {
-            remember(&self.schemas, key, described.as_ref().map(Described::clone).map_err(Error::to_string));
+            remember(&self.schemas, key, described.clone().map_err(|error| error.to_string()));
         }
         described
     }

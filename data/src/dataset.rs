@@ -132,8 +132,8 @@ fn collapse(features: &Features, width: usize, columns: &[String]) -> Option<Col
     wide.map(|feature| (feature, values.iter().skip(feature).step_by(width))).find_map(|(feature, values)| {
         let mut sorted: Vec<f64> = values.copied().collect();
         sorted.sort_unstable_by(f64::total_cmp);
-        let equal = sorted.array_windows().find(|[low, high]| low != high && *low as f32 == *high as f32)?;
-        Some(Collapse { feature: named(columns, feature), values: *equal })
+        let equal = sorted.windows(2).find(|pair| pair[0] != pair[1] && pair[0] as f32 == pair[1] as f32)?;
+        Some(Collapse { feature: named(columns, feature), values: [equal[0], equal[1]] })
     })
 }
 

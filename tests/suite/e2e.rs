@@ -454,10 +454,11 @@ async fn a_slow_dataset_delays_nobody_and_is_given_up_when_its_client_leaves() {
     std::fs::write(folder.join("small.csv"), "a,y\n1,0\n2,1\n3,0\n4,1\n").unwrap();
     let service = Service::start(data_dir.path(), &["--slots", "1"]);
     let of = |name: &str| {
-        let mut study = short_study();
-        study["dataset"] = json!({"source": name, "label": "y", "validation_split": 0.5});
-        study["network"] = json!([{"layer": "Dense", "units": 2, "activation": "softmax"}]);
-        study
+        json!({
+            "name": "of a file", "dataset": {"source": name, "label": "y", "validation_split": 0.5}, "objective": {"metric": "val_loss"}, "max_trials": 1,
+            "network": [{"layer": "Dense", "units": 2, "activation": "softmax"}],
+            "training": {"optimizer": "adam", "loss": "sparse_categorical_crossentropy"}
+        })
     };
     let ask = || {
         let client = service.client.clone();
