@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use data::{Catalog, Described};
+use data::{Asker, Catalog, Described};
 use hpo::dataset::{DatasetSchema, DatasetSpec, Source};
 use hpo::preflight::{Preflight, preflight};
 use hpo::{Problem, ProblemKind, Study, limits};
@@ -29,34 +29,44 @@ pub(crate) async fn draft(app: &App, mut document: Json) -> Result<Draft, Error>
         object.insert("seed".to_owned(), Json::from(draw_seed()?));
     }
     let catalog = app.catalog.clone();
+    // Dropped with this future, as when the client leaves: then nobody waits for the dataset any more.
+    let client = Arc::new(());
+    let waits = Arc::downgrade(&client);
     // Following every branch and hashing files takes a while: not on the async threads.
-    tokio::task::spawn_blocking(move || {
+    let drafted = tokio::task::spawn_blocking(move || {
+        let asker = Asker { seconds_max: limits::DATASET_POST_SECONDS_MAX, has_left: &|| waits.strong_count() == 0 };
         let study = Study::parse(&document).map_err(|mut problems| {
-            problems.extend(unknown_builtin(&catalog, &document).filter(|_| problems.len() < limits::PROBLEMS_MAX));
+            problems.extend(unknown_builtin(&catalog, &document, asker).filter(|_| problems.len() < limits::PROBLEMS_MAX));
             Error::InvalidStudy(problems)
         })?;
-        let described = described(&catalog, &study.dataset).map_err(|problem| Error::InvalidStudy(vec![problem]))?;
-        let Described { schema: dataset, worst_id } = described;
-        let preflight = preflight(&study, &dataset, &worst_id).map_err(Error::InvalidStudy)?;
+        let Described { schema: dataset, findings } = described(&catalog, &study.dataset, asker)?;
+        let preflight = preflight(&study, &dataset, &findings).map_err(Error::InvalidStudy)?;
         Ok(Draft { study, dataset, preflight })
     })
-    .await
-    .map_err(|error| Error::Internal(error.to_string()))?
+    .await;
+    drop(client);
+    drafted.map_err(|error| Error::Internal(error.to_string()))?
 }
 
-fn described(catalog: &Catalog, dataset: &DatasetSpec) -> Result<Described, Problem> {
-    catalog.described(dataset).map_err(|error| Problem {
-        pointer: format!("/dataset/{}", error.field(dataset)),
-        detail: error.to_string(),
-        kind: ProblemKind::Invalid,
+fn described(catalog: &Catalog, dataset: &DatasetSpec, asker: Asker) -> Result<Described, Error> {
+    catalog.described(dataset, asker).map_err(|error| match error {
+        data::Error::Busy { .. } => Error::Unavailable(error.to_string()),
+        error => Error::InvalidStudy(vec![Problem {
+            pointer: format!("/dataset/{}", error.field(dataset)),
+            detail: error.to_string(),
+            kind: ProblemKind::Invalid,
+        }]),
     })
 }
 
 /// What is wrong with the name of a built-in dataset in a document that has other mistakes: they are reported together.
-fn unknown_builtin(catalog: &Catalog, document: &Json) -> Option<Problem> {
+fn unknown_builtin(catalog: &Catalog, document: &Json, asker: Asker) -> Option<Problem> {
     let name = document.pointer("/dataset/source")?.as_str()?.strip_prefix("builtin:")?;
     let source = Source::Builtin(name.to_owned());
-    described(catalog, &DatasetSpec::new(source)).err()
+    match described(catalog, &DatasetSpec::new(source), asker).err()? {
+        Error::InvalidStudy(mut problems) => problems.pop(),
+        _ => None,
+    }
 }
 
 /// Stores a draft and fills its queue; the id is that of the first request under the same idempotency key, until that study is deleted.

@@ -147,7 +147,10 @@ pub async fn run(listener: TcpListener, app: App, shutdown: impl Future<Output =
             .default_service(web::to(router::no_route))
     })
     .workers(limits::HTTP_WORKERS)
+    .worker_max_blocking_threads(limits::HTTP_BLOCKING_THREADS)
     .max_connections(limits::HTTP_CONNECTIONS_MAX)
+    // A client that has left wants no answer: what its request waits for, such as a dataset that is read, is given up.
+    .h1_allow_half_closed(false)
     .client_request_timeout(Duration::from_secs(limits::HTTP_HEAD_SECONDS_MAX))
     .shutdown_timeout(limits::HTTP_DRAIN_SECONDS_MAX)
     .disable_signals()

@@ -1,8 +1,8 @@
 //! The datasets inside the binary: small, well known, there on every machine. Sources and licences: `builtin/README.md`.
 
-use hpo::limits;
-
+use crate::bits::Bits;
 use crate::dataset::{Features, Rows};
+use crate::reading::Reading;
 use crate::table::Wanted;
 use crate::{Error, csv_table, folder};
 
@@ -31,12 +31,12 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
 }
 
 /// The rows of the dataset `name`.
-pub(crate) fn read(name: &str) -> Result<Rows, Error> {
+pub(crate) fn read(name: &str, reading: &Reading) -> Result<Rows, Error> {
     let builtin = BUILTINS.iter().find(|builtin| builtin.name == name).ok_or_else(|| Error::Builtin { name: name.to_owned() })?;
     let path = format!("builtin:{name}");
     let input = folder::inflate(builtin.packed).map_err(|source| folder::io_error(&path, source))?;
-    let mut rows =
-        csv_table::read(&path, input, Wanted { label: "label", weight: None, one_hot: &[], bytes_max: limits::DATASET_BYTES_MAX })?;
+    let wanted = Wanted { label: "label", weight: None, one_hot: &[], bits: Bits::Narrow };
+    let mut rows = csv_table::read(&path, input, wanted, reading)?;
     if let (Some((shape, largest)), Features::F32(values)) = (builtin.image, &rows.features) {
         rows.features = Features::U8(values.iter().map(|value| *value as u8).collect());
         (rows.shape, rows.scale_max) = (shape.to_vec(), Some(largest));
@@ -47,8 +47,15 @@ pub(crate) fn read(name: &str) -> Result<Rows, Error> {
 
 #[cfg(test)]
 mod tests {
+    use hpo::limits;
+
     use super::*;
     use crate::dataset::Labels;
+    use crate::room::Room;
+
+    fn read(name: &str) -> Result<Rows, Error> {
+        super::read(name, &Reading::brief(name, Room::of(limits::DATASET_BYTES_MAX)))
+    }
 
     /// Shape, sum of features and (rows per class or sum of labels) are those of scikit-learn 1.9.1: `data.sum()` and `bincount(target)` of its
     /// `load_*` functions, `diabetes` with `scaled=False`.
@@ -69,6 +76,7 @@ mod tests {
         let total: f64 = match &rows.features {
             Features::U8(values) => values.iter().map(|value| f64::from(*value)).sum(),
             Features::F32(values) => values.iter().map(|value| f64::from(*value)).sum(),
+            Features::F64(values) => values.iter().sum(),
         };
         // A float32 rounds each value by at most 6e-8 of it.
         assert!((total - sum).abs() <= 6e-8 * sum, "{name}: {total} instead of {sum}");

@@ -6,22 +6,25 @@ use csv::{ByteRecord, Reader, ReaderBuilder};
 use hpo::limits;
 
 use crate::Error;
+use crate::bits::Number;
 use crate::dataset::Rows;
 use crate::folder::io_error;
+use crate::reading::Reading;
 use crate::table::{self, Cell, Columns, Role, Wanted, shown};
 
 /// The rows of the CSV in `input`; `path` names it in errors.
-pub(crate) fn read(path: &str, input: impl Read, wanted: Wanted) -> Result<Rows, Error> {
-    let mut csv = Csv::open(path, input)?;
-    let mut columns = Columns::new(path, &csv.header, wanted)?;
+pub(crate) fn read(path: &str, input: impl Read, wanted: Wanted, reading: &Reading) -> Result<Rows, Error> {
+    let mut csv = Csv::open(path, input, reading)?;
+    let mut columns = Columns::new(path, &csv.header, wanted, &reading.room)?;
     let roles = columns.roles.clone();
     let mut record = ByteRecord::new();
     let mut rows = 0u64;
     while let Some(line) = csv.next(&mut record)? {
+        let begin = rows as usize * columns.width;
         rows += 1;
-        columns.check_size(rows)?;
+        columns.hold(rows)?;
         for (column, (field, role)) in record.iter().zip(&roles).enumerate() {
-            push(&mut columns, *role, field.trim_ascii()).map_err(|detail| csv.wrong(line, column, detail))?;
+            push(&mut columns, begin, *role, field.trim_ascii()).map_err(|detail| csv.wrong(line, column, detail))?;
         }
     }
     if rows == 0 {
@@ -31,11 +34,12 @@ pub(crate) fn read(path: &str, input: impl Read, wanted: Wanted) -> Result<Rows,
 }
 
 /// The names of the columns, for a listing.
-pub(crate) fn columns(path: &str, input: impl Read) -> Result<Vec<String>, Error> {
-    Ok(Csv::open(path, input)?.header)
+pub(crate) fn columns(path: &str, input: impl Read, reading: &Reading) -> Result<Vec<String>, Error> {
+    Ok(Csv::open(path, input, reading)?.header)
 }
 
-fn push(columns: &mut Columns, role: Role, field: &[u8]) -> Result<(), String> {
+/// Adds a field to the row whose features begin at `begin`.
+fn push(columns: &mut Columns, begin: usize, role: Role, field: &[u8]) -> Result<(), String> {
     let what = if role == Role::Label { "label" } else { "field" };
     let text = std::str::from_utf8(field).map_err(|_| format!("the {what} is not UTF-8"))?;
     if text.is_empty() {
@@ -49,40 +53,40 @@ fn push(columns: &mut Columns, role: Role, field: &[u8]) -> Result<(), String> {
     match role {
         Role::Label => columns.push_label(cell),
         Role::Weight => columns.push_weight(cell),
-        Role::Number(_) | Role::Category(..) => {
-            let value = columns.feature(role, cell)?;
-            columns.features.push(value);
-            Ok(())
-        }
+        Role::Number(at) | Role::Category(at, _) => columns.set_feature(begin + at, role, cell),
     }
 }
 
 /// A field, which is a number where it can be one.
 fn cell(text: &str) -> Result<Cell<'_>, String> {
-    // Parsed as it is stored: rounding to 64 bits first could round twice.
-    match text.parse::<f32>() {
-        Ok(value) if !value.is_finite() => Err(format!("{} is not a finite 32-bit float; clean the file", shown(text))),
-        Ok(value) => Ok(text.parse::<u32>().map_or(Cell::Number(f64::from(value)), |whole| Cell::Integer(i64::from(whole)))),
-        Err(_) => Ok(Cell::Text(text)),
+    match Number::parse(text) {
+        Some(number) if !number.narrow.is_finite() => Err(format!("{} is not a finite 32-bit float; clean the file", shown(text))),
+        Some(number) => Ok(text.parse::<u32>().map_or(Cell::Number(number), |whole| Cell::Integer(i64::from(whole)))),
+        None => Ok(Cell::Text(text)),
     }
 }
 
+/// Bytes that are read at once; before each piece the reading is checked.
+const BUFFER_BYTES: usize = 1 << 16;
+
 struct Csv<'a, R> {
     path: &'a str,
-    reader: Reader<Budget<Lines<R>>>,
+    reading: &'a Reading<'a>,
+    reader: Reader<Budget<'a, Lines<R>>>,
     header: Vec<String>,
 }
 
 impl<'a, R: Read> Csv<'a, R> {
-    fn open(path: &'a str, input: R) -> Result<Csv<'a, R>, Error> {
+    fn open(path: &'a str, input: R, reading: &'a Reading<'a>) -> Result<Csv<'a, R>, Error> {
         let input = Budget {
+            reading,
             input: Lines { input, last: b'\n', is_over: false, is_read: false },
             record: limits::CSV_RECORD_BYTES_MAX,
             file: limits::DATASET_BYTES_MAX,
         };
         // Fields are trimmed later: what is in them counts the lines.
-        let reader = ReaderBuilder::new().has_headers(false).flexible(true).from_reader(input);
-        let mut csv = Csv { path, reader, header: Vec::new() };
+        let reader = ReaderBuilder::new().has_headers(false).flexible(true).buffer_capacity(BUFFER_BYTES).from_reader(input);
+        let mut csv = Csv { path, reading, reader, header: Vec::new() };
         let mut record = ByteRecord::new();
         if csv.next(&mut record)?.is_none() {
             return Err(csv.format("is empty; its first line must name the columns".into()));
@@ -106,6 +110,7 @@ impl<'a, R: Read> Csv<'a, R> {
             Ok(true) => {}
             Ok(false) => return Ok(None),
             Err(error) => {
+                self.reading.check()?; // why the input ended
                 return Err(match error.into_kind() {
                     csv::ErrorKind::Io(source) if source.kind() == io::ErrorKind::FileTooLarge => {
                         let line = self.reader.position().line();
@@ -187,17 +192,22 @@ impl<R: Read> Read for Lines<R> {
     }
 }
 
-/// Stops a record without end and a file without end: the CSV reader holds a whole record in memory, and a gzip stream inflates a thousandfold.
-struct Budget<R> {
+/// Stops a record without end and a file without end: the CSV reader holds a whole record in memory, and a gzip stream inflates a thousandfold. Stops where
+/// the reading is not to go on.
+struct Budget<'a, R> {
+    reading: &'a Reading<'a>,
     input: R,
     record: u64,
     file: u64,
 }
 
-impl<R: Read> Read for Budget<R> {
+impl<R: Read> Read for Budget<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.record == 0 || self.file == 0 {
             return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        if self.reading.check().is_err() {
+            return Err(io::ErrorKind::TimedOut.into());
         }
         let count = self.input.read(buffer)?;
         self.record = self.record.saturating_sub(count as u64);
@@ -208,10 +218,18 @@ impl<R: Read> Read for Budget<R> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::dataset::{Features, Labels};
+    use std::time::Instant;
 
-    const WANTED: Wanted = Wanted { label: "y", weight: None, one_hot: &[], bytes_max: limits::DATASET_BYTES_MAX };
+    use super::*;
+    use crate::bits::Bits;
+    use crate::dataset::{Features, Labels};
+    use crate::room::Room;
+
+    const WANTED: Wanted = Wanted { label: "y", weight: None, one_hot: &[], bits: Bits::AsNeeded };
+
+    fn read(path: &str, input: impl Read, wanted: Wanted) -> Result<Rows, Error> {
+        super::read(path, input, wanted, &Reading::brief(path, Room::of(limits::DATASET_BYTES_MAX)))
+    }
 
     fn parse(text: &str) -> Result<Rows, Error> {
         read("t.csv", text.as_bytes(), WANTED)
@@ -223,7 +241,8 @@ mod tests {
         assert_eq!((rows.shape, rows.scale_max), (vec![2], None));
         assert_eq!(rows.features, Features::F32(vec![1.5, -0.002, 3.0, 4.0]));
         assert_eq!(rows.labels, Labels::Classes(vec![0, 1]));
-        assert_eq!(columns("t.csv", "a,y,\"b, c\"\n".as_bytes()).unwrap(), ["a", "y", "b, c"]);
+        let reading = Reading::brief("t.csv", Room::of(0));
+        assert_eq!(columns("t.csv", "a,y,\"b, c\"\n".as_bytes(), &reading).unwrap(), ["a", "y", "b, c"]);
     }
 
     #[test]
@@ -336,9 +355,13 @@ mod tests {
     #[test]
     fn labels_and_weights_count_for_the_size_of_a_table() {
         let rows = "1,1,0\n".repeat(100);
-        let parse = |bytes_max| read("t.csv", format!("a,w,y\n{rows}").as_bytes(), Wanted { weight: Some("w"), bytes_max, ..WANTED });
-        assert!(parse(1_200).is_ok());
-        assert!(parse(1_199).expect_err("a hundred rows of three numbers").to_string().contains("the size in bytes"));
+        let parse = |bits, bytes| {
+            let reading = Reading::brief("t.csv", Room::of(bytes));
+            super::read("t.csv", format!("a,w,y\n{rows}").as_bytes(), Wanted { weight: Some("w"), bits, ..WANTED }, &reading)
+        };
+        assert!(parse(Bits::Wide, 1_600).is_ok() && parse(Bits::Wide, 1_599).is_err());
+        assert!(parse(Bits::AsNeeded, 1_200).is_ok());
+        assert!(parse(Bits::AsNeeded, 1_199).expect_err("a hundred rows of three numbers").to_string().contains("the size in bytes"));
     }
 
     #[test]
@@ -358,6 +381,30 @@ mod tests {
     fn classes_of_text_keep_their_names() {
         assert_eq!(parse("x,y\n1,b\n2,a\n").unwrap().class_names, ["a", "b"]);
         assert!(parse("x,y\n1,0\n2,1\n").unwrap().class_names.is_empty());
+    }
+
+    #[test]
+    fn numbers_that_32_bits_would_make_equal_are_to_be_read_in_64() {
+        let text =
+            |step: u64| format!("a,t,y\n{}", (0..9).map(|at| format!("0.{at},{},0\n", 1_700_000_000_000 + at * step)).collect::<String>());
+        let parse = |step, bits| read("t.csv", text(step).as_bytes(), Wanted { bits, ..WANTED }).unwrap();
+        assert!(parse(1_000, Bits::AsNeeded).needs_64 && !parse(1 << 40, Bits::AsNeeded).needs_64);
+        let Features::F64(wide) = parse(1, Bits::Wide).features else { panic!("64 bits were asked for") };
+        assert_eq!(wide[..4], [0.0, 1.7e12, 0.1, 1.7e12 + 1.0]);
+        let one_hot = ["a".to_owned()];
+        let rows = read("t.csv", text(1).as_bytes(), Wanted { bits: Bits::Wide, one_hot: &one_hot, ..WANTED }).unwrap_err();
+        assert!(rows.to_string().contains("0 is no category") || rows.to_string().contains("0.1 is no category"), "{rows}");
+        let texts =
+            read("t.csv", &b"a,t,y\nu,1700000000000,0\nv,1700000000001,1\n"[..], Wanted { bits: Bits::Wide, one_hot: &one_hot, ..WANTED });
+        assert_eq!(texts.unwrap().features, Features::F64(vec![1.0, 0.0, 1.7e12, 0.0, 1.0, 1.7e12 + 1.0]));
+    }
+
+    #[test]
+    fn a_file_is_left_in_the_middle_where_the_reading_is_not_to_go_on() {
+        let endless = || b"a,y\n".chain(io::repeat(b'\n'));
+        let late = Reading::until("t.csv", Instant::now());
+        assert!(matches!(super::read("t.csv", endless(), WANTED, &late), Err(Error::Slow { .. })));
+        assert!(matches!(columns("t.csv", endless(), &late), Err(Error::Slow { .. })));
     }
 
     #[test]

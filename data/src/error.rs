@@ -1,11 +1,13 @@
 //! What can be wrong with a dataset: which file, which line and column, and what to do.
 
-use hpo::dataset::{DatasetSpec, Source};
+use std::sync::Arc;
+
+use hpo::dataset::{Collapse, DatasetSpec, Source};
 
 use crate::builtin;
 
 /// Why a dataset can't be had. Paths are those of the study, relative to the datasets folder: nothing says where that folder lies.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// No dataset inside the binary has this name.
@@ -34,7 +36,7 @@ pub enum Error {
         /// The file.
         path: String,
         /// What the machine says.
-        source: std::io::Error,
+        source: Arc<std::io::Error>,
     },
     /// A bound of `hpo::limits` is exceeded.
     #[error("{path}: {what} exceeds the bound of {max}")]
@@ -48,7 +50,7 @@ pub enum Error {
     },
     /// There is not so much memory.
     #[error(
-        "{path}: {what} exceeds the {max} bytes that this machine has room for, half of its free memory; take fewer rows, or a larger machine"
+        "{path}: {what} exceeds the {max} bytes that this machine has room for now, half of its free memory; take fewer rows, or a larger machine"
     )]
     Memory {
         /// The file.
@@ -57,6 +59,26 @@ pub enum Error {
         what: String,
         /// What there is room for.
         max: u64,
+    },
+    /// It could not be read in time.
+    #[error("{path}: reading it takes longer than {seconds} s; use fewer rows, or store them as Parquet or NPZ, which are read faster")]
+    Slow {
+        /// The file.
+        path: String,
+        /// How long it may take, in seconds.
+        seconds: u64,
+    },
+    /// Its turn did not come in time.
+    #[error("{path}: too many other datasets are being read; try again in a minute")]
+    Busy {
+        /// The file.
+        path: String,
+    },
+    /// Whoever asked for it has left.
+    #[error("{path}: nobody waits for it any more")]
+    Unwanted {
+        /// The file.
+        path: String,
     },
     /// The file as a whole isn't what its format says.
     #[error("{path}: {detail}")]
@@ -84,6 +106,14 @@ pub enum Error {
         /// The field of the study's `dataset` that names the column: `label`, `sample_weight` or `one_hot`.
         field: &'static str,
         /// Which columns it has.
+        detail: String,
+    },
+    /// A positive class that can't be.
+    #[error("{path}: {detail}")]
+    Positive {
+        /// The file.
+        path: String,
+        /// What is wrong and what to do.
         detail: String,
     },
     /// Weights that can't be.
@@ -123,6 +153,9 @@ pub enum Error {
         "scale \"unit\" needs a source that declares its range (8-bit images, builtin:digits), this one is float32; use min_max or standardize"
     )]
     NoRange,
+    /// `"scale": "none"` where 32 bits don't tell the values of a feature apart.
+    #[error("{0}")]
+    Collapse(Collapse),
     /// A feature's values lie too far apart for 32-bit arithmetic.
     #[error("{feature} spans more than a 32-bit float can hold; rescale it in the file")]
     Span {
@@ -165,7 +198,8 @@ impl Error {
         let path = match self {
             Error::NoColumn { field, .. } | Error::Part { field, .. } => return field,
             Error::Weights { .. } => return "sample_weight",
-            Error::NoRange => return "scale",
+            Error::Positive { .. } => return "positive_class",
+            Error::NoRange | Error::Collapse(_) => return "scale",
             Error::EmptyPart { .. } => return "validation_split",
             Error::Builtin { .. } | Error::Span { .. } | Error::Far { .. } => "",
             Error::Field { path, column, .. } | Error::Cell { path, column, .. } => match column_field(spec, column) {
@@ -178,6 +212,7 @@ impl Error {
             },
             Error::Path { path, .. } | Error::Missing { path } | Error::Io { path, .. } => path,
             Error::TooLarge { path, .. } | Error::Memory { path, .. } | Error::Format { path, .. } => path,
+            Error::Slow { path, .. } | Error::Busy { path, .. } | Error::Unwanted { path } => path,
         };
         match (&spec.source, &spec.validation) {
             (Source::Idx(files), _) if files.features == *path => "features",

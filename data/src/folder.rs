@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use flate2::bufread::MultiGzDecoder;
@@ -12,7 +13,7 @@ use hpo::limits;
 use crate::Error;
 
 /// `<data-dir>/datasets`. It need not exist.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Folder {
     root: PathBuf,
 }
@@ -142,7 +143,7 @@ pub(crate) fn inflate(mut input: impl BufRead + 'static) -> io::Result<Box<dyn R
 
 /// What went wrong while `path` was read.
 pub(crate) fn io_error(path: &str, source: io::Error) -> Error {
-    Error::Io { path: path.to_owned(), source }
+    Error::Io { path: path.to_owned(), source: Arc::new(source) }
 }
 
 #[cfg(test)]

@@ -45,7 +45,7 @@ fn images(path: &str) -> DatasetSpec {
 }
 
 fn load(spec: &DatasetSpec) -> Result<Arc<Dataset>, Error> {
-    Catalog::new(golden()).load(spec)
+    Catalog::new(golden()).loaded(spec)
 }
 
 /// Why the dataset can't be had, and at which field.
@@ -99,9 +99,9 @@ fn a_dataset_larger_than_memory_is_refused_before_it_is_read() {
     file.finish().unwrap();
     let long = DatasetSpec::new(Source::Csv { path: "long.csv".into(), label: "y".into() });
     let refused = |folder: &Path, spec: &DatasetSpec, free: fn() -> u64, what: &str| {
-        let message = Catalog::with_memory(folder, free).load(spec).expect_err("there is no room").to_string();
+        let message = Catalog::with_memory(folder, free).loaded(spec).expect_err("there is no room").to_string();
         assert!(message.contains(what) && message.contains("that this machine has room for"), "{message}");
-        assert!(Catalog::with_memory(folder, || 1 << 20).load(spec).is_ok(), "{spec:?}");
+        assert!(Catalog::with_memory(folder, || 1 << 20).loaded(spec).is_ok(), "{spec:?}");
     };
     let sizes = "mnist.npz: the size in bytes of its arrays together exceeds the 30 bytes";
     refused(golden(), &npz("mnist.npz", "x_train", "y_train"), || 60, sizes);
@@ -117,12 +117,12 @@ fn a_dataset_that_nobody_uses_makes_room_for_another() {
     static FULL: AtomicBool = AtomicBool::new(false);
     // As if the first took all there is, until it has been asked for.
     let catalog = Catalog::with_memory(golden(), || if FULL.swap(false, Ordering::Relaxed) { 60 } else { 1 << 20 });
-    let first = catalog.load(&npz("mnist.npz", "x_train", "y_train")).unwrap();
+    let first = catalog.loaded(&npz("mnist.npz", "x_train", "y_train")).unwrap();
     FULL.store(true, Ordering::Relaxed);
-    assert!(matches!(catalog.load(&safetensors("images", "labels")), Err(Error::Memory { .. })), "the first is in use");
+    assert!(matches!(catalog.loaded(&safetensors("images", "labels")), Err(Error::Memory { .. })), "the first is in use");
     drop(first);
     FULL.store(true, Ordering::Relaxed);
-    catalog.load(&safetensors("images", "labels")).unwrap();
+    catalog.loaded(&safetensors("images", "labels")).unwrap();
 }
 
 #[test]
@@ -190,7 +190,7 @@ fn the_columns_of_a_parquet_file_are_those_of_a_table() {
     let spec = DatasetSpec { sample_weight: Some("weight".into()), ..table("species") };
     let dataset = load(&spec).unwrap();
     assert_eq!((dataset.schema.shape.as_slice(), dataset.schema.dtype.as_str(), dataset.schema.rows), (&[9][..], "float32", 4));
-    assert_eq!((&dataset.labels, dataset.class_names.as_slice()), (&Labels::Classes(vec![1, 0, 1, 0]), &["a".into(), "b".into()][..]));
+    assert_eq!((&dataset.labels, &*dataset.class_names), (&Labels::Classes(vec![1, 0, 1, 0]), &["a".into(), "b".into()][..]));
     assert_eq!(dataset.weights, Some(vec![1.0, 0.5, 0.0, 2.0]));
     // int8, uint32, int64, float, double, bool, colour: blue, green, red.
     let rows = [
@@ -266,7 +266,7 @@ fn with_chunk(
 #[test]
 fn a_parquet_file_that_inflates_to_too_much_is_refused_before_it_is_inflated() {
     let message =
-        |(_folder, catalog): (tempfile::TempDir, Catalog)| catalog.load(&table("species")).map(drop).map_err(|error| error.to_string());
+        |(_folder, catalog): (tempfile::TempDir, Catalog)| catalog.loaded(&table("species")).map(drop).map_err(|error| error.to_string());
     let too_large = Err("table.parquet: the size in bytes of its columns, inflated, exceeds the bound of 1073741824".to_owned());
     assert_eq!(message(with_chunk(&[], |chunk, _| chunk)), Ok(()));
     // The footer says so; it is below 0; it says nothing of a page whose header says so.
@@ -302,7 +302,7 @@ fn zstd_and_lz4_inflate_to_no_more_than_the_header_of_a_page_says() {
             let chunk = chunk.set_compression(codec).set_dictionary_page_offset(None).set_data_page_offset(place);
             chunk.set_total_compressed_size(page.len() as i64)
         });
-        let message = catalog.load(&table("species")).unwrap_err().to_string();
+        let message = catalog.loaded(&table("species")).unwrap_err().to_string();
         assert!(message.contains(why), "{message}");
     }
 }
@@ -311,7 +311,7 @@ fn zstd_and_lz4_inflate_to_no_more_than_the_header_of_a_page_says() {
 fn folders_of_images_are_classes_in_the_order_of_their_names() {
     let grey = load(&images("grey")).unwrap();
     assert_eq!((grey.schema.shape.as_slice(), grey.schema.rows, grey.schema.scale_max), (&[2, 3, 1][..], 3, Some(255.0)));
-    assert_eq!((&grey.labels, grey.class_names.as_slice()), (&Labels::Classes(vec![0, 0, 1]), &["ant".into(), "bee".into()][..]));
+    assert_eq!((&grey.labels, &*grey.class_names), (&Labels::Classes(vec![0, 0, 1]), &["ant".into(), "bee".into()][..]));
     assert_eq!(grey.features, Features::U8((0..3).flat_map(|image| (0..6).map(move |at| 10 * image + at)).collect()));
     let colour = load(&images("colour")).unwrap();
     assert_eq!(colour.schema.shape, [2, 3, 3]);
@@ -330,7 +330,7 @@ fn a_jpeg_file_is_whole_or_refused() {
             fs::create_dir_all(folder.path().join("x").join(class)).unwrap();
             fs::write(folder.path().join("x").join(class).join("1.jpg"), bytes).unwrap();
         }
-        Catalog::new(folder.path()).load(&images("x")).map(|data| data.features.clone())
+        Catalog::new(folder.path()).loaded(&images("x")).map(|data| data.features.clone())
     };
     let form = |name: &str| fs::read(golden().join("jpeg-forms").join(name)).unwrap();
     let Ok(Features::U8(values)) = read(&form("baseline.jpg")) else { panic!("images are bytes") };
@@ -379,7 +379,7 @@ fn an_image_is_what_it_is_and_not_what_it_is_called() {
             fs::create_dir_all(folder.path().join("x").join(class)).unwrap();
             fs::write(folder.path().join("x").join(class).join(name), bytes).unwrap();
         }
-        Catalog::new(folder.path()).load(&images("x")).map(|data| data.features.clone()).map_err(|error| error.to_string())
+        Catalog::new(folder.path()).loaded(&images("x")).map(|data| data.features.clone()).map_err(|error| error.to_string())
     };
     let jpeg = file("jpeg-forms/baseline.jpg");
     let features = read("1.jpg", &jpeg).unwrap();
@@ -405,7 +405,7 @@ fn with_image(name: &str, base: &str) -> (tempfile::TempDir, Catalog) {
 
 #[test]
 fn an_image_that_does_not_fit_is_named_with_the_reason() {
-    let message = |name: &str, base: &str| with_image(name, base).1.load(&images("x")).expect_err("must be refused").to_string();
+    let message = |name: &str, base: &str| with_image(name, base).1.loaded(&images("x")).expect_err("must be refused").to_string();
     assert_eq!(
         message("other-size.png", "grey"),
         "x/ant/3.png: the image is 4 × 4 pixels, x/ant/1.png is 3 × 2; all images of a dataset must have one size"
@@ -415,7 +415,7 @@ fn an_image_that_does_not_fit_is_named_with_the_reason() {
     assert!(message("deep.png", "grey").contains("has 16 bits a channel"));
     assert!(message("mnist.npz", "grey").contains("x/ant/3.png: is no PNG or JPEG file inside"));
     let (_folder, catalog) = with_image("opaque.png", "colour");
-    let Features::U8(values) = &catalog.load(&images("x")).unwrap().features else { panic!("images are bytes") };
+    let Features::U8(values) = &catalog.loaded(&images("x")).unwrap().features else { panic!("images are bytes") };
     assert_eq!(values[36..42], [1, 2, 3, 1, 2, 3], "an alpha channel that says nothing is left out");
 }
 
@@ -426,18 +426,18 @@ fn a_bomb_among_images_takes_no_memory() {
         fs::create_dir_all(folder.path().join("x").join(class)).unwrap();
         fs::copy(golden().join("bomb.png"), folder.path().join("x").join(class).join("1.png")).unwrap();
     }
-    let message = Catalog::new(folder.path()).load(&images("x")).unwrap_err().to_string();
+    let message = Catalog::new(folder.path()).loaded(&images("x")).unwrap_err().to_string();
     assert!(message.contains("12000 × 12000 pixels exceeds the bound") || message.contains("can't be decoded"), "{message}");
     let huge = fs::File::create(folder.path().join("x/a/0.png")).unwrap();
     huge.set_len(limits::IMAGE_FILE_BYTES_MAX + 1).unwrap();
-    assert!(Catalog::new(folder.path()).load(&images("x")).unwrap_err().to_string().contains("the file's size in bytes exceeds"));
+    assert!(Catalog::new(folder.path()).loaded(&images("x")).unwrap_err().to_string().contains("the file's size in bytes exceeds"));
 }
 
 #[test]
 fn a_folder_that_is_none_of_images_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let catalog = Catalog::new(folder.path());
-    let message = |path: &str| catalog.load(&images(path)).expect_err("must be refused").to_string();
+    let message = |path: &str| catalog.loaded(&images(path)).expect_err("must be refused").to_string();
     let image = |path: &str| {
         fs::create_dir_all(folder.path().join(path).parent().unwrap()).unwrap();
         fs::copy(golden().join("grey/ant/1.png"), folder.path().join(path)).unwrap();
@@ -453,7 +453,7 @@ fn a_folder_that_is_none_of_images_is_refused() {
     for passed_over in ["x/.DS_Store", "x/bee/.hidden", "x/README.md"] {
         fs::write(folder.path().join(passed_over), "").unwrap();
     }
-    assert_eq!(catalog.load(&images("x")).unwrap().schema.rows, 2);
+    assert_eq!(catalog.loaded(&images("x")).unwrap().schema.rows, 2);
     image("x/1.png");
     assert!(message("x").contains("the image \"1.png\" lies beside the folders of the classes"));
     fs::remove_file(folder.path().join("x/1.png")).unwrap();
@@ -505,7 +505,7 @@ fn damage(name: &str, spec: &DatasetSpec, same: bool) {
         let _ = fs::remove_file(&path);
         fs::write(&path, bytes).unwrap();
         // A catalog of its own: times are too coarse to tell the versions of the file apart.
-        Catalog::new(folder.path()).load(spec).map(|dataset| dataset.schema.hash.clone()).map_err(|error| error.to_string())
+        Catalog::new(folder.path()).loaded(spec).map(|dataset| dataset.schema.hash.clone()).map_err(|error| error.to_string())
     };
     let whole = load(&bytes).unwrap();
     for length in 0..bytes.len() {
@@ -540,7 +540,7 @@ fn a_page_that_is_not_what_its_checksum_says_is_refused() {
     let read = |bytes: &[u8]| {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("t.parquet"), bytes).unwrap();
-        Catalog::new(folder.path()).load(&parquet("t.parquet", "y")).map(|data| (data.features.clone(), data.labels.clone()))
+        Catalog::new(folder.path()).loaded(&parquet("t.parquet", "y")).map(|data| (data.features.clone(), data.labels.clone()))
     };
     let expect = read(&whole).unwrap();
     assert_eq!(expect.0, Features::F32((0..20u8).map(f32::from).collect()));
@@ -562,7 +562,7 @@ fn a_parquet_footer_is_bounded_before_it_is_read() {
     let folder = tempfile::tempdir().unwrap();
     let length = limits::PARQUET_FOOTER_BYTES_MAX as u32 + 1;
     fs::write(folder.path().join("t.parquet"), [&b"PAR1"[..], &vec![0; length as usize], &length.to_le_bytes(), b"PAR1"].concat()).unwrap();
-    let error = Catalog::new(folder.path()).load(&parquet("t.parquet", "y")).map(drop).unwrap_err().to_string();
+    let error = Catalog::new(folder.path()).loaded(&parquet("t.parquet", "y")).map(drop).unwrap_err().to_string();
     assert!(error.contains("the size in bytes of the footer exceeds"), "{error}");
 }
 
@@ -578,4 +578,82 @@ fn a_damaged_parquet_file_does_not_panic() {
 #[test]
 fn a_damaged_image_does_not_panic() {
     damage("jpeg/red/a.jpg", &images("jpeg"), false);
+}
+
+/// An NPY file of `dims` in this type, whose values are these bytes.
+fn npy(descr: &str, dims: &str, values: &[u8]) -> Vec<u8> {
+    let fields = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {dims}, }}\n");
+    [b"\x93NUMPY\x01\x00", &(fields.len() as u16).to_le_bytes()[..], fields.as_bytes(), values].concat()
+}
+
+#[test]
+fn times_in_milliseconds_are_kept_in_64_bits_whatever_the_format() {
+    let folder = tempfile::tempdir().unwrap();
+    // 400 times of one minute; in 32 bits they are one number or two.
+    let times: Vec<i64> = (0..400).map(|row| 1_700_000_000_000 + row * 7_919 % 60_000).collect();
+    let labels: Vec<u8> = (0..400).map(|row| (row % 2) as u8).collect();
+    let rows = times.iter().zip(&labels).map(|(time, label)| format!("{time},{label}\n"));
+    fs::write(folder.path().join("times.csv"), format!("t,y\n{}", rows.collect::<String>())).unwrap();
+    let mut zip = zip::ZipWriter::new(fs::File::create(folder.path().join("times.npz")).unwrap());
+    let floats: Vec<u8> = times.iter().flat_map(|time| (*time as f64).to_le_bytes()).collect();
+    let integers: Vec<u8> = times.iter().flat_map(|time| time.to_be_bytes()).collect();
+    for (name, file) in
+        [("f", npy("<f8", "(400, 1)", &floats)), ("i", npy(">i8", "(400, 1)", &integers)), ("y", npy("|u1", "(400,)", &labels))]
+    {
+        zip.start_file(format!("{name}.npy"), zip::write::SimpleFileOptions::default()).unwrap();
+        zip.write_all(&file).unwrap();
+    }
+    zip.finish().unwrap();
+    let catalog = Catalog::new(folder.path());
+    let csv = catalog.loaded(&DatasetSpec::new(Source::Csv { path: "times.csv".into(), label: "y".into() })).unwrap();
+    assert_eq!(csv.features, Features::F64(times.iter().map(|time| *time as f64).collect()));
+    assert_eq!((csv.schema.dtype.as_str(), csv.bytes()), ("float64", 400 * 12));
+    assert!(csv.collapse.as_ref().is_some_and(|collapse| collapse.feature == "column \"t\""), "{:?}", csv.collapse);
+    for array in ["f", "i"] {
+        let dataset = catalog.loaded(&npz("times.npz", array, "y")).unwrap();
+        assert_eq!(dataset.schema.hash, csv.schema.hash, "{array}: one dataset, in whatever format");
+        // The rows that validate are kept as those that train, by whose spread they are scaled.
+        let spec = DatasetSpec { validation: Some(files("i", "y")), ..npz("times.npz", array, "y") };
+        assert!(matches!(&catalog.loaded(&spec).unwrap().features, Features::F64(values) if values.len() == 800));
+    }
+}
+
+#[test]
+fn parquet_columns_of_large_numbers_are_kept_in_64_bits() {
+    use parquet::data_type::{DoubleType, Int64Type};
+    let folder = tempfile::tempdir().unwrap();
+    let schema = "message m { required int64 t; required double u; required int64 y; }";
+    let schema = Arc::new(parquet::schema::parser::parse_message_type(schema).unwrap());
+    let file = fs::File::create(folder.path().join("t.parquet")).unwrap();
+    let mut writer = parquet::file::writer::SerializedFileWriter::new(file, schema, Arc::default()).unwrap();
+    let mut group = writer.next_row_group().unwrap();
+    let times: Vec<i64> = (0..50).map(|row| 1_700_000_000_000 + row).collect();
+    let mut column = group.next_column().unwrap().unwrap();
+    column.typed::<Int64Type>().write_batch(&times, None, None).unwrap();
+    column.close().unwrap();
+    let mut column = group.next_column().unwrap().unwrap();
+    column.typed::<DoubleType>().write_batch(&times.iter().map(|time| *time as f64 / 1e3).collect::<Vec<_>>(), None, None).unwrap();
+    column.close().unwrap();
+    let mut column = group.next_column().unwrap().unwrap();
+    column.typed::<Int64Type>().write_batch(&(0..50).map(|row| row % 2).collect::<Vec<_>>(), None, None).unwrap();
+    column.close().unwrap();
+    group.close().unwrap();
+    writer.close().unwrap();
+    let dataset = Catalog::new(folder.path()).loaded(&parquet("t.parquet", "y")).unwrap();
+    assert_eq!(dataset.features, Features::F64(times.iter().flat_map(|time| [*time as f64, *time as f64 / 1e3]).collect()));
+    assert_eq!(dataset.labels, Labels::Classes((0..50).map(|row| row % 2).collect()));
+}
+
+#[test]
+fn datasets_that_32_bits_hold_stay_in_them() {
+    for name in ["iris", "wine", "breast_cancer", "diabetes"] {
+        let folder = tempfile::tempdir().unwrap();
+        // As a file, where it is told from the values.
+        let packed = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/builtin")).join(format!("{name}.csv.gz"));
+        fs::copy(packed, folder.path().join("a.csv.gz")).unwrap();
+        let catalog = Catalog::new(folder.path());
+        let file = catalog.loaded(&DatasetSpec::new(Source::Csv { path: "a.csv.gz".into(), label: "label".into() })).unwrap();
+        let builtin = catalog.loaded(&DatasetSpec::new(Source::Builtin(name.into()))).unwrap();
+        assert_eq!((file.schema.dtype.as_str(), &file.schema.hash), ("float32", &builtin.schema.hash), "{name}");
+    }
 }

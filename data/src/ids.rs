@@ -17,6 +17,13 @@ pub(crate) fn worst(dataset: &Dataset, spec: &DatasetSpec) -> WorstId {
             let at = at.or_else(|| values.iter().position(|value| *value == largest));
             (at, at.map_or(0.0, |at| values[at]))
         }
+        // What needs 64 bits is far beyond any table.
+        Features::F64(values) => {
+            let largest = values.iter().copied().fold(0.0, f64::max);
+            let at = values.iter().position(|value| *value < 0.0 || value.fract() != 0.0);
+            let at = at.or_else(|| values.iter().position(|value| *value == largest));
+            (at, at.map_or(0.0, |at| values[at] as f32))
+        }
     };
     WorstId { value, place: place(dataset, spec, at.unwrap_or(0)) }
 }
@@ -44,7 +51,7 @@ fn place(dataset: &Dataset, spec: &DatasetSpec, at: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Catalog;
+    use crate::{Asker, Catalog};
 
     #[test]
     fn the_worst_id_of_a_table_is_named_with_row_and_column() {
@@ -62,7 +69,7 @@ mod tests {
             ("a,y,b\nu,0,0\nv,1,0\n", &["a"], 1.0, "w.csv, row 0 (from 0), column \"a\""),
         ] {
             std::fs::write(folder.path().join("w.csv"), text).unwrap();
-            let worst = Catalog::new(folder.path()).described(&spec(one_hot)).unwrap().worst_id;
+            let worst = Catalog::new(folder.path()).described(&spec(one_hot), Asker::patient(60)).unwrap().findings.worst_id;
             assert_eq!(worst, WorstId { value, place: place.to_owned() }, "{text}");
         }
     }
@@ -73,7 +80,7 @@ mod tests {
         let files = |features: &str, labels: &str| Files { features: features.into(), labels: labels.into() };
         let arrays = |array: &str, validation| {
             let source = Source::Npz { path: "mnist.npz".into(), arrays: files(array, "y_train") };
-            golden.described(&DatasetSpec { validation, ..DatasetSpec::new(source) }).unwrap().worst_id
+            golden.described(&DatasetSpec { validation, ..DatasetSpec::new(source) }, Asker::patient(60)).unwrap().findings.worst_id
         };
         let named = |value, place: &str| WorstId { value, place: place.to_owned() };
         assert_eq!(arrays("x_train", None), named(55.0, "mnist.npz, array \"x_train\", row 5, value 5 (from 0)"));
@@ -86,8 +93,11 @@ mod tests {
         }
         std::fs::write(folder.path().join("y"), [0, 0, 8, 1, 0, 0, 0, 2, 0, 1]).unwrap();
         let spec = DatasetSpec { validation: Some(files("vx", "y")), ..DatasetSpec::new(Source::Idx(files("x", "y"))) };
-        assert_eq!(Catalog::new(folder.path()).described(&spec).unwrap().worst_id, named(9.0, "vx, row 1, value 1 (from 0)"));
-        let digits = golden.described(&DatasetSpec::new(Source::Builtin("digits".into()))).unwrap().worst_id;
+        assert_eq!(
+            Catalog::new(folder.path()).described(&spec, Asker::patient(60)).unwrap().findings.worst_id,
+            named(9.0, "vx, row 1, value 1 (from 0)")
+        );
+        let digits = golden.described(&DatasetSpec::new(Source::Builtin("digits".into())), Asker::patient(60)).unwrap().findings.worst_id;
         assert_eq!(digits.value, 16.0);
         assert!(digits.place.starts_with("builtin:digits, row 1, value 12 "), "{}", digits.place);
     }

@@ -8,17 +8,18 @@ use hpo::limits;
 
 use crate::Error;
 use crate::array::{self, Array, At, Header, Kind, Order};
+use crate::bits::Bits;
 use crate::dataset::Rows;
-use crate::room::Room;
+use crate::reading::Reading;
 
-/// The rows of a pair of IDX files, given as path and content, for which there is `room` together.
-pub(crate) fn read(features: (&str, impl Read), labels: (&str, impl Read), room: &mut Room) -> Result<Rows, Error> {
-    array::rows(read_array(features.0, features.1, room)?, read_array(labels.0, labels.1, room)?)
+/// The rows of a pair of IDX files, given as path and content; features are kept in `bits`.
+pub(crate) fn read(features: (&str, impl Read), bits: Bits, labels: (&str, impl Read), reading: &Reading) -> Result<Rows, Error> {
+    array::rows(read_array(features.0, features.1, bits, reading)?, read_array(labels.0, labels.1, Bits::Narrow, reading)?)
 }
 
-fn read_array<'a>(path: &'a str, mut input: impl Read, room: &mut Room) -> Result<Array<'a>, Error> {
+fn read_array<'a>(path: &'a str, mut input: impl Read, bits: Bits, reading: &Reading) -> Result<Array<'a>, Error> {
     let at = At { path, array: None };
-    let head = array::read_bytes(at, &mut input, 4)?;
+    let head = array::read_bytes(at, &mut input, 4, reading)?;
     let &[0, 0, code, rank] = head.as_slice() else {
         return Err(at.wrong("is no IDX file: it must start with two zero bytes, a type and the number of dimensions".into()));
     };
@@ -26,11 +27,11 @@ fn read_array<'a>(path: &'a str, mut input: impl Read, room: &mut Room) -> Resul
     if rank == 0 || usize::from(rank) > limits::IDX_DIMENSIONS_MAX {
         return Err(at.wrong(format!("has {rank} dimensions; 1 to {} are allowed", limits::IDX_DIMENSIONS_MAX)));
     }
-    let dims = array::read_bytes(at, &mut input, 4 * u64::from(rank))?
+    let dims = array::read_bytes(at, &mut input, 4 * u64::from(rank), reading)?
         .chunks_exact(4)
         .map(|dim| u64::from(u32::from_be_bytes([dim[0], dim[1], dim[2], dim[3]])))
         .collect();
-    array::read(at, Header { dims, kind, order: Order::Big, first_is_fastest: false }, input, room)
+    array::read(at, Header { dims, kind, order: Order::Big, first_is_fastest: false }, bits, input, reading)
 }
 
 fn kind(code: u8) -> Option<Kind> {
@@ -49,6 +50,7 @@ fn kind(code: u8) -> Option<Kind> {
 mod tests {
     use super::*;
     use crate::dataset::{Features, Labels};
+    use crate::room::Room;
 
     fn idx(code: u8, dims: &[u32], values: &[u8]) -> Vec<u8> {
         let dims = dims.iter().flat_map(|dim| dim.to_be_bytes());
@@ -56,7 +58,7 @@ mod tests {
     }
 
     fn pair(features: &[u8], labels: &[u8]) -> Result<Rows, Error> {
-        read(("images", features), ("labels", labels), &mut Room::of(limits::DATASET_BYTES_MAX))
+        read(("images", features), Bits::AsNeeded, ("labels", labels), &Reading::brief("images", Room::of(limits::DATASET_BYTES_MAX)))
     }
 
     fn message(features: &[u8], labels: &[u8]) -> String {
@@ -132,7 +134,8 @@ mod tests {
         check(&[1 << 10, 1 << 20], "ends too early");
         // A bomb: the header announces four values, an endless stream of zeros follows.
         let header = idx(8, &[2, 2], &[]);
-        let error = read(("images", header.chain(std::io::repeat(0))), ("labels", &labels[..]), &mut Room::of(100)).unwrap_err();
+        let bomb = ("images", header.chain(std::io::repeat(0)));
+        let error = read(bomb, Bits::AsNeeded, ("labels", &labels[..]), &Reading::brief("images", Room::of(100))).unwrap_err();
         assert!(error.to_string().contains("goes on after the 4 values"));
     }
 }

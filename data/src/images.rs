@@ -18,6 +18,7 @@ use zune_jpeg::zune_core::options::DecoderOptions;
 use crate::Error;
 use crate::dataset::{Features, Labels, Rows};
 use crate::folder::Folder;
+use crate::reading::Reading;
 use crate::room::Room;
 
 /// What to do about a damaged file.
@@ -78,10 +79,11 @@ impl Images {
     }
 
     /// Decodes all of them.
-    pub(crate) fn read(self, folder: &Folder, room: &Room) -> Result<Rows, Error> {
+    pub(crate) fn read(self, folder: &Folder, reading: &Reading) -> Result<Rows, Error> {
         let (mut shape, mut bytes): (Option<[usize; 3]>, Vec<u8>) = (None, Vec::new());
         for (path, _) in &self.files {
-            decode(folder, room, path, (&self.files[0].0, self.files.len()), &mut shape, &mut bytes)?;
+            reading.check()?;
+            decode(folder, &reading.room, path, (&self.files[0].0, self.files.len()), &mut shape, &mut bytes)?;
         }
         let labels = Labels::Classes(self.files.iter().map(|(_, class)| *class).collect());
         let shape = shape.unwrap_or_default().to_vec();
@@ -145,7 +147,7 @@ fn decode(
                 let what = format!("the number of values in an image of {width} × {height} pixels");
                 return Err(Error::TooLarge { path: path.to_owned(), what, max: limits::DATASET_ROW_VALUES_MAX as u64 });
             }
-            if (values as u64).saturating_mul(images as u64) > room.left() {
+            if !room.take((values as u128).saturating_mul(images as u128)) {
                 return Err(room.exceeded(path, format!("the size in bytes of {images} images of {width} × {height} pixels")));
             }
             *shape = Some([height, width, channels]);

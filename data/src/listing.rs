@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::images::is_image;
 use crate::npz::Npz;
-use crate::room::Room;
+use crate::reading::Reading;
 use crate::tensors::Tensors;
 use crate::{Catalog, Error, builtin, csv_table, parquet_table};
 
@@ -46,16 +46,26 @@ pub struct Listed {
     pub problem: Option<String>,
 }
 
+/// The head of a file: the columns of a table, the names of arrays.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Head {
+    /// The first of them.
+    names: Vec<String>,
+    /// The column that is taken for the label, or the arrays that are taken for features and labels, as a study names them.
+    source: Option<Source>,
+}
+
 impl Catalog {
     /// The built-in datasets, then those of the folder in the order of their paths: IDX pairs named as MNIST's (`*images*idx3-ubyte*` with its
-    /// `*labels*idx1-ubyte*`, gzipped or not), `*.csv`, `*.csv.gz`, `*.parquet`, `*.npz`, `*.safetensors` and folders of folders of images. Blocks: files not seen before are read, up to
-    /// `hpo::limits::DATASETS_LIST_SECONDS`. A file that can't be read is listed with its problem; a folder that can't, is passed over.
+    /// `*labels*idx1-ubyte*`, gzipped or not), `*.csv`, `*.csv.gz`, `*.parquet`, `*.npz`, `*.safetensors` and folders of folders of images. Blocks for
+    /// `hpo::limits::DATASETS_LIST_SECONDS` at most: one file that was not seen before is read on after that, the others are at the next listings. A file
+    /// that can't be read is listed with its problem; a folder that can't, is passed over.
     pub fn list(&self) -> Vec<Listed> {
+        let until = Instant::now() + Duration::from_secs(limits::DATASETS_LIST_SECONDS);
         let mut paths = Vec::new();
-        visit(self.folder.root(), "", 0, &mut limits::DATASETS_VISITED_MAX.clone(), &mut paths);
+        visit(self.folder().root(), "", 0, &mut limits::DATASETS_VISITED_MAX.clone(), &mut paths);
         paths.sort_unstable();
         paths.dedup();
-        let until = Instant::now() + Duration::from_secs(limits::DATASETS_LIST_SECONDS);
         let mut listed: Vec<Listed> = builtin::names().map(|name| self.list_builtin(name, until)).collect();
         listed.extend(paths.iter().filter_map(|path| self.list_file(path, &paths, until)).take(limits::DATASETS_LISTED_MAX));
         listed
@@ -68,22 +78,30 @@ impl Catalog {
 
     /// The dataset of the file at `path`; none where the file is no dataset of its own, as a file of labels.
     fn list_file(&self, path: &str, paths: &[String], until: Instant) -> Option<Listed> {
-        let open = || self.folder.file(path, limits::DATASET_BYTES_MAX);
         if path.ends_with(".csv") || path.ends_with(".csv.gz") {
-            let columns = self.folder.open(path).and_then(|input| csv_table::columns(path, input));
-            return self.list_table(path, columns, |path, label| Source::Csv { path, label }, until);
+            return Some(self.list_head(path, until, |reading| {
+                let columns = csv_table::columns(path, self.folder().open(path)?, reading)?;
+                Ok(Head::of_table(columns, |label| Source::Csv { path: path.to_owned(), label }))
+            }));
         }
+        let open = || self.folder().file(path, limits::DATASET_BYTES_MAX);
         if path.ends_with(".parquet") {
-            let columns = open().and_then(|file| parquet_table::columns(path, file));
-            return self.list_table(path, columns, |path, label| Source::Parquet { path, label }, until);
+            return Some(self.list_head(path, until, |_| {
+                let columns = parquet_table::columns(path, open()?)?;
+                Ok(Head::of_table(columns, |label| Source::Parquet { path: path.to_owned(), label }))
+            }));
         }
         if path.ends_with(".npz") {
-            let arrays = open().and_then(|file| Ok(Npz::open(path, file, Room::of(0))?.names()));
-            return Some(self.list_arrays(path, arrays, |path, arrays| Source::Npz { path, arrays }, until));
+            return Some(self.list_head(path, until, |_| {
+                let arrays = Npz::open(path, open()?)?.names();
+                Ok(Head::of_arrays(arrays, |arrays| Source::Npz { path: path.to_owned(), arrays }))
+            }));
         }
         if path.ends_with(".safetensors") {
-            let arrays = open().and_then(|file| Ok(Tensors::open(path, file, Room::of(0))?.names()));
-            return Some(self.list_arrays(path, arrays, |path, arrays| Source::Safetensors { path, arrays }, until));
+            return Some(self.list_head(path, until, |reading| {
+                let arrays = Tensors::open(path, open()?, reading)?.names();
+                Ok(Head::of_arrays(arrays, |arrays| Source::Safetensors { path: path.to_owned(), arrays }))
+            }));
         }
         if let Some(folder) = path.strip_suffix('/') {
             let described = self.describe(Source::Images(folder.to_owned()), until);
@@ -94,54 +112,52 @@ impl Catalog {
         Some(Listed { features: Some(path.to_owned()), labels: Some(labels), ..described })
     }
 
-    /// A table, with its last column for the label.
-    fn list_table(
-        &self,
-        path: &str,
-        columns: Result<Vec<String>, Error>,
-        source: impl Fn(String, String) -> Source,
-        until: Instant,
-    ) -> Option<Listed> {
+    /// A file whose head says what is in it.
+    fn list_head(&self, path: &str, until: Instant, read: impl FnOnce(&Reading) -> Result<Head, Error>) -> Listed {
         let named = Some(path.to_owned());
-        let mut columns = match columns {
-            Ok(columns) => columns,
-            Err(error) => return Some(Listed { source: named, ..Listed::from(Err(error.to_string())) }),
+        let Head { names, source } = match self.head(path, until, read) {
+            Some(Ok(head)) => head,
+            Some(Err(problem)) => return Listed { source: named, ..Listed::from(Err(problem)) },
+            None => return Listed { source: named, ..Listed::from(Err(NOT_YET.to_owned())) },
         };
-        let label = columns.last().cloned()?;
-        let described = self.describe(source(path.to_owned(), label.clone()), until);
-        columns.truncate(limits::COLUMNS_NAMED_MAX);
-        Some(Listed { source: named, label: Some(label), columns: Some(columns), ..described })
-    }
-
-    /// A file of arrays, with those for features and labels that have usual names.
-    fn list_arrays(
-        &self,
-        path: &str,
-        arrays: Result<Vec<String>, Error>,
-        source: impl Fn(String, Files) -> Source,
-        until: Instant,
-    ) -> Listed {
-        let named = Some(path.to_owned());
-        let mut arrays = match arrays {
-            Ok(arrays) => arrays,
-            Err(error) => return Listed { source: named, ..Listed::from(Err(error.to_string())) },
-        };
-        let there = |name: &str| arrays.iter().any(|array| array == name);
-        let pair = PAIRS.into_iter().find(|(features, labels)| there(features) && there(labels));
-        arrays.truncate(limits::COLUMNS_NAMED_MAX);
-        let arrays = Some(arrays);
-        let Some((features, labels)) = pair else {
+        let Some(source) = source else {
             let problem = "none of its arrays have usual names, such as x_train and y_train; a study names its features and labels";
-            return Listed { source: named, arrays, ..Listed::from(Err(problem.to_owned())) };
+            return Listed { source: named, arrays: Some(names), ..Listed::from(Err(problem.to_owned())) };
         };
-        let (features, labels) = (features.to_owned(), labels.to_owned());
-        let described = self.describe(source(path.to_owned(), Files { features: features.clone(), labels: labels.clone() }), until);
-        Listed { source: named, arrays, features: Some(features), labels: Some(labels), ..described }
+        let listed = Listed { source: named, ..self.describe(source.clone(), until) };
+        match source {
+            Source::Npz { arrays: Files { features, labels }, .. } | Source::Safetensors { arrays: Files { features, labels }, .. } => {
+                Listed { arrays: Some(names), features: Some(features), labels: Some(labels), ..listed }
+            }
+            Source::Csv { label, .. } | Source::Parquet { label, .. } => Listed { columns: Some(names), label: Some(label), ..listed },
+            _ => listed,
+        }
     }
 
     fn describe(&self, source: Source, until: Instant) -> Listed {
         let outcome = self.outcome(&DatasetSpec::new(source), until).unwrap_or_else(|error| Some(Err(error.to_string())));
-        Listed::from(outcome.unwrap_or_else(|| Err("not read yet, others come first; list again".to_owned())))
+        Listed::from(outcome.unwrap_or_else(|| Err(NOT_YET.to_owned())))
+    }
+}
+
+/// The problem of a dataset for which a listing had no time.
+const NOT_YET: &str = "not read yet: it is being read, or others come first; list again";
+
+impl Head {
+    /// Of a table, whose last column is taken for the label.
+    fn of_table(mut columns: Vec<String>, source: impl FnOnce(String) -> Source) -> Head {
+        let source = columns.last().cloned().map(source);
+        columns.truncate(limits::COLUMNS_NAMED_MAX);
+        Head { names: columns, source }
+    }
+
+    /// Of a file of arrays, of which a pair with usual names is taken for features and labels.
+    fn of_arrays(mut arrays: Vec<String>, source: impl FnOnce(Files) -> Source) -> Head {
+        let there = |name: &str| arrays.iter().any(|array| array == name);
+        let pair = PAIRS.into_iter().find(|(features, labels)| there(features) && there(labels));
+        arrays.truncate(limits::COLUMNS_NAMED_MAX);
+        let source = pair.map(|(features, labels)| source(Files { features: features.to_owned(), labels: labels.to_owned() }));
+        Head { names: arrays, source }
     }
 }
 
@@ -257,15 +273,39 @@ mod tests {
         assert!(catalog.list_builtin("digits", late).problem.unwrap().contains("list again"));
         assert!(catalog.list_builtin("digits", early).schema.is_some());
         assert!(catalog.list_builtin("digits", late).schema.is_some(), "what is known needs no reading");
-        let reading = catalog.reading.lock().unwrap();
-        assert!(catalog.list_builtin("iris", early).problem.unwrap().contains("list again"), "it waits for nobody");
-        drop(reading);
-        let panicking = || {
-            let _reading = catalog.reading.lock().unwrap();
-            panic!("while it reads");
+    }
+
+    #[test]
+    fn a_listing_waits_for_no_slow_file_and_finds_what_came_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let rows = "1,0\n2,1\n".repeat(2_000_000);
+        fs::write(folder.path().join("slow.csv"), format!("a,y\n{rows}")).unwrap();
+        let catalog = Catalog::new(folder.path());
+        let listed = |until| catalog.list_file("slow.csv", &[], until).unwrap();
+        let head = listed(Instant::now() + Duration::from_millis(20));
+        assert_eq!(head.problem.as_deref(), Some(NOT_YET));
+        // A builtin one is shown whatever is under way.
+        assert!(catalog.list_builtin("iris", Instant::now() + Duration::from_secs(60)).schema.is_some());
+        assert!(listed(Instant::now() + Duration::from_secs(60)).schema.is_some_and(|schema| schema.rows == 4_000_000));
+    }
+
+    #[test]
+    fn a_head_is_read_once_and_not_when_it_is_too_late() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("a.csv"), "a,y\n1,0\n2,1\n").unwrap();
+        let catalog = Catalog::new(folder.path());
+        let head = |until, reads: &str| {
+            catalog.head("a.csv", until, |reading| {
+                reading.check()?;
+                Ok(Head { names: vec![reads.to_owned()], source: None })
+            })
         };
-        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(panicking)).is_err();
-        assert!(panicked && catalog.list_builtin("iris", early).schema.is_some());
+        let soon = Instant::now() + Duration::from_secs(60);
+        assert_eq!(head(Instant::now(), "late"), None);
+        assert_eq!(head(soon, "first").unwrap().unwrap().names, ["first"]);
+        assert_eq!(head(Instant::now(), "second").unwrap().unwrap().names, ["first"], "what is known needs no reading");
+        fs::write(folder.path().join("a.csv"), "a,b,y\n1,0,0\n2,1,1\n").unwrap();
+        assert_eq!(head(soon, "changed").unwrap().unwrap().names, ["changed"]);
     }
 
     #[test]

@@ -15,20 +15,19 @@ use zip::result::ZipError;
 
 use crate::Error;
 use crate::array::{self, Array, At, Header, Kind, Order};
+use crate::bits::Bits;
 use crate::folder::io_error;
-use crate::room::Room;
+use crate::reading::Reading;
 use crate::table::listed;
 
 /// An NPZ file whose arrays can be read by name.
 pub(crate) struct Npz<'a> {
     path: &'a str,
     zip: ZipArchive<BufReader<File>>,
-    /// For the arrays still to be read.
-    room: Room,
 }
 
 impl<'a> Npz<'a> {
-    pub(crate) fn open(path: &'a str, file: File, room: Room) -> Result<Npz<'a>, Error> {
+    pub(crate) fn open(path: &'a str, file: File) -> Result<Npz<'a>, Error> {
         let zip = ZipArchive::new(BufReader::with_capacity(1 << 16, file)).map_err(|error| match error {
             ZipError::Io(source) if source.kind() != io::ErrorKind::UnexpectedEof => io_error(path, source),
             error => wrong(path, format!("is no NPZ file, or is cut off: {error}; copy it again, or write it with numpy.savez")),
@@ -36,7 +35,7 @@ impl<'a> Npz<'a> {
         if zip.len() > limits::ARRAYS_MAX {
             return Err(Error::TooLarge { path: path.to_owned(), what: "the number of arrays".into(), max: limits::ARRAYS_MAX as u64 });
         }
-        Ok(Npz { path, zip, room })
+        Ok(Npz { path, zip })
     }
 
     /// The names of the arrays, in order.
@@ -48,18 +47,18 @@ impl<'a> Npz<'a> {
     }
 
     /// Checks that the arrays called `names` are within bounds together, by what the directory says of them. One that is not there has no size.
-    pub(crate) fn check_size<'n>(&self, names: impl Iterator<Item = &'n str>) -> Result<(), Error> {
+    pub(crate) fn check_size<'n>(&self, names: impl Iterator<Item = &'n str>, reading: &Reading) -> Result<(), Error> {
         let metadata = self.zip.metadata();
         let entry = |name: &str| metadata.entry(self.zip.index_for_name(&entry_name(name))?).ok().map(|entry| entry.size());
         let bytes = names.filter_map(entry).fold(0, u64::saturating_add);
-        if bytes > self.room.left() {
-            return Err(self.room.exceeded(self.path, "the size in bytes of its arrays together".into()));
+        if bytes > reading.room.left() {
+            return Err(reading.room.exceeded(self.path, "the size in bytes of its arrays together".into()));
         }
         Ok(())
     }
 
     /// The array called `name`. Checksum and size of its entry are checked on the way.
-    pub(crate) fn array<'n>(&mut self, name: &'n str) -> Result<Array<'n>, Error>
+    pub(crate) fn array<'n>(&mut self, name: &'n str, bits: Bits, reading: &Reading) -> Result<Array<'n>, Error>
     where
         'a: 'n,
     {
@@ -69,8 +68,8 @@ impl<'a> Npz<'a> {
             ZipError::FileNotFound => at.wrong(format!("the file has no such array; its arrays are {names}")),
             error => at.wrong(format!("can't be read: {error}; write it with numpy.savez or savez_compressed")),
         })?;
-        let header = header(at, &mut entry).map_err(|error| damaged(at, error))?;
-        array::read(at, header, entry, &mut self.room).map_err(|error| damaged(at, error))
+        let header = header(at, &mut entry, reading).map_err(|error| damaged(at, error))?;
+        array::read(at, header, bits, entry, reading).map_err(|error| damaged(at, error))
     }
 }
 
@@ -91,20 +90,21 @@ fn wrong(path: &str, detail: String) -> Error {
 }
 
 /// Reads the head of an NPY file: six bytes of magic, two of the version, the length of the header (little-endian), the header.
-fn header(at: At, input: &mut impl Read) -> Result<Header, Error> {
-    let head = array::read_bytes(at, input, 8)?;
+fn header(at: At, input: &mut impl Read, reading: &Reading) -> Result<Header, Error> {
+    let mut read = |count| array::read_bytes(at, input, count, reading);
+    let head = read(8)?;
     let Some(&[major, _]) = head.strip_prefix(b"\x93NUMPY") else {
         return Err(at.wrong("is no NumPy array: it must start with \\x93NUMPY".into()));
     };
     let length = match major {
-        1 => array::read_bytes(at, input, 2)?.iter().rev().fold(0, |length, byte| length << 8 | usize::from(*byte)),
-        2 | 3 => array::read_bytes(at, input, 4)?.iter().rev().fold(0, |length, byte| length << 8 | usize::from(*byte)),
+        1 => read(2)?.iter().rev().fold(0, |length, byte| length << 8 | usize::from(*byte)),
+        2 | 3 => read(4)?.iter().rev().fold(0, |length, byte| length << 8 | usize::from(*byte)),
         other => return Err(at.wrong(format!("has version {other} of NumPy's format; 1 to 3 are read"))),
     };
     if length > limits::NPY_HEADER_BYTES_MAX {
         return Err(at.wrong(format!("has a header of {length} bytes; at most {} are read", limits::NPY_HEADER_BYTES_MAX)));
     }
-    let text = array::read_bytes(at, input, length as u64)?;
+    let text = read(length as u64)?;
     let text = String::from_utf8_lossy(&text);
     let fields = fields(&text).ok_or_else(|| at.wrong(format!("has a damaged header: {}", crate::table::shown(text.trim()))))?;
     let (kind, order) = kind(fields.descr)
@@ -188,6 +188,7 @@ mod tests {
     use zip::write::SimpleFileOptions;
 
     use super::*;
+    use crate::room::Room;
 
     /// An NPZ of these arrays of bytes `(rows)`, all zeros, whose directory says `size` of each, if that is given.
     fn zeros(arrays: &[(&str, usize)], size: Option<u32>) -> File {
@@ -210,15 +211,19 @@ mod tests {
         file
     }
 
-    fn bound() -> Room {
-        Room::of(limits::DATASET_BYTES_MAX)
+    fn reading(bytes: u64) -> Reading<'static> {
+        Reading::brief("a.npz", Room::of(bytes))
+    }
+
+    fn bound() -> Reading<'static> {
+        reading(limits::DATASET_BYTES_MAX)
     }
 
     #[test]
     fn arrays_that_are_too_large_together_are_refused_before_one_is_read() {
         let half = limits::DATASET_BYTES_MAX as u32 / 2;
         let check = |size, names: &[&str]| {
-            Npz::open("a.npz", zeros(&[("x", 9), ("y", 9), ("z", 9)], size), bound()).unwrap().check_size(names.iter().copied())
+            Npz::open("a.npz", zeros(&[("x", 9), ("y", 9), ("z", 9)], size)).unwrap().check_size(names.iter().copied(), &bound())
         };
         assert_eq!(
             check(Some(half + 1), &["x", "y"]).unwrap_err().to_string(),
@@ -233,17 +238,17 @@ mod tests {
     #[test]
     fn an_entry_does_not_inflate_past_what_the_directory_says() {
         let rows = 1 << 22;
-        let mut npz = Npz::open("a.npz", zeros(&[("x", rows)], Some(1_000)), bound()).unwrap();
-        let message = npz.array("x").unwrap_err().to_string();
+        let mut npz = Npz::open("a.npz", zeros(&[("x", rows)], Some(1_000))).unwrap();
+        let message = npz.array("x", Bits::AsNeeded, &bound()).unwrap_err().to_string();
         assert!(message.contains("array \"x\": is damaged: File is larger than its declared uncompressed size"), "{message}");
-        assert!(Npz::open("a.npz", zeros(&[("x", rows)], None), bound()).unwrap().array("x").is_ok());
+        assert!(Npz::open("a.npz", zeros(&[("x", rows)], None)).unwrap().array("x", Bits::AsNeeded, &bound()).is_ok());
     }
 
     #[test]
     fn arrays_of_a_file_share_one_bound() {
-        let mut npz = Npz::open("a.npz", zeros(&[("x", 60), ("y", 60)], None), Room::of(100)).unwrap();
-        npz.array("x").unwrap();
-        let message = npz.array("y").unwrap_err().to_string();
+        let (mut npz, reading) = (Npz::open("a.npz", zeros(&[("x", 60), ("y", 60)], None)).unwrap(), reading(100));
+        npz.array("x", Bits::AsNeeded, &reading).unwrap();
+        let message = npz.array("y", Bits::AsNeeded, &reading).unwrap_err().to_string();
         assert!(message.starts_with("a.npz: the size in bytes of [60] and of the arrays before it, of the array \"y\""), "{message}");
     }
 }

@@ -18,21 +18,22 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::schema::types::{ColumnDescPtr, ColumnDescriptor};
 
 use crate::Error;
+use crate::bits::Number;
 use crate::dataset::Rows;
 use crate::folder::io_error;
 use crate::parquet_pages::{self, Refused};
-use crate::room::Room;
+use crate::reading::Reading;
 use crate::table::{Cell, Columns, Role, Wanted};
 
 /// The rows of the Parquet file `file`; `path` names it in errors.
-pub(crate) fn read(path: &str, file: File, wanted: Wanted) -> Result<Rows, Error> {
+pub(crate) fn read(path: &str, file: File, wanted: Wanted, reading: &Reading) -> Result<Rows, Error> {
     unpanicked(path, || {
         let pages = file.try_clone().map_err(|source| io_error(path, source))?;
         let reader = open(path, file)?;
         let header = header(&reader);
-        let columns = Columns::new(path, &header, wanted)?;
+        let columns = Columns::new(path, &header, wanted, &reading.room)?;
         let descriptors = reader.metadata().file_metadata().schema_descr().columns().to_vec();
-        Parquet { path, header, descriptors, columns }.read(&reader, &pages)
+        Parquet { path, reading, header, descriptors, columns }.read(&reader, &pages)
     })
 }
 
@@ -77,6 +78,7 @@ fn wrong(path: &str, detail: String) -> Error {
 
 struct Parquet<'a> {
     path: &'a str,
+    reading: &'a Reading<'a>,
     header: Vec<String>,
     descriptors: Vec<ColumnDescPtr>,
     columns: Columns<'a>,
@@ -96,10 +98,9 @@ impl Parquet<'_> {
         if rows > limits::DATASET_ROWS_MAX {
             return Err(Error::TooLarge { path: self.path.to_owned(), what: "the number of rows".into(), max: limits::DATASET_ROWS_MAX });
         }
-        self.columns.check_size(rows)?;
+        self.columns.hold(rows)?;
         self.check_pages(reader, file)?;
-        // The system gives zeros when they are written to, so that a claim alone takes no memory.
-        self.columns.features = vec![0.0; rows as usize * self.columns.width];
+        self.columns.prepare(rows);
         let mut begin = 0;
         for (at, rows) in groups.into_iter().enumerate() {
             let group = reader.get_row_group(at).map_err(|error| wrong(self.path, format!("row group {at}: {error}")))?;
@@ -115,8 +116,9 @@ impl Parquet<'_> {
 
     /// Checks that no page inflates to too much, nor all of them together: by what the footer says of the columns, then by the pages themselves.
     fn check_pages(&self, reader: &SerializedFileReader<File>, file: &File) -> Result<(), Error> {
-        let max = self.columns.bytes_max;
-        let too_large = || Room::of(max).exceeded(self.path, "the size in bytes of its columns, inflated,".into());
+        let room = &self.reading.room;
+        let max = room.max();
+        let too_large = || room.exceeded(self.path, "the size in bytes of its columns, inflated,".into());
         let chunks = || reader.metadata().row_groups().iter().flat_map(|group| group.columns().iter().zip(&self.header));
         let said = chunks().fold(0u64, |sum, (chunk, _)| sum.saturating_add(u64::try_from(chunk.uncompressed_size()).unwrap_or(u64::MAX)));
         if said > max {
@@ -124,6 +126,7 @@ impl Parquet<'_> {
         }
         let mut left = max;
         for (chunk, name) in chunks() {
+            self.reading.check()?;
             use Compression::*;
             let codec = chunk.compression();
             if !matches!(codec, UNCOMPRESSED | SNAPPY | GZIP(_) | ZSTD(_) | LZ4_RAW) {
@@ -148,15 +151,11 @@ impl Parquet<'_> {
             match role {
                 Role::Label => columns.push_label(cell),
                 Role::Weight => columns.push_weight(cell),
-                Role::Number(at) | Role::Category(at, _) => {
-                    let value = columns.feature(role, cell)?;
-                    columns.features[row as usize * width + at] = value;
-                    Ok(())
-                }
+                Role::Number(at) | Role::Category(at, _) => columns.set_feature(row as usize * width + at, role, cell),
             }
         };
         let at = |row: u64, detail: String| Error::Cell { path: path.to_owned(), row: begin + row, column: name.clone(), detail };
-        let group = Group { rows, nullable: descriptor.max_def_level() };
+        let group = Group { reading: self.reading, rows, nullable: descriptor.max_def_level() };
         let read = match get_column_reader(descriptor, pages) {
             ColumnReader::BoolColumnReader(reader) => group.each(reader, |row, value| push(begin + row, Cell::Integer(i64::from(*value)))),
             ColumnReader::Int32ColumnReader(reader) => group.each(reader, |row, value| {
@@ -164,24 +163,27 @@ impl Parquet<'_> {
                 push(begin + row, Cell::Integer(value))
             }),
             ColumnReader::Int64ColumnReader(reader) => group.each(reader, |row, value| match unsigned && *value < 0 {
-                true => push(begin + row, Cell::Number(*value as u64 as f64)),
+                true => push(begin + row, Cell::Number((*value as u64).into())),
                 false => push(begin + row, Cell::Integer(*value)),
             }),
-            ColumnReader::FloatColumnReader(reader) => group.each(reader, |row, value| push(begin + row, Cell::Number(f64::from(*value)))),
-            ColumnReader::DoubleColumnReader(reader) => group.each(reader, |row, value| push(begin + row, Cell::Number(*value))),
+            ColumnReader::FloatColumnReader(reader) => {
+                group.each(reader, |row, value| push(begin + row, Cell::Number(Number::from(f64::from(*value)))))
+            }
+            ColumnReader::DoubleColumnReader(reader) => group.each(reader, |row, value| push(begin + row, Cell::Number((*value).into()))),
             ColumnReader::ByteArrayColumnReader(reader) => group.each(reader, |row, value| {
                 let text = std::str::from_utf8(value.data()).map_err(|_| "the text is not UTF-8".to_owned())?;
                 push(begin + row, Cell::Text(text))
             }),
             ColumnReader::FixedLenByteArrayColumnReader(reader) => group.each(reader, |row, value| {
                 let bytes = value.data().try_into().map_err(|_| "a half is not of two bytes".to_owned())?;
-                push(begin + row, Cell::Number(f16::from_le_bytes(bytes).to_f64()))
+                push(begin + row, Cell::Number(f16::from_le_bytes(bytes).to_f64().into()))
             }),
             _ => Ok(()),
         };
         read.map_err(|error| match error {
             Stop::At(row, detail) => at(row, detail),
             Stop::Damaged(detail) => wrong(path, format!("column {name:?}: {detail}")),
+            Stop::Reading(error) => error,
         })
     }
 }
@@ -190,16 +192,19 @@ impl Parquet<'_> {
 enum Stop {
     At(u64, String),
     Damaged(String),
+    /// It is not to go on.
+    Reading(Error),
 }
 
 /// One row group, seen from a column.
-struct Group {
+struct Group<'a> {
+    reading: &'a Reading<'a>,
     rows: u64,
     /// The level of a value that is there; 0 where none may be missing.
     nullable: i16,
 }
 
-impl Group {
+impl Group<'_> {
     /// Calls `push` with each value and its row in the group.
     fn each<T: DataType>(
         &self,
@@ -208,6 +213,7 @@ impl Group {
     ) -> Result<(), Stop> {
         let (mut values, mut levels, mut row) = (Vec::new(), Vec::new(), 0);
         while row < self.rows {
+            self.reading.check().map_err(Stop::Reading)?;
             values.clear();
             levels.clear();
             let batch = limits::PARQUET_BATCH.min((self.rows - row) as usize);

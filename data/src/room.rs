@@ -1,4 +1,8 @@
-//! How much of the machine's memory a dataset may take.
+//! The memory that datasets may take while they are read.
+
+use std::cell::Cell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use hpo::limits;
 use sysinfo::{MemoryRefreshKind, RefreshKind, System};
@@ -13,48 +17,110 @@ pub fn free_memory() -> u64 {
     system.available_memory().min(container)
 }
 
-/// The bytes that a dataset may take, and what of them is left while it is read.
-#[derive(Debug, Clone)]
+/// The bytes that all datasets which are read at the same time may still take together. A clone is the same memory.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Memory(Arc<AtomicU64>);
+
+impl Memory {
+    /// Allows half of the memory that is `free`: values may be in memory twice while they are read. While other datasets are read, the allowance can only
+    /// shrink: memory that they have taken and not yet filled looks free.
+    pub(crate) fn measure(&self, free: u64, others_are_read: bool) {
+        if others_are_read {
+            self.0.fetch_min(free / 2, Ordering::Relaxed);
+        } else {
+            self.0.store(free / 2, Ordering::Relaxed);
+        }
+    }
+
+    /// Allows half of the bytes that were `freed`.
+    pub(crate) fn gain(&self, freed: u64) {
+        self.0.fetch_add(freed / 2, Ordering::Relaxed);
+    }
+
+    fn left(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn take(&self, bytes: u64) -> bool {
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(bytes)).is_ok()
+    }
+
+    fn give_back(&self, bytes: u64) {
+        self.0.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+/// The part of the [`Memory`] that one dataset takes while it is read: at most [`limits::DATASET_BYTES_MAX`]. All of it is given back when this is dropped.
+#[derive(Debug)]
 pub(crate) struct Room {
-    all: u64,
-    left: u64,
+    memory: Memory,
+    held: Cell<u64>,
 }
 
 impl Room {
-    /// What a dataset may take where so much memory is free: half of it, for values may stand there twice while they are read; and never more than
-    /// [`limits::DATASET_BYTES_MAX`].
-    pub(crate) fn in_memory(free: u64) -> Room {
-        Room::of((free / 2).min(limits::DATASET_BYTES_MAX))
+    /// Nothing yet.
+    pub(crate) fn in_memory(memory: &Memory) -> Room {
+        Room { memory: memory.clone(), held: Cell::new(0) }
     }
 
-    /// So many bytes.
-    pub(crate) fn of(all: u64) -> Room {
-        Room { all, left: all }
+    /// Room for this many bytes, shared with nobody.
+    #[cfg(test)]
+    pub(crate) fn of(bytes: u64) -> Room {
+        let memory = Memory::default();
+        memory.give_back(bytes);
+        Room::in_memory(&memory)
     }
 
-    /// What is left.
+    /// The bytes that it could take beside those that it holds.
     pub(crate) fn left(&self) -> u64 {
-        self.left
+        self.memory.left().min(limits::DATASET_BYTES_MAX.saturating_sub(self.held.get()))
     }
 
-    /// Takes so many bytes, if they are left.
-    pub(crate) fn take(&mut self, bytes: u128) -> bool {
-        let fits = bytes <= u128::from(self.left);
+    /// The bytes that it could hold in all.
+    pub(crate) fn max(&self) -> u64 {
+        self.held.get() + self.left()
+    }
+
+    /// Whether it holds something.
+    pub(crate) fn is_used(&self) -> bool {
+        self.held.get() > 0
+    }
+
+    /// Takes or gives back memory so that it holds exactly `bytes`; returns false and changes nothing if there is not enough.
+    pub(crate) fn hold(&self, bytes: u128) -> bool {
+        let held = self.held.get();
+        if bytes > u128::from(limits::DATASET_BYTES_MAX) {
+            return false;
+        }
+        let bytes = bytes as u64;
+        let fits = match bytes.checked_sub(held) {
+            Some(more) => more == 0 || self.memory.take(more),
+            None => {
+                self.memory.give_back(held - bytes);
+                true
+            }
+        };
         if fits {
-            self.left -= bytes as u64;
+            self.held.set(bytes);
         }
         fits
     }
 
-    /// Whether something was taken.
-    pub(crate) fn is_used(&self) -> bool {
-        self.left < self.all
+    /// Takes `bytes` more, if they are left.
+    pub(crate) fn take(&self, bytes: u128) -> bool {
+        self.hold(bytes.saturating_add(self.held.get().into()))
     }
 
-    /// The error that `what` of the file at `path` is more than the room.
+    /// The error that `what` of the file at `path` is more than it can hold.
     pub(crate) fn exceeded(&self, path: &str, what: String) -> Error {
-        let (path, max) = (path.to_owned(), self.all);
+        let (path, max) = (path.to_owned(), self.max());
         if max < limits::DATASET_BYTES_MAX { Error::Memory { path, what, max } } else { Error::TooLarge { path, what, max } }
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.memory.give_back(self.held.get());
     }
 }
 
@@ -65,12 +131,39 @@ mod tests {
     #[test]
     fn there_is_room_in_half_of_what_is_free_up_to_the_bound() {
         assert!(free_memory() > 1 << 20);
-        assert_eq!([0, 1_000, u64::MAX].map(|free| Room::in_memory(free).left()), [0, 500, limits::DATASET_BYTES_MAX]);
+        let left = |free| {
+            let memory = Memory::default();
+            memory.measure(free, false);
+            Room::in_memory(&memory).left()
+        };
+        assert_eq!([0, 1_000, u64::MAX].map(left), [0, 500, limits::DATASET_BYTES_MAX]);
     }
 
     #[test]
     fn what_is_taken_is_taken_whole_or_not_at_all() {
-        let mut room = Room::of(10);
+        let room = Room::of(10);
         assert!(!room.take(11) && !room.is_used() && room.take(10) && room.is_used() && room.take(0) && !room.take(1));
+        assert!(room.hold(4) && room.left() == 6 && !room.hold(11) && room.max() == 10);
+        assert!(!Room::of(u64::MAX).hold(u128::from(limits::DATASET_BYTES_MAX) + 1));
+    }
+
+    #[test]
+    fn two_that_are_read_at_once_share_what_is_free() {
+        let memory = Memory::default();
+        memory.measure(1_000, false);
+        let first = Room::in_memory(&memory);
+        assert!(first.take(400));
+        // Not filled yet, so the machine says that all is free.
+        memory.measure(1_000, true);
+        let second = Room::in_memory(&memory);
+        assert!(!second.take(101) && second.take(100) && !first.take(1));
+        drop(first);
+        assert!(second.take(400));
+        // The first stays in memory.
+        drop(second);
+        memory.measure(600, true);
+        assert_eq!(Room::in_memory(&memory).left(), 300);
+        memory.gain(200);
+        assert_eq!(Room::in_memory(&memory).left(), 400);
     }
 }

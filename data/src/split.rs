@@ -244,7 +244,7 @@ mod tests {
 
     fn dataset(labels: Labels) -> Dataset {
         let features = Features::U8(vec![0; labels.len()]);
-        Rows { shape: vec![1], features, ..Rows::of(labels) }.seal("test", None).unwrap()
+        Rows { shape: vec![1], features, ..Rows::of(labels) }.seal("test", None, None).unwrap()
     }
 
     fn spec(validation_split: f64, shuffle: bool) -> DatasetSpec {
@@ -331,7 +331,7 @@ mod tests {
             let labels = Labels::Classes((0..count).map(|row| row % 2).collect());
             Rows { shape: vec![1], features: Features::U8(vec![0; count as usize]), ..Rows::of(labels) }
         };
-        let set = rows(5).seal("a", Some((rows(3), "b"))).unwrap();
+        let set = rows(5).seal("a", Some((rows(3), "b")), None).unwrap();
         let files = Files { features: "a".into(), labels: "b".into() };
         let split = split(&set, &DatasetSpec { validation: Some(files), ..spec(0.0, true) }, 1).unwrap();
         assert_eq!((split.train, split.validation), (vec![0, 1, 2, 3, 4], vec![5, 6, 7]));
@@ -457,7 +457,7 @@ mod tests {
         let train = Files { features: "x".into(), labels: "y".into() };
         let spec = DatasetSpec { source: Source::Idx(train), validation: Some(files), ..spec(0.0, true) };
         let check = |train: &[u32], validation: &[u32]| {
-            let set = rows(train).seal("a", Some((rows(validation), "b"))).unwrap();
+            let set = rows(train).seal("a", Some((rows(validation), "b")), None).unwrap();
             split(&set, &spec, 1).map_err(|error| (error.field(&spec), error.to_string()))
         };
         assert!(check(&[0, 1], &[1, 0]).is_ok());

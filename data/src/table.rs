@@ -12,6 +12,7 @@ use std::collections::{HashMap, HashSet};
 use hpo::limits;
 
 use crate::Error;
+use crate::bits::{Bits, Number, Rounding};
 use crate::dataset::{Features, Labels, Rows};
 use crate::room::Room;
 
@@ -24,8 +25,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) weight: Option<&'a str>,
     /// The columns of categories.
     pub(crate) one_hot: &'a [String],
-    /// What there is room for, in bytes.
-    pub(crate) bytes_max: u64,
+    /// In how many bits numbers are kept.
+    pub(crate) bits: Bits,
 }
 
 /// What a column is.
@@ -45,7 +46,7 @@ pub(crate) enum Cell<'a> {
     Text(&'a str),
     /// A number that counts something.
     Integer(i64),
-    Number(f64),
+    Number(Number),
 }
 
 /// The columns of a table while it is read. Until the end, a category is a number: how many others were met before it.
@@ -58,19 +59,20 @@ pub(crate) struct Columns<'a> {
     pub(crate) roles: Vec<Role>,
     /// The features in a row of the file.
     pub(crate) width: usize,
-    /// `(rows, width)`, row by row.
-    pub(crate) features: Vec<f32>,
+    /// `(rows, width)`, row by row; of floats.
+    features: Features,
+    /// By feature in a row, where it is to be told whether 32 bits do; else empty.
+    roundings: Vec<Rounding>,
     /// By column of categories: the categories and the order in which they were met.
     categories: Vec<HashMap<String, u32>>,
     labels: LabelColumn,
     weights: Option<Vec<f32>>,
-    /// What there is room for, in bytes.
-    pub(crate) bytes_max: u64,
+    room: &'a Room,
 }
 
 impl<'a> Columns<'a> {
     /// The columns named by `header`, still without rows.
-    pub(crate) fn new(path: &'a str, header: &[String], wanted: Wanted) -> Result<Columns<'a>, Error> {
+    pub(crate) fn new(path: &'a str, header: &[String], wanted: Wanted, room: &'a Room) -> Result<Columns<'a>, Error> {
         check_header(path, header)?;
         position(path, header, "label", wanted.label)?;
         wanted.weight.map_or(Ok(0), |name| position(path, header, "sample_weight", name))?;
@@ -97,36 +99,63 @@ impl<'a> Columns<'a> {
             return Err(Error::Format { path: path.to_owned(), detail });
         }
         let weights = wanted.weight.map(|_| Vec::new());
-        Ok(Columns {
-            path,
-            names,
-            roles,
-            width,
-            features: Vec::new(),
-            categories,
-            labels: LabelColumn::None,
-            weights,
-            bytes_max: wanted.bytes_max,
-        })
+        let features = if wanted.bits == Bits::Wide { Features::F64(Vec::new()) } else { Features::F32(Vec::new()) };
+        let roundings = vec![Rounding::NONE; if wanted.bits == Bits::AsNeeded { width } else { 0 }];
+        Ok(Columns { path, names, roles, width, features, roundings, categories, labels: LabelColumn::None, weights, room })
     }
 
-    /// Checks that `rows` rows are within bounds.
-    pub(crate) fn check_size(&self, rows: u64) -> Result<(), Error> {
-        // With the label and the weight.
-        check_size(self.path, rows, self.width + 1 + usize::from(self.weights.is_some()), self.bytes_max)
+    /// Takes the memory of `rows` rows in all, if they are within bounds.
+    pub(crate) fn hold(&self, rows: u64) -> Result<(), Error> {
+        hold(self.path, rows, self.width as u64 * self.features.value_bytes() + self.bytes_beside(), self.room)
     }
 
-    /// A value of a column of features, as it is kept in `features`.
-    pub(crate) fn feature(&mut self, role: Role, cell: Cell) -> Result<f32, String> {
+    /// The bytes of a row's label and weight.
+    fn bytes_beside(&self) -> u64 {
+        if self.weights.is_some() { 8 } else { 4 }
+    }
+
+    /// Makes place for the features of `rows` rows, to be set one by one.
+    pub(crate) fn prepare(&mut self, rows: u64) {
+        // The system gives zeros when they are written to, so that a claim alone takes no memory.
+        let values = rows as usize * self.width;
+        match &mut self.features {
+            Features::F64(features) => *features = vec![0.0; values],
+            features => *features = Features::F32(vec![0.0; values]),
+        }
+    }
+
+    /// Sets the feature at this place, counted through all rows, or adds it where that is their end.
+    pub(crate) fn set_feature(&mut self, at: usize, role: Role, cell: Cell) -> Result<(), String> {
+        let number = self.feature(role, cell)?;
+        match &mut self.features {
+            Features::F64(features) => set(features, at, number.wide),
+            Features::F32(features) => set(features, at, number.narrow),
+            Features::U8(_) => {}
+        }
+        Ok(())
+    }
+
+    /// A value of a column of features.
+    fn feature(&mut self, role: Role, cell: Cell) -> Result<Number, String> {
         match (role, cell) {
             (Role::Category(_, at), Cell::Text(text)) => category(&mut self.categories[at], text),
             (Role::Category(_, at), Cell::Integer(number)) => category(&mut self.categories[at], &number.to_string()),
-            (Role::Category(..), Cell::Number(number)) => Err(format!("{number} is no category; one_hot takes texts and integers")),
+            (Role::Category(..), Cell::Number(number)) => {
+                Err(format!("{} is no category; one_hot takes texts and integers", number.narrow))
+            }
             (_, Cell::Text(text)) => Err(format!(
                 "{} is not a number; name the column in one_hot if it holds categories, else encode it or leave it out",
                 shown(text)
             )),
-            (_, number) => float(number),
+            (role, cell) => {
+                let number = number(cell)?;
+                if let Role::Number(at) = role
+                    && let Some(rounding) = self.roundings.get_mut(at)
+                {
+                    rounding.add(number);
+                }
+                Ok(number)
+            }
         }
     }
 
@@ -140,7 +169,7 @@ impl<'a> Columns<'a> {
         if let Cell::Text(text) = cell {
             return Err(format!("{} is not a number; a weight must be one", shown(text)));
         }
-        let weight = float(cell)?;
+        let weight = number(cell)?.narrow;
         if weight < 0.0 {
             return Err(format!("the weight {weight} is below 0; weights are at least 0"));
         }
@@ -150,14 +179,33 @@ impl<'a> Columns<'a> {
 
     /// The rows, once all are read.
     pub(crate) fn finish(self) -> Result<Rows, Error> {
+        let beside = self.bytes_beside();
+        let needs_64 = self.roundings.iter().any(Rounding::needs_64);
         let (labels, class_names) = self.labels.finish();
-        let (columns, features) = if self.categories.is_empty() {
-            (self.names, self.features)
-        } else {
-            expand(self.path, &self.roles, &self.names, self.features, self.categories, self.bytes_max)?
-        };
-        let (shape, features) = (vec![columns.len()], Features::F32(features));
-        Ok(Rows { shape, features, class_names, columns, weights: self.weights, ..Rows::of(labels) })
+        let (mut columns, mut features) = (self.names, self.features);
+        if !self.categories.is_empty() {
+            let expansion = Expansion { roles: &self.roles, ranks: self.categories.into_iter().map(ranks).collect() };
+            columns = expansion.columns(&columns);
+            if columns.len() > limits::DATASET_ROW_VALUES_MAX {
+                let what = "the number of values in a row, categories included,".into();
+                return Err(Error::TooLarge { path: self.path.to_owned(), what, max: limits::DATASET_ROW_VALUES_MAX as u64 });
+            }
+            hold(self.path, labels.len() as u64, columns.len() as u64 * features.value_bytes() + beside, self.room)?;
+            features = match features {
+                Features::F64(values) => Features::F64(expansion.rows(&values, self.width, columns.len())),
+                Features::F32(values) => Features::F32(expansion.rows(&values, self.width, columns.len())),
+                bytes => bytes,
+            };
+        }
+        Ok(Rows { shape: vec![columns.len()], features, class_names, columns, weights: self.weights, needs_64, ..Rows::of(labels) })
+    }
+}
+
+/// Sets or adds a value.
+fn set<T>(values: &mut Vec<T>, at: usize, value: T) {
+    match values.get_mut(at) {
+        Some(place) => *place = value,
+        None => values.push(value),
     }
 }
 
@@ -214,29 +262,31 @@ fn position(path: &str, header: &[String], field: &'static str, name: &str) -> R
     })
 }
 
-fn check_size(path: &str, rows: u64, width: usize, bytes_max: u64) -> Result<(), Error> {
+/// Takes the memory of `rows` rows of `row_bytes` bytes, if they are within bounds.
+fn hold(path: &str, rows: u64, row_bytes: u64, room: &Room) -> Result<(), Error> {
     if rows > limits::DATASET_ROWS_MAX {
         return Err(Error::TooLarge { path: path.to_owned(), what: "the number of rows".into(), max: limits::DATASET_ROWS_MAX });
     }
-    if rows * 4 * width as u64 > bytes_max {
-        return Err(Room::of(bytes_max).exceeded(path, "the size in bytes".into()));
+    if !room.hold(u128::from(rows) * u128::from(row_bytes)) {
+        return Err(room.exceeded(path, "the size in bytes".into()));
     }
     Ok(())
 }
 
-fn float(cell: Cell) -> Result<f32, String> {
-    let value = match cell {
-        Cell::Integer(number) => number as f32,
-        Cell::Number(number) => number as f32,
+fn number(cell: Cell) -> Result<Number, String> {
+    let number = match cell {
+        Cell::Integer(whole) => Number::from(whole),
+        Cell::Number(number) => number,
         Cell::Text(text) => return Err(format!("{} is not a number", shown(text))),
     };
-    if value.is_finite() { Ok(value) } else { Err(format!("{value} is not a finite 32-bit float; clean the file")) }
+    let narrow = number.narrow;
+    if narrow.is_finite() { Ok(number) } else { Err(format!("{narrow} is not a finite 32-bit float; clean the file")) }
 }
 
-fn category(ids: &mut HashMap<String, u32>, text: &str) -> Result<f32, String> {
+fn category(ids: &mut HashMap<String, u32>, text: &str) -> Result<Number, String> {
     // No more than a thousand: a float holds them exactly.
     if let Some(id) = ids.get(text) {
-        return Ok(*id as f32);
+        return Ok(Number::from(i64::from(*id)));
     }
     check_name("category", text)?;
     let next = ids.len();
@@ -244,7 +294,7 @@ fn category(ids: &mut HashMap<String, u32>, text: &str) -> Result<f32, String> {
         return Err(format!("more than {next} categories; is this a column of categories?"));
     }
     ids.insert(text.to_owned(), next as u32);
-    Ok(next as f32)
+    Ok(Number::from(next as i64))
 }
 
 /// A text that is kept, as the name of a class or of a category, is short.
@@ -256,44 +306,43 @@ fn check_name(what: &str, text: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Gives each category a column of its own: the names of the new columns and the new features.
-fn expand(
-    path: &str,
-    roles: &[Role],
-    names: &[String],
-    features: Vec<f32>,
-    categories: Vec<HashMap<String, u32>>,
-    bytes_max: u64,
-) -> Result<(Vec<String>, Vec<f32>), Error> {
-    let width = names.len();
-    let ranks: Vec<Vec<usize>> = categories.into_iter().map(ranks).collect();
-    let rows = features.len() / width;
-    let wide = width - ranks.len() + ranks.iter().map(Vec::len).sum::<usize>();
-    if wide > limits::DATASET_ROW_VALUES_MAX {
-        let what = "the number of values in a row, categories included,".into();
-        return Err(Error::TooLarge { path: path.to_owned(), what, max: limits::DATASET_ROW_VALUES_MAX as u64 });
+/// The expansion of categories into columns of their own.
+struct Expansion<'r> {
+    roles: &'r [Role],
+    /// By column of categories, and by the order in which they were met.
+    ranks: Vec<Vec<usize>>,
+}
+
+impl Expansion<'_> {
+    /// The names of the columns that those of these `names` become.
+    fn columns(&self, names: &[String]) -> Vec<String> {
+        let columns = self.roles.iter().flat_map(|role| match role {
+            Role::Number(at) => std::iter::repeat_n(names[*at].clone(), 1),
+            Role::Category(at, column) => std::iter::repeat_n(names[*at].clone(), self.ranks[*column].len()),
+            Role::Label | Role::Weight => std::iter::repeat_n(String::new(), 0),
+        });
+        columns.collect()
     }
-    check_size(path, rows as u64, wide + 1, bytes_max)?; // with the label
-    let mut expanded = Vec::with_capacity(rows * wide);
-    for row in features.chunks_exact(width) {
-        for role in roles {
-            match role {
-                Role::Number(at) => expanded.push(row[*at]),
-                Role::Category(at, column) => {
-                    let begin = expanded.len();
-                    expanded.resize(begin + ranks[*column].len(), 0.0);
-                    expanded[begin + ranks[*column][row[*at] as usize]] = 1.0;
+
+    /// The rows of `width` numbers, each expanded to `wide` numbers.
+    fn rows<T: Copy + From<u8> + Into<f64>>(&self, features: &[T], width: usize, wide: usize) -> Vec<T> {
+        let mut expanded = Vec::with_capacity(features.len() / width * wide);
+        for row in features.chunks_exact(width) {
+            for role in self.roles {
+                match role {
+                    Role::Number(at) => expanded.push(row[*at]),
+                    Role::Category(at, column) => {
+                        let begin = expanded.len();
+                        expanded.resize(begin + self.ranks[*column].len(), T::from(0));
+                        let met: f64 = row[*at].into();
+                        expanded[begin + self.ranks[*column][met as usize]] = T::from(1);
+                    }
+                    Role::Label | Role::Weight => {}
                 }
-                Role::Label | Role::Weight => {}
             }
         }
+        expanded
     }
-    let columns = roles.iter().flat_map(|role| match role {
-        Role::Number(at) => std::iter::repeat_n(names[*at].clone(), 1),
-        Role::Category(at, column) => std::iter::repeat_n(names[*at].clone(), ranks[*column].len()),
-        Role::Label | Role::Weight => std::iter::repeat_n(String::new(), 0),
-    });
-    Ok((columns.collect(), expanded))
 }
 
 /// By the order in which categories were met: their places among the sorted ones.
@@ -314,20 +363,28 @@ fn ranks(ids: HashMap<String, u32>) -> Vec<usize> {
 #[derive(Debug)]
 enum LabelColumn {
     None,
-    Numbers { values: Vec<f32>, whole: bool },
-    Texts { ids: HashMap<String, u32>, rows: Vec<u32> },
+    Numbers {
+        values: Vec<f32>,
+        whole: bool,
+    },
+    /// `bytes` are those of the different texts.
+    Texts {
+        ids: HashMap<String, u32>,
+        rows: Vec<u32>,
+        bytes: usize,
+    },
 }
 
 impl LabelColumn {
     fn push(&mut self, cell: Cell) -> Result<(), String> {
         if let LabelColumn::None = self {
             *self = match cell {
-                Cell::Text(_) => LabelColumn::Texts { ids: HashMap::new(), rows: Vec::new() },
+                Cell::Text(_) => LabelColumn::Texts { ids: HashMap::new(), rows: Vec::new(), bytes: 0 },
                 _ => LabelColumn::Numbers { values: Vec::new(), whole: true },
             };
         }
         match (self, cell) {
-            (LabelColumn::Texts { ids, rows }, Cell::Text(text)) => {
+            (LabelColumn::Texts { ids, rows, bytes }, Cell::Text(text)) => {
                 let next = ids.len() as u32;
                 rows.push(match ids.get(text) {
                     Some(id) => *id,
@@ -336,6 +393,11 @@ impl LabelColumn {
                     }
                     None => {
                         check_name("label", text)?;
+                        *bytes += text.len();
+                        if *bytes > limits::CLASS_NAMES_BYTES_MAX {
+                            let max = limits::CLASS_NAMES_BYTES_MAX;
+                            return Err(format!("the different texts have more than {max} bytes together; is this the label column?"));
+                        }
                         *ids.entry(text.to_owned()).or_insert(next)
                     }
                 });
@@ -344,7 +406,7 @@ impl LabelColumn {
                 return Err(format!("the label {} is a text, those before are numbers; use one or the other", shown(text)));
             }
             (LabelColumn::Numbers { values, whole }, number) => {
-                values.push(float(number).map_err(|detail| format!("the label {detail}"))?);
+                values.push(self::number(number).map_err(|detail| format!("the label {detail}"))?.narrow);
                 *whole &= matches!(number, Cell::Integer(0..=0xffff_ffff));
             }
             (_, Cell::Integer(_) | Cell::Number(_)) => {
@@ -358,7 +420,7 @@ impl LabelColumn {
     /// The labels, and the names of the classes where they have some.
     fn finish(self) -> (Labels, Vec<String>) {
         match self {
-            LabelColumn::Texts { ids, rows } => {
+            LabelColumn::Texts { ids, rows, .. } => {
                 let mut names: Vec<(String, u32)> = ids.into_iter().collect();
                 names.sort_unstable();
                 let mut class = vec![0; names.len()];

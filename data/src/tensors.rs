@@ -12,8 +12,9 @@ use safetensors::tensor::Metadata;
 
 use crate::Error;
 use crate::array::{self, Array, At, Header, Kind, Order};
+use crate::bits::Bits;
 use crate::folder::io_error;
-use crate::room::Room;
+use crate::reading::Reading;
 use crate::table::listed;
 
 /// A safetensors file whose tensors can be read by name.
@@ -23,23 +24,21 @@ pub(crate) struct Tensors<'a> {
     header: Metadata,
     /// Where the values begin.
     begin: u64,
-    /// For the tensors still to be read.
-    room: Room,
 }
 
 impl<'a> Tensors<'a> {
-    pub(crate) fn open(path: &'a str, file: File, room: Room) -> Result<Tensors<'a>, Error> {
+    pub(crate) fn open(path: &'a str, file: File, reading: &Reading) -> Result<Tensors<'a>, Error> {
         let at = At { path, array: None };
         let bytes = file.metadata().map_err(|source| io_error(path, source))?.len();
         let mut file = BufReader::with_capacity(1 << 16, file);
         let mut length = [0; 8];
-        array::read_bytes(at, &mut file, 8)?.into_iter().zip(&mut length).for_each(|(byte, slot)| *slot = byte);
+        array::read_bytes(at, &mut file, 8, reading)?.into_iter().zip(&mut length).for_each(|(byte, slot)| *slot = byte);
         let length = u64::from_le_bytes(length);
         if length > limits::SAFETENSORS_HEADER_BYTES_MAX {
             let max = limits::SAFETENSORS_HEADER_BYTES_MAX;
             return Err(at.wrong(format!("is no safetensors file: its header would have {length} bytes, at most {max} are read")));
         }
-        let header = array::read_bytes(at, &mut file, length)?;
+        let header = array::read_bytes(at, &mut file, length, reading)?;
         let header: Metadata = serde_json::from_slice(&header)
             .map_err(|error| at.wrong(format!("is no safetensors file, or its header is damaged: {error}")))?;
         if header.tensors().len() > limits::ARRAYS_MAX {
@@ -52,7 +51,7 @@ impl<'a> Tensors<'a> {
                 at.wrong(format!("has {bytes} bytes, and its header announces {}; copy it again", begin.saturating_add(end as u64)))
             );
         }
-        Ok(Tensors { path, file, header, begin, room })
+        Ok(Tensors { path, file, header, begin })
     }
 
     /// The names of the tensors, in order.
@@ -63,7 +62,7 @@ impl<'a> Tensors<'a> {
     }
 
     /// The tensor called `name`.
-    pub(crate) fn array<'n>(&mut self, name: &'n str) -> Result<Array<'n>, Error>
+    pub(crate) fn array<'n>(&mut self, name: &'n str, bits: Bits, reading: &Reading) -> Result<Array<'n>, Error>
     where
         'a: 'n,
     {
@@ -78,7 +77,7 @@ impl<'a> Tensors<'a> {
         let dims: Vec<u64> = info.shape.iter().map(|dim| *dim as u64).collect();
         self.file.seek(SeekFrom::Start(self.begin.saturating_add(from))).map_err(|source| io_error(self.path, source))?;
         let values = (&mut self.file).take(to.saturating_sub(from));
-        array::read(at, Header { dims, kind, order: Order::Little, first_is_fastest: false }, values, &mut self.room)
+        array::read(at, Header { dims, kind, order: Order::Little, first_is_fastest: false }, bits, values, reading)
     }
 }
 

@@ -1,22 +1,33 @@
 //! What a study says of its dataset, and what a dataset says of itself.
 
+use std::fmt;
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::document::{Fields, FromDocument, Place, bounded, names};
 use crate::limits;
 
-/// What a dataset is: pinned in the study at POST, compared by every trainer before it trains.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// What a dataset is: pinned in the study at POST. A trainer whose copy has another hash does not train on it.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DatasetSchema {
     /// The shape of one row, such as `[28, 28]` or `[4]`.
     pub shape: Vec<usize>,
-    /// The type of the stored features: `uint8` or `float32`.
+    /// The type of the stored features: `uint8`, `float32`, or `float64` where 32 bits would not tell the values of a feature apart.
     pub dtype: String,
     /// The number of rows, validation files excluded.
     pub rows: u64,
     /// The number of classes; null for a regression.
     pub classes: Option<u32>,
+    /// The classes as they stand in the source, in the order of their numbers from 0: texts are sorted by their bytes, folders of images by their names,
+    /// numbers are what they are. The first 100; one that is longer than 100 characters is cut and ends in `…`. Null for a regression.
+    #[serde(default)]
+    pub class_names: Option<Vec<String>>,
+    /// Of two classes the second, which is what `precision`, `recall`, `auc` and the output of one unit take for positive; else null. A study's
+    /// `positive_class` makes it the other.
+    #[serde(default)]
+    pub positive_class: Option<String>,
     /// The largest value that the source declares, which `"scale": "unit"` divides by: 255 for 8-bit images, 16 for the digits.
     pub scale_max: Option<f64>,
     /// SHA-256 of features, labels, shape and type, in hexadecimal.
@@ -24,14 +35,51 @@ pub struct DatasetSchema {
 }
 
 impl DatasetSchema {
+    /// Whether the classes have other names than their numbers.
+    pub fn names_classes(&self) -> bool {
+        self.class_names.iter().flatten().enumerate().any(|(number, name)| *name != number.to_string())
+    }
+
     /// Numbers in a row.
     pub fn elements(&self) -> u64 {
         self.shape.iter().fold(1, |product: u64, size| product.saturating_mul(*size as u64))
     }
 }
 
-/// What the features of a dataset are to an Embedding, which takes them as ids: whole numbers from 0.
+/// Facts about a dataset that its schema does not tell; the pre-flight needs both.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Findings {
+    /// The feature that is the hardest to take as an id.
+    pub worst_id: WorstId,
+    /// The names of all classes, where the source names them. Else empty.
+    pub class_names: Arc<[String]>,
+    /// Two values that become equal in 32 bits, if there are some. Scaling keeps them apart.
+    pub collapse: Option<Collapse>,
+    /// Whether all labels are the same number.
+    pub labels_are_equal: bool,
+}
+
+/// Two values of a feature that 32 bits do not tell apart.
 #[derive(Debug, Clone, PartialEq)]
+pub struct Collapse {
+    /// The column, or the position of the feature in a row.
+    pub feature: String,
+    /// The two, the smaller first.
+    pub values: [f64; 2],
+}
+
+impl fmt::Display for Collapse {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let Collapse { feature, values: [low, high] } = self;
+        write!(
+            f,
+            "{feature} has numbers that become equal in 32 bits, such as {low} and {high}; use standardize or min_max, which scale in 64 bits"
+        )
+    }
+}
+
+/// What the features of a dataset are to an Embedding, which takes them as ids: whole numbers from 0.
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct WorstId {
     /// The first feature that is below 0 or no whole number; where there is none, the largest.
     pub value: f32,
@@ -46,7 +94,7 @@ pub struct DatasetSpec {
     pub source: Source,
     /// The fraction of rows held out for validation, in [0, 1); 0 where `validation` files are given.
     pub validation_split: f64,
-    /// Where the validation rows come from: arrays of the same file where the source holds arrays, else a pair of IDX files.
+    /// Where the validation rows come from: arrays of the same file where the source holds arrays, a pair of IDX files where it is one; else none.
     pub validation: Option<Files>,
     /// The parts of a cross-validation, each of which validates once; excludes the other two.
     pub folds: Option<u32>,
@@ -56,6 +104,8 @@ pub struct DatasetSpec {
     pub sample_weight: Option<String>,
     /// The columns of a table that hold categories: each becomes as many columns of 0 and 1 as it has categories.
     pub one_hot: Vec<String>,
+    /// Of two classes the one that is to have the number 1, as it stands in the source.
+    pub positive_class: Option<String>,
 }
 
 /// Where rows come from. Paths lie below `<data-dir>/datasets`; what a path is, its end says.
@@ -109,8 +159,8 @@ pub struct Files {
 impl DatasetSpec {
     /// All rows of `source`, shuffled, none held out.
     pub fn new(source: Source) -> DatasetSpec {
-        let (validation_split, validation, folds, sample_weight, one_hot) = Default::default();
-        DatasetSpec { source, validation_split, validation, folds, shuffle: true, sample_weight, one_hot }
+        let (validation_split, validation, folds, sample_weight, one_hot, positive_class) = Default::default();
+        DatasetSpec { source, validation_split, validation, folds, shuffle: true, sample_weight, one_hot, positive_class }
     }
 
     /// The most rows that one training sees, of a source of `rows`: those that are not held out, as many as in Keras; of folds the smallest is held out.
@@ -126,6 +176,17 @@ impl Source {
     /// Whether it is a table, whose columns have names.
     pub fn is_table(&self) -> bool {
         matches!(self, Source::Csv { .. } | Source::Parquet { .. })
+    }
+
+    /// The way to write labels in such a source so that they are values of a regression, not classes. None if it has classes only.
+    pub fn numbers_as_values(&self) -> Option<&'static str> {
+        match self {
+            Source::Builtin(_) | Source::Images(_) => None,
+            Source::Csv { .. } => Some("write the labels as 3.0 in the CSV, not 3"),
+            Source::Parquet { .. } => Some("store the label column as floats in the Parquet file"),
+            Source::Npz { .. } | Source::Safetensors { .. } => Some("store the labels as floats in the file"),
+            Source::Idx(_) => Some("store the labels as floats (type 0x0d or 0x0e) in the IDX file"),
+        }
     }
 
     /// Whether it is one file of several arrays, which have names.
@@ -183,24 +244,34 @@ impl FromDocument for DatasetSpec {
         let shuffle = fields.get("shuffle").map_or(Some(true), |place| place.fixed::<bool>());
         let sample_weight = fields.get("sample_weight").map(|place| sample_weight(&place, source.as_ref()));
         let one_hot = fields.get("one_hot").map_or(Some(Vec::new()), |place| one_hot(&place, source.as_ref(), sample_weight.as_ref()));
+        let positive_class = fields.get("positive_class").map(|place| positive_class(&place));
         fields.get("scale").map(|place| place.read::<Scale>());
         fields.finish(&["class_weight", "test"]);
         let (validation_split, validation, folds) = held_out?;
-        let sample_weight = match sample_weight {
-            Some(name) => Some(name?),
-            None => None,
-        };
-        Some(DatasetSpec { source: source?, validation_split, validation, folds, shuffle: shuffle?, sample_weight, one_hot: one_hot? })
+        let (sample_weight, positive_class) =
+            (sample_weight.map_or(Some(None), |name| name.map(Some))?, positive_class.map_or(Some(None), |class| class.map(Some))?);
+        Some(DatasetSpec {
+            source: source?,
+            validation_split,
+            validation,
+            folds,
+            shuffle: shuffle?,
+            sample_weight,
+            one_hot: one_hot?,
+            positive_class,
+        })
     }
 }
 
 /// What is held out: `validation_split`, `validation` or `folds`, one of them at most.
 fn held_out(fields: &mut Fields, source: Option<&Source>) -> Option<(f64, Option<Files>, Option<u32>)> {
     let (split, validation, folds) = (fields.get("validation_split"), fields.get("validation"), fields.get("folds"));
-    if let (Some(split), Some(_)) = (&split, &validation) {
+    let may_validate = source.is_none_or(|source| source.holds_arrays() || matches!(source, Source::Idx(_)));
+    let validates = may_validate && validation.is_some();
+    if let (Some(split), true) = (&split, validates) {
         split.invalid("give validation_split or validation, not both");
     }
-    if let (Some(folds), true) = (&folds, split.is_some() || validation.is_some()) {
+    if let (Some(folds), true) = (&folds, split.is_some() || validates) {
         folds.invalid("each fold validates once; leave out folds, or validation_split and validation");
     }
     let fraction = split.map_or(Some(0.0), |split| {
@@ -211,14 +282,37 @@ fn held_out(fields: &mut Fields, source: Option<&Source>) -> Option<(f64, Option
         }
         Some(fraction)
     });
-    let validation = validation.map(|place| match source {
-        Some(source) if source.holds_arrays() => place.fixed::<Arrays>().map(|Arrays(arrays)| arrays),
-        _ => place.fixed::<Files>(),
-    });
+    let validation = validation.map(|place| held_out_files(&place, source));
     let folds = folds.map(|place| place.fixed::<Folds>());
     // None is what was not given, Some(None) what was wrong.
     let (validation, folds) = (validation.map_or(Some(None), |files| files.map(Some)), folds.map_or(Some(None), |folds| folds.map(Some)));
     Some((fraction?, validation?, folds?.map(|Folds(folds)| folds as u32)))
+}
+
+/// `validation`: two arrays of the source's file, or a pair of IDX files beside one. Other sources have none yet, whatever is given.
+fn held_out_files(place: &Place, source: Option<&Source>) -> Option<Files> {
+    let names_one = ["features", "labels", "hp"].iter().any(|field| place.json().get(field).is_some());
+    let none = match source? {
+        Source::Csv { .. } | Source::Parquet { .. } => {
+            "a table has no validation file yet; put its rows last in the source and use validation_split with shuffle false"
+        }
+        Source::Images(_) => {
+            "a folder of images has no validation folder yet; put its images into the folders of the classes and use validation_split"
+        }
+        Source::Builtin(_) => "a built-in dataset has no validation files; use validation_split or folds",
+        Source::Npz { .. } | Source::Safetensors { .. } if names_one => {
+            return place.fixed::<Arrays>().map(|Arrays(arrays)| arrays);
+        }
+        Source::Npz { .. } | Source::Safetensors { .. } => {
+            "must name two arrays of the source's file, as {\"features\": \"x_test\", \"labels\": \"y_test\"}"
+        }
+        Source::Idx(_) if names_one => return place.fixed::<Files>(),
+        Source::Idx(_) => {
+            "must name a pair of IDX files, as {\"features\": \"t10k-images-idx3-ubyte\", \"labels\": \"t10k-labels-idx1-ubyte\"}"
+        }
+    };
+    place.invalid(none);
+    None
 }
 
 /// `source` with what its kind needs (see [`Source`]), or `features` + `labels` files.
@@ -301,6 +395,19 @@ fn sample_weight(place: &Place, source: Option<&Source>) -> Option<String> {
     };
     if taken {
         place.invalid(format!("{name:?} is read as something else already"));
+    }
+    Some(name)
+}
+
+/// A class as it stands in the source: a text, or a whole number.
+fn positive_class(place: &Place) -> Option<String> {
+    if let Some(number) = place.json().as_u64() {
+        return Some(number.to_string());
+    }
+    let name = place.fixed::<String>()?;
+    if name.is_empty() || name.len() > limits::CLASS_NAME_BYTES_MAX {
+        place.invalid(format!("must have 1 to {} bytes", limits::CLASS_NAME_BYTES_MAX));
+        return None;
     }
     Some(name)
 }

@@ -177,7 +177,7 @@ pub const IDX_DIMENSIONS_MAX: usize = 5;
 pub const CSV_RECORD_BYTES_MAX: u64 = 1 << 24;
 /// The bytes of datasets that a process keeps for later trials, beside those in use.
 pub const DATASETS_LOADED_BYTES_MAX: u64 = 2 << 30;
-/// The schemas that a process remembers; an entry has some hundred bytes. When full, it forgets them all.
+/// The schemas, and the heads of files, that a process remembers; an entry has some hundred bytes. When full, it forgets them all.
 pub const DATASET_SCHEMAS_MAX: usize = 1_024;
 /// The entries of the datasets folder that one listing looks at.
 pub const DATASETS_VISITED_MAX: usize = 10_000;
@@ -185,8 +185,17 @@ pub const DATASETS_VISITED_MAX: usize = 10_000;
 pub const DATASETS_DEPTH_MAX: usize = 4;
 /// The files that one listing reports.
 pub const DATASETS_LISTED_MAX: usize = 1_000;
-/// For how long a listing goes on to read and hash datasets that it does not know; the rest comes at the next listing.
+/// For how long a listing reads heads of files and waits for datasets that it does not know; the rest comes at the next listing.
 pub const DATASETS_LIST_SECONDS: u64 = 1;
+/// Datasets that a process reads at the same time: as many as small machines have cores to spare, and one slow file leaves three turns to others.
+pub const DATASETS_READ_AT_ONCE: usize = 4;
+/// Those who wait for datasets at the same time: each is a thread. A trainer has no more slots, and an API has [`HTTP_BLOCKING_THREADS`].
+pub const DATASET_ASKERS_MAX: usize = SLOTS_MAX;
+/// How long a dataset may be read while a client waits for the answer, in seconds, and how long it may wait for its turn before: proxies and clients often
+/// give up after a minute. The largest CSV that is allowed takes half of that.
+pub const DATASET_POST_SECONDS_MAX: u64 = 60;
+/// How long a trainer may read a dataset, and wait for its turn before, in seconds: what an API could read must be read on a slower machine and disk, too.
+pub const DATASET_TRAINER_SECONDS_MAX: u64 = 600;
 /// The columns of a table or the arrays of a file that an answer or an error names.
 pub const COLUMNS_NAMED_MAX: usize = 100;
 /// Characters of a text in a file that an error shows: enough to find it.
@@ -199,6 +208,8 @@ pub const ARRAYS_MAX: usize = 10_000;
 pub const SAFETENSORS_HEADER_BYTES_MAX: u64 = 1 << 20;
 /// The header of a page in a Parquet file, in bytes: some dozens, and the smallest and largest text of the page, if its writer keeps them.
 pub const PARQUET_HEADER_BYTES_MAX: u64 = 1 << 20;
+/// Bytes of an array that are read before it is asked whether to go on: some milliseconds, inflated.
+pub const ARRAY_PIECE_BYTES: u64 = 1 << 20;
 /// Values of a Parquet file that are decoded at once: they stay in the cache, and a call costs nothing beside them.
 pub const PARQUET_BATCH: usize = 4_096;
 /// The files in a folder of images: as many as ImageNet's training part has, a third of a second of looking after them at each use.
@@ -213,6 +224,12 @@ pub const ONE_HOT_COLUMNS_MAX: usize = 1_000;
 pub const CATEGORIES_MAX: usize = 1_000;
 /// Bytes in the name of a class or a category that a table holds: all of them stay in memory, and go into each artifact. More is a text, not a name.
 pub const CLASS_NAME_BYTES_MAX: usize = 1_000;
+/// Bytes in the names of all classes of a dataset together: `DATASET_CLASSES_MAX` names of 16 bytes.
+pub const CLASS_NAMES_BYTES_MAX: usize = 1 << 20;
+/// The classes that a schema names: it is kept with each study and stands in a list of a thousand datasets.
+pub const CLASSES_NAMED_MAX: usize = 100;
+/// Characters of a class's name in a schema: fits a table's column.
+pub const CLASS_NAME_SHOWN_MAX: usize = 100;
 /// Bytes in the footer of a Parquet file: read, it takes fifty times as much. A thousand columns in a hundred row groups have 15 MB.
 pub const PARQUET_FOOTER_BYTES_MAX: u64 = 16 << 20;
 /// Folds of a cross-validation: each trains a network anew. 5 and 10 are usual.
@@ -325,6 +342,8 @@ pub const API_KEY_BYTES_MIN: usize = 16;
 pub const API_KEY_BYTES_MAX: usize = 1_024;
 /// HTTP worker threads: handlers wait for Redis, they do not compute.
 pub const HTTP_WORKERS: usize = 2;
+/// Threads of each HTTP worker for what blocks: all that may wait for datasets, and as many for what is done in a moment. They end when idle.
+pub const HTTP_BLOCKING_THREADS: usize = 2 * DATASET_ASKERS_MAX;
 /// Connections to each HTTP worker; more wait in the kernel.
 pub const HTTP_CONNECTIONS_MAX: usize = 4_096;
 /// Seconds within which a request's head must arrive: a slow sender must not hold a connection for ever.

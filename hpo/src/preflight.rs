@@ -14,7 +14,7 @@ mod propagate;
 use serde::Serialize;
 use serde_json::Value as Json;
 
-use crate::dataset::{DatasetSchema, WorstId};
+use crate::dataset::{DatasetSchema, Findings};
 use crate::document::{Problem, ProblemKind, Reading, Scope};
 use crate::limits;
 use crate::shape::{Cost, cost, output_shape};
@@ -54,15 +54,15 @@ pub struct Bounds {
     pub exact: bool,
 }
 
-/// What is known of `study` on a dataset of this schema, whose features are to an Embedding what `worst` says, or every branch of it that cannot work.
-pub fn preflight(study: &Study, dataset: &DatasetSchema, worst: &WorstId) -> Result<Preflight, Vec<Problem>> {
+/// What is known of `study` on a dataset of this schema with these `findings`, or every branch of it that cannot work.
+pub fn preflight(study: &Study, dataset: &DatasetSchema, findings: &Findings) -> Result<Preflight, Vec<Problem>> {
     let reading = Reading::default();
     let root = reading.root(study.document(), Some(Scope { space: &study.space, point: None }));
-    judge::dataset(&root, study, dataset);
+    judge::dataset(&root, study, dataset, findings);
     let recipe = Recipe::of(study, dataset);
     let outcome = propagate::follow(study, dataset, &recipe, &root);
     ends::judge(study, &root);
-    ids::judge(study, worst, &root);
+    ids::judge(study, &findings.worst_id, &root);
     if !reading.is_clean() {
         return Err(reading.into_problems());
     }
@@ -174,14 +174,16 @@ impl Recipe {
 }
 
 /// Whether loss, metrics and class weights of a trial go with labels that are `classes`, or numbers, and with a network's output of this shape: what
-/// [`preflight`] asks of every branch of a space, for one trial. Errors: why they don't.
+/// [`preflight`] asks of every branch of a space, for one trial. Class weights are by number (see [`ClassWeight::numbered`]). Errors: why they don't.
+///
+/// [`ClassWeight::numbered`]: crate::training::ClassWeight::numbered
 pub fn fits(training: &Training, output: &[usize], classes: Option<u32>) -> Result<(), String> {
-    judge::output(training.loss, output, classes).map_err(|(_, why)| why)?;
+    judge::output(training.loss, output, classes, None).map_err(|(_, why)| why)?;
     for (index, metric) in training.metrics.iter().enumerate() {
         judge::metric_labels(*metric, classes)?;
         judge::metric(index, *metric, output, classes).map_err(|(_, why)| why)?;
     }
-    match judge::class_weight(&training.class_weight, classes).into_iter().next() {
+    match judge::class_weight(&training.class_weight, classes, &[]).into_iter().next() {
         Some((_, why)) => Err(format!("class_weight: {why}")),
         None => Ok(()),
     }

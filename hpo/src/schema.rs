@@ -156,43 +156,44 @@ fn dataset() -> Vec<(&'static str, Json)> {
     let ending = |pattern: &str| json!({"type": "string", "pattern": pattern, "minLength": 1, "maxLength": limits::PATH_BYTES_MAX});
     let pair = |what: &str| vec![must("features", path(), what), must("labels", path(), what)];
     let files = || pair("An IDX file below the dataset folder.");
-    let label = || must("label", path(), "The name of the column to predict: classes where all are whole numbers from 0 to k-1, or texts; else numbers.");
+    let label = || must("label", path(), "The name of the column to predict: classes where all are whole numbers from 0 to k-1, or texts, which are numbered in the order of their bytes; else numbers.");
     let one_hot = || or("one_hot", json!([]), unique(array(path(), 0, limits::ONE_HOT_COLUMNS_MAX)), "Feature columns of texts or integers, each of which becomes one column of 0 and 1 for each category that occurs in the file.");
     let weight = |what: &str| may("sample_weight", path(), &format!("The {what} with a weight for each row: at least 0, not all 0."));
-    let from = |doc: &str, validation: &'static str, source: Vec<Field>| {
+    let from = |doc: &str, validation: Option<&'static str>, source: Vec<Field>| {
         let common = vec![
             or("validation_split", json!(0), json!({"type": "number", "minimum": 0, "exclusiveMaximum": 1}), "The fraction of rows held out for validation; not beside validation."),
-            may("validation", refer(validation), "Where the validation rows are."),
             may("folds", integer(2, limits::FOLDS_MAX), "Cross-validation: the rows in so many parts, each of which validates once; not beside validation_split or validation."),
             or("shuffle", json!(true), json!({"type": "boolean"}), "Whether rows are shuffled: before the split, and in each epoch."),
+            may("positive_class", json!({"oneOf": [{"type": "string", "minLength": 1, "maxLength": limits::CLASS_NAME_BYTES_MAX}, {"type": "integer", "minimum": 0}]}), "Of two classes the one that counts as positive, as it stands in the source. Left out: the second in the order of their numbers, texts or folders."),
             or("scale", json!("none"), tunable(names(Scale::NAMES)), "How features are scaled; statistics come from the training rows only."),
         ];
-        object(doc, [source, common].concat())
+        let validation = validation.map(|files| may("validation", refer(files), "Where the validation rows are."));
+        object(doc, [source, common, validation.into_iter().collect()].concat())
     };
     vec![
         ("Dataset", described("Where the rows come from, and how they are split and scaled.", one_of(vec![
             refer("BuiltinDataset"), refer("CsvDataset"), refer("ParquetDataset"), refer("ArraysDataset"), refer("ImagesDataset"), refer("IdxDataset"),
         ]))),
-        ("BuiltinDataset", from("A dataset inside the program.", "DatasetFiles", vec![
+        ("BuiltinDataset", from("A dataset inside the program.", None, vec![
             must("source", json!({"type": "string", "pattern": "^builtin:"}), "builtin:NAME, such as builtin:digits; GET /v1/datasets lists them."),
         ])),
-        ("CsvDataset", from("A CSV file.", "DatasetFiles", vec![
+        ("CsvDataset", from("A CSV file.", None, vec![
             must("source", ending(r"^(?!builtin:)(?!.*(/|\.npz|\.safetensors|\.parquet)$)"), "A CSV file below the dataset folder."),
             label(), one_hot(), weight("column"),
         ])),
-        ("ParquetDataset", from("A Parquet file.", "DatasetFiles", vec![
+        ("ParquetDataset", from("A Parquet file.", None, vec![
             must("source", ending(r"^(?!builtin:).*\.parquet$"), "A Parquet file below the dataset folder; its name ends in .parquet."),
             label(), one_hot(), weight("column"),
         ])),
-        ("ArraysDataset", from("Arrays of one file: NPZ, as Keras ships MNIST, or safetensors.", "DatasetArrays", [
+        ("ArraysDataset", from("Arrays of one file: NPZ, as Keras ships MNIST, or safetensors.", Some("DatasetArrays"), [
             vec![must("source", ending(r"^(?!builtin:).*\.(npz|safetensors)$"), "A file below the dataset folder; its name ends in .npz or .safetensors.")],
             pair("The name of an array in the file."),
             vec![weight("array")],
         ].concat())),
-        ("ImagesDataset", from("A folder of images: in it one folder for each class, with PNG and JPEG files of one size.", "DatasetFiles", vec![
+        ("ImagesDataset", from("A folder of images: in it one folder for each class, with PNG and JPEG files of one size.", None, vec![
             must("source", ending(r"^(?!builtin:).*/$"), "A folder below the dataset folder; it ends in /."),
         ])),
-        ("IdxDataset", from("A pair of IDX files, as MNIST ships.", "DatasetFiles", files())),
+        ("IdxDataset", from("A pair of IDX files, as MNIST ships.", Some("DatasetFiles"), files())),
         ("DatasetFiles", object("A pair of files.", files())),
         ("DatasetArrays", object("A pair of arrays in the file of the source.", pair("The name of an array in the file."))),
     ]

@@ -11,7 +11,7 @@ mod schedule;
 pub(crate) use callbacks::CALLBACKS;
 pub(crate) use callbacks::check_callbacks;
 pub use callbacks::{Callbacks, EarlyStopping, Mode, Patience, Plateau, ReduceLrOnPlateau};
-pub use class_weight::ClassWeight;
+pub use class_weight::{Class, ClassWeight};
 #[cfg(feature = "openapi")]
 pub(crate) use loss::LOSSES;
 pub use loss::{Loss, Outputs};

@@ -293,7 +293,7 @@ fn what_is_not_a_study_is_invalid() {
     check("/training", "optimizer", Some(json!("ftrl")));
     check("/training", "optimizer", Some(json!({"name": "adamw", "weight_decay": null})));
     check("/training", "loss", Some(json!({"name": "huber", "from_logits": true})));
-    check("/training", "class_weight", Some(json!({"first": 1})));
+    check("/training", "class_weight", Some(json!({"first": -1})));
     check("/training/callbacks/0", "mode", Some(json!("maximize")));
     check("/network/4", "kernel_initializer", Some(json!({"name": "zeros", "gain": 1})));
     check("/network/11", "kernel_size", Some(json!([3, 3])));
@@ -327,6 +327,11 @@ fn every_kind_of_dataset_is_valid_by_schema_and_parser() {
     check(json!({"source": "a.parquet", "validation_split": 0.2}), false);
     check(json!({"source": "a.csv", "label": "y", "folds": 1}), false);
     check(json!({"source": "builtin:iris", "sample_weight": "w", "folds": 5}), false);
+    let files = json!({"features": "x_test", "labels": "y_test"});
+    check(json!({"features": "x", "labels": "y", "validation": files}), true);
+    for source in [json!({"source": "builtin:iris"}), json!({"source": "flowers/"}), json!({"source": "a.csv", "label": "y"})] {
+        check(with(&source, "", "validation", Some(files.clone())), false);
+    }
 }
 
 #[test]

@@ -129,6 +129,7 @@ async fn create(store: &Store, fields: Json) -> anyhow::Result<StudyId> {
         classes: Some(10),
         scale_max: Some(16.0),
         hash: "bench".into(),
+        ..DatasetSchema::default()
     };
     Ok(store.create_study(NewStudy { id, study: Arc::new(study), dataset, preflight: Json::Null }, None).await?.id)
 }

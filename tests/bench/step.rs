@@ -185,10 +185,11 @@ fn dataset(shape: &[usize]) -> anyhow::Result<Scaled> {
         rows: ROWS as u64,
         classes: Some(10),
         scale_max: Some(255.0),
-        hash: String::new(),
+        ..DatasetSchema::default()
     };
-    let (class_names, columns, weights) = Default::default();
-    let dataset = Dataset { schema, features: Features::U8(features), labels: Labels::Classes(labels), class_names, columns, weights };
+    let (class_names, columns, weights, collapse) = Default::default();
+    let (features, labels) = (Features::U8(features), Labels::Classes(labels));
+    let dataset = Dataset { schema, features, labels, class_names, columns, weights, collapse };
     let train: Vec<u32> = (0..ROWS as u32).collect();
     Ok(Scaled::new(Arc::new(dataset), &train, Scale::Unit)?)
 }

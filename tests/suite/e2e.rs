@@ -671,3 +671,51 @@ fn small_mnist(data_dir: &Path) {
     std::fs::write(folder.join("train-images-idx3-ubyte"), idx(&[60, 28, 28], pixels.collect())).unwrap();
     std::fs::write(folder.join("train-labels-idx1-ubyte"), idx(&[60], (0..60).map(|row| digit(row) as u8).collect())).unwrap();
 }
+
+/// How many datasets a process reads: each on a thread of its own.
+#[cfg(target_os = "linux")]
+fn datasets_being_read(program: &Program) -> usize {
+    let threads = std::fs::read_dir(format!("/proc/{}/task", program.pid())).unwrap().flatten();
+    threads.filter(|thread| std::fs::read_to_string(thread.path().join("comm")).is_ok_and(|name| name.trim() == "dataset")).count()
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_dataset_delays_nobody_and_is_given_up_when_its_client_leaves() {
+    let data_dir = TempDir::new().unwrap();
+    let folder = data_dir.path().join("datasets");
+    std::fs::create_dir_all(&folder).unwrap();
+    // Seconds of reading.
+    std::fs::write(folder.join("slow.csv"), format!("a,y\n{}", "1,0\n2,1\n".repeat(12_000_000))).unwrap();
+    std::fs::write(folder.join("small.csv"), "a,y\n1,0\n2,1\n3,0\n4,1\n").unwrap();
+    let service = Service::start(data_dir.path(), &["--slots", "1"]);
+    let of = |name: &str| {
+        json!({
+            "name": "of a file", "dataset": {"source": name, "label": "y", "validation_split": 0.5}, "objective": {"metric": "val_loss"}, "max_trials": 1,
+            "network": [{"layer": "Dense", "units": 2, "activation": "softmax"}],
+            "training": {"optimizer": "adam", "loss": "sparse_categorical_crossentropy"}
+        })
+    };
+    let ask = || {
+        let client = service.client.clone();
+        let study = of("slow.csv");
+        tokio::spawn(async move { client.post("/v1/studies?dry_run=true", &study).await })
+    };
+    let is_read = async |many: usize| {
+        eventually("the readings", || async { (datasets_being_read(&service.program) == many).then_some(()) }).await;
+    };
+    let slow = ask();
+    is_read(1).await;
+    service.client.post("/v1/studies?dry_run=true", &short_study()).await.expect(200);
+    service.client.post("/v1/studies?dry_run=true", &of("small.csv")).await.expect(200);
+    let list = service.client.get("/v1/datasets").await.expect(200).json();
+    let problem = list["datasets"].as_array().unwrap().iter().find(|dataset| dataset["source"] == "slow.csv").unwrap();
+    assert!(problem["problem"].as_str().is_some_and(|problem| problem.starts_with("not read yet")), "{problem}");
+    assert!(!slow.is_finished(), "the others were answered before");
+    slow.abort();
+    is_read(0).await;
+    // Had it been read to its end, it would be known.
+    let again = ask();
+    is_read(1).await;
+    again.abort();
+}

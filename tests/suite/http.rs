@@ -478,3 +478,52 @@ fn network(layers: Json) -> Json {
         study["training"]["optimizer"] = json!("adam");
     })
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn classes_are_named_in_order_and_weighed_by_name() {
+    let app = TestApp::start().await;
+    let folder = app.data_dir.path().join("datasets");
+    std::fs::create_dir_all(&folder).unwrap();
+    let rows = (0..40).map(|row| format!("{row},{}\n", if row % 4 == 0 { "fraud" } else { "legit" }));
+    std::fs::write(folder.join("fraud.csv"), format!("a,y\n{}", rows.collect::<String>())).unwrap();
+    let weighed = |class_weight: Json| {
+        json!({
+            "name": "fraud", "dataset": {"source": "fraud.csv", "label": "y", "validation_split": 0.25},
+            "network": [{"layer": "Dense", "units": 1, "activation": "sigmoid"}], "objective": {"metric": "val_recall"}, "max_trials": 1,
+            "training": {"optimizer": "adam", "loss": "binary_crossentropy", "metrics": ["recall"], "class_weight": class_weight}
+        })
+    };
+    let study = weighed(json!({"fraud": 5}));
+    let dry = app.client.post("/v1/studies?dry_run=true", &study).await.expect(200).json();
+    let view = app.client.post("/v1/studies", &study).await.expect(201).json();
+    let list = app.client.get("/v1/datasets").await.expect(200).json();
+    let listed = list["datasets"].as_array().unwrap().iter().find(|dataset| dataset["source"] == "fraud.csv").unwrap();
+    for schema in [&dry["dataset"], &view["dataset"], &listed["schema"]] {
+        assert_eq!((&schema["class_names"], &schema["positive_class"]), (&json!(["fraud", "legit"]), &json!("legit")), "{schema}");
+    }
+    let problem = app.client.post("/v1/studies", &weighed(json!({"frod": 5}))).await.expect(422).json();
+    let expect =
+        json!({"pointer": "/training/class_weight/frod", "detail": "there is no class \"frod\": they are 0 (\"fraud\"), 1 (\"legit\")"});
+    assert_eq!(problem["errors"], json!([expect]));
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn features_that_32_bits_make_equal_are_scaled_or_refused() {
+    let app = TestApp::start().await;
+    let folder = app.data_dir.path().join("datasets");
+    std::fs::create_dir_all(&folder).unwrap();
+    let rows = (0..40u64).map(|row| format!("{},{}\n", 1_700_000_000_000 + row * 7, row % 2));
+    std::fs::write(folder.join("times.csv"), format!("time_ms,y\n{}", rows.collect::<String>())).unwrap();
+    let scaled = |scale: &str| {
+        study(|study| {
+            study["dataset"] = json!({"source": "times.csv", "label": "y", "validation_split": 0.2, "scale": scale});
+        })
+    };
+    let dry = app.client.post("/v1/studies?dry_run=true", &scaled("standardize")).await.expect(200).json();
+    assert_eq!(dry["dataset"]["dtype"], "float64");
+    let problem = app.client.post("/v1/studies", &scaled("none")).await.expect(422).json();
+    let detail = "column \"time_ms\" has numbers that become equal in 32 bits, such as 1700000000000 and 1700000000007; use standardize or min_max, which scale in 64 bits";
+    assert_eq!(problem["errors"], json!([{"pointer": "/dataset/scale", "detail": detail}]));
+    app.stop().await;
+}

@@ -169,7 +169,8 @@ mod tests {
         let study = Study::parse(&document).unwrap();
         let plan = study.plan(&hpo::Point::default()).unwrap();
         let hash = String::new();
-        let dataset = DatasetSchema { shape: vec![width], dtype: "float32".into(), rows: 10, classes: Some(2), scale_max: None, hash };
+        let dataset =
+            DatasetSchema { shape: vec![width], dtype: "float32".into(), rows: 10, classes: Some(2), hash, ..DatasetSchema::default() };
         memory.share(&study, &plan, (&dataset, 2_000), || is_stopped, || false)
     }
 
@@ -244,7 +245,8 @@ mod tests {
     fn datasets_take_of_the_same_memory_until_nobody_uses_them() {
         let step = share(&Arc::new(Memory::of(1 << 20, 1)), false).unwrap().bytes;
         let catalog = Arc::new(Catalog::new("/nowhere"));
-        let iris = catalog.load(&hpo::dataset::DatasetSpec::new(hpo::dataset::Source::Builtin("iris".into()))).unwrap();
+        let iris =
+            catalog.load(&hpo::dataset::DatasetSpec::new(hpo::dataset::Source::Builtin("iris".into())), data::Asker::patient(60)).unwrap();
         let room = Arc::new(Memory::of(2 * step + iris.bytes() / 2, 1).with_datasets(catalog.clone()));
         let _first = share(&room, false).unwrap();
         assert!(share(&room, true).is_none() && catalog.loaded_bytes() == iris.bytes());

@@ -538,3 +538,34 @@ async fn a_trial_that_ran_out_of_memory_beside_others_runs_alone() {
     assert_eq!(house.trial(id, 0).await.failures, 0);
     trainer.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn classes_are_weighed_by_what_stands_in_the_file() {
+    let house = House::new().await;
+    std::fs::create_dir_all(house.folder.path().join("datasets")).unwrap();
+    let row = |at: u32| format!("{},{},{}\n", at * 7 % 13, at * 5 % 11, if at % 4 == 0 { "fraud" } else { "legit" });
+    let text = format!("a,b,y\n{}", (0..60).map(row).collect::<String>());
+    for folder in [house.folder.path().to_owned(), house.folder.path().join("datasets")] {
+        std::fs::write(folder.join("fraud.csv"), &text).unwrap();
+    }
+    let study = |class_weight: Json| {
+        json!({
+            "space": [], "dataset": {"source": "fraud.csv", "label": "y", "validation_split": 0.2, "scale": "standardize"},
+            "network": [{"layer": "Dense", "units": 1, "activation": "sigmoid"}],
+            "training": {"optimizer": "sgd", "loss": "binary_crossentropy", "epochs": 3, "class_weight": class_weight}, "objective": {"metric": "val_loss"}
+        })
+    };
+    let trainer = house.trainer(1);
+    let mut curves = Vec::new();
+    for weight in [json!({"fraud": 5}), json!({"0": 5}), json!({"legit": 5}), json!({"scam": 5})] {
+        let id = house.study(study(weight), None).await;
+        let trial = house.ended(id, 0).await;
+        let error = trial.error.map(|error| (error.kind, error.message));
+        curves.push((error, house.curve(id, 0).await.points.iter().map(|point| point.values.clone()).collect::<Vec<_>>()));
+    }
+    let [(None, fraud), (None, first), (None, legit), (Some((ErrorKind::Invalid, scam)), _)] = curves.as_slice() else {
+        panic!("{curves:?}")
+    };
+    assert!(fraud == first && fraud != legit && scam.contains("class_weight: there is no class \"scam\""), "{curves:?}");
+    trainer.stop().await;
+}

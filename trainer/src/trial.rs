@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use candle_core::Device;
-use data::{Catalog, Dataset, Scaled};
+use data::{Asker, Catalog, Dataset, Scaled};
 use hpo::network::Layer;
 use hpo::trial::ErrorKind;
-use hpo::{Plan, Study};
+use hpo::{Plan, Study, limits};
 use serde_json::{Value as Json, json};
 use store::Lease;
 use store::artifact::Artifacts;
@@ -79,10 +79,11 @@ impl Trial {
         let Some(point) = study.space.unpack(&lease.point) else {
             return Err(invalid(format!("the hyperparameters {} do not fit the search space", lease.point)));
         };
-        let plan = study.plan(&point).map_err(|problems| {
+        let mut plan = study.plan(&point).map_err(|problems| {
             let problems: Vec<String> = problems.iter().map(|problem| format!("{}: {}", problem.pointer, problem.detail)).collect();
             invalid(problems.join("; "))
         })?;
+        plan.training.class_weight = plan.training.class_weight.numbered(&dataset.class_names);
         let of_data = (&dataset.schema, dataset.bytes());
         let share = self.memory.share(study, &plan, of_data, || self.stop.reason().is_some(), &self.has_idle_peer);
         let share = share.map_err(|error| match error {
@@ -137,7 +138,11 @@ impl Trial {
         // Before they are read: a change while they are read must be seen.
         let files = catalog.state(&study.dataset);
         let refused = |why| Outcome::Refused(Box::new(Lacking { spec: study.dataset.clone(), files, why, since: Instant::now() }));
-        let dataset = catalog.load(&study.dataset).map_err(|error| refused(error.to_string()))?;
+        let asker = Asker { seconds_max: limits::DATASET_TRAINER_SECONDS_MAX, has_left: &|| self.stop.reason().is_some() };
+        let dataset = catalog.load(&study.dataset, asker).map_err(|error| match self.stop.reason() {
+            Some(reason) => Outcome::Stopped(reason, None),
+            None => refused(error.to_string()),
+        })?;
         if dataset.schema.hash == lease.dataset_hash {
             return Ok(dataset);
         }
@@ -153,7 +158,7 @@ impl Trial {
         let network: Vec<Json> = plan.layers.iter().map(Layer::to_document).collect();
         json!({
             "study": self.lease.study.to_string(), "trial": self.lease.number, "hyperparameters": hyperparameters,
-            "input_shape": dataset.schema.shape, "network": network, "scale": plan.scale.as_str(), "class_names": dataset.class_names, "columns": dataset.columns,
+            "input_shape": dataset.schema.shape, "network": network, "scale": plan.scale.as_str(), "class_names": &*dataset.class_names, "columns": dataset.columns,
         })
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 use candle_core::{Device, Tensor};
-use data::Scaled;
+use data::{Affine, Scaled};
 use serde_json::Value as Json;
 
 use crate::engine::{Error, Model};
@@ -23,13 +23,22 @@ impl Weights {
         model.weights().map(copy).collect::<Result<_, Error>>().map(Weights)
     }
 
-    /// With what the network expects of its input: `(x - scale.shift) / scale.divisor`, each of one number, or of the shape of a row.
+    /// With what the network expects of its input: `(x - scale.shift) / scale.divisor`, each of one number, or of the shape of a row; computed in as many
+    /// bits as they have, then rounded to 32.
     pub(crate) fn with_scaling(mut self, data: &Scaled) -> Result<Weights, Error> {
-        let Some((shift, divisor)) = data.scaling() else { return Ok(self) };
-        let shape = &data.dataset().schema.shape;
-        for (name, numbers) in [("scale.shift", shift), ("scale.divisor", divisor)] {
-            let shape = if numbers.len() == 1 { &[1] } else { shape.as_slice() };
-            self.0.push((name.to_owned(), Tensor::from_vec(numbers, shape, &Device::Cpu)?));
+        let shape = data.dataset().schema.shape.as_slice();
+        let mut push = |name: &str, tensor: Tensor| self.0.push((name.to_owned(), tensor));
+        match data.scaling() {
+            None => {}
+            Some(Affine::F32 { shift, divisor }) => {
+                let shape = if shift.len() == 1 { &[1] } else { shape };
+                push("scale.shift", Tensor::from_vec(shift, shape, &Device::Cpu)?);
+                push("scale.divisor", Tensor::from_vec(divisor, shape, &Device::Cpu)?);
+            }
+            Some(Affine::F64 { shift, divisor }) => {
+                push("scale.shift", Tensor::from_vec(shift, shape, &Device::Cpu)?);
+                push("scale.divisor", Tensor::from_vec(divisor, shape, &Device::Cpu)?);
+            }
         }
         Ok(self)
     }
@@ -45,7 +54,7 @@ impl Weights {
         self.0.iter().map(|(name, tensor)| (name.as_str(), tensor))
     }
 
-    /// A safetensors file (f32, names such as `layers.1.kernel`, `scale.shift`) with `document` as JSON under `chandler` in its metadata.
+    /// A safetensors file (f32, names such as `layers.1.kernel`, `scale.shift`, which is f64 where the features are) with `document` as JSON under `chandler` in its metadata.
     pub(crate) fn serialize(&self, document: &Json) -> Result<Bytes, String> {
         // One entry: of several the order, and so the bytes of the file, would be another each time.
         let metadata = HashMap::from([("chandler".to_owned(), document.to_string())]);

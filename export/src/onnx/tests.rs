@@ -99,9 +99,9 @@ fn the_gates_of_an_lstm_stand_in_onnx_s_order() {
 #[test]
 fn an_activation_that_the_recurrent_operations_lack_becomes_a_loop() {
     let weights: &[(&str, &[usize], &[f32])] =
-        &[("layers.0.kernel", &[1, 1], &[1.0]), ("layers.0.recurrent_kernel", &[1, 1], &[1.0]), ("layers.0.bias", &[1], &[0.0])];
+        &[("layers.0.kernel", &[1, 2], &[1.0; 2]), ("layers.0.recurrent_kernel", &[2, 2], &[1.0; 4]), ("layers.0.bias", &[2], &[0.0; 2])];
     for (activation, operation) in [("tanh", "RNN"), ("softsign", "RNN"), ("gelu", "Scan"), ("softmax", "Scan")] {
-        let network = json!([{"layer": "SimpleRNN", "units": 1, "activation": activation}]);
+        let network = json!([{"layer": "SimpleRNN", "units": 2, "activation": activation}]);
         let graph = parsed(&model(&[3, 1], network, weights)).graph.unwrap();
         assert!(operations(&graph).contains(&operation), "{activation}");
     }

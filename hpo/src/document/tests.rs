@@ -161,7 +161,7 @@ fn the_same_validation_files_serve_all_trials() {
     let mut document = smallest();
     document["space"] = json!([{"name": "a", "type": "boolean"}]);
     document["training"]["batch_size"] = json!({"hp": "a", "cases": {"true": 8, "false": 16}});
-    document["dataset"] = json!({"source": "builtin:iris", "validation": {"hp": "a", "cases": {"true": files, "false": files}}});
+    document["dataset"] = json!({"features": "x", "labels": "y", "validation": {"hp": "a", "cases": {"true": files, "false": files}}});
     check(&document, &[("/dataset/validation", "a hyperparameter cannot stand here")]);
 }
 

@@ -1,17 +1,18 @@
 //! Whether dataset, loss, metrics and the network's output go together.
 
-use crate::dataset::{DatasetSchema, Scale};
-use crate::document::Place;
+use crate::dataset::{DatasetSchema, Findings, Scale};
+use crate::document::{Place, quote};
+use crate::limits;
 use crate::network::Activation;
 use crate::shape::show;
 use crate::study::Study;
-use crate::training::{ClassWeight, Loss, Metric, Outputs};
+use crate::training::{Class, ClassWeight, Loss, Metric, Outputs};
 
 /// What to say where labels are numbers: a file's 1, 2, 3 or 0.0, 1.0 look like classes to a person.
 const NO_CLASSES: &str = "the dataset's labels are numbers (classes are whole numbers from 0 to k-1, or texts)";
 
 /// Reports what the dataset cannot give.
-pub(super) fn dataset(root: &Place, study: &Study, dataset: &DatasetSchema) {
+pub(super) fn dataset(root: &Place, study: &Study, dataset: &DatasetSchema, findings: &Findings) {
     let at = |pointer: &str| root.at(pointer).unwrap_or_else(|| root.clone());
     let training_rows = study.dataset.training_rows(dataset.rows);
     if let Some(folds) = study.dataset.folds {
@@ -28,14 +29,25 @@ pub(super) fn dataset(root: &Place, study: &Study, dataset: &DatasetSchema) {
     {
         place.invalid("unit needs a range that the source declares, and this one declares none; use min_max or standardize");
     }
+    if let Some(collapse) = &findings.collapse {
+        let place = root.at("/dataset/scale");
+        if place.as_ref().is_none_or(|place| place.read_all::<Scale>().contains(&Scale::None)) {
+            place.unwrap_or_else(|| at("/dataset")).invalid(collapse.to_string());
+        }
+    }
     for (index, metric) in study.metrics.iter().enumerate() {
-        if let Err(why) = metric_labels(*metric, dataset.classes) {
+        let varies = || metric_varies(*metric, study, dataset, findings);
+        if let Err(why) = metric_labels(*metric, dataset.classes).and_then(|()| varies()) {
             at(&format!("/training/metrics/{index}")).invalid(why);
         }
     }
     if let Some(place) = root.at("/training/class_weight") {
-        for (class, why) in place.read_all::<ClassWeight>().iter().flat_map(|weight| class_weight(weight, dataset.classes)) {
-            let there = class.and_then(|class| place.at(&format!("/{class}")));
+        let misfits = |weight: &ClassWeight| class_weight(weight, dataset.classes, &findings.class_names);
+        for (class, why) in place.read_all::<ClassWeight>().iter().flat_map(misfits) {
+            let there = class.and_then(|class| {
+                let key = class.to_string();
+                Some(place.child(&key, place.json().get(&key)?))
+            });
             there.as_ref().unwrap_or(&place).invalid(why);
         }
     }
@@ -48,20 +60,60 @@ pub(super) fn metric_labels(metric: Metric, classes: Option<u32>) -> Result<(), 
     (metric.is_classification() == classes.is_some()).then_some(()).ok_or_else(misfit)
 }
 
-/// What labels that are `classes`, or numbers, cannot be weighed by: the class at fault, if it is one, and the reason.
-pub(super) fn class_weight(weight: &ClassWeight, classes: Option<u32>) -> Vec<(Option<u32>, String)> {
-    match (weight, classes) {
-        (ClassWeight::None, _) | (ClassWeight::Balanced, Some(_)) => Vec::new(),
-        (_, None) => vec![(None, format!("weighs classes, and {NO_CLASSES}"))],
-        (ClassWeight::Given(weights), Some(classes)) => {
-            let beyond = weights.iter().map(|(class, _)| *class).filter(|class| *class >= classes);
-            beyond.map(|class| (Some(class), format!("there is no class {class}: they are 0 to {}", classes - 1))).collect()
-        }
+/// Why the metric is the same in every epoch of every trial, because of the labels.
+fn metric_varies(metric: Metric, study: &Study, dataset: &DatasetSchema, findings: &Findings) -> Result<(), String> {
+    if metric != Metric::R2Score {
+        return Ok(());
+    }
+    let training = study.dataset.training_rows(dataset.rows);
+    let judged = study.dataset.folds.map_or(dataset.rows - training, |folds| dataset.rows / u64::from(folds));
+    let is_held_out = study.dataset.folds.is_some() || study.dataset.validation_split > 0.0;
+    if findings.labels_are_equal {
+        Err("r2_score is always 0: all labels are equal, so there is no variance to explain".to_owned())
+    } else if is_held_out && judged == 1 {
+        Err("r2_score is always 0 where one row validates; hold out more rows, or use rmse".to_owned())
+    } else {
+        Ok(())
     }
 }
 
-/// Why `loss` cannot compare an output of shape `output` with labels that are `classes`, or numbers: the field at fault and the reason.
-pub(super) fn output(loss: Loss, output: &[usize], classes: Option<u32>) -> Result<(), (String, String)> {
+/// What labels that are `classes` of these names, or numbers, cannot be weighed by: the class at fault, if it is one, and the reason.
+pub(super) fn class_weight(weight: &ClassWeight, classes: Option<u32>, names: &[String]) -> Vec<(Option<Class>, String)> {
+    let (weights, classes) = match (weight, classes) {
+        (ClassWeight::None, _) | (ClassWeight::Balanced, Some(_)) => return Vec::new(),
+        (_, None) => return vec![(None, format!("weighs classes, and {NO_CLASSES}"))],
+        (ClassWeight::Given(weights), Some(classes)) => (weights, classes),
+    };
+    let (mut seen, mut misfits) = (Vec::new(), Vec::new());
+    for class in weights.iter().map(|(class, _)| class) {
+        match class.numbered(names) {
+            Class::Number(number) if number >= classes => {
+                misfits.push((class, format!("there is no class {class}: {}", listed(classes, names))))
+            }
+            Class::Name(name) => misfits.push((class, format!("there is no class {}: {}", quote(&name), listed(classes, names)))),
+            Class::Number(number) if seen.contains(&number) => {
+                misfits.push((class, format!("class {number} has a weight already, by its number")))
+            }
+            Class::Number(number) => seen.push(number),
+        }
+    }
+    misfits.into_iter().map(|(class, why)| (Some(class.clone()), why)).collect()
+}
+
+/// The classes in an error: by number, and by name if they have names.
+fn listed(classes: u32, names: &[String]) -> String {
+    if names.is_empty() {
+        return format!("they are 0 to {}", classes - 1);
+    }
+    let first = names.iter().take(limits::VALUES_NAMED_MAX).enumerate();
+    let first: Vec<String> = first.map(|(number, name)| format!("{number} ({})", quote(name))).collect();
+    let more = if names.len() > first.len() { ", …" } else { "" };
+    format!("they are {}{more}", first.join(", "))
+}
+
+/// Why `loss` cannot compare an output of shape `output` with labels that are `classes`, or numbers: the field at fault and the reason. `as_values` says how
+/// the source would make values of labels that are classes by now, if it could.
+pub(super) fn output(loss: Loss, output: &[usize], classes: Option<u32>, as_values: Option<&str>) -> Result<(), (String, String)> {
     let name = loss.as_str();
     let at_loss = |reason: &str| Err(("/training/loss".to_owned(), format!("{name} {reason}")));
     let Some(classes) = classes else {
@@ -74,7 +126,9 @@ pub(super) fn output(loss: Loss, output: &[usize], classes: Option<u32>) -> Resu
     let one_hot = output == [classes as usize];
     match loss {
         _ if !loss.is_classification() => {
-            at_loss("compares numbers, and the dataset's labels are classes; use sparse_categorical_crossentropy")
+            let or = as_values.map_or(String::new(), |how| format!(" (whole numbers from 0 to {}); {how}, or", classes - 1));
+            let or = if or.is_empty() { ";" } else { &or };
+            at_loss(&format!("compares numbers, and the dataset's labels are classes{or} use sparse_categorical_crossentropy"))
         }
         Loss::Hinge if classes != 2 => at_loss(&format!("compares two classes, and the dataset has {classes}")),
         Loss::Hinge => needs(output == [1], name, output, "compares it with -1 and 1, so it must be (1)".to_owned()),

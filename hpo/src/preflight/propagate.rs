@@ -184,11 +184,12 @@ fn mentions_of_loss(study: &Study, arguments: &[&str]) -> Vec<usize> {
 
 fn judge_outputs(study: &Study, dataset: &DatasetSchema, root: &Place, states: &States<Vec<usize>>) {
     let mut misfits: BTreeMap<(String, String), Vec<Key<_>>> = BTreeMap::new();
+    let as_values = study.dataset.source.numbers_as_values().filter(|_| !dataset.names_classes());
     for key @ (shape, values) in states.keys() {
         let Some(loss) = read_at::<Loss>(study.document(), &study.space, values, "/training/loss") else { continue };
         let metrics = study.metrics.iter().enumerate().map(|(index, metric)| judge::metric(index, *metric, shape, dataset.classes));
         // An output that the loss cannot use is no matter of the metrics.
-        let judged = judge::output(loss, shape, dataset.classes).and_then(|()| metrics.collect::<Result<(), _>>());
+        let judged = judge::output(loss, shape, dataset.classes, as_values).and_then(|()| metrics.collect::<Result<(), _>>());
         if let Err(misfit) = judged {
             misfits.entry(misfit).or_default().push(key.clone());
         }

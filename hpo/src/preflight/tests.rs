@@ -7,10 +7,12 @@ use proptest::strategy::ValueTree;
 use serde_json::json;
 
 use super::*;
+use crate::dataset::{Collapse, WorstId};
 use crate::grid::Enumeration;
 use crate::network::{Activation, Layer};
 use crate::shape::{cost, output_shape};
 use crate::study::tests::{preflight, schema_of, smallest, with};
+use crate::training::{Class, ClassWeight};
 
 /// Hyperparameters that the layers below refer to; a study declares those it needs.
 fn pool() -> Vec<Json> {
@@ -117,8 +119,13 @@ fn study(picks: &[prop::sample::Index], flattened: bool, momentum: bool, (folds,
     Study::parse(&document).unwrap_or_else(|problems| panic!("{problems:#?} of {document}"))
 }
 
+/// What reading a dataset says whose features are this to an Embedding.
+fn findings(worst_id: WorstId) -> Findings {
+    Findings { worst_id, ..Findings::default() }
+}
+
 fn dataset(shape: &[usize]) -> DatasetSchema {
-    DatasetSchema { shape: shape.to_vec(), dtype: "float32".to_owned(), rows: 50, classes: Some(3), scale_max: None, hash: String::new() }
+    DatasetSchema { shape: shape.to_vec(), dtype: "float32".to_owned(), rows: 50, classes: Some(3), ..DatasetSchema::default() }
 }
 
 /// What enumerating every point says of features with this `worst` one: the least and greatest (parameters, FLOPs, bytes of a step), and where points fail.
@@ -199,7 +206,7 @@ proptest! {
         let (study, dataset) = (study(&picks, flattened, momentum, runs), dataset(&shape));
         let ([parameters, flops, step_bytes], failures) = brute_force(&study, &dataset, worst);
         let recipe = Recipe::of(&study, &dataset);
-        match super::preflight(&study, &dataset, &WorstId { value: worst, place: String::new() }) {
+        match super::preflight(&study, &dataset, &findings(WorstId { value: worst, place: String::new() })) {
             Ok(found) => {
                 prop_assert!(failures.is_empty(), "{:?} fail in {}", failures, study.document());
                 prop_assert_eq!(found.shapes, "complete");
@@ -447,6 +454,88 @@ fn metrics_and_class_weights_need_the_labels_and_outputs_they_measure() {
 }
 
 #[test]
+fn class_weights_name_classes_as_the_dataset_does() {
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<String>>();
+    let (texts, folders) = (names(&["fraud", "a/b", "legit"]), names(&["0", "1", "10", "2"]));
+    let found = |weight: Json, names: &[String]| {
+        let mut document = with(smallest(), "/network/0/units", json!(names.len()));
+        document["training"]["class_weight"] = weight;
+        let schema = DatasetSchema { classes: Some(names.len() as u32), ..dataset(&[4]) };
+        let findings = Findings { class_names: names.into(), ..Findings::default() };
+        let problems = super::preflight(&Study::parse(&document).unwrap(), &schema, &findings).err().unwrap_or_default();
+        problems.into_iter().map(|problem| (problem.pointer, problem.detail)).collect::<Vec<_>>()
+    };
+    assert_eq!(found(json!({"fraud": 5, "a/b": 2, "2": 1}), &texts), []);
+    let at = |class: &str| format!("/training/class_weight/{class}");
+    let they_are = "they are 0 (\"fraud\"), 1 (\"a/b\"), 2 (\"legit\")";
+    assert_eq!(
+        found(json!({"frau/d": 5, "3": 1}), &texts),
+        [(at("3"), format!("there is no class 3: {they_are}")), (at("frau~1d"), format!("there is no class \"frau/d\": {they_are}"))]
+    );
+    assert_eq!(found(json!({"0": 5, "fraud": 1}), &texts), [(at("fraud"), "class 0 has a weight already, by its number".to_owned())]);
+    // A folder called 2 is the fourth, and none is called 3.
+    assert_eq!(found(json!({"2": 5, "10": 1}), &folders), []);
+    let weight = ClassWeight::Given(vec![(Class::Number(2), 5.0), (Class::Name("x".into()), 1.0)]);
+    assert_eq!(weight.numbered(&folders), ClassWeight::Given(vec![(Class::Number(3), 5.0), (Class::Name("x".into()), 1.0)]));
+    assert_eq!(weight.numbered(&[]), weight);
+}
+
+#[test]
+fn labels_that_are_classes_by_how_they_stand_in_the_source_can_be_values() {
+    let names = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect());
+    let texts = "labels are classes; use sparse";
+    for (source, class_names, words) in [
+        (
+            json!({"source": "a.csv", "label": "y"}),
+            names(&["0", "1", "2"]),
+            "classes (whole numbers from 0 to 2); write the labels as 3.0 in the CSV, not 3, or use sparse_",
+        ),
+        (json!({"source": "a.csv", "label": "y"}), names(&["a", "b", "c"]), texts),
+        (
+            json!({"source": "a.parquet", "label": "y"}),
+            names(&["0", "1", "2"]),
+            "store the label column as floats in the Parquet file, or use",
+        ),
+        (
+            json!({"source": "a.npz", "features": "x", "labels": "y"}),
+            names(&["0", "1", "2"]),
+            "store the labels as floats in the file, or use",
+        ),
+        (json!({"features": "x", "labels": "y"}), names(&["0", "1", "2"]), "as floats (type 0x0d or 0x0e) in the IDX file, or use"),
+        (json!({"source": "flowers/"}), names(&["a", "b", "c"]), texts),
+        (json!({"source": "builtin:iris"}), names(&["0", "1", "2"]), texts),
+    ] {
+        for loss in ["poisson", "mse", "huber"] {
+            let mut document = with(with(smallest(), "/dataset", source.clone()), "/dataset/validation_split", json!(0.2));
+            document["training"] = json!({"optimizer": "adam", "loss": loss});
+            document["objective"] = json!({"metric": "val_loss"});
+            let schema = DatasetSchema { class_names: class_names.clone(), ..dataset(&[4]) };
+            let problems = preflight(&Study::parse(&document).unwrap(), &schema).unwrap_err();
+            let [problem] = problems.as_slice() else { panic!("{problems:#?}") };
+            assert!(problem.pointer == "/training/loss" && problem.detail.contains(words), "{source}: {}", problem.detail);
+        }
+    }
+}
+
+#[test]
+fn features_that_32_bits_make_equal_must_be_scaled() {
+    let collapse = Some(Collapse { feature: "column \"time\"".into(), values: [1_700_000_000_001.0, 1_700_000_000_002.0] });
+    let findings = Findings { collapse, ..Findings::default() };
+    let pointers = |document: Json| {
+        let problems = super::preflight(&Study::parse(&document).unwrap(), &dataset(&[4]), &findings).err().unwrap_or_default();
+        problems.into_iter().map(|problem| (problem.pointer, problem.detail)).collect::<Vec<_>>()
+    };
+    let detail = "column \"time\" has numbers that become equal in 32 bits, such as 1700000000001 and 1700000000002; use standardize or min_max, which scale in 64 bits";
+    assert_eq!(pointers(smallest()), [("/dataset".to_owned(), detail.to_owned())]);
+    let scaled = |scale: Json| with(smallest(), "/dataset/scale", scale);
+    assert_eq!(pointers(scaled(json!("none"))), [("/dataset/scale".to_owned(), detail.to_owned())]);
+    assert_eq!([pointers(scaled(json!("standardize"))), pointers(scaled(json!("min_max")))], [[], []]);
+    let searched =
+        with(scaled(json!({"hp": "scale"})), "/space", json!([{"name": "scale", "type": "choice", "values": ["none", "min_max"]}]));
+    assert_eq!(pointers(searched), [("/dataset/scale".to_owned(), detail.to_owned())]);
+}
+
+#[test]
 fn a_continuous_argument_of_the_loss_leaves_shapes_complete() {
     let smoothing = json!([{"name": "smoothing", "type": "float", "min_value": 0.0, "max_value": 0.3}]);
     let loss = json!({"name": "categorical_crossentropy", "label_smoothing": {"hp": "smoothing"}});
@@ -663,7 +752,7 @@ fn check_network(shape: &[usize], network: Json, space: Json, expect: &[(&str, &
 #[track_caller]
 fn check_document(shape: &[usize], document: Json, worst: &WorstId, expect: &[(&str, &str)]) {
     let study = Study::parse(&document).unwrap_or_else(|problems| panic!("{problems:#?} of {document}"));
-    let problems = super::preflight(&study, &dataset(shape), worst).err().unwrap_or_default();
+    let problems = super::preflight(&study, &dataset(shape), &findings(worst.clone())).err().unwrap_or_default();
     let met =
         |(pointer, words): &(&str, &str)| problems.iter().any(|problem| problem.pointer == *pointer && problem.detail.contains(words));
     assert!(problems.len() == expect.len() && expect.iter().all(met), "expected {expect:#?}\ngot {problems:#?}\nof {document}");

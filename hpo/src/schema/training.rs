@@ -16,7 +16,7 @@ pub(super) fn components() -> Vec<(&'static str, Json)> {
 #[rustfmt::skip] // A table: one line for each field.
 fn training() -> Vec<(&'static str, Json)> {
     let mut weights = map(tunable(number(0.0, limits::CLASS_WEIGHT_MAX)));
-    weights["propertyNames"] = json!({"type": "string", "pattern": "^(0|[1-9][0-9]*)$"});
+    weights["propertyNames"] = json!({"type": "string", "maxLength": limits::CLASS_NAME_BYTES_MAX});
     weights["maxProperties"] = json!(limits::CHOICES_MAX);
     let class_weight = one_of(vec![weights, constant("balanced"), json!({"type": "null"}), refer("Reference")]);
     let callback = one_of(vec![refer("Callback"), json!({"type": "null"}), refer("Reference")]);
@@ -27,7 +27,7 @@ fn training() -> Vec<(&'static str, Json)> {
         or("batch_size", json!(32), tunable(integer(1, limits::BATCH_SIZE_MAX)), "Rows in a step."),
         or("epochs", json!(1), tunable(integer(1, limits::EPOCHS_MAX)), "Passes over the training rows."),
         or("callbacks", json!([]), array(callback, 0, limits::CALLBACKS_MAX), "What may change or end the training between epochs, each at most once."),
-        may("class_weight", class_weight, "How much the rows of each class count in the training loss: by class number (others 1), or balanced."),
+        may("class_weight", class_weight, "How much the rows of each class count in the training loss: by class (others 1), or balanced. A class is named as it stands in the dataset, or by its number where none is called so."),
     ]))]
 }
 

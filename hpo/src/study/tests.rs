@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::dataset::{DatasetSchema, WorstId};
+use crate::dataset::{DatasetSchema, Findings};
 use crate::document::ProblemKind;
 use crate::preflight::Preflight;
 use crate::training::{Callbacks, ClassWeight, Rule, Schedule};
@@ -33,12 +33,12 @@ pub(crate) fn schema_of(study: &Study) -> DatasetSchema {
         },
         _ => (vec![28, 28], 60_000, Some(10), Some(255.0)),
     };
-    DatasetSchema { shape, dtype: "float32".to_owned(), rows, classes, scale_max, hash: String::new() }
+    DatasetSchema { shape, dtype: "float32".to_owned(), rows, classes, scale_max, ..DatasetSchema::default() }
 }
 
 /// The pre-flight on features that are ids of any table.
 pub(crate) fn preflight(study: &Study, dataset: &DatasetSchema) -> Result<Preflight, Vec<Problem>> {
-    crate::preflight::preflight(study, dataset, &WorstId { value: 0.0, place: String::new() })
+    crate::preflight::preflight(study, dataset, &Findings::default())
 }
 
 /// The smallest study there is.
@@ -206,8 +206,9 @@ fn a_dataset_comes_from_one_place() {
     dataset(json!({"source": "a.csv", "validation_split": 0.2}), &[("/dataset/source", "needs a label")]);
     dataset(json!({"source": "builtin:iris", "label": "x", "validation_split": 0.2}), &[("/dataset/label", "knows its labels")]);
     dataset(json!({"source": "builtin:iris", "validation_split": 1.0}), &[("/dataset/validation_split", "less than 1, not 1")]);
+    let files = json!({"features": "a", "labels": "b"});
     dataset(
-        json!({"source": "builtin:iris", "validation_split": 0.2, "validation": {"features": "a", "labels": "b"}}),
+        json!({"features": "a", "labels": "b", "validation_split": 0.2, "validation": files}),
         &[("/dataset/validation_split", "not both")],
     );
     dataset(
@@ -274,7 +275,49 @@ fn folds_validate_and_exclude_other_validation() {
     let other = "leave out folds, or validation_split and validation";
     dataset(json!({"source": "builtin:iris", "folds": 5, "validation_split": 0.2}), &[("/dataset/folds", other)]);
     let files = json!({"features": "a", "labels": "b"});
-    dataset(json!({"source": "builtin:iris", "folds": 5, "validation": files}), &[("/dataset/folds", other)]);
+    dataset(json!({"features": "a", "labels": "b", "folds": 5, "validation": files}), &[("/dataset/folds", other)]);
+}
+
+#[test]
+fn a_source_takes_its_own_kind_of_validation_or_says_what_to_do_instead() {
+    let pair = json!({"features": "v", "labels": "w"});
+    let tried =
+        [json!("valid.csv"), json!("valid/"), json!({"source": "valid.csv", "label": "y"}), pair.clone(), json!(["a", "b"]), json!(null)];
+    let sources = [
+        (
+            json!({"source": "a.csv", "label": "y"}),
+            "a table has no validation file yet; put its rows last in the source and use validation_split with shuffle false",
+        ),
+        (json!({"source": "a.parquet", "label": "y"}), "a table has no validation file yet"),
+        (
+            json!({"source": "flowers/"}),
+            "no validation folder yet; put its images into the folders of the classes and use validation_split",
+        ),
+        (json!({"source": "builtin:iris"}), "a built-in dataset has no validation files; use validation_split or folds"),
+        (json!({"source": "a.npz", "features": "x", "labels": "y"}), "must name two arrays of the source's file"),
+        (json!({"source": "a.safetensors", "features": "x", "labels": "y"}), "must name two arrays of the source's file"),
+        (json!({"features": "x", "labels": "y"}), "must name a pair of IDX files"),
+    ];
+    for (source, words) in sources {
+        for validation in &tried {
+            let document = with(with(smallest(), "/dataset", source.clone()), "/dataset/validation", validation.clone());
+            if words.starts_with("must name") && *validation == pair {
+                assert!(Study::parse(&document).is_ok(), "{document}");
+            } else {
+                check(&document, &[("/dataset/validation", words)]);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_positive_class_is_named_as_it_stands_in_the_source() {
+    let read = |class: Json| Study::parse(&with(smallest(), "/dataset/positive_class", class)).unwrap().dataset.positive_class;
+    assert_eq!([read(json!("fraud")), read(json!(0)), read(json!("0"))], [Some("fraud".into()), Some("0".into()), Some("0".into())]);
+    assert_eq!(Study::parse(&smallest()).unwrap().dataset.positive_class, None);
+    check_field("/dataset/positive_class", json!(""), "must have 1 to 1000 bytes");
+    check_field("/dataset/positive_class", json!(-1), "must be a string, not -1");
+    check_field("/dataset/positive_class", json!({"hp": "x"}), "a hyperparameter cannot stand here");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! How much the rows of each class count in the training loss: Keras's `class_weight`.
 
+use std::fmt;
+
 use crate::document::{FromDocument, Place, bounded, quote};
 use crate::limits;
 
@@ -11,8 +13,52 @@ pub enum ClassWeight {
     None,
     /// `rows / (classes · rows of the class)` in the training part, so that all classes count the same together.
     Balanced,
-    /// These classes so much, in rising order; others 1.
-    Given(Vec<(u32, f64)>),
+    /// The weights of these classes; others weigh 1.
+    Given(Vec<(Class, f64)>),
+}
+
+/// A class as a study names it. Numbers come before names.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Class {
+    /// By its number, from 0.
+    Number(u32),
+    /// By its name: what stands in the dataset.
+    Name(String),
+}
+
+impl Class {
+    fn parse(key: &str) -> Class {
+        let number = key.parse::<u32>().ok().filter(|number| number.to_string() == key);
+        number.map_or_else(|| Class::Name(key.to_owned()), Class::Number)
+    }
+
+    /// The same class by its number among classes of these names. What stands in the dataset comes first: folders of images are often called 0, 1, 10, 2.
+    /// A name that no class has stays as it is.
+    pub(crate) fn numbered(&self, names: &[String]) -> Class {
+        let name = self.to_string();
+        names.iter().position(|other| *other == name).map_or_else(|| self.clone(), |number| Class::Number(number as u32))
+    }
+}
+
+impl fmt::Display for Class {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Class::Number(number) => write!(f, "{number}"),
+            Class::Name(name) => f.write_str(name),
+        }
+    }
+}
+
+impl ClassWeight {
+    /// The same weights for classes of these names, each by its number; none where the source does not name its classes. A name that no class has stays.
+    pub fn numbered(&self, names: &[String]) -> ClassWeight {
+        match self {
+            ClassWeight::Given(weights) => {
+                ClassWeight::Given(weights.iter().map(|(class, weight)| (class.numbered(names), *weight)).collect())
+            }
+            other => other.clone(),
+        }
+    }
 }
 
 bounded! {
@@ -21,7 +67,7 @@ bounded! {
 }
 
 impl FromDocument for ClassWeight {
-    /// `balanced`, or an object with class numbers as keys; null for none.
+    /// `balanced`, or an object with classes as keys; null for none. Which classes there are, the dataset says.
     fn from_place(place: &Place) -> Option<ClassWeight> {
         if place.json().is_null() {
             return Some(ClassWeight::None);
@@ -30,23 +76,22 @@ impl FromDocument for ClassWeight {
             return Some(ClassWeight::Balanced);
         }
         let Some(object) = place.json().as_object().filter(|object| object.len() <= limits::CHOICES_MAX) else {
-            place.invalid(format!("must be balanced, or an object with at most {} class numbers as keys", limits::CHOICES_MAX));
+            place.invalid(format!("must be balanced, or an object with at most {} classes as keys", limits::CHOICES_MAX));
             return None;
         };
-        let weights: Vec<Option<(u32, f64)>> = object
+        let weights: Vec<Option<(Class, f64)>> = object
             .iter()
             .map(|(key, value)| {
                 let place = place.child(key, value);
-                let class = key.parse::<u32>().ok().filter(|class| class.to_string() == *key);
-                if class.is_none() {
-                    place.invalid(format!("{} is no class number", quote(key)));
+                if key.len() > limits::CLASS_NAME_BYTES_MAX {
+                    place.invalid(format!("{} is longer than the name of a class can be", quote(key)));
+                    return None;
                 }
-                let weight = place.read::<Weight>();
-                Some((class?, weight?.0))
+                Some((Class::parse(key), place.read::<Weight>()?.0))
             })
             .collect();
-        let mut weights: Vec<(u32, f64)> = weights.into_iter().collect::<Option<_>>()?;
-        weights.sort_by_key(|(class, _)| *class);
+        let mut weights: Vec<(Class, f64)> = weights.into_iter().collect::<Option<_>>()?;
+        weights.sort_by(|(a, _), (b, _)| a.cmp(b));
         Some(ClassWeight::Given(weights))
     }
 }

@@ -2,6 +2,7 @@ use serde_json::{Value as Json, json};
 
 use super::*;
 use crate::document::Reading;
+use crate::limits;
 use crate::study::tests::{check, smallest, with};
 
 fn read<T: FromDocument>(json: &Json) -> T {
@@ -110,9 +111,13 @@ fn losses_and_metrics_have_aliases_and_one_name() {
 }
 
 #[test]
-fn class_weights_are_by_number_or_balanced() {
+fn class_weights_are_by_class_or_balanced() {
     assert_eq!(read::<ClassWeight>(&json!("balanced")), ClassWeight::Balanced);
-    assert_eq!(read::<ClassWeight>(&json!({"1": 2.5, "0": 1})), ClassWeight::Given(vec![(0, 1.0), (1, 2.5)]));
+    let by = |class| ClassWeight::Given(vec![(class, 2.5)]);
+    assert_eq!(read::<ClassWeight>(&json!({"1": 2.5})), by(Class::Number(1)));
+    for name in ["fraud", "00", "-1", "1.0", "4294967296"] {
+        assert_eq!(read::<ClassWeight>(&json!({(name): 2.5})), by(Class::Name(name.into())));
+    }
     assert_eq!(read::<ClassWeight>(&json!(null)), ClassWeight::None);
 }
 
@@ -170,11 +175,10 @@ fn a_mistake_in_the_training_points_at_its_field() {
     training("metrics", json!(["accuracy", {"name": "top_k", "k": 0}]), &[("/metrics/1/k", "must lie between 1 and")]);
     training(
         "class_weight",
-        json!({"a": 1, "00": -1}),
+        json!({"a": 1, "00": -1, ("x".repeat(limits::CLASS_NAME_BYTES_MAX + 1)): 1}),
         &[
-            ("/class_weight/a", "\"a\" is no class number"),
-            ("/class_weight/00", "\"00\" is no class number"),
             ("/class_weight/00", "must lie between"),
+            (&format!("/class_weight/{}", "x".repeat(1_001)), "longer than the name of a class can be"),
         ],
     );
     training("class_weight", json!("even"), &[("/class_weight", "must be balanced, or an object")]);

@@ -179,7 +179,13 @@ pub(crate) fn new_study(fields: Value) -> NewStudy {
         }
     }
     let study = Study::parse(&document).unwrap_or_else(|problems| panic!("{problems:?}"));
-    let dataset =
-        DatasetSchema { shape: vec![4], dtype: "float32".into(), rows: 150, classes: Some(3), scale_max: None, hash: "abc".into() };
+    let dataset = DatasetSchema {
+        shape: vec![4],
+        dtype: "float32".into(),
+        rows: 150,
+        classes: Some(3),
+        hash: "abc".into(),
+        ..DatasetSchema::default()
+    };
     NewStudy { id: new_id(), study: Arc::new(study), dataset, preflight: json!({"points": null}) }
 }

@@ -127,8 +127,8 @@ impl World {
                     dtype: "float32".into(),
                     rows: 150,
                     classes: Some(3),
-                    scale_max: None,
                     hash: "abc".into(),
+                    ..DatasetSchema::default()
                 };
                 let new = NewStudy { id, study: Arc::new(study), dataset, preflight: Value::Null };
                 same("create", self.store.create_study(new.clone(), None).await.unwrap().fresh, true)?;

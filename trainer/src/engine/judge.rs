@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use hpo::network::Activation;
 use hpo::preflight;
-use hpo::training::{ClassWeight, Loss, Training};
+use hpo::training::{Class, ClassWeight, Loss, Training};
 
 use super::Error;
 use crate::kernels::loss::Judge;
@@ -87,8 +87,14 @@ impl<'a> RowWeights<'a> {
             (ClassWeight::None, _) | (_, data::Labels::Values(_)) => Vec::new(),
             (ClassWeight::Balanced, data::Labels::Classes(labels)) => balanced(trained.iter().map(|row| labels[*row as usize])),
             (ClassWeight::Given(weights), data::Labels::Classes(_)) => {
-                let mut classes = vec![1.0; weights.last().map_or(0, |(class, _)| *class as usize + 1)];
-                weights.iter().for_each(|(class, weight)| classes[*class as usize] = *weight as f32);
+                // By number: one that is still called by a name is of no class here, and was refused.
+                let by_number = |(class, weight): &(Class, f64)| match class {
+                    Class::Number(number) => Some((*number as usize, *weight as f32)),
+                    Class::Name(_) => None,
+                };
+                let weights = weights.iter().filter_map(by_number);
+                let mut classes = vec![1.0; weights.clone().map(|(class, _)| class + 1).max().unwrap_or(0)];
+                weights.for_each(|(class, weight)| classes[class] = weight);
                 classes
             }
         };
@@ -167,7 +173,7 @@ mod tests {
     #[test]
     fn a_row_counts_its_own_weight_times_that_of_its_class() {
         let labels = data::Labels::Classes(vec![0, 1, 2]);
-        let (given, own) = (ClassWeight::Given(vec![(1, 4.0)]), [0.5, 2.0, 3.0]);
+        let (given, own) = (ClassWeight::Given(vec![(Class::Number(1), 4.0)]), [0.5, 2.0, 3.0]);
         let rows = [2, 1, 0];
         assert_eq!(weights(&RowWeights::training(&given, &labels, &rows, Some(&own)), &labels, &rows), Some(vec![3.0, 8.0, 0.5]));
         assert_eq!(weights(&RowWeights::evaluation(Some(&own)), &labels, &rows), Some(vec![3.0, 2.0, 0.5]));

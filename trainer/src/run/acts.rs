@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use data::Asker;
 use hpo::Point;
 use hpo::preflight::preflight;
 use hpo::sampler::Sampler;
@@ -82,8 +83,8 @@ fn every_field_of_the_contract_acts_or_is_held_to_one_value() {
 fn outcome(catalog: &data::Catalog, document: &Json) -> Result<String, Vec<String>> {
     let pointers = |problems: Vec<hpo::Problem>| problems.into_iter().map(|problem| problem.pointer).collect::<Vec<_>>();
     let study = Study::parse(document).map_err(pointers)?;
-    let described = catalog.described(&study.dataset).map_err(|error| vec![format!("/dataset/{}", error.field(&study.dataset))])?;
-    preflight(&study, &described.schema, &described.worst_id).map_err(pointers)?;
+    let described = catalog.described(&study.dataset, Asker::patient(60)).map_err(|error| vec![format!("/dataset/{}", error.field(&study.dataset))])?;
+    preflight(&study, &described.schema, &described.findings).map_err(pointers)?;
     let mut sampler = Sampler::new(&study);
     let points: Vec<Point> = (0..6).map_while(|number| sampler.suggest(number)).collect();
     let mut seen: Vec<String> = points.iter().map(|point| format!("{:?}", study.space.to_json(point))).collect();
@@ -96,7 +97,7 @@ fn outcome(catalog: &data::Catalog, document: &Json) -> Result<String, Vec<Strin
 /// Curve, best value and best weights of a trial.
 fn trained(catalog: &data::Catalog, study: &Study, number: u64, point: &Point) -> String {
     let folder = tempfile::tempdir().unwrap();
-    let (dataset, plan) = (catalog.load(&study.dataset).unwrap(), study.plan(point).unwrap());
+    let (dataset, plan) = (catalog.load(&study.dataset, Asker::patient(60)).unwrap(), study.plan(point).unwrap());
     let splits = data::splits(&dataset, &study.dataset, study.seed).unwrap().into_iter();
     let folds: Vec<Fold> =
         splits.map(|split| Fold { data: Scaled::new(dataset.clone(), &split.train, plan.scale).unwrap(), split }).collect();

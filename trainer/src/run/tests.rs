@@ -1,7 +1,9 @@
 //! The training loop by itself: what it logs, what it holds, what it goes on from.
 
-use std::fs::File;
+use std::collections::HashMap;
+use std::fs::{self, File};
 use std::io::{Read, Seek, Write};
+use std::path::Path;
 
 use serde_json::{Value as Json, json};
 use store::artifact::Artifacts;
@@ -35,9 +37,15 @@ impl TestTrial {
             "training": {"loss": "sparse_categorical_crossentropy", "epochs": 3}, "objective": {"metric": "val_loss"}, "executions_per_trial": executions
         });
         document["training"].as_object_mut().unwrap().extend(training.as_object().unwrap().clone());
-        let study = Study::parse(&document).unwrap();
+        TestTrial::of(&document, |_| {})
+    }
+
+    /// One of this study, whose files `write` puts into the datasets folder.
+    fn of(document: &Json, write: impl FnOnce(&Path)) -> TestTrial {
+        let study = Study::parse(document).unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let dataset = data::Catalog::new(folder.path()).load(&study.dataset).unwrap();
+        write(folder.path());
+        let dataset = data::Catalog::new(folder.path()).load(&study.dataset, data::Asker::patient(60)).unwrap();
         let plan = study.plan(&hpo::Point::default()).unwrap();
         let splits = data::splits(&dataset, &study.dataset, study.seed).unwrap().into_iter();
         let folds = splits.map(|split| Fold { data: Scaled::new(dataset.clone(), &split.train, plan.scale).unwrap(), split }).collect();
@@ -203,6 +211,52 @@ fn a_step_of_whatever_layers_takes_at_most_half_more_than_the_preflight_says() {
         let trial = TestTrial::new(network.clone(), json!({"optimizer": "adam", "batch_size": 256, "epochs": 1}), 1);
         let (.., peak) = trial.run(Vec::new());
         assert!(peak < 1.5, "{peak} of {network}");
+    }
+}
+
+#[test]
+fn large_numbers_that_differ_by_little_are_learned_as_small_ones() {
+    // 400 times within a minute: in milliseconds since 1970 (41 bits), and since its begin. The second half of the minute is the one class.
+    let since_begin: Vec<i64> = (0..400).map(|row| row * 7_919 % 60_000).collect();
+    let since_1970: Vec<i64> = since_begin.iter().map(|time| 1_700_000_000_000 + time).collect();
+    let class = |row: usize| u8::from(since_begin[row] >= 30_000);
+    let csv = |times: &[i64]| {
+        let rows = times.iter().enumerate().map(|(row, time)| format!("{time},{}\n", class(row)));
+        format!("time_ms,y\n{}", rows.collect::<String>())
+    };
+    let tensors = |numbers: Vec<u8>, dtype: safetensors::Dtype| {
+        let labels: Vec<u8> = (0..400).map(class).collect();
+        let view = |dtype, shape, bytes| safetensors::tensor::TensorView::new(dtype, shape, bytes).unwrap();
+        let tensors = HashMap::from([("x", view(dtype, vec![400, 1], &numbers)), ("y", view(safetensors::Dtype::U8, vec![400], &labels))]);
+        safetensors::serialize(tensors, None).unwrap()
+    };
+    let table = |source: &str| json!({"source": source, "label": "y"});
+    let arrays = |source: &str| json!({"source": source, "features": "x", "labels": "y"});
+    let floats: Vec<u8> = since_1970.iter().flat_map(|time| (*time as f64).to_le_bytes()).collect();
+    let integers: Vec<u8> = since_1970.iter().flat_map(|time| time.to_le_bytes()).collect();
+    for (source, bytes) in [
+        (table("small.csv"), csv(&since_begin).into_bytes()),
+        (table("large.csv"), csv(&since_1970).into_bytes()),
+        (arrays("floats.safetensors"), tensors(floats, safetensors::Dtype::F64)),
+        (arrays("integers.safetensors"), tensors(integers, safetensors::Dtype::I64)),
+    ] {
+        for scale in ["standardize", "min_max"] {
+            let mut document = json!({
+                "name": "times", "seed": 7, "dataset": {"validation_split": 0.25, "scale": scale}, "objective": {"metric": "val_accuracy"},
+                "network": [{"layer": "Dense", "units": 8, "activation": "relu"}, {"layer": "Dense", "units": 1, "activation": "sigmoid"}],
+                "training": {"optimizer": {"name": "adam", "learning_rate": 0.05}, "loss": "binary_crossentropy", "metrics": ["accuracy"], "epochs": 60}
+            });
+            document["dataset"].as_object_mut().unwrap().extend(source.as_object().unwrap().clone());
+            let path = source["source"].as_str().unwrap();
+            let trial = TestTrial::of(&document, |folder| fs::write(folder.join(path), &bytes).unwrap());
+            let ended = trial.with_job(|job| train(job, std::iter::empty(), |_| {}));
+            let Ok(Trained::Completed(best)) = ended else { panic!("{path}: {ended:?}") };
+            assert_eq!(best.value, 1.0, "{path}, {scale}");
+            let dtype = if path == "small.csv" { candle_core::DType::F32 } else { candle_core::DType::F64 };
+            let scaling: Vec<_> =
+                best.weights.named().filter(|(name, _)| name.starts_with("scale.")).map(|(_, tensor)| tensor.dtype()).collect();
+            assert_eq!(scaling, [dtype, dtype], "{path}, {scale}");
+        }
     }
 }
 

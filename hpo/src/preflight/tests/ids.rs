@@ -72,7 +72,8 @@ fn an_embedding_behind_a_layer_that_computes_is_refused() {
     let before: Vec<Json> = (0..20).map(optional).collect();
     let space: Vec<Json> = (0..20).map(|at| json!({"name": format!("drop{at}"), "type": "boolean"})).collect();
     let study = Study::parse(&with(with(smallest(), "/network", network(&before)), "/space", json!(space))).unwrap();
-    let problems = crate::preflight::preflight(&study, &dataset(&[6, 2]), &WorstId { value: 12.0, place: String::new() }).unwrap_err();
+    let problems =
+        crate::preflight::preflight(&study, &dataset(&[6, 2]), &findings(WorstId { value: 12.0, place: String::new() })).unwrap_err();
     assert!(
         problems.len() == limits::PREFLIGHT_REASONS_MAX && problems.iter().all(|problem| problem.pointer == "/network/20"),
         "{problems:#?}"

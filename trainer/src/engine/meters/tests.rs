@@ -1,7 +1,7 @@
 //! The metrics against Keras's.
 
 use candle_core::Device;
-use hpo::dataset::{DatasetSchema, WorstId};
+use hpo::dataset::{DatasetSchema, Findings};
 use hpo::document::Reading;
 use hpo::preflight::preflight;
 use hpo::{Point, Problem, Study};
@@ -130,10 +130,9 @@ fn judged(table: &Json, group: &Json, metric: Option<&Json>) -> std::result::Res
     let classes = labels.classes().last().map(|last| last + 1);
     let rows = labels.len();
     let schema =
-        DatasetSchema { shape: vec![width], dtype: "float32".into(), rows: rows as u64, classes, scale_max: None, hash: String::new() };
-    let worst = WorstId { value: 0.0, place: String::new() };
+        DatasetSchema { shape: vec![width], dtype: "float32".into(), rows: rows as u64, classes, ..DatasetSchema::default() };
     let pointers = |problems: Vec<Problem>| problems.into_iter().map(|problem| problem.pointer).collect::<Vec<_>>();
-    preflight(&study, &schema, &worst).map_err(pointers)?;
+    preflight(&study, &schema, &Findings::default()).map_err(pointers)?;
     let plan = study.plan(&Point::default()).unwrap();
     let model = Model::new(&plan.layers, &plan.training, &schema.shape, classes, (1, 0), &Device::Cpu).unwrap();
     // What comes in leaves through the activation alone.
