@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use data::Catalog;
+use hpo::limits;
 use store::Store;
 use store::artifact::Artifacts;
 
@@ -28,6 +29,16 @@ pub struct App {
 }
 
 impl App {
+    /// The store for a request that only reads: all that it asks of Redis ends within [`limits::REDIS_READ_MS`] from now.
+    pub(crate) fn reads(&self) -> Store {
+        self.store.within(limits::REDIS_READ_MS)
+    }
+
+    /// The store for a request that changes something: all that it asks of Redis ends within [`limits::REDIS_CHANGE_MS`] from now.
+    pub(crate) fn changes(&self) -> Store {
+        self.store.within(limits::REDIS_CHANGE_MS)
+    }
+
     /// Whether the server is about to stop.
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)

@@ -38,7 +38,8 @@ pub async fn run_study(config: Run) -> anyhow::Result<ExitCode> {
     let folder = config.data_dir.join("runs").join(Ulid::generate().to_string());
     let redis = start_redis(&folder)?;
     let artifacts = folder.join("artifacts").display().to_string();
-    let app = assemble(redis.url(), &config.data_dir, &artifacts, limits::RUN_LEASE_SECONDS, None).await?;
+    let store = store::Config { lease_ms: limits::RUN_LEASE_SECONDS * 1_000, ..store::Config::new(redis.url()) };
+    let app = assemble(store, &config.data_dir, &artifacts, None).await?;
     let draft = create::draft(&app, document).await.map_err(|error| explain(&error))?;
     announce(&draft);
     let trainer = TrainerChild::start(TrainerCommand {
@@ -61,7 +62,7 @@ pub async fn run_study(config: Run) -> anyhow::Result<ExitCode> {
 /// Creates the study, sees it through and tells what came of it.
 async fn carry_out(store: &Store, draft: Draft, config: &Run, artifacts: &str) -> anyhow::Result<ExitCode> {
     let study = draft.study.clone();
-    let id = create::create(store, draft, None).await?;
+    let id = create::create(store, draft, None).await?.id;
     let started = Instant::now();
     tokio::select! {
         seen = see_through(store, id, &study) => seen?,

@@ -8,7 +8,7 @@ use hpo::trial::{StudyState, TrialState};
 use crate::error::Result;
 use crate::reply::Reply;
 use crate::script::Name;
-use crate::{Args, Store, soon};
+use crate::{Args, Store};
 
 /// The whole service at one moment. Closed sets are complete: what there is none of stands with 0.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -48,14 +48,14 @@ pub struct ServiceMetrics {
 impl Store {
     /// The metrics of the service now, within [`hpo::limits::REDIS_PROBE_MS`]; costs the same however many studies there are.
     pub async fn collect(&self) -> Result<ServiceMetrics> {
-        soon(self.collect_lanes()).await
+        self.within(hpo::limits::REDIS_PROBE_MS).collect_lanes().await
     }
 
     async fn collect_lanes(&self) -> Result<ServiceMetrics> {
         let mut sums: HashMap<String, u64> = HashMap::new();
         // Every lane hears every trainer, and lanes of one server share its memory: these do not add up.
         let shared = ["trainers", "slots", "memory", "memory_max", "lease_overdue_ms"];
-        for lane in 0..self.0.lanes.len() {
+        for lane in 0..self.inner.lanes.len() {
             let classes: Vec<_> = DeviceClass::ALL.iter().map(|class| class.as_str()).collect();
             let mut answer = Reply::of(self.call_lane(Name::Collect, lane, Args::new().list(classes)).await?)?;
             while let Some(name) = answer.next() {

@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use hpo::limits;
 
 use crate::keys;
+use crate::link::Effect;
 
 /// One script, ready to be called by its hash.
 pub(crate) struct Script {
@@ -14,6 +15,8 @@ pub(crate) struct Script {
     pub(crate) hash: String,
     /// Its text.
     pub(crate) code: String,
+    /// What it does to what is stored.
+    pub(crate) effect: Effect,
 }
 
 /// Declares the scripts in one table: variant, name, flags, files.
@@ -29,11 +32,11 @@ macro_rules! scripts {
     };
 }
 
-// allow-oom: work that was begun can finish when memory is full; only what brings new work is refused.
+// allow-oom: work that was begun can finish when memory is full; only what brings new work is refused, and `ready`, which tells.
 scripts! {
     Reserve = "reserve", "", ["reserve"];
     Reserved = "reserved", "flags=no-writes", ["reserved"];
-    Create = "create", "", ["create"];
+    Create = "create", "", ["study_row", "create"];
     Enqueue = "enqueue", "", ["enqueue"];
     Exhaust = "exhaust", "flags=allow-oom", ["exhaust"];
     Claim = "claim", "flags=allow-oom", ["claim"];
@@ -42,16 +45,17 @@ scripts! {
     FinishAndClaim = "finish_and_claim", "flags=allow-oom", ["finish", "claim", "finish_and_claim"];
     Promote = "promote", "flags=allow-oom", ["promote"];
     Reap = "reap", "flags=allow-oom", ["reap"];
-    Cancel = "cancel", "flags=allow-oom", ["cancel"];
-    CancelStudy = "cancel_study", "flags=allow-oom", ["cancel_study"];
-    Change = "change", "flags=allow-oom", ["change"];
+    Cancel = "cancel", "flags=allow-oom", ["trial_row", "cancel"];
+    CancelStudy = "cancel_study", "flags=allow-oom", ["study_row", "cancel_study"];
+    Change = "change", "flags=allow-oom", ["study_row", "change"];
     Delete = "delete", "flags=allow-oom", ["delete"];
     Purge = "purge", "flags=allow-oom", ["purge"];
     Abandon = "abandon", "flags=allow-oom", ["abandon"];
     Cleared = "cleared", "flags=allow-oom", ["cleared"];
     Trainer = "trainer", "flags=allow-oom", ["trainer"];
-    Studies = "studies", "flags=no-writes", ["studies"];
-    Trials = "trials", "flags=no-writes", ["trials"];
+    Ready = "ready", "", ["ready"];
+    Studies = "studies", "flags=no-writes", ["study_row", "studies"];
+    Trials = "trials", "flags=no-writes", ["trial_row", "trials"];
     Ranking = "ranking", "flags=no-writes", ["ranking"];
     Curve = "curve", "flags=no-writes", ["curve"];
     Trainers = "trainers", "flags=no-writes", ["trainers"];
@@ -87,9 +91,10 @@ fn assemble(name: &'static str, flags: &str, files: &[&str]) -> Script {
         limits::IDEMPOTENCY_MS,
         limits::LEFTOVER_MS,
     );
+    let effect = if flags.contains("no-writes") || name == "ready" { Effect::None } else { Effect::Change };
     // The clock moves with every script that writes.
     let clock = if flags.contains("no-writes") { "" } else { "redis.call('HSET', LANE, 'now', NOW)\n" };
     let code =
         format!("#!lua {flags}\n{}{limit}{}\n{}\n{clock}return {name}()\n", keys::LUA, include_str!("lua/prelude.lua"), files.join("\n"));
-    Script { name, hash: redis::Script::new(&code).get_hash().to_owned(), code }
+    Script { name, hash: redis::Script::new(&code).get_hash().to_owned(), code, effect }
 }

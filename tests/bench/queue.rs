@@ -120,5 +120,5 @@ async fn create(store: &Store, fields: Json) -> anyhow::Result<StudyId> {
         scale_max: Some(16.0),
         hash: "bench".into(),
     };
-    Ok(store.create_study(NewStudy { id, study: Arc::new(study), dataset, preflight: Json::Null }, None).await?.id)
+    Ok(store.create_study(NewStudy { id, study: Arc::new(study), dataset, preflight: Json::Null }, None).await?.study.id)
 }

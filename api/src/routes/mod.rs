@@ -54,7 +54,12 @@ const KEY: &[(u16, &str)] =
     &[(401, "An API key is needed: `unauthorized`"), (403, "Without API keys only requests to localhost are served: `forbidden_host`")];
 const SERVICE: &[(u16, &str)] = &[
     (500, "Internal error: `internal`"),
-    (503, "Redis does not answer or is full, or the server is about to stop: `unavailable`, `storage_full`; with Retry-After"),
+    (
+        503,
+        "Redis does not answer or refuses, for the reason in the detail, or the server is about to stop: `unavailable`, or `storage_full` where its memory \
+         is; nothing was changed. `outcome_unknown`: Redis was asked and did not answer in time, so the request may have been carried out, or may yet be. \
+         All with Retry-After",
+    ),
 ];
 const STUDY: &[(u16, &str)] = &[
     (404, "There is no such study, trial or model: `study_not_found`, `trial_not_found`, `model_not_found`"),

@@ -31,7 +31,7 @@ use crate::wire::ModelQuery;
 pub(crate) async fn get_model(app: Data<App>, path: Path<(String, String)>, query: Query<ModelQuery>) -> Result<HttpResponse, Error> {
     let format = Format::parse(&query)?;
     let (id, number) = trial_path(&path)?;
-    let record = trial(&app, id, number).await?;
+    let record = trial(&app.reads(), id, number).await?;
     model(&app, id, &record, format).await
 }
 
@@ -50,7 +50,7 @@ pub(crate) async fn get_model(app: Data<App>, path: Path<(String, String)>, quer
 pub(crate) async fn best_model(app: Data<App>, id: Path<String>, query: Query<ModelQuery>) -> Result<HttpResponse, Error> {
     let format = Format::parse(&query)?;
     let id = study_id(&id)?;
-    match app.store.best(id, 1).await?.first() {
+    match app.reads().best(id, 1).await?.first() {
         Some(record) => model(&app, id, record, format).await,
         None => Err(Error::ModelNotFound("the study has no completed trial yet".to_owned())),
     }
