@@ -9,4 +9,7 @@ mod e2e;
 mod http;
 mod queue;
 mod readme;
+mod redis_says;
 mod scrape;
+mod start;
+mod tls;
