@@ -114,7 +114,7 @@ async fn see_through(store: &Store, id: StudyId, study: &Study) -> anyhow::Resul
 async fn trainer_classes(store: &Store) -> anyhow::Result<Vec<DeviceClass>> {
     let started = Instant::now();
     while started.elapsed() < Duration::from_secs(limits::TRAINER_START_SECONDS_MAX) {
-        if let Some(record) = store.trainers().await?.first() {
+        if let Some(Some(record)) = passing(store.trainers().await)?.map(|trainers| trainers.into_iter().next()) {
             return Ok(record.trainer.classes());
         }
         tokio::time::sleep(REFRESH).await;
@@ -126,15 +126,30 @@ async fn trainer_classes(store: &Store) -> anyhow::Result<Vec<DeviceClass>> {
 async fn follow(store: &Store, id: StudyId, study: &Study) -> anyhow::Result<()> {
     let display = Display::new();
     loop {
-        let record = store.study(id).await?.context("the study is gone")?;
-        let page = TrialPage { limit: limits::PAGE_MAX, state: Some(TrialState::Running), ..TrialPage::default() };
-        let (running, _) = store.trials(id, page).await?;
-        display.show(&record, &running, study);
-        if !matches!(record.state, StudyState::Running | StudyState::Paused) {
-            display.bars.clear()?;
-            return Ok(());
+        if let Some((record, running)) = passing(look(store, id).await)? {
+            let record = record.context("the study is gone")?;
+            display.show(&record, &running, study);
+            if !matches!(record.state, StudyState::Running | StudyState::Paused) {
+                display.bars.clear()?;
+                return Ok(());
+            }
         }
         tokio::time::sleep(REFRESH).await;
+    }
+}
+
+/// The study and what runs of it.
+async fn look(store: &Store, id: StudyId) -> store::Result<(Option<StudyRecord>, Vec<TrialRecord>)> {
+    let record = store.study(id).await?;
+    let page = TrialPage { limit: limits::PAGE_MAX, state: Some(TrialState::Running), ..TrialPage::default() };
+    Ok((record, store.trials(id, page).await?.0))
+}
+
+/// What was found; none where the Redis of this run is away for a moment. One that died is started again, and one that is given up ends the run.
+fn passing<T>(found: store::Result<T>) -> store::Result<Option<T>> {
+    match found {
+        Err(error) if error.may_pass() => Ok(None),
+        found => found.map(Some),
     }
 }
 
