@@ -93,7 +93,7 @@ impl TrainerCommand {
         if self.quiet {
             command.env("CHANDLER_LOG", "warn");
         }
-        // They are for a Redis at a URL; this one is ours.
+        // These are for a Redis at a URL; the trainer's is our own.
         for variable in store::TlsFiles::VARIABLES {
             command.env_remove(variable);
         }

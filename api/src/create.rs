@@ -81,8 +81,8 @@ pub(crate) async fn create(store: &Store, draft: Draft, idempotency: Option<Idem
     Ok(topped_up(store, created.study).await)
 }
 
-/// A study that was created or changed, after its queue was filled as far as Redis takes trials now. What was carried out is not undone by what comes after
-/// it: the study is marked as wanting trials, and the reaper sees to them.
+/// The study after its queue was filled, as far as Redis accepts trials now. A failure here does not undo the change that was made before: the study is
+/// marked as wanting trials, and the reaper adds them.
 pub(crate) async fn topped_up(store: &Store, study: StudyRecord) -> StudyRecord {
     top_up(store, study.id).await;
     match store.study(study.id).await {
@@ -91,10 +91,10 @@ pub(crate) async fn topped_up(store: &Store, study: StudyRecord) -> StudyRecord 
     }
 }
 
-/// Fills the queue of a study as far as Redis takes trials now; the reaper sees to the rest.
+/// Fills the queue of a study as far as Redis accepts trials now; the reaper adds the rest.
 pub(crate) async fn top_up(store: &Store, id: StudyId) {
     if let Err(error) = store.top_up(id).await {
-        tracing::warn!(study.id = %id, "Study {id} waits for trials, the reaper will see to them: {error}");
+        tracing::warn!(study.id = %id, "Study {id} waits for trials, which the reaper will add: {error}");
     }
 }
 

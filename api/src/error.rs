@@ -73,11 +73,11 @@ pub enum Error {
     /// Redis was asked and has not answered.
     #[error("it is not known whether this was carried out ({cause}); it may be sent again {how}")]
     OutcomeUnknown {
-        /// How, or when.
+        /// How or when to send it again.
         how: String,
         /// The study that it may have created.
         study: Option<StudyId>,
-        /// What became of the call.
+        /// What happened to the call.
         cause: String,
     },
     /// A fault of ours.
@@ -221,7 +221,7 @@ impl From<store::Error> for Error {
                 Error::Unavailable(error.to_string())
             }
             store::Error::Unanswered(cause) => {
-                Error::OutcomeUnknown { how: "as it is: twice does what once does".to_owned(), study: None, cause }
+                Error::OutcomeUnknown { how: "as it is: a second time changes nothing more".to_owned(), study: None, cause }
             }
             store::Error::Corrupt(_) | store::Error::Redis(_) => Error::Internal(error.to_string()),
         }

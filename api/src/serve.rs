@@ -89,7 +89,7 @@ pub async fn assemble(redis: store::Config, data_dir: &Path, artifacts: &str, ke
     let observe: Option<store::Observe> = Some(Arc::new(move |script, took, ok| observer.observe_script(script, took, ok)));
     let store = connect(store::Config { observe, ..redis }).await.context("cannot use Redis")?;
     if let Err(error) = store.ready().await {
-        tracing::warn!("Redis takes no changes now; what is there is served: {error}");
+        tracing::warn!("Redis accepts no changes now; reads are served: {error}");
     }
     Ok(App {
         store,

@@ -278,10 +278,10 @@ pub const TICKS_PER_LEASE: u64 = 10;
 /// How long one call of Redis may take in all, its tries together, in ms, where no request waits for it. A script takes milliseconds; an fsync on a busy
 /// disk may take seconds, and the first try has half of this.
 pub const REDIS_CALL_MS: u64 = 10_000;
-/// How long a request that only reads waits for Redis in all, in ms: a person looks at it, and can ask again at no risk.
+/// How long a request that only reads waits for Redis in all, in ms: it can be asked again at no risk.
 pub const REDIS_READ_MS: u64 = 5_000;
-/// How long a request that changes something waits for Redis in all, in ms. Longer than for reads: whoever gives up does not know what came of it, and a
-/// Redis that waits for its disk mostly answers after seconds.
+/// How long a request that changes something waits for Redis in all, in ms. Longer than for reads, because a client does not know the outcome of a change
+/// that is given up, and a Redis that waits for its disk mostly answers within seconds.
 pub const REDIS_CHANGE_MS: u64 = 10_000;
 /// How long a connection to Redis may take, its greeting included, in ms.
 pub const REDIS_CONNECT_MS: u64 = 3_000;

@@ -1,4 +1,4 @@
-//! Where Redis is, read once from its URL and the certificate files beside it: what is given acts or is refused.
+//! The address of Redis, read once from its URL and the certificate files. Every part of a URL is used or refused.
 
 use std::collections::HashMap;
 use std::fs;
@@ -14,7 +14,7 @@ use url::Url;
 
 use crate::error::{Error, Result};
 
-/// Certificate files for a Redis that speaks TLS (`rediss://`). Without them, the certificate authorities of the web are trusted.
+/// Certificate files for a Redis that speaks TLS (`rediss://`). Without `ca`, the certificate authorities of the web are trusted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "flags", derive(clap::Args))]
 pub struct TlsFiles {
@@ -50,7 +50,7 @@ impl TlsFiles {
     }
 }
 
-/// Where Redis is, and how to greet it.
+/// The address of a Redis and the credentials for it.
 pub(crate) struct Address {
     pub(crate) place: Place,
     pub(crate) user: Option<String>,
@@ -58,39 +58,39 @@ pub(crate) struct Address {
     pub(crate) database: i64,
 }
 
-/// How to get there.
+/// The kinds of address.
 pub(crate) enum Place {
     Tcp { host: String, port: u16 },
     Tls { host: String, port: u16, name: ServerName<'static>, tls: TlsConnector },
     Unix(PathBuf),
 }
 
-/// The schemes of a single server, and of what is not supported.
+/// The schemes that are supported.
 const SCHEMES: &[&str] = &["redis", "rediss", "unix", "redis+unix", "valkey", "valkeys", "valkey+unix"];
 
 impl Address {
-    /// The address that a URL and the files beside it give. Messages repeat neither, but for names of files: a URL may hold a password.
+    /// Reads a URL and the certificate files. Errors do not repeat the URL, which may hold a password.
     pub(crate) fn of(url: &str, files: &TlsFiles) -> Result<Address> {
         let hint = "give redis://HOST:PORT, rediss://HOST:PORT or unix:///PATH";
         let mut parsed = Url::parse(url).map_err(|error| misconfigured(format!("the URL of Redis cannot be read ({error}); {hint}")))?;
         let scheme = parsed.scheme().to_owned();
         if scheme.contains("sentinel") || scheme.contains("cluster") {
             return Err(misconfigured(format!(
-                "{scheme}:// is not supported, neither Sentinel nor Cluster is: give the URL of the primary, redis://HOST:PORT"
+                "{scheme}:// is not supported: Chandler works with neither Sentinel nor Cluster; give the URL of the primary, redis://HOST:PORT"
             )));
         }
         if !SCHEMES.contains(&scheme.as_str()) || parsed.cannot_be_a_base() {
-            return Err(misconfigured(format!("the URL of Redis is of no known form; {hint}")));
+            return Err(misconfigured(format!("the URL of Redis has no known scheme; {hint}")));
         }
         let is_socket = scheme.ends_with("unix");
         check_parts(&parsed, is_socket)?;
-        // TLS is ours, so the crate, which is built without it, need not know.
+        // The crate is built without TLS and would refuse the scheme.
         let is_tls = ["rediss", "valkeys"].contains(&scheme.as_str());
         if is_tls {
-            parsed.set_scheme("redis").map_err(|()| misconfigured(format!("the URL of Redis is of no known form; {hint}")))?;
+            parsed.set_scheme("redis").map_err(|()| misconfigured(format!("the URL of Redis has no known scheme; {hint}")))?;
         }
         let info = parsed.as_str().into_connection_info().map_err(|error| {
-            // Its words quote nothing of the URL.
+            // The crate's messages quote nothing of the URL.
             misconfigured(format!(
                 "the URL of Redis cannot be used ({}); {hint}",
                 error.detail().map_or_else(|| error.to_string(), str::to_owned)
@@ -99,12 +99,12 @@ impl Address {
         let place = match info.addr() {
             ConnectionAddr::Tcp(host, port) if is_tls => {
                 let name = ServerName::try_from(host.clone())
-                    .map_err(|_| misconfigured(format!("{host} is no name that a certificate can have")))?;
+                    .map_err(|_| misconfigured(format!("{host} is not a name that a certificate can have")))?;
                 Place::Tls { host: host.clone(), port: *port, name, tls: connector(files)? }
             }
             ConnectionAddr::Tcp(host, port) => Place::Tcp { host: host.clone(), port: *port },
             ConnectionAddr::Unix(path) => Place::Unix(path.clone()),
-            _ => return Err(misconfigured(format!("the URL of Redis is of no known form; {hint}"))),
+            _ => return Err(misconfigured(format!("the URL of Redis has no known scheme; {hint}"))),
         };
         if !matches!(place, Place::Tls { .. }) {
             files.expect_none(&format!("a {scheme}:// URL"))?;
@@ -120,7 +120,7 @@ impl Address {
         Ok(Address { place, user, password, database: settings.db() })
     }
 
-    /// It in words, without secrets.
+    /// The address in words, without credentials.
     pub(crate) fn shown(&self) -> String {
         match &self.place {
             Place::Tcp { host, port } | Place::Tls { host, port, .. } if host.contains(':') => format!("[{host}]:{port}"),
@@ -130,7 +130,7 @@ impl Address {
     }
 }
 
-/// Fails at what would be ignored: parameters, fragments and user names where none is read.
+/// Refuses the parts of a URL that would be ignored: unknown parameters, fragments, the credentials of a socket.
 fn check_parts(url: &Url, is_socket: bool) -> Result<()> {
     if let Some(fragment) = url.fragment() {
         return Err(misconfigured(match fragment {
@@ -146,16 +146,16 @@ fn check_parts(url: &Url, is_socket: bool) -> Result<()> {
             return Err(misconfigured(format!("the parameter {name} in the URL of Redis has no meaning; {instead}")));
         }
         if seen.insert(name.clone(), value).is_some() {
-            return Err(misconfigured(format!("the parameter {name} is twice in the URL of Redis")));
+            return Err(misconfigured(format!("the parameter {name} is given more than once in the URL of Redis")));
         }
     }
     if is_socket && (url.host_str().is_some_and(|host| !host.is_empty()) || !url.username().is_empty() || url.password().is_some()) {
-        return Err(misconfigured("the URL of a socket has three slashes and its password behind: unix:///run/redis.sock?pass=PASSWORD"));
+        return Err(misconfigured("the URL of a socket has three slashes, and its password is a parameter: unix:///run/redis.sock?pass=PASSWORD"));
     }
     Ok(())
 }
 
-/// TLS as these files have it.
+/// The TLS configuration of these files.
 fn connector(files: &TlsFiles) -> Result<TlsConnector> {
     let mut roots = RootCertStore::empty();
     match &files.ca {
@@ -168,7 +168,7 @@ fn connector(files: &TlsFiles) -> Result<TlsConnector> {
         }
         None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
     }
-    // The provider is named here, so that nothing depends on which ones other crates bring in or install.
+    // The provider is named, so that it does not depend on the features of other crates.
     let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
     let builder =
         builder.with_safe_default_protocol_versions().map_err(|error| misconfigured(error.to_string()))?.with_root_certificates(roots);
@@ -244,11 +244,11 @@ mod tests {
     #[test]
     fn what_a_url_says_in_vain_is_refused_and_no_secret_is_repeated() {
         for (url, why) in [
-            ("localhost:6379", "no known form"),
+            ("localhost:6379", "no known scheme"),
             ("/run/redis.sock", "cannot be read"),
             ("", "cannot be read"),
-            ("http://hush@localhost", "no known form"),
-            ("redis:hush@localhost", "no known form"),
+            ("http://hush@localhost", "no known scheme"),
+            ("redis:hush@localhost", "no known scheme"),
             ("redis://:hush@localhost:x", "cannot be read"),
             ("redis://:hush@localhost/one", "database"),
             ("redis://:hush@localhost/-1", "negative"),
@@ -262,7 +262,7 @@ mod tests {
             ("unix://run/redis.sock", "three slashes"),
             ("unix://:hush@localhost/run/redis.sock", "three slashes"),
             ("unix:///run/redis.sock?password=hush", "the parameter password"),
-            ("unix:///run/redis.sock?db=1&db=2", "twice"),
+            ("unix:///run/redis.sock?db=1&db=2", "more than once"),
             ("unix:///run/redis.sock?db=x", "database"),
             ("redis+sentinel://:hush@a:26379/main", "Sentinel"),
             ("redis-cluster://:hush@a:7000", "Cluster"),

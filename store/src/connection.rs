@@ -1,7 +1,7 @@
 //! One connection to Redis: opened, greeted, ready for commands.
 //!
-//! It is opened here rather than by the crate, which keeps to itself what a server says while it is greeted: that it takes nobody from elsewhere,
-//! that it has too many connections, why it does not accept a password.
+//! It is opened here rather than by the crate, which drops the errors that a server sends at the start of a connection: protected mode, too many
+//! connections, the reason why a password is refused.
 
 use std::io;
 use std::sync::Arc;
@@ -20,21 +20,21 @@ use crate::address::{Address, Place};
 use crate::error::Error;
 use crate::refusal::Refused;
 
-/// Why a connection, or a command on it, came to nothing.
+/// The failure of a connection or of a command on it.
 #[derive(Debug, Clone)]
 pub(crate) enum Failure {
     /// No connection, no answer, or not in time.
     Lost(String),
     /// Redis refuses.
     Refused(Refused),
-    /// Redis's words for a fault of ours.
+    /// An error of Redis that is a fault of ours.
     Fault(String),
-    /// What answers there cannot be talked to.
+    /// The server is not a Redis, or TLS with it fails.
     Misfit(String),
 }
 
 impl Failure {
-    /// What an error of Redis is.
+    /// The failure that an error of Redis means.
     fn said(text: &str) -> Failure {
         Refused::of(text).map_or_else(|| Failure::Fault(text.to_owned()), Failure::Refused)
     }
@@ -69,14 +69,14 @@ impl From<Failure> for Error {
     }
 }
 
-/// A connection for any number of commands at once. It closes once the last clone is gone.
+/// A connection for any number of commands at once. It closes when its last clone is dropped.
 #[derive(Clone)]
 pub(crate) struct Connection {
     commands: MultiplexedConnection,
     driver: Arc<Driver>,
 }
 
-/// What writes and reads for a connection, and ends with it, answers or not.
+/// The task that writes and reads for a connection. It is aborted with the connection, or a server that hangs would keep it for ever.
 struct Driver(JoinHandle<()>);
 
 impl Drop for Driver {
@@ -113,7 +113,7 @@ impl Connection {
         }
     }
 
-    /// Says who we are, and hears whether that will do.
+    /// Authenticates, selects the database, and checks that the server answers.
     async fn greet(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, address: &Address) -> Result<Connection, Failure> {
         let mut stream = BufReader::new(stream);
         if let Some(password) = &address.password {
@@ -165,13 +165,13 @@ async fn tcp(host: &str, port: u16, address: &Address) -> Result<TcpStream, Fail
     stream.map_err(|error| failure(&error, address))
 }
 
-/// What Redis says against a command of the greeting; none where it says yes.
+/// The error that answers a command of the greeting; none if it succeeds.
 async fn refusal(
     stream: &mut BufReader<impl AsyncRead + AsyncWrite + Unpin>,
     cmd: &Cmd,
     address: &Address,
 ) -> Result<Option<String>, Failure> {
-    // Who takes no more connections says so and closes: that is read, although nothing can be written any more.
+    // A server that turns the connection away sends its reason and closes, so the reason is read even if the write fails.
     let written = async {
         stream.write_all(&cmd.get_packed_command()).await?;
         stream.flush().await
@@ -183,17 +183,17 @@ async fn refusal(
     match line.first() {
         Some(b'+') => Ok(None),
         Some(b'-') => Ok(Some(text[1..].trim_end().to_owned())),
-        Some(_) => Err(Failure::Misfit(format!("what answers at {} is no Redis, or expects TLS (rediss://)", address.shown()))),
+        Some(_) => Err(Failure::Misfit(format!("the server at {} is not a Redis, or it expects TLS (rediss://)", address.shown()))),
         None => {
             let closed = || {
-                io::Error::new(io::ErrorKind::UnexpectedEof, format!("it closed the connection unasked{}", hint_of_silence(&address.place)))
+                io::Error::new(io::ErrorKind::UnexpectedEof, format!("it closed the connection without an answer{}", hint_of_silence(&address.place)))
             };
             Err(failure(&read.err().or(written.err()).unwrap_or_else(closed), address))
         }
     }
 }
 
-/// What else may be the matter where a server says nothing.
+/// A likely reason why a server is silent.
 fn hint_of_silence(place: &Place) -> &'static str {
     match place {
         Place::Tcp { .. } => "; if it expects TLS there, the URL begins with rediss://",
@@ -202,7 +202,7 @@ fn hint_of_silence(place: &Place) -> &'static str {
     }
 }
 
-/// What an error of a socket means: TLS says why it ends.
+/// The failure that an error of a socket means. TLS says why it ends.
 fn failure(error: &io::Error, address: &Address) -> Failure {
     let at = address.shown();
     let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) else {
@@ -210,15 +210,15 @@ fn failure(error: &io::Error, address: &Address) -> Failure {
     };
     use rustls::Error as Tls;
     Failure::Misfit(match tls {
-        // A renewed authority has the name of the old one, and another key.
+        // BadSignature: an authority of the same name with another key, as after a renewal.
         Tls::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
             format!(
-                "the certificate of Redis at {at} is of no authority that is trusted here: give the file of its authority with --redis-ca"
+                "the certificate of Redis at {at} is not signed by an authority that is trusted here: give the file of its authority with --redis-ca"
             )
         }
         Tls::InvalidCertificate(CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }) => {
             format!(
-                "the certificate of Redis at {at} is for other names: put one of them into the URL, or this one into the certificate ({tls})"
+                "the certificate of Redis at {at} is for other names: use one of them in the URL, or add this one to the certificate ({tls})"
             )
         }
         Tls::InvalidCertificate(_) => format!("the certificate of Redis at {at} is not accepted: {tls}"),
@@ -227,7 +227,7 @@ fn failure(error: &io::Error, address: &Address) -> Failure {
         }
         Tls::AlertReceived(_) => format!("Redis at {at} does not accept the certificate of --redis-cert, or this kind of TLS: {tls}"),
         Tls::InvalidMessage(_) => {
-            format!("what answers at {at} does not speak TLS: the URL begins with redis://, or has the port of Redis's setting tls-port")
+            format!("the server at {at} does not speak TLS: use a URL that begins with redis://, or the port of Redis's setting tls-port")
         }
         _ => format!("TLS with Redis at {at} fails: {tls}"),
     })

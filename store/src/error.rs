@@ -8,7 +8,7 @@ use crate::refusal::Refused;
 /// Why the store did not do what was asked.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
-    /// The URL of Redis, the certificates or what answers there cannot be used. Waiting does not help.
+    /// The URL of Redis, the certificates or the server at that address cannot be used. Waiting does not help.
     #[error("{0}")]
     Misconfigured(String),
     /// Redis does not answer, also not on a fresh connection. Nothing was changed.
@@ -79,7 +79,7 @@ impl Error {
         }
     }
 
-    /// What a call of several steps fails with after the first was taken: the rest may be missing.
+    /// The error of a call of several steps that fails after its first step.
     pub(crate) fn in_its_course(self) -> Error {
         match self {
             Error::Unavailable(_) | Error::Refused(_) => Error::Unanswered(self.to_string()),

@@ -12,7 +12,7 @@
 //!
 //! Each arrow is one Lua script (`lua/*.lua`, put together by `script`), so no process reads, decides and writes; any number of
 //! processes may call anything at any time, and every call may be repeated. In reading order: [`Store`] and [`Config`] here; `id`,
-//! `keys`, `script`, `reply`, `packed` are the ground; `address`, `connection`, `link` the way to Redis, `refusal` what it says instead of an answer; [`study`] makes and changes studies, [`top_up`](Store::top_up) fills their
+//! `keys`, `script`, `reply`, `packed` are the ground; `address`, `connection`, `link` the way to Redis, `refusal` its errors; [`study`] makes and changes studies, [`top_up`](Store::top_up) fills their
 //! queues; [`queue`] hands trials out and takes results in; [`reap`](Store::reap) does what time alone must do; [`trainer`], [`read`] and
 //! [`metrics`] look. [`embedded`] runs a private Redis, [`artifact`] keeps files.
 
@@ -129,8 +129,8 @@ struct Cached {
 }
 
 impl Store {
-    /// Connects, fixes the number of lanes at the first start, and loads the scripts. A Redis that has been used before need not take changes for it: what
-    /// only reads, and what makes room, works there.
+    /// Connects, fixes the number of lanes at the first start, and loads the scripts. A Redis that was used before need not accept changes for this:
+    /// reads work there, and where its memory is full, so does whatever frees some.
     pub async fn connect(config: Config) -> Result<Store> {
         let link = Link::new(&config)?;
         let until = in_ms(limits::REDIS_CALL_MS);
@@ -158,8 +158,8 @@ impl Store {
         self.inner.link.run(&redis::cmd("PING"), Effect::None, self.until()).await.map(drop)
     }
 
-    /// Whether Redis answers and takes changes, new studies among them; within [`limits::REDIS_PROBE_MS`]. It is asked to make one, the smallest there is:
-    /// only so does a server say that its disk or its memory is full, or that it is a replica.
+    /// Whether Redis answers and accepts changes, new studies among them; within [`limits::REDIS_PROBE_MS`]. It makes the smallest change there is, because
+    /// only then does a server tell that its disk or memory is full, or that it is a replica.
     pub async fn ready(&self) -> Result<()> {
         self.within(limits::REDIS_PROBE_MS).call_lane(Name::Ready, 0, Args::new()).await.map(drop)
     }

@@ -1,7 +1,7 @@
 //! The way to Redis: one shared connection, replaced whenever it may be dead; and one of its own for blocking waits.
 //!
-//! A command is tried again on a fresh connection, although the first try may have been carried out: every script may be applied twice. Where no
-//! try was answered, it is said whether one may have been carried out. All tries end by one deadline.
+//! A command is tried again on a fresh connection, although the first try may have been carried out: every script may be applied twice. If no
+//! try is answered, the error says whether one may have been carried out. All tries end by one deadline.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -16,10 +16,10 @@ use crate::error::{Error, Result};
 use crate::script::{Name, SCRIPTS, script};
 use crate::{Config, Observe};
 
-/// What a command does to what is stored.
+/// The effect of a command on stored data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Effect {
-    /// It only reads, or whether it was carried out matters to nobody.
+    /// None, or none that anybody depends on.
     None,
     /// It changes something.
     Change,
@@ -30,7 +30,7 @@ pub(crate) struct Link {
     address: Address,
     observe: Option<Observe>,
     shared: Mutex<Option<Connection>>,
-    /// Held by the one that connects, so that the others wait for its connection.
+    /// Held while a connection is opened, so that others wait for it instead of opening their own.
     connecting: tokio::sync::Mutex<()>,
     /// The connection that blocks. It is taken out while it waits: a wait that is dropped takes the connection with it.
     waiting: tokio::sync::Mutex<Option<Connection>>,
@@ -48,31 +48,11 @@ impl Link {
         })
     }
 
-    /// The answer to `cmd` by `until`, tried again on fresh connections while the connection seems lost.
+    /// The answer to `cmd` by `until`.
     pub(crate) async fn run(&self, cmd: &Cmd, effect: Effect, until: Instant) -> Result<Value> {
-        let mut wait = Duration::from_millis(limits::REDIS_RETRY_MS);
         let mut is_open = false;
-        let mut tries = 1;
-        loop {
-            let is_last = tries == limits::REDIS_TRIES;
-            // A try takes half of the time that is left, so that a connection which is silently dead leaves time for a fresh one.
-            let now = Instant::now();
-            let try_until = if is_last { until } else { now + until.saturating_duration_since(now) / 2 };
-            let failure = match self.once(cmd, try_until, &mut is_open).await {
-                Ok(answer) => return Ok(answer),
-                Err(failure) => failure,
-            };
-            if is_last || !failure.is_of_the_connection() || Instant::now() + wait >= until {
-                return Err(match Error::from(failure) {
-                    error if is_open && effect == Effect::Change => Error::Unanswered(error.to_string()),
-                    error => error,
-                });
-            }
-            tracing::debug!(?failure, "Redis did not answer, trying again");
-            sleep(wait).await;
-            wait *= 2;
-            tries += 1;
-        }
+        let answer = self.answer(cmd, until, &mut is_open).await;
+        answer.map_err(|failure| outcome(failure, is_open, effect))
     }
 
     /// The answer of a script by `until`, sent by its hash, and once more with its text where the server does not know it.
@@ -84,14 +64,15 @@ impl Link {
             cmd.arg(what).arg(1).arg(lane).arg(args);
             cmd
         };
-        let mut answer = self.run(&eval("EVALSHA", &script.hash), script.effect, until).await;
-        if matches!(&answer, Err(Error::Redis(said)) if said.starts_with("NOSCRIPT")) {
-            answer = self.run(&eval("EVAL", &script.code), script.effect, until).await;
+        let mut is_open = false;
+        let mut answer = self.answer(&eval("EVALSHA", &script.hash), until, &mut is_open).await;
+        if matches!(&answer, Err(Failure::Fault(said)) if said.starts_with("NOSCRIPT")) {
+            answer = self.answer(&eval("EVAL", &script.code), until, &mut is_open).await;
         }
         if let Some(observe) = &self.observe {
             observe(script.name, begun.elapsed(), answer.is_ok());
         }
-        answer
+        answer.map_err(|failure| outcome(failure, is_open, script.effect))
     }
 
     /// Loads every script, so that the first calls are by hash too.
@@ -115,7 +96,26 @@ impl Link {
         Ok(answer)
     }
 
-    /// One try. Where it was sent and may have been carried out without a word of it, `is_open` is set.
+    /// The answer to `cmd` by `until`, tried again on fresh connections while the connection seems lost. Sets `is_open` if a try was sent and may have been
+    /// carried out although there is no answer.
+    async fn answer(&self, cmd: &Cmd, until: Instant, is_open: &mut bool) -> std::result::Result<Value, Failure> {
+        let mut wait = Duration::from_millis(limits::REDIS_RETRY_MS);
+        for _ in 1..limits::REDIS_TRIES {
+            // A try takes half of the time that is left, so that a connection which is silently dead leaves time for a fresh one.
+            let now = Instant::now();
+            match self.once(cmd, now + until.saturating_duration_since(now) / 2, is_open).await {
+                Err(failure) if failure.is_of_the_connection() && Instant::now() + wait < until => {
+                    tracing::debug!(?failure, "Redis did not answer, trying again");
+                }
+                answer => return answer,
+            }
+            sleep(wait).await;
+            wait *= 2;
+        }
+        self.once(cmd, until, is_open).await
+    }
+
+    /// One try of [`Link::answer`].
     async fn once(&self, cmd: &Cmd, until: Instant, is_open: &mut bool) -> std::result::Result<Value, Failure> {
         let connection = timeout_at(until, self.connection()).await.unwrap_or_else(|_| Err(late()))?;
         let answer = timeout_at(until, connection.send(cmd)).await.unwrap_or_else(|_| Err(late()));
@@ -146,4 +146,10 @@ impl Link {
 
 fn late() -> Failure {
     Failure::Lost("no answer in the time that there is".to_owned())
+}
+
+/// The error that a failure means to a caller who wanted this effect.
+fn outcome(failure: Failure, is_open: bool, effect: Effect) -> Error {
+    let error = Error::from(failure);
+    if is_open && effect == Effect::Change { Error::Unanswered(error.to_string()) } else { error }
 }

@@ -1,8 +1,8 @@
-//! What a Redis that answers may say instead of doing what it was asked: one table from its words to one meaning.
+//! The errors that Redis answers with instead of carrying a command out: one table from its words to their meaning.
 
 use std::fmt;
 
-/// What a refusal of Redis means.
+/// The meaning of a refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
     /// The user or the password of the URL is not right.
@@ -11,7 +11,7 @@ pub enum Refusal {
     PasswordNeeded,
     /// The URL has a password and Redis has none.
     NoPasswordSet,
-    /// The user may not do what Chandler needs.
+    /// The user lacks a permission.
     NoPermission,
     /// Protected mode: Redis has no password and takes connections from its own machine only.
     ProtectedMode,
@@ -39,25 +39,25 @@ pub enum Refusal {
     NoSuchCommand,
     /// The server is older than Redis 7.
     TooOld,
-    /// Something that this table does not know.
+    /// An error that this table does not know.
     Unknown,
 }
 
 /// A row of the table.
 struct Row {
     refusal: Refusal,
-    /// What errors of Redis that mean it begin with.
+    /// The errors of Redis that mean this begin with one of these.
     begins: &'static [&'static str],
     may_pass: bool,
     meaning: &'static str,
 }
 
-/// A row for what may pass while nobody changes the URL or its user's rights.
+/// A row for a refusal that can pass by itself.
 const fn passes(refusal: Refusal, begins: &'static [&'static str], meaning: &'static str) -> Row {
     Row { refusal, begins, may_pass: true, meaning }
 }
 
-/// A row for what stays until somebody does.
+/// A row for a refusal that stays until the URL or its user's rights are changed.
 const fn stays(refusal: Refusal, begins: &'static [&'static str], meaning: &'static str) -> Row {
     Row { refusal, begins, may_pass: false, meaning }
 }
@@ -139,7 +139,7 @@ const TABLE: &[Row] = {
 };
 
 impl Refusal {
-    /// What an error of Redis means; none where it says that a script is wrong or has met what it does not know, which is a fault of ours.
+    /// The meaning of an error; none if it is about a script of ours or about stored data, which is a fault of ours.
     fn of(said: &str) -> Option<Refusal> {
         let known = TABLE.iter().find(|row| row.begins.iter().any(|begin| said.starts_with(begin))).map(|row| row.refusal);
         let ours = ["ERR", "WRONGTYPE", "NOSCRIPT", "EXECABORT"].contains(&said.split(' ').next().unwrap_or_default());
@@ -150,22 +150,22 @@ impl Refusal {
         TABLE.iter().find(|row| row.refusal == self).expect("each refusal has a row")
     }
 
-    /// Whether waiting may help: it passes without another URL and other rights.
+    /// Whether waiting may help: it can pass without a change of the URL or of its user's rights.
     pub fn may_pass(self) -> bool {
         self.row().may_pass
     }
 
-    /// Whether another connection may find it otherwise: a server that takes over, or that asks for a password anew.
+    /// Whether a fresh connection may fare better, for example with a server that has taken over.
     pub(crate) fn is_of_the_connection(self) -> bool {
         matches!(self, Refusal::ReadOnly | Refusal::Loading | Refusal::PrimaryLost | Refusal::PasswordNeeded)
     }
 
-    /// What it means and what to do, in words.
+    /// The reason and the remedy, in words.
     pub fn meaning(self) -> &'static str {
         self.row().meaning
     }
 
-    /// Whether Redis's own words are shown: they may repeat what they were sent, a password among it, or add nothing.
+    /// Whether Redis's own words are shown. Others add nothing, or repeat the arguments of the command, which may hold a password.
     fn is_quoted(self) -> bool {
         matches!(self, Refusal::NoPermission | Refusal::CannotPersist | Refusal::Unknown)
     }
@@ -174,9 +174,9 @@ impl Refusal {
 /// A refusal with Redis's own words, where they add something.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
-    /// What it means.
+    /// Its meaning.
     pub refusal: Refusal,
-    /// Whether a script had begun, and may have changed something before a command of it was refused: only rights are looked at so late.
+    /// Whether the script had begun and may have changed something before one of its commands was refused. Only permissions are checked that late.
     pub(crate) came_late: bool,
     said: String,
 }
@@ -190,7 +190,7 @@ impl Refused {
         Some(Refused { refusal, came_late, said })
     }
 
-    /// The refusal that an answer to a password is. Redis may repeat what it does not understand, so nothing of it is shown.
+    /// The meaning of an error that answers AUTH. None of its words are shown, because they may repeat the password.
     pub(crate) fn of_password(said: &str) -> Refused {
         let refusal = Refusal::of(said).filter(|refusal| *refusal != Refusal::Unknown).unwrap_or(Refusal::WrongPassword);
         Refused { refusal, came_late: false, said: String::new() }

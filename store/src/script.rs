@@ -15,7 +15,7 @@ pub(crate) struct Script {
     pub(crate) hash: String,
     /// Its text.
     pub(crate) code: String,
-    /// What it does to what is stored.
+    /// Its effect on stored data.
     pub(crate) effect: Effect,
 }
 

@@ -136,7 +136,7 @@ impl Store {
             if is_whole {
                 break;
             }
-            // A part is done: whatever comes now, this has not changed nothing.
+            // A part is done, so that a refusal no longer means that nothing was changed.
             (study, is_whole) = self.change_some(id, args.clone()).await.map_err(Error::in_its_course)?;
         }
         Ok(study)

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 
 use crate::TestRedis;
 
-/// What a [`ChaosProxy`] does with the commands that reach it.
+/// The ways in which a [`ChaosProxy`] treats commands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mood {
     /// Passes them on, and their answers back.
@@ -29,7 +29,7 @@ pub enum Mood {
         /// The error.
         said: String,
     },
-    /// Says this to whoever connects, and closes.
+    /// Sends this error to each new connection, and closes it.
     TurnAway(String),
 }
 
@@ -62,7 +62,7 @@ impl ChaosProxy {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// What it does from now on, on connections that are there too.
+    /// Sets its mood from now on, for open connections as well.
     pub fn set(&self, mood: Mood) {
         *self.state.lock().unwrap_or_else(PoisonError::into_inner) = State { mood, has_passed_one: false };
     }
@@ -73,7 +73,7 @@ async fn serve(listener: TcpListener, socket: PathBuf, state: Arc<Mutex<State>>)
     while let Ok((client, _)) = listener.accept().await {
         let (socket, state) = (socket.clone(), state.clone());
         connections.spawn(async move {
-            // Whoever leaves in the middle is not missed.
+            // A connection that breaks off ends its relay, and nothing else.
             let _ = relay(client, socket, state).await;
         });
     }
@@ -112,7 +112,7 @@ async fn relay(mut client: TcpStream, socket: PathBuf, state: Arc<Mutex<State>>)
     }
 }
 
-/// The bytes of one message of Redis's protocol: a line, a string of so many bytes, or an array of messages.
+/// The bytes of one message of Redis's protocol: a line, a string with its length, or an array of messages.
 fn message<'a>(reader: &'a mut (impl AsyncBufRead + Unpin + Send)) -> Pin<Box<dyn Future<Output = io::Result<Vec<u8>>> + Send + 'a>> {
     Box::pin(async move {
         let mut bytes = Vec::new();

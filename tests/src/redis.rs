@@ -92,7 +92,7 @@ impl TestRedis {
     }
 }
 
-/// The answer of the Redis at `url`, by the crate's own client.
+/// The answer of the Redis at `url`.
 fn ask(url: String, words: &[&str]) -> redis::Value {
     let client = redis::Client::open(url).expect("a URL");
     let mut connection = client.get_connection().expect("a connection");

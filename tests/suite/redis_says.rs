@@ -1,4 +1,4 @@
-//! What is answered while Redis refuses, keeps silent or is full, and what came of the request.
+//! Answers while Redis refuses, is silent or is full, held against the outcome of each request.
 
 use std::time::{Duration, Instant};
 
@@ -146,6 +146,23 @@ async fn a_post_with_a_key_that_is_not_answered_is_repeated_with_the_key() {
     proxy.set(Mood::Pass);
     let first = post().await.expect(201).json();
     assert_eq!(post().await.expect(201).json()["id"], first["id"]);
+    assert_eq!(count(&app.client).await, 2);
+    app.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_post_whose_answer_is_lost_with_redis_s_scripts_is_tried_again_and_makes_one_study() {
+    let (app, proxy, _) = behind_a_proxy().await;
+    let mut study = study();
+    study["name"] = json!("made once");
+    proxy.set(Mood::KeepAnswersTo("made once"));
+    let (answer, ()) = tokio::join!(app.client.post("/v1/studies", &study), async {
+        eventually("the study whose answer is kept", || async { (app.store.list_studies(store::StudyPage::default()).await.ok()?.0.len() == 2).then_some(()) })
+            .await;
+        app.redis.command(&["SCRIPT", "FLUSH"]);
+        proxy.set(Mood::Pass);
+    });
+    answer.expect(201);
     assert_eq!(count(&app.client).await, 2);
     app.stop().await;
 }
@@ -369,7 +386,7 @@ async fn a_password_that_changes_under_way_is_told_and_its_return_is_noticed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_user_with_a_password_in_another_database_finds_the_rights_it_needs_sufficient() {
     let redis = TestRedis::start_flags(&["--requirepass", "hush"]);
-    // What a user of Chandler must be allowed; nothing else.
+    // All that a user of Chandler must be allowed.
     redis.command_as(
         "hush",
         &[

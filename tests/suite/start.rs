@@ -92,7 +92,7 @@ async fn a_redis_that_is_full_when_the_service_starts_is_served_from() {
     drop(service);
     redis.command(&["CONFIG", "SET", "maxmemory", "1"]);
     let service = Service::start(data_dir.path(), &["--redis-url", &redis.url()]);
-    assert!(service.program.wait_for("Redis takes no changes now").contains("maxmemory"));
+    assert!(service.program.wait_for("Redis accepts no changes now").contains("maxmemory"));
     assert_eq!(service.client.get("/readyz").await.expect(503).json()["code"], "storage_full");
     service.client.get(&path).await.expect(200);
     service.client.send(reqwest::Method::DELETE, &path, |request| request).await.expect(202);

@@ -103,5 +103,5 @@ async fn a_certificate_for_another_name_and_a_port_without_tls_are_told_apart() 
         }
     });
     both_refuse(&["--redis-url", &format!("rediss://127.0.0.1:{port}")], "does not speak TLS");
-    both_refuse(&["--redis-url", &format!("redis://127.0.0.1:{port}")], "is no Redis");
+    both_refuse(&["--redis-url", &format!("redis://127.0.0.1:{port}")], "is not a Redis");
 }
