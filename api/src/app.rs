@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use data::Catalog;
+use hpo::limits;
 use store::Store;
 use store::artifact::Artifacts;
 
@@ -31,6 +32,18 @@ pub struct App {
 }
 
 impl App {
+    /// The store for a request that only reads: all that it asks of Redis ends within [`limits::REDIS_READ_MS`] from now.
+    pub(crate) fn reads(&self) -> Store {
+        self.store.within(limits::REDIS_READ_MS)
+    }
+
+    /// The store for a request that changes something: all that it asks of Redis ends within [`limits::REDIS_CHANGE_MS`] from now. Errors as
+    /// [`App::accepts_changes`].
+    pub(crate) fn changes(&self) -> Result<Store, Error> {
+        self.accepts_changes()?;
+        Ok(self.store.within(limits::REDIS_CHANGE_MS))
+    }
+
     /// Whether the server is about to stop.
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
@@ -43,7 +56,7 @@ impl App {
             return Err(Error::Unavailable("the server is about to stop".to_owned()));
         }
         if self.disk_full.load(Ordering::Acquire) {
-            let mib = hpo::limits::REDIS_DISK_BYTES_RESUME >> 20;
+            let mib = limits::REDIS_DISK_BYTES_RESUME >> 20;
             let what =
                 format!("no space left on the data folder's disk: nothing can be changed until at least {mib} MiB are free; free some");
             return Err(Error::StorageFull(what));

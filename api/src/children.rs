@@ -103,6 +103,10 @@ impl TrainerCommand {
         if self.quiet {
             command.env("CHANDLER_LOG", "warn");
         }
+        // These are for a Redis at a URL; the trainer's is our own.
+        for variable in store::TlsFiles::VARIABLES {
+            command.env_remove(variable);
+        }
         // A group of its own: Ctrl-C is for us, and we stop it in order.
         command.process_group(0).spawn()
     }

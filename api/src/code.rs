@@ -52,5 +52,6 @@ codes! {
     ForbiddenHost = "forbidden_host", 403, "Only local requests are served";
     StorageFull = "storage_full", 503, "The store is full";
     Unavailable = "unavailable", 503, "The service is not available";
+    OutcomeUnknown = "outcome_unknown", 503, "It is not known whether the request was carried out";
     Internal = "internal", 500, "Internal error";
 }

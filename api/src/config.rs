@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use hpo::limits;
+use store::TlsFiles;
 
 /// Hyperparameter tuning as a service.
 #[derive(Debug, Parser)]
@@ -36,6 +37,9 @@ pub struct Config {
     /// redis://, rediss:// or unix://; without it a private Redis and a trainer are started
     #[arg(long, env = "REDIS_URL", hide_env_values = true)]
     pub redis_url: Option<String>,
+    /// Certificate files, for rediss://
+    #[command(flatten)]
+    pub tls: TlsFiles,
     /// File with API keys of 16 to 1,024 visible ASCII characters, one a line; lines that start with # are comments
     #[arg(long, env = "CHANDLER_API_KEYS_FILE")]
     pub api_keys_file: Option<PathBuf>,

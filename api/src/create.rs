@@ -8,11 +8,11 @@ use hpo::preflight::{Preflight, preflight};
 use hpo::{Problem, ProblemKind, Study, limits};
 use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
-use store::{Idempotency, NewStudy, Store, StudyId};
+use store::{Idempotency, NewStudy, Store, StudyId, StudyRecord};
 use ulid::Ulid;
 
 use crate::app::App;
-use crate::error::Error;
+use crate::error::{Error, study_path};
 
 /// A study that passed every check and is not stored yet.
 pub(crate) struct Draft {
@@ -69,14 +69,41 @@ fn unknown_builtin(catalog: &Catalog, document: &Json, asker: Asker) -> Option<P
     }
 }
 
-/// Stores a draft and fills its queue; the id is that of the first request under the same idempotency key, until that study is deleted.
-pub(crate) async fn create(store: &Store, draft: Draft, idempotency: Option<Idempotency>) -> Result<StudyId, Error> {
+/// Stores a draft, fills its queue, and returns the study; it is that of the first request under the same idempotency key, until that study is deleted.
+pub(crate) async fn create(store: &Store, draft: Draft, idempotency: Option<Idempotency>) -> Result<StudyRecord, Error> {
+    // One id for all tries of this request: it creates one study, or none.
     let id = StudyId::parse(&Ulid::generate().to_string()).expect("a ULID is a study's id");
     let preflight = serde_json::to_value(&draft.preflight).map_err(|error| Error::Internal(error.to_string()))?;
     let new = NewStudy { id, study: Arc::new(draft.study), dataset: draft.dataset, preflight };
-    let created = store.create_study(new, idempotency).await?;
-    store.top_up(created.id).await?;
-    Ok(created.id)
+    let is_repeatable = idempotency.is_some();
+    let created = store.create_study(new, idempotency).await.map_err(|error| match error {
+        store::Error::Unanswered(cause) if is_repeatable => {
+            Error::OutcomeUnknown { how: "with the same Idempotency-Key, under which there is one study".to_owned(), study: None, cause }
+        }
+        store::Error::Unanswered(cause) => {
+            let how = format!("if GET {} finds no study; an Idempotency-Key spares the look", study_path(id));
+            Error::OutcomeUnknown { how, study: Some(id), cause }
+        }
+        error => error.into(),
+    })?;
+    Ok(topped_up(store, created.study).await)
+}
+
+/// The study after its queue was filled, as far as Redis accepts trials now. A failure here does not undo the change that was made before: the study is
+/// marked as wanting trials, and the reaper adds them.
+pub(crate) async fn topped_up(store: &Store, study: StudyRecord) -> StudyRecord {
+    top_up(store, study.id).await;
+    match store.study(study.id).await {
+        Ok(Some(now)) => now,
+        Ok(None) | Err(_) => study,
+    }
+}
+
+/// Fills the queue of a study as far as Redis accepts trials now; the reaper adds the rest.
+pub(crate) async fn top_up(store: &Store, id: StudyId) {
+    if let Err(error) = store.top_up(id).await {
+        tracing::warn!(study.id = %id, "Study {id} waits for trials, which the reaper will add: {error}");
+    }
 }
 
 /// SHA-256 of a request's body, in hexadecimal.

@@ -1,11 +1,11 @@
 //! Every way to say no: one enum, each with its code, and one `application/problem+json` body (RFC 9457).
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use actix_web::http::header::{ALLOW, CONTENT_TYPE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpResponse, ResponseError};
 use hpo::{Problem, ProblemKind};
 use serde::Serialize;
-use store::StudyId;
+use store::{Refusal, StudyId};
 use utoipa::ToSchema;
 
 use crate::code::Code;
@@ -69,9 +69,19 @@ pub enum Error {
     /// There is no room for more, in Redis or on its disk.
     #[error("{0}")]
     StorageFull(String),
-    /// Redis does not answer, or the server is about to stop.
+    /// Redis does not answer or refuses, or the server is about to stop. Nothing was changed.
     #[error("{0}")]
     Unavailable(String),
+    /// Redis was asked and has not answered.
+    #[error("it is not known whether this was carried out ({cause}); it may be sent again {how}")]
+    OutcomeUnknown {
+        /// How or when to send it again.
+        how: String,
+        /// The study that it may have created.
+        study: Option<StudyId>,
+        /// What happened to the call.
+        cause: String,
+    },
     /// A fault of ours.
     #[error("something went wrong here; the log has the details")]
     Internal(String),
@@ -89,7 +99,7 @@ pub struct ProblemDetails {
     pub status: u16,
     /// What kind of error this is, for programs.
     pub code: Code,
-    /// What went wrong this time, and what to do.
+    /// What went wrong this time, and what to do. Never a password.
     pub detail: String,
     /// Every mistake in the study, with its place.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -129,6 +139,7 @@ impl Error {
             Error::ForbiddenHost => Code::ForbiddenHost,
             Error::StorageFull(_) => Code::StorageFull,
             Error::Unavailable(_) => Code::Unavailable,
+            Error::OutcomeUnknown { .. } => Code::OutcomeUnknown,
             Error::Internal(_) => Code::Internal,
         }
     }
@@ -161,7 +172,9 @@ impl ResponseError for Error {
     fn error_response(&self) -> HttpResponse {
         match self {
             Error::Internal(cause) => tracing::error!("A request failed: {cause}"),
-            Error::Unavailable(cause) => tracing::warn!("A request could not be served: {cause}"),
+            Error::Unavailable(_) | Error::StorageFull(_) | Error::OutcomeUnknown { .. } => {
+                tracing::warn!("A request could not be served: {self}")
+            }
             _ => {}
         }
         let mut response = HttpResponse::build(self.status_code());
@@ -169,11 +182,14 @@ impl ResponseError for Error {
         match self {
             Error::MethodNotAllowed(methods) => response.insert_header((ALLOW, methods.as_str())),
             Error::Unauthorized => response.insert_header((WWW_AUTHENTICATE, "Bearer")),
-            Error::Unavailable(_) | Error::StorageFull(_) => {
+            Error::Unavailable(_) | Error::StorageFull(_) | Error::OutcomeUnknown { .. } => {
                 response.insert_header((RETRY_AFTER, hpo::limits::RETRY_AFTER_SECONDS.to_string()))
             }
             _ => &mut response,
         };
+        if let Error::OutcomeUnknown { study: Some(id), .. } = self {
+            response.insert_header((LOCATION, study_path(*id)));
+        }
         response.body(serde_json::to_vec(&self.details()).unwrap_or_default())
     }
 }
@@ -190,8 +206,13 @@ impl From<store::Error> for Error {
             }
             store::Error::BadCursor => Error::InvalidParameter("cursor: not a cursor of this list".to_owned()),
             store::Error::TooLong { .. } => Error::InvalidParameter(error.to_string()),
-            store::Error::OutOfMemory => Error::StorageFull("the store is full; delete studies or give Redis more memory".to_owned()),
-            store::Error::Unavailable(_) => Error::Unavailable(error.to_string()),
+            store::Error::Refused(ref refused) if refused.refusal == Refusal::OutOfMemory => Error::StorageFull(error.to_string()),
+            store::Error::Misconfigured(_) | store::Error::Unavailable(_) | store::Error::Refused(_) => {
+                Error::Unavailable(error.to_string())
+            }
+            store::Error::Unanswered(cause) => {
+                Error::OutcomeUnknown { how: "as it is: a second time changes nothing more".to_owned(), study: None, cause }
+            }
             store::Error::Corrupt(_) | store::Error::Redis(_) => Error::Internal(error.to_string()),
         }
     }
@@ -201,6 +222,11 @@ impl From<actix_web::error::BlockingError> for Error {
     fn from(_: actix_web::error::BlockingError) -> Error {
         Error::Internal("a blocking task was cancelled".to_owned())
     }
+}
+
+/// The path of a study.
+pub(crate) fn study_path(id: StudyId) -> String {
+    format!("/v1/studies/{id}")
 }
 
 /// The study that an id in a path names; what cannot be an id is no study.

@@ -38,7 +38,8 @@ pub async fn run_study(config: Run) -> anyhow::Result<ExitCode> {
     let folder = config.data_dir.join("runs").join(Ulid::generate().to_string());
     let redis = start_redis(&folder)?;
     let artifacts = folder.join("artifacts").display().to_string();
-    let app = assemble(redis.url(), &config.data_dir, &artifacts, limits::RUN_LEASE_SECONDS, None).await?;
+    let store = store::Config { lease_ms: limits::RUN_LEASE_SECONDS * 1_000, ..store::Config::new(redis.url()) };
+    let app = assemble(store, &config.data_dir, &artifacts, None).await?;
     let draft = create::draft(&app, document).await.map_err(|error| explain(&error))?;
     announce(&draft);
     let trainer = TrainerChild::start(TrainerCommand {
@@ -62,7 +63,7 @@ pub async fn run_study(config: Run) -> anyhow::Result<ExitCode> {
 /// Creates the study, sees it through and tells what came of it.
 async fn carry_out(store: &Store, draft: Draft, config: &Run, artifacts: &str) -> anyhow::Result<ExitCode> {
     let study = draft.study.clone();
-    let id = create::create(store, draft, None).await?;
+    let id = create::create(store, draft, None).await?.id;
     let started = Instant::now();
     tokio::select! {
         seen = see_through(store, id, &study) => seen?,
@@ -114,7 +115,7 @@ async fn see_through(store: &Store, id: StudyId, study: &Study) -> anyhow::Resul
 async fn trainer_classes(store: &Store) -> anyhow::Result<Vec<DeviceClass>> {
     let started = Instant::now();
     while started.elapsed() < Duration::from_secs(limits::TRAINER_START_SECONDS_MAX) {
-        if let Some(record) = store.trainers().await?.first() {
+        if let Some(Some(record)) = passing(store.trainers().await)?.map(|trainers| trainers.into_iter().next()) {
             return Ok(record.trainer.classes());
         }
         tokio::time::sleep(REFRESH).await;
@@ -126,21 +127,37 @@ async fn trainer_classes(store: &Store) -> anyhow::Result<Vec<DeviceClass>> {
 async fn follow(store: &Store, id: StudyId, study: &Study) -> anyhow::Result<()> {
     let mut display = Display::new();
     loop {
-        let record = store.study(id).await?.context("the study is gone")?;
-        let page = TrialPage { limit: limits::PAGE_MAX, state: Some(TrialState::Running), ..TrialPage::default() };
-        let (running, _) = store.trials(id, page).await?;
-        let waiting = store.waiting_for(&record).await?;
-        // Nobody else will come.
-        if let Some(Waiting { kind: WaitingFor::Memory, detail }) = waiting {
-            display.bars.clear()?;
-            anyhow::bail!(detail);
-        }
-        display.show(&record, &running, waiting, study);
-        if !matches!(record.state, StudyState::Running | StudyState::Paused) {
-            display.bars.clear()?;
-            return Ok(());
+        if let Some((record, running, waiting)) = passing(look(store, id).await)? {
+            let record = record.context("the study is gone")?;
+            // Nobody else will come.
+            if let Some(Waiting { kind: WaitingFor::Memory, detail }) = waiting {
+                display.bars.clear()?;
+                anyhow::bail!(detail);
+            }
+            display.show(&record, &running, waiting, study);
+            if !matches!(record.state, StudyState::Running | StudyState::Paused) {
+                display.bars.clear()?;
+                return Ok(());
+            }
         }
         tokio::time::sleep(REFRESH).await;
+    }
+}
+
+/// The study, what runs of it, and what it waits for.
+async fn look(store: &Store, id: StudyId) -> store::Result<(Option<StudyRecord>, Vec<TrialRecord>, Option<Waiting>)> {
+    let Some(record) = store.study(id).await? else { return Ok((None, Vec::new(), None)) };
+    let page = TrialPage { limit: limits::PAGE_MAX, state: Some(TrialState::Running), ..TrialPage::default() };
+    let (running, _) = store.trials(id, page).await?;
+    let waiting = store.waiting_for(&record).await?;
+    Ok((Some(record), running, waiting))
+}
+
+/// What was found; none where the Redis of this run is away for a moment. One that died is started again, and one that is given up ends the run.
+fn passing<T>(found: store::Result<T>) -> store::Result<Option<T>> {
+    match found {
+        Err(error) if error.may_pass() => Ok(None),
+        found => found.map(Some),
     }
 }
 

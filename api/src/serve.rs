@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_web::middleware::{Compress, from_fn};
 use actix_web::web::{self, Data};
@@ -40,11 +40,15 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
     let listener = TcpListener::bind(config.listen).with_context(|| format!("cannot listen on {}", config.listen))?;
     let embedded = match &config.redis_url {
         Some(_) => None,
-        None => Some(start_redis(&config.data_dir)?),
+        None => {
+            config.tls.expect_none("a socket of its own without --redis-url (REDIS_URL)")?;
+            Some(start_redis(&config.data_dir)?)
+        }
     };
     let redis_url = embedded.as_ref().map_or_else(|| config.redis_url.clone().unwrap_or_default(), |redis| redis.url().to_owned());
     let artifacts = config.artifacts.clone().unwrap_or_else(|| config.data_dir.join("artifacts").display().to_string());
-    let mut app = assemble(&redis_url, &config.data_dir, &artifacts, config.lease_seconds, keys).await?;
+    let redis = store::Config { tls: config.tls.clone(), lease_ms: config.lease_seconds * 1_000, ..store::Config::new(&redis_url) };
+    let mut app = assemble(redis, &config.data_dir, &artifacts, keys).await?;
     if let Some(redis) = &embedded {
         app.disk_full = redis.disk_full();
     }
@@ -85,16 +89,15 @@ pub(crate) fn start_redis(data_dir: &Path) -> anyhow::Result<Embedded> {
     Ok(Embedded::start(data_dir)?)
 }
 
-/// The shared data of an API on the Redis at `redis_url`; waits a while for a Redis that is just starting.
-pub async fn assemble(redis_url: &str, data_dir: &Path, artifacts: &str, lease_seconds: u64, keys: Option<Keys>) -> anyhow::Result<App> {
-    let (low, high) = (limits::LEASE_SECONDS_MIN, limits::LEASE_SECONDS_MAX);
-    anyhow::ensure!((low..=high).contains(&lease_seconds), "--lease-seconds must lie between {low} and {high}, not {lease_seconds}");
+/// The shared data of an API on this Redis; waits a while for one that is just starting.
+pub async fn assemble(redis: store::Config, data_dir: &Path, artifacts: &str, keys: Option<Keys>) -> anyhow::Result<App> {
     let metrics = Arc::new(Metrics::default());
     let observer = metrics.clone();
-    let mut config = store::Config::new(redis_url);
-    config.lease_ms = lease_seconds * 1000;
-    config.observe = Some(Arc::new(move |script, took, ok| observer.observe_script(script, took, ok)));
-    let store = connect(config).await.with_context(|| "cannot use Redis")?;
+    let observe: Option<store::Observe> = Some(Arc::new(move |script, took, ok| observer.observe_script(script, took, ok)));
+    let store = connect(store::Config { observe, ..redis }).await.context("cannot use Redis")?;
+    if let Err(error) = store.ready().await {
+        tracing::warn!("Redis accepts no changes now; reads are served: {error}");
+    }
     Ok(App {
         store,
         catalog: Arc::new(Catalog::new(data_dir.join("datasets"))),
@@ -106,14 +109,14 @@ pub async fn assemble(redis_url: &str, data_dir: &Path, artifacts: &str, lease_s
     })
 }
 
+/// The store, once Redis is there. A Redis that refuses for good, as with a wrong password, is not waited for.
 async fn connect(config: store::Config) -> store::Result<Store> {
-    let mut attempt = 1;
+    let until = Instant::now() + Duration::from_secs(limits::REDIS_START_SECONDS_MAX);
     loop {
         match Store::connect(config.clone()).await {
-            Err(store::Error::Unavailable(cause)) if attempt < limits::CONNECT_ATTEMPTS_MAX => {
-                tracing::warn!("Redis does not answer yet ({cause}); trying again");
+            Err(error) if error.may_pass() && Instant::now() < until => {
+                tracing::warn!("Waiting for Redis: {error}");
                 tokio::time::sleep(Duration::from_secs(1)).await;
-                attempt += 1;
             }
             outcome => return outcome,
         }

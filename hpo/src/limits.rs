@@ -303,15 +303,25 @@ pub const REMOVAL_TICKS: u32 = 2;
 pub const LEASE_MS: u64 = 30_000;
 /// Ticks of the reaper in a lease: what time must do happens a few seconds late at most.
 pub const TICKS_PER_LEASE: u64 = 10;
-/// How long an answer of Redis may take, in ms. A script takes milliseconds; an fsync on a busy disk may take seconds.
-pub const REDIS_RESPONSE_MS: u64 = 5_000;
-/// How long a connection to Redis may take, in ms.
+/// How long one call of Redis may take in all, its tries together, in ms, where no request waits for it. A script takes milliseconds; an fsync on a busy
+/// disk may take seconds, and the first try has half of this.
+pub const REDIS_CALL_MS: u64 = 10_000;
+/// How long a request that only reads waits for Redis in all, in ms: it can be asked again at no risk.
+pub const REDIS_READ_MS: u64 = 5_000;
+/// How long a request that changes something waits for Redis in all, in ms. Longer than for reads, because a client does not know the outcome of a change
+/// that is given up, and a Redis that waits for its disk mostly answers within seconds.
+pub const REDIS_CHANGE_MS: u64 = 10_000;
+/// How long a connection to Redis may take, its greeting included, in ms.
 pub const REDIS_CONNECT_MS: u64 = 3_000;
+/// An answer to the greeting of a connection, in bytes: an error is a line, and protected mode's is the longest, with a thousand.
+pub const REDIS_LINE_BYTES_MAX: u64 = 8 << 10;
+/// Characters of an error of Redis that are shown: its longest has some 350.
+pub const REDIS_ERROR_CHARACTERS_MAX: usize = 500;
 /// Tries of one call, each on a fresh connection after the first. Every script may be repeated.
 pub const REDIS_TRIES: u32 = 3;
 /// The wait before a second try, in ms; doubled for the third.
 pub const REDIS_RETRY_MS: u64 = 100;
-/// How long a probe or a scrape waits for Redis in all, in ms: one try. A healthy Redis takes milliseconds, Prometheus gives up after ten seconds and
+/// How long a probe or a scrape waits for Redis in all, in ms. A healthy Redis takes milliseconds, Prometheus gives up after ten seconds and
 /// an orchestrator's probe often after one to five, and both ask again.
 pub const REDIS_PROBE_MS: u64 = 2_000;
 /// Commands under way on one connection: the crate's own 50 make a busy API wait for itself.
@@ -354,8 +364,8 @@ pub const HTTP_BODY_SECONDS_MAX: u64 = 60;
 pub const HTTP_STUCK_SECONDS_MAX: u64 = 20;
 /// Seconds that requests in flight have to end when the server stops.
 pub const HTTP_DRAIN_SECONDS_MAX: u64 = 10;
-/// Attempts, one a second, to reach a Redis that is just starting.
-pub const CONNECT_ATTEMPTS_MAX: u32 = 30;
+/// Seconds that the API waits at its start for a Redis that is starting; it looks once a second.
+pub const REDIS_START_SECONDS_MAX: u64 = 30;
 /// A lease shorter than this ends between two heartbeats on a busy machine.
 pub const LEASE_SECONDS_MIN: u64 = 1;
 /// A lease longer than this leaves a dead trainer's trial untouched for an hour.

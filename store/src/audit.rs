@@ -1,6 +1,7 @@
 //! For tests: the invariants of the queue against what is stored.
 
 use crate::error::Result;
+use crate::link::Effect;
 use crate::reply::{Reply, text};
 use crate::script::Name;
 use crate::{Args, Store};
@@ -8,7 +9,7 @@ use crate::{Args, Store};
 /// A line for each invariant that does not hold; empty is health.
 pub async fn audit(store: &Store) -> Result<Vec<String>> {
     let mut wrong = Vec::new();
-    for lane in 0..store.0.lanes.len() {
+    for lane in 0..store.inner.lanes.len() {
         let mut lines = Reply::of(store.call_lane(Name::Audit, lane, Args::new()).await?)?;
         while let Some(line) = lines.next() {
             wrong.push(text(line)?);
@@ -19,13 +20,13 @@ pub async fn audit(store: &Store) -> Result<Vec<String>> {
 
 /// Makes the server forget every script, as a restart or a fail-over does.
 pub async fn forget_scripts(store: &Store) -> Result<()> {
-    store.0.link.run(redis::cmd("SCRIPT").arg("FLUSH")).await.map(drop)
+    store.inner.link.run(redis::cmd("SCRIPT").arg("FLUSH"), Effect::None, store.until()).await.map(drop)
 }
 
 /// Every key of this store's namespace, sorted.
 pub async fn keys(store: &Store) -> Result<Vec<String>> {
-    let pattern = format!("{}:*", store.0.namespace);
-    let mut found = Reply::of(store.0.link.run(redis::cmd("KEYS").arg(pattern)).await?)?;
+    let pattern = format!("{}:*", store.inner.namespace);
+    let mut found = Reply::of(store.inner.link.run(redis::cmd("KEYS").arg(pattern), Effect::None, store.until()).await?)?;
     let mut keys = Vec::new();
     while let Some(key) = found.next() {
         keys.push(text(key)?);

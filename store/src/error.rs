@@ -3,16 +3,23 @@
 use hpo::trial::StudyState;
 
 use crate::StudyId;
+use crate::refusal::Refused;
 
 /// Why the store did not do what was asked.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
-    /// Redis did not answer, also not on a fresh connection. The call may have been carried out; every call may be repeated.
+    /// The URL of Redis, the certificates or the server at that address cannot be used. Waiting does not help.
+    #[error("{0}")]
+    Misconfigured(String),
+    /// Redis does not answer, also not on a fresh connection. Nothing was changed.
     #[error("Redis does not answer: {0}")]
     Unavailable(String),
-    /// Redis has used its `maxmemory`: no new study, no new trial; what runs can finish.
-    #[error("Redis is out of memory")]
-    OutOfMemory,
+    /// Redis was asked to change something and has not answered, or did not do all of it: it is not known what was carried out. Every call may be repeated.
+    #[error("it is not known whether Redis has carried it out: {0}")]
+    Unanswered(String),
+    /// Redis answers that it will not. Nothing was changed.
+    #[error("{0}")]
+    Refused(Refused),
     /// No study has that id, or it was deleted.
     #[error("no study {0}")]
     NoSuchStudy(StudyId),
@@ -54,8 +61,8 @@ pub enum Error {
     /// What is stored cannot be read: another version wrote it, or it is damaged.
     #[error("stored data cannot be read: {0}")]
     Corrupt(String),
-    /// Redis refused a command.
-    #[error("Redis refused: {0}")]
+    /// A script of ours failed in Redis.
+    #[error("a script failed in Redis: {0}")]
     Redis(String),
 }
 
@@ -63,20 +70,20 @@ pub enum Error {
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    /// What a refusal or a dead connection means.
-    pub(crate) fn from_redis(error: &redis::RedisError) -> Error {
-        if is_lost(error) {
-            return Error::Unavailable(error.to_string());
-        }
-        match error.code() {
-            Some("OOM") => Error::OutOfMemory,
-            _ => Error::Redis(error.to_string()),
+    /// Whether the same call may succeed later, with nothing changed about the caller.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Error::Unavailable(_) | Error::Unanswered(_) => true,
+            Error::Refused(refused) => refused.refusal.may_pass(),
+            _ => false,
         }
     }
-}
 
-/// Whether a fresh connection may help: time-outs, broken sockets, a server that loads, or that became a replica.
-pub(crate) fn is_lost(error: &redis::RedisError) -> bool {
-    let code = matches!(error.code(), Some("READONLY" | "LOADING" | "MASTERDOWN" | "CLUSTERDOWN" | "TRYAGAIN"));
-    code || error.is_io_error() || error.is_timeout() || error.is_connection_dropped() || error.is_connection_refusal()
+    /// The error of a call of several steps that fails after its first step.
+    pub(crate) fn in_its_course(self) -> Error {
+        match self {
+            Error::Unavailable(_) | Error::Refused(_) => Error::Unanswered(self.to_string()),
+            error => error,
+        }
+    }
 }

@@ -12,13 +12,15 @@
 //!
 //! Each arrow is one Lua script (`lua/*.lua`, put together by `script`), so no process reads, decides and writes; any number of
 //! processes may call anything at any time, and every call may be repeated. In reading order: [`Store`] and [`Config`] here; `id`,
-//! `keys`, `script`, `link`, `reply`, `packed` are the ground; [`study`] makes and changes studies, [`top_up`](Store::top_up) fills their
+//! `keys`, `script`, `reply`, `packed` are the ground; `address`, `connection`, `link` the way to Redis, `refusal` its errors; [`study`] makes and changes studies, [`top_up`](Store::top_up) fills their
 //! queues; [`queue`] hands trials out and takes results in; [`reap`](Store::reap) does what time alone must do; [`trainer`], [`read`] and
 //! [`metrics`] look, and `waiting` tells why nobody takes a study's trials. [`embedded`] runs a private Redis, [`artifact`] keeps files.
 
+mod address;
 pub mod artifact;
 #[doc(hidden)]
 pub mod audit;
+mod connection;
 pub mod embedded;
 mod error;
 mod id;
@@ -29,6 +31,7 @@ mod packed;
 pub mod queue;
 pub mod read;
 pub mod reap;
+mod refusal;
 mod reply;
 mod script;
 pub mod study;
@@ -47,18 +50,21 @@ use hpo::limits;
 use hpo::sampler::Sampler;
 use hpo::study::Study;
 use redis::Value;
+use tokio::time::Instant;
 
+pub use address::TlsFiles;
 pub use error::{Error, Result};
 pub use id::{Nonce, StudyId};
 pub use metrics::ServiceMetrics;
 pub use queue::{Ack, Claim, Directive, End, Lease, Point};
 pub use read::{AttemptRecord, Best, Curve, Sort, StudyPage, StudyRecord, TrialCounts, TrialError, TrialPage, TrialRecord};
 pub use reap::Reaped;
+pub use refusal::{Refusal, Refused};
 pub use study::{Change, Created, Idempotency, NewStudy, StopReason};
 pub use trainer::{Refusal, Trainer, TrainerRecord};
 pub use waiting::{Needs, Waiting};
 
-use link::Link;
+use link::{Effect, Link};
 use script::Name;
 
 /// Told of every script call: its name, how long it took, whether it was answered.
@@ -69,14 +75,14 @@ pub type Observe = Arc<dyn Fn(&'static str, Duration, bool) + Send + Sync>;
 pub struct Config {
     /// `redis://`, `rediss://` or `unix://`.
     pub url: String,
+    /// Certificates, for `rediss://`.
+    pub tls: TlsFiles,
     /// The start of every key.
     pub namespace: String,
     /// How long a lease lasts without a heartbeat.
     pub lease_ms: u64,
     /// Lanes of the queue. Counts at the first start only; later, what was stored then is used.
     pub lanes: u32,
-    /// How long an answer may take.
-    pub response_timeout: Duration,
     /// Hears of every script call.
     pub observe: Option<Observe>,
     /// For tests: the time in ms instead of the server's.
@@ -88,19 +94,23 @@ impl Config {
     pub fn new(url: impl Into<String>) -> Config {
         Config {
             url: url.into(),
+            tls: TlsFiles::default(),
             namespace: "chandler".into(),
             lease_ms: limits::LEASE_MS,
             lanes: 1,
-            response_timeout: Duration::from_millis(limits::REDIS_RESPONSE_MS),
             observe: None,
             now_ms: None,
         }
     }
 }
 
-/// The store. A clone shares its connection and its caches.
+/// The store. A clone shares its connection and its caches. Each call ends within [`limits::REDIS_CALL_MS`], unless all must [end by](Store::within) a
+/// deadline.
 #[derive(Clone)]
-pub struct Store(Arc<Inner>);
+pub struct Store {
+    inner: Arc<Inner>,
+    deadline: Option<Instant>,
+}
 
 struct Inner {
     link: Link,
@@ -121,12 +131,14 @@ struct Cached {
 }
 
 impl Store {
-    /// Connects, fixes the number of lanes at the first start, and loads the scripts.
+    /// Connects, fixes the number of lanes at the first start, and loads the scripts. A Redis that was used before need not accept changes for this:
+    /// reads work there, and where its memory is full, so does whatever frees some.
     pub async fn connect(config: Config) -> Result<Store> {
         let link = Link::new(&config)?;
-        let lanes = lanes(&link, &config).await?;
-        link.load().await?;
-        Ok(Store(Arc::new(Inner {
+        let until = in_ms(limits::REDIS_CALL_MS);
+        let lanes = lanes(&link, &config, until).await?;
+        link.load(until).await?;
+        let inner = Arc::new(Inner {
             link,
             lanes: (0..lanes).map(|lane| keys::lane(&config.namespace, lane)).collect(),
             namespace: config.namespace,
@@ -134,63 +146,63 @@ impl Store {
             now_ms: config.now_ms,
             studies: Mutex::default(),
             turn: AtomicU64::new(0),
-        })))
+        });
+        Ok(Store { inner, deadline: None })
+    }
+
+    /// This store for one piece of work: all its calls together end within `ms` from now.
+    pub fn within(&self, ms: u64) -> Store {
+        Store { deadline: Some(in_ms(ms)), ..self.clone() }
     }
 
     /// Whether Redis answers.
     pub async fn ping(&self) -> Result<()> {
-        self.0.link.run(&redis::cmd("PING")).await.map(drop)
+        self.inner.link.run(&redis::cmd("PING"), Effect::None, self.until()).await.map(drop)
     }
 
-    /// Whether Redis answers and knows every script; within [`limits::REDIS_PROBE_MS`].
+    /// Whether Redis answers and accepts changes, new studies among them; within [`limits::REDIS_PROBE_MS`]. It makes the smallest change there is, because
+    /// only then does a server tell that its disk or memory is full, or that it is a replica.
     pub async fn ready(&self) -> Result<()> {
-        soon(self.make_ready()).await
-    }
-
-    async fn make_ready(&self) -> Result<()> {
-        let mut exists = redis::cmd("SCRIPT");
-        exists.arg("EXISTS");
-        for script in script::SCRIPTS.iter() {
-            exists.arg(&script.hash);
-        }
-        match self.0.link.run(&exists).await? {
-            Value::Array(known) if known.iter().all(|known| *known == Value::Int(1)) => Ok(()),
-            _ => self.0.link.load().await,
-        }
+        self.within(limits::REDIS_PROBE_MS).call_lane(Name::Ready, 0, Args::new()).await.map(drop)
     }
 
     /// How long a lease lasts; send a heartbeat every third of it.
     pub fn lease_ms(&self) -> u64 {
-        self.0.lease_ms
+        self.inner.lease_ms
     }
 
     /// How often to call [`Store::reap`], with some jitter.
     pub fn tick(&self) -> Duration {
-        Duration::from_millis((self.0.lease_ms / limits::TICKS_PER_LEASE).max(1))
+        Duration::from_millis((self.inner.lease_ms / limits::TICKS_PER_LEASE).max(1))
     }
 
     /// The answer of a script in the lane of `study`.
     async fn call(&self, name: Name, study: StudyId, args: Args) -> Result<Value> {
-        let lane = crc32fast::hash(study.as_str().as_bytes()) as usize % self.0.lanes.len();
+        let lane = crc32fast::hash(study.as_str().as_bytes()) as usize % self.inner.lanes.len();
         self.call_lane(name, lane, args).await
     }
 
     /// The answer of a script in a lane.
     async fn call_lane(&self, name: Name, lane: usize, args: Args) -> Result<Value> {
         let mut all = Vec::with_capacity(args.0.len() + 1);
-        all.push(self.0.now_ms.as_ref().map(|now| now.load(Ordering::Relaxed).to_string().into_bytes()).unwrap_or_default());
+        all.push(self.inner.now_ms.as_ref().map(|now| now.load(Ordering::Relaxed).to_string().into_bytes()).unwrap_or_default());
         all.extend(args.0);
-        self.0.link.call(name, &self.0.lanes[lane], &all).await
+        self.inner.link.call(name, &self.inner.lanes[lane], &all, self.until()).await
+    }
+
+    /// When a call that begins now must have ended.
+    fn until(&self) -> Instant {
+        self.deadline.unwrap_or_else(|| in_ms(limits::REDIS_CALL_MS))
     }
 
     /// What is remembered of a study, where it is.
     fn cached(&self, id: StudyId) -> Option<Cached> {
-        self.0.studies.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
+        self.inner.studies.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
     }
 
     /// Remembers a study.
     fn cache(&self, id: StudyId, study: Arc<Study>) -> Cached {
-        let mut studies = self.0.studies.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut studies = self.inner.studies.lock().unwrap_or_else(PoisonError::into_inner);
         if studies.len() >= limits::STUDIES_CACHED_MAX {
             studies.clear();
         }
@@ -237,20 +249,19 @@ impl Args {
     }
 }
 
-/// The outcome of `asked` if it comes soon, for callers that wait no longer: probes and scrapes. What was asked may still be carried out.
-async fn soon<T>(asked: impl Future<Output = Result<T>>) -> Result<T> {
-    let late = |_| Err(Error::Unavailable(format!("no answer within {} ms", limits::REDIS_PROBE_MS)));
-    tokio::time::timeout(Duration::from_millis(limits::REDIS_PROBE_MS), asked).await.unwrap_or_else(late)
+fn in_ms(ms: u64) -> Instant {
+    Instant::now() + Duration::from_millis(ms)
 }
 
 /// The number of lanes: the first to ask fixes it, since a study's lane follows from it.
-async fn lanes(link: &Link, config: &Config) -> Result<u32> {
+async fn lanes(link: &Link, config: &Config, until: Instant) -> Result<u32> {
     let key = keys::lanes(&config.namespace);
     let get = || redis::cmd("GET").arg(&key).to_owned();
-    let mut stored = link.run(&get()).await?;
+    let mut stored = link.run(&get(), Effect::None, until).await?;
     if stored == Value::Nil {
-        link.run(redis::cmd("SET").arg(&key).arg(config.lanes.clamp(1, limits::LANES_MAX)).arg("NX")).await?;
-        stored = link.run(&get()).await?;
+        let lanes = config.lanes.clamp(1, limits::LANES_MAX);
+        link.run(redis::cmd("SET").arg(&key).arg(lanes).arg("NX"), Effect::None, until).await?;
+        stored = link.run(&get(), Effect::None, until).await?;
     }
     let stored = reply::text(stored)?;
     stored.parse().ok().filter(|lanes| (1..=limits::LANES_MAX).contains(lanes)).ok_or_else(|| Error::Corrupt(format!("{key} is {stored}")))

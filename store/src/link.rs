@@ -1,71 +1,62 @@
-//! The connection to Redis: one shared, multiplexed, rebuilt whenever it may be dead; and one of its own for blocking waits.
+//! The way to Redis: one shared connection, replaced whenever it may be dead; and one of its own for blocking waits.
 //!
-//! The crate's connection manager does not reconnect on time-outs or READONLY, so this does. A command is tried again on a fresh
-//! connection, although the first try may have been carried out: every script may be applied twice.
+//! A command is tried again on a fresh connection, although the first try may have been carried out: every script may be applied twice. If no
+//! try is answered, the error says whether one may have been carried out. All tries end by one deadline.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use hpo::limits;
-use redis::aio::MultiplexedConnection;
-use redis::io::tcp::TcpSettings;
-use redis::{AsyncConnectionConfig, Client, Cmd, IntoConnectionInfo, RedisError, Value};
-use tokio::sync::Mutex;
+use redis::{Cmd, Value};
+use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::error::{Error, Result, is_lost};
+use crate::address::Address;
+use crate::connection::{Connection, Failure};
+use crate::error::{Error, Result};
 use crate::script::{Name, SCRIPTS, script};
 use crate::{Config, Observe};
 
+/// The effect of a command on stored data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Effect {
+    /// None, or none that anybody depends on.
+    None,
+    /// It changes something.
+    Change,
+}
+
 /// Where commands go.
 pub(crate) struct Link {
-    client: Client,
-    config: AsyncConnectionConfig,
-    response_timeout: Duration,
+    address: Address,
     observe: Option<Observe>,
-    /// The shared connection and its generation: who finds it dead drops it only if nobody has replaced it meanwhile.
-    shared: Mutex<Option<(u64, MultiplexedConnection)>>,
-    generation: AtomicU64,
+    shared: Mutex<Option<Connection>>,
+    /// Held while a connection is opened, so that others wait for it instead of opening their own.
+    connecting: tokio::sync::Mutex<()>,
     /// The connection that blocks. It is taken out while it waits: a wait that is dropped takes the connection with it.
-    waiting: Mutex<Option<MultiplexedConnection>>,
+    waiting: tokio::sync::Mutex<Option<Connection>>,
 }
 
 impl Link {
     /// A link that connects with its first command.
     pub(crate) fn new(config: &Config) -> Result<Link> {
-        let refused = |error: RedisError| Error::Redis(format!("REDIS_URL: {error}"));
-        let info = config.url.as_str().into_connection_info().map_err(refused)?;
-        let client = Client::open(info.set_tcp_settings(TcpSettings::default().set_nodelay(true))).map_err(refused)?;
-        let connection = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(Duration::from_millis(limits::REDIS_CONNECT_MS)))
-            .set_response_timeout(Some(config.response_timeout))
-            .set_pipeline_buffer_size(limits::REDIS_PIPELINE);
         Ok(Link {
-            client,
-            config: connection,
-            response_timeout: config.response_timeout,
+            address: Address::of(&config.url, &config.tls)?,
             observe: config.observe.clone(),
-            shared: Mutex::new(None),
-            generation: AtomicU64::new(0),
-            waiting: Mutex::new(None),
+            shared: Mutex::default(),
+            connecting: tokio::sync::Mutex::default(),
+            waiting: tokio::sync::Mutex::default(),
         })
     }
 
-    /// The answer to `cmd`, tried again on fresh connections while the connection seems lost.
-    pub(crate) async fn run(&self, cmd: &Cmd) -> Result<Value> {
-        let mut wait = Duration::from_millis(limits::REDIS_RETRY_MS);
-        for _ in 1..limits::REDIS_TRIES {
-            match self.once(cmd).await {
-                Err(error) if is_lost(&error) => tracing::debug!(%error, "Redis did not answer, trying again"),
-                answer => return answer.map_err(|error| Error::from_redis(&error)),
-            }
-            tokio::time::sleep(wait).await;
-            wait *= 2;
-        }
-        self.once(cmd).await.map_err(|error| Error::from_redis(&error))
+    /// The answer to `cmd` by `until`.
+    pub(crate) async fn run(&self, cmd: &Cmd, effect: Effect, until: Instant) -> Result<Value> {
+        let mut is_open = false;
+        let answer = self.answer(cmd, until, &mut is_open).await;
+        answer.map_err(|failure| outcome(failure, is_open, effect))
     }
 
-    /// The answer of a script, sent by its hash, and once more with its text where the server does not know it.
-    pub(crate) async fn call(&self, name: Name, lane: &str, args: &[Vec<u8>]) -> Result<Value> {
+    /// The answer of a script by `until`, sent by its hash, and once more with its text where the server does not know it.
+    pub(crate) async fn call(&self, name: Name, lane: &str, args: &[Vec<u8>], until: Instant) -> Result<Value> {
         let begun = Instant::now();
         let script = script(name);
         let eval = |how: &str, what: &str| {
@@ -73,57 +64,92 @@ impl Link {
             cmd.arg(what).arg(1).arg(lane).arg(args);
             cmd
         };
-        let mut answer = self.run(&eval("EVALSHA", &script.hash)).await;
-        if matches!(&answer, Err(Error::Redis(error)) if error.contains("NoScript") || error.contains("NOSCRIPT")) {
-            answer = self.run(&eval("EVAL", &script.code)).await;
+        let mut is_open = false;
+        let mut answer = self.answer(&eval("EVALSHA", &script.hash), until, &mut is_open).await;
+        if matches!(&answer, Err(Failure::Fault(said)) if said.starts_with("NOSCRIPT")) {
+            answer = self.answer(&eval("EVAL", &script.code), until, &mut is_open).await;
         }
         if let Some(observe) = &self.observe {
             observe(script.name, begun.elapsed(), answer.is_ok());
         }
-        answer
+        answer.map_err(|failure| outcome(failure, is_open, script.effect))
     }
 
     /// Loads every script, so that the first calls are by hash too.
-    pub(crate) async fn load(&self) -> Result<()> {
+    pub(crate) async fn load(&self, until: Instant) -> Result<()> {
         for script in SCRIPTS.iter() {
-            self.run(redis::cmd("SCRIPT").arg("LOAD").arg(&script.code)).await?;
+            self.run(redis::cmd("SCRIPT").arg("LOAD").arg(&script.code), Effect::None, until).await?;
         }
         Ok(())
     }
 
     /// The answer to a blocking command of at most `timeout`, on the connection that only blocks.
     pub(crate) async fn block(&self, cmd: &Cmd, timeout: Duration) -> Result<Value> {
-        let kept = self.waiting.lock().await.take();
-        let mut connection = match kept {
+        let kept = self.waiting.lock().await.take().filter(|kept| !kept.is_closed());
+        let connection = match kept {
             Some(connection) => connection,
-            None => {
-                self.client.get_multiplexed_async_connection_with_config(&self.config).await.map_err(|error| Error::from_redis(&error))?
-            }
+            None => Connection::open(&self.address).await?,
         };
-        connection.set_response_timeout(timeout + self.response_timeout);
-        let answer = connection.send_packed_command(cmd).await.map_err(|error| Error::from_redis(&error))?;
+        let until = Instant::now() + timeout + Duration::from_millis(limits::REDIS_CALL_MS);
+        let answer = timeout_at(until, connection.send(cmd)).await.unwrap_or_else(|_| Err(late()))?;
         *self.waiting.lock().await = Some(connection);
         Ok(answer)
     }
 
-    async fn once(&self, cmd: &Cmd) -> std::result::Result<Value, RedisError> {
-        let (generation, mut connection) = {
-            let mut shared = self.shared.lock().await;
-            match &*shared {
-                Some(current) => current.clone(),
-                None => {
-                    let fresh = self.client.get_multiplexed_async_connection_with_config(&self.config).await?;
-                    shared.insert((self.generation.fetch_add(1, Ordering::Relaxed), fresh)).clone()
+    /// The answer to `cmd` by `until`, tried again on fresh connections while the connection seems lost. Sets `is_open` if a try was sent and may have been
+    /// carried out although there is no answer.
+    async fn answer(&self, cmd: &Cmd, until: Instant, is_open: &mut bool) -> std::result::Result<Value, Failure> {
+        let mut wait = Duration::from_millis(limits::REDIS_RETRY_MS);
+        for _ in 1..limits::REDIS_TRIES {
+            // A try takes half of the time that is left, so that a connection which is silently dead leaves time for a fresh one.
+            let now = Instant::now();
+            match self.once(cmd, now + until.saturating_duration_since(now) / 2, is_open).await {
+                Err(failure) if failure.is_of_the_connection() && Instant::now() + wait < until => {
+                    tracing::debug!(?failure, "Redis did not answer, trying again");
                 }
+                answer => return answer,
             }
-        };
-        let answer = connection.send_packed_command(cmd).await.and_then(|value| value.extract_error());
-        if matches!(&answer, Err(error) if is_lost(error)) {
-            let mut shared = self.shared.lock().await;
-            if shared.as_ref().is_some_and(|(current, _)| *current == generation) {
-                *shared = None;
-            }
+            sleep(wait).await;
+            wait *= 2;
+        }
+        self.once(cmd, until, is_open).await
+    }
+
+    /// One try of [`Link::answer`].
+    async fn once(&self, cmd: &Cmd, until: Instant, is_open: &mut bool) -> std::result::Result<Value, Failure> {
+        let connection = timeout_at(until, self.connection()).await.unwrap_or_else(|_| Err(late()))?;
+        let answer = timeout_at(until, connection.send(cmd)).await.unwrap_or_else(|_| Err(late()));
+        *is_open |= answer.as_ref().is_err_and(Failure::leaves_it_open);
+        if answer.as_ref().is_err_and(Failure::is_of_the_connection) {
+            let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+            // Somebody else may have replaced it already.
+            *shared = shared.take().filter(|current| !current.is(&connection));
         }
         answer
     }
+
+    /// The shared connection, a fresh one where there is none that lives.
+    async fn connection(&self) -> std::result::Result<Connection, Failure> {
+        let current = || self.shared.lock().unwrap_or_else(PoisonError::into_inner).clone().filter(|current| !current.is_closed());
+        if let Some(connection) = current() {
+            return Ok(connection);
+        }
+        let _turn = self.connecting.lock().await;
+        if let Some(connection) = current() {
+            return Ok(connection);
+        }
+        let fresh = Connection::open(&self.address).await?;
+        *self.shared.lock().unwrap_or_else(PoisonError::into_inner) = Some(fresh.clone());
+        Ok(fresh)
+    }
+}
+
+fn late() -> Failure {
+    Failure::Lost("no answer in the time that there is".to_owned())
+}
+
+/// The error that a failure means to a caller who wanted this effect.
+fn outcome(failure: Failure, is_open: bool, effect: Effect) -> Error {
+    let error = Error::from(failure);
+    if is_open && effect == Effect::Change { Error::Unanswered(error.to_string()) } else { error }
 }

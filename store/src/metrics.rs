@@ -51,7 +51,7 @@ pub struct ServiceMetrics {
 impl Store {
     /// The metrics of the service now, within [`hpo::limits::REDIS_PROBE_MS`]; costs the same however many studies there are.
     pub async fn collect(&self) -> Result<ServiceMetrics> {
-        soon(self.collect_lanes()).await
+        self.within(hpo::limits::REDIS_PROBE_MS).collect_lanes().await
     }
 
     async fn collect_lanes(&self) -> Result<ServiceMetrics> {
@@ -60,7 +60,7 @@ impl Store {
         let shared = ["trainers", "slots", "memory", "memory_max", "lease_overdue_ms"];
         let classes = || Args::new().list(DeviceClass::ALL.iter().map(|class| class.as_str()).collect::<Vec<_>>());
         let mut needs = Vec::new();
-        for lane in 0..self.0.lanes.len() {
+        for lane in 0..self.inner.lanes.len() {
             let mut rows = Reply::of(self.call_lane(Name::Waiting, lane, classes().arg(limits::WAITING_SCANNED_MAX)).await?)?;
             while let Some(row) = rows.next() {
                 needs.push(needs_of(Reply::of(row)?)?);

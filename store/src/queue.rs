@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use hpo::limits;
 use hpo::study::DeviceClass;
-use hpo::trial::{ErrorKind, TrialState};
+use hpo::trial::ErrorKind;
 use redis::Value;
 
 use crate::error::{Error, Result};
 use crate::packed;
+use crate::read::{TrialRecord, trial_record};
 use crate::reply::{Reply, integer, text};
 use crate::script::Name;
 use crate::{Args, Nonce, Store, StudyId, Trainer, keys};
@@ -152,8 +153,8 @@ pub enum Ack {
 impl Store {
     /// Up to as many leases as `claim` has nonces, from the studies that were served least for their weight. Empty: nothing to do.
     pub async fn claim(&self, claim: &Claim) -> Result<Vec<Lease>> {
-        let lanes = self.0.lanes.len();
-        let first = self.0.turn.fetch_add(1, std::sync::atomic::Ordering::Relaxed) as usize;
+        let lanes = self.inner.lanes.len();
+        let first = self.inner.turn.fetch_add(1, std::sync::atomic::Ordering::Relaxed) as usize;
         for lane in (first..first + lanes).map(|lane| lane % lanes) {
             let leases = leases(Reply::of(self.call_lane(Name::Claim, lane, self.claim_args(claim)).await?)?)?;
             if !leases.is_empty() {
@@ -168,14 +169,14 @@ impl Store {
     pub async fn wait_for_work(&self, classes: &[DeviceClass], timeout: Duration) -> Result<bool> {
         let timeout = timeout.min(Duration::from_millis(limits::WAKE_WAIT_MS_MAX)).max(Duration::from_millis(1));
         // A command may not span lanes; with several, each wait watches one of them.
-        let lanes = &self.0.lanes;
-        let lane = &lanes[self.0.turn.fetch_add(1, std::sync::atomic::Ordering::Relaxed) as usize % lanes.len()];
+        let lanes = &self.inner.lanes;
+        let lane = &lanes[self.inner.turn.fetch_add(1, std::sync::atomic::Ordering::Relaxed) as usize % lanes.len()];
         let mut pop = redis::cmd("BLPOP");
         for class in classes {
             pop.arg(keys::wake(lane, *class));
         }
         pop.arg(timeout.as_secs_f64());
-        Ok(self.0.link.block(&pop, timeout).await? != Value::Nil)
+        Ok(self.inner.link.block(&pop, timeout).await? != Value::Nil)
     }
 
     /// Heartbeat, curve and directive in one call; without points a mere heartbeat. Points at or below the last step are ignored.
@@ -215,14 +216,13 @@ impl Store {
         Ok(integer(self.call(Name::Promote, id, Args::new().arg(id).arg(number).arg(rung)).await?)? == 1)
     }
 
-    /// Cancels one trial; returns its state right after: still running where its trainer is yet to be told, and a terminal state is
+    /// Cancels one trial; returns it as it is right after: still running where its trainer is yet to be told, and a terminal state is
     /// left as it is. Errors: [`Error::NoSuchStudy`], [`Error::NoSuchTrial`].
-    pub async fn cancel_trial(&self, id: StudyId, number: u64) -> Result<TrialState> {
-        let state = text(self.call(Name::Cancel, id, Args::new().arg(id).arg(number)).await?)?;
-        match state.as_str() {
-            "no_study" => Err(Error::NoSuchStudy(id)),
-            "no_trial" => Err(Error::NoSuchTrial { study: id, number }),
-            state => TrialState::parse(state).ok_or_else(|| Error::Corrupt(format!("trial state {state:?}"))),
+    pub async fn cancel_trial(&self, id: StudyId, number: u64) -> Result<TrialRecord> {
+        match self.call(Name::Cancel, id, Args::new().arg(id).arg(number)).await? {
+            row @ Value::Array(_) => trial_record(Reply::of(row)?),
+            none if text(none.clone())? == "no_study" => Err(Error::NoSuchStudy(id)),
+            _ => Err(Error::NoSuchTrial { study: id, number }),
         }
     }
 
@@ -231,7 +231,7 @@ impl Store {
             let values = point.values.iter().flat_map(|value| value.to_le_bytes());
             point.step.to_le_bytes().into_iter().chain(values).collect::<Vec<u8>>()
         });
-        let args = lease_args(lease).arg(self.0.lease_ms).list(packed.collect::<Vec<_>>());
+        let args = lease_args(lease).arg(self.inner.lease_ms).list(packed.collect::<Vec<_>>());
         match text(self.call(Name::Report, lease.study, args).await?)?.as_str() {
             "go_on" => Ok(Directive::GoOn),
             "prune" => Ok(Directive::Prune),
@@ -246,7 +246,7 @@ impl Store {
         let classes: Vec<_> = claim.classes.iter().map(|class| class.as_str()).collect();
         let refused: Vec<_> = claim.refused.iter().take(limits::REFUSED_MAX).map(String::as_str).collect();
         let nonces: Vec<_> = claim.nonces.iter().take(limits::CLAIMS_MAX).map(|nonce| nonce.0.to_be_bytes()).collect();
-        let args = Args::new().arg(&claim.trainer).arg(&claim.numerics).arg(self.0.lease_ms).arg(claim.memory_bytes);
+        let args = Args::new().arg(&claim.trainer).arg(&claim.numerics).arg(self.inner.lease_ms).arg(claim.memory_bytes);
         args.list(classes).list(refused).list(nonces)
     }
 }

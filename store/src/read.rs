@@ -212,7 +212,7 @@ impl Store {
         let limit = page.limit.clamp(1, limits::PAGE_MAX);
         let cursor = page.cursor.map(|cursor| StudyId::parse(&cursor).ok_or(Error::BadCursor)).transpose()?;
         let (mut studies, mut reached) = (Vec::new(), None);
-        for lane in 0..self.0.lanes.len() {
+        for lane in 0..self.inner.lanes.len() {
             let args = Args::new().arg("").option(cursor).arg(limit).option(page.state).option(page.name.as_ref());
             let mut answer = Reply::of(self.call_lane(Name::Studies, lane, args).await?)?;
             let next = answer.text()?;
@@ -381,7 +381,8 @@ fn in_order(sort: Sort, ranked: &[(f64, u64)], total: u64) -> Vec<Rank> {
     ranked.iter().map(|(score, number)| Rank::Scored(*score, *number)).chain(unscored).collect()
 }
 
-fn study_record(row: Value) -> Result<StudyRecord> {
+/// The study that a `study_row` of the scripts is.
+pub(crate) fn study_record(row: Value) -> Result<StudyRecord> {
     let (mut row, mut fields) = (Reply::of(row)?, HashMap::new());
     while let Some(field) = row.next() {
         fields.insert(text(field)?, row.bytes()?);
@@ -422,7 +423,8 @@ fn study_record(row: Value) -> Result<StudyRecord> {
     })
 }
 
-fn trial_record(mut row: Reply) -> Result<TrialRecord> {
+/// The trial that a `trial_row` of the scripts is.
+pub(crate) fn trial_record(mut row: Reply) -> Result<TrialRecord> {
     Ok(TrialRecord {
         number: row.parse()?,
         state: row.name(TrialState::parse)?,

@@ -45,7 +45,7 @@ pub enum RemovalError {
 pub struct Tended {
     /// Leases that had run out.
     pub stalled: u64,
-    /// What could not be removed and is tried again, in words.
+    /// What could not be done and is tried again, in words.
     pub undone: Vec<String>,
 }
 
@@ -54,8 +54,13 @@ impl Store {
     /// process calls it every [`Store::tick`] with some jitter.
     pub async fn tend(&self, artifacts: &Artifacts) -> Result<Tended> {
         let reaped = self.reap().await?;
-        self.drain_wanted().await?;
-        Ok(Tended { stalled: reaped.stalled, undone: self.remove(reaped, artifacts).await })
+        let (stalled, topped_up) = (reaped.stalled, self.drain_wanted().await);
+        // Also where Redis takes no new trials: what is removed makes room for them.
+        let mut undone = self.remove(reaped, artifacts).await;
+        if let Err(error) = topped_up {
+            undone.push(format!("Studies wait for their next trials; this is tried again: {error}"));
+        }
+        Ok(Tended { stalled, undone })
     }
 
     /// Removes what was handed out and returns what is still there, in words: however long artifacts let it wait, the next tick is not late.
@@ -82,8 +87,8 @@ impl Store {
     /// forgets silent trainers.
     pub async fn reap(&self) -> Result<Reaped> {
         let mut reaped = Reaped::default();
-        for lane in 0..self.0.lanes.len() {
-            let args = Args::new().arg(self.tick().as_millis()).arg(self.0.lease_ms);
+        for lane in 0..self.inner.lanes.len() {
+            let args = Args::new().arg(self.tick().as_millis()).arg(self.inner.lease_ms);
             let mut answer = Reply::of(self.call_lane(Name::Reap, lane, args).await?)?;
             reaped.ran |= answer.text()? == "1";
             reaped.stalled += answer.parse::<u64>()?;

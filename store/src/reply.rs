@@ -51,7 +51,8 @@ impl Reply {
         read(&text).ok_or_else(|| Error::Corrupt(format!("unknown name {text:?}")))
     }
 
-    fn take(&mut self) -> Result<Value> {
+    /// The next value, whatever it is.
+    pub(crate) fn take(&mut self) -> Result<Value> {
         self.0.next().ok_or_else(|| Error::Corrupt("an answer is too short".into()))
     }
 }

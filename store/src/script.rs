@@ -6,6 +6,7 @@ use hpo::limits;
 use hpo::trial::{ErrorKind, TriedAgain};
 
 use crate::keys;
+use crate::link::Effect;
 
 /// One script, ready to be called by its hash.
 pub(crate) struct Script {
@@ -15,6 +16,8 @@ pub(crate) struct Script {
     pub(crate) hash: String,
     /// Its text.
     pub(crate) code: String,
+    /// Its effect on stored data.
+    pub(crate) effect: Effect,
 }
 
 /// Declares the scripts in one table: variant, name, flags, files.
@@ -30,11 +33,11 @@ macro_rules! scripts {
     };
 }
 
-// allow-oom: work that was begun can finish when memory is full; only what brings new work is refused.
+// allow-oom: work that was begun can finish when memory is full; only what brings new work is refused, and `ready`, which tells.
 scripts! {
     Reserve = "reserve", "", ["reserve"];
     Reserved = "reserved", "flags=no-writes", ["reserved"];
-    Create = "create", "", ["create"];
+    Create = "create", "", ["study_row", "create"];
     Enqueue = "enqueue", "", ["enqueue"];
     Exhaust = "exhaust", "flags=allow-oom", ["exhaust"];
     Claim = "claim", "flags=allow-oom", ["claim"];
@@ -43,16 +46,17 @@ scripts! {
     FinishAndClaim = "finish_and_claim", "flags=allow-oom", ["finish", "claim", "finish_and_claim"];
     Promote = "promote", "flags=allow-oom", ["promote"];
     Reap = "reap", "flags=allow-oom", ["reap"];
-    Cancel = "cancel", "flags=allow-oom", ["cancel"];
-    CancelStudy = "cancel_study", "flags=allow-oom", ["cancel_study"];
-    Change = "change", "flags=allow-oom", ["change"];
+    Cancel = "cancel", "flags=allow-oom", ["trial_row", "cancel"];
+    CancelStudy = "cancel_study", "flags=allow-oom", ["study_row", "cancel_study"];
+    Change = "change", "flags=allow-oom", ["study_row", "change"];
     Delete = "delete", "flags=allow-oom", ["delete"];
     Purge = "purge", "flags=allow-oom", ["purge"];
     Abandon = "abandon", "flags=allow-oom", ["abandon"];
     Cleared = "cleared", "flags=allow-oom", ["cleared"];
     Trainer = "trainer", "flags=allow-oom", ["trainer"];
-    Studies = "studies", "flags=no-writes", ["studies"];
-    Trials = "trials", "flags=no-writes", ["trials"];
+    Ready = "ready", "", ["ready"];
+    Studies = "studies", "flags=no-writes", ["study_row", "studies"];
+    Trials = "trials", "flags=no-writes", ["trial_row", "trials"];
     Ranking = "ranking", "flags=no-writes", ["ranking"];
     Curve = "curve", "flags=no-writes", ["curve"];
     Trainers = "trainers", "flags=no-writes", ["trainers"];
@@ -94,9 +98,10 @@ fn assemble(name: &'static str, flags: &str, files: &[&str]) -> Script {
         format!("{kind} = {{is_tried_again = {is_tried_again}, in_a_row = '{}'}}", kind.in_a_row())
     });
     let kinds = kinds.collect::<Vec<_>>().join(", ");
+    let effect = if flags.contains("no-writes") || name == "ready" { Effect::None } else { Effect::Change };
     // The clock moves with every script that writes.
     let clock = if flags.contains("no-writes") { "" } else { "redis.call('HSET', LANE, 'now', NOW)\n" };
     let (keys, prelude, files) = (keys::LUA, include_str!("lua/prelude.lua"), files.join("\n"));
     let code = format!("#!lua {flags}\n{keys}{limit}local KIND = {{{kinds}}}\n{prelude}\n{files}\n{clock}return {name}()\n");
-    Script { name, hash: redis::Script::new(&code).get_hash().to_owned(), code }
+    Script { name, hash: redis::Script::new(&code).get_hash().to_owned(), code, effect }
 }

@@ -7,9 +7,11 @@ use hpo::limits;
 use hpo::study::{Direction, Study};
 pub use hpo::trial::StopReason;
 use hpo::trial::StudyState;
+use redis::Value;
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
+use crate::read::{StudyRecord, study_record};
 use crate::reply::{Reply, integer, text};
 use crate::script::Name;
 use crate::{Args, Cached, Store, StudyId};
@@ -37,10 +39,10 @@ pub struct Idempotency {
 }
 
 /// What [`Store::create_study`] did.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Created {
-    /// The study: another than asked for where the idempotency key was used before.
-    pub id: StudyId,
+    /// The study as it is right after: another than asked for where the idempotency key was used before.
+    pub study: StudyRecord,
     /// Whether this call created it.
     pub fresh: bool,
 }
@@ -59,8 +61,8 @@ pub struct Change {
 
 impl Store {
     /// Creates a study, once: the same id, or the same idempotency key and request, again gets the study that is there. It has no trials
-    /// until [`Store::top_up`]. Errors: [`Error::IdempotencyMismatch`]; [`Error::Deleted`] where the id, or the one that the key stands for,
-    /// was deleted within the last day.
+    /// until [`Store::top_up`], which the reaper sees to if nobody else does. Errors: [`Error::IdempotencyMismatch`]; [`Error::Deleted`] where the id, or
+    /// the one that the key stands for, was deleted within the last day.
     pub async fn create_study(&self, new: NewStudy, idempotency: Option<Idempotency>) -> Result<Created> {
         let id = match idempotency {
             Some(idempotency) => self.reserve(new.id, &idempotency).await?,
@@ -87,49 +89,79 @@ impl Store {
             (study.retry.backoff_seconds * 1_000.0).round().to_string(),
             study.early_stop.max_failures_in_a_row.to_string(),
         ];
-        match integer(self.call(Name::Create, id, Args::new().arg(id).list(fields)).await?)? {
-            -1 => Err(Error::Deleted(id)),
-            created => Ok(Created { id, fresh: created == 1 }),
+        let answer = self.call(Name::Create, id, Args::new().arg(id).list(fields)).await?;
+        if answer == Value::Int(-1) {
+            return Err(Error::Deleted(id));
         }
+        let mut answer = Reply::of(answer)?;
+        Ok(Created { fresh: answer.text()? == "1", study: study_record(answer.take()?)? })
     }
 
-    /// Changes a study; the caller then tops it up. Errors: [`Error::NoSuchStudy`]; [`Error::Closed`] where it was cancelled or failed, or
-    /// is completed and to be paused.
-    pub async fn update_study(&self, id: StudyId, change: Change) -> Result<()> {
+    /// Changes a study, and returns it as it is right after; the caller then tops it up. Errors: [`Error::NoSuchStudy`]; [`Error::Closed`] where it was
+    /// cancelled or failed, or is completed and to be paused.
+    pub async fn update_study(&self, id: StudyId, change: Change) -> Result<StudyRecord> {
         let limit = |limit: Option<Option<u64>>| limit.map_or("-".to_owned(), |limit| limit.map(|n| n.to_string()).unwrap_or_default());
         let paused = change.paused.map_or("-", |paused| if paused { "1" } else { "0" });
-        for _ in 0..limits::SWEEPS_MAX {
-            let args = Args::new().arg(id).arg(paused).arg(limit(change.max_trials)).arg(limit(change.max_parallel));
-            let mut answer = Reply::of(self.call(Name::Change, id, args).await?)?;
-            match answer.text()?.as_str() {
-                "missing" => return Err(Error::NoSuchStudy(id)),
-                "closed" => return Err(Error::Closed { study: id, state: answer.name(StudyState::parse)? }),
-                _ => answer.text()?,
-            };
-            if answer.text()? == "0" {
+        let args = Args::new().arg(id).arg(paused).arg(limit(change.max_trials)).arg(limit(change.max_parallel));
+        let (mut study, mut is_whole) = self.change_some(id, args.clone()).await?;
+        for _ in 1..limits::SWEEPS_MAX {
+            if is_whole {
                 break;
             }
+            // A part is done, so that a refusal no longer means that nothing was changed.
+            (study, is_whole) = self.change_some(id, args.clone()).await.map_err(Error::in_its_course)?;
         }
-        Ok(())
+        Ok(study)
     }
 
-    /// Cancels a study: its waiting trials are cancelled, its running ones are told with their next report. Results stay. One that has
-    /// ended stays as it is. Errors: [`Error::NoSuchStudy`].
-    pub async fn cancel_study(&self, id: StudyId) -> Result<()> {
-        for _ in 0..limits::SWEEPS_MAX {
-            match integer(self.call(Name::CancelStudy, id, Args::new().arg(id)).await?)? {
-                -1 => return Err(Error::NoSuchStudy(id)),
-                0 => break,
-                _ => {}
+    /// The study after as much of a change as one call does, and whether that is all of it.
+    async fn change_some(&self, id: StudyId, args: Args) -> Result<(StudyRecord, bool)> {
+        let mut answer = Reply::of(self.call(Name::Change, id, args).await?)?;
+        match answer.text()?.as_str() {
+            "missing" => Err(Error::NoSuchStudy(id)),
+            "closed" => Err(Error::Closed { study: id, state: answer.name(StudyState::parse)? }),
+            _ => {
+                let is_whole = answer.text()? == "0";
+                Ok((study_record(answer.take()?)?, is_whole))
             }
         }
-        Ok(())
+    }
+
+    /// Cancels a study, and returns it as it is right after: its waiting trials are cancelled, its running ones are told with their next report. Results
+    /// stay. One that has ended stays as it is. Errors: [`Error::NoSuchStudy`].
+    pub async fn cancel_study(&self, id: StudyId) -> Result<StudyRecord> {
+        let (mut study, mut waiting) = self.cancel_some(id).await?;
+        for _ in 1..limits::SWEEPS_MAX {
+            if waiting == 0 {
+                break;
+            }
+            match self.cancel_some(id).await {
+                Ok(swept) => (study, waiting) = swept,
+                // It is cancelled since the first call, and the reaper sweeps it.
+                Err(error) => {
+                    tracing::debug!("The reaper will cancel what still waits in study {id}: {error}");
+                    break;
+                }
+            }
+        }
+        Ok(study)
+    }
+
+    /// The cancelled study after as many of its trials as one call cancels, and how many still wait.
+    async fn cancel_some(&self, id: StudyId) -> Result<(StudyRecord, u64)> {
+        let answer = self.call(Name::CancelStudy, id, Args::new().arg(id)).await?;
+        if answer == Value::Int(-1) {
+            return Err(Error::NoSuchStudy(id));
+        }
+        let mut answer = Reply::of(answer)?;
+        let waiting = answer.parse()?;
+        Ok((study_record(answer.take()?)?, waiting))
     }
 
     /// Deletes a study: it is not found from now on, and its running trials are lost to their trainers. The reaper purges it.
     /// Errors: [`Error::NoSuchStudy`].
     pub async fn delete_study(&self, id: StudyId) -> Result<()> {
-        match integer(self.call(Name::Delete, id, Args::new().arg(id).arg(self.0.lease_ms)).await?)? {
+        match integer(self.call(Name::Delete, id, Args::new().arg(id).arg(self.inner.lease_ms)).await?)? {
             1 => Ok(()),
             _ => Err(Error::NoSuchStudy(id)),
         }
@@ -141,13 +173,24 @@ impl Store {
         Ok(self.remembered(id).await?.study)
     }
 
-    pub(crate) async fn remembered(&self, id: StudyId) -> Result<Cached> {
-        if let Some(cached) = self.cached(id) {
-            return Ok(cached);
+    /// The parsed document of a study that was read, without asking Redis. Errors: [`Error::Corrupt`] where another version accepted it.
+    pub fn spec_of(&self, record: &StudyRecord) -> Result<Arc<Study>> {
+        match self.cached(record.id) {
+            Some(cached) => Ok(cached.study),
+            None => Ok(self.parse(record)?.study),
         }
-        let record = self.study(id).await?.ok_or(Error::NoSuchStudy(id))?;
-        let study = Study::parse(&record.spec).map_err(|problems| Error::Corrupt(format!("study {id}: {problems:?}")))?;
-        Ok(self.cache(id, Arc::new(study)))
+    }
+
+    pub(crate) async fn remembered(&self, id: StudyId) -> Result<Cached> {
+        match self.cached(id) {
+            Some(cached) => Ok(cached),
+            None => self.parse(&self.study(id).await?.ok_or(Error::NoSuchStudy(id))?),
+        }
+    }
+
+    fn parse(&self, record: &StudyRecord) -> Result<Cached> {
+        let study = Study::parse(&record.spec).map_err(|problems| Error::Corrupt(format!("study {}: {problems:?}", record.id)))?;
+        Ok(self.cache(record.id, Arc::new(study)))
     }
 
     /// The study that an idempotency key stands for, if it was used: created, being created, or deleted. Errors: [`Error::IdempotencyMismatch`].

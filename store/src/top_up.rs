@@ -44,16 +44,16 @@ impl Store {
     }
 
     /// Tops up some of the studies that want it; returns how many trials were enqueued. A study that cannot be topped up does not keep
-    /// the others from it.
+    /// the others from it, unless it is Redis that does not take any.
     pub async fn drain_wanted(&self) -> Result<u64> {
         let mut enqueued = 0;
-        for lane in 0..self.0.lanes.len() {
+        for lane in 0..self.inner.lanes.len() {
             let mut wanted = Reply::of(self.call_lane(Name::Wanted, lane, Args::new()).await?)?;
             while let Some(id) = wanted.next() {
                 let id = text(id)?.parse().map_err(Error::Corrupt)?;
                 match self.top_up(id).await {
                     Ok(count) => enqueued += count,
-                    Err(error @ Error::Unavailable(_)) => return Err(error),
+                    Err(error) if error.may_pass() => return Err(error),
                     Err(error) => tracing::warn!(study.id = %id, %error, "Study {id} could not be topped up: {error}"),
                 }
             }

@@ -97,7 +97,7 @@ impl Store {
     }
 
     async fn each_lane(&self, args: Args) -> Result<()> {
-        for lane in 0..self.0.lanes.len() {
+        for lane in 0..self.inner.lanes.len() {
             self.call_lane(Name::Trainer, lane, args.clone()).await?;
         }
         Ok(())

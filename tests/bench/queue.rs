@@ -131,5 +131,5 @@ async fn create(store: &Store, fields: Json) -> anyhow::Result<StudyId> {
         hash: "bench".into(),
         ..DatasetSchema::default()
     };
-    Ok(store.create_study(NewStudy { id, study: Arc::new(study), dataset, preflight: Json::Null }, None).await?.id)
+    Ok(store.create_study(NewStudy { id, study: Arc::new(study), dataset, preflight: Json::Null }, None).await?.study.id)
 }

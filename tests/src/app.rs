@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::{Client, TestRedis};
+use crate::{ChaosProxy, Client, TestRedis};
 
 /// The key that [`TestApp::with_keys`] accepts.
 pub const API_KEY: &str = "a-key-for-tests-only";
@@ -31,21 +31,39 @@ pub struct TestApp {
 impl TestApp {
     /// Starts one that serves loopback without keys.
     pub async fn start() -> TestApp {
-        TestApp::start_with(None).await
+        TestApp::start_on(TestRedis::start()).await
+    }
+
+    /// Starts one on this Redis.
+    pub async fn start_on(redis: TestRedis) -> TestApp {
+        let url = redis.url();
+        TestApp::start_with(redis, &url, None).await
+    }
+
+    /// Starts one that is told so where its Redis is.
+    pub async fn start_at(redis: TestRedis, url: impl FnOnce(&TestRedis) -> String) -> TestApp {
+        let url = url(&redis);
+        TestApp::start_with(redis, &url, None).await
+    }
+
+    /// Starts one that reaches its Redis through a proxy.
+    pub async fn behind(proxy: &ChaosProxy, redis: TestRedis) -> TestApp {
+        TestApp::start_with(redis, &proxy.url(), None).await
     }
 
     /// Starts one that wants [`API_KEY`].
     pub async fn with_keys() -> TestApp {
         let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
         writeln!(file, "# keys\n\n{API_KEY}").expect("a written file");
-        TestApp::start_with(Some(Keys::read(file.path()).expect("readable keys"))).await
+        let redis = TestRedis::start();
+        let url = redis.url();
+        TestApp::start_with(redis, &url, Some(Keys::read(file.path()).expect("readable keys"))).await
     }
 
-    async fn start_with(keys: Option<Keys>) -> TestApp {
-        let redis = TestRedis::start();
+    async fn start_with(redis: TestRedis, url: &str, keys: Option<Keys>) -> TestApp {
         let data_dir = TempDir::new().expect("a temporary folder");
         let artifacts = data_dir.path().join("artifacts").display().to_string();
-        let app = api::serve::assemble(&redis.url(), data_dir.path(), &artifacts, 30, keys).await.expect("an assembled app");
+        let app = api::serve::assemble(store::Config::new(url), data_dir.path(), &artifacts, keys).await.expect("an assembled app");
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let client = Client::new(format!("http://{}", listener.local_addr().expect("a local address")));
         let (stop, stopped) = oneshot::channel::<()>();

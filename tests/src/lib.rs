@@ -1,18 +1,22 @@
 //! The harness: real servers for tests, and a client that holds every answer against the contract.
 //!
-//! [`TestRedis`] is a private Redis, [`TestApp`] the API in this process on a port of its own, [`Program`] one of the real binaries,
-//! [`Service`] the whole of them.
+//! [`TestRedis`] is a private Redis, [`ChaosProxy`] stands before one and misbehaves, [`Certificates`] are for one that speaks TLS; [`TestApp`] is the API in
+//! this process on a port of its own, [`Program`] one of the real binaries, [`Service`] the whole of them.
 
 mod app;
+mod certificates;
+mod chaos;
 mod client;
 mod program;
 mod redis;
 mod service;
 
 pub use app::{API_KEY, TestApp};
+pub use certificates::Certificates;
+pub use chaos::{ChaosProxy, Mood};
 pub use client::{Answer, Client, contract};
 pub use program::{Program, binary};
-pub use redis::TestRedis;
+pub use redis::{TestRedis, free_port};
 pub use service::{Service, start_trainer};
 
 use std::future::Future;

@@ -5,12 +5,14 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Instant;
 
 /// A running program; it is killed with the value.
 pub struct Program {
     child: Child,
     log: Arc<Mutex<Vec<String>>>,
+    reader: Option<JoinHandle<()>>,
 }
 
 /// The binary called `name`, built beside this program, or, where this is a test in target/PROFILE/deps, one folder up.
@@ -45,12 +47,12 @@ impl Program {
             command.args(args).env_remove("REDIS_URL").stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("a started program");
         let log = Arc::new(Mutex::new(Vec::new()));
         let (lines, sink) = (BufReader::new(child.stderr.take().expect("a piped stderr")), log.clone());
-        std::thread::spawn(move || {
+        let reader = std::thread::spawn(move || {
             for line in lines.lines().map_while(Result::ok) {
                 sink.lock().unwrap_or_else(PoisonError::into_inner).push(line);
             }
         });
-        Program { child, log }
+        Program { child, log, reader: Some(reader) }
     }
 
     /// What stands behind `marker` in the first log line that has it.
@@ -69,6 +71,14 @@ impl Program {
     /// What it has logged so far.
     pub fn log(&self) -> Vec<String> {
         self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// All that it has logged, once it has ended.
+    pub fn whole_log(&mut self) -> Vec<String> {
+        if let Some(reader) = self.reader.take() {
+            reader.join().expect("its log is read");
+        }
+        self.log()
     }
 
     /// Its process id.

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 pub struct TestRedis {
     folder: TempDir,
     server: PathBuf,
+    flags: Vec<String>,
     child: Child,
 }
 
@@ -21,14 +22,47 @@ impl TestRedis {
 
     /// Starts this server program.
     pub fn start_server(server: PathBuf) -> TestRedis {
+        TestRedis::start_with(server, &[])
+    }
+
+    /// Starts the server that an embedded Redis would be with more flags, which outweigh those that tests have.
+    pub fn start_flags(flags: &[&str]) -> TestRedis {
+        TestRedis::start_with(store::embedded::server().expect("a Redis server"), flags)
+    }
+
+    fn start_with(server: PathBuf, flags: &[&str]) -> TestRedis {
         let folder = TempDir::new().expect("a temporary folder");
-        let child = spawn(&server, &folder);
-        TestRedis { folder, server, child }
+        let flags: Vec<String> = flags.iter().map(|&flag| flag.to_owned()).collect();
+        let child = spawn(&server, &folder, &flags);
+        TestRedis { folder, server, flags, child }
     }
 
     /// Where it listens.
     pub fn url(&self) -> String {
-        format!("unix://{}", self.folder.path().join("r.sock").display())
+        format!("unix://{}", self.socket().display())
+    }
+
+    /// Its socket.
+    pub fn socket(&self) -> PathBuf {
+        self.folder.path().join("r.sock")
+    }
+
+    /// The answer to a command, by the crate's own client. Panics where it is refused.
+    pub fn command(&self, words: &[&str]) -> redis::Value {
+        ask(self.url(), words)
+    }
+
+    /// As [`TestRedis::command`], with a password.
+    pub fn command_as(&self, password: &str, words: &[&str]) -> redis::Value {
+        ask(format!("{}?pass={password}", self.url()), words)
+    }
+
+    /// Takes the folder away under it, so that it cannot write a file.
+    pub fn lose_folder(&self) {
+        let lost = self.folder.path().join("lost");
+        std::fs::create_dir(&lost).expect("a folder");
+        self.command(&["CONFIG", "SET", "dir", &lost.display().to_string()]);
+        std::fs::remove_dir(&lost).expect("a folder that is empty");
     }
 
     /// Kills it without a word.
@@ -54,8 +88,15 @@ impl TestRedis {
 
     /// Starts it again on its data.
     pub fn restart(&mut self) {
-        self.child = spawn(&self.server, &self.folder);
+        self.child = spawn(&self.server, &self.folder, &self.flags);
     }
+}
+
+/// The answer of the Redis at `url`.
+fn ask(url: String, words: &[&str]) -> redis::Value {
+    let client = redis::Client::open(url).expect("a URL");
+    let mut connection = client.get_connection().expect("a connection");
+    redis::cmd(words[0]).arg(&words[1..]).query(&mut connection).unwrap_or_else(|error| panic!("{words:?}: {error}"))
 }
 
 impl Drop for TestRedis {
@@ -64,7 +105,13 @@ impl Drop for TestRedis {
     }
 }
 
-fn spawn(server: &PathBuf, folder: &TempDir) -> Child {
+/// A port of loopback that was free just now, for a server that cannot choose one itself.
+pub fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("a local address").port()
+}
+
+fn spawn(server: &PathBuf, folder: &TempDir, flags: &[String]) -> Child {
     let socket = folder.path().join("r.sock");
     let _ = std::fs::remove_file(&socket);
     let mut command = Command::new(server);
@@ -81,10 +128,16 @@ fn spawn(server: &PathBuf, folder: &TempDir) -> Child {
         "noeviction",
         "--unixsocket",
     ]);
-    command.arg(&socket).arg("--dir").arg(folder.path()).stdout(Stdio::null());
-    let child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", server.display()));
+    command.arg(&socket).arg("--dir").arg(folder.path()).args(flags).stdout(Stdio::null());
+    let mut child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", server.display()));
     let deadline = Instant::now() + crate::PATIENCE;
     while std::os::unix::net::UnixStream::connect(&socket).is_err() {
+        if let Ok(Some(status)) = child.try_wait() {
+            panic!(
+                "{} ended at once ({status}) with {flags:?}; one without TLS does not know tls-port: apt install redis-server",
+                server.display()
+            );
+        }
         assert!(Instant::now() < deadline, "Redis did not come up");
         std::thread::sleep(std::time::Duration::from_millis(5));
     }

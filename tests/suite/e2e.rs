@@ -617,6 +617,8 @@ fn run_prints_the_best_trials_and_its_exit_code_says_whether_they_are_good_enoug
         std::fs::write(&file, study.to_string()).unwrap();
         let mut command = std::process::Command::new(binary("chandler"));
         command.arg("run").arg(&file).arg("--data-dir").arg(data_dir.path()).args(more).env_remove("REDIS_URL");
+        // Meant for a Redis elsewhere.
+        command.env("CHANDLER_REDIS_CA", "/nowhere");
         let done = command.output().unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         (done.status.code(), text(done.stdout), text(done.stderr))
@@ -641,6 +643,35 @@ fn run_prints_the_best_trials_and_its_exit_code_says_whether_they_are_good_enoug
         let (code, _, err) = run(&short_study(), &["--slots", slots]);
         assert!(code == Some(2) && err.contains("is not in 1..="), "{err}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn run_goes_on_to_its_end_where_its_redis_is_killed() {
+    let data_dir = TempDir::new().unwrap();
+    let file = data_dir.path().join("study.json");
+    let mut study = short_study();
+    study["training"]["epochs"] = json!(60);
+    std::fs::write(&file, study.to_string()).unwrap();
+    let (file, folder) = (file.display().to_string(), data_dir.path().display().to_string());
+    let mut program = Program::start("chandler", ["run", &file, "--data-dir", &folder]);
+    // The note of the child: its process id, and its socket.
+    let note = eventually("the Redis of the run", || async {
+        let run = std::fs::read_dir(data_dir.path().join("runs")).ok()?.next()?.ok()?.path();
+        let note = std::fs::read_to_string(run.join("redis/child")).ok()?;
+        note.ends_with('\n').then_some(note)
+    })
+    .await;
+    let (pid, socket) = note.trim().split_once('\n').unwrap();
+    eventually("a trial that runs", || async {
+        let store = store::Store::connect(store::Config::new(format!("unix://{socket}"))).await.ok()?;
+        let (studies, _) = store.list_studies(store::StudyPage::default()).await.ok()?;
+        (studies.first()?.counts.get(hpo::trial::TrialState::Running) > 0).then_some(())
+    })
+    .await;
+    // SAFETY: kill takes no pointer; the process is a child of the program that this test started.
+    unsafe { libc::kill(pid.parse().unwrap(), libc::SIGKILL) };
+    assert_eq!(program.wait(), Some(0), "{:#?}", program.whole_log());
+    assert!(program.whole_log().iter().any(|line| line.contains("starting it again")), "{:#?}", program.log());
 }
 
 #[test]

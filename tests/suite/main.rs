@@ -11,4 +11,7 @@ mod http;
 mod numbers;
 mod queue;
 mod readme;
+mod redis_says;
 mod scrape;
+mod start;
+mod tls;

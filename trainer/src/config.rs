@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use hpo::limits;
+use store::TlsFiles;
 
 /// Trains the trials of a Chandler service.
 #[derive(Debug, Clone, clap::Parser)]
@@ -12,6 +13,9 @@ pub struct Config {
     /// Where Redis is: redis://, rediss:// or unix://
     #[arg(long, env = "REDIS_URL", hide_env_values = true)]
     pub redis_url: String,
+    /// Certificate files, for rediss://
+    #[command(flatten)]
+    pub tls: TlsFiles,
     /// The folder with the datasets, in its subfolder datasets
     #[arg(long, env = "CHANDLER_DATA_DIR", default_value = "./chandler-data")]
     pub data_dir: PathBuf,

@@ -70,6 +70,7 @@ impl House {
 
     fn start(&self, devices: Vec<DeviceInfo>, slots: u32, checkpoint_seconds: u64) -> TestTrainer {
         let config = Config {
+            tls: store::TlsFiles::default(),
             redis_url: self.redis.url().to_owned(),
             data_dir: self.folder.path().to_owned(),
             artifacts: None,

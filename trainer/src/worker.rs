@@ -192,18 +192,19 @@ fn slots(devices: &[DeviceInfo]) -> u32 {
     }
 }
 
-/// The store, once Redis is there.
+/// The store, once Redis is there. A Redis that refuses for good, as with a wrong password, is not waited for.
 async fn connect(config: &Config, stopping: &watch::Receiver<bool>) -> anyhow::Result<Store> {
     loop {
         let settings = store::Config {
+            tls: config.tls.clone(),
             namespace: config.namespace.clone(),
             lease_ms: config.lease_seconds * 1_000,
             ..store::Config::new(&config.redis_url)
         };
         match Store::connect(settings).await {
             Ok(store) => return Ok(store),
-            Err(error) if !*stopping.borrow() => tracing::warn!("Waiting for Redis: {error}"),
-            Err(error) => return Err(error.into()),
+            Err(error) if error.may_pass() && !*stopping.borrow() => tracing::warn!("Waiting for Redis: {error}"),
+            Err(error) => return Err(anyhow::Error::new(error).context("cannot use Redis")),
         }
         tokio::time::sleep(retry()).await;
     }

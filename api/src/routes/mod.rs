@@ -36,7 +36,9 @@ const SERVICE: &[(u16, &str)] = &[
     (500, "Internal error: `internal`"),
     (
         503,
-        "Redis does not answer, Redis or its disk is full, or the server is about to stop: `unavailable`, `storage_full`; with Retry-After",
+        "Redis does not answer or refuses, for the reason in the detail, or the server is about to stop: `unavailable`, or `storage_full` if the memory or the \
+         disk of Redis is full; nothing was changed. `outcome_unknown`: Redis was asked and did not answer in time, so the request may have been carried out, \
+         or may yet be. All with Retry-After",
     ),
 ];
 const STUDY: &[(u16, &str)] = &[

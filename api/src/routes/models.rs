@@ -36,7 +36,7 @@ pub(crate) async fn get_model(
 ) -> Result<HttpResponse, Error> {
     let format = query.format.unwrap_or_default();
     let (id, number) = trial_path(&path)?;
-    let record = trial(&app, id, number).await?;
+    let record = trial(&app.reads(), id, number).await?;
     model(&app, id, &record, format).await
 }
 
@@ -56,7 +56,7 @@ pub(crate) async fn get_model(
 pub(crate) async fn best_model(app: Data<App>, id: Path<String>, Query(query): Query<ModelQuery>) -> Result<HttpResponse, Error> {
     let format = query.format.unwrap_or_default();
     let id = study_id(&id)?;
-    match app.store.best(id, 1).await?.first() {
+    match app.reads().best(id, 1).await?.first() {
         Some(record) => model(&app, id, record, format).await,
         None => Err(Error::ModelNotFound("the study has no completed trial yet".to_owned())),
     }

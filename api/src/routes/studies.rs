@@ -4,12 +4,12 @@ use actix_web::http::header::LOCATION;
 use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse, delete, get, patch, post};
 use hpo::limits;
-use store::{Idempotency, StudyId};
+use store::{Idempotency, StudyRecord};
 
 use super::{AnyErrors, BodyErrors, StudyErrors};
 use crate::app::App;
 use crate::create::{self, Draft};
-use crate::error::{Error, ProblemDetails, study_id};
+use crate::error::{Error, ProblemDetails, study_id, study_path};
 use crate::wire::{
     DryRun, DryRunQuery, Query, StudiesQuery, StudyPage, StudyPatch, StudySummary, StudyView, page_response, parse_json, read_body,
 };
@@ -18,7 +18,8 @@ use crate::wire::{
 ///
 /// The whole document is checked before anything is queued: every branch of the space is followed through the network. With an
 /// `Idempotency-Key` (up to 255 characters, kept for a day) the request may be repeated: the answer is the study that it created first,
-/// or `conflict` once that was deleted.
+/// or `conflict` once that was deleted. Without one, an answer `outcome_unknown` names in `Location` the study that the request may have
+/// created: if GET does not find it, the request may be repeated.
 #[utoipa::path(
     tag = "studies",
     params(DryRunQuery, ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, description = "Makes the request repeatable")),
@@ -28,6 +29,13 @@ use crate::wire::{
         (status = 200, description = "With `dry_run=true`: it would be created", body = DryRun),
         (status = 409, description = "The study that this `Idempotency-Key` created was deleted: `conflict`", body = ProblemDetails, content_type = "application/problem+json"),
         BodyErrors,
+        (
+            status = 503,
+            description = "Redis does not answer or refuses, for the reason in the detail, or the server is about to stop: `unavailable`, or `storage_full` if the memory of Redis is full; nothing was created. `outcome_unknown`: Redis was asked and did not answer in time; `Location` has the path of the study that it may have created, unless an `Idempotency-Key` makes the request repeatable. All with Retry-After",
+            body = ProblemDetails,
+            content_type = "application/problem+json",
+            headers(("Location" = String, description = "The path of the study that may have been created, with `outcome_unknown`"))
+        ),
     )
 )]
 #[post("/v1/studies")]
@@ -41,19 +49,19 @@ pub(crate) async fn create_study(
     let idempotency = idempotency(&request, &body)?;
     // A repeated request is answered by what it did, also where its dataset or this server's rules have changed since.
     if let Some(idempotency) = idempotency.as_ref().filter(|_| !query.dry_run)
-        && let Some(id) = app.store.reserved(idempotency).await?
-        && let Some(view) = found_view(&app, id).await?
+        && let reads = app.reads()
+        && let Some(id) = reads.reserved(idempotency).await?
+        && let Some(record) = reads.study(id).await?
     {
-        return Ok(created(id, view));
+        return created(&app, record).await;
     }
     let draft = create::draft(&app, parse_json(&body)?).await?;
     if query.dry_run {
         let Draft { study, dataset, preflight } = draft;
         return Ok(HttpResponse::Ok().json(DryRun { preflight, dataset, spec: study.document().clone() }));
     }
-    app.accepts_changes()?;
-    let id = create::create(&app.store, draft, idempotency).await?;
-    Ok(created(id, view(&app, id).await?))
+    let record = create::create(&app.changes()?, draft, idempotency).await?;
+    created(&app, record).await
 }
 
 /// List studies
@@ -64,15 +72,13 @@ pub(crate) async fn create_study(
 pub(crate) async fn list_studies(app: Data<App>, request: HttpRequest, query: Query<StudiesQuery>) -> Result<HttpResponse, Error> {
     let Query(StudiesQuery { cursor, limit, state, name }) = query;
     let limit = limit.map_or(limits::PAGE_DEFAULT, usize::from);
-    let (records, next) = app.store.list_studies(store::StudyPage { cursor, limit, state, name }).await?;
-    let trainers = app.store.trainers().await?;
-    let mut studies = Vec::with_capacity(records.len());
-    for record in records {
-        // One deleted since the page was read is not there any more.
-        if let Some(study) = gone_is_none(app.store.spec(record.id).await)? {
-            studies.push(StudySummary::from_record(&record, &study, record.needs().waiting_for(&trainers)));
-        }
-    }
+    let store = app.reads();
+    let (records, next) = store.list_studies(store::StudyPage { cursor, limit, state, name }).await?;
+    let trainers = store.trainers().await?;
+    let summary = |record: &StudyRecord| {
+        Ok(StudySummary::from_record(record, &*app.store.spec_of(record)?, record.needs().waiting_for(&trainers)))
+    };
+    let studies = records.iter().map(summary).collect::<store::Result<_>>()?;
     Ok(page_response(&request, next.as_deref()).json(StudyPage { studies, next }))
 }
 
@@ -83,14 +89,15 @@ pub(crate) async fn list_studies(app: Data<App>, request: HttpRequest, query: Qu
 #[get("/v1/studies/{id}")]
 pub(crate) async fn get_study(app: Data<App>, id: Path<String>) -> Result<HttpResponse, Error> {
     let id = study_id(&id)?;
-    let record = app.store.study(id).await?.ok_or(store::Error::NoSuchStudy(id))?;
-    let (study, waiting) = (app.store.spec(id).await?, app.store.waiting_for(&record).await?);
+    let store = app.reads();
+    let record = store.study(id).await?.ok_or(store::Error::NoSuchStudy(id))?;
+    let (study, waiting) = (store.spec_of(&record)?, store.waiting_for(&record).await?);
     Ok(HttpResponse::Ok().json(StudyView::from_record(record, &study, waiting)))
 }
 
 /// Change a study
 ///
-/// Pause and resume it, or change its limits.
+/// Pause and resume it, or change its limits. May be repeated: a second time changes nothing more.
 #[utoipa::path(
     tag = "studies",
     params(("id" = String, Path, description = "The study")),
@@ -102,58 +109,43 @@ pub(crate) async fn patch_study(app: Data<App>, request: HttpRequest, id: Path<S
     let id = study_id(&id)?;
     let body = parse_json(&read_body(&request, payload).await?)?;
     let change = StudyPatch::read(body)?.into();
-    app.accepts_changes()?;
-    app.store.update_study(id, change).await?;
-    app.store.top_up(id).await?;
-    Ok(HttpResponse::Ok().json(view(&app, id).await?))
+    let store = app.changes()?;
+    let record = store.update_study(id, change).await?;
+    Ok(HttpResponse::Ok().json(view(&app, create::topped_up(&store, record).await).await?))
 }
 
 /// Cancel a study
 ///
 /// Nothing more is trained: waiting trials are cancelled at once, running ones within a batch of their trainer's next report. Results
-/// are kept.
+/// are kept. May be repeated: a second time changes nothing more.
 #[utoipa::path(tag = "studies", params(("id" = String, Path, description = "The study")), responses((status = 200, description = "The study as it is now", body = StudyView), StudyErrors))]
 #[post("/v1/studies/{id}/cancel")]
 pub(crate) async fn cancel_study(app: Data<App>, id: Path<String>) -> Result<HttpResponse, Error> {
-    let id = study_id(&id)?;
-    app.accepts_changes()?;
-    app.store.cancel_study(id).await?;
-    Ok(HttpResponse::Ok().json(view(&app, id).await?))
+    let record = app.changes()?.cancel_study(study_id(&id)?).await?;
+    Ok(HttpResponse::Ok().json(view(&app, record).await?))
 }
 
 /// Delete a study
 ///
-/// It is gone from view at once; its trials, curves and weights are removed in the background.
+/// It is gone from view at once; its trials, curves and weights are removed in the background. May be repeated: `study_not_found` then
+/// means that it is gone.
 #[utoipa::path(tag = "studies", params(("id" = String, Path, description = "The study")), responses((status = 202, description = "It is gone from view"), StudyErrors))]
 #[delete("/v1/studies/{id}")]
 pub(crate) async fn delete_study(app: Data<App>, id: Path<String>) -> Result<HttpResponse, Error> {
-    let id = study_id(&id)?;
-    app.accepts_changes()?;
-    app.store.delete_study(id).await?;
+    app.changes()?.delete_study(study_id(&id)?).await?;
     Ok(HttpResponse::Accepted().finish())
 }
 
-fn created(id: StudyId, view: StudyView) -> HttpResponse {
-    HttpResponse::Created().insert_header((LOCATION, format!("/v1/studies/{id}"))).json(view)
+async fn created(app: &App, record: StudyRecord) -> Result<HttpResponse, Error> {
+    let path = study_path(record.id);
+    Ok(HttpResponse::Created().insert_header((LOCATION, path)).json(view(app, record).await?))
 }
 
-async fn view(app: &App, id: StudyId) -> Result<StudyView, Error> {
-    found_view(app, id).await?.ok_or(Error::StudyNotFound(id.to_string()))
-}
-
-async fn found_view(app: &App, id: StudyId) -> Result<Option<StudyView>, Error> {
-    let Some(record) = app.store.study(id).await? else { return Ok(None) };
-    let Some(study) = gone_is_none(app.store.spec(id).await)? else { return Ok(None) };
+async fn view(app: &App, record: StudyRecord) -> Result<StudyView, Error> {
+    let study = app.store.spec_of(&record)?;
     // The caller has changed the study: that is told even where Redis has gone silent since.
-    let waiting = app.store.waiting_for(&record).await.unwrap_or_default();
-    Ok(Some(StudyView::from_record(record, &study, waiting)))
-}
-
-fn gone_is_none<T>(found: store::Result<T>) -> store::Result<Option<T>> {
-    match found {
-        Err(store::Error::NoSuchStudy(_)) => Ok(None),
-        found => found.map(Some),
-    }
+    let waiting = app.reads().waiting_for(&record).await.unwrap_or_default();
+    Ok(StudyView::from_record(record, &study, waiting))
 }
 
 fn idempotency(request: &HttpRequest, body: &[u8]) -> Result<Option<Idempotency>, Error> {

@@ -2,11 +2,13 @@
 
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse, get, post};
+use hpo::Study;
 use hpo::trial::TrialState;
-use store::{StudyId, TrialPage, TrialRecord};
+use store::{Store, StudyId, TrialPage, TrialRecord};
 
 use super::StudyErrors;
 use crate::app::App;
+use crate::create;
 use crate::error::{Error, study_id};
 use crate::wire::{BestList, CountQuery, CurveView, Query, TrialList, TrialView, TrialsQuery, page_response};
 
@@ -28,8 +30,9 @@ pub(crate) async fn list_trials(
     let id = study_id(&id)?;
     let Query(TrialsQuery { cursor, limit, state, sort }) = query;
     let limit = limit.map_or(hpo::limits::PAGE_DEFAULT, usize::from);
-    let (records, next) = app.store.trials(id, TrialPage { cursor, limit, state, sort: sort.unwrap_or_default() }).await?;
-    let trials = views(&app, id, records).await?;
+    let store = app.reads();
+    let (records, next) = store.trials(id, TrialPage { cursor, limit, state, sort: sort.unwrap_or_default() }).await?;
+    let trials = views(&*store.spec(id).await?, id, records);
     Ok(page_response(&request, next.as_deref()).json(TrialList { trials, next }))
 }
 
@@ -44,7 +47,9 @@ pub(crate) async fn list_trials(
 #[get("/v1/studies/{id}/trials/{number}")]
 pub(crate) async fn get_trial(app: Data<App>, path: Path<(String, String)>) -> Result<HttpResponse, Error> {
     let (id, number) = trial_path(&path)?;
-    Ok(HttpResponse::Ok().json(view(&app, id, number).await?))
+    let store = app.reads();
+    let record = trial(&store, id, number).await?;
+    Ok(HttpResponse::Ok().json(view(&*store.spec(id).await?, id, record)))
 }
 
 /// Show the curve of a trial
@@ -58,16 +63,17 @@ pub(crate) async fn get_trial(app: Data<App>, path: Path<(String, String)>) -> R
 #[get("/v1/studies/{id}/trials/{number}/curve")]
 pub(crate) async fn get_curve(app: Data<App>, path: Path<(String, String)>) -> Result<HttpResponse, Error> {
     let (id, number) = trial_path(&path)?;
-    match app.store.curve(id, number).await? {
+    let store = app.reads();
+    match store.curve(id, number).await? {
         Some(curve) => Ok(HttpResponse::Ok().json(CurveView::from_curve(curve))),
-        None => Err(no_trial(&app, id, number).await),
+        None => Err(no_trial(&store, id, number).await),
     }
 }
 
 /// Cancel a trial
 ///
 /// A waiting one is cancelled at once, a running one within a batch of its trainer's next report; one that has ended is a conflict,
-/// unless it was cancelled.
+/// unless it was cancelled. May be repeated: a second time changes nothing more.
 #[utoipa::path(
     tag = "trials",
     params(("id" = String, Path, description = "The study"), ("number" = u64, Path, description = "The trial")),
@@ -76,13 +82,15 @@ pub(crate) async fn get_curve(app: Data<App>, path: Path<(String, String)>) -> R
 #[post("/v1/studies/{id}/trials/{number}/cancel")]
 pub(crate) async fn cancel_trial(app: Data<App>, path: Path<(String, String)>) -> Result<HttpResponse, Error> {
     let (id, number) = trial_path(&path)?;
-    app.accepts_changes()?;
-    let state = app.store.cancel_trial(id, number).await?;
-    if state.is_terminal() && state != TrialState::Cancelled {
-        return Err(Error::Conflict(format!("trial {number} is {state} already")));
+    let store = app.changes()?;
+    // Everything is read before the cancel, so that nothing can fail after it.
+    let study = store.spec(id).await?;
+    let record = store.cancel_trial(id, number).await?;
+    if record.state.is_terminal() && record.state != TrialState::Cancelled {
+        return Err(Error::Conflict(format!("trial {number} is {} already", record.state)));
     }
-    app.store.top_up(id).await?;
-    Ok(HttpResponse::Ok().json(view(&app, id, number).await?))
+    create::top_up(&store, id).await;
+    Ok(HttpResponse::Ok().json(view(&study, id, record)))
 }
 
 /// Show the best trials of a study
@@ -96,8 +104,9 @@ pub(crate) async fn cancel_trial(app: Data<App>, path: Path<(String, String)>) -
 #[get("/v1/studies/{id}/best")]
 pub(crate) async fn best_trials(app: Data<App>, id: Path<String>, Query(query): Query<CountQuery>) -> Result<HttpResponse, Error> {
     let id = study_id(&id)?;
-    let records = app.store.best(id, query.count.map_or(1, usize::from)).await?;
-    Ok(HttpResponse::Ok().json(BestList { trials: views(&app, id, records).await? }))
+    let store = app.reads();
+    let records = store.best(id, query.count.map_or(1, usize::from)).await?;
+    Ok(HttpResponse::Ok().json(BestList { trials: views(&*store.spec(id).await?, id, records) }))
 }
 
 /// The study and the number in a path.
@@ -111,8 +120,8 @@ pub(super) fn trial_path(path: &(String, String)) -> Result<(StudyId, u64), Erro
 }
 
 /// What to say where no trial was found: the study may not be there either.
-async fn no_trial(app: &App, id: StudyId, number: u64) -> Error {
-    match app.store.study(id).await {
+async fn no_trial(store: &Store, id: StudyId, number: u64) -> Error {
+    match store.study(id).await {
         Ok(Some(_)) => Error::TrialNotFound { study: id.to_string(), number: number.to_string() },
         Ok(None) => Error::StudyNotFound(id.to_string()),
         Err(error) => error.into(),
@@ -120,20 +129,17 @@ async fn no_trial(app: &App, id: StudyId, number: u64) -> Error {
 }
 
 /// The record of a trial.
-pub(super) async fn trial(app: &App, id: StudyId, number: u64) -> Result<TrialRecord, Error> {
-    match app.store.trial(id, number).await? {
+pub(super) async fn trial(store: &Store, id: StudyId, number: u64) -> Result<TrialRecord, Error> {
+    match store.trial(id, number).await? {
         Some(record) => Ok(record),
-        None => Err(no_trial(app, id, number).await),
+        None => Err(no_trial(store, id, number).await),
     }
 }
 
-async fn view(app: &App, id: StudyId, number: u64) -> Result<TrialView, Error> {
-    let record = trial(app, id, number).await?;
-    Ok(views(app, id, vec![record]).await?.remove(0))
+fn view(study: &Study, id: StudyId, record: TrialRecord) -> TrialView {
+    TrialView::from_record(id, record, study, &study.logged())
 }
 
-async fn views(app: &App, id: StudyId, records: Vec<TrialRecord>) -> Result<Vec<TrialView>, Error> {
-    let study = app.store.spec(id).await?;
-    let metrics = study.logged();
-    Ok(records.into_iter().map(|record| TrialView::from_record(id, record, &study, &metrics)).collect())
+fn views(study: &Study, id: StudyId, records: Vec<TrialRecord>) -> Vec<TrialView> {
+    records.into_iter().map(|record| view(study, id, record)).collect()
 }

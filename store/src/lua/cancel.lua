@@ -1,13 +1,13 @@
 -- cancel: one trial. Waiting: cancelled now; running: its trainer is told with its next report.
 -- KEYS lane
 -- ARGV time, study, number
--- OUT  the state right after, 'no_study' or 'no_trial'
+-- OUT  its trial_row right after, 'no_study' or 'no_trial'
 local function cancel()
   local s, n = load_study(arg()), num()
   if not s then return 'no_study' end
   local t = load_trial(s, n)
   if not t then return 'no_trial' end
-  if is_terminal(t) then return t.state end
+  if is_terminal(t) then return trial_row(s, t, curve_width(s)) end
   if t.state == 'running' then
     flag(t, 'c')
   else
@@ -15,5 +15,5 @@ local function cancel()
   end
   save_trial(s, t)
   save(s)
-  return t.state
+  return trial_row(s, t, curve_width(s))
 end

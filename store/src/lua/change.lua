@@ -3,7 +3,7 @@
 -- come again, the same ones, when it is raised. Other waiting trials beyond it are cancelled. Both in a bounded number a call.
 -- KEYS lane
 -- ARGV time, study, paused (1 | 0 | -), max_trials, max_parallel
--- OUT  {ok | missing | closed, state, 1 trials are left to take back or cancel (call again)}
+-- OUT  {missing}, {closed, state}, or {ok, 1 trials are left to take back or cancel (call again) | 0, study_row}
 local function take_back_beyond(s, max_trials)
   local left = LIMIT.sweep
   while s.next > max_trials and left > 0 do
@@ -31,12 +31,12 @@ end
 
 local function change()
   local s, paused, max_trials, max_parallel = load_study(arg()), arg(), arg(), arg()
-  if not s then return {'missing', '', 0} end
-  if is_closed(s) then return {'closed', s.state, 0} end
+  if not s then return {'missing'} end
+  if is_closed(s) then return {'closed', s.state} end
   if max_trials ~= '-' then s.max_trials = tonumber(max_trials) end
   if max_parallel ~= '-' then s.max_parallel = tonumber(max_parallel) end
   if s.state == 'completed' and s.exhausted ~= 1 and s.next < (s.max_trials or math.huge) then s.state, s.stop = 'running', '' end
-  if s.state == 'completed' and paused == '1' then return {'closed', s.state, 0} end
+  if s.state == 'completed' and paused == '1' then return {'closed', s.state} end
   if s.state ~= 'completed' and paused ~= '-' then s.state = paused == '1' and 'paused' or 'running' end
   local swept = 0
   if max_trials ~= '-' and s.max_trials then
@@ -44,5 +44,5 @@ local function change()
     if swept < LIMIT.sweep then swept = cancel_beyond(s, s.max_trials) end
   end
   save(s)
-  return {'ok', s.state, swept >= LIMIT.sweep and 1 or 0}
+  return {'ok', swept >= LIMIT.sweep and 1 or 0, study_row(s.id)}
 end

@@ -2,11 +2,12 @@
 -- KEYS lane
 -- ARGV time, id, then `n` field values in the order: spec, preflight, dataset, metrics, name, class, dataset_hash, dataset_id, step_bytes,
 --      weight, sign, max_trials, max_parallel, max_failures, max_stalls, backoff_ms, row_max ('' where there is none)
--- OUT  1 created, 0 the id was there already, -1 it was deleted
+-- OUT  {1 created | 0 the id was there already, study_row}, or -1 it was deleted
 local function create()
   local id, given = arg(), list()
   local state = redis.call('HGET', study_key(id), 'state')
-  if state then return state == 'deleted' and -1 or 0 end
+  if state == 'deleted' then return -1 end
+  if state then return {0, study_row(id)} end
   local names = {'spec', 'preflight', 'dataset', 'metrics', 'name', 'class', 'dataset_hash', 'dataset_id', 'step_bytes', 'weight', 'sign',
     'max_trials', 'max_parallel', 'max_failures', 'max_stalls', 'backoff_ms', 'row_max'}
   local fields = {'created', NOW, 'next', 0, 'seq', 0, 'row', 0, 'vt', 0, 'state', 'running', 'sv', 1}
@@ -23,5 +24,5 @@ local function create()
   local s = load_study(id)
   s.was.state = nil
   save(s)
-  return 1
+  return {1, study_row(id)}
 end

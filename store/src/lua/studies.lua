@@ -2,31 +2,16 @@
 -- KEYS lane
 -- ARGV time, id ('' for a page), cursor ('' from the newest), limit, state ('' any), part of the name ('' any)
 -- OUT  {id to go on after ('' at the end), n hashes: field, value, …; with `id` and the best trial's `best_point`}
-local function row(id)
-  local hash = redis.call('HGETALL', study_key(id))
-  if #hash == 0 then return nil end
-  local fields = {}
-  for i = 1, #hash, 2 do fields[hash[i]] = hash[i + 1] end
-  if fields.state == 'deleted' then return nil end
-  if fields.best and fields.best ~= '' then
-    hash[#hash + 1] = 'best_point'
-    hash[#hash + 1] = load_trial({id = id, next = tonumber(fields.next)}, fields.best).point
-  end
-  hash[#hash + 1] = 'id'
-  hash[#hash + 1] = id
-  return hash
-end
-
 local function studies()
   local id, after, limit, state, name = arg(), arg(), num(), arg(), arg()
-  if id ~= '' then return {'', row(id)} end
+  if id ~= '' then return {'', study_row(id)} end
   local from = after == '' and '+' or '(' .. after
   local ids = redis.call('ZRANGE', STUDIES, from, '-', 'BYLEX', 'REV', 'LIMIT', 0, LIMIT.scan)
   local out = {''}
   for i, candidate in ipairs(ids) do
     local is = redis.call('HMGET', study_key(candidate), 'state', 'name')
     if (state == '' or is[1] == state) and (name == '' or string.find(is[2], name, 1, true)) then
-      out[#out + 1] = row(candidate)
+      out[#out + 1] = study_row(candidate)
     end
     if #out > limit or i == LIMIT.scan then
       if ids[i + 1] or i == LIMIT.scan then out[1] = candidate end

@@ -396,6 +396,7 @@ async fn a_server_that_is_away_is_an_error_in_bounded_time() {
     let Bench { store, redis, .. } = bench;
     drop(redis);
     assert!(matches!(store.ping().await, Err(Error::Unavailable(_))));
+    // Nobody took the claim, so nothing was changed.
     assert!(matches!(store.claim(&Claim::new(&trainer("a"), vec![], 1)).await, Err(Error::Unavailable(_))));
 }
 
@@ -405,7 +406,9 @@ async fn a_full_memory_refuses_new_studies_and_lets_work_finish() {
     let id = bench.study(json!({})).await;
     let lease = bench.claim("a").await.unwrap();
     let _: () = redis::cmd("CONFIG").arg("SET").arg("maxmemory").arg("1mb").query(&mut bench.redis.client()).unwrap();
-    assert!(matches!(bench.store.create_study(new_study(json!({})), None).await, Err(Error::OutOfMemory)));
+    assert!(
+        matches!(bench.store.create_study(new_study(json!({})), None).await, Err(Error::Refused(refused)) if refused.refusal == Refusal::OutOfMemory)
+    );
     assert_eq!(bench.store.report(&lease, &[Point { step: 1, values: vec![0.0; 4] }]).await.unwrap(), Directive::GoOn);
     bench.finish(&lease, completed(1.0)).await;
     assert_eq!(bench.trial(id, 0).await.state, TrialState::Completed);
@@ -432,7 +435,7 @@ async fn until_answered<T>(call: impl AsyncFn() -> Result<T>) -> T {
     let repeated = async {
         loop {
             match call().await {
-                Err(Error::Unavailable(_)) => tokio::time::sleep(Duration::from_millis(10)).await,
+                Err(error) if error.may_pass() => tokio::time::sleep(Duration::from_millis(10)).await,
                 answer => return answer.unwrap(),
             }
         }
@@ -446,7 +449,7 @@ async fn an_embedded_redis_killed_in_use_comes_back_with_every_answer_it_gave() 
     let redis = embedded::Embedded::start(folder.path()).unwrap();
     let first = redis.pid();
     let store = Store::connect(Config::new(redis.url())).await.unwrap();
-    let id = store.create_study(new_study(json!({"max_trials": 50, "max_parallel": 50})), None).await.unwrap().id;
+    let id = store.create_study(new_study(json!({"max_trials": 50, "max_parallel": 50})), None).await.unwrap().study.id;
     assert_eq!(store.top_up(id).await.unwrap(), 50);
     tokio::join!(run_and_kill(&store, &redis, "a"), run_and_kill(&store, &redis, "b"), run_and_kill(&store, &redis, "c"));
     assert_ne!(redis.pid(), first);

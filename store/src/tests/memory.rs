@@ -26,7 +26,7 @@ async fn bytes_per_trial(stage: Stage) -> u64 {
     network.push(json!({"layer": "Dense", "units": 3, "activation": "softmax"}));
     let training = json!({"optimizer": {"name": "adam", "learning_rate": {"hp": "f5"}}, "loss": "sparse_categorical_crossentropy", "metrics": ["accuracy"], "batch_size": 32, "epochs": 50});
     let study = new_study(json!({"space": space, "network": network, "training": training, "max_trials": TRIALS, "max_parallel": TRIALS}));
-    let id = bench.store.create_study(study, None).await.unwrap().id;
+    let id = bench.store.create_study(study, None).await.unwrap().study.id;
     bench.store.top_up(id).await.unwrap();
     let mut leases = Vec::new();
     while stage != Stage::Queued && leases.len() < TRIALS {

@@ -99,8 +99,8 @@ impl Bench {
         let new = new_study(fields);
         let created = self.store.create_study(new, None).await.unwrap();
         assert!(created.fresh);
-        self.store.top_up(created.id).await.unwrap();
-        created.id
+        self.store.top_up(created.study.id).await.unwrap();
+        created.study.id
     }
 
     /// One lease for trainer `id`.

@@ -214,10 +214,10 @@ async fn several_lanes_behave_as_one() {
     let redis = TestRedis::start();
     let store = Store::connect(Config { lanes: 3, ..Config::new(redis.url()) }).await.unwrap();
     let again = Store::connect(Config { lanes: 5, ..Config::new(redis.url()) }).await.unwrap();
-    assert_eq!(again.0.lanes.len(), 3);
+    assert_eq!(again.inner.lanes.len(), 3);
     let mut ids = Vec::new();
     for _ in 0..12 {
-        let id = store.create_study(new_study(json!({"max_trials": 1})), None).await.unwrap().id;
+        let id = store.create_study(new_study(json!({"max_trials": 1})), None).await.unwrap().study.id;
         store.top_up(id).await.unwrap();
         ids.insert(0, id);
     }

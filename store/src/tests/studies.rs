@@ -10,8 +10,10 @@ use hpo::trial::{StudyState, TrialState};
 async fn a_study_is_created_once() {
     let bench = Bench::new().await;
     let new = new_study(json!({}));
-    assert!(bench.store.create_study(new.clone(), None).await.unwrap().fresh);
-    assert_eq!(bench.store.create_study(new.clone(), None).await.unwrap(), Created { id: new.id, fresh: false });
+    for fresh in [true, false] {
+        let created = bench.store.create_study(new.clone(), None).await.unwrap();
+        assert_eq!((created.study.id, created.fresh), (new.id, fresh));
+    }
     let record = bench.record(new.id).await;
     assert_eq!((record.spec, record.dataset, record.created_at_ms), (new.study.document().clone(), new.dataset, START_MS));
     bench.healthy().await;
@@ -24,10 +26,10 @@ async fn an_idempotency_key_stands_for_one_request() {
     let reserved = async |hash: &str| bench.store.reserved(&key(hash).unwrap()).await;
     assert_eq!(reserved("a").await.unwrap(), None);
     let first = bench.store.create_study(new_study(json!({})), key("a")).await.unwrap();
-    assert_eq!(reserved("a").await.unwrap(), Some(first.id));
+    assert_eq!(reserved("a").await.unwrap(), Some(first.study.id));
     assert!(matches!(reserved("b").await, Err(Error::IdempotencyMismatch)));
     let second = bench.store.create_study(new_study(json!({})), key("a")).await.unwrap();
-    assert_eq!((second.id, second.fresh), (first.id, false));
+    assert_eq!((second.study.id, second.fresh), (first.study.id, false));
     assert!(matches!(bench.store.create_study(new_study(json!({})), key("b")).await, Err(Error::IdempotencyMismatch)));
     assert_eq!(bench.store.list_studies(StudyPage::default()).await.unwrap().0.len(), 1);
     let keys = audit::keys(&bench.store).await.unwrap();
@@ -40,7 +42,7 @@ async fn an_idempotency_key_stands_for_one_request() {
 async fn top_up_fills_the_queue_and_no_further_however_many_do_it() {
     let bench = Bench::new().await;
     let new = new_study(json!({"max_trials": 1_000, "max_parallel": 100}));
-    let id = bench.store.create_study(new, None).await.unwrap().id;
+    let id = bench.store.create_study(new, None).await.unwrap().study.id;
     let other = Store::connect(Config { now_ms: Some(bench.now.clone()), ..Config::new(bench.redis.url()) }).await.unwrap();
     let (a, b, c) = tokio::join!(bench.store.top_up(id), other.top_up(id), bench.store.drain_wanted());
     assert_eq!(a.unwrap() + b.unwrap() + c.unwrap(), 164);
@@ -57,7 +59,7 @@ async fn top_up_fills_the_queue_and_no_further_however_many_do_it() {
 #[tokio::test]
 async fn trials_are_enqueued_in_order_and_only_where_they_are_wanted() {
     let bench = Bench::new().await;
-    let id = bench.store.create_study(new_study(json!({})), None).await.unwrap().id;
+    let id = bench.store.create_study(new_study(json!({})), None).await.unwrap().study.id;
     let enqueue = async |first: u64, count: usize| {
         let args = Args::new().arg(id).arg(first).arg(0).list(vec![Vec::new(); count]);
         Reply::of(bench.store.call(Name::Enqueue, id, args).await.unwrap()).unwrap().text().unwrap()
@@ -75,7 +77,7 @@ async fn trials_are_enqueued_in_order_and_only_where_they_are_wanted() {
 async fn studies_that_want_trials_are_known_without_a_search() {
     let bench = Bench::new().await;
     let new = || new_study(json!({"max_trials": 1_000, "max_parallel": 16}));
-    let id = bench.store.create_study(new(), None).await.unwrap().id;
+    let id = bench.store.create_study(new(), None).await.unwrap().study.id;
     bench.store.create_study(new(), None).await.unwrap();
     assert_eq!((bench.store.drain_wanted().await.unwrap(), bench.store.drain_wanted().await.unwrap()), (160, 0));
     for claimed in [32, 32] {
@@ -232,13 +234,13 @@ async fn one_trial_is_cancelled_where_it_stands() {
     let bench = Bench::new().await;
     let id = bench.study(json!({})).await;
     let lease = bench.claim("a").await.unwrap();
-    assert_eq!(bench.store.cancel_trial(id, 1).await.unwrap(), TrialState::Cancelled);
-    assert_eq!(bench.store.cancel_trial(id, 0).await.unwrap(), TrialState::Running);
+    assert_eq!(bench.store.cancel_trial(id, 1).await.unwrap().state, TrialState::Cancelled);
+    assert_eq!(bench.store.cancel_trial(id, 0).await.unwrap().state, TrialState::Running);
     assert!(bench.trial(id, 0).await.cancel_requested);
     assert_eq!(bench.store.report(&lease, &[]).await.unwrap(), Directive::Cancel);
     bench.finish(&lease, End::Released).await;
     assert_eq!(bench.trial(id, 0).await.state, TrialState::Cancelled);
-    assert_eq!(bench.store.cancel_trial(id, 0).await.unwrap(), TrialState::Cancelled);
+    assert_eq!(bench.store.cancel_trial(id, 0).await.unwrap().state, TrialState::Cancelled);
     assert!(matches!(bench.store.cancel_trial(id, 9).await, Err(Error::NoSuchTrial { number: 9, .. })));
     bench.healthy().await;
 }
@@ -437,7 +439,7 @@ async fn artifacts_that_hang_keep_no_study_waiting() {
         store.create_study(new.clone(), None).await.unwrap();
         store.delete_study(new.id).await.unwrap();
     }
-    let waiting = store.create_study(new_study(json!({"max_trials": 3})), None).await.unwrap().id;
+    let waiting = store.create_study(new_study(json!({"max_trials": 3})), None).await.unwrap().study.id;
     let tended = tokio::time::timeout(Duration::from_secs(30), store.tend(&Artifacts::hanging())).await.expect("it ends").unwrap();
     assert_eq!(tended.undone.len(), 2, "{tended:?}");
     assert!(tended.undone.iter().all(|undone| undone.ends_with("this is tried again: there is no time left for it")), "{tended:?}");

@@ -207,8 +207,8 @@ impl World {
                         trial.state = TrialState::Cancelled;
                     }
                     let expected = trial.state;
-                    same("cancel", store.cancel_trial(id, number as u64).await.unwrap(), expected)?;
-                    same("cancel again", store.cancel_trial(id, number as u64).await.unwrap(), expected)?;
+                    same("cancel", store.cancel_trial(id, number as u64).await.unwrap().state, expected)?;
+                    same("cancel again", store.cancel_trial(id, number as u64).await.unwrap().state, expected)?;
                 }
             }
             Step::TopUp(study) => {
@@ -265,7 +265,7 @@ impl World {
         };
         for what in ["change", "change again"] {
             let answer = match store.update_study(id, change.clone()).await {
-                Ok(()) => "ok",
+                Ok(_) => "ok",
                 Err(Error::NoSuchStudy(_)) => "missing",
                 Err(Error::Closed { .. }) => "closed",
                 Err(error) => return Err(error.to_string()),

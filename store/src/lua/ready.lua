@@ -1,0 +1,8 @@
+-- ready: whether this server accepts changes: the lane's clock moves, as with every script that writes. Unlike those that let work finish, this one is
+-- refused when memory is full, as new studies and trials are.
+-- KEYS lane
+-- ARGV time
+-- OUT  1
+local function ready()
+  return 1
+end
