@@ -56,8 +56,8 @@ const SERVICE: &[(u16, &str)] = &[
     (500, "Internal error: `internal`"),
     (
         503,
-        "Redis does not answer or refuses, for the reason in the detail, or the server is about to stop: `unavailable`, or `storage_full` if the memory of \
-         Redis is full; nothing was changed. `outcome_unknown`: Redis was asked and did not answer in time, so the request may have been carried out, or may yet be. \
+        "Redis does not answer or refuses, for the reason in the detail, or the server is about to stop: `unavailable`, or `storage_full` where its memory \
+         is; nothing was changed. `outcome_unknown`: Redis was asked and did not answer in time, so the request may have been carried out, or may yet be. \
          All with Retry-After",
     ),
 ];

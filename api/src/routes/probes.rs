@@ -18,9 +18,9 @@ pub(crate) async fn livez() -> HttpResponse {
 
 /// Whether the service can take requests
 ///
-/// Redis answers within two seconds and accepts changes, and the server is not about to stop. Otherwise the detail gives the reason: the
-/// memory or disk of Redis is full, it is a replica, the password is wrong. Studies may still be readable then, and if the memory is full,
-/// they can be deleted. Needs no API key.
+/// Redis answers within two seconds and takes changes, and the server is not about to stop. Where it does not, the detail says why: its
+/// memory or disk is full, it is a replica, the password is wrong. What is there can be read meanwhile, unless Redis refuses that too, and where memory is
+/// full studies can be deleted. Needs no API key.
 #[utoipa::path(tag = "service", responses((status = 200, description = "It can", body = String, content_type = "text/plain"), ProbeErrors))]
 #[get("/readyz")]
 pub(crate) async fn readyz(app: Data<App>) -> Result<HttpResponse, Error> {

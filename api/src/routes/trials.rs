@@ -76,7 +76,7 @@ pub(crate) async fn get_curve(app: Data<App>, path: Path<(String, String)>) -> R
 /// Cancel a trial
 ///
 /// A waiting one is cancelled at once, a running one within a batch of its trainer's next report; one that has ended is a conflict,
-/// unless it was cancelled. May be repeated: a second time changes nothing more.
+/// unless it was cancelled. May be repeated: twice does what once does.
 #[utoipa::path(
     tag = "trials",
     params(("id" = String, Path, description = "The study"), ("number" = u64, Path, description = "The trial")),
@@ -86,7 +86,7 @@ pub(crate) async fn get_curve(app: Data<App>, path: Path<(String, String)>) -> R
 pub(crate) async fn cancel_trial(app: Data<App>, path: Path<(String, String)>) -> Result<HttpResponse, Error> {
     let (id, number) = trial_path(&path)?;
     let store = app.changes();
-    // Everything is read before the cancel, so that nothing can fail after it.
+    // All that is read is read before: once it is cancelled, the answer says so.
     let study = store.spec(id).await?;
     let record = store.cancel_trial(id, number).await?;
     if record.state.is_terminal() && record.state != TrialState::Cancelled {
