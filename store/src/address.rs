@@ -150,7 +150,9 @@ fn check_parts(url: &Url, is_socket: bool) -> Result<()> {
         }
     }
     if is_socket && (url.host_str().is_some_and(|host| !host.is_empty()) || !url.username().is_empty() || url.password().is_some()) {
-        return Err(misconfigured("the URL of a socket has three slashes, and its password is a parameter: unix:///run/redis.sock?pass=PASSWORD"));
+        return Err(misconfigured(
+            "the URL of a socket has three slashes, and its password is a parameter: unix:///run/redis.sock?pass=PASSWORD",
+        ));
     }
     Ok(())
 }

@@ -186,7 +186,10 @@ async fn refusal(
         Some(_) => Err(Failure::Misfit(format!("the server at {} is not a Redis, or it expects TLS (rediss://)", address.shown()))),
         None => {
             let closed = || {
-                io::Error::new(io::ErrorKind::UnexpectedEof, format!("it closed the connection without an answer{}", hint_of_silence(&address.place)))
+                io::Error::new(
+                    io::ErrorKind::UnexpectedEof,
+                    format!("it closed the connection without an answer{}", hint_of_silence(&address.place)),
+                )
             };
             Err(failure(&read.err().or(written.err()).unwrap_or_else(closed), address))
         }

@@ -18,8 +18,8 @@ use crate::wire::{
 ///
 /// The whole document is checked before anything is queued: every branch of the space is followed through the network. With an
 /// `Idempotency-Key` (up to 255 characters, kept for a day) the request may be repeated: the answer is the study that it created first,
-/// or `conflict` once that was deleted. Without one, an answer `outcome_unknown` names in `Location` the study that the request may have
-/// created: if GET does not find it, the request may be repeated.
+/// or `conflict` once that was deleted. Without one, `outcome_unknown` names in `Location` the study that the request may have created:
+/// where GET finds none, it may be repeated.
 #[utoipa::path(
     tag = "studies",
     params(DryRunQuery, ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, description = "Makes the request repeatable")),
@@ -31,7 +31,7 @@ use crate::wire::{
         BodyErrors,
         (
             status = 503,
-            description = "Redis does not answer or refuses, for the reason in the detail, or the server is about to stop: `unavailable`, or `storage_full` if the memory of Redis is full; nothing was created. `outcome_unknown`: Redis was asked and did not answer in time; `Location` has the path of the study that it may have created, unless an `Idempotency-Key` makes the request repeatable. All with Retry-After",
+            description = "Redis does not answer or refuses, for the reason in the detail, or the server is about to stop: `unavailable`, or `storage_full` where its memory is; nothing was created. `outcome_unknown`: Redis was asked and did not answer in time; `Location` has the path of the study that it may have created, unless an `Idempotency-Key` makes the request repeatable. All with Retry-After",
             body = ProblemDetails,
             content_type = "application/problem+json",
             headers(("Location" = String, description = "The path of the study that may have been created, with `outcome_unknown`"))
@@ -97,7 +97,7 @@ pub(crate) async fn get_study(app: Data<App>, id: Path<String>) -> Result<HttpRe
 
 /// Change a study
 ///
-/// Pause and resume it, or change its limits. May be repeated: a second time changes nothing more.
+/// Pause and resume it, or change its limits. May be repeated: twice does what once does.
 #[utoipa::path(
     tag = "studies",
     params(("id" = String, Path, description = "The study")),
@@ -117,7 +117,7 @@ pub(crate) async fn patch_study(app: Data<App>, request: HttpRequest, id: Path<S
 /// Cancel a study
 ///
 /// Nothing more is trained: waiting trials are cancelled at once, running ones within a batch of their trainer's next report. Results
-/// are kept. May be repeated: a second time changes nothing more.
+/// are kept. May be repeated: twice does what once does.
 #[utoipa::path(tag = "studies", params(("id" = String, Path, description = "The study")), responses((status = 200, description = "The study as it is now", body = StudyView), StudyErrors))]
 #[post("/v1/studies/{id}/cancel")]
 pub(crate) async fn cancel_study(app: Data<App>, id: Path<String>) -> Result<HttpResponse, Error> {
@@ -127,8 +127,8 @@ pub(crate) async fn cancel_study(app: Data<App>, id: Path<String>) -> Result<Htt
 
 /// Delete a study
 ///
-/// It is gone from view at once; its trials, curves and weights are removed in the background. May be repeated: `study_not_found` then
-/// means that it is gone.
+/// It is gone from view at once; its trials, curves and weights are removed in the background. May be repeated: `study_not_found` then says
+/// that it is gone.
 #[utoipa::path(tag = "studies", params(("id" = String, Path, description = "The study")), responses((status = 202, description = "It is gone from view"), StudyErrors))]
 #[delete("/v1/studies/{id}")]
 pub(crate) async fn delete_study(app: Data<App>, id: Path<String>) -> Result<HttpResponse, Error> {

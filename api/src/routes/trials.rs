@@ -73,7 +73,7 @@ pub(crate) async fn get_curve(app: Data<App>, path: Path<(String, String)>) -> R
 /// Cancel a trial
 ///
 /// A waiting one is cancelled at once, a running one within a batch of its trainer's next report; one that has ended is a conflict,
-/// unless it was cancelled. May be repeated: a second time changes nothing more.
+/// unless it was cancelled. May be repeated: twice does what once does.
 #[utoipa::path(
     tag = "trials",
     params(("id" = String, Path, description = "The study"), ("number" = u64, Path, description = "The trial")),
