@@ -120,7 +120,7 @@ impl Catalog {
     /// are no errors: what is wrong with the files is a state of them, too.
     pub fn state(&self, spec: &DatasetSpec) -> u64 {
         let mut hasher = DefaultHasher::new();
-        self.key(spec).map_err(|error| error.to_string()).hash(&mut hasher);
+        self.inner.key(spec).map_err(|error| error.to_string()).hash(&mut hasher);
         hasher.finish()
     }
 

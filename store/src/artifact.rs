@@ -132,6 +132,14 @@ impl Artifacts {
     /// Writes a small artifact, reads it and removes it. Errors: the place is full, or cannot be reached.
     pub async fn probe(&self) -> Result<(), Error> {
         self.is_there().await?;
+        match self.write_read_and_remove().await {
+            Ok(()) => Ok(()),
+            // The place may have gone meanwhile, which says more.
+            Err(error) => Err(self.is_there().await.err().unwrap_or(error)),
+        }
+    }
+
+    async fn write_read_and_remove(&self) -> Result<(), Error> {
         let path = Path::from(format!("probe-{}", Nonce::random()));
         self.store.put(&path, Bytes::from(vec![0; ARTIFACTS_PROBE_BYTES]).into()).await.map_err(Error::Store)?;
         let read = self.get(path.as_ref()).await;

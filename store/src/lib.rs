@@ -61,7 +61,7 @@ pub use read::{AttemptRecord, Best, Curve, Sort, StudyPage, StudyRecord, TrialCo
 pub use reap::Reaped;
 pub use refusal::{Refusal, Refused};
 pub use study::{Change, Created, Idempotency, NewStudy, StopReason};
-pub use trainer::{Refusal, Trainer, TrainerRecord};
+pub use trainer::{RefusedDataset, Trainer, TrainerRecord};
 pub use waiting::{Needs, Waiting};
 
 use link::{Effect, Link};

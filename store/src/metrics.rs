@@ -9,7 +9,7 @@ use hpo::trial::{StudyState, TrialState, WaitingFor};
 use crate::error::Result;
 use crate::reply::Reply;
 use crate::script::Name;
-use crate::{Args, Needs, Store, StudyId, soon};
+use crate::{Args, Needs, Store, StudyId};
 
 /// The whole service at one moment. Closed sets are complete: what there is none of stands with 0.
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -28,14 +28,14 @@ pub struct Trainer {
     /// The trials it runs now.
     pub running: Vec<(StudyId, u64)>,
     /// The datasets that its machine lacks; [`limits::REFUSED_MAX`] at most.
-    pub refused: Vec<Refusal>,
+    pub refused: Vec<RefusedDataset>,
     /// What is wrong with its place, in words, so that it claims nothing; empty where all is well.
     pub faults: Vec<String>,
 }
 
 /// A dataset that a trainer's machine lacks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Refusal {
+pub struct RefusedDataset {
     /// Which one, as [`Lease::dataset_id`](crate::Lease::dataset_id).
     pub dataset_id: String,
     /// What is wrong with it there, in words that name the file.

@@ -155,7 +155,7 @@ fn some(trainers: Vec<&Trainer>, waiting: impl FnOnce() -> Waiting) -> Able<'_> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Refusal;
+    use crate::RefusedDataset;
     use crate::tests::new_id;
 
     fn trainer(id: &str) -> Trainer {
@@ -163,7 +163,7 @@ mod tests {
     }
 
     fn lacking(id: &str) -> Trainer {
-        Trainer { refused: vec![Refusal { dataset_id: "iris".into(), why: "there is no file \"iris.csv\"".into() }], ..trainer(id) }
+        Trainer { refused: vec![RefusedDataset { dataset_id: "iris".into(), why: "there is no file \"iris.csv\"".into() }], ..trainer(id) }
     }
 
     fn faulty(id: &str) -> Trainer {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use hpo::study::DeviceClass;
 use reqwest::Method;
 use serde_json::{Value as Json, json};
-use store::{Claim, End, Refusal, Trainer};
+use store::{Claim, End, RefusedDataset, Trainer};
 use tests::{API_KEY, TestApp, example};
 
 /// A small valid study, changed by `change`.
@@ -345,7 +345,7 @@ async fn datasets_and_trainers_are_listed_in_pages_too() {
         std::fs::write(app.data_dir.path().join("datasets").join(name), "x,y\n1,0\n2,1\n").unwrap();
     }
     for id in ["b", "a", "c"] {
-        let refused = vec![Refusal { dataset_id: "0".into(), why: "there is no file \"x.csv\"".into() }];
+        let refused = vec![RefusedDataset { dataset_id: "0".into(), why: "there is no file \"x.csv\"".into() }];
         let trainer = Trainer { refused, faults: vec!["no space left".into()], ..trainer(id) };
         app.store.heartbeat_trainer(&trainer).await.unwrap();
     }

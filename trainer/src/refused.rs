@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use data::Catalog;
 use hpo::dataset::DatasetSpec;
 use hpo::limits;
-use store::Refusal;
+use store::RefusedDataset;
 use tokio::sync::watch;
 
 /// What this process refuses now, by the datasets' identities.
@@ -56,8 +56,8 @@ impl Refused {
     }
 
     /// The same with the reasons, for the trainer's line.
-    pub(crate) fn reasons(&self) -> Vec<Refusal> {
-        let reason = |(id, lacking): (&String, &Lacking)| Refusal {
+    pub(crate) fn reasons(&self) -> Vec<RefusedDataset> {
+        let reason = |(id, lacking): (&String, &Lacking)| RefusedDataset {
             dataset_id: id.clone(),
             why: lacking.why.chars().take(limits::REFUSAL_CHARACTERS_MAX).collect(),
         };
@@ -107,7 +107,7 @@ mod tests {
         assert_eq!(lifted(), ["a.csv", "b.csv"]);
         std::fs::write(folder.path().join("a.csv"), "x,y\n1,0\n").unwrap();
         assert_eq!(lifted(), ["b.csv"]);
-        assert_eq!(refused.reasons(), [Refusal { dataset_id: "b.csv".into(), why: "there is no file b.csv".into() }]);
+        assert_eq!(refused.reasons(), [RefusedDataset { dataset_id: "b.csv".into(), why: "there is no file b.csv".into() }]);
         refused.datasets.send_modify(|datasets| {
             datasets.values_mut().for_each(|lacking| lacking.since -= Duration::from_secs(limits::REFUSE_SECONDS));
         });

@@ -75,9 +75,8 @@ pub(crate) async fn list_studies(app: Data<App>, request: HttpRequest, query: Qu
     let store = app.reads();
     let (records, next) = store.list_studies(store::StudyPage { cursor, limit, state, name }).await?;
     let trainers = store.trainers().await?;
-    let summary = |record: &StudyRecord| {
-        Ok(StudySummary::from_record(record, &*app.store.spec_of(record)?, record.needs().waiting_for(&trainers)))
-    };
+    let summary =
+        |record: &StudyRecord| Ok(StudySummary::from_record(record, &*app.store.spec_of(record)?, record.needs().waiting_for(&trainers)));
     let studies = records.iter().map(summary).collect::<store::Result<_>>()?;
     Ok(page_response(&request, next.as_deref()).json(StudyPage { studies, next }))
 }

@@ -96,6 +96,10 @@ fn a_read_only_child_refuses_each_write_and_takes_them_again_once_told() {
     assert_eq!((said("SET key value"), said("SET short-lived value PX 1")), ("+OK\r\n".into(), "+OK\r\n".into()));
     assert!(place.set_mode(&mut redis, Mode::ReadOnly));
     let before = aof();
+    let begun = std::time::Instant::now();
+    while said("GET short-lived") != "$-1\r\n" {
+        assert!(begun.elapsed() < std::time::Duration::from_secs(10), "what has expired is not there any more");
+    }
     for mode in [Mode::ReadOnly, Mode::Writable] {
         if mode == Mode::Writable {
             place.end(&mut redis);

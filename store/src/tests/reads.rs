@@ -175,7 +175,7 @@ async fn studies_that_wait_are_counted_by_what_they_wait_for() {
     bench.store.heartbeat_trainer(&trainer("a")).await.unwrap();
     waiting(&[(WaitingFor::Device, 1)]).await;
     let dataset_id = bench.record(id).await.dataset_id;
-    let lacking = Trainer { refused: vec![Refusal { dataset_id, why: "there is no file".into() }], ..trainer("a") };
+    let lacking = Trainer { refused: vec![RefusedDataset { dataset_id, why: "there is no file".into() }], ..trainer("a") };
     bench.store.heartbeat_trainer(&lacking).await.unwrap();
     waiting(&[(WaitingFor::Device, 1), (WaitingFor::Dataset, 1)]).await;
     // All of its trials run, and none can be handed in.

@@ -20,7 +20,7 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
     ("Study", "max_trials", "more_trials_reopen_a_completed_study_and_fewer_end_what_waits"),
     ("Study", "max_parallel", "max_parallel_bounds_what_runs"),
     ("Study", "max_trial_seconds", "a_trial_out_of_time_completes_with_what_it_has"),
-    ("Study", "device", "a_trainer_gets_only_what_its_device_and_its_datasets_allow"),
+    ("Study", "device", "a_trainer_gets_only_what_its_device_its_memory_and_its_datasets_allow"),
     ("Study", "weight", "two_backlogged_studies_share_time_by_weight"),
     ("Study", "tags", "a_study_is_created_listed_paused_cancelled_and_deleted"),
     ("Retry", "max_failures", "io_failures_are_retried_after_a_growing_wait_and_then_final"),
@@ -83,7 +83,8 @@ fn every_field_of_the_contract_acts_or_is_held_to_one_value() {
 fn outcome(catalog: &data::Catalog, document: &Json) -> Result<String, Vec<String>> {
     let pointers = |problems: Vec<hpo::Problem>| problems.into_iter().map(|problem| problem.pointer).collect::<Vec<_>>();
     let study = Study::parse(document).map_err(pointers)?;
-    let described = catalog.described(&study.dataset, Asker::patient(60)).map_err(|error| vec![format!("/dataset/{}", error.field(&study.dataset))])?;
+    let described =
+        catalog.described(&study.dataset, Asker::patient(60)).map_err(|error| vec![format!("/dataset/{}", error.field(&study.dataset))])?;
     preflight(&study, &described.schema, &described.findings).map_err(pointers)?;
     let mut sampler = Sampler::new(&study);
     let points: Vec<Point> = (0..6).map_while(|number| sampler.suggest(number)).collect();

@@ -129,8 +129,7 @@ fn judged(table: &Json, group: &Json, metric: Option<&Json>) -> std::result::Res
     .unwrap();
     let classes = labels.classes().last().map(|last| last + 1);
     let rows = labels.len();
-    let schema =
-        DatasetSchema { shape: vec![width], dtype: "float32".into(), rows: rows as u64, classes, ..DatasetSchema::default() };
+    let schema = DatasetSchema { shape: vec![width], dtype: "float32".into(), rows: rows as u64, classes, ..DatasetSchema::default() };
     let pointers = |problems: Vec<Problem>| problems.into_iter().map(|problem| problem.pointer).collect::<Vec<_>>();
     preflight(&study, &schema, &Findings::default()).map_err(pointers)?;
     let plan = study.plan(&Point::default()).unwrap();
