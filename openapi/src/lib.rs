@@ -7,6 +7,8 @@ pub fn text() -> String {
 }
 
 #[cfg(test)]
+mod study_docs_tests;
+#[cfg(test)]
 mod study_tests;
 
 #[cfg(test)]

@@ -589,7 +589,7 @@ fn data_and_search() -> Vec<Base> {
     vec![
         csv(
             json!({"validation_split": 0.5}),
-            json!({"source": "two.csv", "label": "z", "sample_weight": "w", "validation_split": 0.3, "shuffle": false, "scale": "none", "one_hot": ["c", "b"]}),
+            json!({"source": "two.csv", "label": "z", "sample_weight": "w", "validation_split": 0.3, "shuffle": false, "scale": "none", "one_hot": ["c", "b"], "positive_class": 0}),
         ),
         csv(json!({}), json!({"folds": 3, "validation": {"features": "one.csv", "labels": "two.csv"}})),
         Base {
@@ -603,6 +603,16 @@ fn data_and_search() -> Vec<Base> {
             study: with(with(study(json!([])), "/dataset", json!({"source": "builtin:iris"})), "/objective/metric", json!("loss")),
             pointer: "/dataset",
             changes: json!({"folds": 3, "validation": {"features": "one.csv", "labels": "two.csv"}}),
+        },
+        Base {
+            component: "BuiltinDataset",
+            study: with(
+                with(study(json!([])), "/dataset", json!({"source": "builtin:breast_cancer", "scale": "standardize"})),
+                "/objective/metric",
+                json!("loss"),
+            ),
+            pointer: "/dataset",
+            changes: json!({"positive_class": 0}),
         },
         Base {
             component: "Objective",
