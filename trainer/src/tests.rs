@@ -544,7 +544,7 @@ async fn a_trial_that_ran_out_of_memory_beside_others_runs_alone() {
 async fn classes_are_weighed_by_what_stands_in_the_file() {
     let house = House::new().await;
     std::fs::create_dir_all(house.folder.path().join("datasets")).unwrap();
-    let row = |at: u32| format!("{},{},{}\n", at * 7 % 13, at * 5 % 11, if at % 4 == 0 { "fraud" } else { "legit" });
+    let row = |at: u32| format!("{},{},{}\n", at * 7 % 13, at * 5 % 11, if at.is_multiple_of(4) { "fraud" } else { "legit" });
     let text = format!("a,b,y\n{}", (0..60).map(row).collect::<String>());
     for folder in [house.folder.path().to_owned(), house.folder.path().join("datasets")] {
         std::fs::write(folder.join("fraud.csv"), &text).unwrap();

@@ -182,7 +182,7 @@ async fn a_trainer_gets_only_what_its_device_its_memory_and_its_datasets_allow()
     bench.study(json!({"device": "cuda"})).await;
     assert!(bench.claim("a").await.is_none());
     let large = NewStudy { preflight: json!({"step_bytes": {"min": 1_000, "max": 2_000}}), ..new_study(json!({})) };
-    let id = bench.store.create_study(large, None).await.unwrap().id;
+    let id = bench.store.create_study(large, None).await.unwrap().study.id;
     bench.store.top_up(id).await.unwrap();
     let with_memory = async |memory_bytes| {
         let claim = Claim::new(&Trainer { memory_bytes, ..trainer("a") }, vec![], 1);

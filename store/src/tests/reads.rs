@@ -192,7 +192,7 @@ async fn studies_that_wait_are_counted_by_what_they_wait_for() {
 async fn a_scrape_looks_at_no_more_studies_than_it_may() {
     let bench = Bench::new().await;
     for _ in 0..limits::WAITING_SCANNED_MAX + 3 {
-        bench.store.top_up(bench.store.create_study(new_study(json!({"device": "cuda"})), None).await.unwrap().id).await.unwrap();
+        bench.store.top_up(bench.store.create_study(new_study(json!({"device": "cuda"})), None).await.unwrap().study.id).await.unwrap();
     }
     let metrics = bench.store.collect().await.unwrap();
     assert!(metrics.waiting.contains(&(WaitingFor::Trainer, limits::WAITING_SCANNED_MAX)), "{:?}", metrics.waiting);
