@@ -93,6 +93,17 @@ impl House {
     }
 
     /// The trial, once it is as asked.
+    /// A study whose artifacts go while its first trial is trained; one that is not claimed yet would stay in the queue.
+    async fn study_without_artifacts(&self, trials: u32) -> StudyId {
+        let training = json!({
+            "optimizer": {"name": "adam", "learning_rate": {"hp": "rate"}}, "loss": "sparse_categorical_crossentropy", "metrics": ["accuracy"], "epochs": 3_000
+        });
+        let id = self.study(json!({"max_trials": trials, "training": training}), None).await;
+        self.when(id, 0, |trial| trial.attempt > 0).await;
+        self.take_artifacts_away();
+        id
+    }
+
     async fn when(&self, id: StudyId, number: u64, is: impl Fn(&TrialRecord) -> bool) -> TrialRecord {
         for _ in 0..3_000 {
             if let Some(trial) = self.store.trial(id, number).await.unwrap()
@@ -316,17 +327,17 @@ async fn while_artifacts_are_away_results_wait_nothing_is_claimed_and_nothing_fa
     let house = House::new().await;
     let trainer = house.trainer(1);
     assert_eq!(house.when_listed(|_| true).await.faults, [""; 0]);
-    house.take_artifacts_away();
-    let id = house.study(json!({"max_trials": 6}), None).await;
+    let id = house.study_without_artifacts(3).await;
     let line = house.when_listed(|line| !line.faults.is_empty()).await;
     assert!(line.faults[0].contains("cannot keep artifacts in "), "{line:?}");
+    house.when(id, 0, |trial| trial.step == 3_000).await;
     // Longer than the trainer's lease, which heartbeats keep.
     tokio::time::sleep(Duration::from_secs(2)).await;
     let held = house.trial(id, 0).await;
-    assert_eq!((held.state, held.step, held.attempt), (TrialState::Running, 5, 1), "trained, and not handed in");
+    assert_eq!((held.state, held.step, held.attempt), (TrialState::Running, 3_000, 1), "trained, and not handed in");
     assert_eq!(house.trial(id, 1).await.attempt, 0);
     house.bring_artifacts_back();
-    for number in 0..6 {
+    for number in 0..3 {
         let trial = house.ended(id, number).await;
         assert_eq!((trial.state, trial.attempt, trial.failures, trial.stalls), (TrialState::Completed, 1, 0, 0));
         assert!(!house.artifact(id, &trial).await.is_empty());
@@ -340,23 +351,20 @@ async fn a_result_that_waits_for_the_artifacts_can_be_cancelled_deleted_and_hand
     let house = House::new().await;
     let trainer = house.trainer(1);
     house.when_listed(|_| true).await;
-    house.take_artifacts_away();
-    let cancelled = house.study(json!({"max_trials": 1}), None).await;
+    let cancelled = house.study_without_artifacts(1).await;
     house.when_listed(|line| !line.faults.is_empty()).await;
     house.store.cancel_trial(cancelled, 0).await.unwrap();
     assert_eq!(house.ended(cancelled, 0).await.state, TrialState::Cancelled);
     house.bring_artifacts_back();
     house.when_listed(|line| line.faults.is_empty()).await;
 
-    house.take_artifacts_away();
-    let deleted = house.study(json!({"max_trials": 1}), None).await;
+    let deleted = house.study_without_artifacts(1).await;
     house.when_listed(|line| !line.faults.is_empty()).await;
     house.store.delete_study(deleted).await.unwrap();
     house.bring_artifacts_back();
     house.when_listed(|line| line.faults.is_empty()).await;
 
-    house.take_artifacts_away();
-    let handed_back = house.study(json!({"max_trials": 1}), None).await;
+    let handed_back = house.study_without_artifacts(1).await;
     house.when_listed(|line| !line.faults.is_empty()).await;
     trainer.stop().await;
     let trial = house.trial(handed_back, 0).await;
