@@ -3,8 +3,8 @@
 //! In reading order: [`model`] reads what a trainer left (safetensors, the network's document in the metadata); `onnx` writes it as ONNX,
 //! `keras` as a `.keras` file.
 //!
-//! What is exported is the network alone. Where the study scales its features (`scale`), the model expects scaled ones, as the network did
-//! in training; what they were scaled by depends on the training rows and is not in the artifact.
+//! The network alone is exported. Where the study scales its features (`scale`), the model expects scaled ones, as the network did in training: the
+//! artifact has the numbers as the tensors `scale.shift` and `scale.divisor`, the exports do not.
 
 mod error;
 mod keras;
