@@ -1,7 +1,7 @@
 //! `chandler serve`: the API, and where no Redis is given the whole service on one machine.
 
 use std::future::Future;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -37,7 +37,7 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         "{} is not loopback: give API keys with --api-keys-file (CHANDLER_API_KEYS_FILE), or listen on 127.0.0.1",
         config.listen
     );
-    let listener = TcpListener::bind(config.listen).with_context(|| format!("cannot listen on {}", config.listen))?;
+    let listener = listen(config.listen)?;
     let embedded = match &config.redis_url {
         Some(_) => None,
         None => {
@@ -125,7 +125,6 @@ async fn connect(config: store::Config) -> store::Result<Store> {
 
 /// Serves `app` on `listener` until `shutdown` is ready; then lets requests in flight end. It is an error if what serves ends before.
 pub async fn run(listener: TcpListener, app: App, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
-    close_stuck(&listener)?;
     let mut reaper = tokio::spawn(reaper::tick_forever(app.clone()));
     let draining = app.draining.clone();
     let document = Data::new(router::document());
@@ -183,13 +182,14 @@ async fn ended_early(server: &mut JoinHandle<std::io::Result<()>>, reaper: &mut 
     cause.map_or_else(|cause| cause, |()| anyhow::anyhow!("it was not asked to")).context(format!("the {task} has ended by itself"))
 }
 
-/// Has the system close each connection of this listener whose client reads nothing of what it is sent: connections inherit the option. actix has no
-/// time limit for writes, and systems other than Linux have no such option.
-fn close_stuck(listener: &TcpListener) -> anyhow::Result<()> {
+/// A listener on this address, each of whose connections the system closes if the client reads nothing of what it is sent for
+/// [`limits::HTTP_STUCK_SECONDS_MAX`]: connections inherit the option, so it is set before there are any. actix has no time limit for writes, and systems
+/// other than Linux have no such option.
+pub fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let listener = TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"))?;
     #[cfg(target_os = "linux")]
-    rustix::net::sockopt::set_tcp_user_timeout(listener, limits::HTTP_STUCK_SECONDS_MAX as u32 * 1_000)?;
-    let _ = listener;
-    Ok(())
+    rustix::net::sockopt::set_tcp_user_timeout(&listener, limits::HTTP_STUCK_SECONDS_MAX as u32 * 1_000)?;
+    Ok(listener)
 }
 
 async fn unwatched(trainer: Option<&TrainerChild>) {

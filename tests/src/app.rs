@@ -1,7 +1,6 @@
 //! The API in this process, on a port and a Redis of its own.
 
 use std::io::Write;
-use std::net::TcpListener;
 
 use api::auth::Keys;
 use store::Store;
@@ -64,7 +63,7 @@ impl TestApp {
         let data_dir = TempDir::new().expect("a temporary folder");
         let artifacts = data_dir.path().join("artifacts").display().to_string();
         let app = api::serve::assemble(store::Config::new(url), data_dir.path(), &artifacts, keys).await.expect("an assembled app");
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let listener = api::serve::listen(([127, 0, 0, 1], 0).into()).expect("a free port");
         let client = Client::new(format!("http://{}", listener.local_addr().expect("a local address")));
         let (stop, stopped) = oneshot::channel::<()>();
         let store = app.store.clone();
