@@ -107,7 +107,24 @@ impl Layer {
             Layer::LSTM(recurrent) => recurrent.weights(Cell::Lstm, input),
             Layer::GRU(recurrent) => recurrent.weights(Cell::Gru, input),
             Layer::Bidirectional(bidirectional) => bidirectional.weights(input),
-            _ => Vec::new(),
+            Layer::Flatten
+            | Layer::Reshape { .. }
+            | Layer::Permute { .. }
+            | Layer::Rescaling { .. }
+            | Layer::ZeroPadding2D { .. }
+            | Layer::MaxPooling1D(_)
+            | Layer::MaxPooling2D(_)
+            | Layer::AveragePooling1D(_)
+            | Layer::AveragePooling2D(_)
+            | Layer::GlobalAveragePooling1D { .. }
+            | Layer::GlobalAveragePooling2D { .. }
+            | Layer::GlobalMaxPooling1D { .. }
+            | Layer::GlobalMaxPooling2D { .. }
+            | Layer::Activation { .. }
+            | Layer::LeakyReLU { .. }
+            | Layer::Dropout { .. }
+            | Layer::SpatialDropout2D { .. }
+            | Layer::GaussianNoise { .. } => Vec::new(),
         }
     }
 }

@@ -536,6 +536,34 @@ fn features_that_32_bits_make_equal_must_be_scaled() {
 }
 
 #[test]
+fn the_share_of_a_variance_that_there_is_not_is_refused() {
+    let said = |split: Json, labels_are_equal: bool| {
+        let mut document = with(smallest(), "/network/0", json!({"layer": "Dense", "units": 1}));
+        document["training"] = json!({"optimizer": "adam", "loss": "mse", "metrics": ["rmse", "r2"]});
+        document["dataset"] = split;
+        document["objective"] = json!({"metric": "rmse"});
+        let schema = DatasetSchema { classes: None, ..dataset(&[4]) };
+        let findings = Findings { labels_are_equal, ..Findings::default() };
+        super::preflight(&Study::parse(&document).unwrap(), &schema, &findings).err().map(|problems| problems[0].clone())
+    };
+    let split = |name: &str, value: Json| {
+        let mut dataset = json!({"source": "builtin:iris"});
+        dataset[name] = value;
+        dataset
+    };
+    // Of 50 rows.
+    for sound in [split("validation_split", json!(0.04)), split("folds", json!(25)), split("shuffle", json!(true))] {
+        assert_eq!(said(sound.clone(), false), None, "{sound}");
+        let problem = said(sound, true).unwrap();
+        assert_eq!((problem.pointer.as_str(), problem.detail.contains("all labels are equal")), ("/training/metrics/1", true));
+    }
+    for one in [split("validation_split", json!(0.02)), split("folds", json!(50))] {
+        let problem = said(one.clone(), false).unwrap_or_else(|| panic!("{one}"));
+        assert_eq!((problem.pointer.as_str(), problem.detail.contains("where one row validates")), ("/training/metrics/1", true));
+    }
+}
+
+#[test]
 fn a_continuous_argument_of_the_loss_leaves_shapes_complete() {
     let smoothing = json!([{"name": "smoothing", "type": "float", "min_value": 0.0, "max_value": 0.3}]);
     let loss = json!({"name": "categorical_crossentropy", "label_smoothing": {"hp": "smoothing"}});
