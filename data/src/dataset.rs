@@ -23,7 +23,7 @@ pub struct Dataset {
     pub class_names: Arc<[String]>,
     /// The names of the numbers in a row, where the source is a table: a column of categories has as many as it has categories. Else empty.
     pub columns: Vec<String>,
-    /// The weight of each row in losses and metrics, finite and at least 0, where the study asks for weights. Rows of `validation` arrays weigh 1.
+    /// The weight of each row in the loss, finite and at least 0, where the study asks for weights. Metrics count all rows alike, as Keras's `metrics` do. Rows of `validation` arrays weigh 1.
     pub weights: Option<Vec<f32>>,
     /// Two values that become equal unless features are scaled, where there are some.
     pub collapse: Option<Collapse>,
