@@ -32,13 +32,14 @@ pub struct App {
 }
 
 impl App {
-    /// The store for a request that only reads: all that it asks of Redis ends within [`limits::REDIS_READ_MS`] from now.
+    /// The store for a request that only reads: all that it asks of Redis ends within
+    /// [`limits::REDIS_READ_MS`] from now.
     pub(crate) fn reads(&self) -> Store {
         self.store.within(limits::REDIS_READ_MS)
     }
 
-    /// The store for a request that changes something: all that it asks of Redis ends within [`limits::REDIS_CHANGE_MS`] from now. Errors as
-    /// [`App::accepts_changes`].
+    /// The store for a request that changes something: all that it asks of Redis ends within
+    /// [`limits::REDIS_CHANGE_MS`] from now. Errors as [`App::accepts_changes`].
     pub(crate) fn changes(&self) -> Result<Store, Error> {
         self.accepts_changes()?;
         Ok(self.store.within(limits::REDIS_CHANGE_MS))
@@ -49,16 +50,18 @@ impl App {
         self.draining.load(Ordering::Relaxed)
     }
 
-    /// Refuses a request that changes something while nothing can be changed. Errors: [`Error::Unavailable`] where the server is about to stop,
-    /// [`Error::StorageFull`] where there is no space left on the disk.
+    /// Refuses a request that changes something while nothing can be changed. Errors:
+    /// [`Error::Unavailable`] where the server is about to stop, [`Error::StorageFull`] where there
+    /// is no space left on the disk.
     pub(crate) fn accepts_changes(&self) -> Result<(), Error> {
         if self.is_draining() {
             return Err(Error::Unavailable("the server is about to stop".to_owned()));
         }
         if self.disk_full.load(Ordering::Acquire) {
             let mib = limits::REDIS_DISK_BYTES_RESUME >> 20;
-            let what =
-                format!("no space left on the data folder's disk: nothing can be changed until at least {mib} MiB are free; free some");
+            let what = format!(
+                "no space left on the data folder's disk: nothing can be changed until at least {mib} MiB are free; free some"
+            );
             return Err(Error::StorageFull(what));
         }
         Ok(())

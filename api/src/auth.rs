@@ -20,8 +20,9 @@ use crate::error::Error;
 pub struct Keys(Vec<[u8; 32]>);
 
 impl Keys {
-    /// The keys in the file at `path`, one a line; blank lines and those that start with `#` are passed over, and so is a byte order mark. A line that no
-    /// client could ever send is an error that names it.
+    /// The keys in the file at `path`, one a line; blank lines and those that start with `#` are
+    /// passed over, and so is a byte order mark. A line that no client could ever send is an error
+    /// that names it.
     pub fn read(path: &Path) -> anyhow::Result<Keys> {
         let file = path.display();
         let bytes = std::fs::read(path).with_context(|| format!("cannot read the API keys in {file}"))?;
@@ -36,7 +37,11 @@ impl Keys {
             keys.push(digest(key));
         }
         anyhow::ensure!(!keys.is_empty(), "{file} holds no API key");
-        anyhow::ensure!(keys.len() <= limits::API_KEYS_MAX, "{file} holds more than {} API keys", limits::API_KEYS_MAX);
+        anyhow::ensure!(
+            keys.len() <= limits::API_KEYS_MAX,
+            "{file} holds more than {} API keys",
+            limits::API_KEYS_MAX
+        );
         Ok(Keys(keys))
     }
 
@@ -51,7 +56,9 @@ impl Keys {
 fn check(key: &str) -> Result<(), String> {
     let (min, max) = (limits::API_KEY_BYTES_MIN, limits::API_KEY_BYTES_MAX);
     if key.contains([' ', '\t']) {
-        return Err("an API key has no spaces; put comments on lines of their own, which start with #".to_owned());
+        return Err(
+            "an API key has no spaces; put comments on lines of their own, which start with #".to_owned()
+        );
     }
     if let Some(odd) = key.chars().find(|character| !character.is_ascii_graphic()) {
         return Err(format!("an API key has the characters ! to ~ only, not {odd:?}"));
@@ -66,7 +73,8 @@ fn digest(key: &str) -> [u8; 32] {
     Sha256::digest(key.as_bytes()).into()
 }
 
-/// Lets a request pass if it has a key, or if there are no keys and it was addressed to loopback. Probes always pass.
+/// Lets a request pass if it has a key, or if there are no keys and it was addressed to loopback.
+/// Probes always pass.
 pub(crate) async fn authorize(
     request: ServiceRequest,
     next: Next<impl MessageBody>,
@@ -76,12 +84,15 @@ pub(crate) async fn authorize(
         match &app.keys {
             Some(keys) => {
                 let header = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-                let key = header.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+                let key = header
+                    .and_then(|value| value.split_once(' '))
+                    .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
                 if !key.is_some_and(|(_, key)| keys.accept(key.trim())) {
                     return Err(Error::Unauthorized.into());
                 }
             }
-            // A web page could make a browser send requests here under another name (DNS rebinding).
+            // A web page could make a browser send requests here under another name (DNS
+            // rebinding).
             None if !is_loopback(&request) => return Err(Error::ForbiddenHost.into()),
             None => {}
         }
@@ -91,7 +102,8 @@ pub(crate) async fn authorize(
 
 fn is_loopback(request: &ServiceRequest) -> bool {
     let header = request.headers().get(HOST).and_then(|value| value.to_str().ok());
-    let Some(authority) = header.or_else(|| request.uri().authority().map(|authority| authority.as_str())) else {
+    let Some(authority) = header.or_else(|| request.uri().authority().map(|authority| authority.as_str()))
+    else {
         return false;
     };
     let host = match authority.rsplit_once(':') {
@@ -99,7 +111,8 @@ fn is_loopback(request: &ServiceRequest) -> bool {
         _ => authority,
     };
     let host = host.trim_start_matches('[').trim_end_matches(']');
-    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    host.eq_ignore_ascii_case("localhost")
+        || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]
@@ -115,8 +128,9 @@ mod tests {
     #[test]
     fn each_key_of_a_file_lets_its_holder_in() {
         let longest = "k".repeat(limits::API_KEY_BYTES_MAX);
-        let file =
-            format!("\u{feff}first-key-of-the-file\r\n\r\n# a comment\n  key-with-blanks-around  \nkey#with~odd+characters=\n{longest}");
+        let file = format!(
+            "\u{feff}first-key-of-the-file\r\n\r\n# a comment\n  key-with-blanks-around  \nkey#with~odd+characters=\n{longest}"
+        );
         let keys = read(file.as_bytes()).unwrap_or_else(|error| panic!("{error}"));
         for key in ["first-key-of-the-file", "key-with-blanks-around", "key#with~odd+characters=", &longest] {
             assert!(keys.accept(key), "{key}");
@@ -128,7 +142,10 @@ mod tests {
     fn a_key_that_nobody_could_send_is_refused_with_its_line() {
         let long = "k".repeat(limits::API_KEY_BYTES_MAX + 1);
         for (content, parts) in [
-            (&b"abcdefghijklmnop\nabcdefghijklmnop # mine\n"[..], ["line 2:", "comments on lines of their own"]),
+            (
+                &b"abcdefghijklmnop\nabcdefghijklmnop # mine\n"[..],
+                ["line 2:", "comments on lines of their own"],
+            ),
             ("# keys\n\nabcdefghijklmn\u{f6}p".as_bytes(), ["line 3:", "not '\u{f6}'"]),
             (b"abcdefghijklmnop\0", ["line 1:", "not '\\0'"]),
             (b"abcdefghijklmnop\nabc\xffdefghijklmnop", ["line 2:", "not UTF-8"]),
@@ -139,7 +156,11 @@ mod tests {
             ("abcdefghijklmnop\u{feff}".as_bytes(), ["line 1:", "not '\\u{feff}'"]),
         ] {
             let said = read(content).err().unwrap_or_default();
-            assert!(parts.iter().all(|part| said.contains(part)), "{:?}: {said:?}", String::from_utf8_lossy(content));
+            assert!(
+                parts.iter().all(|part| said.contains(part)),
+                "{:?}: {said:?}",
+                String::from_utf8_lossy(content)
+            );
         }
     }
 }

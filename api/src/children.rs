@@ -1,4 +1,5 @@
-//! The trainer child of a service on one machine: started beside us, started again when it dies, stopped before Redis is.
+//! The trainer child of a service on one machine: started beside us, started again when it dies,
+//! stopped before Redis is.
 
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -23,7 +24,8 @@ pub(crate) struct TrainerCommand {
     pub(crate) quiet: bool,
 }
 
-/// A trainer child and the thread that watches it. The thread spawns the child: on Linux the child dies with the thread that did.
+/// A trainer child and the thread that watches it. The thread spawns the child: on Linux the child
+/// dies with the thread that did.
 pub(crate) struct TrainerChild {
     stop: mpsc::Sender<()>,
     watcher: JoinHandle<()>,
@@ -60,7 +62,8 @@ impl TrainerChild {
                     _ => return end(&mut child),
                 }
                 let Ok(Some(status)) = child.try_wait() else { continue };
-                let pause = Duration::from_millis(limits::TRAINER_RESTART_MS).saturating_sub(started.elapsed());
+                let pause =
+                    Duration::from_millis(limits::TRAINER_RESTART_MS).saturating_sub(started.elapsed());
                 tracing::warn!("The trainer ended ({status}); starting it again");
                 if stopped.recv_timeout(pause) != Err(RecvTimeoutError::Timeout) {
                     return;
@@ -73,14 +76,14 @@ impl TrainerChild {
             }
         };
         let watcher = std::thread::Builder::new().name("trainer-child".to_owned()).spawn(watch)?;
-        first
-            .recv()
-            .context("the thread that starts the trainer ended")?
-            .with_context(|| format!("cannot start {}", beside_us("chandler-trainer").unwrap_or_default().display()))?;
+        first.recv().context("the thread that starts the trainer ended")?.with_context(|| {
+            format!("cannot start {}", beside_us("chandler-trainer").unwrap_or_default().display())
+        })?;
         Ok(TrainerChild { stop, watcher, watched })
     }
 
-    /// Waits until nobody watches the child any more: its thread has panicked, for it is not told to stop while this is waited for.
+    /// Waits until nobody watches the child any more: its thread has panicked, for it is not told
+    /// to stop while this is waited for.
     pub(crate) async fn unwatched(&self) {
         let _ = self.watched.clone().changed().await;
     }
@@ -95,7 +98,13 @@ impl TrainerChild {
 impl TrainerCommand {
     fn spawn(&self, program: &Path) -> std::io::Result<Child> {
         let mut command = Command::new(program);
-        command.arg("--redis-url").arg(&self.redis_url).arg("--data-dir").arg(&self.data_dir).arg("--artifacts").arg(&self.artifacts);
+        command
+            .arg("--redis-url")
+            .arg(&self.redis_url)
+            .arg("--data-dir")
+            .arg(&self.data_dir)
+            .arg("--artifacts")
+            .arg(&self.artifacts);
         command.arg("--lease-seconds").arg(self.lease_seconds.to_string()).arg("--parent-death");
         if let Some(slots) = self.slots {
             command.arg("--slots").arg(slots.to_string());
@@ -117,7 +126,11 @@ fn beside_us(name: &str) -> anyhow::Result<PathBuf> {
     let us = std::env::current_exe().context("cannot find this program's own file")?;
     let folders = us.ancestors().skip(1).take(2);
     let candidates: Vec<PathBuf> = folders.map(|folder| folder.join(name)).collect();
-    candidates.iter().find(|path| path.is_file()).cloned().with_context(|| format!("{name} must lie beside {}", us.display()))
+    candidates
+        .iter()
+        .find(|path| path.is_file())
+        .cloned()
+        .with_context(|| format!("{name} must lie beside {}", us.display()))
 }
 
 fn end(child: &mut Child) {

@@ -19,7 +19,8 @@ pub struct Cli {
 /// What `chandler` does.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Serve the HTTP API; without a Redis URL the whole service: its own Redis and one trainer with a slot per core
+    /// Serve the HTTP API; without a Redis URL the whole service: its own Redis and one trainer
+    /// with a slot per core
     Serve(Config),
     /// Run one study here and now: progress, result table, exit
     Run(Run),
@@ -40,7 +41,8 @@ pub struct Config {
     /// Certificate files, for rediss://
     #[command(flatten)]
     pub tls: TlsFiles,
-    /// File with API keys of 16 to 1,024 visible ASCII characters, one a line; lines that start with # are comments
+    /// File with API keys of 16 to 1,024 visible ASCII characters, one a line; lines that start
+    /// with # are comments
     #[arg(long, env = "CHANDLER_API_KEYS_FILE")]
     pub api_keys_file: Option<PathBuf>,
     /// Folder or URL where weights are kept [default: DATA_DIR/artifacts]

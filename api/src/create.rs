@@ -29,14 +29,18 @@ pub(crate) async fn draft(app: &App, mut document: Json) -> Result<Draft, Error>
         object.insert("seed".to_owned(), Json::from(draw_seed()?));
     }
     let catalog = app.catalog.clone();
-    // Dropped with this future, as when the client leaves: then nobody waits for the dataset any more.
+    // Dropped with this future, as when the client leaves: then nobody waits for the dataset any
+    // more.
     let client = Arc::new(());
     let waits = Arc::downgrade(&client);
     // Following every branch and hashing files takes a while: not on the async threads.
     let drafted = tokio::task::spawn_blocking(move || {
-        let asker = Asker { seconds_max: limits::DATASET_POST_SECONDS_MAX, has_left: &|| waits.strong_count() == 0 };
+        let asker =
+            Asker { seconds_max: limits::DATASET_POST_SECONDS_MAX, has_left: &|| waits.strong_count() == 0 };
         let study = Study::parse(&document).map_err(|mut problems| {
-            problems.extend(unknown_builtin(&catalog, &document, asker).filter(|_| problems.len() < limits::PROBLEMS_MAX));
+            problems.extend(
+                unknown_builtin(&catalog, &document, asker).filter(|_| problems.len() < limits::PROBLEMS_MAX),
+            );
             Error::InvalidStudy(problems)
         })?;
         let Described { schema: dataset, findings } = described(&catalog, &study.dataset, asker)?;
@@ -59,7 +63,8 @@ fn described(catalog: &Catalog, dataset: &DatasetSpec, asker: Asker) -> Result<D
     })
 }
 
-/// What is wrong with the name of a built-in dataset in a document that has other mistakes: they are reported together.
+/// What is wrong with the name of a built-in dataset in a document that has other mistakes: they
+/// are reported together.
 fn unknown_builtin(catalog: &Catalog, document: &Json, asker: Asker) -> Option<Problem> {
     let name = document.pointer("/dataset/source")?.as_str()?.strip_prefix("builtin:")?;
     let source = Source::Builtin(name.to_owned());
@@ -69,17 +74,25 @@ fn unknown_builtin(catalog: &Catalog, document: &Json, asker: Asker) -> Option<P
     }
 }
 
-/// Stores a draft, fills its queue, and returns the study; it is that of the first request under the same idempotency key, until that study is deleted.
-pub(crate) async fn create(store: &Store, draft: Draft, idempotency: Option<Idempotency>) -> Result<StudyRecord, Error> {
+/// Stores a draft, fills its queue, and returns the study; it is that of the first request under
+/// the same idempotency key, until that study is deleted.
+pub(crate) async fn create(
+    store: &Store,
+    draft: Draft,
+    idempotency: Option<Idempotency>,
+) -> Result<StudyRecord, Error> {
     // One id for all tries of this request: it creates one study, or none.
     let id = StudyId::parse(&Ulid::generate().to_string()).expect("a ULID is a study's id");
-    let preflight = serde_json::to_value(&draft.preflight).map_err(|error| Error::Internal(error.to_string()))?;
+    let preflight =
+        serde_json::to_value(&draft.preflight).map_err(|error| Error::Internal(error.to_string()))?;
     let new = NewStudy { id, study: Arc::new(draft.study), dataset: draft.dataset, preflight };
     let is_repeatable = idempotency.is_some();
     let created = store.create_study(new, idempotency).await.map_err(|error| match error {
-        store::Error::Unanswered(cause) if is_repeatable => {
-            Error::OutcomeUnknown { how: "with the same Idempotency-Key, under which there is one study".to_owned(), study: None, cause }
-        }
+        store::Error::Unanswered(cause) if is_repeatable => Error::OutcomeUnknown {
+            how: "with the same Idempotency-Key, under which there is one study".to_owned(),
+            study: None,
+            cause,
+        },
         store::Error::Unanswered(cause) => {
             let how = format!("if GET {} finds no study; an Idempotency-Key spares the look", study_path(id));
             Error::OutcomeUnknown { how, study: Some(id), cause }
@@ -89,8 +102,9 @@ pub(crate) async fn create(store: &Store, draft: Draft, idempotency: Option<Idem
     Ok(topped_up(store, created.study).await)
 }
 
-/// The study after its queue was filled, as far as Redis accepts trials now. A failure here does not undo the change that was made before: the study is
-/// marked as wanting trials, and the reaper adds them.
+/// The study after its queue was filled, as far as Redis accepts trials now. A failure here does
+/// not undo the change that was made before: the study is marked as wanting trials, and the reaper
+/// adds them.
 pub(crate) async fn topped_up(store: &Store, study: StudyRecord) -> StudyRecord {
     top_up(store, study.id).await;
     match store.study(study.id).await {
@@ -113,5 +127,7 @@ pub(crate) fn hash(body: &[u8]) -> String {
 
 /// 53 random bits, so that every JSON reader keeps them.
 fn draw_seed() -> Result<u64, Error> {
-    getrandom::u64().map(|bits| bits >> 11).map_err(|error| Error::Internal(format!("no randomness: {error}")))
+    getrandom::u64()
+        .map(|bits| bits >> 11)
+        .map_err(|error| Error::Internal(format!("no randomness: {error}")))
 }

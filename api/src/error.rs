@@ -1,4 +1,5 @@
-//! Every way to say no: one enum, each with its code, and one `application/problem+json` body (RFC 9457).
+//! Every way to say no: one enum, each with its code, and one `application/problem+json` body (RFC
+//! 9457).
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, CONTENT_TYPE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -120,7 +121,11 @@ impl Error {
     pub fn code(&self) -> Code {
         match self {
             // Wrong beats not there yet: mending only the latter would not do.
-            Error::InvalidStudy(problems) if problems.iter().all(|problem| problem.kind == ProblemKind::NotSupported) => Code::NotSupported,
+            Error::InvalidStudy(problems)
+                if problems.iter().all(|problem| problem.kind == ProblemKind::NotSupported) =>
+            {
+                Code::NotSupported
+            }
             Error::InvalidStudy(_) => Code::InvalidStudy,
             Error::MalformedJson(_) => Code::MalformedJson,
             Error::InvalidRequest(_) => Code::InvalidRequest,
@@ -148,9 +153,13 @@ impl Error {
     pub fn details(&self) -> ProblemDetails {
         let code = self.code();
         let errors = match self {
-            Error::InvalidStudy(problems) => {
-                problems.iter().map(|problem| FieldProblem { pointer: problem.pointer.clone(), detail: problem.detail.clone() }).collect()
-            }
+            Error::InvalidStudy(problems) => problems
+                .iter()
+                .map(|problem| FieldProblem {
+                    pointer: problem.pointer.clone(),
+                    detail: problem.detail.clone(),
+                })
+                .collect(),
             _ => Vec::new(),
         };
         ProblemDetails {
@@ -198,21 +207,29 @@ impl From<store::Error> for Error {
     fn from(error: store::Error) -> Error {
         match error {
             store::Error::NoSuchStudy(id) => Error::StudyNotFound(id.to_string()),
-            store::Error::NoSuchTrial { study, number } => Error::TrialNotFound { study: study.to_string(), number: number.to_string() },
+            store::Error::NoSuchTrial { study, number } => {
+                Error::TrialNotFound { study: study.to_string(), number: number.to_string() }
+            }
             store::Error::Closed { .. } => Error::Conflict(error.to_string()),
             store::Error::IdempotencyMismatch => Error::IdempotencyMismatch,
-            store::Error::Deleted(id) => {
-                Error::Conflict(format!("study {id}, which this Idempotency-Key created, was deleted; send another key for a new study"))
+            store::Error::Deleted(id) => Error::Conflict(format!(
+                "study {id}, which this Idempotency-Key created, was deleted; send another key for a new study"
+            )),
+            store::Error::BadCursor => {
+                Error::InvalidParameter("cursor: not a cursor of this list".to_owned())
             }
-            store::Error::BadCursor => Error::InvalidParameter("cursor: not a cursor of this list".to_owned()),
             store::Error::TooLong { .. } => Error::InvalidParameter(error.to_string()),
-            store::Error::Refused(ref refused) if refused.refusal == Refusal::OutOfMemory => Error::StorageFull(error.to_string()),
+            store::Error::Refused(ref refused) if refused.refusal == Refusal::OutOfMemory => {
+                Error::StorageFull(error.to_string())
+            }
             store::Error::Misconfigured(_) | store::Error::Unavailable(_) | store::Error::Refused(_) => {
                 Error::Unavailable(error.to_string())
             }
-            store::Error::Unanswered(cause) => {
-                Error::OutcomeUnknown { how: "as it is: a second time changes nothing more".to_owned(), study: None, cause }
-            }
+            store::Error::Unanswered(cause) => Error::OutcomeUnknown {
+                how: "as it is: a second time changes nothing more".to_owned(),
+                study: None,
+                cause,
+            },
             store::Error::Corrupt(_) | store::Error::Redis(_) => Error::Internal(error.to_string()),
         }
     }

@@ -1,8 +1,11 @@
-//! The HTTP API of Chandler. The only crate that knows HTTP; it holds no state that matters, so any number may run.
+//! The HTTP API of Chandler. The only crate that knows HTTP; it holds no state that matters, so any
+//! number may run.
 //!
-//! In reading order: [`config`] has the flags; [`app`] the one piece of shared data; [`router`] every route on one screen; `routes` one
-//! file per resource; `wire` what goes over the wire; [`error`] every way to say no, and [`code`] the table of their codes. [`serve`] puts a whole service together, with its
-//! own Redis and trainer where none is given, and [`run_study`] does so for one study.
+//! In reading order: [`config`] has the flags; [`app`] the one piece of shared data; [`router`]
+//! every route on one screen; `routes` one file per resource; `wire` what goes over the wire;
+//! [`error`] every way to say no, and [`code`] the table of their codes. [`serve`] puts a whole
+//! service together, with its own Redis and trainer where none is given, and [`run_study`] does so
+//! for one study.
 
 pub mod app;
 pub mod auth;

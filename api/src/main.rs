@@ -11,10 +11,16 @@ use tracing_subscriber::EnvFilter;
 async fn main() -> ExitCode {
     let cli = Cli::parse();
     let quiet = matches!(cli.command, Command::Run(_));
-    let wanted = std::env::var("CHANDLER_LOG").unwrap_or_else(|_| if quiet { "warn" } else { "info,actix_server=warn" }.to_owned());
-    // A request head that cannot be read is an error to actix: any client could fill the log. CHANDLER_LOG=actix_http=error shows them.
+    let wanted = std::env::var("CHANDLER_LOG")
+        .unwrap_or_else(|_| if quiet { "warn" } else { "info,actix_server=warn" }.to_owned());
+    // A request head that cannot be read is an error to actix: any client could fill the log.
+    // CHANDLER_LOG=actix_http=error shows them.
     let filter = EnvFilter::new(format!("actix_http=off,{wanted}"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
     let outcome = match cli.command {
         Command::Serve(serve) => api::serve::serve(serve).await.map(|()| ExitCode::SUCCESS),
         Command::Run(run) => api::run_study::run_study(run).await,

@@ -1,4 +1,5 @@
-//! What time alone must do: leases that ran out, studies that want suggestions, artifacts of studies that are gone.
+//! What time alone must do: leases that ran out, studies that want suggestions, artifacts of
+//! studies that are gone.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -8,7 +9,8 @@ use store::artifact::Artifacts;
 
 use crate::app::App;
 
-/// Ticks until the process ends. Any number of processes may tick; a script skips those that come too soon after another.
+/// Ticks until the process ends. Any number of processes may tick; a script skips those that come
+/// too soon after another.
 pub(crate) async fn tick_forever(app: App) {
     loop {
         tokio::time::sleep(jittered(app.store.tick())).await;

@@ -67,18 +67,29 @@ struct Keys;
 
 impl Modify for Keys {
     fn modify(&self, document: &mut Document) {
-        let description =
-            "One of the keys in the file that the server was started with. A server without keys serves localhost only and needs none.";
+        let description = "One of the keys in the file that the server was started with. A server without keys serves localhost only and needs none.";
         let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(description)).build();
-        document.components.get_or_insert_default().add_security_scheme("api_key", SecurityScheme::Http(bearer));
+        document
+            .components
+            .get_or_insert_default()
+            .add_security_scheme("api_key", SecurityScheme::Http(bearer));
     }
 }
 
 /// The contract, as `/openapi.json` serves it.
 pub fn document() -> Document {
     use utoipa_actix_web::AppExt;
-    let mut document = actix_web::App::new().into_utoipa_app().openapi(Info::openapi()).configure(routes).split_for_parts().1;
-    let operations = document.paths.paths.values_mut().flat_map(|item| [&mut item.get, &mut item.post, &mut item.patch, &mut item.delete]);
+    let mut document = actix_web::App::new()
+        .into_utoipa_app()
+        .openapi(Info::openapi())
+        .configure(routes)
+        .split_for_parts()
+        .1;
+    let operations = document
+        .paths
+        .paths
+        .values_mut()
+        .flat_map(|item| [&mut item.get, &mut item.post, &mut item.patch, &mut item.delete]);
     for parameter in operations.flatten().filter_map(|operation| operation.parameters.as_mut()).flatten() {
         if let RefOr::T(parameter) = parameter
             && parameter.parameter_in == ParameterIn::Path
@@ -98,7 +109,10 @@ fn describe(parameter: &mut Parameter) {
         ),
         "number" => (
             "The trial: its number, from 0, without leading zeros.",
-            ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0)).maximum(Some(limits::TRIALS_MAX - 1)),
+            ObjectBuilder::new()
+                .schema_type(Type::Integer)
+                .minimum(Some(0))
+                .maximum(Some(limits::TRIALS_MAX - 1)),
         ),
         _ => return,
     };
@@ -119,7 +133,14 @@ pub(crate) struct Known(Vec<(ResourceDef, PathItem)>);
 
 impl Known {
     pub(crate) fn of(document: &Document) -> Known {
-        Known(document.paths.paths.iter().map(|(path, item)| (ResourceDef::new(path.as_str()), item.clone())).collect())
+        Known(
+            document
+                .paths
+                .paths
+                .iter()
+                .map(|(path, item)| (ResourceDef::new(path.as_str()), item.clone()))
+                .collect(),
+        )
     }
 
     fn path(&self, path: &str) -> Option<&PathItem> {
@@ -128,26 +149,42 @@ impl Known {
 
     /// Whether an operation takes no query.
     fn takes_no_query(&self, path: &str, method: &Method) -> bool {
-        let operation = self.path(path).and_then(|item| operations(item).into_iter().find(|(name, _)| *name == method.as_str()));
-        let in_query =
-            |parameter: &RefOr<Parameter>| matches!(parameter, RefOr::T(parameter) if matches!(parameter.parameter_in, ParameterIn::Query));
+        let operation = self
+            .path(path)
+            .and_then(|item| operations(item).into_iter().find(|(name, _)| *name == method.as_str()));
+        let in_query = |parameter: &RefOr<Parameter>| matches!(parameter, RefOr::T(parameter) if matches!(parameter.parameter_in, ParameterIn::Query));
         operation.is_some_and(|(_, operation)| !operation.parameters.iter().flatten().any(in_query))
     }
 }
 
 fn operations(item: &PathItem) -> Vec<(&'static str, &Operation)> {
-    let all = [("GET", &item.get), ("POST", &item.post), ("PATCH", &item.patch), ("DELETE", &item.delete), ("PUT", &item.put)];
+    let all = [
+        ("GET", &item.get),
+        ("POST", &item.post),
+        ("PATCH", &item.patch),
+        ("DELETE", &item.delete),
+        ("PUT", &item.put),
+    ];
     all.into_iter().filter_map(|(name, operation)| Some((name, operation.as_ref()?))).collect()
 }
 
-/// Headers that ask for a change under a condition, of a part only, or by another method. Nothing here does so, and a change all the same is what the
-/// client meant to prevent. Other headers that nobody acts on may be ignored (RFC 9110): the answer is whole and right without them.
-const NOT_SUPPORTED: [&str; 7] =
-    ["if-match", "if-none-match", "if-unmodified-since", "content-range", "x-http-method-override", "x-http-method", "x-method-override"];
+/// Headers that ask for a change under a condition, of a part only, or by another method. Nothing
+/// here does so, and a change all the same is what the client meant to prevent. Other headers that
+/// nobody acts on may be ignored (RFC 9110): the answer is whole and right without them.
+const NOT_SUPPORTED: [&str; 7] = [
+    "if-match",
+    "if-none-match",
+    "if-unmodified-since",
+    "content-range",
+    "x-http-method-override",
+    "x-http-method",
+    "x-method-override",
+];
 
-/// Keeps what the routes do not. HEAD is GET, of whose answer the connection leaves out the body. A query where none is taken, or a header that would
-/// make a change another one, is a mistake, for it would be ignored. A client that accepts no encoding that there is gets none. What the pages below
-/// `/docs` lack is the same problem as elsewhere.
+/// Keeps what the routes do not. HEAD is GET, of whose answer the connection leaves out the body. A
+/// query where none is taken, or a header that would make a change another one, is a mistake, for
+/// it would be ignored. A client that accepts no encoding that there is gets none. What the pages
+/// below `/docs` lack is the same problem as elsewhere.
 pub(crate) async fn keep_contract(
     mut request: ServiceRequest,
     next: Next<impl MessageBody>,
@@ -162,15 +199,24 @@ pub(crate) async fn keep_contract(
     if request.method() != Method::GET
         && let Some(header) = NOT_SUPPORTED.iter().find(|header| request.headers().contains_key(**header))
     {
-        return Err(Error::InvalidParameter(format!("the header {header} is not supported here; send the request without it")).into());
+        return Err(Error::InvalidParameter(format!(
+            "the header {header} is not supported here; send the request without it"
+        ))
+        .into());
     }
     // An answer as it is helps more than a 406; RFC 9110, 12.5.3, allows either.
     let encodings = [Encoding::identity(), Encoding::gzip(), Encoding::deflate()];
-    if request.get_header::<AcceptEncoding>().is_some_and(|accepted| accepted.negotiate(encodings.iter()).is_none()) {
+    if request
+        .get_header::<AcceptEncoding>()
+        .is_some_and(|accepted| accepted.negotiate(encodings.iter()).is_none())
+    {
         request.headers_mut().remove(ACCEPT_ENCODING);
     }
     let response = next.call(request).await?;
-    let is_problem = response.headers().get(CONTENT_TYPE).is_some_and(|media_type| media_type == "application/problem+json");
+    let is_problem = response
+        .headers()
+        .get(CONTENT_TYPE)
+        .is_some_and(|media_type| media_type == "application/problem+json");
     if response.status() == StatusCode::NOT_FOUND && !is_problem {
         return Err(Error::NotFound.into());
     }
@@ -180,6 +226,7 @@ pub(crate) async fn keep_contract(
 /// Whatever no route takes: 405 where the path is known, else 404.
 pub(crate) async fn no_route(request: HttpRequest, known: Data<Known>) -> Result<HttpResponse, Error> {
     let Some(item) = known.path(request.path()) else { return Err(Error::NotFound) };
-    let methods: Vec<&str> = operations(item).iter().map(|(name, _)| if *name == "GET" { "GET, HEAD" } else { name }).collect();
+    let methods: Vec<&str> =
+        operations(item).iter().map(|(name, _)| if *name == "GET" { "GET, HEAD" } else { name }).collect();
     Err(Error::MethodNotAllowed(methods.join(", ")))
 }

@@ -45,9 +45,16 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
             Some(start_redis(&config.data_dir)?)
         }
     };
-    let redis_url = embedded.as_ref().map_or_else(|| config.redis_url.clone().unwrap_or_default(), |redis| redis.url().to_owned());
-    let artifacts = config.artifacts.clone().unwrap_or_else(|| config.data_dir.join("artifacts").display().to_string());
-    let redis = store::Config { tls: config.tls.clone(), lease_ms: config.lease_seconds * 1_000, ..store::Config::new(&redis_url) };
+    let redis_url = embedded
+        .as_ref()
+        .map_or_else(|| config.redis_url.clone().unwrap_or_default(), |redis| redis.url().to_owned());
+    let artifacts =
+        config.artifacts.clone().unwrap_or_else(|| config.data_dir.join("artifacts").display().to_string());
+    let redis = store::Config {
+        tls: config.tls.clone(),
+        lease_ms: config.lease_seconds * 1_000,
+        ..store::Config::new(&redis_url)
+    };
     let mut app = assemble(redis, &config.data_dir, &artifacts, keys).await?;
     if let Some(redis) = &embedded {
         app.disk_full = redis.disk_full();
@@ -85,15 +92,22 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
 
 /// A private Redis on `<data_dir>/redis`.
 pub(crate) fn start_redis(data_dir: &Path) -> anyhow::Result<Embedded> {
-    std::fs::create_dir_all(data_dir).with_context(|| format!("cannot make the data folder {}", data_dir.display()))?;
+    std::fs::create_dir_all(data_dir)
+        .with_context(|| format!("cannot make the data folder {}", data_dir.display()))?;
     Ok(Embedded::start(data_dir)?)
 }
 
 /// The shared data of an API on this Redis; waits a while for one that is just starting.
-pub async fn assemble(redis: store::Config, data_dir: &Path, artifacts: &str, keys: Option<Keys>) -> anyhow::Result<App> {
+pub async fn assemble(
+    redis: store::Config,
+    data_dir: &Path,
+    artifacts: &str,
+    keys: Option<Keys>,
+) -> anyhow::Result<App> {
     let metrics = Arc::new(Metrics::default());
     let observer = metrics.clone();
-    let observe: Option<store::Observe> = Some(Arc::new(move |script, took, ok| observer.observe_script(script, took, ok)));
+    let observe: Option<store::Observe> =
+        Some(Arc::new(move |script, took, ok| observer.observe_script(script, took, ok)));
     let store = connect(store::Config { observe, ..redis }).await.context("cannot use Redis")?;
     if let Err(error) = store.ready().await {
         tracing::warn!("Redis accepts no changes now; reads are served: {error}");
@@ -109,7 +123,8 @@ pub async fn assemble(redis: store::Config, data_dir: &Path, artifacts: &str, ke
     })
 }
 
-/// The store, once Redis is there. A Redis that refuses for good, as with a wrong password, is not waited for.
+/// The store, once Redis is there. A Redis that refuses for good, as with a wrong password, is not
+/// waited for.
 async fn connect(config: store::Config) -> store::Result<Store> {
     let until = Instant::now() + Duration::from_secs(limits::REDIS_START_SECONDS_MAX);
     loop {
@@ -123,7 +138,8 @@ async fn connect(config: store::Config) -> store::Result<Store> {
     }
 }
 
-/// Serves `app` on `listener` until `shutdown` is ready; then lets requests in flight end. It is an error if what serves ends before.
+/// Serves `app` on `listener` until `shutdown` is ready; then lets requests in flight end. It is an
+/// error if what serves ends before.
 pub async fn run(listener: TcpListener, app: App, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
     let mut reaper = tokio::spawn(reaper::tick_forever(app.clone()));
     let draining = app.draining.clone();
@@ -151,7 +167,8 @@ pub async fn run(listener: TcpListener, app: App, shutdown: impl Future<Output =
     .workers(limits::HTTP_WORKERS)
     .worker_max_blocking_threads(limits::HTTP_BLOCKING_THREADS)
     .max_connections(limits::HTTP_CONNECTIONS_MAX)
-    // A client that has left wants no answer: what its request waits for, such as a dataset that is read, is given up.
+    // A client that has left wants no answer: what its request waits for, such as a dataset that is
+    // read, is given up.
     .h1_allow_half_closed(false)
     .client_request_timeout(Duration::from_secs(limits::HTTP_HEAD_SECONDS_MAX))
     .shutdown_timeout(limits::HTTP_DRAIN_SECONDS_MAX)
@@ -174,17 +191,23 @@ pub async fn run(listener: TcpListener, app: App, shutdown: impl Future<Output =
 }
 
 /// Waits for the first end of a task that goes on as long as the process does, and tells of it.
-async fn ended_early(server: &mut JoinHandle<std::io::Result<()>>, reaper: &mut JoinHandle<()>) -> anyhow::Error {
+async fn ended_early(
+    server: &mut JoinHandle<std::io::Result<()>>,
+    reaper: &mut JoinHandle<()>,
+) -> anyhow::Error {
     let (task, cause) = tokio::select! {
         ended = server => ("HTTP server", ended.map_err(anyhow::Error::from).and_then(|served| served.map_err(anyhow::Error::from))),
         ended = reaper => ("reaper", ended.map_err(anyhow::Error::from)),
     };
-    cause.map_or_else(|cause| cause, |()| anyhow::anyhow!("it was not asked to")).context(format!("the {task} has ended by itself"))
+    cause
+        .map_or_else(|cause| cause, |()| anyhow::anyhow!("it was not asked to"))
+        .context(format!("the {task} has ended by itself"))
 }
 
-/// A listener on this address, each of whose connections the system closes if the client reads nothing of what it is sent for
-/// [`limits::HTTP_STUCK_SECONDS_MAX`]: connections inherit the option, so it is set before there are any. actix has no time limit for writes, and systems
-/// other than Linux have no such option.
+/// A listener on this address, each of whose connections the system closes if the client reads
+/// nothing of what it is sent for [`limits::HTTP_STUCK_SECONDS_MAX`]: connections inherit the
+/// option, so it is set before there are any. actix has no time limit for writes, and systems other
+/// than Linux have no such option.
 pub fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
     let listener = TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"))?;
     #[cfg(target_os = "linux")]
@@ -215,7 +238,9 @@ pub(crate) async fn stopped(embedded: Option<&Embedded>) {
 
 /// Ready at SIGTERM or SIGINT.
 pub(crate) async fn signalled() {
-    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
         return std::future::pending().await;
     };
     tokio::select! {
@@ -235,10 +260,22 @@ mod tests {
     #[tokio::test]
     async fn a_task_that_ends_or_panics_is_told_of_by_its_name_and_cause() {
         for (mut server, mut reaper, said) in [
-            (tokio::spawn(async { Ok(()) }), goes_on(), ["the HTTP server has ended by itself", "it was not asked to"]),
-            (tokio::spawn(async { Err(std::io::Error::other("no more sockets")) }), goes_on(), ["the HTTP server", "no more sockets"]),
+            (
+                tokio::spawn(async { Ok(()) }),
+                goes_on(),
+                ["the HTTP server has ended by itself", "it was not asked to"],
+            ),
+            (
+                tokio::spawn(async { Err(std::io::Error::other("no more sockets")) }),
+                goes_on(),
+                ["the HTTP server", "no more sockets"],
+            ),
             (tokio::spawn(async { panic!("on purpose") }), goes_on(), ["the HTTP server", "panicked"]),
-            (goes_on(), tokio::spawn(async { panic!("on purpose") }), ["the reaper has ended by itself", "panicked"]),
+            (
+                goes_on(),
+                tokio::spawn(async { panic!("on purpose") }),
+                ["the reaper has ended by itself", "panicked"],
+            ),
             (goes_on(), tokio::spawn(async {}), ["the reaper", "it was not asked to"]),
         ] {
             let error = format!("{:#}", ended_early(&mut server, &mut reaper).await);

@@ -1,8 +1,10 @@
-//! Arrays as NPZ, safetensors and IDX files hold them: dimensions, a type, the values one after another.
+//! Arrays as NPZ, safetensors and IDX files hold them: dimensions, a type, the values one after
+//! another.
 //!
-//! Rows are the first dimension. Unsigned bytes stay bytes and declare the range 255; the other types become float32, to which a wider number is rounded, or
-//! float64 where [`bits`](crate::bits) says that a feature needs it.
-//! Labels of an integer type are classes, those of a float type the values of a regression.
+//! Rows are the first dimension. Unsigned bytes stay bytes and declare the range 255; the other
+//! types become float32, to which a wider number is rounded, or float64 where [`bits`](crate::bits)
+//! says that a feature needs it. Labels of an integer type are classes, those of a float type the
+//! values of a regression.
 
 use std::io::Read;
 
@@ -106,13 +108,21 @@ pub(crate) struct Header {
     pub(crate) dims: Vec<u64>,
     pub(crate) kind: Kind,
     pub(crate) order: Order,
-    /// Whether the first dimension runs fastest: NumPy's Fortran order, which a transposed array is kept in.
+    /// Whether the first dimension runs fastest: NumPy's Fortran order, which a transposed array is
+    /// kept in.
     pub(crate) first_is_fastest: bool,
 }
 
-/// Reads the values that `header` announces, to the end of `input`. A bound that the header exceeds is an error before anything is read, and so is more than
-/// the room that the arrays read before it have left; memory grows with what is there, not with what a header claims.
-pub(crate) fn read<'a>(at: At<'a>, header: Header, bits: Bits, mut input: impl Read, reading: &Reading) -> Result<Array<'a>, Error> {
+/// Reads the values that `header` announces, to the end of `input`. A bound that the header exceeds
+/// is an error before anything is read, and so is more than the room that the arrays read before it
+/// have left; memory grows with what is there, not with what a header claims.
+pub(crate) fn read<'a>(
+    at: At<'a>,
+    header: Header,
+    bits: Bits,
+    mut input: impl Read,
+    reading: &Reading,
+) -> Result<Array<'a>, Error> {
     let Header { dims, kind, order, first_is_fastest } = header;
     if dims.is_empty() {
         return Err(at.wrong("holds a single number; its first dimension must be the rows".into()));
@@ -131,13 +141,25 @@ pub(crate) fn read<'a>(at: At<'a>, header: Header, bits: Bits, mut input: impl R
         Bits::Narrow => false,
         Bits::Wide => kind != Kind::U8,
         Bits::AsNeeded => {
-            kind.is_wider_than_f32() && needs_64(kind, order, &bytes, |at| if first_is_fastest { at / dims[0] } else { at % width }, width)
+            kind.is_wider_than_f32()
+                && needs_64(
+                    kind,
+                    order,
+                    &bytes,
+                    |at| if first_is_fastest { at / dims[0] } else { at % width },
+                    width,
+                )
         }
     };
     reading.check()?;
     // Of numbers in 64 bits, those in the file are as large.
-    if is_wide && kind.bytes() < 8 && !reading.room.take(u128::from(count) * (8 - u128::from(kind.bytes().max(4)))) {
-        return Err(reading.room.exceeded(at.path, at.named(format!("the size in bytes of {dims:?} in 64 bits"))));
+    if is_wide
+        && kind.bytes() < 8
+        && !reading.room.take(u128::from(count) * (8 - u128::from(kind.bytes().max(4))))
+    {
+        return Err(reading
+            .room
+            .exceeded(at.path, at.named(format!("the size in bytes of {dims:?} in 64 bits"))));
     }
     let values = match decode(kind, order, bytes, is_wide) {
         Features::U8(values) if first_is_fastest => Features::U8(by_rows(&values, &dims)),
@@ -152,12 +174,15 @@ pub(crate) fn read<'a>(at: At<'a>, header: Header, bits: Bits, mut input: impl R
     };
     if let Some(position) = infinite {
         let (row, within, value) = (position / width, position % width, values.at(position) as f32);
-        return Err(at.wrong(format!("row {row}, value {within} (from 0) is {value}, not a finite 32-bit float; clean the file")));
+        return Err(at.wrong(format!(
+            "row {row}, value {within} (from 0) is {value}, not a finite 32-bit float; clean the file"
+        )));
     }
     Ok(Array { at, dims, kind, values })
 }
 
-/// Whether a feature needs 64 bits; `feature` says which one of the `width` the number at a place is of.
+/// Whether a feature needs 64 bits; `feature` says which one of the `width` the number at a place
+/// is of.
 fn needs_64(kind: Kind, order: Order, bytes: &[u8], feature: impl Fn(usize) -> usize, width: usize) -> bool {
     let mut roundings = vec![Rounding::NONE; width];
     let mut add = |at: usize, number: Number| roundings[feature(at)].add(number);
@@ -185,7 +210,8 @@ fn each<const N: usize>(bytes: &[u8], order: Order, mut see: impl FnMut(usize, [
     }
 }
 
-/// The values, of which those of the first dimension lay side by side, with those of the last side by side.
+/// The values, of which those of the first dimension lay side by side, with those of the last side
+/// by side.
 fn by_rows<T: Copy>(values: &[T], dims: &[usize]) -> Vec<T> {
     let mut steps = Vec::with_capacity(dims.len());
     dims.iter().fold(1, |step, dim| {
@@ -208,7 +234,8 @@ fn by_rows<T: Copy>(values: &[T], dims: &[usize]) -> Vec<T> {
     by_rows
 }
 
-/// The number of values, within all bounds. What they take, in the file or in memory, is taken of the `room`.
+/// The number of values, within all bounds. What they take, in the file or in memory, is taken of
+/// the `room`.
 fn count(at: At, dims: &[u64], kind: Kind, room: &Room) -> Result<u64, Error> {
     if dims.contains(&0) {
         return Err(at.wrong(format!("has the dimensions {dims:?}, so no values")));
@@ -225,13 +252,22 @@ fn count(at: At, dims: &[u64], kind: Kind, room: &Room) -> Result<u64, Error> {
         return Err(at.too_large(format!("the number of rows of {dims:?}"), limits::DATASET_ROWS_MAX));
     }
     if count / u128::from(dims[0]) > limits::DATASET_ROW_VALUES_MAX as u128 {
-        return Err(at.too_large(format!("the number of values in a row of {dims:?}"), limits::DATASET_ROW_VALUES_MAX as u64));
+        return Err(at.too_large(
+            format!("the number of values in a row of {dims:?}"),
+            limits::DATASET_ROW_VALUES_MAX as u64,
+        ));
     }
     Ok(count as u64)
 }
 
-/// Exactly `count` bytes. They are asked for at once, since growing would copy them a few times over; memory is taken as they come.
-pub(crate) fn read_bytes(at: At, input: &mut impl Read, count: u64, reading: &Reading) -> Result<Vec<u8>, Error> {
+/// Exactly `count` bytes. They are asked for at once, since growing would copy them a few times
+/// over; memory is taken as they come.
+pub(crate) fn read_bytes(
+    at: At,
+    input: &mut impl Read,
+    count: u64,
+    reading: &Reading,
+) -> Result<Vec<u8>, Error> {
     let mut bytes = Vec::new();
     if bytes.try_reserve_exact(usize::try_from(count).unwrap_or(usize::MAX)).is_err() {
         return Err(at.wrong(format!("has {count} bytes to read, and this machine has no memory for them")));
@@ -245,7 +281,10 @@ pub(crate) fn read_bytes(at: At, input: &mut impl Read, count: u64, reading: &Re
         reading.check()?;
     }
     if (bytes.len() as u64) < count {
-        return Err(at.wrong(format!("ends too early: {count} bytes were to follow, {} did; copy it again", bytes.len())));
+        return Err(at.wrong(format!(
+            "ends too early: {count} bytes were to follow, {} did; copy it again",
+            bytes.len()
+        )));
     }
     Ok(bytes)
 }
@@ -254,7 +293,11 @@ pub(crate) fn read_bytes(at: At, input: &mut impl Read, count: u64, reading: &Re
 pub(crate) fn rows(features: Array, labels: Array) -> Result<Rows, Error> {
     let mut shape = features.dims[1..].to_vec();
     if shape.len() > limits::RANK_MAX {
-        return Err(features.at.wrong(format!("has {} dimensions; at most {} are allowed", features.dims.len(), limits::RANK_MAX + 1)));
+        return Err(features.at.wrong(format!(
+            "has {} dimensions; at most {} are allowed",
+            features.dims.len(),
+            limits::RANK_MAX + 1
+        )));
     }
     if shape.is_empty() {
         shape.push(1);
@@ -283,11 +326,15 @@ impl Array<'_> {
                 "labels" if self.is_one_hot() => "store class numbers (argmax), not one-hot rows".to_owned(),
                 _ => format!("{what} are one number a row"),
             };
-            return Err(self.at.wrong(format!("{what} need one dimension, these have {:?}; {cure}", self.dims)));
+            return Err(self
+                .at
+                .wrong(format!("{what} need one dimension, these have {:?}; {cure}", self.dims)));
         }
         if self.dims[0] != rows {
             let of = features.array.unwrap_or(features.path);
-            return Err(self.at.wrong(format!("{} {what} for the {rows} rows of {of}; they must agree", self.dims[0])));
+            return Err(self
+                .at
+                .wrong(format!("{} {what} for the {rows} rows of {of}; they must agree", self.dims[0])));
         }
         Ok(())
     }
@@ -296,7 +343,9 @@ impl Array<'_> {
     fn is_one_hot(&self) -> bool {
         fn are<T: Copy + Into<f64>>(values: &[T], width: usize) -> bool {
             let is = |number: f64| move |value: &&T| (**value).into() == number;
-            values.chunks(width).all(|row| row.iter().filter(is(1.0)).count() == 1 && row.iter().filter(is(0.0)).count() == width - 1)
+            values.chunks(width).all(|row| {
+                row.iter().filter(is(1.0)).count() == 1 && row.iter().filter(is(0.0)).count() == width - 1
+            })
         }
         match (self.dims.as_slice(), &self.values) {
             ([_, width], Features::U8(values)) => are(values, *width),
@@ -333,7 +382,12 @@ fn as_labels(Array { at, kind, values, .. }: Array) -> Result<Labels, Error> {
 
 /// The values: bytes, or floats of 32 bits, or of 64 where they are to be `wide`.
 fn decode(kind: Kind, order: Order, bytes: Vec<u8>, wide: bool) -> Features {
-    fn words<const N: usize>(bytes: &[u8], order: Order, wide: bool, number: impl Fn([u8; N]) -> Number) -> Features {
+    fn words<const N: usize>(
+        bytes: &[u8],
+        order: Order,
+        wide: bool,
+        number: impl Fn([u8; N]) -> Number,
+    ) -> Features {
         fn collected<const N: usize, T>(bytes: &[u8], order: Order, value: impl Fn([u8; N]) -> T) -> Vec<T> {
             let words = bytes.as_chunks::<N>().0.iter();
             match order {
@@ -374,8 +428,16 @@ mod tests {
     fn a_transposed_array_is_read_by_rows() {
         // numpy.arange(24).reshape(2, 3, 4).ravel(order="F")
         let kept: Vec<u8> = (0..24).map(|at| (at % 2) * 12 + (at / 2 % 3) * 4 + at / 6).collect();
-        let header = Header { dims: vec![2, 3, 4], kind: Kind::U8, order: Order::Little, first_is_fastest: true };
-        let array = read(At { path: "f", array: None }, header, Bits::AsNeeded, &kept[..], &Reading::brief("f", Room::of(24))).unwrap();
+        let header =
+            Header { dims: vec![2, 3, 4], kind: Kind::U8, order: Order::Little, first_is_fastest: true };
+        let array = read(
+            At { path: "f", array: None },
+            header,
+            Bits::AsNeeded,
+            &kept[..],
+            &Reading::brief("f", Room::of(24)),
+        )
+        .unwrap();
         assert_eq!(array.values, Features::U8((0..24).collect()));
     }
 
@@ -385,7 +447,8 @@ mod tests {
         let reading = Reading::brief("f", Room::of(100));
         let read = |kind: Kind, values: u64| {
             let header = Header { dims: vec![values], kind, order: Order::Little, first_is_fastest: false };
-            // Nothing follows: what is within the bound ends too early, and only after it was counted.
+            // Nothing follows: what is within the bound ends too early, and only after it was
+            // counted.
             read(at, header, Bits::AsNeeded, std::io::empty(), &reading).unwrap_err().to_string()
         };
         for (kind, values, after) in [(Kind::U8, 40, 60), (Kind::Bool, 5, 40), (Kind::F64, 3, 16)] {
@@ -407,7 +470,8 @@ mod tests {
             read(At { path: "f", array: None }, header, bits, &bytes[..], &reading).map(|array| array.values)
         };
         let wide = || Features::F64(times.iter().map(|time| *time as f64).collect());
-        let bytes = |value: &dyn Fn(i64) -> Vec<u8>| times.iter().flat_map(|time| value(*time)).collect::<Vec<u8>>();
+        let bytes =
+            |value: &dyn Fn(i64) -> Vec<u8>| times.iter().flat_map(|time| value(*time)).collect::<Vec<u8>>();
         let little = [
             (Kind::I64, bytes(&|time| time.to_le_bytes().into())),
             (Kind::U64, bytes(&|time| (time as u64).to_le_bytes().into())),
@@ -416,22 +480,47 @@ mod tests {
             (Kind::U32, bytes(&|time| (time as u32).to_le_bytes().into())),
         ];
         for (kind, bytes) in little {
-            assert_eq!(array(kind, Order::Little, false, Bits::AsNeeded, bytes.clone(), 48).unwrap(), wide(), "{kind:?}");
-            assert!(array(kind, Order::Little, false, Bits::AsNeeded, bytes.clone(), 47).is_err(), "{kind:?} takes eight bytes a value");
-            assert!(matches!(array(kind, Order::Little, false, Bits::Narrow, bytes, 48), Ok(Features::F32(_))));
+            assert_eq!(
+                array(kind, Order::Little, false, Bits::AsNeeded, bytes.clone(), 48).unwrap(),
+                wide(),
+                "{kind:?}"
+            );
+            assert!(
+                array(kind, Order::Little, false, Bits::AsNeeded, bytes.clone(), 47).is_err(),
+                "{kind:?} takes eight bytes a value"
+            );
+            assert!(matches!(
+                array(kind, Order::Little, false, Bits::Narrow, bytes, 48),
+                Ok(Features::F32(_))
+            ));
         }
         let big = bytes(&|time| time.to_be_bytes().into());
         assert_eq!(array(Kind::I64, Order::Big, false, Bits::AsNeeded, big, 48).unwrap(), wide());
-        // By rows 0, 1 | 10^12, 1 | 2 * 10^12, 1: the second feature is constant, the first spreads far. The other way round, both are of both.
-        let spread =
-            [0i64, 1_000_000_000_000, 2_000_000_000_001, 1, 1, 1].iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>();
-        assert!(matches!(array(Kind::I64, Order::Little, true, Bits::AsNeeded, spread, 48), Ok(Features::F32(_))));
+        // By rows 0, 1 | 10^12, 1 | 2 * 10^12, 1: the second feature is constant, the first spreads
+        // far. The other way round, both are of both.
+        let spread = [0i64, 1_000_000_000_000, 2_000_000_000_001, 1, 1, 1]
+            .iter()
+            .flat_map(|value| value.to_le_bytes())
+            .collect::<Vec<u8>>();
+        assert!(matches!(
+            array(Kind::I64, Order::Little, true, Bits::AsNeeded, spread, 48),
+            Ok(Features::F32(_))
+        ));
         let apart = [1_600_000_000i64, 0, 1_600_000_001, 1 << 40, 1_600_000_002, 5]
             .iter()
             .flat_map(|value| value.to_le_bytes())
             .collect::<Vec<u8>>();
-        assert!(matches!(array(Kind::I64, Order::Little, false, Bits::AsNeeded, apart.clone(), 48), Ok(Features::F64(_))));
-        assert!(matches!(array(Kind::I64, Order::Little, true, Bits::AsNeeded, apart, 48), Ok(Features::F32(_))));
-        assert!(matches!(array(Kind::U8, Order::Little, false, Bits::Wide, vec![0; 6], 48), Ok(Features::U8(_))));
+        assert!(matches!(
+            array(Kind::I64, Order::Little, false, Bits::AsNeeded, apart.clone(), 48),
+            Ok(Features::F64(_))
+        ));
+        assert!(matches!(
+            array(Kind::I64, Order::Little, true, Bits::AsNeeded, apart, 48),
+            Ok(Features::F32(_))
+        ));
+        assert!(matches!(
+            array(Kind::U8, Order::Little, false, Bits::Wide, vec![0; 6], 48),
+            Ok(Features::U8(_))
+        ));
     }
 }

@@ -1,14 +1,18 @@
 //! Whether 32 bits hold a feature, or 64 are needed.
 //!
-//! Scaled features are 32-bit floats, with 24 bits of precision, of which none should be lost before. A time in milliseconds since 1970 takes 41 bits: rounded
-//! to 32-bit floats, the times of a minute are one number, whatever they are scaled by afterwards. So a dataset in which a feature would lose much of what
-//! its values differ by is kept in 64 bits, and scaled there. That is told from the values alone, so a dataset is kept in the same way on every machine.
+//! Scaled features are 32-bit floats, with 24 bits of precision, of which none should be lost
+//! before. A time in milliseconds since 1970 takes 41 bits: rounded to 32-bit floats, the times of
+//! a minute are one number, whatever they are scaled by afterwards. So a dataset in which a feature
+//! would lose much of what its values differ by is kept in 64 bits, and scaled there. That is told
+//! from the values alone, so a dataset is kept in the same way on every machine.
 
-/// The furthest that rounding to 32 bits may move a value, as a fraction of the feature's range: a scaled feature has 24 bits, and loses four at most.
-/// Ordinary measurements lose none, and take half of the memory.
+/// The furthest that rounding to 32 bits may move a value, as a fraction of the feature's range: a
+/// scaled feature has 24 bits, and loses four at most. Ordinary measurements lose none, and take
+/// half of the memory.
 const ROUNDING_MAX: f64 = 1.0 / (1u32 << 20) as f64;
 
-/// A range that is a smaller fraction of its values is rounding of 64-bit arithmetic, as between 0.3 and 0.1 + 0.2.
+/// A range that is a smaller fraction of its values is rounding of 64-bit arithmetic, as between
+/// 0.3 and 0.1 + 0.2.
 const NOISE_MAX: f64 = 1.0 / (1u64 << 44) as f64;
 
 /// The width in which features are kept that are not bytes.
@@ -33,8 +37,10 @@ impl Number {
     /// The number that a text is.
     pub(crate) fn parse(text: &str) -> Option<Number> {
         let wide: f64 = text.parse().ok()?;
-        // Rounding twice is rounding once, but where the first came to lie halfway between two floats; below the least normal one they lie further apart.
-        let is_halfway = wide.to_bits() & 0x1fff_ffff == 0x1000_0000 || wide.abs() < f64::from(f32::MIN_POSITIVE);
+        // Rounding twice is rounding once, but where the first came to lie halfway between two
+        // floats; below the least normal one they lie further apart.
+        let is_halfway =
+            wide.to_bits() & 0x1fff_ffff == 0x1000_0000 || wide.abs() < f64::from(f32::MIN_POSITIVE);
         let narrow = if is_halfway && wide != 0.0 { text.parse().ok()? } else { wide as f32 };
         Some(Number { wide, narrow })
     }
@@ -111,20 +117,28 @@ mod tests {
         assert!(!needs_64(hundred(16_777_116.0, 1.0)), "whole numbers of 24 bits");
         assert!(!needs_64(hundred(0.0, 1e10)), "large, and far apart");
         assert!(!needs_64(hundred(-3.0, 0.1)) && !needs_64(hundred(5.1, 0.1)), "measurements");
-        assert!(!needs_64([0.1; 9]) && !needs_64([0.3, 0.1 + 0.2]) && !needs_64([]), "all the same but for rounding");
+        assert!(
+            !needs_64([0.1; 9]) && !needs_64([0.3, 0.1 + 0.2]) && !needs_64([]),
+            "all the same but for rounding"
+        );
     }
 
     #[test]
     fn a_text_becomes_the_nearest_number_of_each_width() {
         let mut random = stream(1, Purpose::Split, 0, 0);
-        let mut texts: Vec<String> =
-            (0..200_000).map(|_| format!("{}e{}", random.below(1 << 30) as f64 / 7.0, random.below(90) as i64 - 50)).collect();
+        let mut texts: Vec<String> = (0..200_000)
+            .map(|_| format!("{}e{}", random.below(1 << 30) as f64 / 7.0, random.below(90) as i64 - 50))
+            .collect();
         // Halfway between two floats, and a little to either side of it, by less than 64 bits tell.
         for bits in (0..2_000).map(|at| 0x3f00_0000u32 + at * 7_919) {
             let (low, high) = (f32::from_bits(bits), f32::from_bits(bits + 1));
             let half = format!("{:.60}", (f64::from(low) + f64::from(high)) / 2.0);
             let half = half.trim_end_matches('0');
-            texts.extend([half.to_owned(), format!("{half}000000000000000000001"), format!("-{half}000000000000000000001")]);
+            texts.extend([
+                half.to_owned(),
+                format!("{half}000000000000000000001"),
+                format!("-{half}000000000000000000001"),
+            ]);
         }
         texts.extend(
             [

@@ -1,4 +1,5 @@
-//! The datasets inside the binary: small, well known, there on every machine. Sources and licences: `builtin/README.md`.
+//! The datasets inside the binary: small, well known, there on every machine. Sources and licences:
+//! `builtin/README.md`.
 
 use crate::bits::Bits;
 use crate::dataset::{Features, Rows};
@@ -18,7 +19,11 @@ const fn vectors(name: &'static str, packed: &'static [u8]) -> Builtin {
 }
 
 const BUILTINS: [Builtin; 5] = [
-    Builtin { name: "digits", packed: include_bytes!("../builtin/digits.csv.gz"), image: Some(([8, 8], 16.0)) },
+    Builtin {
+        name: "digits",
+        packed: include_bytes!("../builtin/digits.csv.gz"),
+        image: Some(([8, 8], 16.0)),
+    },
     vectors("iris", include_bytes!("../builtin/iris.csv.gz")),
     vectors("wine", include_bytes!("../builtin/wine.csv.gz")),
     vectors("breast_cancer", include_bytes!("../builtin/breast_cancer.csv.gz")),
@@ -32,7 +37,10 @@ pub(crate) fn names() -> impl Iterator<Item = &'static str> {
 
 /// The rows of the dataset `name`.
 pub(crate) fn read(name: &str, reading: &Reading) -> Result<Rows, Error> {
-    let builtin = BUILTINS.iter().find(|builtin| builtin.name == name).ok_or_else(|| Error::Builtin { name: name.to_owned() })?;
+    let builtin = BUILTINS
+        .iter()
+        .find(|builtin| builtin.name == name)
+        .ok_or_else(|| Error::Builtin { name: name.to_owned() })?;
     let path = format!("builtin:{name}");
     let input = folder::inflate(builtin.packed).map_err(|source| folder::io_error(&path, source))?;
     let wanted = Wanted { label: "label", weight: None, one_hot: &[], bits: Bits::Narrow };
@@ -57,8 +65,9 @@ mod tests {
         super::read(name, &Reading::brief(name, Room::of(limits::DATASET_BYTES_MAX)))
     }
 
-    /// Shape, sum of features and (rows per class or sum of labels) are those of scikit-learn 1.9.1: `data.sum()` and `bincount(target)` of its
-    /// `load_*` functions, `diabetes` with `scaled=False`.
+    /// Shape, sum of features and (rows per class or sum of labels) are those of scikit-learn
+    /// 1.9.1: `data.sum()` and `bincount(target)` of its `load_*` functions, `diabetes` with
+    /// `scaled=False`.
     #[test]
     fn the_builtin_datasets_are_those_of_scikit_learn() {
         check("digits", &[8, 8], 561_718.0, &[178, 182, 177, 183, 181, 182, 181, 179, 174, 180]);
@@ -66,7 +75,9 @@ mod tests {
         check("wine", &[13], 159_975.295_999, &[59, 71, 48]);
         check("breast_cancer", &[30], 1_056_474.459_635_6, &[212, 357]);
         check("diabetes", &[10], 276_404.233_6, &[]);
-        let Labels::Values(values) = read("diabetes").unwrap().labels else { panic!("diabetes is a regression") };
+        let Labels::Values(values) = read("diabetes").unwrap().labels else {
+            panic!("diabetes is a regression")
+        };
         assert_eq!((values.len(), values.iter().sum::<f32>()), (442, 67_243.0));
     }
 
@@ -81,8 +92,9 @@ mod tests {
         // A float32 rounds each value by at most 6e-8 of it.
         assert!((total - sum).abs() <= 6e-8 * sum, "{name}: {total} instead of {sum}");
         if let Labels::Classes(labels) = &rows.labels {
-            let counts: Vec<usize> =
-                (0..per_class.len() as u32).map(|class| labels.iter().filter(|label| **label == class).count()).collect();
+            let counts: Vec<usize> = (0..per_class.len() as u32)
+                .map(|class| labels.iter().filter(|label| **label == class).count())
+                .collect();
             assert_eq!((labels.len(), counts.as_slice()), (per_class.iter().sum(), per_class), "{name}");
         }
     }
@@ -93,12 +105,18 @@ mod tests {
         let Features::U8(values) = &rows.features else { panic!("digits are bytes") };
         assert_eq!((values.len(), values.iter().max(), rows.scale_max), (1_797 * 64, Some(&16), Some(16.0)));
         // The first row of scikit-learn's digits.images[0] and the last of images[-1].
-        assert_eq!((&values[..8], &values[values.len() - 8..]), (&[0, 0, 5, 13, 9, 1, 0, 0][..], &[0, 1, 8, 12, 14, 12, 1, 0][..]));
+        assert_eq!(
+            (&values[..8], &values[values.len() - 8..]),
+            (&[0, 0, 5, 13, 9, 1, 0, 0][..], &[0, 1, 8, 12, 14, 12, 1, 0][..])
+        );
     }
 
     #[test]
     fn an_unknown_name_is_answered_with_the_known_ones() {
         let message = read("mnist").unwrap_err().to_string();
-        assert_eq!(message, "there is no built-in dataset \"mnist\"; there are digits, iris, wine, breast_cancer, diabetes");
+        assert_eq!(
+            message,
+            "there is no built-in dataset \"mnist\"; there are digits, iris, wine, breast_cancer, diabetes"
+        );
     }
 }

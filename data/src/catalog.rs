@@ -22,7 +22,8 @@ use crate::table::Wanted;
 use crate::tensors::Tensors;
 use crate::{Dataset, Error, builtin, csv_table, ids, idx, parquet_table, split};
 
-/// The datasets inside the binary and those in one folder. A process has one, shared by all its threads; a clone is the same.
+/// The datasets inside the binary and those in one folder. A process has one, shared by all its
+/// threads; a clone is the same.
 ///
 /// All functions read files and block; an asynchronous caller gives them a thread of their own.
 #[derive(Debug, Clone)]
@@ -36,7 +37,8 @@ pub struct Catalog {
 #[derive(Debug)]
 struct Inner {
     folder: Folder,
-    /// What reading came to. A failure is remembered for the listing alone: who names the dataset has it read again.
+    /// What reading came to. A failure is remembered for the listing alone: who names the dataset
+    /// has it read again.
     schemas: Mutex<HashMap<(Key, HeldOut), Result<Described, String>>>,
     /// The heads of files, as the listing read them.
     heads: Mutex<HashMap<(String, Stamp), Result<Head, String>>>,
@@ -67,7 +69,8 @@ struct Key {
     stamps: Vec<Stamp>,
 }
 
-/// How rows are split, as far as it says whether they can be: the bits of the fraction, the folds, and whether rows are shuffled.
+/// How rows are split, as far as it says whether they can be: the bits of the fraction, the folds,
+/// and whether rows are shuffled.
 type HeldOut = (u64, Option<u32>, bool);
 
 fn held_out(spec: &DatasetSpec) -> HeldOut {
@@ -75,7 +78,8 @@ fn held_out(spec: &DatasetSpec) -> HeldOut {
 }
 
 impl Catalog {
-    /// The catalog over the datasets folder, `<data-dir>/datasets`. The folder need not exist: the built-in datasets are there all the same.
+    /// The catalog over the datasets folder, `<data-dir>/datasets`. The folder need not exist: the
+    /// built-in datasets are there all the same.
     pub fn new(folder: impl Into<PathBuf>) -> Catalog {
         Catalog::with_memory(folder, free_memory)
     }
@@ -87,9 +91,11 @@ impl Catalog {
         Catalog { inner: Arc::new(inner), readings: Readings::new(free_memory) }
     }
 
-    /// The schema of a study's dataset, its validation rows included in the hash, and what else it says, once it is sure that it can be split as the study
-    /// asks. Reads everything the first time, and again only after a file changed (place, modification time or size); a few datasets at a time, each
-    /// once for all who ask meanwhile, and no longer than the last of them waits. Errors name the file, the place in it and what to do.
+    /// The schema of a study's dataset, its validation rows included in the hash, and what else it
+    /// says, once it is sure that it can be split as the study asks. Reads everything the first
+    /// time, and again only after a file changed (place, modification time or size); a few datasets
+    /// at a time, each once for all who ask meanwhile, and no longer than the last of them waits.
+    /// Errors name the file, the place in it and what to do.
     pub fn described(&self, spec: &DatasetSpec, asker: Asker) -> Result<Described, Error> {
         let key = (self.inner.key(spec)?, held_out(spec));
         if let Some(described) = self.inner.known(&key) {
@@ -99,12 +105,15 @@ impl Catalog {
         self.inner.describe(&read, spec, key)
     }
 
-    /// The schema of a study's dataset: [`Catalog::described`] for one who waits as long as a client would.
+    /// The schema of a study's dataset: [`Catalog::described`] for one who waits as long as a
+    /// client would.
     pub fn schema(&self, spec: &DatasetSpec) -> Result<DatasetSchema, Error> {
-        self.described(spec, Asker::patient(limits::DATASET_POST_SECONDS_MAX)).map(|described| described.schema)
+        self.described(spec, Asker::patient(limits::DATASET_POST_SECONDS_MAX))
+            .map(|described| described.schema)
     }
 
-    /// The study's dataset, read at most once while it is in use and its files are unchanged; beside those in use the last ones stay in memory, up to
+    /// The study's dataset, read at most once while it is in use and its files are unchanged;
+    /// beside those in use the last ones stay in memory, up to
     /// `hpo::limits::DATASETS_LOADED_BYTES_MAX` in all. Waits and fails as [`Catalog::described`].
     pub fn load(&self, spec: &DatasetSpec, asker: Asker) -> Result<Arc<Dataset>, Error> {
         let key = (self.inner.key(spec)?, held_out(spec));
@@ -116,8 +125,9 @@ impl Catalog {
         Ok(self.inner.keep(key.0, read?))
     }
 
-    /// A number that is another once a file of the dataset has changed (place, modification time or size), has come or has gone. Nothing is read, and there
-    /// are no errors: what is wrong with the files is a state of them, too.
+    /// A number that is another once a file of the dataset has changed (place, modification time or
+    /// size), has come or has gone. Nothing is read, and there are no errors: what is wrong with
+    /// the files is a state of them, too.
     pub fn state(&self, spec: &DatasetSpec) -> u64 {
         let mut hasher = DefaultHasher::new();
         self.inner.key(spec).map_err(|error| error.to_string()).hash(&mut hasher);
@@ -144,8 +154,13 @@ impl Catalog {
         &self.inner.folder
     }
 
-    /// The schema or why there is none, as it is remembered; what is not known is read, and told if that has ended by `until`. It goes on after that.
-    pub(crate) fn outcome(&self, spec: &DatasetSpec, until: Instant) -> Result<Option<Result<DatasetSchema, String>>, Error> {
+    /// The schema or why there is none, as it is remembered; what is not known is read, and told if
+    /// that has ended by `until`. It goes on after that.
+    pub(crate) fn outcome(
+        &self,
+        spec: &DatasetSpec,
+        until: Instant,
+    ) -> Result<Option<Result<DatasetSchema, String>>, Error> {
         // Looking after all images of a folder is a matter of seconds where there are many.
         if matches!(spec.source, Source::Images(_)) && Instant::now() >= until {
             return Ok(None);
@@ -167,7 +182,8 @@ impl Catalog {
         Ok(Some(described.map(|described| described.schema).map_err(|error| error.to_string())))
     }
 
-    /// The head of the file at `path`, as it is remembered, else as `read` finds it; none if that took until `until`.
+    /// The head of the file at `path`, as it is remembered, else as `read` finds it; none if that
+    /// took until `until`.
     pub(crate) fn head(
         &self,
         path: &str,
@@ -202,7 +218,11 @@ impl Catalog {
     }
 
     /// Reads and describes the dataset on a thread of its own, which may outlive who asks.
-    fn reader(&self, spec: &DatasetSpec, key: &(Key, HeldOut)) -> impl FnOnce(&Reading) -> Result<Arc<Dataset>, Error> + Send + use<> {
+    fn reader(
+        &self,
+        spec: &DatasetSpec,
+        key: &(Key, HeldOut),
+    ) -> impl FnOnce(&Reading) -> Result<Arc<Dataset>, Error> + Send + use<> {
         let (Catalog { inner, readings }, spec, key) = (self.clone(), spec.clone(), key.clone());
         move |reading| {
             let mut read = inner.read_rows(&spec, reading);
@@ -268,7 +288,8 @@ impl Inner {
         if !spec.source.holds_arrays() {
             paths.extend(spec.validation.iter().flat_map(|files| [&files.features, &files.labels]));
         }
-        let mut stamps = paths.into_iter().map(|path| self.folder.stamp(path)).collect::<Result<Vec<_>, _>>()?;
+        let mut stamps =
+            paths.into_iter().map(|path| self.folder.stamp(path)).collect::<Result<Vec<_>, _>>()?;
         if let Source::Images(path) = &spec.source {
             stamps.push(self.folder.stamp_all(path, images::find(&self.folder, path)?.paths())?);
         }
@@ -276,8 +297,14 @@ impl Inner {
         Ok(Key { source, validation, sample_weight, one_hot, positive_class, stamps })
     }
 
-    /// The description of a dataset that was read, if it can be split as the study asks. Remembered, unless the reading was given up.
-    fn describe(&self, read: &Result<Arc<Dataset>, Error>, spec: &DatasetSpec, key: (Key, HeldOut)) -> Result<Described, Error> {
+    /// The description of a dataset that was read, if it can be split as the study asks.
+    /// Remembered, unless the reading was given up.
+    fn describe(
+        &self,
+        read: &Result<Arc<Dataset>, Error>,
+        spec: &DatasetSpec,
+        key: (Key, HeldOut),
+    ) -> Result<Described, Error> {
         if let (Ok(_), Some(described)) = (read, self.known(&key)) {
             return Ok(described); // by the thread that read it
         }
@@ -305,16 +332,25 @@ impl Inner {
     }
 
     fn read_rows(&self, spec: &DatasetSpec, reading: &Reading) -> Result<Dataset, Error> {
-        let wanted = |label, bits| Wanted { label, weight: spec.sample_weight.as_deref(), one_hot: &spec.one_hot, bits };
+        let wanted = |label, bits| Wanted {
+            label,
+            weight: spec.sample_weight.as_deref(),
+            one_hot: &spec.one_hot,
+            bits,
+        };
         let open = |path| self.folder.file(path, limits::DATASET_BYTES_MAX);
         let (rows, path) = match &spec.source {
             Source::Builtin(name) => (builtin::read(name, reading)?, name),
-            Source::Csv { path, label } => {
-                (in_bits_needed(|bits| csv_table::read(path, self.folder.open(path)?, wanted(label, bits), reading))?, path)
-            }
-            Source::Parquet { path, label } => {
-                (in_bits_needed(|bits| parquet_table::read(path, open(path)?, wanted(label, bits), reading))?, path)
-            }
+            Source::Csv { path, label } => (
+                in_bits_needed(|bits| {
+                    csv_table::read(path, self.folder.open(path)?, wanted(label, bits), reading)
+                })?,
+                path,
+            ),
+            Source::Parquet { path, label } => (
+                in_bits_needed(|bits| parquet_table::read(path, open(path)?, wanted(label, bits), reading))?,
+                path,
+            ),
             Source::Npz { path, arrays } => {
                 let mut npz = Npz::open(path, open(path)?)?;
                 npz.check_size(array_names(spec, arrays), reading)?;
@@ -324,7 +360,11 @@ impl Inner {
                 let mut tensors = Tensors::open(path, open(path)?, reading)?;
                 return read_arrays(spec, path, arrays, |name, bits| tensors.array(name, bits, reading));
             }
-            Source::Images(path) => (images::find(&self.folder, path).and_then(|images: Images| images.read(&self.folder, reading))?, path),
+            Source::Images(path) => (
+                images::find(&self.folder, path)
+                    .and_then(|images: Images| images.read(&self.folder, reading))?,
+                path,
+            ),
             Source::Idx(files) => (self.read_idx(files, Bits::AsNeeded, reading)?, &files.labels),
         };
         if !reading.room.hold(rows.bytes().into()) {
@@ -338,7 +378,12 @@ impl Inner {
         rows.seal(path, validation, spec.positive_class.as_deref())
     }
 
-    fn read_idx(&self, Files { features, labels }: &Files, bits: Bits, reading: &Reading) -> Result<Rows, Error> {
+    fn read_idx(
+        &self,
+        Files { features, labels }: &Files,
+        bits: Bits,
+        reading: &Reading,
+    ) -> Result<Rows, Error> {
         idx::read((features, self.folder.open(features)?), bits, (labels, self.folder.open(labels)?), reading)
     }
 }
@@ -352,13 +397,17 @@ fn needs_no_file(key: &Key) -> bool {
 fn path(source: &Source) -> &str {
     match source {
         Source::Builtin(name) => name,
-        Source::Csv { path, .. } | Source::Parquet { path, .. } | Source::Npz { path, .. } | Source::Safetensors { path, .. } => path,
+        Source::Csv { path, .. }
+        | Source::Parquet { path, .. }
+        | Source::Npz { path, .. }
+        | Source::Safetensors { path, .. } => path,
         Source::Images(path) => path,
         Source::Idx(files) => &files.features,
     }
 }
 
-/// The rows of a table. That some of its columns need 64 bits is known when all of it was read, so then it is read again.
+/// The rows of a table. That some of its columns need 64 bits is known when all of it was read, so
+/// then it is read again.
 fn in_bits_needed(read: impl Fn(Bits) -> Result<Rows, Error>) -> Result<Rows, Error> {
     let rows = read(Bits::AsNeeded)?;
     if !rows.needs_64 {
@@ -381,7 +430,8 @@ fn bytes(loaded: &Loaded) -> u64 {
     loaded.iter().map(|(_, dataset)| dataset.bytes()).sum()
 }
 
-/// Drops datasets that nobody uses, the least recently used first, down to `max` bytes. Of those in use a copy more would be read.
+/// Drops datasets that nobody uses, the least recently used first, down to `max` bytes. Of those in
+/// use a copy more would be read.
 fn shrink(loaded: &mut Loaded, max: u64) {
     while bytes(loaded) > max
         && let Some(idle) = loaded.iter().position(|(_, dataset)| Arc::strong_count(dataset) == 1)
@@ -396,19 +446,28 @@ fn array_names<'s>(spec: &'s DatasetSpec, arrays: &'s Files) -> impl Iterator<It
     pairs.flat_map(|pair| [&pair.features, &pair.labels]).chain(&spec.sample_weight).map(String::as_str)
 }
 
-/// The dataset of one file's arrays, which `array` reads by name. Rows that validate are kept in as many bits as those that train, by whose statistics they are scaled.
+/// The dataset of one file's arrays, which `array` reads by name. Rows that validate are kept in as
+/// many bits as those that train, by whose statistics they are scaled.
 fn read_arrays<'s>(
     spec: &'s DatasetSpec,
     path: &'s str,
     arrays: &'s Files,
     mut array: impl FnMut(&'s str, Bits) -> Result<Array<'s>, Error>,
 ) -> Result<Dataset, Error> {
-    let mut rows = array::rows(array(&arrays.features, Bits::AsNeeded)?, array(&arrays.labels, Bits::Narrow)?)?;
+    let mut rows =
+        array::rows(array(&arrays.features, Bits::AsNeeded)?, array(&arrays.labels, Bits::Narrow)?)?;
     if let Some(weight) = &spec.sample_weight {
-        rows.weights = Some(array::weights(array(weight, Bits::Narrow)?, &rows, At { path, array: Some(&arrays.features) })?);
+        rows.weights = Some(array::weights(
+            array(weight, Bits::Narrow)?,
+            &rows,
+            At { path, array: Some(&arrays.features) },
+        )?);
     }
     let validation = match &spec.validation {
-        Some(arrays) => Some((array::rows(array(&arrays.features, rows.bits())?, array(&arrays.labels, Bits::Narrow)?)?, path)),
+        Some(arrays) => Some((
+            array::rows(array(&arrays.features, rows.bits())?, array(&arrays.labels, Bits::Narrow)?)?,
+            path,
+        )),
         None => None,
     };
     rows.seal(path, validation, spec.positive_class.as_deref())
@@ -447,8 +506,11 @@ mod tests {
 
     /// A tiny MNIST: `rows` images of 2×2 and their labels, as IDX.
     fn mnist(rows: u8) -> (Vec<u8>, Vec<u8>) {
-        let images = [&[0, 0, 8, 3, 0, 0, 0, rows, 0, 0, 0, 2, 0, 0, 0, 2][..], &(0..4 * rows).collect::<Vec<_>>()].concat();
-        let labels = [&[0, 0, 8, 1, 0, 0, 0, rows][..], &(0..rows).map(|row| row % 3).collect::<Vec<_>>()].concat();
+        let images =
+            [&[0, 0, 8, 3, 0, 0, 0, rows, 0, 0, 0, 2, 0, 0, 0, 2][..], &(0..4 * rows).collect::<Vec<_>>()]
+                .concat();
+        let labels =
+            [&[0, 0, 8, 1, 0, 0, 0, rows][..], &(0..rows).map(|row| row % 3).collect::<Vec<_>>()].concat();
         (images, labels)
     }
 
@@ -463,7 +525,10 @@ mod tests {
         shrink(&mut loaded, all);
         assert_eq!(loaded.len(), 2);
         shrink(&mut loaded, used.bytes() - 1);
-        assert!(loaded.len() == 1 && Arc::ptr_eq(&loaded[0].1, &used), "what is in use stays, however much it is");
+        assert!(
+            loaded.len() == 1 && Arc::ptr_eq(&loaded[0].1, &used),
+            "what is in use stays, however much it is"
+        );
     }
 
     #[test]
@@ -477,7 +542,10 @@ mod tests {
         // Pinned in studies: a change here makes every trainer refuse the studies of before.
         assert_eq!(schema.hash, "4eca48485efb2e9f50fe575abb34406247fb46e066e45fc0ccc295ed942814e7");
         let diabetes = catalog.loaded(&spec(Source::Builtin("diabetes".into()))).unwrap();
-        assert_eq!((diabetes.schema.classes, diabetes.schema.dtype.as_str(), diabetes.width()), (None, "float32", 10));
+        assert_eq!(
+            (diabetes.schema.classes, diabetes.schema.dtype.as_str(), diabetes.width()),
+            (None, "float32", 10)
+        );
     }
 
     #[test]
@@ -491,7 +559,10 @@ mod tests {
         let catalog = Catalog::new(folder.path());
         let (plain, packed) = (spec(Source::Idx(files("x", "y"))), spec(Source::Idx(files("x.gz", "y.gz"))));
         let schema = catalog.schema(&plain).unwrap();
-        assert_eq!((&schema.shape[..], schema.rows, schema.classes, schema.scale_max), (&[2, 2][..], 6, Some(3), Some(255.0)));
+        assert_eq!(
+            (&schema.shape[..], schema.rows, schema.classes, schema.scale_max),
+            (&[2, 2][..], 6, Some(3), Some(255.0))
+        );
         assert_eq!(schema, catalog.schema(&packed).unwrap());
         fs::write(folder.path().join("cut.gz"), &gzip(&images)[..30]).unwrap();
         assert!(matches!(catalog.loaded(&spec(Source::Idx(files("cut.gz", "y.gz")))), Err(Error::Io { .. })));
@@ -525,7 +596,10 @@ mod tests {
         let validation = Some(files("vx", "y"));
         let spec = DatasetSpec { validation, ..spec(Source::Idx(files("x", "y"))) };
         let message = Catalog::new(folder.path()).schema(&spec).unwrap_err().to_string();
-        assert_eq!(message, "vx: the size in bytes of [1024, 1048576] and of the arrays before it, exceeds the bound of 1073741824");
+        assert_eq!(
+            message,
+            "vx: the size in bytes of [1024, 1048576] and of the arrays before it, exceeds the bound of 1073741824"
+        );
     }
 
     #[test]
@@ -540,7 +614,10 @@ mod tests {
             slots.into_iter().map(|slot| slot.join().unwrap()).collect()
         });
         assert!(copies.iter().all(|copy| Arc::ptr_eq(copy, &copies[0])));
-        assert_eq!(catalog.outcome(&csv("a.csv"), Instant::now()).unwrap(), Some(Ok(copies[0].schema.clone())));
+        assert_eq!(
+            catalog.outcome(&csv("a.csv"), Instant::now()).unwrap(),
+            Some(Ok(copies[0].schema.clone()))
+        );
         fs::write(&file, "x,y\n1,0\n2,1\n3,1\n").unwrap();
         assert_eq!(catalog.outcome(&csv("a.csv"), Instant::now()).unwrap(), None);
         let changed = catalog.loaded(&csv("a.csv")).unwrap();

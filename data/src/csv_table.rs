@@ -24,7 +24,8 @@ pub(crate) fn read(path: &str, input: impl Read, wanted: Wanted, reading: &Readi
         rows += 1;
         columns.hold(rows)?;
         for (column, (field, role)) in record.iter().zip(&roles).enumerate() {
-            push(&mut columns, begin, *role, field.trim_ascii()).map_err(|detail| csv.wrong(line, column, detail))?;
+            push(&mut columns, begin, *role, field.trim_ascii())
+                .map_err(|detail| csv.wrong(line, column, detail))?;
         }
     }
     if rows == 0 {
@@ -60,8 +61,12 @@ fn push(columns: &mut Columns, begin: usize, role: Role, field: &[u8]) -> Result
 /// A field, which is a number where it can be one.
 fn cell(text: &str) -> Result<Cell<'_>, String> {
     match Number::parse(text) {
-        Some(number) if !number.narrow.is_finite() => Err(format!("{} is not a finite 32-bit float; clean the file", shown(text))),
-        Some(number) => Ok(text.parse::<u32>().map_or(Cell::Number(number), |whole| Cell::Integer(i64::from(whole)))),
+        Some(number) if !number.narrow.is_finite() => {
+            Err(format!("{} is not a finite 32-bit float; clean the file", shown(text)))
+        }
+        Some(number) => {
+            Ok(text.parse::<u32>().map_or(Cell::Number(number), |whole| Cell::Integer(i64::from(whole))))
+        }
         None => Ok(Cell::Text(text)),
     }
 }
@@ -85,7 +90,11 @@ impl<'a, R: Read> Csv<'a, R> {
             file: limits::DATASET_BYTES_MAX,
         };
         // Fields are trimmed later: what is in them counts the lines.
-        let reader = ReaderBuilder::new().has_headers(false).flexible(true).buffer_capacity(BUFFER_BYTES).from_reader(input);
+        let reader = ReaderBuilder::new()
+            .has_headers(false)
+            .flexible(true)
+            .buffer_capacity(BUFFER_BYTES)
+            .from_reader(input);
         let mut csv = Csv { path, reading, reader, header: Vec::new() };
         let mut record = ByteRecord::new();
         if csv.next(&mut record)?.is_none() {
@@ -93,9 +102,13 @@ impl<'a, R: Read> Csv<'a, R> {
         }
         for (column, name) in record.iter().enumerate() {
             let name = std::str::from_utf8(name.trim_ascii());
-            let name = name.map_err(|_| csv.format(format!("the name of column {} is not UTF-8; save the file as UTF-8", column + 1)))?;
+            let name = name.map_err(|_| {
+                csv.format(format!("the name of column {} is not UTF-8; save the file as UTF-8", column + 1))
+            })?;
             if name.contains('\0') {
-                return Err(csv.format("has bytes of 0 in its header, as UTF-16 has; save it as UTF-8".into()));
+                return Err(
+                    csv.format("has bytes of 0 in its header, as UTF-16 has; save it as UTF-8".into())
+                );
             }
             csv.header.push(name.to_owned());
         }
@@ -114,7 +127,8 @@ impl<'a, R: Read> Csv<'a, R> {
                 return Err(match error.into_kind() {
                     csv::ErrorKind::Io(source) if source.kind() == io::ErrorKind::FileTooLarge => {
                         let line = self.reader.position().line();
-                        let what = format!("the size in bytes of the record at line {line}, or of the whole,");
+                        let what =
+                            format!("the size in bytes of the record at line {line}, or of the whole,");
                         self.too_large(&what, limits::CSV_RECORD_BYTES_MAX)
                     }
                     csv::ErrorKind::Io(source) => io_error(self.path, source),
@@ -127,7 +141,9 @@ impl<'a, R: Read> Csv<'a, R> {
         let begun = self.reader.position().line() - within;
         // All records end with their line, but one in which a quote has swallowed it.
         if self.reader.get_ref().input.is_read {
-            return Err(self.format(format!("the record at line {begun} has a quote that is not closed; close it")));
+            return Err(
+                self.format(format!("the record at line {begun} has a quote that is not closed; close it"))
+            );
         }
         let line = begun - 1;
         let (fields, names) = (record.len(), self.header.len());
@@ -192,8 +208,8 @@ impl<R: Read> Read for Lines<R> {
     }
 }
 
-/// Stops a record without end and a file without end: the CSV reader holds a whole record in memory, and a gzip stream inflates a thousandfold. Stops where
-/// the reading is not to go on.
+/// Stops a record without end and a file without end: the CSV reader holds a whole record in
+/// memory, and a gzip stream inflates a thousandfold. Stops where the reading is not to go on.
 struct Budget<'a, R> {
     reading: &'a Reading<'a>,
     input: R,
@@ -281,7 +297,10 @@ mod tests {
         check("a,b,y\n1,2,0\n1,2,\n", "line 3, column \"y\": the label is empty");
         check("a,b,y\n1,2,0\n1,2,inf\n", "line 3, column \"y\": \"inf\" is not a finite");
         check("a,b,y\n1,2,0\n1,2,cat\n", "the label \"cat\" is a text, those before are numbers");
-        check("a,b,y\n1,2,cat\n1,2,0\n", "line 3, column \"y\": the label is a number, those before are texts");
+        check(
+            "a,b,y\n1,2,cat\n1,2,0\n",
+            "line 3, column \"y\": the label is a number, those before are texts",
+        );
         check(&format!("a,y\n{},0\n", "x".repeat(9_999)), &format!("\"{}\" is not a number", "x".repeat(40)));
         check("", "is empty");
         check("a,b,y\n", "has a header and no rows");
@@ -291,9 +310,10 @@ mod tests {
         check("y\n0\n", "has one column");
         check("a,,y\n1,2,0\n", "column 2 has no name");
         check("a,a,y\n1,2,0\n", "two columns are named \"a\"");
-        for (text, expect) in
-            [(&b"a,gr\xfc,y\n1,2,0\n"[..], "the name of column 2 is not UTF-8"), (&b"a\0,\0y\0\n\0"[..], "bytes of 0 in its header")]
-        {
+        for (text, expect) in [
+            (&b"a,gr\xfc,y\n1,2,0\n"[..], "the name of column 2 is not UTF-8"),
+            (&b"a\0,\0y\0\n\0"[..], "bytes of 0 in its header"),
+        ] {
             assert!(read("t.csv", text, WANTED).unwrap_err().to_string().contains(expect));
         }
         let bytes = read("t.csv", &b"a,y\n\xff,0\n"[..], WANTED).unwrap_err();
@@ -324,19 +344,27 @@ mod tests {
         let rows = parse("a,c,y,k,b\n1,red,0,10,5\n2,Blue,1,9,6\n3,red,0,-1,7\n").unwrap();
         // c: Blue, red; k: -1, 9, 10.
         assert_eq!(rows.shape, [7]);
-        let expect = [[1., 0., 1., 0., 0., 1., 5.], [2., 1., 0., 0., 1., 0., 6.], [3., 0., 1., 1., 0., 0., 7.]];
+        let expect =
+            [[1., 0., 1., 0., 0., 1., 5.], [2., 1., 0., 0., 1., 0., 6.], [3., 0., 1., 1., 0., 0., 7.]];
         assert_eq!(rows.features, Features::F32(expect.concat()));
         let texts = parse("c,k,y\n10,a,0\n9,b,1\nx,c,1\n").unwrap();
         let expect = [[1., 0., 0., 1., 0., 0.], [0., 1., 0., 0., 1., 0.], [0., 0., 1., 0., 0., 1.]];
-        assert_eq!(texts.features, Features::F32(expect.concat()), "texts in the order of their bytes: 10, 9, x");
+        assert_eq!(
+            texts.features,
+            Features::F32(expect.concat()),
+            "texts in the order of their bytes: 10, 9, x"
+        );
         let message = |text: &str| parse(text).expect_err("must be refused").to_string();
         assert_eq!(message("c,y\na,0\n"), "t.csv: has no column \"k\"; its columns are c, y");
         assert!(message("c,k,y\na,1.5,0\n").contains("line 2, column \"k\": 1.5 is no category"));
         assert!(message("c,k,y\na,,0\n").contains("line 2, column \"k\": the field is empty"));
         let many: String = (0..=limits::CATEGORIES_MAX).map(|row| format!("a,{row},0\n")).collect();
-        assert!(message(&format!("c,k,y\n{many}")).contains("line 1002, column \"k\": more than 1000 categories"));
+        assert!(
+            message(&format!("c,k,y\n{many}")).contains("line 1002, column \"k\": more than 1000 categories")
+        );
         let long = "x".repeat(limits::CLASS_NAME_BYTES_MAX + 1);
-        let expect = format!("\"k\": the category {:?}… has 1001 bytes, at most 1000 are possible", "x".repeat(40));
+        let expect =
+            format!("\"k\": the category {:?}… has 1001 bytes, at most 1000 are possible", "x".repeat(40));
         assert!(message(&format!("c,k,y\na,{long},0\n")).contains(&expect));
         assert!(message(&format!("c,k,y\na,1,{long}\n")).contains("column \"y\": the label \"xxx"));
         let text = read("t.csv", &b"c,y\nred,0\n"[..], WANTED).unwrap_err().to_string();
@@ -345,11 +373,18 @@ mod tests {
 
     #[test]
     fn names_of_columns_are_short_and_shown_shorter() {
-        let message = |text: &str| read("t.csv", text.as_bytes(), WANTED).expect_err("must be refused").to_string();
+        let message =
+            |text: &str| read("t.csv", text.as_bytes(), WANTED).expect_err("must be refused").to_string();
         let long = "x".repeat(limits::CLASS_NAME_BYTES_MAX);
         assert!(read("t.csv", format!("{long},y\n1,0\n").as_bytes(), WANTED).is_ok());
-        assert!(message(&format!("a,{long}é,y\n1,2,0\n")).contains("column 2 has a name of 1002 bytes, at most 1000 are possible"));
-        assert!(message(&format!("{long},b\n1,0\n")).ends_with(&format!("its columns are {}…, b", "x".repeat(limits::CELL_SHOWN_MAX))));
+        assert!(
+            message(&format!("a,{long}é,y\n1,2,0\n"))
+                .contains("column 2 has a name of 1002 bytes, at most 1000 are possible")
+        );
+        assert!(
+            message(&format!("{long},b\n1,0\n"))
+                .ends_with(&format!("its columns are {}…, b", "x".repeat(limits::CELL_SHOWN_MAX)))
+        );
     }
 
     #[test]
@@ -357,20 +392,36 @@ mod tests {
         let rows = "1,1,0\n".repeat(100);
         let parse = |bits, bytes| {
             let reading = Reading::brief("t.csv", Room::of(bytes));
-            super::read("t.csv", format!("a,w,y\n{rows}").as_bytes(), Wanted { weight: Some("w"), bits, ..WANTED }, &reading)
+            super::read(
+                "t.csv",
+                format!("a,w,y\n{rows}").as_bytes(),
+                Wanted { weight: Some("w"), bits, ..WANTED },
+                &reading,
+            )
         };
         assert!(parse(Bits::Wide, 1_600).is_ok() && parse(Bits::Wide, 1_599).is_err());
         assert!(parse(Bits::AsNeeded, 1_200).is_ok());
-        assert!(parse(Bits::AsNeeded, 1_199).expect_err("a hundred rows of three numbers").to_string().contains("the size in bytes"));
+        assert!(
+            parse(Bits::AsNeeded, 1_199)
+                .expect_err("a hundred rows of three numbers")
+                .to_string()
+                .contains("the size in bytes")
+        );
     }
 
     #[test]
     fn a_column_of_weights_is_no_feature() {
         let parse = |text: &str| read("t.csv", text.as_bytes(), Wanted { weight: Some("w"), ..WANTED });
         let rows = parse("a,w,y\n1,0.5,0\n2,0,1\n").unwrap();
-        assert_eq!((rows.shape, rows.features, rows.weights), (vec![1], Features::F32(vec![1.0, 2.0]), Some(vec![0.5, 0.0])));
+        assert_eq!(
+            (rows.shape, rows.features, rows.weights),
+            (vec![1], Features::F32(vec![1.0, 2.0]), Some(vec![0.5, 0.0]))
+        );
         let message = |text: &str| parse(text).expect_err("must be refused").to_string();
-        assert_eq!(message("a,w,y\n1,-1,0\n"), "t.csv, line 2, column \"w\": the weight -1 is below 0; weights are at least 0");
+        assert_eq!(
+            message("a,w,y\n1,-1,0\n"),
+            "t.csv, line 2, column \"w\": the weight -1 is below 0; weights are at least 0"
+        );
         assert!(message("a,w,y\n1,x,0\n").contains("\"x\" is not a number; a weight must be one"));
         assert!(message("a,w,y\n1,NaN,0\n").contains("column \"w\": \"NaN\" is not a finite"));
         assert!(message("a,b,y\n1,1,0\n").contains("has no column \"w\""));
@@ -385,17 +436,29 @@ mod tests {
 
     #[test]
     fn numbers_that_32_bits_would_make_equal_are_to_be_read_in_64() {
-        let text =
-            |step: u64| format!("a,t,y\n{}", (0..9).map(|at| format!("0.{at},{},0\n", 1_700_000_000_000 + at * step)).collect::<String>());
+        let text = |step: u64| {
+            format!(
+                "a,t,y\n{}",
+                (0..9).map(|at| format!("0.{at},{},0\n", 1_700_000_000_000 + at * step)).collect::<String>()
+            )
+        };
         let parse = |step, bits| read("t.csv", text(step).as_bytes(), Wanted { bits, ..WANTED }).unwrap();
         assert!(parse(1_000, Bits::AsNeeded).needs_64 && !parse(1 << 40, Bits::AsNeeded).needs_64);
         let Features::F64(wide) = parse(1, Bits::Wide).features else { panic!("64 bits were asked for") };
         assert_eq!(wide[..4], [0.0, 1.7e12, 0.1, 1.7e12 + 1.0]);
         let one_hot = ["a".to_owned()];
-        let rows = read("t.csv", text(1).as_bytes(), Wanted { bits: Bits::Wide, one_hot: &one_hot, ..WANTED }).unwrap_err();
-        assert!(rows.to_string().contains("0 is no category") || rows.to_string().contains("0.1 is no category"), "{rows}");
-        let texts =
-            read("t.csv", &b"a,t,y\nu,1700000000000,0\nv,1700000000001,1\n"[..], Wanted { bits: Bits::Wide, one_hot: &one_hot, ..WANTED });
+        let rows =
+            read("t.csv", text(1).as_bytes(), Wanted { bits: Bits::Wide, one_hot: &one_hot, ..WANTED })
+                .unwrap_err();
+        assert!(
+            rows.to_string().contains("0 is no category") || rows.to_string().contains("0.1 is no category"),
+            "{rows}"
+        );
+        let texts = read(
+            "t.csv",
+            &b"a,t,y\nu,1700000000000,0\nv,1700000000001,1\n"[..],
+            Wanted { bits: Bits::Wide, one_hot: &one_hot, ..WANTED },
+        );
         assert_eq!(texts.unwrap().features, Features::F64(vec![1.0, 0.0, 1.7e12, 0.0, 1.0, 1.7e12 + 1.0]));
     }
 

@@ -13,17 +13,21 @@ use crate::table::{listed, shown};
 /// A dataset in memory, shared by all slots of a process.
 #[derive(Debug)]
 pub struct Dataset {
-    /// What a study pins. `rows` counts the source's rows; those of the `validation` files, if any, follow after them.
+    /// What a study pins. `rows` counts the source's rows; those of the `validation` files, if any,
+    /// follow after them.
     pub schema: DatasetSchema,
     /// `(rows, width)`, row by row.
     pub features: Features,
     /// One label a row.
     pub labels: Labels,
-    /// The names of the classes, where the source names them: texts of a label column, folders of images. Else empty.
+    /// The names of the classes, where the source names them: texts of a label column, folders of
+    /// images. Else empty.
     pub class_names: Arc<[String]>,
-    /// The names of the numbers in a row, where the source is a table: a column of categories has as many as it has categories. Else empty.
+    /// The names of the numbers in a row, where the source is a table: a column of categories has
+    /// as many as it has categories. Else empty.
     pub columns: Vec<String>,
-    /// The weight of each row in the loss, finite and at least 0, where the study asks for weights. Metrics count all rows alike, as Keras's `metrics` do. Rows of `validation` arrays weigh 1.
+    /// The weight of each row in the loss, finite and at least 0, where the study asks for weights.
+    /// Metrics count all rows alike, as Keras's `metrics` do. Rows of `validation` arrays weigh 1.
     pub weights: Option<Vec<f32>>,
     /// Two values that become equal unless features are scaled, where there are some.
     pub collapse: Option<Collapse>,
@@ -67,13 +71,17 @@ impl Dataset {
 
     /// A class in an error: its number, and its name where it has one.
     pub(crate) fn class(&self, class: usize) -> String {
-        self.class_names.get(class).map_or_else(|| format!("class {class}"), |name| format!("class {class} ({name:?})"))
+        self.class_names
+            .get(class)
+            .map_or_else(|| format!("class {class}"), |name| format!("class {class} ({name:?})"))
     }
 }
 
 /// A feature in an error: its column, or its position in a row.
 fn named(columns: &[String], feature: usize) -> String {
-    columns.get(feature).map_or_else(|| format!("feature {feature} (from 0)"), |name| format!("column {name:?}"))
+    columns
+        .get(feature)
+        .map_or_else(|| format!("feature {feature} (from 0)"), |name| format!("column {name:?}"))
 }
 
 /// Labels and weights take four bytes a row each.
@@ -121,7 +129,8 @@ impl Features {
     }
 }
 
-/// Two values of a feature that are equal in 32 bits, of the first feature that has some; none where 32 bits do for all.
+/// Two values of a feature that are equal in 32 bits, of the first feature that has some; none
+/// where 32 bits do for all.
 fn collapse(features: &Features, width: usize, columns: &[String]) -> Option<Collapse> {
     let Features::F64(values) = features else { return None };
     let mut roundings = vec![Rounding::NONE; width];
@@ -192,7 +201,16 @@ impl Rows {
     /// Rows with these labels, still without features.
     pub(crate) fn of(labels: Labels) -> Rows {
         let (shape, scale_max, class_names, columns, weights, needs_64) = Default::default();
-        Rows { shape, features: Features::F32(Vec::new()), labels, scale_max, class_names, columns, weights, needs_64 }
+        Rows {
+            shape,
+            features: Features::F32(Vec::new()),
+            labels,
+            scale_max,
+            class_names,
+            columns,
+            weights,
+            needs_64,
+        }
     }
 
     /// The bytes that they hold.
@@ -205,12 +223,20 @@ impl Rows {
         if matches!(self.features, Features::F64(_)) { Bits::Wide } else { Bits::Narrow }
     }
 
-    /// The dataset of these rows, with the rows of the validation files behind them; of two classes the `positive` one gets the number 1. `path` names the
-    /// source in errors.
-    pub(crate) fn seal(mut self, path: &str, validation: Option<(Rows, &str)>, positive: Option<&str>) -> Result<Dataset, Error> {
+    /// The dataset of these rows, with the rows of the validation files behind them; of two classes
+    /// the `positive` one gets the number 1. `path` names the source in errors.
+    pub(crate) fn seal(
+        mut self,
+        path: &str,
+        validation: Option<(Rows, &str)>,
+        positive: Option<&str>,
+    ) -> Result<Dataset, Error> {
         let rows = self.labels.len() as u64;
         if self.weights.as_ref().is_some_and(|weights| weights.iter().all(|weight| *weight == 0.0)) {
-            return Err(Error::Weights { path: path.to_owned(), detail: "all weights are 0, so there is nothing to learn".into() });
+            return Err(Error::Weights {
+                path: path.to_owned(),
+                detail: "all weights are 0, so there is nothing to learn".into(),
+            });
         }
         if let Some(row) = self.weights.iter().flatten().position(|weight| *weight < 0.0) {
             let detail = format!("row {row} (from 0) has a weight below 0; weights are at least 0");
@@ -220,7 +246,9 @@ impl Rows {
             self.append(more, more_path)?;
         }
         let classes = match &self.labels {
-            Labels::Classes(labels) => Some(labels.iter().max().map_or(0, |largest| largest.saturating_add(1))),
+            Labels::Classes(labels) => {
+                Some(labels.iter().max().map_or(0, |largest| largest.saturating_add(1)))
+            }
             Labels::Values(_) => None,
         };
         let wrong = |detail: String| Error::Format { path: path.to_owned(), detail };
@@ -233,22 +261,28 @@ impl Rows {
                 )));
             }
             Some(_) if self.labels.are_equal() => {
-                return Err(wrong("all labels are equal: a classification needs at least two classes".into()));
+                return Err(wrong(
+                    "all labels are equal: a classification needs at least two classes".into(),
+                ));
             }
             _ => {}
         }
         if let Some(positive) = positive {
-            self.make_positive(positive, classes).map_err(|detail| Error::Positive { path: path.to_owned(), detail })?;
+            self.make_positive(positive, classes)
+                .map_err(|detail| Error::Positive { path: path.to_owned(), detail })?;
         }
         let dtype = self.features.dtype().to_owned();
         let class_names = classes.map(|classes| shown_classes(classes, &self.class_names));
-        let positive_class = class_names.as_ref().filter(|names| names.len() == 2).map(|names| names[1].clone());
+        let positive_class =
+            class_names.as_ref().filter(|names| names.len() == 2).map(|names| names[1].clone());
         let (shape, scale_max, hash) = (self.shape.clone(), self.scale_max, String::new());
-        let mut schema = DatasetSchema { shape, dtype, rows, classes, class_names, positive_class, scale_max, hash };
+        let mut schema =
+            DatasetSchema { shape, dtype, rows, classes, class_names, positive_class, scale_max, hash };
         schema.hash = self::hash(&schema, &self);
         let Rows { shape, features, labels, class_names, columns, weights, .. } = self;
         let collapse = collapse(&features, shape.iter().product(), &columns);
-        let dataset = Dataset { schema, features, labels, class_names: class_names.into(), columns, weights, collapse };
+        let dataset =
+            Dataset { schema, features, labels, class_names: class_names.into(), columns, weights, collapse };
         if dataset.bytes() > limits::DATASET_BYTES_MAX {
             let what = "the size in bytes of all its parts".into();
             return Err(Error::TooLarge { path: path.to_owned(), what, max: limits::DATASET_BYTES_MAX });
@@ -259,8 +293,11 @@ impl Rows {
     /// Gives one of two classes the number 1, by what stands in the source.
     fn make_positive(&mut self, positive: &str, classes: Option<u32>) -> Result<(), String> {
         let (Labels::Classes(labels), Some(2)) = (&mut self.labels, classes) else {
-            let are = classes.map_or("values of a regression".to_owned(), |classes| format!("{classes} classes"));
-            return Err(format!("positive_class goes with two classes, and the labels are {are}; leave it out"));
+            let are =
+                classes.map_or("values of a regression".to_owned(), |classes| format!("{classes} classes"));
+            return Err(format!(
+                "positive_class goes with two classes, and the labels are {are}; leave it out"
+            ));
         };
         if self.class_names.is_empty() {
             self.class_names = vec!["0".to_owned(), "1".to_owned()];
@@ -272,7 +309,9 @@ impl Rows {
                 Ok(())
             }
             Some(_) => Ok(()),
-            None => Err(format!("there is no class {}; they are {}", shown(positive), listed(&self.class_names))),
+            None => {
+                Err(format!("there is no class {}; they are {}", shown(positive), listed(&self.class_names)))
+            }
         }
     }
 
@@ -280,7 +319,10 @@ impl Rows {
         let (mine, other) = (self.features.dtype(), more.features.dtype());
         let wrong = |detail: String| Err(Error::Format { path: path.to_owned(), detail });
         if self.shape != more.shape {
-            return wrong(format!("validation rows have the shape {:?}, training rows {:?}; they must agree", more.shape, self.shape));
+            return wrong(format!(
+                "validation rows have the shape {:?}, training rows {:?}; they must agree",
+                more.shape, self.shape
+            ));
         }
         if let Some(weights) = &mut self.weights {
             weights.extend(std::iter::repeat_n(1.0, more.labels.len()));
@@ -300,15 +342,21 @@ impl Rows {
     }
 }
 
-/// SHA-256 of a canonical form, in hexadecimal. What classes are called is no part of it: training does not see it.
+/// SHA-256 of a canonical form, in hexadecimal. What classes are called is no part of it: training
+/// does not see it.
 ///
-/// Hashed are one line of text with the version of the form, type, shape, rows, classes and range; then all features, row by row; then all labels
-/// (classes as u32); then the weights, where there are any (the line then says so). Numbers are little-endian. So the name of a file, its compression and its format don't matter, and everything that training sees does.
+/// Hashed are one line of text with the version of the form, type, shape, rows, classes and range;
+/// then all features, row by row; then all labels (classes as u32); then the weights, where there
+/// are any (the line then says so). Numbers are little-endian. So the name of a file, its
+/// compression and its format don't matter, and everything that training sees does.
 fn hash(schema: &DatasetSchema, Rows { features, labels, weights, .. }: &Rows) -> String {
     let DatasetSchema { shape, dtype, rows, classes, scale_max, .. } = schema;
     let mut sha = Sha256::new();
     let weighted = if weights.is_some() { " weighted" } else { "" };
-    sha.update(format!("chandler dataset 1 {dtype} {shape:?} {rows}+{} {classes:?} {scale_max:?}{weighted}\n", labels.len() as u64 - rows));
+    sha.update(format!(
+        "chandler dataset 1 {dtype} {shape:?} {rows}+{} {classes:?} {scale_max:?}{weighted}\n",
+        labels.len() as u64 - rows
+    ));
     match features {
         Features::U8(values) => sha.update(values),
         Features::F32(values) => update(&mut sha, values, |value| value.to_le_bytes()),
@@ -379,7 +427,10 @@ mod tests {
         let held_out = base().seal("a", Some((base(), "b")), None).unwrap();
         assert_eq!((held_out.schema.rows, held_out.labels.len()), (2, 4));
         assert_ne!(held_out.schema.hash, hash_of(base()));
-        assert_ne!(held_out.schema.hash, hash_of(rows(Features::U8(vec![1, 2, 3, 4, 1, 2, 3, 4]), &[0, 1, 0, 1])));
+        assert_ne!(
+            held_out.schema.hash,
+            hash_of(rows(Features::U8(vec![1, 2, 3, 4, 1, 2, 3, 4]), &[0, 1, 0, 1]))
+        );
     }
 
     #[test]
@@ -392,7 +443,10 @@ mod tests {
         );
         let mut wide = rows(Features::U8(vec![0; 8]), &[0, 1]);
         wide.shape = vec![4];
-        assert_eq!(message(wide), "b: validation rows have the shape [4], training rows [2]; they must agree");
+        assert_eq!(
+            message(wide),
+            "b: validation rows have the shape [4], training rows [2]; they must agree"
+        );
         let mut values = base();
         values.labels = Labels::Values(vec![0.5, 1.5]);
         assert!(message(values).contains("one has classes and one has values"));
@@ -401,10 +455,17 @@ mod tests {
     #[test]
     fn weights_are_at_least_0_and_not_all_0() {
         let sealed = |weights: [f32; 2], more| {
-            Rows { weights: Some(weights.to_vec()), ..rows(Features::U8(vec![0; 4]), &[0, 1]) }.seal("a", more, None)
+            Rows { weights: Some(weights.to_vec()), ..rows(Features::U8(vec![0; 4]), &[0, 1]) }
+                .seal("a", more, None)
         };
-        assert_eq!(sealed([0.0, 0.0], None).unwrap_err().to_string(), "a: all weights are 0, so there is nothing to learn");
-        assert_eq!(sealed([0.0, -1.0], None).unwrap_err().to_string(), "a: row 1 (from 0) has a weight below 0; weights are at least 0");
+        assert_eq!(
+            sealed([0.0, 0.0], None).unwrap_err().to_string(),
+            "a: all weights are 0, so there is nothing to learn"
+        );
+        assert_eq!(
+            sealed([0.0, -1.0], None).unwrap_err().to_string(),
+            "a: row 1 (from 0) has a weight below 0; weights are at least 0"
+        );
         let more = rows(Features::U8(vec![0; 4]), &[0, 1]);
         assert_eq!(sealed([0.0, 3.0], Some((more, "b"))).unwrap().weights, Some(vec![0.0, 3.0, 1.0, 1.0]));
     }
@@ -416,18 +477,27 @@ mod tests {
             let features = Features::U8(vec![0; 2 * labels.len()]);
             Rows { class_names, ..rows(features, labels) }.seal("a", None, None).unwrap().schema
         };
-        let shown = |schema: &DatasetSchema| (schema.class_names.clone().unwrap(), schema.positive_class.clone());
+        let shown =
+            |schema: &DatasetSchema| (schema.class_names.clone().unwrap(), schema.positive_class.clone());
         let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<String>>();
-        assert_eq!(shown(&schema(&[1, 0], &["fraud", "legit"])), (owned(&["fraud", "legit"]), Some("legit".into())));
+        assert_eq!(
+            shown(&schema(&[1, 0], &["fraud", "legit"])),
+            (owned(&["fraud", "legit"]), Some("legit".into()))
+        );
         assert_eq!(shown(&schema(&[1, 0], &[])), (owned(&["0", "1"]), Some("1".into())));
         assert_eq!(shown(&schema(&[1, 2], &[])), (owned(&["0", "1", "2"]), None));
         assert!(!schema(&[1, 0], &[]).names_classes() && schema(&[1, 0], &["no", "yes"]).names_classes());
         let many = schema(&[0, 299], &[]);
         assert_eq!((many.class_names.unwrap().len(), many.classes), (limits::CLASSES_NAMED_MAX, Some(300)));
         let long = "é".repeat(limits::CLASS_NAME_SHOWN_MAX + 1);
-        assert_eq!(shown(&schema(&[1, 0], &["a", &long])).1, Some(format!("{}…", "é".repeat(limits::CLASS_NAME_SHOWN_MAX))));
-        let values =
-            Rows { labels: Labels::Values(vec![0.5, 1.5]), ..rows(Features::U8(vec![0; 4]), &[]) }.seal("a", None, None).unwrap().schema;
+        assert_eq!(
+            shown(&schema(&[1, 0], &["a", &long])).1,
+            Some(format!("{}…", "é".repeat(limits::CLASS_NAME_SHOWN_MAX)))
+        );
+        let values = Rows { labels: Labels::Values(vec![0.5, 1.5]), ..rows(Features::U8(vec![0; 4]), &[]) }
+            .seal("a", None, None)
+            .unwrap()
+            .schema;
         assert_eq!((values.class_names, values.positive_class), (None, None));
     }
 
@@ -436,7 +506,11 @@ mod tests {
         let sealed = |labels: &[u32], names: &[&str], positive: &str| {
             let class_names = names.iter().map(|name| (*name).to_owned()).collect();
             let more = (rows(Features::U8(vec![0; 2]), &[0]), "b");
-            Rows { class_names, ..rows(Features::U8(vec![0; 2 * labels.len()]), labels) }.seal("a", Some(more), Some(positive))
+            Rows { class_names, ..rows(Features::U8(vec![0; 2 * labels.len()]), labels) }.seal(
+                "a",
+                Some(more),
+                Some(positive),
+            )
         };
         let found = |names: &[&str], positive: &str| {
             let dataset = sealed(&[0, 1, 1], names, positive).unwrap();
@@ -447,16 +521,21 @@ mod tests {
                 dataset.schema.class_names.unwrap().join(" "),
             )
         };
-        let as_read =
-            |names: &str, positive: &str| (Labels::Classes(vec![0, 1, 1, 0]), names.to_owned(), positive.to_owned(), names.to_owned());
-        let turned =
-            |names: &str, positive: &str| (Labels::Classes(vec![1, 0, 0, 1]), names.to_owned(), positive.to_owned(), names.to_owned());
+        let as_read = |names: &str, positive: &str| {
+            (Labels::Classes(vec![0, 1, 1, 0]), names.to_owned(), positive.to_owned(), names.to_owned())
+        };
+        let turned = |names: &str, positive: &str| {
+            (Labels::Classes(vec![1, 0, 0, 1]), names.to_owned(), positive.to_owned(), names.to_owned())
+        };
         assert_eq!(found(&["fraud", "legit"], "legit"), as_read("fraud legit", "legit"));
         assert_eq!(found(&["fraud", "legit"], "fraud"), turned("legit fraud", "fraud"));
         assert_eq!((found(&[], "1"), found(&[], "0")), (as_read("0 1", "1"), turned("1 0", "0")));
         let message = |labels: &[u32], positive| sealed(labels, &[], positive).unwrap_err().to_string();
         assert_eq!(message(&[0, 1], "yes"), "a: there is no class \"yes\"; they are 0, 1");
-        assert_eq!(message(&[0, 2], "1"), "a: positive_class goes with two classes, and the labels are 3 classes; leave it out");
+        assert_eq!(
+            message(&[0, 2], "1"),
+            "a: positive_class goes with two classes, and the labels are 3 classes; leave it out"
+        );
     }
 
     #[test]
@@ -466,9 +545,16 @@ mod tests {
             let labels: Vec<u32> = (0..values.len() as u32 / 2).map(|row| row % 2).collect();
             Rows { columns, ..rows(Features::F64(values), &labels) }.seal("a", None, None).unwrap().collapse
         };
-        let collapse = |feature: &str, low, high| Some(Collapse { feature: feature.into(), values: [low, high] });
-        assert_eq!(found(vec![0.1, 1.7e12 + 5.0, 0.2, 1.7e12], &["a", "t"]), collapse("column \"t\"", 1.7e12, 1.7e12 + 5.0));
-        assert_eq!(found(vec![0.1, 1.7e12 + 5.0, 0.2, 1.7e12], &[]), collapse("feature 1 (from 0)", 1.7e12, 1.7e12 + 5.0));
+        let collapse =
+            |feature: &str, low, high| Some(Collapse { feature: feature.into(), values: [low, high] });
+        assert_eq!(
+            found(vec![0.1, 1.7e12 + 5.0, 0.2, 1.7e12], &["a", "t"]),
+            collapse("column \"t\"", 1.7e12, 1.7e12 + 5.0)
+        );
+        assert_eq!(
+            found(vec![0.1, 1.7e12 + 5.0, 0.2, 1.7e12], &[]),
+            collapse("feature 1 (from 0)", 1.7e12, 1.7e12 + 5.0)
+        );
         // Rounded by much of their range, and still apart.
         assert_eq!(found(vec![0.1, 1.7e12, 0.2, 1.7e12 + 150_000.0], &[]), None);
         assert_eq!(found(vec![0.1, 0.3, 0.2, 0.1 + 0.2], &[]), None, "they differ by rounding alone");
@@ -476,9 +562,12 @@ mod tests {
 
     #[test]
     fn one_class_or_too_many_are_refused() {
-        let message = |labels| rows(Features::U8(vec![0; 4]), labels).seal("a", None, None).unwrap_err().to_string();
+        let message =
+            |labels| rows(Features::U8(vec![0; 4]), labels).seal("a", None, None).unwrap_err().to_string();
         assert!(message(&[0, 0]).contains("at least two classes"));
         assert!(message(&[1, 1]).contains("at least two classes"));
-        assert!(message(&[0, limits::DATASET_CLASSES_MAX]).contains("store the values of a regression as floats"));
+        assert!(
+            message(&[0, limits::DATASET_CLASSES_MAX]).contains("store the values of a regression as floats")
+        );
     }
 }

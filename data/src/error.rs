@@ -6,7 +6,8 @@ use hpo::dataset::{Collapse, DatasetSpec, Source};
 
 use crate::builtin;
 
-/// Why a dataset can't be had. Paths are those of the study, relative to the datasets folder: nothing says where that folder lies.
+/// Why a dataset can't be had. Paths are those of the study, relative to the datasets folder:
+/// nothing says where that folder lies.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -17,7 +18,9 @@ pub enum Error {
         name: String,
     },
     /// A path that is refused, because it leaves the datasets folder or isn't a plain file.
-    #[error("{path:?} {reason}; name a file below the datasets folder, such as \"mnist/train-images-idx3-ubyte.gz\"")]
+    #[error(
+        "{path:?} {reason}; name a file below the datasets folder, such as \"mnist/train-images-idx3-ubyte.gz\""
+    )]
     Path {
         /// The path as given.
         path: String,
@@ -61,7 +64,9 @@ pub enum Error {
         max: u64,
     },
     /// It could not be read in time.
-    #[error("{path}: reading it takes longer than {seconds} s; use fewer rows, or store them as Parquet or NPZ, which are read faster")]
+    #[error(
+        "{path}: reading it takes longer than {seconds} s; use fewer rows, or store them as Parquet or NPZ, which are read faster"
+    )]
     Slow {
         /// The file.
         path: String,
@@ -103,7 +108,8 @@ pub enum Error {
     NoColumn {
         /// The file.
         path: String,
-        /// The field of the study's `dataset` that names the column: `label`, `sample_weight` or `one_hot`.
+        /// The field of the study's `dataset` that names the column: `label`, `sample_weight` or
+        /// `one_hot`.
         field: &'static str,
         /// Which columns it has.
         detail: String,
@@ -129,7 +135,8 @@ pub enum Error {
     Field {
         /// The file.
         path: String,
-        /// The line in the file, from 1, where the record starts, or where blank lines before it start. The header is line 1.
+        /// The line in the file, from 1, where the record starts, or where blank lines before it
+        /// start. The header is line 1.
         line: u64,
         /// The column's name.
         column: String,
@@ -173,7 +180,9 @@ pub enum Error {
         row: usize,
     },
     /// A split that leaves a part without rows.
-    #[error("validation_split {fraction} of {rows} rows leaves no row for {part}; change the fraction or use more rows")]
+    #[error(
+        "validation_split {fraction} of {rows} rows leaves no row for {part}; change the fraction or use more rows"
+    )]
     EmptyPart {
         /// The fraction asked for.
         fraction: f64,
@@ -185,7 +194,8 @@ pub enum Error {
     /// A split in which one part can't do its work: a class or all weight is missing.
     #[error("{detail}")]
     Part {
-        /// The field of the study's `dataset` that makes the split: `validation_split`, `validation` or `folds`.
+        /// The field of the study's `dataset` that makes the split: `validation_split`,
+        /// `validation` or `folds`.
         field: &'static str,
         /// Which part lacks what, and what to do.
         detail: String,
@@ -193,7 +203,8 @@ pub enum Error {
 }
 
 impl Error {
-    /// Where in a study's `dataset` the mistake is: a field, or two joined by `/`, such as `source` or `validation/labels`.
+    /// Where in a study's `dataset` the mistake is: a field, or two joined by `/`, such as `source`
+    /// or `validation/labels`.
     pub fn field(&self, spec: &DatasetSpec) -> &'static str {
         let path = match self {
             Error::NoColumn { field, .. } | Error::Part { field, .. } => return field,
@@ -202,10 +213,12 @@ impl Error {
             Error::NoRange | Error::Collapse(_) => return "scale",
             Error::EmptyPart { .. } => return "validation_split",
             Error::Builtin { .. } | Error::Span { .. } | Error::Far { .. } => "",
-            Error::Field { path, column, .. } | Error::Cell { path, column, .. } => match column_field(spec, column) {
-                Some(field) => return field,
-                None => path,
-            },
+            Error::Field { path, column, .. } | Error::Cell { path, column, .. } => {
+                match column_field(spec, column) {
+                    Some(field) => return field,
+                    None => path,
+                }
+            }
             Error::Array { path, array, .. } => match array_field(spec, array) {
                 Some(field) => return field,
                 None => path,
@@ -217,7 +230,9 @@ impl Error {
         match (&spec.source, &spec.validation) {
             (Source::Idx(files), _) if files.features == *path => "features",
             (Source::Idx(files), _) if files.labels == *path => "labels",
-            (source, Some(files)) if files.features == *path && !source.holds_arrays() => "validation/features",
+            (source, Some(files)) if files.features == *path && !source.holds_arrays() => {
+                "validation/features"
+            }
             (source, Some(files)) if files.labels == *path && !source.holds_arrays() => "validation/labels",
             (Source::Idx(_), _) => "features",
             _ => "source",
@@ -261,21 +276,41 @@ mod tests {
         let spec = |source, validation| DatasetSpec { validation, ..DatasetSpec::new(source) };
         let missing = |path: &str| Error::Missing { path: path.into() };
         let idx = spec(Source::Idx(files("x", "y")), Some(files("vx", "vy")));
-        for (path, field) in [("x", "features"), ("y", "labels"), ("vx", "validation/features"), ("vy", "validation/labels")] {
+        for (path, field) in
+            [("x", "features"), ("y", "labels"), ("vx", "validation/features"), ("vy", "validation/labels")]
+        {
             assert_eq!(missing(path).field(&idx), field);
         }
         let csv = spec(Source::Csv { path: "t.csv".into(), label: "price".into() }, None);
-        let wrong = |column: &str| Error::Field { path: "t.csv".into(), line: 2, column: column.into(), detail: String::new() };
-        assert_eq!([missing("t.csv").field(&csv), wrong("size").field(&csv), wrong("price").field(&csv)], ["source", "source", "label"]);
-        assert_eq!(Error::NoColumn { path: "t.csv".into(), field: "one_hot", detail: String::new() }.field(&csv), "one_hot");
+        let wrong = |column: &str| Error::Field {
+            path: "t.csv".into(),
+            line: 2,
+            column: column.into(),
+            detail: String::new(),
+        };
+        assert_eq!(
+            [missing("t.csv").field(&csv), wrong("size").field(&csv), wrong("price").field(&csv)],
+            ["source", "source", "label"]
+        );
+        assert_eq!(
+            Error::NoColumn { path: "t.csv".into(), field: "one_hot", detail: String::new() }.field(&csv),
+            "one_hot"
+        );
         let table = DatasetSpec { sample_weight: Some("w".into()), one_hot: vec!["c".into()], ..csv.clone() };
         assert_eq!([wrong("w").field(&table), wrong("c").field(&table)], ["sample_weight", "one_hot"]);
         let npz = Source::Npz { path: "m.npz".into(), arrays: files("x", "y") };
         let npz = DatasetSpec { sample_weight: Some("w".into()), ..spec(npz, Some(files("vx", "vy"))) };
-        let array = |name: &str| Error::Array { path: "m.npz".into(), array: name.into(), detail: String::new() };
+        let array =
+            |name: &str| Error::Array { path: "m.npz".into(), array: name.into(), detail: String::new() };
         let named = ["x", "y", "w", "vx", "vy"].map(|name| array(name).field(&npz));
-        assert_eq!(named, ["features", "labels", "sample_weight", "validation/features", "validation/labels"]);
+        assert_eq!(
+            named,
+            ["features", "labels", "sample_weight", "validation/features", "validation/labels"]
+        );
         assert_eq!(missing("m.npz").field(&npz), "source");
-        assert_eq!(Error::Builtin { name: "digit".into() }.field(&spec(Source::Builtin("digit".into()), None)), "source");
+        assert_eq!(
+            Error::Builtin { name: "digit".into() }.field(&spec(Source::Builtin("digit".into()), None)),
+            "source"
+        );
     }
 }

@@ -45,7 +45,11 @@ impl Folder {
     }
 
     /// The state of the files `paths`, all of them below the folder at `path`.
-    pub(crate) fn stamp_all<'p>(&self, path: &str, paths: impl Iterator<Item = &'p str>) -> Result<Stamp, Error> {
+    pub(crate) fn stamp_all<'p>(
+        &self,
+        path: &str,
+        paths: impl Iterator<Item = &'p str>,
+    ) -> Result<Stamp, Error> {
         let (file, metadata) = self.resolve(path)?;
         let (mut bytes, mut hash) = (0u64, DefaultHasher::new());
         for path in paths {
@@ -56,17 +60,23 @@ impl Folder {
         Ok(Stamp { file, modified: metadata.modified().ok(), bytes, files: hash.finish() })
     }
 
-    /// The content of the file at `path`, inflated where it is gzipped (told by its first two bytes, not by its name).
+    /// The content of the file at `path`, inflated where it is gzipped (told by its first two
+    /// bytes, not by its name).
     pub(crate) fn open(&self, path: &str) -> Result<Box<dyn Read>, Error> {
         let file = self.file(path, limits::DATASET_BYTES_MAX)?;
         inflate(BufReader::with_capacity(1 << 16, file)).map_err(|source| io_error(path, source))
     }
 
-    /// The file at `path`, of at most `max` bytes, as it is: for formats that are read here and there.
+    /// The file at `path`, of at most `max` bytes, as it is: for formats that are read here and
+    /// there.
     pub(crate) fn file(&self, path: &str, max: u64) -> Result<File, Error> {
         let (file, metadata) = self.resolve_file(path)?;
         if metadata.len() > max {
-            return Err(Error::TooLarge { path: path.to_owned(), what: "the file's size in bytes".into(), max });
+            return Err(Error::TooLarge {
+                path: path.to_owned(),
+                what: "the file's size in bytes".into(),
+                max,
+            });
         }
         File::open(file).map_err(|source| io_error(path, source))
     }
@@ -78,7 +88,8 @@ impl Folder {
         Ok(bytes)
     }
 
-    /// The names in the folder at `path`, in the order of their bytes, and whether each is a folder.
+    /// The names in the folder at `path`, in the order of their bytes, and whether each is a
+    /// folder.
     pub(crate) fn entries(&self, path: &str) -> Result<Vec<(String, bool)>, Error> {
         let format = |detail: String| Error::Format { path: format!("{path}/"), detail };
         let (folder, metadata) = self.resolve(path)?;
@@ -89,11 +100,17 @@ impl Folder {
         for entry in fs::read_dir(folder).map_err(|source| io_error(path, source))? {
             let entry = entry.map_err(|source| io_error(path, source))?;
             let name = entry.file_name();
-            let name = name.to_str().ok_or_else(|| format(format!("the name {name:?} is not UTF-8; rename it")))?;
-            entries.push((name.to_owned(), fs::metadata(entry.path()).is_ok_and(|metadata| metadata.is_dir())));
+            let name =
+                name.to_str().ok_or_else(|| format(format!("the name {name:?} is not UTF-8; rename it")))?;
+            entries
+                .push((name.to_owned(), fs::metadata(entry.path()).is_ok_and(|metadata| metadata.is_dir())));
             if entries.len() > limits::IMAGES_MAX {
                 let what = "the number of files".into();
-                return Err(Error::TooLarge { path: format!("{path}/"), what, max: limits::IMAGES_MAX as u64 });
+                return Err(Error::TooLarge {
+                    path: format!("{path}/"),
+                    what,
+                    max: limits::IMAGES_MAX as u64,
+                });
             }
         }
         entries.sort_unstable();
@@ -109,7 +126,8 @@ impl Folder {
         Ok((file, metadata))
     }
 
-    /// The real place of `path`. Checked twice: as text, and, because a link may lead anywhere, as what the machine makes of it.
+    /// The real place of `path`. Checked twice: as text, and, because a link may lead anywhere, as
+    /// what the machine makes of it.
     fn resolve(&self, path: &str) -> Result<(PathBuf, fs::Metadata), Error> {
         let refused = |reason| Error::Path { path: path.to_owned(), reason };
         if path.is_empty() || path.contains(['\0', '\\']) {
@@ -138,7 +156,11 @@ fn missing(path: &str, source: io::Error) -> Error {
 
 /// `input`, inflated where it starts with gzip's two magic bytes.
 pub(crate) fn inflate(mut input: impl BufRead + 'static) -> io::Result<Box<dyn Read>> {
-    Ok(if input.fill_buf()?.starts_with(&[0x1f, 0x8b]) { Box::new(MultiGzDecoder::new(input)) } else { Box::new(input) })
+    Ok(if input.fill_buf()?.starts_with(&[0x1f, 0x8b]) {
+        Box::new(MultiGzDecoder::new(input))
+    } else {
+        Box::new(input)
+    })
 }
 
 /// What went wrong while `path` was read.
@@ -204,7 +226,11 @@ mod tests {
             let error = folder.open(path).err().unwrap_or_else(|| panic!("{path:?} must be refused"));
             assert!(matches!(error, Error::Path { .. }), "{path:?}: {error}");
             assert!(folder.stamp(path).is_err());
-            assert!(!error.to_string().contains(outer.path().join("datasets").to_str().unwrap()) || path == absolute, "{error}");
+            assert!(
+                !error.to_string().contains(outer.path().join("datasets").to_str().unwrap())
+                    || path == absolute,
+                "{error}"
+            );
         }
     }
 
@@ -236,7 +262,8 @@ mod tests {
         let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
         gzip.write_all(b"content").unwrap();
         let packed = gzip.finish().unwrap();
-        let place = |name: &str, bytes: &[u8]| fs::write(outer.path().join("datasets").join(name), bytes).unwrap();
+        let place =
+            |name: &str, bytes: &[u8]| fs::write(outer.path().join("datasets").join(name), bytes).unwrap();
         place("packed.csv", &packed);
         place("cut.gz", &packed[..packed.len() - 3]);
         place("plain.gz", b"content");
@@ -250,7 +277,10 @@ mod tests {
     #[test]
     fn a_file_beyond_the_bound_is_not_opened() {
         let (outer, folder) = folder();
-        File::create(outer.path().join("datasets/sparse")).unwrap().set_len(limits::DATASET_BYTES_MAX + 1).unwrap();
+        File::create(outer.path().join("datasets/sparse"))
+            .unwrap()
+            .set_len(limits::DATASET_BYTES_MAX + 1)
+            .unwrap();
         assert!(matches!(folder.open("sparse"), Err(Error::TooLarge { .. })));
     }
 }

@@ -1,4 +1,5 @@
-//! Tests of every format with files that NumPy, PyArrow and Pillow wrote: `data/tests/golden`, made by the `make.py` there.
+//! Tests of every format with files that NumPy, PyArrow and Pillow wrote: `data/tests/golden`, made
+//! by the `make.py` there.
 
 use std::fs;
 use std::io::Write;
@@ -28,7 +29,10 @@ fn npz(path: &str, features: &str, labels: &str) -> DatasetSpec {
 }
 
 fn safetensors(features: &str, labels: &str) -> DatasetSpec {
-    DatasetSpec::new(Source::Safetensors { path: "mnist.safetensors".into(), arrays: files(features, labels) })
+    DatasetSpec::new(Source::Safetensors {
+        path: "mnist.safetensors".into(),
+        arrays: files(features, labels),
+    })
 }
 
 fn parquet(path: &str, label: &str) -> DatasetSpec {
@@ -36,7 +40,8 @@ fn parquet(path: &str, label: &str) -> DatasetSpec {
 }
 
 fn table(label: &str) -> DatasetSpec {
-    let one_hot = ["colour", "species"].into_iter().filter(|name| *name != label).map(str::to_owned).collect();
+    let one_hot =
+        ["colour", "species"].into_iter().filter(|name| *name != label).map(str::to_owned).collect();
     DatasetSpec { one_hot, ..parquet("table.parquet", label) }
 }
 
@@ -64,7 +69,9 @@ fn check(spec: &DatasetSpec, field: &str, detail: &str) {
 #[test]
 fn keras_mnist_is_read_from_its_npz() {
     let validation = Some(files("x_test", "y_test"));
-    let dataset = load(&DatasetSpec { validation: validation.clone(), ..npz("mnist.npz", "x_train", "y_train") }).unwrap();
+    let dataset =
+        load(&DatasetSpec { validation: validation.clone(), ..npz("mnist.npz", "x_train", "y_train") })
+            .unwrap();
     let schema = &dataset.schema;
     assert_eq!(
         (&schema.shape[..], schema.dtype.as_str(), schema.rows, schema.classes, schema.scale_max),
@@ -88,24 +95,36 @@ fn an_npz_whose_arrays_are_too_large_together_is_refused_before_one_is_read() {
     }
     fs::write(folder.path().join("mnist.npz"), bytes).unwrap();
     let error = Catalog::new(folder.path()).schema(&npz("mnist.npz", "x_train", "y_train")).unwrap_err();
-    assert_eq!(error.to_string(), "mnist.npz: the size in bytes of its arrays together exceeds the bound of 1073741824");
+    assert_eq!(
+        error.to_string(),
+        "mnist.npz: the size in bytes of its arrays together exceeds the bound of 1073741824"
+    );
 }
 
 #[test]
 fn a_dataset_larger_than_memory_is_refused_before_it_is_read() {
     let gzipped = tempfile::tempdir().unwrap();
-    let mut file = GzEncoder::new(fs::File::create(gzipped.path().join("long.csv")).unwrap(), flate2::Compression::best());
+    let mut file = GzEncoder::new(
+        fs::File::create(gzipped.path().join("long.csv")).unwrap(),
+        flate2::Compression::best(),
+    );
     file.write_all(format!("x,y\n{}", "1,0\n2,1\n".repeat(10_000)).as_bytes()).unwrap();
     file.finish().unwrap();
     let long = DatasetSpec::new(Source::Csv { path: "long.csv".into(), label: "y".into() });
     let refused = |folder: &Path, spec: &DatasetSpec, free: fn() -> u64, what: &str| {
-        let message = Catalog::with_memory(folder, free).loaded(spec).expect_err("there is no room").to_string();
+        let message =
+            Catalog::with_memory(folder, free).loaded(spec).expect_err("there is no room").to_string();
         assert!(message.contains(what) && message.contains("that this machine has room for"), "{message}");
         assert!(Catalog::with_memory(folder, || 1 << 20).loaded(spec).is_ok(), "{spec:?}");
     };
     let sizes = "mnist.npz: the size in bytes of its arrays together exceeds the 30 bytes";
     refused(golden(), &npz("mnist.npz", "x_train", "y_train"), || 60, sizes);
-    refused(golden(), &safetensors("images", "labels"), || 60, "mnist.safetensors: the size in bytes of [6, 2, 3] of the array");
+    refused(
+        golden(),
+        &safetensors("images", "labels"),
+        || 60,
+        "mnist.safetensors: the size in bytes of [6, 2, 3] of the array",
+    );
     refused(golden(), &table("species"), || 60, "table.parquet: the size in bytes");
     refused(golden(), &images("colour"), || 20, "the size in bytes of ");
     // It is small as long as it is not inflated.
@@ -116,10 +135,14 @@ fn a_dataset_larger_than_memory_is_refused_before_it_is_read() {
 fn a_dataset_that_nobody_uses_makes_room_for_another() {
     static FULL: AtomicBool = AtomicBool::new(false);
     // As if the first took all there is, until it has been asked for.
-    let catalog = Catalog::with_memory(golden(), || if FULL.swap(false, Ordering::Relaxed) { 60 } else { 1 << 20 });
+    let catalog =
+        Catalog::with_memory(golden(), || if FULL.swap(false, Ordering::Relaxed) { 60 } else { 1 << 20 });
     let first = catalog.loaded(&npz("mnist.npz", "x_train", "y_train")).unwrap();
     FULL.store(true, Ordering::Relaxed);
-    assert!(matches!(catalog.loaded(&safetensors("images", "labels")), Err(Error::Memory { .. })), "the first is in use");
+    assert!(
+        matches!(catalog.loaded(&safetensors("images", "labels")), Err(Error::Memory { .. })),
+        "the first is in use"
+    );
     drop(first);
     FULL.store(true, Ordering::Relaxed);
     catalog.loaded(&safetensors("images", "labels")).unwrap();
@@ -129,18 +152,30 @@ fn a_dataset_that_nobody_uses_makes_room_for_another() {
 fn every_type_of_array_is_read() {
     let types = ["i1", "i2", "i4", "i8", "u2", "u4", "u8", "f2", "f4", "f8"].map(|name| format!("le_{name}"));
     for name in types.into_iter().chain(["be_i2", "be_i4", "be_f4", "fortran"].map(str::to_owned)) {
-        let dataset = load(&npz("types.npz", &name, "labels")).unwrap_or_else(|error| panic!("{name}: {error}"));
-        assert_eq!((&dataset.features, dataset.schema.scale_max), (&Features::F32(vec![0.0, 1.0, 2.0, 3.0]), None), "{name}");
+        let dataset =
+            load(&npz("types.npz", &name, "labels")).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(
+            (&dataset.features, dataset.schema.scale_max),
+            (&Features::F32(vec![0.0, 1.0, 2.0, 3.0]), None),
+            "{name}"
+        );
     }
     let bools = load(&npz("types.npz", "bool", "column")).unwrap();
-    assert_eq!((&bools.features, &bools.labels), (&Features::F32(vec![0.0, 1.0, 1.0, 1.0]), &Labels::Classes(vec![1, 0])));
+    assert_eq!(
+        (&bools.features, &bools.labels),
+        (&Features::F32(vec![0.0, 1.0, 1.0, 1.0]), &Labels::Classes(vec![1, 0]))
+    );
     assert_eq!(load(&npz("types.npz", "labels", "values")).unwrap().labels, Labels::Values(vec![0.5, -1.5]));
 }
 
 #[test]
 fn an_array_that_cannot_be_used_is_named_with_the_reason() {
     let types = |features, labels| npz("types.npz", features, labels);
-    check(&types("nan", "labels"), "features", "array \"nan\": row 1, value 0 (from 0) is NaN, not a finite 32-bit float");
+    check(
+        &types("nan", "labels"),
+        "features",
+        "array \"nan\": row 1, value 0 (from 0) is NaN, not a finite 32-bit float",
+    );
     check(&types("text", "labels"), "features", "array \"text\": has the type \"<U1\"");
     check(&types("complex", "labels"), "features", "has the type \"<c16\"");
     check(&types("structured", "labels"), "features", "has the type \"structured\"");
@@ -148,11 +183,18 @@ fn an_array_that_cannot_be_used_is_named_with_the_reason() {
     check(&types("empty", "labels"), "features", "so no values");
     check(&types("none", "labels"), "features", "the file has no such array; its arrays are be_f4, be_i2,");
     check(&types("le_f4", "negative"), "labels", "array \"negative\": row 1 (from 0) has the label -1");
-    let beyond =
-        "types.npz, array \"huge\": row 1 (from 0) has the label 1099511627776, beyond the 65536 classes allowed; store the values of a";
+    let beyond = "types.npz, array \"huge\": row 1 (from 0) has the label 1099511627776, beyond the 65536 classes allowed; store the values of a";
     check(&types("le_f4", "huge"), "labels", beyond);
-    check(&types("le_f4", "one_hot"), "labels", "labels need one dimension, these have [2, 2]; store class numbers (argmax)");
-    check(&types("le_f4", "le_f8"), "labels", "labels need one dimension, these have [2, 2]; labels are one number a row");
+    check(
+        &types("le_f4", "one_hot"),
+        "labels",
+        "labels need one dimension, these have [2, 2]; store class numbers (argmax)",
+    );
+    check(
+        &types("le_f4", "le_f8"),
+        "labels",
+        "labels need one dimension, these have [2, 2]; labels are one number a row",
+    );
     check(&types("le_f4", "three"), "labels", "3 labels for the 2 rows of le_f4; they must agree");
     let held_out = DatasetSpec { validation: Some(files("le_f4", "three")), ..types("le_f8", "labels") };
     check(&held_out, "validation/labels", "3 labels for the 2 rows of le_f4");
@@ -162,7 +204,8 @@ fn an_array_that_cannot_be_used_is_named_with_the_reason() {
 
 #[test]
 fn weights_come_with_the_arrays() {
-    let weighted = |name: &str| DatasetSpec { sample_weight: Some(name.into()), ..npz("types.npz", "le_f4", "labels") };
+    let weighted =
+        |name: &str| DatasetSpec { sample_weight: Some(name.into()), ..npz("types.npz", "le_f4", "labels") };
     let plain = load(&npz("types.npz", "le_f4", "labels")).unwrap();
     let dataset = load(&weighted("weights")).unwrap();
     assert_eq!((&dataset.weights, &plain.weights), (&Some(vec![0.5, 2.0]), &None));
@@ -177,20 +220,40 @@ fn weights_come_with_the_arrays() {
 fn safetensors_hold_the_same_dataset_as_npz() {
     let validation = Some(files("test_images", "test_labels"));
     let dataset = load(&DatasetSpec { validation, ..safetensors("images", "labels") }).unwrap();
-    let same = load(&DatasetSpec { validation: Some(files("x_test", "y_test")), ..npz("mnist.npz", "x_train", "y_train") }).unwrap();
+    let same = load(&DatasetSpec {
+        validation: Some(files("x_test", "y_test")),
+        ..npz("mnist.npz", "x_train", "y_train")
+    })
+    .unwrap();
     assert_eq!(dataset.schema, same.schema);
-    let weighted = load(&DatasetSpec { sample_weight: Some("weights".into()), ..safetensors("images", "labels") }).unwrap();
+    let weighted =
+        load(&DatasetSpec { sample_weight: Some("weights".into()), ..safetensors("images", "labels") })
+            .unwrap();
     assert_eq!(weighted.weights, Some(vec![0.0, 1.0, 2.0, 3.0, 4.0, 5.0]));
-    check(&safetensors("nan", "labels"), "features", "mnist.safetensors, array \"nan\": row 0, value 0 (from 0) is NaN");
-    check(&safetensors("none", "labels"), "features", "the file has no such tensor; its tensors are images, labels, nan, test_images,");
+    check(
+        &safetensors("nan", "labels"),
+        "features",
+        "mnist.safetensors, array \"nan\": row 0, value 0 (from 0) is NaN",
+    );
+    check(
+        &safetensors("none", "labels"),
+        "features",
+        "the file has no such tensor; its tensors are images, labels, nan, test_images,",
+    );
 }
 
 #[test]
 fn the_columns_of_a_parquet_file_are_those_of_a_table() {
     let spec = DatasetSpec { sample_weight: Some("weight".into()), ..table("species") };
     let dataset = load(&spec).unwrap();
-    assert_eq!((dataset.schema.shape.as_slice(), dataset.schema.dtype.as_str(), dataset.schema.rows), (&[9][..], "float32", 4));
-    assert_eq!((&dataset.labels, &*dataset.class_names), (&Labels::Classes(vec![1, 0, 1, 0]), &["a".into(), "b".into()][..]));
+    assert_eq!(
+        (dataset.schema.shape.as_slice(), dataset.schema.dtype.as_str(), dataset.schema.rows),
+        (&[9][..], "float32", 4)
+    );
+    assert_eq!(
+        (&dataset.labels, &*dataset.class_names),
+        (&Labels::Classes(vec![1, 0, 1, 0]), &["a".into(), "b".into()][..])
+    );
     assert_eq!(dataset.weights, Some(vec![1.0, 0.5, 0.0, 2.0]));
     // int8, uint32, int64, float, double, bool, colour: blue, green, red.
     let rows = [
@@ -202,8 +265,15 @@ fn the_columns_of_a_parquet_file_are_those_of_a_table() {
     assert_eq!(dataset.features, Features::F32(rows.concat()));
     let Source::Parquet { label, .. } = spec.source.clone() else { unreachable!() };
     for path in ["table-gzip.parquet", "table-zstd.parquet", "table-lz4.parquet"] {
-        let other = DatasetSpec { source: Source::Parquet { path: path.into(), label: label.clone() }, ..spec.clone() };
-        assert_eq!(load(&other).unwrap().schema, dataset.schema, "{path}: codec, pages and row groups don't matter");
+        let other = DatasetSpec {
+            source: Source::Parquet { path: path.into(), label: label.clone() },
+            ..spec.clone()
+        };
+        assert_eq!(
+            load(&other).unwrap().schema,
+            dataset.schema,
+            "{path}: codec, pages and row groups don't matter"
+        );
     }
     let half = load(&parquet("half.parquet", "y")).unwrap();
     assert_eq!(half.features, Features::F32(vec![0.5, -2.0, 65504.0, 2f32.powi(-24)]));
@@ -221,24 +291,48 @@ fn the_type_of_a_label_column_tells_classes_from_values() {
 
 #[test]
 fn a_column_that_cannot_be_used_is_named_with_the_reason() {
-    check(&parquet("table.parquet", "none"), "label", "has no column \"none\"; its columns are int8, uint32,");
+    check(
+        &parquet("table.parquet", "none"),
+        "label",
+        "has no column \"none\"; its columns are int8, uint32,",
+    );
     let cure = "table.parquet, row 0 (from 0), column \"colour\": \"red\" is not a number; name the column in one_hot";
     check(&parquet("table.parquet", "species"), "source", cure);
-    let floats = DatasetSpec { one_hot: vec!["colour".into(), "species".into(), "double".into()], ..parquet("table.parquet", "bool") };
+    let floats = DatasetSpec {
+        one_hot: vec!["colour".into(), "species".into(), "double".into()],
+        ..parquet("table.parquet", "bool")
+    };
     check(&floats, "one_hot", "column \"double\": 0.1 is no category; one_hot takes texts and integers");
-    check(&parquet("refused-null.parquet", "y"), "source", "row 1 (from 0), column \"null\": the value is missing");
+    check(
+        &parquet("refused-null.parquet", "y"),
+        "source",
+        "row 1 (from 0), column \"null\": the value is missing",
+    );
     check(&parquet("refused-null.parquet", "null"), "label", "the value is missing");
-    check(&parquet("refused-nan.parquet", "y"), "source", "row 1 (from 0), column \"nan\": NaN is not a finite");
+    check(
+        &parquet("refused-nan.parquet", "y"),
+        "source",
+        "row 1 (from 0), column \"nan\": NaN is not a finite",
+    );
     check(&parquet("refused-nested.parquet", "y"), "source", "is nested; only flat columns are read");
-    check(&parquet("refused-timestamp.parquet", "y"), "source", "column \"timestamp\" has the type Timestamp");
+    check(
+        &parquet("refused-timestamp.parquet", "y"),
+        "source",
+        "column \"timestamp\" has the type Timestamp",
+    );
     check(&parquet("refused-decimal.parquet", "y"), "source", "column \"decimal\" has the type Decimal");
-    check(&parquet("refused-__index_level_0__.parquet", "y"), "source", "write it with to_parquet(…, index=False)");
+    check(
+        &parquet("refused-__index_level_0__.parquet", "y"),
+        "source",
+        "write it with to_parquet(…, index=False)",
+    );
     let codec = "refused-brotli.parquet: column \"int8\" is compressed with brotli, which is not read; write it with snappy, zstd or gzip";
     check(&parquet("refused-brotli.parquet", "species"), "source", codec);
     check(&parquet("mnist.npz", "y"), "source", "is no Parquet file, or is cut off");
 }
 
-/// A Parquet file of the golden one, whose first column chunk is another, with these bytes of pages behind the others.
+/// A Parquet file of the golden one, whose first column chunk is another, with these bytes of pages
+/// behind the others.
 fn with_chunk(
     pages: &[u8],
     chunk: impl FnOnce(ColumnChunkMetaDataBuilder, i64) -> ColumnChunkMetaDataBuilder,
@@ -265,31 +359,44 @@ fn with_chunk(
 
 #[test]
 fn a_parquet_file_that_inflates_to_too_much_is_refused_before_it_is_inflated() {
-    let message =
-        |(_folder, catalog): (tempfile::TempDir, Catalog)| catalog.loaded(&table("species")).map(drop).map_err(|error| error.to_string());
-    let too_large = Err("table.parquet: the size in bytes of its columns, inflated, exceeds the bound of 1073741824".to_owned());
+    let message = |(_folder, catalog): (tempfile::TempDir, Catalog)| {
+        catalog.loaded(&table("species")).map(drop).map_err(|error| error.to_string())
+    };
+    let too_large =
+        Err("table.parquet: the size in bytes of its columns, inflated, exceeds the bound of 1073741824"
+            .to_owned());
     assert_eq!(message(with_chunk(&[], |chunk, _| chunk)), Ok(()));
     // The footer says so; it is below 0; it says nothing of a page whose header says so.
     let said = |bytes: i64| message(with_chunk(&[], |chunk, _| chunk.set_total_uncompressed_size(bytes)));
     assert_eq!([said(1 << 30), said(-1)], [too_large.clone(), too_large.clone()]);
     let page = [0x15, 0x04, 0x15, 0x82, 0x80, 0x80, 0x80, 0x08, 0x15, 0x00, 0x00];
     let hidden = |chunk: ColumnChunkMetaDataBuilder, place| {
-        chunk.set_dictionary_page_offset(None).set_data_page_offset(place).set_total_compressed_size(page.len() as i64)
+        chunk
+            .set_dictionary_page_offset(None)
+            .set_data_page_offset(place)
+            .set_total_compressed_size(page.len() as i64)
     };
     assert_eq!(message(with_chunk(&page, hidden)), too_large);
     let damaged = message(with_chunk(&[0xff; 11], hidden)).unwrap_err();
-    assert!(damaged.contains("column \"int8\": the header of a page can't be read; copy the file again"), "{damaged}");
+    assert!(
+        damaged.contains("column \"int8\": the header of a page can't be read; copy the file again"),
+        "{damaged}"
+    );
 }
 
-/// The pages are not inflated before the crate reads them, as gzipped ones are: it makes room for what the header says, and no more is written.
+/// The pages are not inflated before the crate reads them, as gzipped ones are: it makes room for
+/// what the header says, and no more is written.
 #[test]
 fn zstd_and_lz4_inflate_to_no_more_than_the_header_of_a_page_says() {
     // 10,000 zeros, as PyArrow compresses them, in a page that says 12 bytes: three plain values.
-    let zstd: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd, 0x60, 0x10, 0x26, 0x4d, 0x0, 0x0, 0x10, 0x0, 0x0, 0x1, 0x0, 0xb, 0x87, 0x7, 0x58];
+    let zstd: &[u8] = &[
+        0x28, 0xb5, 0x2f, 0xfd, 0x60, 0x10, 0x26, 0x4d, 0x0, 0x0, 0x10, 0x0, 0x0, 0x1, 0x0, 0xb, 0x87, 0x7,
+        0x58,
+    ];
     let lz4: &[u8] = &[
-        0x1f, 0x0, 0x1, 0x0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
-        0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x1e,
-        0x50, 0x0, 0x0, 0x0, 0x0, 0x0,
+        0x1f, 0x0, 0x1, 0x0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+        0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+        0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x1e, 0x50, 0x0, 0x0, 0x0, 0x0, 0x0,
     ];
     for (body, codec, why) in [
         (zstd, Compression::ZSTD(ZstdLevel::default()), "Destination buffer is too small"),
@@ -299,7 +406,8 @@ fn zstd_and_lz4_inflate_to_no_more_than_the_header_of_a_page_says() {
         let data_page = [0x2c, 0x15, 0x06, 0x15, 0x00, 0x15, 0x06, 0x15, 0x06, 0x00, 0x00];
         let page = [&sizes[..], &data_page, body].concat();
         let (_folder, catalog) = with_chunk(&page, |chunk, place| {
-            let chunk = chunk.set_compression(codec).set_dictionary_page_offset(None).set_data_page_offset(place);
+            let chunk =
+                chunk.set_compression(codec).set_dictionary_page_offset(None).set_data_page_offset(place);
             chunk.set_total_compressed_size(page.len() as i64)
         });
         let message = catalog.loaded(&table("species")).unwrap_err().to_string();
@@ -310,16 +418,33 @@ fn zstd_and_lz4_inflate_to_no_more_than_the_header_of_a_page_says() {
 #[test]
 fn folders_of_images_are_classes_in_the_order_of_their_names() {
     let grey = load(&images("grey")).unwrap();
-    assert_eq!((grey.schema.shape.as_slice(), grey.schema.rows, grey.schema.scale_max), (&[2, 3, 1][..], 3, Some(255.0)));
-    assert_eq!((&grey.labels, &*grey.class_names), (&Labels::Classes(vec![0, 0, 1]), &["ant".into(), "bee".into()][..]));
-    assert_eq!(grey.features, Features::U8((0..3).flat_map(|image| (0..6).map(move |at| 10 * image + at)).collect()));
+    assert_eq!(
+        (grey.schema.shape.as_slice(), grey.schema.rows, grey.schema.scale_max),
+        (&[2, 3, 1][..], 3, Some(255.0))
+    );
+    assert_eq!(
+        (&grey.labels, &*grey.class_names),
+        (&Labels::Classes(vec![0, 0, 1]), &["ant".into(), "bee".into()][..])
+    );
+    assert_eq!(
+        grey.features,
+        Features::U8((0..3).flat_map(|image| (0..6).map(move |at| 10 * image + at)).collect())
+    );
     let colour = load(&images("colour")).unwrap();
     assert_eq!(colour.schema.shape, [2, 3, 3]);
-    assert_eq!(colour.features, Features::U8((0..3).flat_map(|image| (0..18).map(move |at| 10 * image + at)).collect()));
+    assert_eq!(
+        colour.features,
+        Features::U8((0..3).flat_map(|image| (0..18).map(move |at| 10 * image + at)).collect())
+    );
     let jpeg = load(&images("jpeg")).unwrap();
     let Features::U8(values) = &jpeg.features else { panic!("images are bytes") };
-    let near = |pixel: &[u8], expect: [u8; 3]| pixel.iter().zip(expect).all(|(value, expect)| value.abs_diff(expect) <= 2);
-    assert!(values[..2 * 192].chunks(3).all(|pixel| near(pixel, [254, 0, 0])) && values[2 * 192..].iter().all(|value| *value == 255));
+    let near = |pixel: &[u8], expect: [u8; 3]| {
+        pixel.iter().zip(expect).all(|(value, expect)| value.abs_diff(expect) <= 2)
+    };
+    assert!(
+        values[..2 * 192].chunks(3).all(|pixel| near(pixel, [254, 0, 0]))
+            && values[2 * 192..].iter().all(|value| *value == 255)
+    );
 }
 
 #[test]
@@ -346,8 +471,14 @@ fn a_jpeg_file_is_whole_or_refused() {
             assert_eq!(read(&[&whole[..], behind].concat()).unwrap(), features, "{name}");
         }
         for length in 0..whole.len() {
-            let error = read(&whole[..length]).map(drop).expect_err(&format!("{name} of {length} bytes must be refused")).to_string();
-            assert!(error.starts_with("x/a/1.jpg: ") && error.ends_with("remove it or copy it again"), "{error}");
+            let error = read(&whole[..length])
+                .map(drop)
+                .expect_err(&format!("{name} of {length} bytes must be refused"))
+                .to_string();
+            assert!(
+                error.starts_with("x/a/1.jpg: ") && error.ends_with("remove it or copy it again"),
+                "{error}"
+            );
         }
     }
     assert_eq!(read(&form("flat.jpg")).unwrap(), Features::U8(vec![137; 2 * 28 * 28]));
@@ -366,7 +497,10 @@ fn a_jpeg_file_is_whole_or_refused() {
     // The decoder makes other pixels of these than libjpeg does.
     for name in ["scans.jpg", "even-scans.jpg", "fine-colours.jpg"] {
         let error = read(&form(name)).map(drop).unwrap_err().to_string();
-        assert!(error.ends_with("stored in an unusual order; save it again as an ordinary or a progressive JPEG"), "{name}: {error}");
+        assert!(
+            error.ends_with("stored in an unusual order; save it again as an ordinary or a progressive JPEG"),
+            "{name}: {error}"
+        );
     }
 }
 
@@ -379,7 +513,10 @@ fn an_image_is_what_it_is_and_not_what_it_is_called() {
             fs::create_dir_all(folder.path().join("x").join(class)).unwrap();
             fs::write(folder.path().join("x").join(class).join(name), bytes).unwrap();
         }
-        Catalog::new(folder.path()).loaded(&images("x")).map(|data| data.features.clone()).map_err(|error| error.to_string())
+        Catalog::new(folder.path())
+            .loaded(&images("x"))
+            .map(|data| data.features.clone())
+            .map_err(|error| error.to_string())
     };
     let jpeg = file("jpeg-forms/baseline.jpg");
     let features = read("1.jpg", &jpeg).unwrap();
@@ -405,17 +542,24 @@ fn with_image(name: &str, base: &str) -> (tempfile::TempDir, Catalog) {
 
 #[test]
 fn an_image_that_does_not_fit_is_named_with_the_reason() {
-    let message = |name: &str, base: &str| with_image(name, base).1.loaded(&images("x")).expect_err("must be refused").to_string();
+    let message = |name: &str, base: &str| {
+        with_image(name, base).1.loaded(&images("x")).expect_err("must be refused").to_string()
+    };
     assert_eq!(
         message("other-size.png", "grey"),
         "x/ant/3.png: the image is 4 × 4 pixels, x/ant/1.png is 3 × 2; all images of a dataset must have one size"
     );
-    assert!(message("colour/ant/1.png", "grey").contains("x/ant/3.png: the image is in colours, x/ant/1.png is grey"));
+    assert!(
+        message("colour/ant/1.png", "grey")
+            .contains("x/ant/3.png: the image is in colours, x/ant/1.png is grey")
+    );
     assert!(message("transparent.png", "colour").contains("has transparent pixels"));
     assert!(message("deep.png", "grey").contains("has 16 bits a channel"));
     assert!(message("mnist.npz", "grey").contains("x/ant/3.png: is no PNG or JPEG file inside"));
     let (_folder, catalog) = with_image("opaque.png", "colour");
-    let Features::U8(values) = &catalog.loaded(&images("x")).unwrap().features else { panic!("images are bytes") };
+    let Features::U8(values) = &catalog.loaded(&images("x")).unwrap().features else {
+        panic!("images are bytes")
+    };
     assert_eq!(values[36..42], [1, 2, 3, 1, 2, 3], "an alpha channel that says nothing is left out");
 }
 
@@ -427,10 +571,19 @@ fn a_bomb_among_images_takes_no_memory() {
         fs::copy(golden().join("bomb.png"), folder.path().join("x").join(class).join("1.png")).unwrap();
     }
     let message = Catalog::new(folder.path()).loaded(&images("x")).unwrap_err().to_string();
-    assert!(message.contains("12000 × 12000 pixels exceeds the bound") || message.contains("can't be decoded"), "{message}");
+    assert!(
+        message.contains("12000 × 12000 pixels exceeds the bound") || message.contains("can't be decoded"),
+        "{message}"
+    );
     let huge = fs::File::create(folder.path().join("x/a/0.png")).unwrap();
     huge.set_len(limits::IMAGE_FILE_BYTES_MAX + 1).unwrap();
-    assert!(Catalog::new(folder.path()).loaded(&images("x")).unwrap_err().to_string().contains("the file's size in bytes exceeds"));
+    assert!(
+        Catalog::new(folder.path())
+            .loaded(&images("x"))
+            .unwrap_err()
+            .to_string()
+            .contains("the file's size in bytes exceeds")
+    );
 }
 
 #[test]
@@ -442,7 +595,10 @@ fn a_folder_that_is_none_of_images_is_refused() {
         fs::create_dir_all(folder.path().join(path).parent().unwrap()).unwrap();
         fs::copy(golden().join("grey/ant/1.png"), folder.path().join(path)).unwrap();
     };
-    assert_eq!(message("x"), "there is no file \"x\" in the datasets folder; put it there, or correct the path");
+    assert_eq!(
+        message("x"),
+        "there is no file \"x\" in the datasets folder; put it there, or correct the path"
+    );
     fs::write(folder.path().join("file"), "").unwrap();
     assert!(message("file").contains("file/: is no folder"));
     image("x/ant/1.png");
@@ -483,12 +639,15 @@ fn the_schema_is_refused_where_the_split_would_be() {
     let error = folds(3).unwrap_err();
     assert!(
         error.field(&spec) == "folds"
-            && error.to_string().starts_with("mnist.npz, array \"y_train\": class 2 would not be judged: of its 2 rows"),
+            && error
+                .to_string()
+                .starts_with("mnist.npz, array \"y_train\": class 2 would not be judged: of its 2 rows"),
         "{error}"
     );
 }
 
-/// Flips bits of each byte in turn and cuts the file at each length; `same` where a checksum guards the data.
+/// Flips bits of each byte in turn and cuts the file at each length; `same` where a checksum guards
+/// the data.
 fn damage(name: &str, spec: &DatasetSpec, same: bool) {
     let folder = tempfile::tempdir().unwrap();
     let bytes = fs::read(golden().join(name)).unwrap();
@@ -505,7 +664,10 @@ fn damage(name: &str, spec: &DatasetSpec, same: bool) {
         let _ = fs::remove_file(&path);
         fs::write(&path, bytes).unwrap();
         // A catalog of its own: times are too coarse to tell the versions of the file apart.
-        Catalog::new(folder.path()).loaded(spec).map(|dataset| dataset.schema.hash.clone()).map_err(|error| error.to_string())
+        Catalog::new(folder.path())
+            .loaded(spec)
+            .map(|dataset| dataset.schema.hash.clone())
+            .map_err(|error| error.to_string())
     };
     let whole = load(&bytes).unwrap();
     for length in 0..bytes.len() {
@@ -540,7 +702,9 @@ fn a_page_that_is_not_what_its_checksum_says_is_refused() {
     let read = |bytes: &[u8]| {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("t.parquet"), bytes).unwrap();
-        Catalog::new(folder.path()).loaded(&parquet("t.parquet", "y")).map(|data| (data.features.clone(), data.labels.clone()))
+        Catalog::new(folder.path())
+            .loaded(&parquet("t.parquet", "y"))
+            .map(|data| (data.features.clone(), data.labels.clone()))
     };
     let expect = read(&whole).unwrap();
     assert_eq!(expect.0, Features::F32((0..20u8).map(f32::from).collect()));
@@ -561,8 +725,13 @@ fn a_page_that_is_not_what_its_checksum_says_is_refused() {
 fn a_parquet_footer_is_bounded_before_it_is_read() {
     let folder = tempfile::tempdir().unwrap();
     let length = limits::PARQUET_FOOTER_BYTES_MAX as u32 + 1;
-    fs::write(folder.path().join("t.parquet"), [&b"PAR1"[..], &vec![0; length as usize], &length.to_le_bytes(), b"PAR1"].concat()).unwrap();
-    let error = Catalog::new(folder.path()).loaded(&parquet("t.parquet", "y")).map(drop).unwrap_err().to_string();
+    fs::write(
+        folder.path().join("t.parquet"),
+        [&b"PAR1"[..], &vec![0; length as usize], &length.to_le_bytes(), b"PAR1"].concat(),
+    )
+    .unwrap();
+    let error =
+        Catalog::new(folder.path()).loaded(&parquet("t.parquet", "y")).map(drop).unwrap_err().to_string();
     assert!(error.contains("the size in bytes of the footer exceeds"), "{error}");
 }
 
@@ -597,24 +766,34 @@ fn times_in_milliseconds_are_kept_in_64_bits_whatever_the_format() {
     let mut zip = zip::ZipWriter::new(fs::File::create(folder.path().join("times.npz")).unwrap());
     let floats: Vec<u8> = times.iter().flat_map(|time| (*time as f64).to_le_bytes()).collect();
     let integers: Vec<u8> = times.iter().flat_map(|time| time.to_be_bytes()).collect();
-    for (name, file) in
-        [("f", npy("<f8", "(400, 1)", &floats)), ("i", npy(">i8", "(400, 1)", &integers)), ("y", npy("|u1", "(400,)", &labels))]
-    {
+    for (name, file) in [
+        ("f", npy("<f8", "(400, 1)", &floats)),
+        ("i", npy(">i8", "(400, 1)", &integers)),
+        ("y", npy("|u1", "(400,)", &labels)),
+    ] {
         zip.start_file(format!("{name}.npy"), zip::write::SimpleFileOptions::default()).unwrap();
         zip.write_all(&file).unwrap();
     }
     zip.finish().unwrap();
     let catalog = Catalog::new(folder.path());
-    let csv = catalog.loaded(&DatasetSpec::new(Source::Csv { path: "times.csv".into(), label: "y".into() })).unwrap();
+    let csv = catalog
+        .loaded(&DatasetSpec::new(Source::Csv { path: "times.csv".into(), label: "y".into() }))
+        .unwrap();
     assert_eq!(csv.features, Features::F64(times.iter().map(|time| *time as f64).collect()));
     assert_eq!((csv.schema.dtype.as_str(), csv.bytes()), ("float64", 400 * 12));
-    assert!(csv.collapse.as_ref().is_some_and(|collapse| collapse.feature == "column \"t\""), "{:?}", csv.collapse);
+    assert!(
+        csv.collapse.as_ref().is_some_and(|collapse| collapse.feature == "column \"t\""),
+        "{:?}",
+        csv.collapse
+    );
     for array in ["f", "i"] {
         let dataset = catalog.loaded(&npz("times.npz", array, "y")).unwrap();
         assert_eq!(dataset.schema.hash, csv.schema.hash, "{array}: one dataset, in whatever format");
         // The rows that validate are kept as those that train, by whose spread they are scaled.
         let spec = DatasetSpec { validation: Some(files("i", "y")), ..npz("times.npz", array, "y") };
-        assert!(matches!(&catalog.loaded(&spec).unwrap().features, Features::F64(values) if values.len() == 800));
+        assert!(
+            matches!(&catalog.loaded(&spec).unwrap().features, Features::F64(values) if values.len() == 800)
+        );
     }
 }
 
@@ -632,15 +811,24 @@ fn parquet_columns_of_large_numbers_are_kept_in_64_bits() {
     column.typed::<Int64Type>().write_batch(&times, None, None).unwrap();
     column.close().unwrap();
     let mut column = group.next_column().unwrap().unwrap();
-    column.typed::<DoubleType>().write_batch(&times.iter().map(|time| *time as f64 / 1e3).collect::<Vec<_>>(), None, None).unwrap();
+    column
+        .typed::<DoubleType>()
+        .write_batch(&times.iter().map(|time| *time as f64 / 1e3).collect::<Vec<_>>(), None, None)
+        .unwrap();
     column.close().unwrap();
     let mut column = group.next_column().unwrap().unwrap();
-    column.typed::<Int64Type>().write_batch(&(0..50).map(|row| row % 2).collect::<Vec<_>>(), None, None).unwrap();
+    column
+        .typed::<Int64Type>()
+        .write_batch(&(0..50).map(|row| row % 2).collect::<Vec<_>>(), None, None)
+        .unwrap();
     column.close().unwrap();
     group.close().unwrap();
     writer.close().unwrap();
     let dataset = Catalog::new(folder.path()).loaded(&parquet("t.parquet", "y")).unwrap();
-    assert_eq!(dataset.features, Features::F64(times.iter().flat_map(|time| [*time as f64, *time as f64 / 1e3]).collect()));
+    assert_eq!(
+        dataset.features,
+        Features::F64(times.iter().flat_map(|time| [*time as f64, *time as f64 / 1e3]).collect())
+    );
     assert_eq!(dataset.labels, Labels::Classes((0..50).map(|row| row % 2).collect()));
 }
 
@@ -649,11 +837,18 @@ fn datasets_that_32_bits_hold_stay_in_them() {
     for name in ["iris", "wine", "breast_cancer", "diabetes"] {
         let folder = tempfile::tempdir().unwrap();
         // As a file, where it is told from the values.
-        let packed = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/builtin")).join(format!("{name}.csv.gz"));
+        let packed =
+            Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/builtin")).join(format!("{name}.csv.gz"));
         fs::copy(packed, folder.path().join("a.csv.gz")).unwrap();
         let catalog = Catalog::new(folder.path());
-        let file = catalog.loaded(&DatasetSpec::new(Source::Csv { path: "a.csv.gz".into(), label: "label".into() })).unwrap();
+        let file = catalog
+            .loaded(&DatasetSpec::new(Source::Csv { path: "a.csv.gz".into(), label: "label".into() }))
+            .unwrap();
         let builtin = catalog.loaded(&DatasetSpec::new(Source::Builtin(name.into()))).unwrap();
-        assert_eq!((file.schema.dtype.as_str(), &file.schema.hash), ("float32", &builtin.schema.hash), "{name}");
+        assert_eq!(
+            (file.schema.dtype.as_str(), &file.schema.hash),
+            ("float32", &builtin.schema.hash),
+            "{name}"
+        );
     }
 }

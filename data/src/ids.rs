@@ -34,11 +34,14 @@ fn place(dataset: &Dataset, spec: &DatasetSpec, at: usize) -> String {
     let (row, within) = (at / width, at % width);
     // The rows of the validation files follow those of the source.
     let (row, validates) = if row < rows { (row, false) } else { (row - rows, true) };
-    let features = |arrays: &Files| spec.validation.as_ref().filter(|_| validates).unwrap_or(arrays).features.clone();
+    let features =
+        |arrays: &Files| spec.validation.as_ref().filter(|_| validates).unwrap_or(arrays).features.clone();
     let file = match &spec.source {
         Source::Builtin(name) => format!("builtin:{name}"),
         Source::Csv { path, .. } | Source::Parquet { path, .. } => path.clone(),
-        Source::Npz { path, arrays } | Source::Safetensors { path, arrays } => format!("{path}, array {:?}", features(arrays)),
+        Source::Npz { path, arrays } | Source::Safetensors { path, arrays } => {
+            format!("{path}, array {:?}", features(arrays))
+        }
         Source::Images(path) => format!("{path}/"),
         Source::Idx(files) => features(files),
     };
@@ -69,7 +72,11 @@ mod tests {
             ("a,y,b\nu,0,0\nv,1,0\n", &["a"], 1.0, "w.csv, row 0 (from 0), column \"a\""),
         ] {
             std::fs::write(folder.path().join("w.csv"), text).unwrap();
-            let worst = Catalog::new(folder.path()).described(&spec(one_hot), Asker::patient(60)).unwrap().findings.worst_id;
+            let worst = Catalog::new(folder.path())
+                .described(&spec(one_hot), Asker::patient(60))
+                .unwrap()
+                .findings
+                .worst_id;
             assert_eq!(worst, WorstId { value, place: place.to_owned() }, "{text}");
         }
     }
@@ -80,24 +87,42 @@ mod tests {
         let files = |features: &str, labels: &str| Files { features: features.into(), labels: labels.into() };
         let arrays = |array: &str, validation| {
             let source = Source::Npz { path: "mnist.npz".into(), arrays: files(array, "y_train") };
-            golden.described(&DatasetSpec { validation, ..DatasetSpec::new(source) }, Asker::patient(60)).unwrap().findings.worst_id
+            golden
+                .described(&DatasetSpec { validation, ..DatasetSpec::new(source) }, Asker::patient(60))
+                .unwrap()
+                .findings
+                .worst_id
         };
         let named = |value, place: &str| WorstId { value, place: place.to_owned() };
-        assert_eq!(arrays("x_train", None), named(55.0, "mnist.npz, array \"x_train\", row 5, value 5 (from 0)"));
+        assert_eq!(
+            arrays("x_train", None),
+            named(55.0, "mnist.npz, array \"x_train\", row 5, value 5 (from 0)")
+        );
         // Its own largest is 26, below the 55 of the rows that train.
         let validation = Some(files("x_test", "y_test"));
-        assert_eq!(arrays("x_train", validation), named(55.0, "mnist.npz, array \"x_train\", row 5, value 5 (from 0)"));
+        assert_eq!(
+            arrays("x_train", validation),
+            named(55.0, "mnist.npz, array \"x_train\", row 5, value 5 (from 0)")
+        );
         let folder = tempfile::tempdir().unwrap();
         for (name, most) in [("x", 8), ("vx", 9)] {
-            std::fs::write(folder.path().join(name), [0, 0, 8, 2, 0, 0, 0, 2, 0, 0, 0, 2, 0, 1, 2, most]).unwrap();
+            std::fs::write(folder.path().join(name), [0, 0, 8, 2, 0, 0, 0, 2, 0, 0, 0, 2, 0, 1, 2, most])
+                .unwrap();
         }
         std::fs::write(folder.path().join("y"), [0, 0, 8, 1, 0, 0, 0, 2, 0, 1]).unwrap();
-        let spec = DatasetSpec { validation: Some(files("vx", "y")), ..DatasetSpec::new(Source::Idx(files("x", "y"))) };
+        let spec = DatasetSpec {
+            validation: Some(files("vx", "y")),
+            ..DatasetSpec::new(Source::Idx(files("x", "y")))
+        };
         assert_eq!(
             Catalog::new(folder.path()).described(&spec, Asker::patient(60)).unwrap().findings.worst_id,
             named(9.0, "vx, row 1, value 1 (from 0)")
         );
-        let digits = golden.described(&DatasetSpec::new(Source::Builtin("digits".into())), Asker::patient(60)).unwrap().findings.worst_id;
+        let digits = golden
+            .described(&DatasetSpec::new(Source::Builtin("digits".into())), Asker::patient(60))
+            .unwrap()
+            .findings
+            .worst_id;
         assert_eq!(digits.value, 16.0);
         assert!(digits.place.starts_with("builtin:digits, row 1, value 12 "), "{}", digits.place);
     }

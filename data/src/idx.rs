@@ -1,4 +1,5 @@
-//! IDX, the format of MNIST: two zero bytes, a type, the number of dimensions, the dimensions (big-endian u32), the values (big-endian).
+//! IDX, the format of MNIST: two zero bytes, a type, the number of dimensions, the dimensions
+//! (big-endian u32), the values (big-endian).
 //!
 //! Format: yann.lecun.com/exdb/mnist. What becomes of the values: see [`array`](crate::array).
 
@@ -13,19 +14,36 @@ use crate::dataset::Rows;
 use crate::reading::Reading;
 
 /// The rows of a pair of IDX files, given as path and content; features are kept in `bits`.
-pub(crate) fn read(features: (&str, impl Read), bits: Bits, labels: (&str, impl Read), reading: &Reading) -> Result<Rows, Error> {
-    array::rows(read_array(features.0, features.1, bits, reading)?, read_array(labels.0, labels.1, Bits::Narrow, reading)?)
+pub(crate) fn read(
+    features: (&str, impl Read),
+    bits: Bits,
+    labels: (&str, impl Read),
+    reading: &Reading,
+) -> Result<Rows, Error> {
+    array::rows(
+        read_array(features.0, features.1, bits, reading)?,
+        read_array(labels.0, labels.1, Bits::Narrow, reading)?,
+    )
 }
 
-fn read_array<'a>(path: &'a str, mut input: impl Read, bits: Bits, reading: &Reading) -> Result<Array<'a>, Error> {
+fn read_array<'a>(
+    path: &'a str,
+    mut input: impl Read,
+    bits: Bits,
+    reading: &Reading,
+) -> Result<Array<'a>, Error> {
     let at = At { path, array: None };
     let head = array::read_bytes(at, &mut input, 4, reading)?;
     let &[0, 0, code, rank] = head.as_slice() else {
-        return Err(at.wrong("is no IDX file: it must start with two zero bytes, a type and the number of dimensions".into()));
+        return Err(at.wrong(
+            "is no IDX file: it must start with two zero bytes, a type and the number of dimensions".into(),
+        ));
     };
     let kind = kind(code).ok_or_else(|| at.wrong(format!("IDX has no type 0x{code:02x}")))?;
     if rank == 0 || usize::from(rank) > limits::IDX_DIMENSIONS_MAX {
-        return Err(at.wrong(format!("has {rank} dimensions; 1 to {} are allowed", limits::IDX_DIMENSIONS_MAX)));
+        return Err(
+            at.wrong(format!("has {rank} dimensions; 1 to {} are allowed", limits::IDX_DIMENSIONS_MAX))
+        );
     }
     let dims = array::read_bytes(at, &mut input, 4 * u64::from(rank), reading)?
         .chunks_exact(4)
@@ -54,11 +72,20 @@ mod tests {
 
     fn idx(code: u8, dims: &[u32], values: &[u8]) -> Vec<u8> {
         let dims = dims.iter().flat_map(|dim| dim.to_be_bytes());
-        [0, 0, code, (dims.clone().count() / 4) as u8].into_iter().chain(dims).chain(values.iter().copied()).collect()
+        [0, 0, code, (dims.clone().count() / 4) as u8]
+            .into_iter()
+            .chain(dims)
+            .chain(values.iter().copied())
+            .collect()
     }
 
     fn pair(features: &[u8], labels: &[u8]) -> Result<Rows, Error> {
-        read(("images", features), Bits::AsNeeded, ("labels", labels), &Reading::brief("images", Room::of(limits::DATASET_BYTES_MAX)))
+        read(
+            ("images", features),
+            Bits::AsNeeded,
+            ("labels", labels),
+            &Reading::brief("images", Room::of(limits::DATASET_BYTES_MAX)),
+        )
     }
 
     fn message(features: &[u8], labels: &[u8]) -> String {
@@ -78,7 +105,10 @@ mod tests {
         let labels = idx(8, &[2], &[0, 1]);
         let check = |code: u8, bytes: Vec<u8>, expect: [f32; 2]| {
             let rows = pair(&idx(code, &[2], &bytes), &labels).unwrap();
-            assert_eq!((rows.shape, rows.scale_max, rows.features), (vec![1], None, Features::F32(expect.to_vec())));
+            assert_eq!(
+                (rows.shape, rows.scale_max, rows.features),
+                (vec![1], None, Features::F32(expect.to_vec()))
+            );
         };
         check(0x09, vec![0xff, 2], [-1.0, 2.0]);
         check(0x0b, [(-300i16).to_be_bytes(), 2i16.to_be_bytes()].concat(), [-300.0, 2.0]);
@@ -92,7 +122,9 @@ mod tests {
         let images = idx(8, &[2], &[1, 2]);
         let wide = pair(&images, &idx(0x0c, &[2], &[0, 0, 1, 0, 0, 0, 0, 3])).unwrap();
         assert_eq!(wide.labels, Labels::Classes(vec![256, 3]));
-        let floats = pair(&images, &idx(0x0d, &[2], &[1.0f32.to_be_bytes(), (-2.5f32).to_be_bytes()].concat())).unwrap();
+        let floats =
+            pair(&images, &idx(0x0d, &[2], &[1.0f32.to_be_bytes(), (-2.5f32).to_be_bytes()].concat()))
+                .unwrap();
         assert_eq!(floats.labels, Labels::Values(vec![1.0, -2.5]));
         assert_eq!(
             message(&images, &idx(0x09, &[2], &[0, 0xff])),
@@ -126,7 +158,9 @@ mod tests {
     #[test]
     fn a_header_that_claims_too_much_takes_no_memory() {
         let labels = idx(8, &[2], &[0, 1]);
-        let check = |dims: &[u32], expect: &str| assert!(message(&idx(8, dims, &[]), &labels).contains(expect), "{dims:?}");
+        let check = |dims: &[u32], expect: &str| {
+            assert!(message(&idx(8, dims, &[]), &labels).contains(expect), "{dims:?}")
+        };
         check(&[u32::MAX; 5], "the size in bytes");
         check(&[1 << 30, 2], "the size in bytes");
         check(&[60_000_000], "the number of rows");
@@ -135,7 +169,9 @@ mod tests {
         // A bomb: the header announces four values, an endless stream of zeros follows.
         let header = idx(8, &[2, 2], &[]);
         let bomb = ("images", header.chain(std::io::repeat(0)));
-        let error = read(bomb, Bits::AsNeeded, ("labels", &labels[..]), &Reading::brief("images", Room::of(100))).unwrap_err();
+        let error =
+            read(bomb, Bits::AsNeeded, ("labels", &labels[..]), &Reading::brief("images", Room::of(100)))
+                .unwrap_err();
         assert!(error.to_string().contains("goes on after the 4 values"));
     }
 }

@@ -1,8 +1,10 @@
 //! A folder of images: in it one folder for each class, with PNG and JPEG files of one size.
 //!
-//! Classes are numbered in the order of the names of their folders, rows come in the order of classes and then of files (by bytes). A row is
-//! `(height, width, 1)` where the images are grey and `(height, width, 3)` where they have colours, bytes of the range 255. Files whose names begin
-//! with a dot are passed over, and so is what lies beside the folders of the classes, unless it is an image.
+//! Classes are numbered in the order of the names of their folders, rows come in the order of
+//! classes and then of files (by bytes). A row is `(height, width, 1)` where the images are grey
+//! and `(height, width, 3)` where they have colours, bytes of the range 255. Files whose names
+//! begin with a dot are passed over, and so is what lies beside the folders of the classes, unless
+//! it is an image.
 
 mod jpeg;
 
@@ -36,7 +38,9 @@ pub(crate) fn find(folder: &Folder, path: &str) -> Result<Images, Error> {
     let (mut classes, mut files) = (Vec::new(), Vec::new());
     for (name, is_folder) in visible(folder, path)? {
         if !is_folder && is_image(&name) {
-            return Err(wrong(format!("the image {name:?} lies beside the folders of the classes; move it into one of them")));
+            return Err(wrong(format!(
+                "the image {name:?} lies beside the folders of the classes; move it into one of them"
+            )));
         }
         if !is_folder {
             continue;
@@ -51,11 +55,17 @@ pub(crate) fn find(folder: &Folder, path: &str) -> Result<Images, Error> {
             files.push((format!("{below}/{file}"), class));
             if files.len() > limits::IMAGES_MAX {
                 let what = "the number of images".into();
-                return Err(Error::TooLarge { path: format!("{path}/"), what, max: limits::IMAGES_MAX as u64 });
+                return Err(Error::TooLarge {
+                    path: format!("{path}/"),
+                    what,
+                    max: limits::IMAGES_MAX as u64,
+                });
             }
         }
         if files.last().is_none_or(|(_, last)| *last != class) {
-            return Err(wrong(format!("the folder {name:?} has no image; a class needs some, so fill it or remove it")));
+            return Err(wrong(format!(
+                "the folder {name:?} has no image; a class needs some, so fill it or remove it"
+            )));
         }
         classes.push(name);
     }
@@ -66,7 +76,11 @@ pub(crate) fn find(folder: &Folder, path: &str) -> Result<Images, Error> {
         ))),
         n if n > limits::DATASET_CLASSES_MAX as usize => {
             let what = "the number of folders".into();
-            Err(Error::TooLarge { path: format!("{path}/"), what, max: u64::from(limits::DATASET_CLASSES_MAX) })
+            Err(Error::TooLarge {
+                path: format!("{path}/"),
+                what,
+                max: u64::from(limits::DATASET_CLASSES_MAX),
+            })
         }
         _ => Ok(Images { classes, files }),
     }
@@ -83,11 +97,24 @@ impl Images {
         let (mut shape, mut bytes): (Option<[usize; 3]>, Vec<u8>) = (None, Vec::new());
         for (path, _) in &self.files {
             reading.check()?;
-            decode(folder, &reading.room, path, (&self.files[0].0, self.files.len()), &mut shape, &mut bytes)?;
+            decode(
+                folder,
+                &reading.room,
+                path,
+                (&self.files[0].0, self.files.len()),
+                &mut shape,
+                &mut bytes,
+            )?;
         }
         let labels = Labels::Classes(self.files.iter().map(|(_, class)| *class).collect());
         let shape = shape.unwrap_or_default().to_vec();
-        Ok(Rows { shape, features: Features::U8(bytes), scale_max: Some(255.0), class_names: self.classes, ..Rows::of(labels) })
+        Ok(Rows {
+            shape,
+            features: Features::U8(bytes),
+            scale_max: Some(255.0),
+            class_names: self.classes,
+            ..Rows::of(labels)
+        })
     }
 }
 
@@ -103,7 +130,8 @@ fn visible(folder: &Folder, path: &str) -> Result<Vec<(String, bool)>, Error> {
     Ok(entries)
 }
 
-/// Appends the bytes of the image at `path`, whose size and colours are those of the first. The first says how much memory all will take.
+/// Appends the bytes of the image at `path`, whose size and colours are those of the first. The
+/// first says how much memory all will take.
 fn decode(
     folder: &Folder,
     room: &Room,
@@ -138,23 +166,39 @@ fn decode(
     let channels = match decoder.color_type() {
         ColorType::L8 | ColorType::La8 => 1,
         ColorType::Rgb8 | ColorType::Rgba8 => 3,
-        other => return Err(wrong(format!("has {} bits a channel; convert it to 8", 8 * other.bytes_per_pixel() / other.channel_count()))),
+        other => {
+            return Err(wrong(format!(
+                "has {} bits a channel; convert it to 8",
+                8 * other.bytes_per_pixel() / other.channel_count()
+            )));
+        }
     };
     match shape {
         None => {
             let values = height.saturating_mul(width).saturating_mul(channels);
             if values == 0 || values > limits::DATASET_ROW_VALUES_MAX {
                 let what = format!("the number of values in an image of {width} × {height} pixels");
-                return Err(Error::TooLarge { path: path.to_owned(), what, max: limits::DATASET_ROW_VALUES_MAX as u64 });
+                return Err(Error::TooLarge {
+                    path: path.to_owned(),
+                    what,
+                    max: limits::DATASET_ROW_VALUES_MAX as u64,
+                });
             }
             if !room.take((values as u128).saturating_mul(images as u128)) {
-                return Err(room.exceeded(path, format!("the size in bytes of {images} images of {width} × {height} pixels")));
+                return Err(room.exceeded(
+                    path,
+                    format!("the size in bytes of {images} images of {width} × {height} pixels"),
+                ));
             }
             *shape = Some([height, width, channels]);
         }
         Some([.., expect]) if *expect != channels => {
             let is = |channels: usize| if channels == 1 { "grey" } else { "in colours" };
-            return Err(wrong(format!("the image is {}, {first} is {}; convert one of them", is(channels), is(*expect))));
+            return Err(wrong(format!(
+                "the image is {}, {first} is {}; convert one of them",
+                is(channels),
+                is(*expect)
+            )));
         }
         Some(_) => {}
     }
@@ -173,16 +217,21 @@ fn decode(
         other => (true, other.into_bytes()),
     };
     if !opaque {
-        return Err(wrong("has transparent pixels, which have no place in a row; flatten it onto a background".into()));
+        return Err(wrong(
+            "has transparent pixels, which have no place in a row; flatten it onto a background".into(),
+        ));
     }
     bytes.extend(values);
     Ok(())
 }
 
-/// The pixels of a whole JPEG file in one channel or three. Where a part is missing, `image` would paint it grey and say nothing.
+/// The pixels of a whole JPEG file in one channel or three. Where a part is missing, `image` would
+/// paint it grey and say nothing.
 fn jpeg(file: &[u8], channels: usize) -> Result<Vec<u8>, String> {
     let image = jpeg::image(file)?;
     let colours = if channels == 1 { ColorSpace::Luma } else { ColorSpace::RGB };
     let options = DecoderOptions::default().set_strict_mode(true).jpeg_set_out_colorspace(colours);
-    JpegDecoder::new_with_options(ZCursor::new(&*image), options).decode().map_err(|error| format!("{error}; {AGAIN}"))
+    JpegDecoder::new_with_options(ZCursor::new(&*image), options)
+        .decode()
+        .map_err(|error| format!("{error}; {AGAIN}"))
 }

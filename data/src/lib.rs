@@ -1,10 +1,14 @@
-//! Dataset sources and formats: a schema and arrays, splits and scaling. No Redis, no HTTP, no candle.
+//! Dataset sources and formats: a schema and arrays, splits and scaling. No Redis, no HTTP, no
+//! candle.
 //!
-//! In reading order: [`Catalog`] finds a dataset by its source, has it read once and shares it; [`Dataset`] is what it hands out. Behind it, `reading` has the
-//! threads that read and what they may take, of memory by `room`; `builtin` has the sets inside the binary and `folder` opens files and never leaves its folder. `table` knows what the columns of a table are, which `csv_table`
-//! and `parquet_table` read; `array` what becomes of arrays, which `idx`, `npz` and `tensors` (safetensors) read; `images` reads folders of images.
-//! `bits` says whether 32 bits hold the features, `ids` what they are to an Embedding.
-//! [`splits`](split::splits) says which rows train and which validate, and [`Scaled`] fills batches with them.
+//! In reading order: [`Catalog`] finds a dataset by its source, has it read once and shares it;
+//! [`Dataset`] is what it hands out. Behind it, `reading` has the threads that read and what they
+//! may take, of memory by `room`; `builtin` has the sets inside the binary and `folder` opens files
+//! and never leaves its folder. `table` knows what the columns of a table are, which `csv_table`
+//! and `parquet_table` read; `array` what becomes of arrays, which `idx`, `npz` and `tensors`
+//! (safetensors) read; `images` reads folders of images. `bits` says whether 32 bits hold the
+//! features, `ids` what they are to an Embedding. [`splits`](split::splits) says which rows train
+//! and which validate, and [`Scaled`] fills batches with them.
 //!
 //! ```text
 //! DatasetSpec ── Catalog::load ──▶ Arc<Dataset> ── splits ──▶ Split, … ── Scaled::new ──▶ Scaled::gather(rows) ──▶ batch

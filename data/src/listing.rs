@@ -14,17 +14,22 @@ use crate::reading::Reading;
 use crate::tensors::Tensors;
 use crate::{Catalog, Error, builtin, csv_table, parquet_table};
 
-/// Names that features and labels have in a file of arrays, the more usual first: Keras's, then scikit-learn's.
-const PAIRS: [(&str, &str); 5] = [("x_train", "y_train"), ("X_train", "y_train"), ("x", "y"), ("X", "y"), ("features", "labels")];
+/// Names that features and labels have in a file of arrays, the more usual first: Keras's, then
+/// scikit-learn's.
+const PAIRS: [(&str, &str); 5] =
+    [("x_train", "y_train"), ("X_train", "y_train"), ("x", "y"), ("X", "y"), ("features", "labels")];
 
-/// A dataset that a study can name. `source`, `label`, `features` and `labels` are as the study's `dataset` takes them.
+/// A dataset that a study can name. `source`, `label`, `features` and `labels` are as the study's
+/// `dataset` takes them.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Listed {
-    /// `builtin:NAME`, or the path of a file, or that of a folder of images, which ends in `/`; absent for a pair of IDX files.
+    /// `builtin:NAME`, or the path of a file, or that of a folder of images, which ends in `/`;
+    /// absent for a pair of IDX files.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
-    /// The label column that the schema was read with: the last. A study may name another of `columns`.
+    /// The label column that the schema was read with: the last. A study may name another of
+    /// `columns`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
     /// The first 100 columns of a CSV or Parquet file.
@@ -33,7 +38,8 @@ pub struct Listed {
     /// The first 100 arrays of an NPZ or safetensors file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub arrays: Option<Vec<String>>,
-    /// The IDX file with the features, or the array that the schema was read with. A study may name another of `arrays`.
+    /// The IDX file with the features, or the array that the schema was read with. A study may name
+    /// another of `arrays`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub features: Option<String>,
     /// The IDX file with the labels, or the array that the schema was read with.
@@ -41,7 +47,8 @@ pub struct Listed {
     pub labels: Option<String>,
     /// What it holds; null where `problem` says why.
     pub schema: Option<DatasetSchema>,
-    /// Why there is no schema: what is wrong with the file, or that it is large and its turn comes at the next listing.
+    /// Why there is no schema: what is wrong with the file, or that it is large and its turn comes
+    /// at the next listing.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
 }
@@ -51,15 +58,18 @@ pub struct Listed {
 pub(crate) struct Head {
     /// The first of them.
     names: Vec<String>,
-    /// The column that is taken for the label, or the arrays that are taken for features and labels, as a study names them.
+    /// The column that is taken for the label, or the arrays that are taken for features and
+    /// labels, as a study names them.
     source: Option<Source>,
 }
 
 impl Catalog {
-    /// The built-in datasets, then those of the folder in the order of their paths: IDX pairs named as MNIST's (`*images*idx3-ubyte*` with its
-    /// `*labels*idx1-ubyte*`, gzipped or not), `*.csv`, `*.csv.gz`, `*.parquet`, `*.npz`, `*.safetensors` and folders of folders of images. Blocks for
-    /// `hpo::limits::DATASETS_LIST_SECONDS` at most: one file that was not seen before is read on after that, the others are at the next listings. A file
-    /// that can't be read is listed with its problem; a folder that can't, is passed over.
+    /// The built-in datasets, then those of the folder in the order of their paths: IDX pairs named
+    /// as MNIST's (`*images*idx3-ubyte*` with its `*labels*idx1-ubyte*`, gzipped or not), `*.csv`,
+    /// `*.csv.gz`, `*.parquet`, `*.npz`, `*.safetensors` and folders of folders of images. Blocks
+    /// for `hpo::limits::DATASETS_LIST_SECONDS` at most: one file that was not seen before is read
+    /// on after that, the others are at the next listings. A file that can't be read is listed with
+    /// its problem; a folder that can't, is passed over.
     pub fn list(&self) -> Vec<Listed> {
         let until = Instant::now() + Duration::from_secs(limits::DATASETS_LIST_SECONDS);
         let mut paths = Vec::new();
@@ -67,7 +77,12 @@ impl Catalog {
         paths.sort_unstable();
         paths.dedup();
         let mut listed: Vec<Listed> = builtin::names().map(|name| self.list_builtin(name, until)).collect();
-        listed.extend(paths.iter().filter_map(|path| self.list_file(path, &paths, until)).take(limits::DATASETS_LISTED_MAX));
+        listed.extend(
+            paths
+                .iter()
+                .filter_map(|path| self.list_file(path, &paths, until))
+                .take(limits::DATASETS_LISTED_MAX),
+        );
         listed
     }
 
@@ -76,7 +91,8 @@ impl Catalog {
         Listed { source, ..self.describe(Source::Builtin(name.to_owned()), until) }
     }
 
-    /// The dataset of the file at `path`; none where the file is no dataset of its own, as a file of labels.
+    /// The dataset of the file at `path`; none where the file is no dataset of its own, as a file
+    /// of labels.
     fn list_file(&self, path: &str, paths: &[String], until: Instant) -> Option<Listed> {
         if path.ends_with(".csv") || path.ends_with(".csv.gz") {
             return Some(self.list_head(path, until, |reading| {
@@ -108,12 +124,18 @@ impl Catalog {
             return Some(Listed { source: Some(path.to_owned()), ..described });
         }
         let labels = labels_of(path, paths)?;
-        let described = self.describe(Source::Idx(Files { features: path.to_owned(), labels: labels.clone() }), until);
+        let described =
+            self.describe(Source::Idx(Files { features: path.to_owned(), labels: labels.clone() }), until);
         Some(Listed { features: Some(path.to_owned()), labels: Some(labels), ..described })
     }
 
     /// A file whose head says what is in it.
-    fn list_head(&self, path: &str, until: Instant, read: impl FnOnce(&Reading) -> Result<Head, Error>) -> Listed {
+    fn list_head(
+        &self,
+        path: &str,
+        until: Instant,
+        read: impl FnOnce(&Reading) -> Result<Head, Error>,
+    ) -> Listed {
         let named = Some(path.to_owned());
         let Head { names, source } = match self.head(path, until, read) {
             Some(Ok(head)) => head,
@@ -126,16 +148,21 @@ impl Catalog {
         };
         let listed = Listed { source: named, ..self.describe(source.clone(), until) };
         match source {
-            Source::Npz { arrays: Files { features, labels }, .. } | Source::Safetensors { arrays: Files { features, labels }, .. } => {
+            Source::Npz { arrays: Files { features, labels }, .. }
+            | Source::Safetensors { arrays: Files { features, labels }, .. } => {
                 Listed { arrays: Some(names), features: Some(features), labels: Some(labels), ..listed }
             }
-            Source::Csv { label, .. } | Source::Parquet { label, .. } => Listed { columns: Some(names), label: Some(label), ..listed },
+            Source::Csv { label, .. } | Source::Parquet { label, .. } => {
+                Listed { columns: Some(names), label: Some(label), ..listed }
+            }
             _ => listed,
         }
     }
 
     fn describe(&self, source: Source, until: Instant) -> Listed {
-        let outcome = self.outcome(&DatasetSpec::new(source), until).unwrap_or_else(|error| Some(Err(error.to_string())));
+        let outcome = self
+            .outcome(&DatasetSpec::new(source), until)
+            .unwrap_or_else(|error| Some(Err(error.to_string())));
         Listed::from(outcome.unwrap_or_else(|| Err(NOT_YET.to_owned())))
     }
 }
@@ -156,7 +183,9 @@ impl Head {
         let there = |name: &str| arrays.iter().any(|array| array == name);
         let pair = PAIRS.into_iter().find(|(features, labels)| there(features) && there(labels));
         arrays.truncate(limits::COLUMNS_NAMED_MAX);
-        let source = pair.map(|(features, labels)| source(Files { features: features.to_owned(), labels: labels.to_owned() }));
+        let source = pair.map(|(features, labels)| {
+            source(Files { features: features.to_owned(), labels: labels.to_owned() })
+        });
         Head { names: arrays, source }
     }
 }
@@ -172,9 +201,11 @@ impl From<Result<DatasetSchema, String>> for Listed {
     }
 }
 
-/// The labels that go with the IDX images at `path`, by MNIST's names; compressed or not, whichever is there.
+/// The labels that go with the IDX images at `path`, by MNIST's names; compressed or not, whichever
+/// is there.
 fn labels_of(path: &str, paths: &[String]) -> Option<String> {
-    let (folder, name) = path.rsplit_once('/').map_or(("", path), |(folder, name)| (&path[..=folder.len()], name));
+    let (folder, name) =
+        path.rsplit_once('/').map_or(("", path), |(folder, name)| (&path[..=folder.len()], name));
     if !(name.contains("images") && name.contains("idx3-ubyte")) {
         return None;
     }
@@ -183,7 +214,9 @@ fn labels_of(path: &str, paths: &[String]) -> Option<String> {
     [labels, other].into_iter().find(|labels| paths.binary_search(labels).is_ok())
 }
 
-/// Collects the paths of the files below `root`, relative to it, and instead of images the folder above theirs, with `/` at its end. Folders behind links are not entered; names that aren't UTF-8 can't be in a study.
+/// Collects the paths of the files below `root`, relative to it, and instead of images the folder
+/// above theirs, with `/` at its end. Folders behind links are not entered; names that aren't UTF-8
+/// can't be in a study.
 fn visit(root: &Path, below: &str, depth: usize, visits_left: &mut usize, paths: &mut Vec<String>) {
     let Ok(entries) = fs::read_dir(root.join(below)) else { return };
     for entry in entries.flatten() {
@@ -232,17 +265,30 @@ mod tests {
         let catalog = Catalog::new(&folder);
         let listed = catalog.list();
 
-        let names: Vec<&str> = listed.iter().filter_map(|listed| listed.source.as_deref().or(listed.features.as_deref())).collect();
-        let expect = ["builtin:digits", "builtin:iris", "builtin:wine", "builtin:breast_cancer", "builtin:diabetes"];
+        let names: Vec<&str> = listed
+            .iter()
+            .filter_map(|listed| listed.source.as_deref().or(listed.features.as_deref()))
+            .collect();
+        let expect =
+            ["builtin:digits", "builtin:iris", "builtin:wine", "builtin:breast_cancer", "builtin:diabetes"];
         assert_eq!(names[..5], expect);
         assert_eq!(names[5..], ["a.csv", "bad.csv", "mnist/train-images-idx3-ubyte", "secret.csv"]);
         assert!(listed[..5].iter().all(|listed| listed.schema.is_some()));
         let [csv, bad, idx, secret] = &listed[5..] else { unreachable!() };
         assert_eq!((csv.label.as_deref(), csv.schema.as_ref().unwrap().classes), (Some("y"), Some(2)));
         assert_eq!(csv.columns.as_deref().unwrap(), ["x", "y"]);
-        assert_eq!(bad.problem.as_deref(), Some("bad.csv, line 3, column \"x\": the field is empty; fill it or leave the line out"));
-        assert_eq!((idx.labels.as_deref(), idx.schema.as_ref().unwrap().rows), (Some("mnist/train-labels-idx1-ubyte"), 2));
-        assert!(secret.problem.as_deref().unwrap().contains("leaves the datasets folder through a link") && secret.columns.is_none());
+        assert_eq!(
+            bad.problem.as_deref(),
+            Some("bad.csv, line 3, column \"x\": the field is empty; fill it or leave the line out")
+        );
+        assert_eq!(
+            (idx.labels.as_deref(), idx.schema.as_ref().unwrap().rows),
+            (Some("mnist/train-labels-idx1-ubyte"), 2)
+        );
+        assert!(
+            secret.problem.as_deref().unwrap().contains("leaves the datasets folder through a link")
+                && secret.columns.is_none()
+        );
         assert_eq!(catalog.list(), listed, "the second listing remembers");
     }
 
@@ -250,19 +296,35 @@ mod tests {
     fn arrays_tables_and_folders_of_images_are_listed_as_a_study_names_them() {
         let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden");
         let listed = Catalog::new(golden).list();
-        let find =
-            |source: &str| listed.iter().find(|listed| listed.source.as_deref() == Some(source)).unwrap_or_else(|| panic!("{source}"));
+        let find = |source: &str| {
+            listed
+                .iter()
+                .find(|listed| listed.source.as_deref() == Some(source))
+                .unwrap_or_else(|| panic!("{source}"))
+        };
         let rows = |listed: &Listed| listed.schema.as_ref().map(|schema| schema.rows);
         let npz = find("mnist.npz");
-        assert_eq!((npz.features.as_deref(), npz.labels.as_deref(), rows(npz)), (Some("x_train"), Some("y_train"), Some(6)));
+        assert_eq!(
+            (npz.features.as_deref(), npz.labels.as_deref(), rows(npz)),
+            (Some("x_train"), Some("y_train"), Some(6))
+        );
         assert_eq!(npz.arrays.as_deref().unwrap(), ["x_test", "x_train", "y_test", "y_train"]);
         let tensors = find("mnist.safetensors");
-        assert!(tensors.problem.as_deref().unwrap().contains("a study names its features and labels") && tensors.arrays.is_some());
+        assert!(
+            tensors.problem.as_deref().unwrap().contains("a study names its features and labels")
+                && tensors.arrays.is_some()
+        );
         let table = find("table.parquet");
-        assert_eq!((table.label.as_deref(), table.columns.as_ref().map(Vec::len)), (Some("species"), Some(9)));
+        assert_eq!(
+            (table.label.as_deref(), table.columns.as_ref().map(Vec::len)),
+            (Some("species"), Some(9))
+        );
         assert!(table.problem.as_deref().unwrap().contains("name the column in one_hot"));
         assert!(find("refused-null.parquet").problem.as_deref().unwrap().contains("the value is missing"));
-        assert_eq!((rows(find("grey/")), rows(find("colour/")), rows(find("jpeg/"))), (Some(3), Some(3), Some(3)));
+        assert_eq!(
+            (rows(find("grey/")), rows(find("colour/")), rows(find("jpeg/"))),
+            (Some(3), Some(3), Some(3))
+        );
         assert!(listed.iter().all(|listed| listed.source.as_deref() != Some("bomb.png")));
     }
 
@@ -286,7 +348,11 @@ mod tests {
         assert_eq!(head.problem.as_deref(), Some(NOT_YET));
         // A builtin one is shown whatever is under way.
         assert!(catalog.list_builtin("iris", Instant::now() + Duration::from_secs(60)).schema.is_some());
-        assert!(listed(Instant::now() + Duration::from_secs(60)).schema.is_some_and(|schema| schema.rows == 4_000_000));
+        assert!(
+            listed(Instant::now() + Duration::from_secs(60))
+                .schema
+                .is_some_and(|schema| schema.rows == 4_000_000)
+        );
     }
 
     #[test]
@@ -303,15 +369,23 @@ mod tests {
         let soon = Instant::now() + Duration::from_secs(60);
         assert_eq!(head(Instant::now(), "late"), None);
         assert_eq!(head(soon, "first").unwrap().unwrap().names, ["first"]);
-        assert_eq!(head(Instant::now(), "second").unwrap().unwrap().names, ["first"], "what is known needs no reading");
+        assert_eq!(
+            head(Instant::now(), "second").unwrap().unwrap().names,
+            ["first"],
+            "what is known needs no reading"
+        );
         fs::write(folder.path().join("a.csv"), "a,b,y\n1,0,0\n2,1,1\n").unwrap();
         assert_eq!(head(soon, "changed").unwrap().unwrap().names, ["changed"]);
     }
 
     #[test]
     fn labels_are_found_by_mnists_names() {
-        let paths = ["images/images-idx3-ubyte", "images/labels-idx1-ubyte.gz", "t-labels.idx1-ubyte"].map(str::to_owned);
-        assert_eq!(labels_of("images/images-idx3-ubyte", &paths).as_deref(), Some("images/labels-idx1-ubyte.gz"));
+        let paths = ["images/images-idx3-ubyte", "images/labels-idx1-ubyte.gz", "t-labels.idx1-ubyte"]
+            .map(str::to_owned);
+        assert_eq!(
+            labels_of("images/images-idx3-ubyte", &paths).as_deref(),
+            Some("images/labels-idx1-ubyte.gz")
+        );
         assert_eq!(labels_of("t-images.idx3-ubyte.gz", &paths).as_deref(), Some("t-labels.idx1-ubyte"));
         assert_eq!(labels_of("images/labels-idx1-ubyte.gz", &paths), None);
         assert_eq!(labels_of("other-images-idx3-ubyte", &paths), None);

@@ -1,10 +1,12 @@
-//! What the pages of a Parquet file would inflate to, held against the bound before one is inflated.
+//! What the pages of a Parquet file would inflate to, held against the bound before one is
+//! inflated.
 //!
-//! The crate shows no page's header: it makes room for what a header says, up to 2 GiB, and inflates gzip to its end whatever the header says (zstd and LZ4 no further than into
-//! that room). So headers
-//! are read here first. One is a struct of Thrift's compact protocol (github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md), the
-//! `PageHeader` of github.com/apache/parquet-format. It is read more strictly than the crate does, so that both see the same pages: fields rise, and have
-//! the type that they should have.
+//! The crate shows no page's header: it makes room for what a header says, up to 2 GiB, and
+//! inflates gzip to its end whatever the header says (zstd and LZ4 no further than into that room).
+//! So headers are read here first. One is a struct of Thrift's compact protocol
+//! (github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md), the `PageHeader` of
+//! github.com/apache/parquet-format. It is read more strictly than the crate does, so that both see
+//! the same pages: fields rise, and have the type that they should have.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
@@ -23,7 +25,8 @@ pub(crate) enum Refused {
     Damaged(String),
 }
 
-/// Checks the headers of all pages of `chunk`, and what gzipped ones inflate to; takes it all from the bytes that are `left`.
+/// Checks the headers of all pages of `chunk`, and what gzipped ones inflate to; takes it all from
+/// the bytes that are `left`.
 pub(crate) fn check(file: &File, chunk: &ColumnChunkMetaData, left: &mut u64) -> Result<(), Refused> {
     let damaged = |detail: &str| Refused::Damaged(detail.to_owned());
     let start = chunk.dictionary_page_offset().unwrap_or(chunk.data_page_offset());
@@ -119,8 +122,13 @@ impl<R: Read> Thrift<R> {
         Ok(Header { inflated, compressed, ..header })
     }
 
-    /// Calls `read` with number and type of each field of a struct, which reads its value. False is a type of its own beside true.
-    fn fields(&mut self, kinds: &[u8], mut read: impl FnMut(&mut Self, u32, u8) -> Result<(), Refused>) -> Result<(), Refused> {
+    /// Calls `read` with number and type of each field of a struct, which reads its value. False is
+    /// a type of its own beside true.
+    fn fields(
+        &mut self,
+        kinds: &[u8],
+        mut read: impl FnMut(&mut Self, u32, u8) -> Result<(), Refused>,
+    ) -> Result<(), Refused> {
         let mut id = 0u32;
         loop {
             let byte = self.byte()?;
@@ -129,7 +137,9 @@ impl<R: Read> Thrift<R> {
                 return Ok(());
             }
             id += u32::from(delta);
-            let known = kinds.get(id.wrapping_sub(1) as usize).is_none_or(|known| *known == kind || (*known == BOOL && kind == 2));
+            let known = kinds
+                .get(id.wrapping_sub(1) as usize)
+                .is_none_or(|known| *known == kind || (*known == BOOL && kind == 2));
             if delta == 0 || !known {
                 return Err(wrong());
             }
@@ -213,14 +223,24 @@ mod tests {
 
     /// The header of a dictionary page of these sizes.
     fn header(inflated: i64, compressed: i64) -> Vec<u8> {
-        [int(1, 0, 2), int(2, 1, inflated), int(3, 2, compressed), vec![4 << 4 | STRUCT], int(1, 0, 1), int(2, 1, 0), vec![0, 0]].concat()
+        [
+            int(1, 0, 2),
+            int(2, 1, inflated),
+            int(3, 2, compressed),
+            vec![4 << 4 | STRUCT],
+            int(1, 0, 1),
+            int(2, 1, 0),
+            vec![0, 0],
+        ]
+        .concat()
     }
 
     /// The header of a page of the second version, `plain` bytes of which are levels.
     fn header_v2(inflated: i64, compressed: i64, plain: [i64; 2], is_compressed: bool) -> Vec<u8> {
         let sizes = [int(1, 0, 3), int(2, 1, inflated), int(3, 2, compressed), vec![5 << 4 | STRUCT]];
         let counts = (1..5).map(|id| int(id, id - 1, 1));
-        let levels = [int(5, 4, plain[0]), int(6, 5, plain[1]), vec![1 << 4 | if is_compressed { 1 } else { 2 }]];
+        let levels =
+            [int(5, 4, plain[0]), int(6, 5, plain[1]), vec![1 << 4 | if is_compressed { 1 } else { 2 }]];
         // Statistics: a text and whether it is the largest.
         let statistics = vec![1 << 4 | STRUCT, 5 << 4 | 8, 3, b'a', b'b', b'c', 2 << 4 | 1, 0];
         sizes.into_iter().chain(counts).chain(levels).chain([statistics, vec![0, 0]]).flatten().collect()
@@ -237,8 +257,10 @@ mod tests {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&[b"PAR1", pages].concat()).unwrap();
         let schema = parse_message_type("message m { required int32 a; }").unwrap();
-        let builder = ColumnChunkMetaData::builder(SchemaDescriptor::new(Arc::new(schema)).column(0)).set_compression(compression);
-        let chunk = builder.set_data_page_offset(4).set_total_compressed_size(pages.len() as i64).build().unwrap();
+        let builder = ColumnChunkMetaData::builder(SchemaDescriptor::new(Arc::new(schema)).column(0))
+            .set_compression(compression);
+        let chunk =
+            builder.set_data_page_offset(4).set_total_compressed_size(pages.len() as i64).build().unwrap();
         let mut left = left;
         match check(&file, &chunk, &mut left) {
             Ok(()) => Ok(left),
@@ -256,7 +278,10 @@ mod tests {
             assert_eq!(checked(&pages, codec, 99), Err("too large".to_owned()));
         }
         let two_gib = page(i64::from(i32::MAX), b"");
-        assert_eq!(checked(&two_gib, Compression::SNAPPY, limits::DATASET_BYTES_MAX), Err("too large".to_owned()));
+        assert_eq!(
+            checked(&two_gib, Compression::SNAPPY, limits::DATASET_BYTES_MAX),
+            Err("too large".to_owned())
+        );
     }
 
     #[test]
@@ -271,22 +296,28 @@ mod tests {
         let members = [zeros.clone(), gzip(b"a")].concat();
         assert_eq!(checked(&[header(10_000, members.len() as i64), members].concat(), codec, 20_000), more);
         let levels = [&[9; 7], &zeros[..]].concat();
-        let page =
-            |inflated, plain, is_compressed| [header_v2(inflated, levels.len() as i64, plain, is_compressed), levels.clone()].concat();
+        let page = |inflated, plain, is_compressed| {
+            [header_v2(inflated, levels.len() as i64, plain, is_compressed), levels.clone()].concat()
+        };
         assert_eq!(checked(&page(10_007, [3, 4], true), codec, 10_007), Ok(0));
         assert_eq!(checked(&page(10_006, [3, 4], true), codec, 20_000), more);
-        assert_eq!(checked(&page(levels.len() as i64, [3, 4], false), codec, 20_000), Ok(20_000 - levels.len() as u64));
+        assert_eq!(
+            checked(&page(levels.len() as i64, [3, 4], false), codec, 20_000),
+            Ok(20_000 - levels.len() as u64)
+        );
         assert_eq!(checked(&page(7, [3, 4], true), codec, 7), Ok(0), "nothing is inflated");
     }
 
     #[test]
     fn a_header_that_the_crate_may_read_otherwise_is_refused() {
         let wrong = Err("the header of a page can't be read".to_owned());
-        let check =
-            |header: &[&[u8]], expect: &Result<u64, String>| assert_eq!(&checked(&header.concat(), Compression::SNAPPY, 100), expect);
+        let check = |header: &[&[u8]], expect: &Result<u64, String>| {
+            assert_eq!(&checked(&header.concat(), Compression::SNAPPY, 100), expect)
+        };
         let begin = [int(1, 0, 2), int(2, 1, 5), int(3, 2, 0)].concat();
         check(&[&begin, &[0]], &Ok(95));
-        // Field 2 again, in the long form; field 3 as 64 bits; sizes below 0 or past 32 bits; a list; no size; fields that nest.
+        // Field 2 again, in the long form; field 3 as 64 bits; sizes below 0 or past 32 bits; a
+        // list; no size; fields that nest.
         check(&[&begin, &[I32, 4, 0, 0]], &wrong);
         check(&[&begin[..4], &[1 << 4 | 6, 0, 0]], &wrong);
         check(&[&int(1, 0, 2), &int(2, 1, -1), &int(3, 2, 0), &[0]], &wrong);
@@ -294,8 +325,14 @@ mod tests {
         check(&[&begin, &[9 << 4 | 9, 0, 0]], &wrong);
         check(&[&begin[..4], &[0]], &wrong);
         check(&[&begin, &[9 << 4 | STRUCT], &[1 << 4 | STRUCT; 9]], &wrong);
-        check(&[&int(1, 0, 2), &int(2, 1, 5), &int(3, 2, 1), &[0]], &Err("a page ends behind its column".to_owned()));
+        check(
+            &[&int(1, 0, 2), &int(2, 1, 5), &int(3, 2, 1), &[0]],
+            &Err("a page ends behind its column".to_owned()),
+        );
         assert!(checked(&begin, Compression::SNAPPY, 100).is_err(), "it is cut off");
-        check(&[&begin, &[9 << 4 | STRUCT, 1 << 4 | 7, 1, 2, 3, 4, 5, 6, 7, 8, 1 << 4 | 3, 1, 0, 0]], &Ok(95));
+        check(
+            &[&begin, &[9 << 4 | STRUCT, 1 << 4 | 7, 1, 2, 3, 4, 5, 6, 7, 8, 1 << 4 | 3, 1, 0, 0]],
+            &Ok(95),
+        );
     }
 }

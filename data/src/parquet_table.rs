@@ -1,7 +1,9 @@
-//! Parquet. What its columns are: see [`table`](crate::table). Flat columns of booleans, integers, floats and texts, without nulls.
+//! Parquet. What its columns are: see [`table`](crate::table). Flat columns of booleans, integers,
+//! floats and texts, without nulls.
 //!
-//! Format: parquet.apache.org. The crate decodes pages; what a damaged or hostile file may make it allocate is bounded before: by the rows that are
-//! announced, which are bounded themselves, by the sizes of columns in the footer, and by what [`parquet_pages`] says of each page.
+//! Format: parquet.apache.org. The crate decodes pages; what a damaged or hostile file may make it
+//! allocate is bounded before: by the rows that are announced, which are bounded themselves, by the
+//! sizes of columns in the footer, and by what [`parquet_pages`] says of each page.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -44,7 +46,8 @@ pub(crate) fn columns(path: &str, file: File) -> Result<Vec<String>, Error> {
 
 /// The crate panics over some damaged files; a file must not take a request or a slot with it.
 fn unpanicked<T>(path: &str, read: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
-    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| Err(wrong(path, "is damaged; copy it or write it again".into())))
+    catch_unwind(AssertUnwindSafe(read))
+        .unwrap_or_else(|_| Err(wrong(path, "is damaged; copy it or write it again".into())))
 }
 
 fn open(path: &str, file: File) -> Result<SerializedFileReader<File>, Error> {
@@ -53,7 +56,8 @@ fn open(path: &str, file: File) -> Result<SerializedFileReader<File>, Error> {
         let what = "the size in bytes of the footer".into();
         return Err(Error::TooLarge { path: path.to_owned(), what, max: limits::PARQUET_FOOTER_BYTES_MAX });
     }
-    SerializedFileReader::new(file).map_err(|error| wrong(path, format!("is no Parquet file, or is cut off: {error}; copy it again")))
+    SerializedFileReader::new(file)
+        .map_err(|error| wrong(path, format!("is no Parquet file, or is cut off: {error}; copy it again")))
 }
 
 /// How long the footer says it is; 0 where there is none.
@@ -69,7 +73,14 @@ fn footer_bytes(file: &File) -> io::Result<u64> {
 }
 
 fn header(reader: &SerializedFileReader<File>) -> Vec<String> {
-    reader.metadata().file_metadata().schema_descr().columns().iter().map(|column| column.path().string()).collect()
+    reader
+        .metadata()
+        .file_metadata()
+        .schema_descr()
+        .columns()
+        .iter()
+        .map(|column| column.path().string())
+        .collect()
 }
 
 fn wrong(path: &str, detail: String) -> Error {
@@ -87,25 +98,38 @@ struct Parquet<'a> {
 impl Parquet<'_> {
     fn read(mut self, reader: &SerializedFileReader<File>, file: &File) -> Result<Rows, Error> {
         for (name, descriptor) in self.header.iter().zip(&self.descriptors) {
-            check_type(name, descriptor).map_err(|detail| wrong(self.path, format!("column {name:?} {detail}")))?;
+            check_type(name, descriptor)
+                .map_err(|detail| wrong(self.path, format!("column {name:?} {detail}")))?;
         }
-        let groups: Vec<u64> =
-            reader.metadata().row_groups().iter().map(|group| u64::try_from(group.num_rows()).unwrap_or(u64::MAX)).collect();
+        let groups: Vec<u64> = reader
+            .metadata()
+            .row_groups()
+            .iter()
+            .map(|group| u64::try_from(group.num_rows()).unwrap_or(u64::MAX))
+            .collect();
         let rows = groups.iter().fold(0u64, |rows, group| rows.saturating_add(*group));
         if rows == 0 {
             return Err(wrong(self.path, "has columns and no rows".into()));
         }
         if rows > limits::DATASET_ROWS_MAX {
-            return Err(Error::TooLarge { path: self.path.to_owned(), what: "the number of rows".into(), max: limits::DATASET_ROWS_MAX });
+            return Err(Error::TooLarge {
+                path: self.path.to_owned(),
+                what: "the number of rows".into(),
+                max: limits::DATASET_ROWS_MAX,
+            });
         }
         self.columns.hold(rows)?;
         self.check_pages(reader, file)?;
         self.columns.prepare(rows);
         let mut begin = 0;
         for (at, rows) in groups.into_iter().enumerate() {
-            let group = reader.get_row_group(at).map_err(|error| wrong(self.path, format!("row group {at}: {error}")))?;
+            let group = reader
+                .get_row_group(at)
+                .map_err(|error| wrong(self.path, format!("row group {at}: {error}")))?;
             for column in 0..self.descriptors.len() {
-                let damaged = |error: ParquetError| wrong(self.path, format!("column {:?}: {error}", self.header[column]));
+                let damaged = |error: ParquetError| {
+                    wrong(self.path, format!("column {:?}: {error}", self.header[column]))
+                };
                 let pages = group.get_column_page_reader(column).map_err(damaged)?;
                 self.read_column(column, begin, rows, Box::new(Bounded { pages, rows }))?;
             }
@@ -114,13 +138,18 @@ impl Parquet<'_> {
         self.columns.finish()
     }
 
-    /// Checks that no page inflates to too much, nor all of them together: by what the footer says of the columns, then by the pages themselves.
+    /// Checks that no page inflates to too much, nor all of them together: by what the footer says
+    /// of the columns, then by the pages themselves.
     fn check_pages(&self, reader: &SerializedFileReader<File>, file: &File) -> Result<(), Error> {
         let room = &self.reading.room;
         let max = room.max();
         let too_large = || room.exceeded(self.path, "the size in bytes of its columns, inflated,".into());
-        let chunks = || reader.metadata().row_groups().iter().flat_map(|group| group.columns().iter().zip(&self.header));
-        let said = chunks().fold(0u64, |sum, (chunk, _)| sum.saturating_add(u64::try_from(chunk.uncompressed_size()).unwrap_or(u64::MAX)));
+        let chunks = || {
+            reader.metadata().row_groups().iter().flat_map(|group| group.columns().iter().zip(&self.header))
+        };
+        let said = chunks().fold(0u64, |sum, (chunk, _)| {
+            sum.saturating_add(u64::try_from(chunk.uncompressed_size()).unwrap_or(u64::MAX))
+        });
         if said > max {
             return Err(too_large());
         }
@@ -131,47 +160,72 @@ impl Parquet<'_> {
             let codec = chunk.compression();
             if !matches!(codec, UNCOMPRESSED | SNAPPY | GZIP(_) | ZSTD(_) | LZ4_RAW) {
                 let codec = codec.to_string().split('(').next().unwrap_or_default().to_lowercase();
-                let detail = format!("column {name:?} is compressed with {codec}, which is not read; write it with snappy, zstd or gzip");
+                let detail = format!(
+                    "column {name:?} is compressed with {codec}, which is not read; write it with snappy, zstd or gzip"
+                );
                 return Err(wrong(self.path, detail));
             }
             parquet_pages::check(file, chunk, &mut left).map_err(|refused| match refused {
                 Refused::TooLarge => too_large(),
-                Refused::Damaged(detail) => wrong(self.path, format!("column {name:?}: {detail}; copy the file again")),
+                Refused::Damaged(detail) => {
+                    wrong(self.path, format!("column {name:?}: {detail}; copy the file again"))
+                }
             })?;
         }
         Ok(())
     }
 
     /// Reads the values of one column in one row group, whose rows begin at `begin`.
-    fn read_column(&mut self, column: usize, begin: u64, rows: u64, pages: Box<dyn PageReader>) -> Result<(), Error> {
-        let (path, name, descriptor) = (self.path, self.header[column].clone(), ColumnDescPtr::clone(&self.descriptors[column]));
-        let (role, width, unsigned) = (self.columns.roles[column], self.columns.width, is_unsigned(&descriptor));
+    fn read_column(
+        &mut self,
+        column: usize,
+        begin: u64,
+        rows: u64,
+        pages: Box<dyn PageReader>,
+    ) -> Result<(), Error> {
+        let (path, name, descriptor) =
+            (self.path, self.header[column].clone(), ColumnDescPtr::clone(&self.descriptors[column]));
+        let (role, width, unsigned) =
+            (self.columns.roles[column], self.columns.width, is_unsigned(&descriptor));
         let columns = &mut self.columns;
         let mut push = |row: u64, cell: Cell| -> Result<(), String> {
             match role {
                 Role::Label => columns.push_label(cell),
                 Role::Weight => columns.push_weight(cell),
-                Role::Number(at) | Role::Category(at, _) => columns.set_feature(row as usize * width + at, role, cell),
+                Role::Number(at) | Role::Category(at, _) => {
+                    columns.set_feature(row as usize * width + at, role, cell)
+                }
             }
         };
-        let at = |row: u64, detail: String| Error::Cell { path: path.to_owned(), row: begin + row, column: name.clone(), detail };
+        let at = |row: u64, detail: String| Error::Cell {
+            path: path.to_owned(),
+            row: begin + row,
+            column: name.clone(),
+            detail,
+        };
         let group = Group { reading: self.reading, rows, nullable: descriptor.max_def_level() };
         let read = match get_column_reader(descriptor, pages) {
-            ColumnReader::BoolColumnReader(reader) => group.each(reader, |row, value| push(begin + row, Cell::Integer(i64::from(*value)))),
+            ColumnReader::BoolColumnReader(reader) => {
+                group.each(reader, |row, value| push(begin + row, Cell::Integer(i64::from(*value))))
+            }
             ColumnReader::Int32ColumnReader(reader) => group.each(reader, |row, value| {
                 let value = if unsigned { i64::from(*value as u32) } else { i64::from(*value) };
                 push(begin + row, Cell::Integer(value))
             }),
-            ColumnReader::Int64ColumnReader(reader) => group.each(reader, |row, value| match unsigned && *value < 0 {
-                true => push(begin + row, Cell::Number((*value as u64).into())),
-                false => push(begin + row, Cell::Integer(*value)),
-            }),
-            ColumnReader::FloatColumnReader(reader) => {
-                group.each(reader, |row, value| push(begin + row, Cell::Number(Number::from(f64::from(*value)))))
+            ColumnReader::Int64ColumnReader(reader) => {
+                group.each(reader, |row, value| match unsigned && *value < 0 {
+                    true => push(begin + row, Cell::Number((*value as u64).into())),
+                    false => push(begin + row, Cell::Integer(*value)),
+                })
             }
-            ColumnReader::DoubleColumnReader(reader) => group.each(reader, |row, value| push(begin + row, Cell::Number((*value).into()))),
+            ColumnReader::FloatColumnReader(reader) => group
+                .each(reader, |row, value| push(begin + row, Cell::Number(Number::from(f64::from(*value))))),
+            ColumnReader::DoubleColumnReader(reader) => {
+                group.each(reader, |row, value| push(begin + row, Cell::Number((*value).into())))
+            }
             ColumnReader::ByteArrayColumnReader(reader) => group.each(reader, |row, value| {
-                let text = std::str::from_utf8(value.data()).map_err(|_| "the text is not UTF-8".to_owned())?;
+                let text =
+                    std::str::from_utf8(value.data()).map_err(|_| "the text is not UTF-8".to_owned())?;
                 push(begin + row, Cell::Text(text))
             }),
             ColumnReader::FixedLenByteArrayColumnReader(reader) => group.each(reader, |row, value| {
@@ -217,13 +271,20 @@ impl Group<'_> {
             values.clear();
             levels.clear();
             let batch = limits::PARQUET_BATCH.min((self.rows - row) as usize);
-            let (records, ..) =
-                reader.read_records(batch, Some(&mut levels), None, &mut values).map_err(|error| Stop::Damaged(error.to_string()))?;
+            let (records, ..) = reader
+                .read_records(batch, Some(&mut levels), None, &mut values)
+                .map_err(|error| Stop::Damaged(error.to_string()))?;
             if records == 0 {
-                return Err(Stop::Damaged(format!("has {row} values for {} rows; copy the file again", self.rows)));
+                return Err(Stop::Damaged(format!(
+                    "has {row} values for {} rows; copy the file again",
+                    self.rows
+                )));
             }
             if let Some(null) = levels.iter().position(|level| *level < self.nullable) {
-                return Err(Stop::At(row + null as u64, "the value is missing; fill it or leave the row out".into()));
+                return Err(Stop::At(
+                    row + null as u64,
+                    "the value is missing; fill it or leave the row out".into(),
+                ));
             }
             if values.len() != records {
                 return Err(Stop::Damaged("levels and values disagree; copy the file again".into()));
@@ -248,18 +309,25 @@ fn check_type(name: &str, column: &ColumnDescriptor) -> Result<(), String> {
         (Type::BOOLEAN | Type::FLOAT | Type::DOUBLE, ..) => true,
         (Type::INT32 | Type::INT64, None, converted) => {
             use ConvertedType::*;
-            matches!(converted, NONE | INT_8 | INT_16 | INT_32 | INT_64 | UINT_8 | UINT_16 | UINT_32 | UINT_64)
+            matches!(
+                converted,
+                NONE | INT_8 | INT_16 | INT_32 | INT_64 | UINT_8 | UINT_16 | UINT_32 | UINT_64
+            )
         }
         (Type::INT32 | Type::INT64, Some(LogicalType::Integer(_)), _) => true,
         (Type::FIXED_LEN_BYTE_ARRAY, Some(LogicalType::Float16), _) => column.type_length() == 2,
-        (Type::BYTE_ARRAY, None, converted) => matches!(converted, ConvertedType::NONE | ConvertedType::UTF8 | ConvertedType::ENUM),
+        (Type::BYTE_ARRAY, None, converted) => {
+            matches!(converted, ConvertedType::NONE | ConvertedType::UTF8 | ConvertedType::ENUM)
+        }
         (Type::BYTE_ARRAY, Some(LogicalType::String | LogicalType::Enum), _) => true,
         _ => false,
     };
     if plain {
         return Ok(());
     }
-    let what = column.logical_type_ref().map_or_else(|| format!("{:?}", column.physical_type()), |logical| format!("{logical:?}"));
+    let what = column
+        .logical_type_ref()
+        .map_or_else(|| format!("{:?}", column.physical_type()), |logical| format!("{logical:?}"));
     Err(format!("has the type {what}; write it as numbers, booleans or texts"))
 }
 
@@ -271,7 +339,8 @@ fn is_unsigned(column: &ColumnDescriptor) -> bool {
     }
 }
 
-/// Pages none of which may hold more values than the row group has rows: the crate allocates by what pages say.
+/// Pages none of which may hold more values than the row group has rows: the crate allocates by
+/// what pages say.
 struct Bounded {
     pages: Box<dyn PageReader>,
     rows: u64,
@@ -282,11 +351,18 @@ impl PageReader for Bounded {
         let page = self.pages.get_next_page()?;
         let Some(some) = &page else { return Ok(None) };
         if u64::from(some.num_values()) > self.rows {
-            return Err(ParquetError::General(format!("a page announces {} values for {} rows", some.num_values(), self.rows)));
+            return Err(ParquetError::General(format!(
+                "a page announces {} values for {} rows",
+                some.num_values(),
+                self.rows
+            )));
         }
-        // Their first bytes say again how many values there are, and nothing holds that against the page's.
+        // Their first bytes say again how many values there are, and nothing holds that against the
+        // page's.
         if matches!(some.encoding(), Encoding::DELTA_LENGTH_BYTE_ARRAY | Encoding::DELTA_BYTE_ARRAY) {
-            return Err(ParquetError::NYI("texts in a delta encoding; write them plain or by dictionary, as pandas does".into()));
+            return Err(ParquetError::NYI(
+                "texts in a delta encoding; write them plain or by dictionary, as pandas does".into(),
+            ));
         }
         Ok(page)
     }

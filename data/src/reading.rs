@@ -1,7 +1,8 @@
 //! Readings of datasets: each on a thread of its own, for all who ask for the same one meanwhile.
 //!
-//! A file may take minutes to read, or be made to: so no reading waits for another of a different dataset, as long as few are under way; each is bounded in
-//! time; and one that nobody waits for any more is given up. Every reader asks its [`Reading`] as it goes on.
+//! A file may take minutes to read, or be made to: so no reading waits for another of a different
+//! dataset, as long as few are under way; each is bounded in time; and one that nobody waits for
+//! any more is given up. Every reader asks its [`Reading`] as it goes on.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -51,16 +52,22 @@ impl<'a> Reading<'a> {
 
     /// [`Reading::brief`] that ends at `until`, for whoever asks for the head of a file.
     pub(crate) fn until(path: &'a str, until: Instant) -> Reading<'a> {
-        Reading { until: Some((until, limits::DATASETS_LIST_SECONDS)), ..Reading::brief(path, Room::in_memory(&Memory::default())) }
+        Reading {
+            until: Some((until, limits::DATASETS_LIST_SECONDS)),
+            ..Reading::brief(path, Room::in_memory(&Memory::default()))
+        }
     }
 
-    /// An error where it has taken too long or nobody waits for it any more. Asked after some thousand rows or some dozen kilobytes.
+    /// An error where it has taken too long or nobody waits for it any more. Asked after some
+    /// thousand rows or some dozen kilobytes.
     pub(crate) fn check(&self) -> Result<(), Error> {
         if !(self.is_wanted)() {
             return Err(Error::Unwanted { path: self.path.to_owned() });
         }
         match self.until {
-            Some((until, seconds)) if Instant::now() >= until => Err(Error::Slow { path: self.path.to_owned(), seconds }),
+            Some((until, seconds)) if Instant::now() >= until => {
+                Err(Error::Slow { path: self.path.to_owned(), seconds })
+            }
             _ => Ok(()),
         }
     }
@@ -122,7 +129,8 @@ where
         }
     }
 
-    /// The outcome of reading `key`: of the reading under way, else of `read` on a thread of its own. Errors name the file at `path`.
+    /// The outcome of reading `key`: of the reading under way, else of `read` on a thread of its
+    /// own. Errors name the file at `path`.
     pub(crate) fn ask<F>(self: &Arc<Self>, key: &K, path: &str, asker: Asker, read: F) -> Result<T, Error>
     where
         F: FnOnce(&Reading) -> Result<T, Error> + Send + 'static,
@@ -139,9 +147,15 @@ where
         })
     }
 
-    /// As [`Readings::ask`], but waits until `until` only and lets the reading go on after that. None if it has not ended by then, or if another
-    /// reading of this kind is under way.
-    pub(crate) fn ask_in_background<F>(self: &Arc<Self>, key: &K, path: &str, until: Instant, read: F) -> Option<Result<T, Error>>
+    /// As [`Readings::ask`], but waits until `until` only and lets the reading go on after that.
+    /// None if it has not ended by then, or if another reading of this kind is under way.
+    pub(crate) fn ask_in_background<F>(
+        self: &Arc<Self>,
+        key: &K,
+        path: &str,
+        until: Instant,
+        read: F,
+    ) -> Option<Result<T, Error>>
     where
         F: FnOnce(&Reading) -> Result<T, Error> + Send + 'static,
     {
@@ -153,7 +167,8 @@ where
             }
             known
         };
-        let job = known.unwrap_or_else(|| self.start(key, path, limits::DATASET_POST_SECONDS_MAX, true, read));
+        let job =
+            known.unwrap_or_else(|| self.start(key, path, limits::DATASET_POST_SECONDS_MAX, true, read));
         self.wait(&job, &|| Instant::now() >= until)
     }
 
@@ -166,7 +181,14 @@ where
     }
 
     /// A new job for one asker, unless another thread was faster.
-    fn start<F>(self: &Arc<Self>, key: &K, path: &str, seconds_max: u64, is_background: bool, read: F) -> Arc<Job<T>>
+    fn start<F>(
+        self: &Arc<Self>,
+        key: &K,
+        path: &str,
+        seconds_max: u64,
+        is_background: bool,
+        read: F,
+    ) -> Arc<Job<T>>
     where
         F: FnOnce(&Reading) -> Result<T, Error> + Send + 'static,
     {
@@ -180,7 +202,9 @@ where
         drop(state);
         let task = Task { key: key.clone(), path: path.to_owned(), seconds_max, job: Arc::clone(&job), read };
         let readings = Arc::clone(self);
-        if let Err(source) = thread::Builder::new().name("dataset".to_owned()).spawn(move || readings.work(task)) {
+        if let Err(source) =
+            thread::Builder::new().name("dataset".to_owned()).spawn(move || readings.work(task))
+        {
             self.end(key, Arc::clone(&job), Err(crate::folder::io_error(path, source)), false);
         }
         job
@@ -198,16 +222,23 @@ where
     }
 
     /// Reads, once it is this job's turn.
-    fn work<F: FnOnce(&Reading) -> Result<T, Error>>(&self, Task { key, path, seconds_max, job, read }: Task<K, T, F>) {
+    fn work<F: FnOnce(&Reading) -> Result<T, Error>>(
+        &self,
+        Task { key, path, seconds_max, job, read }: Task<K, T, F>,
+    ) {
         if let Err(error) = self.take_turn(&key, &job, &path, seconds_max) {
             return self.end(&key, job, Err(error), false);
         }
         let is_wanted = || job.askers.load(Ordering::Relaxed) > 0 || !self.give_up(&key, &job);
         let until = Some((Instant::now() + Duration::from_secs(seconds_max), seconds_max));
-        let reading = Reading { path: &path, room: Room::in_memory(&self.memory), until, is_wanted: &is_wanted };
+        let reading =
+            Reading { path: &path, room: Room::in_memory(&self.memory), until, is_wanted: &is_wanted };
         // A reader that panics must not leave those who wait without an answer.
         let outcome = catch_unwind(AssertUnwindSafe(|| read(&reading))).unwrap_or_else(|_| {
-            Err(Error::Format { path: path.clone(), detail: "can't be read, by a fault of the reader; the log has the details".into() })
+            Err(Error::Format {
+                path: path.clone(),
+                detail: "can't be read, by a fault of the reader; the log has the details".into(),
+            })
         });
         drop(reading); // gives its memory back
         self.end(&key, job, outcome, true);
@@ -233,7 +264,8 @@ where
         Ok(())
     }
 
-    /// Gives a reading up that nobody waits for, so that who asks from now on has it read anew; whether nobody does.
+    /// Gives a reading up that nobody waits for, so that who asks from now on has it read anew;
+    /// whether nobody does.
     fn give_up(&self, key: &K, job: &Arc<Job<T>>) -> bool {
         let mut state = lock(&self.state);
         let is_unwanted = job.askers.load(Ordering::Relaxed) == 0;
@@ -289,8 +321,13 @@ mod tests {
         Readings::new(|| 1_000)
     }
 
-    /// Starts a reading of `key` that takes its turn, asks again and again, and ends with `key` when it is told to.
-    fn held(readings: &Numbers, key: u32, asker_left: &Arc<AtomicBool>) -> (mpsc::Sender<()>, thread::JoinHandle<Result<u32, Error>>) {
+    /// Starts a reading of `key` that takes its turn, asks again and again, and ends with `key`
+    /// when it is told to.
+    fn held(
+        readings: &Numbers,
+        key: u32,
+        asker_left: &Arc<AtomicBool>,
+    ) -> (mpsc::Sender<()>, thread::JoinHandle<Result<u32, Error>>) {
         let (end, ends) = mpsc::channel::<()>();
         let (begin, begins) = mpsc::channel::<()>();
         let (readings, left) = (Arc::clone(readings), Arc::clone(asker_left));
@@ -316,7 +353,11 @@ mod tests {
     fn different_ones_go_side_by_side_and_the_same_one_is_read_once() {
         let readings = readings();
         let (end, slow) = held(&readings, 1, &stays());
-        assert_eq!(readings.ask(&2, "b.csv", Asker::patient(60), |_| Ok(2)).unwrap(), 2, "it waits for nobody");
+        assert_eq!(
+            readings.ask(&2, "b.csv", Asker::patient(60), |_| Ok(2)).unwrap(),
+            2,
+            "it waits for nobody"
+        );
         let (asks, both) = (Arc::clone(&readings), Arc::new(Barrier::new(2)));
         let barrier = Arc::clone(&both);
         let second = thread::spawn(move || {
@@ -329,7 +370,11 @@ mod tests {
         }
         end.send(()).unwrap();
         assert_eq!((slow.join().unwrap().unwrap(), second.join().unwrap().unwrap()), (1, 1));
-        assert_eq!(readings.ask(&1, "slow.csv", Asker::patient(60), |_| Ok(3)).unwrap(), 3, "nothing is kept");
+        assert_eq!(
+            readings.ask(&1, "slow.csv", Asker::patient(60), |_| Ok(3)).unwrap(),
+            3,
+            "nothing is kept"
+        );
     }
 
     #[test]
@@ -340,7 +385,9 @@ mod tests {
         let (asks, left) = (Arc::clone(&readings), Arc::clone(&second));
         let other = thread::spawn(move || {
             let has_left = || left.load(Ordering::SeqCst);
-            asks.ask(&1, "slow.csv", Asker { seconds_max: 60, has_left: &has_left }, |_| panic!("it is under way already"))
+            asks.ask(&1, "slow.csv", Asker { seconds_max: 60, has_left: &has_left }, |_| {
+                panic!("it is under way already")
+            })
         });
         while readings.state.lock().unwrap().jobs[&1].askers.load(Ordering::Relaxed) < 2 {
             thread::yield_now();
@@ -360,7 +407,8 @@ mod tests {
     #[test]
     fn a_few_are_read_at_once_and_the_next_waits_for_its_turn_or_says_so() {
         let readings = readings();
-        let held: Vec<_> = (0..limits::DATASETS_READ_AT_ONCE as u32).map(|key| held(&readings, key, &stays())).collect();
+        let held: Vec<_> =
+            (0..limits::DATASETS_READ_AT_ONCE as u32).map(|key| held(&readings, key, &stays())).collect();
         let busy = readings.ask(&99, "b.csv", Asker::patient(0), |_| Ok(99)).unwrap_err();
         assert!(matches!(&busy, Error::Busy { path, .. } if path == "b.csv"), "{busy}");
         let left = Asker { seconds_max: 60, has_left: &|| true };
@@ -394,7 +442,9 @@ mod tests {
     #[test]
     fn a_reading_ends_when_its_time_is_over() {
         let readings = readings();
-        let slow = readings.ask(&1, "slow.csv", Asker::patient(0), |reading| reading.check().map(|()| 1)).unwrap_err();
+        let slow = readings
+            .ask(&1, "slow.csv", Asker::patient(0), |reading| reading.check().map(|()| 1))
+            .unwrap_err();
         assert!(slow.to_string().starts_with("slow.csv: reading it takes longer than 0 s"), "{slow}");
     }
 
@@ -429,6 +479,10 @@ mod tests {
         let taken = |bytes| move |reading: &Reading| Ok(u32::from(reading.room.take(bytes)));
         assert_eq!(readings.ask(&1, "a.csv", Asker::patient(60), taken(501)).unwrap(), 0);
         assert_eq!(readings.ask(&1, "a.csv", Asker::patient(60), taken(500)).unwrap(), 1);
-        assert_eq!(readings.ask(&1, "a.csv", Asker::patient(60), taken(500)).unwrap(), 1, "the first gave it back");
+        assert_eq!(
+            readings.ask(&1, "a.csv", Asker::patient(60), taken(500)).unwrap(),
+            1,
+            "the first gave it back"
+        );
     }
 }

@@ -11,19 +11,24 @@ use crate::Error;
 
 /// Bytes of memory that are free in this machine, or in this container, now.
 pub fn free_memory() -> u64 {
-    let system = System::new_with_specifics(RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram()));
+    let system = System::new_with_specifics(
+        RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram()),
+    );
     // Not `free_memory`: that counts the cache of files, which the kernel gives back, as taken.
-    let container = system.cgroup_limits().map_or(u64::MAX, |limits| limits.total_memory.saturating_sub(limits.rss));
+    let container =
+        system.cgroup_limits().map_or(u64::MAX, |limits| limits.total_memory.saturating_sub(limits.rss));
     system.available_memory().min(container)
 }
 
-/// The bytes that all datasets which are read at the same time may still take together. A clone is the same memory.
+/// The bytes that all datasets which are read at the same time may still take together. A clone is
+/// the same memory.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Memory(Arc<AtomicU64>);
 
 impl Memory {
-    /// Allows half of the memory that is `free`: values may be in memory twice while they are read. While other datasets are read, the allowance can only
-    /// shrink: memory that they have taken and not yet filled looks free.
+    /// Allows half of the memory that is `free`: values may be in memory twice while they are read.
+    /// While other datasets are read, the allowance can only shrink: memory that they have taken
+    /// and not yet filled looks free.
     pub(crate) fn measure(&self, free: u64, others_are_read: bool) {
         if others_are_read {
             self.0.fetch_min(free / 2, Ordering::Relaxed);
@@ -50,7 +55,8 @@ impl Memory {
     }
 }
 
-/// The part of the [`Memory`] that one dataset takes while it is read: at most [`limits::DATASET_BYTES_MAX`]. All of it is given back when this is dropped.
+/// The part of the [`Memory`] that one dataset takes while it is read: at most
+/// [`limits::DATASET_BYTES_MAX`]. All of it is given back when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Room {
     memory: Memory,
@@ -86,7 +92,8 @@ impl Room {
         self.held.get() > 0
     }
 
-    /// Takes or gives back memory so that it holds exactly `bytes`; returns false and changes nothing if there is not enough.
+    /// Takes or gives back memory so that it holds exactly `bytes`; returns false and changes
+    /// nothing if there is not enough.
     pub(crate) fn hold(&self, bytes: u128) -> bool {
         let held = self.held.get();
         if bytes > u128::from(limits::DATASET_BYTES_MAX) {
@@ -114,7 +121,11 @@ impl Room {
     /// The error that `what` of the file at `path` is more than it can hold.
     pub(crate) fn exceeded(&self, path: &str, what: String) -> Error {
         let (path, max) = (path.to_owned(), self.max());
-        if max < limits::DATASET_BYTES_MAX { Error::Memory { path, what, max } } else { Error::TooLarge { path, what, max } }
+        if max < limits::DATASET_BYTES_MAX {
+            Error::Memory { path, what, max }
+        } else {
+            Error::TooLarge { path, what, max }
+        }
     }
 }
 
@@ -142,7 +153,14 @@ mod tests {
     #[test]
     fn what_is_taken_is_taken_whole_or_not_at_all() {
         let room = Room::of(10);
-        assert!(!room.take(11) && !room.is_used() && room.take(10) && room.is_used() && room.take(0) && !room.take(1));
+        assert!(
+            !room.take(11)
+                && !room.is_used()
+                && room.take(10)
+                && room.is_used()
+                && room.take(0)
+                && !room.take(1)
+        );
         assert!(room.hold(4) && room.left() == 6 && !room.hold(11) && room.max() == 10);
         assert!(!Room::of(u64::MAX).hold(u128::from(limits::DATASET_BYTES_MAX) + 1));
     }

@@ -15,7 +15,8 @@ pub struct Scaled {
     scaling: Scaling,
 }
 
-/// A division, not a product with the inverse: so `unit` is x / 255 to the bit as in NumPy, and the largest value of `min_max` is exactly 1.
+/// A division, not a product with the inverse: so `unit` is x / 255 to the bit as in NumPy, and the
+/// largest value of `min_max` is exactly 1.
 #[derive(Debug, Clone, PartialEq)]
 enum Scaling {
     None,
@@ -23,8 +24,9 @@ enum Scaling {
     PerFeature(Affine),
 }
 
-/// The shift that is subtracted from features and the divisor of the rest: a number for each feature of a row, or one for all. The width is that of the
-/// arithmetic; the result is a 32-bit float either way.
+/// The shift that is subtracted from features and the divisor of the rest: a number for each
+/// feature of a row, or one for all. The width is that of the arithmetic; the result is a 32-bit
+/// float either way.
 #[derive(Debug, Clone, PartialEq)]
 #[allow(missing_docs, reason = "shift and divisor")]
 pub enum Affine {
@@ -35,15 +37,22 @@ pub enum Affine {
 }
 
 impl Scaled {
-    /// The dataset under `scale`. Statistics are those of the rows `train` alone (see [`Split::train`](crate::Split)), in 64 bits, in their order,
-    /// one for each number of a row; `standardize` divides by the standard deviation of the population. A feature that is constant in `train` becomes 0
-    /// there. Labels are never scaled. Errors: `unit` without a declared range, `none` where values would become equal that are not, a feature whose values
+    /// The dataset under `scale`. Statistics are those of the rows `train` alone (see
+    /// [`Split::train`](crate::Split)), in 64 bits, in their order, one for each number of a row;
+    /// `standardize` divides by the standard deviation of the population. A feature that is
+    /// constant in `train` becomes 0 there. Labels are never scaled. Errors: `unit` without a
+    /// declared range, `none` where values would become equal that are not, a feature whose values
     /// span more than a 32-bit float, or one that is infinite once scaled.
     pub fn new(dataset: Arc<Dataset>, train: &[u32], scale: Scale) -> Result<Scaled, Error> {
         let scaling = match scale {
-            Scale::None => dataset.collapse.clone().map_or(Ok(Scaling::None), |collapse| Err(Error::Collapse(collapse)))?,
+            Scale::None => dataset
+                .collapse
+                .clone()
+                .map_or(Ok(Scaling::None), |collapse| Err(Error::Collapse(collapse)))?,
             Scale::Unit => Scaling::Divide(dataset.schema.scale_max.ok_or(Error::NoRange)? as f32),
-            Scale::Standardize | Scale::MinMax => Scaling::PerFeature(per_feature(&dataset, train, scale == Scale::Standardize)?),
+            Scale::Standardize | Scale::MinMax => {
+                Scaling::PerFeature(per_feature(&dataset, train, scale == Scale::Standardize)?)
+            }
         };
         Ok(Scaled { dataset, scaling })
     }
@@ -62,8 +71,9 @@ impl Scaled {
         }
     }
 
-    /// Replaces `out` by the features of `rows`, `(rows, width)`, scaled. Allocates only where `out` is too small, so never after the first batch.
-    /// Panics where a row number isn't below the dataset's rows; those of a [`Split`](crate::Split) always are.
+    /// Replaces `out` by the features of `rows`, `(rows, width)`, scaled. Allocates only where
+    /// `out` is too small, so never after the first batch. Panics where a row number isn't below
+    /// the dataset's rows; those of a [`Split`](crate::Split) always are.
     pub fn gather(&self, rows: &[u32], out: &mut Vec<f32>) {
         out.clear();
         out.reserve(rows.len() * self.dataset.width());
@@ -74,14 +84,19 @@ impl Scaled {
         }
     }
 
-    // Iterators that know their length, without an index: the compiler makes vector instructions of them, and writes each number once. Looking bytes up
-    // in a table of quotients takes half as long again.
+    // Iterators that know their length, without an index: the compiler makes vector instructions of
+    // them, and writes each number once. Looking bytes up in a table of quotients takes half as
+    // long again.
     fn gather_narrow<T: Copy + Into<f32>>(&self, values: &[T], rows: &[u32], out: &mut Vec<f32>) {
         for row in each(rows, values, self.dataset.width()) {
             match &self.scaling {
                 Scaling::PerFeature(Affine::F32 { shift, divisor }) => {
                     let scales = shift.iter().zip(divisor);
-                    out.extend(row.iter().zip(scales).map(|(value, (shift, divisor))| ((*value).into() - shift) / divisor));
+                    out.extend(
+                        row.iter()
+                            .zip(scales)
+                            .map(|(value, (shift, divisor))| ((*value).into() - shift) / divisor),
+                    );
                 }
                 Scaling::Divide(divisor) => out.extend(row.iter().map(|value| (*value).into() / divisor)),
                 Scaling::None | Scaling::PerFeature(_) => out.extend(row.iter().map(|value| (*value).into())),
@@ -95,9 +110,15 @@ impl Scaled {
             match &self.scaling {
                 Scaling::PerFeature(Affine::F64 { shift, divisor }) => {
                     let scales = shift.iter().zip(divisor);
-                    out.extend(row.iter().zip(scales).map(|(value, (shift, divisor))| ((value - shift) / divisor) as f32));
+                    out.extend(
+                        row.iter()
+                            .zip(scales)
+                            .map(|(value, (shift, divisor))| ((value - shift) / divisor) as f32),
+                    );
                 }
-                Scaling::Divide(divisor) => out.extend(row.iter().map(|value| (value / f64::from(*divisor)) as f32)),
+                Scaling::Divide(divisor) => {
+                    out.extend(row.iter().map(|value| (value / f64::from(*divisor)) as f32))
+                }
                 Scaling::None | Scaling::PerFeature(_) => out.extend(row.iter().map(|value| *value as f32)),
             }
         }
@@ -116,21 +137,28 @@ fn per_feature(dataset: &Dataset, train: &[u32], standardize: bool) -> Result<Af
         Features::F32(values) => statistics(values, width, train),
         Features::F64(values) => statistics(values, width, train),
     };
-    if let Some(feature) = features.iter().position(|feature| !(feature.high as f32 - feature.low as f32).is_finite()) {
+    if let Some(feature) =
+        features.iter().position(|feature| !(feature.high as f32 - feature.low as f32).is_finite())
+    {
         return Err(Error::Span { feature: dataset.feature(feature) });
     }
     let rows = train.len() as f64;
     let (affine, far) = match &dataset.features {
         Features::F64(values) => {
-            let (shift, divisor): (Vec<f64>, Vec<f64>) = features.iter().map(|feature| feature.wide(rows, standardize)).unzip();
+            let (shift, divisor): (Vec<f64>, Vec<f64>) =
+                features.iter().map(|feature| feature.wide(rows, standardize)).unzip();
             let far = first_far(values, &shift, &divisor, |x, shift, divisor| ((x - shift) / divisor) as f32);
             (Affine::F64 { shift, divisor }, far)
         }
         narrow => {
-            let (shift, divisor): (Vec<f32>, Vec<f32>) = features.iter().map(|feature| feature.narrow(rows, standardize)).unzip();
+            let (shift, divisor): (Vec<f32>, Vec<f32>) =
+                features.iter().map(|feature| feature.narrow(rows, standardize)).unzip();
             let far = match narrow {
-                Features::F32(values) => first_far(values, &shift, &divisor, |x, shift, divisor| (x - shift) / divisor),
-                // Bytes never are: they spread by 1 over the root of the rows at least, or not at all.
+                Features::F32(values) => {
+                    first_far(values, &shift, &divisor, |x, shift, divisor| (x - shift) / divisor)
+                }
+                // Bytes never are: they spread by 1 over the root of the rows at least, or not at
+                // all.
                 _ => None,
             };
             (Affine::F32 { shift, divisor }, far)
@@ -143,10 +171,17 @@ fn per_feature(dataset: &Dataset, train: &[u32], standardize: bool) -> Result<Af
 }
 
 /// The row and the feature of the first value that is not finite once it is scaled.
-fn first_far<T: Copy>(values: &[T], shift: &[T], divisor: &[T], scaled: impl Fn(T, T, T) -> f32 + Copy) -> Option<(usize, usize)> {
+fn first_far<T: Copy>(
+    values: &[T],
+    shift: &[T],
+    divisor: &[T],
+    scaled: impl Fn(T, T, T) -> f32 + Copy,
+) -> Option<(usize, usize)> {
     values.chunks_exact(shift.len()).enumerate().find_map(|(row, numbers)| {
-        let mut are_finite =
-            numbers.iter().zip(shift.iter().zip(divisor)).map(|(x, (shift, divisor))| scaled(*x, *shift, *divisor).is_finite());
+        let mut are_finite = numbers
+            .iter()
+            .zip(shift.iter().zip(divisor))
+            .map(|(x, (shift, divisor))| scaled(*x, *shift, *divisor).is_finite());
         // Without a way out the loop is of vectors.
         let are_all = are_finite.clone().fold(true, |all, is_finite| all & is_finite);
         if are_all { None } else { are_finite.position(|is_finite| !is_finite).map(|feature| (row, feature)) }
@@ -159,7 +194,8 @@ struct Feature {
     low: f64,
     high: f64,
     sum: f64,
-    /// The squared distances to the mean, summed in a second pass: the one-pass formula cancels where the mean is large.
+    /// The squared distances to the mean, summed in a second pass: the one-pass formula cancels
+    /// where the mean is large.
     squares: f64,
 }
 
@@ -178,14 +214,17 @@ impl Feature {
     /// Shift and divisor in 64 bits.
     fn wide(&self, rows: f64, standardize: bool) -> (f64, f64) {
         let Feature { low, high, sum, squares } = self;
-        let (shift, divisor) = if standardize { (sum / rows, (squares / rows).sqrt()) } else { (*low, high - low) };
-        // Constant but for rounding, which is not to become a feature: divided by its size, it is next to nothing.
+        let (shift, divisor) =
+            if standardize { (sum / rows, (squares / rows).sqrt()) } else { (*low, high - low) };
+        // Constant but for rounding, which is not to become a feature: divided by its size, it is
+        // next to nothing.
         (shift, if is_noise(*low, *high) { low.abs().max(high.abs()).max(1.0) } else { divisor })
     }
 }
 
 fn statistics<T: Copy + Into<f64>>(values: &[T], width: usize, train: &[u32]) -> Vec<Feature> {
-    let mut features = vec![Feature { low: f64::INFINITY, high: f64::NEG_INFINITY, sum: 0.0, squares: 0.0 }; width];
+    let mut features =
+        vec![Feature { low: f64::INFINITY, high: f64::NEG_INFINITY, sum: 0.0, squares: 0.0 }; width];
     for row in each(train, values, width) {
         for (feature, value) in features.iter_mut().zip(row) {
             let value: f64 = (*value).into();
@@ -208,14 +247,21 @@ mod tests {
     use super::*;
     use crate::dataset::{Labels, Rows};
 
-    fn scaled(features: Features, scale_max: Option<f64>, train: &[u32], scale: Scale) -> Result<Scaled, Error> {
+    fn scaled(
+        features: Features,
+        scale_max: Option<f64>,
+        train: &[u32],
+        scale: Scale,
+    ) -> Result<Scaled, Error> {
         let values = match &features {
             Features::U8(values) => values.len(),
             Features::F32(values) => values.len(),
             Features::F64(values) => values.len(),
         };
         let labels = Labels::Values(vec![0.5; values / 2]);
-        let dataset = Rows { shape: vec![2], features, scale_max, ..Rows::of(labels) }.seal("test", None, None).unwrap();
+        let dataset = Rows { shape: vec![2], features, scale_max, ..Rows::of(labels) }
+            .seal("test", None, None)
+            .unwrap();
         Scaled::new(Arc::new(dataset), train, scale)
     }
 
@@ -239,9 +285,15 @@ mod tests {
         let stored = [0.5f32, -1.5, 2.0, 3.0];
         for (scale, numbers) in [(Scale::Unit, 1), (Scale::Standardize, 2), (Scale::MinMax, 2)] {
             let scaled = scaled(Features::F32(stored.to_vec()), Some(4.0), &[0, 1], scale).unwrap();
-            let Some(Affine::F32 { shift, divisor }) = scaled.scaling() else { panic!("32 bits in, 32 bits out") };
+            let Some(Affine::F32 { shift, divisor }) = scaled.scaling() else {
+                panic!("32 bits in, 32 bits out")
+            };
             assert_eq!((shift.len(), divisor.len()), (numbers, numbers));
-            let by_hand: Vec<f32> = stored.iter().enumerate().map(|(at, x)| (x - shift[at % numbers]) / divisor[at % numbers]).collect();
+            let by_hand: Vec<f32> = stored
+                .iter()
+                .enumerate()
+                .map(|(at, x)| (x - shift[at % numbers]) / divisor[at % numbers])
+                .collect();
             assert_eq!(gathered(&scaled, &[0, 1]), by_hand);
         }
         assert!(scaled(Features::F32(stored.to_vec()), None, &[0], Scale::None).unwrap().scaling().is_none());
@@ -258,7 +310,8 @@ mod tests {
 
     #[test]
     fn standardize_gives_training_rows_mean_0_and_deviation_1() {
-        // NumPy: x = [1, 2, 4, 9]; (x - x.mean()) / x.std() = [-0.97332853, -0.64888568, 0., 1.62221421].
+        // NumPy: x = [1, 2, 4, 9]; (x - x.mean()) / x.std() = [-0.97332853, -0.64888568, 0.,
+        // 1.62221421].
         let features = Features::F32(vec![1.0, 7.0, 2.0, 7.0, 4.0, 7.0, 9.0, 7.0]);
         let scaled = scaled(features, None, &[0, 1, 2, 3], Scale::Standardize).unwrap();
         let expect = [-0.973_328_53, 0.0, -0.648_885_7, 0.0, 0.0, 0.0, 1.622_214_2, 0.0];
@@ -269,7 +322,8 @@ mod tests {
 
     #[test]
     fn a_large_mean_does_not_cancel_a_small_deviation() {
-        let features = Features::F32([0.0, 0.25, 0.5, 0.75].iter().flat_map(|part| [1e6 + part, 3.4e38]).collect());
+        let features =
+            Features::F32([0.0, 0.25, 0.5, 0.75].iter().flat_map(|part| [1e6 + part, 3.4e38]).collect());
         let scaled = scaled(features, None, &[0, 1, 2, 3], Scale::Standardize).unwrap();
         let values = gathered(&scaled, &[0, 1, 2, 3]);
         let deviation = (values.iter().step_by(2).map(|value| value * value).sum::<f32>() / 4.0).sqrt();
@@ -278,7 +332,8 @@ mod tests {
 
     #[test]
     fn min_max_maps_the_training_rows_to_0_and_1_exactly() {
-        let scaled = scaled(Features::U8(vec![3, 5, 10, 5, 6, 5]), Some(255.0), &[0, 1, 2], Scale::MinMax).unwrap();
+        let scaled =
+            scaled(Features::U8(vec![3, 5, 10, 5, 6, 5]), Some(255.0), &[0, 1, 2], Scale::MinMax).unwrap();
         assert_eq!(gathered(&scaled, &[0, 1, 2]), [0.0, 0.0, 1.0, 0.0, 3.0 / 7.0, 0.0]);
     }
 
@@ -297,7 +352,9 @@ mod tests {
     fn values_too_far_apart_are_refused_not_infinite() {
         let features = || Features::F32(vec![0.0, -3e38, 0.0, 3e38]);
         for scale in [Scale::Standardize, Scale::MinMax] {
-            assert!(matches!(scaled(features(), None, &[0, 1], scale), Err(Error::Span { feature }) if feature == "feature 1 (from 0)"));
+            assert!(
+                matches!(scaled(features(), None, &[0, 1], scale), Err(Error::Span { feature }) if feature == "feature 1 (from 0)")
+            );
             assert!(scaled(features(), None, &[], scale).is_err());
         }
     }
@@ -307,7 +364,10 @@ mod tests {
         let features = || Features::F32(vec![0.0, 0.0, 0.0, 1e-38, 0.0, 10.0]);
         for scale in [Scale::Standardize, Scale::MinMax] {
             let far = scaled(features(), None, &[0, 1], scale);
-            assert!(matches!(far, Err(Error::Far { feature, row: 2 }) if feature == "feature 1 (from 0)"), "{scale:?}");
+            assert!(
+                matches!(far, Err(Error::Far { feature, row: 2 }) if feature == "feature 1 (from 0)"),
+                "{scale:?}"
+            );
             assert!(scaled(features(), None, &[0, 2], scale).is_ok());
         }
     }
@@ -323,11 +383,15 @@ mod tests {
         assert_eq!((place, capacity), (out.as_ptr(), out.capacity()));
     }
 
-    /// Times in milliseconds of one minute, beside a small number; and the same, counted from the first.
+    /// Times in milliseconds of one minute, beside a small number; and the same, counted from the
+    /// first.
     fn times() -> [Features; 2] {
         let rows = (0..400u32).map(|at| (f64::from(at * 7_919 % 60_000), f64::from(at) / 4.0));
         let wide = rows.clone().flat_map(|(time, other)| [1.7e12 + time, other]).collect();
-        [Features::F64(wide), Features::F32(rows.flat_map(|(time, other)| [time as f32, other as f32]).collect())]
+        [
+            Features::F64(wide),
+            Features::F32(rows.flat_map(|(time, other)| [time as f32, other as f32]).collect()),
+        ]
     }
 
     #[test]
@@ -336,15 +400,26 @@ mod tests {
         for scale in [Scale::Standardize, Scale::MinMax] {
             let [wide, narrow] = times().map(|features| scaled(features, None, &train, scale).unwrap());
             let different = |scaled: &Scaled| {
-                gathered(scaled, &all).iter().step_by(2).map(|x| x.to_bits()).collect::<std::collections::HashSet<_>>().len()
+                gathered(scaled, &all)
+                    .iter()
+                    .step_by(2)
+                    .map(|x| x.to_bits())
+                    .collect::<std::collections::HashSet<_>>()
+                    .len()
             };
             assert_eq!((different(&wide), different(&narrow)), (400, 400), "{scale:?}");
             for (x, expect) in gathered(&wide, &all).into_iter().zip(gathered(&narrow, &all)) {
                 assert!((x - expect).abs() < 1e-6, "{scale:?}: {x} instead of {expect}");
             }
-            let Some(Affine::F64 { shift, divisor }) = wide.scaling() else { panic!("64 bits in, 64 bits out") };
+            let Some(Affine::F64 { shift, divisor }) = wide.scaling() else {
+                panic!("64 bits in, 64 bits out")
+            };
             let Features::F64(stored) = times()[0].clone() else { unreachable!() };
-            let by_hand: Vec<f32> = stored.iter().enumerate().map(|(at, x)| ((x - shift[at % 2]) / divisor[at % 2]) as f32).collect();
+            let by_hand: Vec<f32> = stored
+                .iter()
+                .enumerate()
+                .map(|(at, x)| ((x - shift[at % 2]) / divisor[at % 2]) as f32)
+                .collect();
             assert_eq!(gathered(&wide, &all), by_hand);
         }
     }
@@ -354,7 +429,9 @@ mod tests {
         let [wide, _] = times();
         let refused = scaled(wide, None, &[0], Scale::None).unwrap_err();
         assert!(
-            refused.to_string().contains("feature 0 (from 0) has numbers that become equal in 32 bits, such as 1700000000"),
+            refused
+                .to_string()
+                .contains("feature 0 (from 0) has numbers that become equal in 32 bits, such as 1700000000"),
             "{refused}"
         );
         let apart = scaled(Features::F64(vec![1.7e12, 1.0, 1.8e12, 3.0]), None, &[0], Scale::None);
@@ -368,7 +445,8 @@ mod tests {
             let scaled = scaled(Features::F64(values.clone()), None, &[0, 1], scale).unwrap();
             assert!(gathered(&scaled, &[0, 1]).iter().step_by(2).all(|x| x.abs() < 1e-15), "{scale:?}");
         }
-        let constant = scaled(Features::F64(vec![1.7e12, 0.0, 1.7e12, 1.0]), None, &[0, 1], Scale::Standardize).unwrap();
+        let constant =
+            scaled(Features::F64(vec![1.7e12, 0.0, 1.7e12, 1.0]), None, &[0, 1], Scale::Standardize).unwrap();
         assert_eq!(gathered(&constant, &[0, 1])[0], 0.0);
     }
 

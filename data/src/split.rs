@@ -1,4 +1,5 @@
-//! Which rows train and which validate, and the order of an epoch: functions of seeds, the same on any machine.
+//! Which rows train and which validate, and the order of an epoch: functions of seeds, the same on
+//! any machine.
 
 use std::borrow::Cow;
 
@@ -8,19 +9,23 @@ use hpo::rng::{Purpose, stream};
 
 use crate::{Dataset, Error, Labels};
 
-/// Row numbers of a dataset, from 0, in rising order; every row of the dataset is in one of the parts.
+/// Row numbers of a dataset, from 0, in rising order; every row of the dataset is in one of the
+/// parts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Split {
     /// The rows that train. Never empty.
     pub train: Vec<u32>,
-    /// The rows that validate. Empty only where the study asks for none: neither `validation_split` nor `validation` files.
+    /// The rows that validate. Empty only where the study asks for none: neither `validation_split`
+    /// nor `validation` files.
     pub validation: Vec<u32>,
 }
 
-/// The splits of a study, the same for all its trials: one for each of its `folds`, else the one of [`split`]. Never empty.
+/// The splits of a study, the same for all its trials: one for each of its `folds`, else the one of
+/// [`split`]. Never empty.
 ///
-/// Errors where a part that was asked for has no row, where of a class that has rows one part has none, and where all rows of a part weigh 0: all but
-/// the last are found by [`Catalog::schema`](crate::Catalog::schema) already.
+/// Errors where a part that was asked for has no row, where of a class that has rows one part has
+/// none, and where all rows of a part weigh 0: all but the last are found by
+/// [`Catalog::schema`](crate::Catalog::schema) already.
 pub fn splits(dataset: &Dataset, spec: &DatasetSpec, seed: u64) -> Result<Vec<Split>, Error> {
     match spec.folds {
         Some(_) => folds(dataset, spec, seed),
@@ -30,10 +35,11 @@ pub fn splits(dataset: &Dataset, spec: &DatasetSpec, seed: u64) -> Result<Vec<Sp
 
 /// The split of a study without folds.
 ///
-/// With `validation` rows, these validate and all others train. Else floor(rows · (1 − `validation_split`)) rows train, as in Keras. Without
-/// `shuffle` these are the first. With it, rows are drawn by the stream of the study's seed; where labels are classes, each class gives its share to
-/// validation, and the rows that don't divide come from the classes with the largest remainders (the larger, then the lower class first).
-/// Errors as [`splits`].
+/// With `validation` rows, these validate and all others train. Else floor(rows · (1 −
+/// `validation_split`)) rows train, as in Keras. Without `shuffle` these are the first. With it,
+/// rows are drawn by the stream of the study's seed; where labels are classes, each class gives its
+/// share to validation, and the rows that don't divide come from the classes with the largest
+/// remainders (the larger, then the lower class first). Errors as [`splits`].
 pub fn split(dataset: &Dataset, spec: &DatasetSpec, seed: u64) -> Result<Split, Error> {
     let split = halves(dataset, spec, seed)?;
     check_classes(dataset, spec, &split)?;
@@ -43,9 +49,11 @@ pub fn split(dataset: &Dataset, spec: &DatasetSpec, seed: u64) -> Result<Split, 
 
 /// The folds of a study: every row validates in exactly one of them, and trains in the others.
 ///
-/// The sizes of the folds differ by one at most, the first being the larger. Without `shuffle` they are blocks of rows in their order, as of
-/// scikit-learn's `KFold`. With it, rows are drawn by the stream of the study's seed and dealt out in turn, where labels are classes one class after
-/// the other: so the folds' shares of each class differ by one at most, too. Errors as [`splits`], and where the study has no `folds`.
+/// The sizes of the folds differ by one at most, the first being the larger. Without `shuffle` they
+/// are blocks of rows in their order, as of scikit-learn's `KFold`. With it, rows are drawn by the
+/// stream of the study's seed and dealt out in turn, where labels are classes one class after the
+/// other: so the folds' shares of each class differ by one at most, too. Errors as [`splits`], and
+/// where the study has no `folds`.
 pub fn folds(dataset: &Dataset, spec: &DatasetSpec, seed: u64) -> Result<Vec<Split>, Error> {
     let (folds, fold_of) = deal(dataset, spec, seed)?;
     (0..folds)
@@ -58,7 +66,8 @@ pub fn folds(dataset: &Dataset, spec: &DatasetSpec, seed: u64) -> Result<Vec<Spl
         .collect()
 }
 
-/// Whether a study's dataset can be split as it asks. The seed decides which rows go where, but not how many of a class.
+/// Whether a study's dataset can be split as it asks. The seed decides which rows go where, but not
+/// how many of a class.
 pub(crate) fn check(dataset: &Dataset, spec: &DatasetSpec) -> Result<(), Error> {
     if spec.folds.is_none() {
         return check_classes(dataset, spec, &halves(dataset, spec, 0)?);
@@ -67,7 +76,8 @@ pub(crate) fn check(dataset: &Dataset, spec: &DatasetSpec) -> Result<(), Error> 
     (0..folds).try_for_each(|fold| check_classes(dataset, spec, &one_fold(&fold_of, fold)))
 }
 
-/// The order in which trial `number` sees its training rows in `epoch`: a permutation of 0..`train_rows`, positions in [`Split::train`].
+/// The order in which trial `number` sees its training rows in `epoch`: a permutation of
+/// 0..`train_rows`, positions in [`Split::train`].
 pub fn epoch_order(train_rows: usize, seed: u64, number: u64, epoch: u64) -> Vec<u32> {
     let mut order: Vec<u32> = (0..train_rows as u32).collect();
     stream(seed, Purpose::Shuffle, number, epoch).shuffle(&mut order);
@@ -77,7 +87,10 @@ pub fn epoch_order(train_rows: usize, seed: u64, number: u64, epoch: u64) -> Vec
 fn halves(dataset: &Dataset, spec: &DatasetSpec, seed: u64) -> Result<Split, Error> {
     let (rows, all) = (dataset.schema.rows as usize, dataset.labels.len());
     if all > rows {
-        return Ok(Split { train: (0..rows as u32).collect(), validation: (rows as u32..all as u32).collect() });
+        return Ok(Split {
+            train: (0..rows as u32).collect(),
+            validation: (rows as u32..all as u32).collect(),
+        });
     }
     let fraction = spec.validation_split;
     let train_count = spec.training_rows(rows as u64) as usize;
@@ -89,7 +102,10 @@ fn halves(dataset: &Dataset, spec: &DatasetSpec, seed: u64) -> Result<Split, Err
         return empty("validation");
     }
     if !spec.shuffle {
-        return Ok(Split { train: (0..train_count as u32).collect(), validation: (train_count as u32..rows as u32).collect() });
+        return Ok(Split {
+            train: (0..train_count as u32).collect(),
+            validation: (train_count as u32..rows as u32).collect(),
+        });
     }
     Ok(draw(&strata(dataset), rows - train_count, seed))
 }
@@ -108,15 +124,22 @@ fn deal(dataset: &Dataset, spec: &DatasetSpec, seed: u64) -> Result<(u8, Vec<u8>
     let wrong = |detail: String| Err(Error::Part { field: "folds", detail });
     let count = match u8::try_from(folds) {
         Ok(count) if count >= 2 && folds <= rows => count,
-        _ => return wrong(format!("{folds} folds of {rows} rows: each fold needs a row, and two are the least")),
+        _ => {
+            return wrong(format!(
+                "{folds} folds of {rows} rows: each fold needs a row, and two are the least"
+            ));
+        }
     };
     if folds * rows > limits::FOLD_ROWS_MAX {
         let most = limits::FOLD_ROWS_MAX / rows;
-        return wrong(format!("{folds} folds of {rows} rows would need too much memory; at most {most} are possible"));
+        return wrong(format!(
+            "{folds} folds of {rows} rows would need too much memory; at most {most} are possible"
+        ));
     }
     if !spec.shuffle {
         let (size, larger) = (rows / folds, rows % folds);
-        let fold_of = (0..folds).flat_map(|fold| std::iter::repeat_n(fold as u8, (size + u64::from(fold < larger)) as usize));
+        let fold_of = (0..folds)
+            .flat_map(|fold| std::iter::repeat_n(fold as u8, (size + u64::from(fold < larger)) as usize));
         return Ok((count, fold_of.collect()));
     }
     let strata = strata(dataset);
@@ -143,7 +166,8 @@ fn field(spec: &DatasetSpec) -> &'static str {
     }
 }
 
-/// Where the label of `row` stands, as errors name it: the file (of a table with the column), the array if it holds several, the row there.
+/// Where the label of `row` stands, as errors name it: the file (of a table with the column), the
+/// array if it holds several, the row there.
 fn place<'s>(dataset: &Dataset, spec: &'s DatasetSpec, row: usize) -> (String, Option<&'s str>, usize) {
     let rows = dataset.schema.rows as usize;
     let (held_out, row) = match &spec.validation {
@@ -156,13 +180,16 @@ fn place<'s>(dataset: &Dataset, spec: &'s DatasetSpec, row: usize) -> (String, O
         }
         (_, Some(file)) => (file.clone(), None, row),
         (Source::Builtin(name), None) => (format!("builtin:{name}"), None, row),
-        (Source::Csv { path, label } | Source::Parquet { path, label }, None) => (format!("{path}, column {label:?}"), None, row),
+        (Source::Csv { path, label } | Source::Parquet { path, label }, None) => {
+            (format!("{path}, column {label:?}"), None, row)
+        }
         (Source::Images(path), None) => (format!("{path}/"), None, row),
         (Source::Idx(files), None) => (files.labels.clone(), None, row),
     }
 }
 
-/// Refuses a class that can't be learned, having rows that validate and none that train, and one that nothing would judge.
+/// Refuses a class that can't be learned, having rows that validate and none that train, and one
+/// that nothing would judge.
 fn check_classes(dataset: &Dataset, spec: &DatasetSpec, split: &Split) -> Result<(), Error> {
     let Labels::Classes(labels) = &dataset.labels else { return Ok(()) };
     if split.validation.is_empty() {
@@ -174,19 +201,30 @@ fn check_classes(dataset: &Dataset, spec: &DatasetSpec, split: &Split) -> Result
         counts
     };
     let (train, validation) = (count(&split.train), count(&split.validation));
-    // A number that no row has is no class to judge: labels may count from 1, as those of EMNIST's letters do.
-    let lacking = train.iter().zip(&validation).position(|(train, validation)| (*train == 0) != (*validation == 0));
+    // A number that no row has is no class to judge: labels may count from 1, as those of EMNIST's
+    // letters do.
+    let lacking =
+        train.iter().zip(&validation).position(|(train, validation)| (*train == 0) != (*validation == 0));
     let Some(class) = lacking else { return Ok(()) };
     let (name, rows) = (dataset.class(class), train[class] + validation[class]);
-    let (part, effect) = if train[class] == 0 { ("training", "can't be learned") } else { ("validation", "would not be judged") };
+    let (part, effect) = if train[class] == 0 {
+        ("training", "can't be learned")
+    } else {
+        ("validation", "would not be judged")
+    };
     let cure = match field(spec) {
         "validation" => "add some to it, or take the class out of the other",
         _ if !spec.shuffle => "the rows are split in their order: set shuffle, or mix them in the file",
         "folds" => "use fewer folds, or take the class out",
         _ => "change validation_split, add rows of it, or take the class out",
     };
-    let (path, array, row) = place(dataset, spec, labels.iter().position(|label| *label as usize == class).unwrap_or(0));
-    let of = if rows == 1 { format!("its only row, {row} (from 0)") } else { format!("its {rows} rows, the first being {row} (from 0)") };
+    let (path, array, row) =
+        place(dataset, spec, labels.iter().position(|label| *label as usize == class).unwrap_or(0));
+    let of = if rows == 1 {
+        format!("its only row, {row} (from 0)")
+    } else {
+        format!("its {rows} rows, the first being {row} (from 0)")
+    };
     let array = array.map_or(String::new(), |array| format!(", array {array:?}"));
     let detail = format!("{path}{array}: {name} {effect}: of {of}, none is in the {part} part; {cure}");
     Err(Error::Part { field: field(spec), detail })
@@ -197,7 +235,8 @@ fn check_weights(dataset: &Dataset, spec: &DatasetSpec, split: &Split) -> Result
     let Some(weights) = &dataset.weights else { return Ok(()) };
     for (part, rows) in [("training", &split.train), ("validation", &split.validation)] {
         if !rows.is_empty() && rows.iter().all(|row| weights[*row as usize] == 0.0) {
-            let detail = format!("all rows of the {part} part weigh 0; give some of them a weight, or take them out");
+            let detail =
+                format!("all rows of the {part} part weigh 0; give some of them a weight, or take them out");
             return Err(Error::Part { field: field(spec), detail });
         }
     }
@@ -220,7 +259,8 @@ fn draw(labels: &[u32], validation_count: usize, seed: u64) -> Split {
     Split { train, validation }
 }
 
-/// How many rows each class gives to validation: proportional to its size, by the method of largest remainders, in whole numbers.
+/// How many rows each class gives to validation: proportional to its size, by the method of largest
+/// remainders, in whole numbers.
 fn quotas(labels: &[u32], validation_count: usize) -> Vec<usize> {
     let classes = labels.iter().max().map_or(0, |largest| *largest as usize + 1);
     let mut sizes = vec![0usize; classes];
@@ -229,7 +269,9 @@ fn quotas(labels: &[u32], validation_count: usize) -> Vec<usize> {
     let rows = labels.len().max(1) as u128;
     let mut quotas: Vec<usize> = (0..classes).map(|class| (share(class) / rows) as usize).collect();
     let mut order: Vec<usize> = (0..classes).collect();
-    order.sort_by_key(|class| std::cmp::Reverse((share(*class) % rows, sizes[*class], std::cmp::Reverse(*class))));
+    order.sort_by_key(|class| {
+        std::cmp::Reverse((share(*class) % rows, sizes[*class], std::cmp::Reverse(*class)))
+    });
     let missing = validation_count - quotas.iter().sum::<usize>();
     order.iter().take(missing).for_each(|class| quotas[*class] += 1);
     quotas
@@ -284,7 +326,8 @@ mod tests {
         let draw = |seed| split(&set, &spec(0.2, true), seed).unwrap();
         assert_eq!(draw(42), draw(42));
         assert_ne!(draw(42), draw(43));
-        // Committed on 2026-11-23: a change here breaks the reproducibility of every study ever run.
+        // Committed on 2026-11-23: a change here breaks the reproducibility of every study ever
+        // run.
         assert_eq!(draw(42).validation, GOLDEN);
     }
     const GOLDEN: [u32; 20] = [4, 7, 9, 13, 14, 22, 27, 30, 40, 49, 51, 56, 60, 70, 76, 81, 85, 86, 88, 91];
@@ -344,7 +387,10 @@ mod tests {
         assert!(message(3, 1e-17).contains("leaves no row for validation"));
         assert!(message(2, f64::NAN).contains("leaves no row"));
         assert!(message(2, 7.0).contains("leaves no row"));
-        assert_eq!(split(&mixed(3), &spec(0.0, true), 1).unwrap(), Split { train: vec![0, 1, 2], validation: vec![] });
+        assert_eq!(
+            split(&mixed(3), &spec(0.0, true), 1).unwrap(),
+            Split { train: vec![0, 1, 2], validation: vec![] }
+        );
     }
 
     fn folded(folds: u32, shuffle: bool) -> DatasetSpec {
@@ -354,15 +400,20 @@ mod tests {
     #[test]
     fn every_row_validates_once_in_folds_whose_sizes_differ_by_one_at_most() {
         for rows in [3, 7, 10, 99, 1_797] {
-            for (folds, shuffle) in
-                [(2, true), (3, true), (3, false), (7, true), (7, false)].into_iter().filter(|(folds, _)| *folds <= rows)
+            for (folds, shuffle) in [(2, true), (3, true), (3, false), (7, true), (7, false)]
+                .into_iter()
+                .filter(|(folds, _)| *folds <= rows)
             {
                 for set in [mixed(rows), dataset(Labels::Values(vec![0.5; rows as usize]))] {
                     let (count, fold_of) = deal(&set, &folded(folds, shuffle), 1).unwrap();
                     let splits: Vec<Split> = (0..count).map(|fold| one_fold(&fold_of, fold)).collect();
                     let sizes: Vec<usize> = splits.iter().map(|split| split.validation.len()).collect();
-                    assert!(sizes[0] - sizes[sizes.len() - 1] <= 1 && sizes.is_sorted_by(|a, b| a >= b), "{sizes:?}");
-                    let mut validated: Vec<u32> = splits.iter().flat_map(|split| split.validation.clone()).collect();
+                    assert!(
+                        sizes[0] - sizes[sizes.len() - 1] <= 1 && sizes.is_sorted_by(|a, b| a >= b),
+                        "{sizes:?}"
+                    );
+                    let mut validated: Vec<u32> =
+                        splits.iter().flat_map(|split| split.validation.clone()).collect();
                     validated.sort_unstable();
                     assert_eq!(validated, (0..rows).collect::<Vec<_>>());
                     for split in splits {
@@ -381,7 +432,13 @@ mod tests {
         let set = dataset(Labels::Classes(labels.clone()));
         for split in folds(&set, &folded(5, true), 3).unwrap() {
             let count = |class| split.validation.iter().filter(|row| labels[**row as usize] == class).count();
-            assert!(count(0) == 12 && count(1) == 6 && (2..=3).contains(&count(2)), "{} {} {}", count(0), count(1), count(2));
+            assert!(
+                count(0) == 12 && count(1) == 6 && (2..=3).contains(&count(2)),
+                "{} {} {}",
+                count(0),
+                count(1),
+                count(2)
+            );
         }
     }
 
@@ -391,7 +448,8 @@ mod tests {
         let draw = |seed| splits(&set, &folded(3, true), seed).unwrap();
         assert_eq!(draw(42), draw(42));
         assert_ne!(draw(42), draw(43));
-        // Committed on 2026-11-24: a change here breaks the reproducibility of every study with folds.
+        // Committed on 2026-11-24: a change here breaks the reproducibility of every study with
+        // folds.
         assert_eq!(draw(42)[0].validation, GOLDEN_FOLD);
     }
     const GOLDEN_FOLD: [u32; 10] = [0, 3, 4, 11, 15, 23, 24, 26, 27, 28];
@@ -425,7 +483,11 @@ mod tests {
             let mut set = dataset(Labels::Classes(labels.to_vec()));
             set.class_names = names.iter().map(|name| (*name).to_owned()).collect();
             let error = splits(&set, &spec, 1).expect_err("must be refused");
-            assert_eq!(check(&set, &spec).unwrap_err().to_string(), error.to_string(), "it is found before a seed is known");
+            assert_eq!(
+                check(&set, &spec).unwrap_err().to_string(),
+                error.to_string(),
+                "it is found before a seed is known"
+            );
             (error.field(&spec), error.to_string())
         };
         let (field, detail) = message(&[0, 0, 0, 1, 1, 1, 2], &[], spec(0.2, true));
@@ -484,7 +546,9 @@ mod tests {
         sorted.sort_unstable();
         assert_eq!(sorted, (0..100).collect::<Vec<_>>());
         assert_eq!(order(1, 2, 3), order(1, 2, 3));
-        assert!([order(2, 2, 3), order(1, 3, 3), order(1, 2, 4)].iter().all(|other| *other != order(1, 2, 3)));
+        assert!(
+            [order(2, 2, 3), order(1, 3, 3), order(1, 2, 4)].iter().all(|other| *other != order(1, 2, 3))
+        );
         assert_eq!(epoch_order(0, 1, 2, 3), [0u32; 0]);
     }
 }

@@ -1,11 +1,14 @@
-//! Tables, as CSV and Parquet files hold them: one column has the labels, one may have the weights, all others are features in the file's order.
+//! Tables, as CSV and Parquet files hold them: one column has the labels, one may have the weights,
+//! all others are features in the file's order.
 //!
-//! What the labels are is told by what they say. All numbers: classes where they are whole (in a CSV `3`, not `3.0`; in a Parquet file of an integer
-//! type) and exactly 0, 1, … k−1 occur, k ≥ 2; else the values of a regression. All texts: classes, numbered in the order of their bytes. Numbers mixed
-//! with texts are an error: that is a slip more often than it is meant.
+//! What the labels are is told by what they say. All numbers: classes where they are whole (in a
+//! CSV `3`, not `3.0`; in a Parquet file of an integer type) and exactly 0, 1, … k−1 occur, k ≥ 2;
+//! else the values of a regression. All texts: classes, numbered in the order of their bytes.
+//! Numbers mixed with texts are an error: that is a slip more often than it is meant.
 //!
-//! A column that `one_hot` names becomes as many columns of 0 and 1, in its place, as it has categories: integers by size, else in the order of their
-//! bytes. The categories are those of the whole file, not of the training rows, so that every split and every fold has rows of one shape.
+//! A column that `one_hot` names becomes as many columns of 0 and 1, in its place, as it has
+//! categories: integers by size, else in the order of their bytes. The categories are those of the
+//! whole file, not of the training rows, so that every split and every fold has rows of one shape.
 
 use std::collections::{HashMap, HashSet};
 
@@ -49,7 +52,8 @@ pub(crate) enum Cell<'a> {
     Number(Number),
 }
 
-/// The columns of a table while it is read. Until the end, a category is a number: how many others were met before it.
+/// The columns of a table while it is read. Until the end, a category is a number: how many others
+/// were met before it.
 #[derive(Debug)]
 pub(crate) struct Columns<'a> {
     path: &'a str,
@@ -72,7 +76,12 @@ pub(crate) struct Columns<'a> {
 
 impl<'a> Columns<'a> {
     /// The columns named by `header`, still without rows.
-    pub(crate) fn new(path: &'a str, header: &[String], wanted: Wanted, room: &'a Room) -> Result<Columns<'a>, Error> {
+    pub(crate) fn new(
+        path: &'a str,
+        header: &[String],
+        wanted: Wanted,
+        room: &'a Room,
+    ) -> Result<Columns<'a>, Error> {
         check_header(path, header)?;
         position(path, header, "label", wanted.label)?;
         wanted.weight.map_or(Ok(0), |name| position(path, header, "sample_weight", name))?;
@@ -95,18 +104,36 @@ impl<'a> Columns<'a> {
         let roles = header.iter().map(role).collect();
         let width = names.len();
         if width == 0 {
-            let detail = "has no column beside its label and its weights; it needs at least one feature".into();
+            let detail =
+                "has no column beside its label and its weights; it needs at least one feature".into();
             return Err(Error::Format { path: path.to_owned(), detail });
         }
         let weights = wanted.weight.map(|_| Vec::new());
-        let features = if wanted.bits == Bits::Wide { Features::F64(Vec::new()) } else { Features::F32(Vec::new()) };
+        let features =
+            if wanted.bits == Bits::Wide { Features::F64(Vec::new()) } else { Features::F32(Vec::new()) };
         let roundings = vec![Rounding::NONE; if wanted.bits == Bits::AsNeeded { width } else { 0 }];
-        Ok(Columns { path, names, roles, width, features, roundings, categories, labels: LabelColumn::None, weights, room })
+        Ok(Columns {
+            path,
+            names,
+            roles,
+            width,
+            features,
+            roundings,
+            categories,
+            labels: LabelColumn::None,
+            weights,
+            room,
+        })
     }
 
     /// Takes the memory of `rows` rows in all, if they are within bounds.
     pub(crate) fn hold(&self, rows: u64) -> Result<(), Error> {
-        hold(self.path, rows, self.width as u64 * self.features.value_bytes() + self.bytes_beside(), self.room)
+        hold(
+            self.path,
+            rows,
+            self.width as u64 * self.features.value_bytes() + self.bytes_beside(),
+            self.room,
+        )
     }
 
     /// The bytes of a row's label and weight.
@@ -124,7 +151,8 @@ impl<'a> Columns<'a> {
         }
     }
 
-    /// Sets the feature at this place, counted through all rows, or adds it where that is their end.
+    /// Sets the feature at this place, counted through all rows, or adds it where that is their
+    /// end.
     pub(crate) fn set_feature(&mut self, at: usize, role: Role, cell: Cell) -> Result<(), String> {
         let number = self.feature(role, cell)?;
         match &mut self.features {
@@ -139,7 +167,9 @@ impl<'a> Columns<'a> {
     fn feature(&mut self, role: Role, cell: Cell) -> Result<Number, String> {
         match (role, cell) {
             (Role::Category(_, at), Cell::Text(text)) => category(&mut self.categories[at], text),
-            (Role::Category(_, at), Cell::Integer(number)) => category(&mut self.categories[at], &number.to_string()),
+            (Role::Category(_, at), Cell::Integer(number)) => {
+                category(&mut self.categories[at], &number.to_string())
+            }
             (Role::Category(..), Cell::Number(number)) => {
                 Err(format!("{} is no category; one_hot takes texts and integers", number.narrow))
             }
@@ -184,20 +214,38 @@ impl<'a> Columns<'a> {
         let (labels, class_names) = self.labels.finish();
         let (mut columns, mut features) = (self.names, self.features);
         if !self.categories.is_empty() {
-            let expansion = Expansion { roles: &self.roles, ranks: self.categories.into_iter().map(ranks).collect() };
+            let expansion =
+                Expansion { roles: &self.roles, ranks: self.categories.into_iter().map(ranks).collect() };
             columns = expansion.columns(&columns);
             if columns.len() > limits::DATASET_ROW_VALUES_MAX {
                 let what = "the number of values in a row, categories included,".into();
-                return Err(Error::TooLarge { path: self.path.to_owned(), what, max: limits::DATASET_ROW_VALUES_MAX as u64 });
+                return Err(Error::TooLarge {
+                    path: self.path.to_owned(),
+                    what,
+                    max: limits::DATASET_ROW_VALUES_MAX as u64,
+                });
             }
-            hold(self.path, labels.len() as u64, columns.len() as u64 * features.value_bytes() + beside, self.room)?;
+            hold(
+                self.path,
+                labels.len() as u64,
+                columns.len() as u64 * features.value_bytes() + beside,
+                self.room,
+            )?;
             features = match features {
                 Features::F64(values) => Features::F64(expansion.rows(&values, self.width, columns.len())),
                 Features::F32(values) => Features::F32(expansion.rows(&values, self.width, columns.len())),
                 bytes => bytes,
             };
         }
-        Ok(Rows { shape: vec![columns.len()], features, class_names, columns, weights: self.weights, needs_64, ..Rows::of(labels) })
+        Ok(Rows {
+            shape: vec![columns.len()],
+            features,
+            class_names,
+            columns,
+            weights: self.weights,
+            needs_64,
+            ..Rows::of(labels)
+        })
     }
 }
 
@@ -215,18 +263,26 @@ pub(crate) fn check_header(path: &str, header: &[String]) -> Result<(), Error> {
     let mut seen = HashSet::new();
     if let [only] = header {
         let hint = if only.contains([';', '\t']) { "; separate them by commas" } else { "" };
-        return Err(format(format!("has one column; it needs a label column and at least one feature{hint}")));
+        return Err(format(format!(
+            "has one column; it needs a label column and at least one feature{hint}"
+        )));
     }
     if header.len().saturating_sub(1) > limits::DATASET_ROW_VALUES_MAX {
         let max = limits::DATASET_ROW_VALUES_MAX as u64;
         return Err(Error::TooLarge { path: path.to_owned(), what: "the number of columns".into(), max });
     }
     if let Some(empty) = header.iter().position(String::is_empty) {
-        return Err(format(format!("column {} has no name; the first line must name every column", empty + 1)));
+        return Err(format(format!(
+            "column {} has no name; the first line must name every column",
+            empty + 1
+        )));
     }
     if let Some(long) = header.iter().position(|name| name.len() > limits::CLASS_NAME_BYTES_MAX) {
         let (bytes, max) = (header[long].len(), limits::CLASS_NAME_BYTES_MAX);
-        return Err(format(format!("column {} has a name of {bytes} bytes, at most {max} are possible; shorten it", long + 1)));
+        return Err(format(format!(
+            "column {} has a name of {bytes} bytes, at most {max} are possible; shorten it",
+            long + 1
+        )));
     }
     if let Some(twice) = header.iter().find(|name| !seen.insert(name.as_str())) {
         return Err(format(format!("two columns are named {twice:?}; rename one")));
@@ -253,7 +309,8 @@ pub(crate) fn shown(text: &str) -> String {
 fn position(path: &str, header: &[String], field: &'static str, name: &str) -> Result<usize, Error> {
     header.iter().position(|column| column == name).ok_or_else(|| {
         let headless = header.iter().all(|name| name.parse::<f64>().is_ok());
-        let hint = if headless { "; the first line must name the columns, this one holds numbers" } else { "" };
+        let hint =
+            if headless { "; the first line must name the columns, this one holds numbers" } else { "" };
         Error::NoColumn {
             path: path.to_owned(),
             field,
@@ -265,7 +322,11 @@ fn position(path: &str, header: &[String], field: &'static str, name: &str) -> R
 /// Takes the memory of `rows` rows of `row_bytes` bytes, if they are within bounds.
 fn hold(path: &str, rows: u64, row_bytes: u64, room: &Room) -> Result<(), Error> {
     if rows > limits::DATASET_ROWS_MAX {
-        return Err(Error::TooLarge { path: path.to_owned(), what: "the number of rows".into(), max: limits::DATASET_ROWS_MAX });
+        return Err(Error::TooLarge {
+            path: path.to_owned(),
+            what: "the number of rows".into(),
+            max: limits::DATASET_ROWS_MAX,
+        });
     }
     if !room.hold(u128::from(rows) * u128::from(row_bytes)) {
         return Err(room.exceeded(path, "the size in bytes".into()));
@@ -280,7 +341,11 @@ fn number(cell: Cell) -> Result<Number, String> {
         Cell::Text(text) => return Err(format!("{} is not a number", shown(text))),
     };
     let narrow = number.narrow;
-    if narrow.is_finite() { Ok(number) } else { Err(format!("{narrow} is not a finite 32-bit float; clean the file")) }
+    if narrow.is_finite() {
+        Ok(number)
+    } else {
+        Err(format!("{narrow} is not a finite 32-bit float; clean the file"))
+    }
 }
 
 fn category(ids: &mut HashMap<String, u32>, text: &str) -> Result<Number, String> {
@@ -301,7 +366,10 @@ fn category(ids: &mut HashMap<String, u32>, text: &str) -> Result<Number, String
 fn check_name(what: &str, text: &str) -> Result<(), String> {
     let (bytes, max) = (text.len(), limits::CLASS_NAME_BYTES_MAX);
     if bytes > max {
-        return Err(format!("the {what} {}… has {bytes} bytes, at most {max} are possible; is this the right column?", shown(text)));
+        return Err(format!(
+            "the {what} {}… has {bytes} bytes, at most {max} are possible; is this the right column?",
+            shown(text)
+        ));
     }
     Ok(())
 }
@@ -403,7 +471,10 @@ impl LabelColumn {
                 });
             }
             (LabelColumn::Numbers { .. }, Cell::Text(text)) => {
-                return Err(format!("the label {} is a text, those before are numbers; use one or the other", shown(text)));
+                return Err(format!(
+                    "the label {} is a text, those before are numbers; use one or the other",
+                    shown(text)
+                ));
             }
             (LabelColumn::Numbers { values, whole }, number) => {
                 values.push(self::number(number).map_err(|detail| format!("the label {detail}"))?.narrow);
@@ -424,7 +495,10 @@ impl LabelColumn {
                 let mut names: Vec<(String, u32)> = ids.into_iter().collect();
                 names.sort_unstable();
                 let mut class = vec![0; names.len()];
-                names.iter().enumerate().for_each(|(position, (_, id))| class[*id as usize] = position as u32);
+                names
+                    .iter()
+                    .enumerate()
+                    .for_each(|(position, (_, id))| class[*id as usize] = position as u32);
                 let labels = Labels::Classes(rows.into_iter().map(|id| class[id as usize]).collect());
                 (labels, names.into_iter().map(|(name, _)| name).collect())
             }

@@ -1,7 +1,9 @@
-//! Safetensors: a header in JSON that names tensors and their places, then their values (little-endian).
+//! Safetensors: a header in JSON that names tensors and their places, then their values
+//! (little-endian).
 //!
-//! Format: github.com/huggingface/safetensors. The crate reads and checks the header; the values are read from the file one tensor at a time, so that
-//! memory holds no copy of the file. What becomes of the values: see [`array`](crate::array).
+//! Format: github.com/huggingface/safetensors. The crate reads and checks the header; the values
+//! are read from the file one tensor at a time, so that memory holds no copy of the file. What
+//! becomes of the values: see [`array`](crate::array).
 
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
@@ -32,24 +34,35 @@ impl<'a> Tensors<'a> {
         let bytes = file.metadata().map_err(|source| io_error(path, source))?.len();
         let mut file = BufReader::with_capacity(1 << 16, file);
         let mut length = [0; 8];
-        array::read_bytes(at, &mut file, 8, reading)?.into_iter().zip(&mut length).for_each(|(byte, slot)| *slot = byte);
+        array::read_bytes(at, &mut file, 8, reading)?
+            .into_iter()
+            .zip(&mut length)
+            .for_each(|(byte, slot)| *slot = byte);
         let length = u64::from_le_bytes(length);
         if length > limits::SAFETENSORS_HEADER_BYTES_MAX {
             let max = limits::SAFETENSORS_HEADER_BYTES_MAX;
-            return Err(at.wrong(format!("is no safetensors file: its header would have {length} bytes, at most {max} are read")));
+            return Err(at.wrong(format!(
+                "is no safetensors file: its header would have {length} bytes, at most {max} are read"
+            )));
         }
         let header = array::read_bytes(at, &mut file, length, reading)?;
-        let header: Metadata = serde_json::from_slice(&header)
-            .map_err(|error| at.wrong(format!("is no safetensors file, or its header is damaged: {error}")))?;
+        let header: Metadata = serde_json::from_slice(&header).map_err(|error| {
+            at.wrong(format!("is no safetensors file, or its header is damaged: {error}"))
+        })?;
         if header.tensors().len() > limits::ARRAYS_MAX {
-            return Err(Error::TooLarge { path: path.to_owned(), what: "the number of tensors".into(), max: limits::ARRAYS_MAX as u64 });
+            return Err(Error::TooLarge {
+                path: path.to_owned(),
+                what: "the number of tensors".into(),
+                max: limits::ARRAYS_MAX as u64,
+            });
         }
         let end = header.tensors().values().map(|info| info.data_offsets.1).max().unwrap_or(0);
         let begin = 8 + length;
         if begin.checked_add(end as u64) != Some(bytes) {
-            return Err(
-                at.wrong(format!("has {bytes} bytes, and its header announces {}; copy it again", begin.saturating_add(end as u64)))
-            );
+            return Err(at.wrong(format!(
+                "has {bytes} bytes, and its header announces {}; copy it again",
+                begin.saturating_add(end as u64)
+            )));
         }
         Ok(Tensors { path, file, header, begin })
     }
@@ -62,22 +75,35 @@ impl<'a> Tensors<'a> {
     }
 
     /// The tensor called `name`.
-    pub(crate) fn array<'n>(&mut self, name: &'n str, bits: Bits, reading: &Reading) -> Result<Array<'n>, Error>
+    pub(crate) fn array<'n>(
+        &mut self,
+        name: &'n str,
+        bits: Bits,
+        reading: &Reading,
+    ) -> Result<Array<'n>, Error>
     where
         'a: 'n,
     {
         let at = At { path: self.path, array: Some(name) };
-        let info = self
-            .header
-            .info(name)
-            .ok_or_else(|| at.wrong(format!("the file has no such tensor; its tensors are {}", listed(&self.names()))))?;
-        let kind =
-            kind(info.dtype).ok_or_else(|| at.wrong(format!("has the type {:?}; save it as integers, floats or booleans", info.dtype)))?;
+        let info = self.header.info(name).ok_or_else(|| {
+            at.wrong(format!("the file has no such tensor; its tensors are {}", listed(&self.names())))
+        })?;
+        let kind = kind(info.dtype).ok_or_else(|| {
+            at.wrong(format!("has the type {:?}; save it as integers, floats or booleans", info.dtype))
+        })?;
         let (from, to) = (info.data_offsets.0 as u64, info.data_offsets.1 as u64);
         let dims: Vec<u64> = info.shape.iter().map(|dim| *dim as u64).collect();
-        self.file.seek(SeekFrom::Start(self.begin.saturating_add(from))).map_err(|source| io_error(self.path, source))?;
+        self.file
+            .seek(SeekFrom::Start(self.begin.saturating_add(from)))
+            .map_err(|source| io_error(self.path, source))?;
         let values = (&mut self.file).take(to.saturating_sub(from));
-        array::read(at, Header { dims, kind, order: Order::Little, first_is_fastest: false }, bits, values, reading)
+        array::read(
+            at,
+            Header { dims, kind, order: Order::Little, first_is_fastest: false },
+            bits,
+            values,
+            reading,
+        )
     }
 }
 

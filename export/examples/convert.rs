@@ -1,4 +1,5 @@
-//! `convert FOLDER`: writes each `NAME.safetensors` there as `NAME.onnx` and `NAME.keras` beside it. What `make export-check` runs.
+//! `convert FOLDER`: writes each `NAME.safetensors` there as `NAME.onnx` and `NAME.keras` beside
+//! it. What `make export-check` runs.
 
 use std::path::Path;
 

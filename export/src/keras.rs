@@ -1,5 +1,5 @@
-//! `.keras`: a zip of what the model is (`config.json`), what wrote it (`metadata.json`) and its weights (`model.weights.h5`), as
-//! Keras 3 writes it (`keras/src/saving/saving_lib.py`).
+//! `.keras`: a zip of what the model is (`config.json`), what wrote it (`metadata.json`) and its
+//! weights (`model.weights.h5`), as Keras 3 writes it (`keras/src/saving/saving_lib.py`).
 
 mod config;
 mod weights;
@@ -22,8 +22,12 @@ pub(crate) fn write(model: &Model) -> Result<Vec<u8>, Error> {
     // No date, so that the same model gives the same bytes.
     let metadata = json!({"keras_version": KERAS_VERSION}).to_string();
     let weights = weights::write(model, &names)?;
-    zipped(&[("metadata.json", metadata.as_bytes()), ("config.json", config.as_bytes()), ("model.weights.h5", &weights)])
-        .map_err(|error| Error::Write(error.to_string()))
+    zipped(&[
+        ("metadata.json", metadata.as_bytes()),
+        ("config.json", config.as_bytes()),
+        ("model.weights.h5", &weights),
+    ])
+    .map_err(|error| Error::Write(error.to_string()))
 }
 
 /// Members are stored as they are: Keras reads weights by seeking in the file.
@@ -39,14 +43,19 @@ fn zipped(members: &[(&str, &[u8])]) -> zip::result::ZipResult<Vec<u8>> {
 /// A name for each layer, as Keras makes them: `dense`, `dense_1`. The weights lie below these.
 fn layer_names(model: &Model) -> Vec<String> {
     let classes: Vec<&str> = model.layers.iter().map(|trained| trained.layer.class()).collect();
-    let name = |(index, class): (usize, &&str)| match classes[..index].iter().filter(|before| *before == class).count() {
+    let name = |(index, class): (usize, &&str)| match classes[..index]
+        .iter()
+        .filter(|before| *before == class)
+        .count()
+    {
         0 => snake_case(class),
         earlier => format!("{}_{earlier}", snake_case(class)),
     };
     classes.iter().enumerate().map(name).collect()
 }
 
-/// `LeakyReLU` as `leaky_re_lu`, after `keras/src/utils/naming.py`: a word begins with a capital after a small letter or before one.
+/// `LeakyReLU` as `leaky_re_lu`, after `keras/src/utils/naming.py`: a word begins with a capital
+/// after a small letter or before one.
 fn snake_case(class: &str) -> String {
     let letters: Vec<char> = class.chars().collect();
     let mut name = String::new();

@@ -42,8 +42,9 @@ pub(crate) struct Weight {
 }
 
 impl Model {
-    /// The model in a safetensors file of ours: f32 tensors called `layers.{index}.{weight}`, and under `chandler` in the metadata a document
-    /// with `input_shape` and the concrete layers as `network`.
+    /// The model in a safetensors file of ours: f32 tensors called `layers.{index}.{weight}`, and
+    /// under `chandler` in the metadata a document with `input_shape` and the concrete layers as
+    /// `network`.
     pub fn read(safetensors: &[u8]) -> Result<Model, Error> {
         if safetensors.len() > EXPORT_BYTES_MAX {
             return Err(Error::TooLarge(safetensors.len()));
@@ -55,7 +56,8 @@ impl Model {
         let text = text.ok_or_else(|| unreadable(&"its metadata lacks the document of the network"))?;
         let document: Json = serde_json::from_str(text).map_err(|error| unreadable(&error))?;
 
-        let input_shape = shape(&document["input_shape"]).ok_or_else(|| unreadable(&"its document lacks the input_shape"))?;
+        let input_shape = shape(&document["input_shape"])
+            .ok_or_else(|| unreadable(&"its document lacks the input_shape"))?;
         let network = document["network"].as_array().filter(|network| network.len() <= FLAT_LAYERS_MAX);
         let network = network.ok_or_else(|| unreadable(&"its document lacks the network"))?;
         let mut layers = Vec::with_capacity(network.len());
@@ -68,25 +70,33 @@ impl Model {
         Ok(Model { input_shape, layers, document })
     }
 
-    /// The model as ONNX (opset 17): one input `input` of `(batch, …)` and one output `output`, both f32, with any batch.
+    /// The model as ONNX (opset 17): one input `input` of `(batch, …)` and one output `output`,
+    /// both f32, with any batch.
     ///
-    /// Rows are as they were in training (channels last). Layers that act in training alone are left out. The document of the model stands
-    /// under `chandler` in the metadata.
+    /// Rows are as they were in training (channels last). Layers that act in training alone are
+    /// left out. The document of the model stands under `chandler` in the metadata.
     pub fn to_onnx(&self) -> Result<Vec<u8>, Error> {
         onnx::write(self)
     }
 
-    /// The model as a `.keras` file (Keras 3), a Sequential without a compile configuration: `keras.models.load_model` opens it.
+    /// The model as a `.keras` file (Keras 3), a Sequential without a compile configuration:
+    /// `keras.models.load_model` opens it.
     pub fn to_keras(&self) -> Result<Vec<u8>, Error> {
         keras::write(self)
     }
 }
 
 impl Trained {
-    fn read(index: usize, document: &Json, input: Vec<usize>, tensors: &SafeTensors) -> Result<Trained, Error> {
+    fn read(
+        index: usize,
+        document: &Json,
+        input: Vec<usize>,
+        tensors: &SafeTensors,
+    ) -> Result<Trained, Error> {
         let unreadable = |why: String| Error::Unreadable(format!("layer {index}: {why}"));
         let layer = Layer::from_document(document).map_err(|problems| {
-            let problems: Vec<String> = problems.iter().map(|problem| format!("{} {}", problem.pointer, problem.detail)).collect();
+            let problems: Vec<String> =
+                problems.iter().map(|problem| format!("{} {}", problem.pointer, problem.detail)).collect();
             unreadable(problems.join("; "))
         })?;
         let output = output_shape(&layer, &input).map_err(unreadable)?;
@@ -96,10 +106,16 @@ impl Trained {
             let tensor = tensors.tensor(&name).map_err(|error| Error::Unreadable(error.to_string()))?;
             if tensor.dtype() != Dtype::F32 || tensor.shape() != weight.shape {
                 let (dtype, shape) = (tensor.dtype(), tensor.shape());
-                return Err(Error::Unreadable(format!("{name} is {dtype:?} {shape:?}, not F32 {:?}", weight.shape)));
+                return Err(Error::Unreadable(format!(
+                    "{name} is {dtype:?} {shape:?}, not F32 {:?}",
+                    weight.shape
+                )));
             }
-            let numbers =
-                tensor.data().chunks_exact(4).map(|number| f32::from_le_bytes([number[0], number[1], number[2], number[3]])).collect();
+            let numbers = tensor
+                .data()
+                .chunks_exact(4)
+                .map(|number| f32::from_le_bytes([number[0], number[1], number[2], number[3]]))
+                .collect();
             weights.push(Weight { name: weight.name, shape: weight.shape, numbers });
         }
         Ok(Trained { layer, input, output, weights })
@@ -116,7 +132,11 @@ fn shape(json: &Json) -> Option<Vec<usize>> {
     let sizes = json.as_array().filter(|sizes| sizes.len() <= hpo::limits::RANK_MAX)?;
     sizes
         .iter()
-        .map(|size| size.as_u64().filter(|size| (1..=hpo::limits::ROW_ELEMENTS_MAX).contains(size)).map(|size| size as usize))
+        .map(|size| {
+            size.as_u64()
+                .filter(|size| (1..=hpo::limits::ROW_ELEMENTS_MAX).contains(size))
+                .map(|size| size as usize)
+        })
         .collect()
 }
 
@@ -135,47 +155,60 @@ pub(crate) mod tests {
 
     /// The models that `tests/golden/export.py` made, by name.
     pub(crate) fn golden() -> impl Iterator<Item = (String, Model)> {
-        let mut paths: Vec<_> = std::fs::read_dir(Path::new(GOLDEN).join("export")).unwrap().map(|entry| entry.unwrap().path()).collect();
+        let mut paths: Vec<_> = std::fs::read_dir(Path::new(GOLDEN).join("export"))
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
         paths.sort();
         assert!(!paths.is_empty());
         paths.into_iter().map(|path| {
             let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
-            let model = Model::read(&std::fs::read(&path).unwrap()).unwrap_or_else(|error| panic!("{name}: {error}"));
+            let model =
+                Model::read(&std::fs::read(&path).unwrap()).unwrap_or_else(|error| panic!("{name}: {error}"));
             (name, model)
         })
     }
 
     /// A safetensors file as a trainer writes it.
     fn artifact(document: Option<Json>, weights: &[(&str, &[usize], &[f32])]) -> Vec<u8> {
-        let bytes: Vec<Vec<u8>> =
-            weights.iter().map(|(_, _, numbers)| numbers.iter().flat_map(|number| number.to_le_bytes()).collect()).collect();
-        let views = weights
+        let bytes: Vec<Vec<u8>> = weights
             .iter()
-            .zip(&bytes)
-            .map(|((name, shape, _), bytes)| (*name, TensorView::new(Dtype::F32, shape.to_vec(), bytes).unwrap()));
-        let metadata = document.map(|document| HashMap::from([("chandler".to_owned(), document.to_string())]));
+            .map(|(_, _, numbers)| numbers.iter().flat_map(|number| number.to_le_bytes()).collect())
+            .collect();
+        let views = weights.iter().zip(&bytes).map(|((name, shape, _), bytes)| {
+            (*name, TensorView::new(Dtype::F32, shape.to_vec(), bytes).unwrap())
+        });
+        let metadata =
+            document.map(|document| HashMap::from([("chandler".to_owned(), document.to_string())]));
         safetensors::serialize(views, metadata).unwrap()
     }
 
     pub(crate) fn model(input_shape: &[usize], network: Json, weights: &[(&str, &[usize], &[f32])]) -> Model {
-        let document = json!({"study": "test", "input_shape": input_shape, "network": network, "scale": "none"});
+        let document =
+            json!({"study": "test", "input_shape": input_shape, "network": network, "scale": "none"});
         Model::read(&artifact(Some(document), weights)).unwrap()
     }
 
-    /// `make export-check` ran these bytes through onnxruntime and Keras, and both computed what the model computes, to 1e-5.
+    /// `make export-check` ran these bytes through onnxruntime and Keras, and both computed what
+    /// the model computes, to 1e-5.
     #[test]
     fn the_exports_are_those_that_onnxruntime_and_keras_were_given() {
-        let table: Json = serde_json::from_slice(&std::fs::read(Path::new(GOLDEN).join("export.json")).unwrap()).unwrap();
+        let table: Json =
+            serde_json::from_slice(&std::fs::read(Path::new(GOLDEN).join("export.json")).unwrap()).unwrap();
         let mut models = 0;
         for (name, model) in golden() {
-            for (format, bytes) in [("onnx", model.to_onnx().unwrap()), ("keras", model.to_keras().unwrap())] {
+            for (format, bytes) in [("onnx", model.to_onnx().unwrap()), ("keras", model.to_keras().unwrap())]
+            {
                 let sum: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
                 let proven = &table[&name][format];
                 assert_eq!(
                     proven["sha256"], sum,
                     "{name}.{format} is new: run `make export-check PYTHON=…`, which needs keras and onnxruntime"
                 );
-                assert!(proven["difference"].as_f64().is_some_and(|difference| difference <= 1e-5), "{name}.{format}: {proven}");
+                assert!(
+                    proven["difference"].as_f64().is_some_and(|difference| difference <= 1e-5),
+                    "{name}.{format}: {proven}"
+                );
             }
             models += 1;
         }
@@ -190,12 +223,21 @@ pub(crate) mod tests {
         for (bytes, why) in [
             (b"safetensors".to_vec(), "cannot be read"),
             (artifact(None, &[]), "its metadata lacks the document of the network"),
-            (artifact(Some(json!({"input_shape": [0], "network": []})), &[]), "its document lacks the input_shape"),
+            (
+                artifact(Some(json!({"input_shape": [0], "network": []})), &[]),
+                "its document lacks the input_shape",
+            ),
             (artifact(Some(json!({"input_shape": [2]})), &[]), "its document lacks the network"),
-            (artifact(document(json!([{"layer": "Dense", "units": 0}])), &[]), "layer 0: /units must lie between"),
+            (
+                artifact(document(json!([{"layer": "Dense", "units": 0}])), &[]),
+                "layer 0: /units must lie between",
+            ),
             (artifact(document(json!([{"layer": "GRU", "units": 1}])), &[]), "layer 0: GRU"),
             (artifact(document(dense.clone()), &[kernel]), "layers.0.bias"),
-            (artifact(document(dense), &[("layers.0.kernel", &[1, 2], &[1.0, 2.0])]), "layers.0.kernel is F32 [1, 2], not F32 [2, 1]"),
+            (
+                artifact(document(dense), &[("layers.0.kernel", &[1, 2], &[1.0, 2.0])]),
+                "layers.0.kernel is F32 [1, 2], not F32 [2, 1]",
+            ),
         ] {
             let error = Model::read(&bytes).unwrap_err().to_string();
             assert!(error.contains(why), "{error}");

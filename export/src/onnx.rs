@@ -1,7 +1,8 @@
 //! ONNX: a graph of operations on f32 tensors (<https://onnx.ai/onnx/operators/>).
 //!
-//! Our rows are channels last; ONNX convolves and pools channels first. [`Flow`] remembers how the tensor lies and turns it only where an
-//! operation needs the other way, so that a chain of convolutions, normalisations and poolings has one Transpose at each end.
+//! Our rows are channels last; ONNX convolves and pools channels first. [`Flow`] remembers how the
+//! tensor lies and turns it only where an operation needs the other way, so that a chain of
+//! convolutions, normalisations and poolings has one Transpose at each end.
 
 mod activation;
 mod flow;
@@ -44,7 +45,10 @@ pub(crate) fn write(model: &Model) -> Result<Vec<u8>, Error> {
         producer_name: "chandler".to_owned(),
         graph: Some(graph),
         opset_import: vec![OperatorSetIdProto { domain: String::new(), version: OPSET }],
-        metadata_props: vec![StringStringEntryProto { key: "chandler".to_owned(), value: model.document.to_string() }],
+        metadata_props: vec![StringStringEntryProto {
+            key: "chandler".to_owned(),
+            value: model.document.to_string(),
+        }],
     };
     // Constants made on the way, such as the zeros beside a bias, add to the weights.
     match file.encoded_len() {

@@ -1,16 +1,19 @@
-//! What is known of the hyperparameters at a place in a document: the `when`s and `cases` around it.
+//! What is known of the hyperparameters at a place in a document: the `when`s and `cases` around
+//! it.
 
 use std::rc::Rc;
 
 use crate::space::{Condition, SearchSpace};
 use crate::value::Value;
 
-/// For some hyperparameters, in the order of the space, the values that they have where this place matters. Each of those is active there.
+/// For some hyperparameters, in the order of the space, the values that they have where this place
+/// matters. Each of those is active there.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Context(Rc<Vec<Condition>>);
 
 impl Context {
-    /// This context, where in addition `condition` holds. Its parent has a value then, so whatever that requires holds as well.
+    /// This context, where in addition `condition` holds. Its parent has a value then, so whatever
+    /// that requires holds as well.
     pub fn restrict(&self, space: &SearchSpace, condition: &Condition) -> Context {
         let mut known = self.0.to_vec();
         narrow(&mut known, condition);
@@ -30,14 +33,17 @@ impl Context {
         self.0.iter().any(|known| known.values.is_empty())
     }
 
-    /// The values that the hyperparameter at `at` is known to have here, in rising order; none where nothing is known of it.
+    /// The values that the hyperparameter at `at` is known to have here, in rising order; none
+    /// where nothing is known of it.
     pub fn known(&self, at: usize) -> Option<&[Value]> {
         find(&self.0, at).ok().map(|index| &*self.0[index].values)
     }
 
     /// Whether the hyperparameter at `at` surely has a value here.
     pub fn implies_active(&self, space: &SearchSpace, at: usize) -> bool {
-        let implies = |required: &Condition| find(&self.0, required.parent).is_ok_and(|index| self.0[index].implies(required));
+        let implies = |required: &Condition| {
+            find(&self.0, required.parent).is_ok_and(|index| self.0[index].implies(required))
+        };
         self.known(at).is_some() || space.required(at).iter().all(implies)
     }
 }

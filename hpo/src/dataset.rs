@@ -8,27 +8,32 @@ use serde::{Deserialize, Serialize};
 use crate::document::{Fields, FromDocument, Place, bounded, names};
 use crate::limits;
 
-/// What a dataset is: pinned in the study at POST. A trainer whose copy has another hash does not train on it.
+/// What a dataset is: pinned in the study at POST. A trainer whose copy has another hash does not
+/// train on it.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct DatasetSchema {
     /// The shape of one row, such as `[28, 28]` or `[4]`.
     pub shape: Vec<usize>,
-    /// The type of the stored features: `uint8`, `float32`, or `float64` where 32 bits would not tell the values of a feature apart.
+    /// The type of the stored features: `uint8`, `float32`, or `float64` where 32 bits would not
+    /// tell the values of a feature apart.
     pub dtype: String,
     /// The number of rows, validation files excluded.
     pub rows: u64,
     /// The number of classes; null for a regression.
     pub classes: Option<u32>,
-    /// The classes as they stand in the source, in the order of their numbers from 0: texts are sorted by their bytes, folders of images by their names,
-    /// numbers are what they are. The first 100; one that is longer than 100 characters is cut and ends in `…`. Null for a regression.
+    /// The classes as they stand in the source, in the order of their numbers from 0: texts are
+    /// sorted by their bytes, folders of images by their names, numbers are what they are. The
+    /// first 100; one that is longer than 100 characters is cut and ends in `…`. Null for a
+    /// regression.
     #[serde(default)]
     pub class_names: Option<Vec<String>>,
-    /// Of two classes the second, which is what `precision`, `recall`, `auc` and the output of one unit take for positive; else null. A study's
-    /// `positive_class` makes it the other.
+    /// Of two classes the second, which is what `precision`, `recall`, `auc` and the output of one
+    /// unit take for positive; else null. A study's `positive_class` makes it the other.
     #[serde(default)]
     pub positive_class: Option<String>,
-    /// The largest value that the source declares, which `"scale": "unit"` divides by: 255 for 8-bit images, 16 for the digits.
+    /// The largest value that the source declares, which `"scale": "unit"` divides by: 255 for
+    /// 8-bit images, 16 for the digits.
     pub scale_max: Option<f64>,
     /// SHA-256 of features, labels, shape and type, in hexadecimal.
     pub hash: String,
@@ -78,7 +83,8 @@ impl fmt::Display for Collapse {
     }
 }
 
-/// What the features of a dataset are to an Embedding, which takes them as ids: whole numbers from 0.
+/// What the features of a dataset are to an Embedding, which takes them as ids: whole numbers from
+/// 0.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct WorstId {
     /// The first feature that is below 0 or no whole number; where there is none, the largest.
@@ -92,9 +98,11 @@ pub struct WorstId {
 pub struct DatasetSpec {
     /// Where the rows come from.
     pub source: Source,
-    /// The fraction of rows held out for validation, in [0, 1); 0 where `validation` files are given.
+    /// The fraction of rows held out for validation, in [0, 1); 0 where `validation` files are
+    /// given.
     pub validation_split: f64,
-    /// Where the validation rows come from: arrays of the same file where the source holds arrays, a pair of IDX files where it is one; else none.
+    /// Where the validation rows come from: arrays of the same file where the source holds arrays,
+    /// a pair of IDX files where it is one; else none.
     pub validation: Option<Files>,
     /// The parts of a cross-validation, each of which validates once; excludes the other two.
     pub folds: Option<u32>,
@@ -102,7 +110,8 @@ pub struct DatasetSpec {
     pub shuffle: bool,
     /// The column or the array with the weight of each row of the source.
     pub sample_weight: Option<String>,
-    /// The columns of a table that hold categories: each becomes as many columns of 0 and 1 as it has categories.
+    /// The columns of a table that hold categories: each becomes as many columns of 0 and 1 as it
+    /// has categories.
     pub one_hot: Vec<String>,
     /// Of two classes the one that is to have the number 1, as it stands in the source.
     pub positive_class: Option<String>,
@@ -159,11 +168,22 @@ pub struct Files {
 impl DatasetSpec {
     /// All rows of `source`, shuffled, none held out.
     pub fn new(source: Source) -> DatasetSpec {
-        let (validation_split, validation, folds, sample_weight, one_hot, positive_class) = Default::default();
-        DatasetSpec { source, validation_split, validation, folds, shuffle: true, sample_weight, one_hot, positive_class }
+        let (validation_split, validation, folds, sample_weight, one_hot, positive_class) =
+            Default::default();
+        DatasetSpec {
+            source,
+            validation_split,
+            validation,
+            folds,
+            shuffle: true,
+            sample_weight,
+            one_hot,
+            positive_class,
+        }
     }
 
-    /// The most rows that one training sees, of a source of `rows`: those that are not held out, as many as in Keras; of folds the smallest is held out.
+    /// The most rows that one training sees, of a source of `rows`: those that are not held out, as
+    /// many as in Keras; of folds the smallest is held out.
     pub fn training_rows(&self, rows: u64) -> u64 {
         match self.folds {
             Some(folds) => rows - rows / u64::from(folds.max(1)),
@@ -178,7 +198,8 @@ impl Source {
         matches!(self, Source::Csv { .. } | Source::Parquet { .. })
     }
 
-    /// The way to write labels in such a source so that they are values of a regression, not classes. None if it has classes only.
+    /// The way to write labels in such a source so that they are values of a regression, not
+    /// classes. None if it has classes only.
     pub fn numbers_as_values(&self) -> Option<&'static str> {
         match self {
             Source::Builtin(_) | Source::Images(_) => None,
@@ -243,13 +264,17 @@ impl FromDocument for DatasetSpec {
         let held_out = held_out(&mut fields, source.as_ref());
         let shuffle = fields.get("shuffle").map_or(Some(true), |place| place.fixed::<bool>());
         let sample_weight = fields.get("sample_weight").map(|place| sample_weight(&place, source.as_ref()));
-        let one_hot = fields.get("one_hot").map_or(Some(Vec::new()), |place| one_hot(&place, source.as_ref(), sample_weight.as_ref()));
+        let one_hot = fields
+            .get("one_hot")
+            .map_or(Some(Vec::new()), |place| one_hot(&place, source.as_ref(), sample_weight.as_ref()));
         let positive_class = fields.get("positive_class").map(|place| positive_class(&place));
         fields.get("scale").map(|place| place.read::<Scale>());
         fields.finish(&["class_weight", "test"]);
         let (validation_split, validation, folds) = held_out?;
-        let (sample_weight, positive_class) =
-            (sample_weight.map_or(Some(None), |name| name.map(Some))?, positive_class.map_or(Some(None), |class| class.map(Some))?);
+        let (sample_weight, positive_class) = (
+            sample_weight.map_or(Some(None), |name| name.map(Some))?,
+            positive_class.map_or(Some(None), |class| class.map(Some))?,
+        );
         Some(DatasetSpec {
             source: source?,
             validation_split,
@@ -265,7 +290,8 @@ impl FromDocument for DatasetSpec {
 
 /// What is held out: `validation_split`, `validation` or `folds`, one of them at most.
 fn held_out(fields: &mut Fields, source: Option<&Source>) -> Option<(f64, Option<Files>, Option<u32>)> {
-    let (split, validation, folds) = (fields.get("validation_split"), fields.get("validation"), fields.get("folds"));
+    let (split, validation, folds) =
+        (fields.get("validation_split"), fields.get("validation"), fields.get("folds"));
     let may_validate = source.is_none_or(|source| source.holds_arrays() || matches!(source, Source::Idx(_)));
     let validates = may_validate && validation.is_some();
     if let (Some(split), true) = (&split, validates) {
@@ -285,11 +311,15 @@ fn held_out(fields: &mut Fields, source: Option<&Source>) -> Option<(f64, Option
     let validation = validation.map(|place| held_out_files(&place, source));
     let folds = folds.map(|place| place.fixed::<Folds>());
     // None is what was not given, Some(None) what was wrong.
-    let (validation, folds) = (validation.map_or(Some(None), |files| files.map(Some)), folds.map_or(Some(None), |folds| folds.map(Some)));
+    let (validation, folds) = (
+        validation.map_or(Some(None), |files| files.map(Some)),
+        folds.map_or(Some(None), |folds| folds.map(Some)),
+    );
     Some((fraction?, validation?, folds?.map(|Folds(folds)| folds as u32)))
 }
 
-/// `validation`: two arrays of the source's file, or a pair of IDX files beside one. Other sources have none yet, whatever is given.
+/// `validation`: two arrays of the source's file, or a pair of IDX files beside one. Other sources
+/// have none yet, whatever is given.
 fn held_out_files(place: &Place, source: Option<&Source>) -> Option<Files> {
     let names_one = ["features", "labels", "hp"].iter().any(|field| place.json().get(field).is_some());
     let none = match source? {
@@ -353,7 +383,9 @@ fn source(place: &Place, fields: &mut Fields) -> Option<Source> {
     }
     if let Some(folder) = name.strip_suffix('/') {
         if let Some(label) = label {
-            label.invalid("goes with a CSV or Parquet file; the classes of a folder of images are its folders");
+            label.invalid(
+                "goes with a CSV or Parquet file; the classes of a folder of images are its folders",
+            );
         }
         return inside(&source, folder).map(Source::Images);
     }
@@ -363,19 +395,27 @@ fn source(place: &Place, fields: &mut Fields) -> Option<Source> {
         return None;
     };
     let label = text(&label)?;
-    Some(if path.ends_with(".parquet") { Source::Parquet { path, label } } else { Source::Csv { path, label } })
+    Some(if path.ends_with(".parquet") {
+        Source::Parquet { path, label }
+    } else {
+        Source::Csv { path, label }
+    })
 }
 
 /// A pair of IDX files.
 fn idx(place: &Place, features: Option<Place>, labels: Option<Place>) -> Option<Source> {
     match (features, labels) {
-        (Some(features), Some(labels)) => Some(Source::Idx(Files { features: path(&features)?, labels: path(&labels)? })),
+        (Some(features), Some(labels)) => {
+            Some(Source::Idx(Files { features: path(&features)?, labels: path(&labels)? }))
+        }
         (Some(only), None) | (None, Some(only)) => {
             only.invalid("features and labels go together");
             None
         }
         (None, None) => {
-            place.invalid("name a source (such as builtin:digits or a CSV file), or features and labels files");
+            place.invalid(
+                "name a source (such as builtin:digits or a CSV file), or features and labels files",
+            );
             None
         }
     }
@@ -387,7 +427,9 @@ fn sample_weight(place: &Place, source: Option<&Source>) -> Option<String> {
     let source = source?;
     let taken = match source {
         Source::Csv { label, .. } | Source::Parquet { label, .. } => *label == name,
-        Source::Npz { arrays, .. } | Source::Safetensors { arrays, .. } => arrays.features == name || arrays.labels == name,
+        Source::Npz { arrays, .. } | Source::Safetensors { arrays, .. } => {
+            arrays.features == name || arrays.labels == name
+        }
         Source::Builtin(_) | Source::Images(_) | Source::Idx(_) => {
             place.invalid("needs a CSV or Parquet file, where it is a column, or an .npz or .safetensors file, where it is an array");
             return None;
@@ -413,7 +455,11 @@ fn positive_class(place: &Place) -> Option<String> {
 }
 
 /// The columns of categories.
-fn one_hot(place: &Place, source: Option<&Source>, sample_weight: Option<&Option<String>>) -> Option<Vec<String>> {
+fn one_hot(
+    place: &Place,
+    source: Option<&Source>,
+    sample_weight: Option<&Option<String>>,
+) -> Option<Vec<String>> {
     if source.is_some_and(|source| !source.is_table()) {
         place.invalid("needs a CSV or Parquet file, whose columns have names");
         return None;
@@ -421,7 +467,8 @@ fn one_hot(place: &Place, source: Option<&Source>, sample_weight: Option<&Option
     let mut names = Vec::new();
     for item in place.items(limits::ONE_HOT_COLUMNS_MAX)? {
         let name = item.fixed::<String>().and_then(|_| text(&item))?;
-        if matches!(source, Some(Source::Csv { label, .. } | Source::Parquet { label, .. }) if *label == name) {
+        if matches!(source, Some(Source::Csv { label, .. } | Source::Parquet { label, .. }) if *label == name)
+        {
             item.invalid("is the label; only features become columns of 0 and 1");
         }
         if matches!(sample_weight, Some(Some(weight)) if *weight == name) {
@@ -452,9 +499,12 @@ fn path(place: &Place) -> Option<String> {
 
 fn inside(place: &Place, path: &str) -> Option<String> {
     text(place)?;
-    let inside = !path.contains(['\\', '\0']) && path.split('/').all(|part| !part.is_empty() && part != "." && part != "..");
+    let inside = !path.contains(['\\', '\0'])
+        && path.split('/').all(|part| !part.is_empty() && part != "." && part != "..");
     if !inside {
-        place.invalid(format!("{path:?} must be a relative path below the dataset folder, without . or .. in it"));
+        place.invalid(format!(
+            "{path:?} must be a relative path below the dataset folder, without . or .. in it"
+        ));
         return None;
     }
     Some(path.to_owned())

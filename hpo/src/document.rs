@@ -1,8 +1,10 @@
-//! Reading a study document: every mistake is collected with its JSON pointer, and `{"hp": …}` may stand for any value.
+//! Reading a study document: every mistake is collected with its JSON pointer, and `{"hp": …}` may
+//! stand for any value.
 //!
-//! One set of readers serves two ends. With no assignment, a reader checks every value that a hyperparameter may have at its place
-//! and returns some representative; with the [`Point`] of a trial it returns what that trial has. So there are no templates and no
-//! mirror types: [`Layer`](crate::network::Layer) and its like are always concrete.
+//! One set of readers serves two ends. With no assignment, a reader checks every value that a
+//! hyperparameter may have at its place and returns some representative; with the [`Point`] of a
+//! trial it returns what that trial has. So there are no templates and no mirror types:
+//! [`Layer`](crate::network::Layer) and its like are always concrete.
 
 mod named;
 
@@ -71,9 +73,11 @@ pub struct Mention {
 pub struct Reading {
     problems: RefCell<Vec<Problem>>,
     mentions: RefCell<Vec<Mention>>,
-    /// Names of hyperparameters whose declaration is wrong: what refers to them is not wrong for that.
+    /// Names of hyperparameters whose declaration is wrong: what refers to them is not wrong for
+    /// that.
     broken: RefCell<HashSet<String>>,
-    /// Whether the declarations as a whole could not be read, so that no name can be told to be wrong.
+    /// Whether the declarations as a whole could not be read, so that no name can be told to be
+    /// wrong.
     undeclared: Cell<bool>,
     steps: Cell<u64>,
 }
@@ -81,7 +85,15 @@ pub struct Reading {
 impl Reading {
     /// The root of `document`; with a `scope`, hyperparameters may stand for values.
     pub fn root<'a>(&'a self, document: &'a Json, scope: Option<Scope<'a>>) -> Place<'a> {
-        Place { value: document, pointer: String::new(), reading: self, scope, context: Context::default(), repetition: None, given: None }
+        Place {
+            value: document,
+            pointer: String::new(),
+            reading: self,
+            scope,
+            context: Context::default(),
+            repetition: None,
+            given: None,
+        }
     }
 
     /// Everything that was found wrong, each once, in the order of the document as read.
@@ -186,7 +198,8 @@ impl<'a> Place<'a> {
         self.reading.undeclared.set(true);
     }
 
-    /// Reports that `name` is no hyperparameter here, unless that follows from a problem with its declaration.
+    /// Reports that `name` is no hyperparameter here, unless that follows from a problem with its
+    /// declaration.
     pub(crate) fn unresolved(&self, name: &str, detail: impl Into<String>) {
         if !self.reading.undeclared.get() && !self.reading.broken.borrow().contains(name) {
             self.invalid(detail);
@@ -211,23 +224,29 @@ impl<'a> Place<'a> {
         self.reading.report(Problem { pointer: self.pointer.clone(), detail, kind });
     }
 
-    /// The value there, which may be one of a hyperparameter, or a choice of subtrees by one: that of the trial, or without a trial
-    /// any of [`read_all`](Self::read_all).
+    /// The value there, which may be one of a hyperparameter, or a choice of subtrees by one: that
+    /// of the trial, or without a trial any of [`read_all`](Self::read_all).
     pub fn read<T: FromDocument>(&self) -> Option<T> {
         self.read_all().pop()
     }
 
-    /// Every value that may stand there. A range speaks through its witnesses: readers take an interval, of whole numbers or of all, and some
-    /// spare 0.
+    /// Every value that may stand there. A range speaks through its witnesses: readers take an
+    /// interval, of whole numbers or of all, and some spare 0.
     pub fn read_all<T: FromDocument>(&self) -> Vec<T> {
         match self.reference() {
             None => T::from_place(self).into_iter().collect(),
             Some(Err(())) => Vec::new(),
             Some(Ok(Reference::Plain(at))) => {
                 let values = self.values_of(at);
-                values.iter().take_while(|_| !self.reading.is_full()).filter_map(|value| self.read_value(at, value)).collect()
+                values
+                    .iter()
+                    .take_while(|_| !self.reading.is_full())
+                    .filter_map(|value| self.read_value(at, value))
+                    .collect()
             }
-            Some(Ok(Reference::Cases(branches))) => branches.into_iter().flat_map(|branch| branch.read_all()).collect(),
+            Some(Ok(Reference::Cases(branches))) => {
+                branches.into_iter().flat_map(|branch| branch.read_all()).collect()
+            }
         }
     }
 
@@ -240,7 +259,8 @@ impl<'a> Place<'a> {
         T::from_place(self)
     }
 
-    /// The values that the hyperparameter at `at` may have here, of a range its witnesses; the one it has, where the point says so.
+    /// The values that the hyperparameter at `at` may have here, of a range its witnesses; the one
+    /// it has, where the point says so.
     fn values_of(&self, at: usize) -> Vec<Value> {
         let Some(scope) = self.scope else { return Vec::new() };
         if let Some(value) = scope.point.and_then(|point| point.get(at)) {
@@ -259,7 +279,8 @@ impl<'a> Place<'a> {
         T::from_place(&Place { value: &json, given, ..self.clone() })
     }
 
-    /// What `{"hp": …}` at this place refers to; none where there is no such object, an error where it was reported as wrong.
+    /// What `{"hp": …}` at this place refers to; none where there is no such object, an error where
+    /// it was reported as wrong.
     fn reference(&self) -> Option<Result<Reference<'a>, ()>> {
         let object = self.value.as_object().filter(|object| object.contains_key("hp"))?;
         Some(self.read_reference(object).ok_or(()))
@@ -294,7 +315,8 @@ impl<'a> Place<'a> {
         Some(at)
     }
 
-    /// The position of the hyperparameter that this string names, active or not; inside a repetition the one of this repetition.
+    /// The position of the hyperparameter that this string names, active or not; inside a
+    /// repetition the one of this repetition.
     pub fn hyperparameter(&self) -> Option<usize> {
         self.named(&String::from_place(self)?)
     }
@@ -307,7 +329,10 @@ impl<'a> Place<'a> {
         };
         match scope.space.resolve(name, self.repetition) {
             Ok(at) => {
-                self.reading.mentions.borrow_mut().push(Mention { hyperparameter: at, pointer: self.pointer.clone() });
+                self.reading
+                    .mentions
+                    .borrow_mut()
+                    .push(Mention { hyperparameter: at, pointer: self.pointer.clone() });
                 Some(at)
             }
             Err(detail) => {
@@ -326,13 +351,17 @@ impl<'a> Place<'a> {
         };
         let name = &scope.space.hyperparameters()[at].name;
         let Some(values) = scope.space.listed(at) else {
-            self.invalid(format!("cases need a hyperparameter with at most {} values, and {name} has more", limits::CASES_MAX));
+            self.invalid(format!(
+                "cases need a hyperparameter with at most {} values, and {name} has more",
+                limits::CASES_MAX
+            ));
             return None;
         };
         self.spend(values.len() + object.len())?;
         let keys: HashSet<String> = values.iter().map(Value::to_string).collect();
         for key in object.keys().filter(|key| !keys.contains(*key)).take(limits::PROBLEMS_MAX) {
-            self.child(key, &object[key]).invalid(format!("{name} never has this value; its values are {}", list(&values)));
+            self.child(key, &object[key])
+                .invalid(format!("{name} never has this value; its values are {}", list(&values)));
         }
         let possible = match scope.point.and_then(|point| point.get(at)) {
             Some(value) => vec![value.clone()],
@@ -342,16 +371,20 @@ impl<'a> Place<'a> {
         for value in &possible {
             match object.get_key_value(&value.to_string()) {
                 Some((key, branch)) => {
-                    let context = self.context.restrict(scope.space, &Condition::new(at, vec![value.clone()]));
+                    let context =
+                        self.context.restrict(scope.space, &Condition::new(at, vec![value.clone()]));
                     branches.push(self.child(key, branch).within(context));
                 }
-                None => self.invalid(format!("lacks a case for {name} = {value} (null where nothing is wanted)")),
+                None => {
+                    self.invalid(format!("lacks a case for {name} = {value} (null where nothing is wanted)"))
+                }
             }
         }
         (branches.len() == possible.len()).then_some(branches)
     }
 
-    /// If this place chooses between subtrees: each of them, at its place. A reader that needs the branches apart calls this.
+    /// If this place chooses between subtrees: each of them, at its place. A reader that needs the
+    /// branches apart calls this.
     pub fn branches(&self) -> Option<Vec<Place<'a>>> {
         self.value.get("cases")?;
         match self.reference()? {
@@ -367,7 +400,11 @@ impl<'a> Place<'a> {
 
     /// The place at `pointer` below this one; none where the document has nothing there.
     pub fn at(&self, pointer: &str) -> Option<Place<'a>> {
-        Some(Place { value: self.value.pointer(pointer)?, pointer: format!("{}{pointer}", self.pointer), ..self.clone() })
+        Some(Place {
+            value: self.value.pointer(pointer)?,
+            pointer: format!("{}{pointer}", self.pointer),
+            ..self.clone()
+        })
     }
 
     /// The hyperparameter that `{"hp": …}` names here, with nothing beside it.
@@ -454,10 +491,14 @@ impl<'a> Fields<'a> {
     pub fn only(&mut self, name: &'static str, default: Json) -> Option<()> {
         let Some(place) = self.get(name) else { return Some(()) };
         // 0 is as good as 0.0.
-        let same = place.json() == &default || (default.is_number() && place.json().as_f64() == default.as_f64());
+        let same =
+            place.json() == &default || (default.is_number() && place.json().as_f64() == default.as_f64());
         if !same {
             let known = default.as_str().map_or_else(|| default.to_string(), str::to_owned);
-            place.not_supported(format!("{name} {} is not supported yet; known are {known}", brief(place.json())));
+            place.not_supported(format!(
+                "{name} {} is not supported yet; known are {known}",
+                brief(place.json())
+            ));
         }
         same.then_some(())
     }
@@ -476,7 +517,8 @@ impl<'a> Fields<'a> {
                 place.not_supported(format!("{name} is not supported yet"));
             } else {
                 let near = did_you_mean(name, self.known.iter().copied());
-                let hint = if near.is_empty() { format!("; known are {}", self.known.join(", ")) } else { near };
+                let hint =
+                    if near.is_empty() { format!("; known are {}", self.known.join(", ")) } else { near };
                 place.invalid(format!("unknown field {}{hint}", brief(&Json::from(name.as_str()))));
             }
         }
@@ -492,7 +534,9 @@ pub fn did_you_mean<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> Str
     let nearest = known.map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate)).min();
     match nearest {
         // A third of the letters wrong is a typing error; more is another word.
-        Some((distance, candidate)) if distance * 3 <= candidate.len().max(3) => format!("; did you mean {candidate}?"),
+        Some((distance, candidate)) if distance * 3 <= candidate.len().max(3) => {
+            format!("; did you mean {candidate}?")
+        }
         _ => String::new(),
     }
 }
@@ -528,7 +572,8 @@ fn cut(text: String) -> String {
 
 /// Values in a message: the first of them.
 pub(crate) fn list(values: &[Value]) -> String {
-    let first: Vec<String> = values.iter().take(limits::VALUES_NAMED_MAX).map(|value| cut(value.to_string())).collect();
+    let first: Vec<String> =
+        values.iter().take(limits::VALUES_NAMED_MAX).map(|value| cut(value.to_string())).collect();
     first.join(", ") + if values.len() > limits::VALUES_NAMED_MAX { ", …" } else { "" }
 }
 
@@ -553,8 +598,13 @@ impl FromDocument for f64 {
 impl FromDocument for i64 {
     fn from_place(place: &Place) -> Option<i64> {
         let json = place.json();
-        // 2.0 is as good as 2, as in Keras; past 2^53 a float no longer says which integer it means.
-        let whole = || json.as_f64().filter(|x| x.fract() == 0.0 && x.abs() <= limits::EXACT_INTEGER_MAX as f64).map(|x| x as i64);
+        // 2.0 is as good as 2, as in Keras; past 2^53 a float no longer says which integer it
+        // means.
+        let whole = || {
+            json.as_f64()
+                .filter(|x| x.fract() == 0.0 && x.abs() <= limits::EXACT_INTEGER_MAX as f64)
+                .map(|x| x as i64)
+        };
         expect(place, json.as_i64().or_else(whole), "an integer")
     }
 }
@@ -568,7 +618,9 @@ impl<T: FromDocument> FromDocument for Option<T> {
 /// Whether an object anywhere in `json` has this key.
 pub(crate) fn has_key(json: &Json, key: &str) -> bool {
     match json {
-        Json::Object(members) => members.contains_key(key) || members.values().any(|value| has_key(value, key)),
+        Json::Object(members) => {
+            members.contains_key(key) || members.values().any(|value| has_key(value, key))
+        }
         Json::Array(items) => items.iter().any(|item| has_key(item, key)),
         _ => false,
     }

@@ -1,8 +1,11 @@
-//! The points of a conditional space in a row: how many there are, which point has an index, which index a point has.
+//! The points of a conditional space in a row: how many there are, which point has an index, which
+//! index a point has.
 //!
-//! Nothing is materialised. The number of ways to go on from a few chosen values is a product over groups of hyperparameters that no
-//! open condition connects; within a group it is a sum over the values of its first member, where values that no condition tells
-//! apart count together. A group is known by its members alone, since conditions on chosen parents are settled, so each is counted once.
+//! Nothing is materialised. The number of ways to go on from a few chosen values is a product over
+//! groups of hyperparameters that no open condition connects; within a group it is a sum over the
+//! values of its first member, where values that no condition tells apart count together. A group
+//! is known by its members alone, since conditions on chosen parents are settled, so each is
+//! counted once.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -45,8 +48,9 @@ enum Axis {
 }
 
 impl Enumeration {
-    /// The grid of `space`, as KerasTuner's GridSearch has it: a float without step (a log int without step) is cut into up to ten
-    /// distinct bucket centres, rising, with its default first where one is given and is not among them.
+    /// The grid of `space`, as KerasTuner's GridSearch has it: a float without step (a log int
+    /// without step) is cut into up to ten distinct bucket centres, rising, with its default first
+    /// where one is given and is not among them.
     pub fn grid(space: &SearchSpace) -> Result<Enumeration, Uncountable> {
         Enumeration::new(
             space,
@@ -60,15 +64,22 @@ impl Enumeration {
 
     /// Every point of a finite space.
     pub fn all(space: &SearchSpace) -> Result<Enumeration, Uncountable> {
-        let axis = |domain: &Domain| domain.count().map(|count| Axis::All(domain.clone(), count)).ok_or(Uncountable::Continuum);
+        let axis = |domain: &Domain| {
+            domain.count().map(|count| Axis::All(domain.clone(), count)).ok_or(Uncountable::Continuum)
+        };
         Enumeration::new(
             space,
-            space.hyperparameters().iter().map(|hyperparameter| axis(&hyperparameter.domain)).collect::<Result<_, _>>()?,
+            space
+                .hyperparameters()
+                .iter()
+                .map(|hyperparameter| axis(&hyperparameter.domain))
+                .collect::<Result<_, _>>()?,
         )
     }
 
     fn new(space: &SearchSpace, axes: Vec<Axis>) -> Result<Enumeration, Uncountable> {
-        let mut enumeration = Enumeration { space: space.clone(), axes, counted: HashMap::new(), size: BigUint::ZERO };
+        let mut enumeration =
+            Enumeration { space: space.clone(), axes, counted: HashMap::new(), size: BigUint::ZERO };
         let mut steps = limits::GRID_STEPS_MAX;
         let all = (0..enumeration.axes.len()).collect();
         enumeration.size = enumeration.count(all, &mut steps).ok_or(Uncountable::Entangled)?;
@@ -94,7 +105,8 @@ impl Enumeration {
                 let each = self.ways(run.open.clone());
                 let whole = &each * (run.end - run.start);
                 if left < whole {
-                    let steps = u64::try_from(&left / &each).expect("the quotient is below the length of the run");
+                    let steps =
+                        u64::try_from(&left / &each).expect("the quotient is below the length of the run");
                     left = &left % &each;
                     open = run.open;
                     return Some(self.axes[at].value(run.start + steps));
@@ -128,7 +140,8 @@ impl Enumeration {
         Some(index)
     }
 
-    /// The values of the hyperparameter at `at` as runs that no condition of a member of `open` tells apart, in order.
+    /// The values of the hyperparameter at `at` as runs that no condition of a member of `open`
+    /// tells apart, in order.
     fn runs(&self, at: usize, open: &[usize]) -> Vec<Run> {
         let mut cuts = vec![0, self.axes[at].count()];
         for position in self.mentioned(at, open) {
@@ -137,22 +150,31 @@ impl Enumeration {
         cuts.sort_unstable();
         cuts.dedup();
         cuts.windows(2)
-            .map(|ends| Run { start: ends[0], end: ends[1], open: self.settle(at, &self.axes[at].value(ends[0]), open) })
+            .map(|ends| Run {
+                start: ends[0],
+                end: ends[1],
+                open: self.settle(at, &self.axes[at].value(ends[0]), open),
+            })
             .collect()
     }
 
     /// The positions of the values of `at` that conditions of `members` mention.
     fn mentioned(&self, at: usize, members: &[usize]) -> Vec<u64> {
-        let conditions =
-            members.iter().flat_map(|member| &self.space.hyperparameters()[*member].conditions).filter(|condition| condition.parent == at);
-        let mut positions: Vec<u64> =
-            conditions.flat_map(|condition| &*condition.values).filter_map(|value| self.axes[at].position(value)).collect();
+        let conditions = members
+            .iter()
+            .flat_map(|member| &self.space.hyperparameters()[*member].conditions)
+            .filter(|condition| condition.parent == at);
+        let mut positions: Vec<u64> = conditions
+            .flat_map(|condition| &*condition.values)
+            .filter_map(|value| self.axes[at].position(value))
+            .collect();
         positions.sort_unstable();
         positions.dedup();
         positions
     }
 
-    /// What of `open` can still be active once `at` has `value`: without those that need another value, and without their children.
+    /// What of `open` can still be active once `at` has `value`: without those that need another
+    /// value, and without their children.
     fn settle(&self, at: usize, value: &Value, open: &[usize]) -> Vec<usize> {
         let mut left: Vec<usize> = Vec::with_capacity(open.len());
         for member in open.iter().filter(|member| **member != at) {
@@ -161,7 +183,8 @@ impl Enumeration {
                     condition.allows(value)
                 } else {
                     // A parent that was open and no longer is was dropped just now, as inactive.
-                    open.binary_search(&condition.parent).is_err() || left.binary_search(&condition.parent).is_ok()
+                    open.binary_search(&condition.parent).is_err()
+                        || left.binary_search(&condition.parent).is_ok()
                 }
             });
             if possible {
@@ -171,7 +194,8 @@ impl Enumeration {
         left
     }
 
-    /// The number of ways to give values to `open`; every group in it was counted when the enumeration was made.
+    /// The number of ways to give values to `open`; every group in it was counted when the
+    /// enumeration was made.
     fn ways(&mut self, open: Vec<usize>) -> BigUint {
         let mut unlimited = u64::MAX;
         self.count(open, &mut unlimited).expect("without a limit there is always an answer")
@@ -213,7 +237,8 @@ impl Enumeration {
         let mut groups: Vec<Vec<usize>> = Vec::new();
         for member in open {
             let conditions = &self.space.hyperparameters()[*member].conditions;
-            let mut parents: Vec<usize> = conditions.iter().filter_map(|condition| group_of.get(&condition.parent).copied()).collect();
+            let mut parents: Vec<usize> =
+                conditions.iter().filter_map(|condition| group_of.get(&condition.parent).copied()).collect();
             parents.sort_unstable();
             parents.dedup();
             let mut joined = vec![*member];
@@ -270,8 +295,9 @@ fn grid_axis(domain: &Domain, default: Option<&Value>) -> Axis {
     if !bucketed {
         return Axis::All(domain.clone(), domain.count().unwrap_or(1));
     }
-    let mut values: Vec<Value> =
-        (0..limits::GRID_BUCKETS).map(|bucket| unit::value(domain, (bucket as f64 + 0.5) / limits::GRID_BUCKETS as f64)).collect();
+    let mut values: Vec<Value> = (0..limits::GRID_BUCKETS)
+        .map(|bucket| unit::value(domain, (bucket as f64 + 0.5) / limits::GRID_BUCKETS as f64))
+        .collect();
     values.dedup();
     if let Some(default) = default
         && !values.contains(default)

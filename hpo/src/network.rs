@@ -1,6 +1,8 @@
-//! The declared network: layers as data, under Keras's class and argument names with Keras's defaults.
+//! The declared network: layers as data, under Keras's class and argument names with Keras's
+//! defaults.
 //!
-//! A file for each family of layers; [`weight`] says which weights a layer has, [`flat`] puts the layers of a document in one row.
+//! A file for each family of layers; [`weight`] says which weights a layer has, [`flat`] puts the
+//! layers of a document in one row.
 
 mod activation;
 mod convolution;
@@ -149,7 +151,8 @@ names! {
     pub enum Padding {
         /// Windows lie inside.
         Valid = "valid",
-        /// The output has ceil(input / stride) places, as with Keras on TensorFlow: the odd one is added at the end.
+        /// The output has ceil(input / stride) places, as with Keras on TensorFlow: the odd one is
+        /// added at the end.
         Same = "same",
     }
     later ["causal"]
@@ -161,7 +164,9 @@ pub(crate) const LAYERS: &[(&str, Reader<Layer>)] = &[
     ("Reshape", |fields| reshaping::target_shape(fields).map(|target_shape| Layer::Reshape { target_shape })),
     ("Permute", |fields| reshaping::dims(fields).map(|dims| Layer::Permute { dims })),
     ("Rescaling", pointwise::rescaling),
-    ("ZeroPadding2D", |fields| reshaping::zero_padding(fields).map(|padding| Layer::ZeroPadding2D { padding })),
+    ("ZeroPadding2D", |fields| {
+        reshaping::zero_padding(fields).map(|padding| Layer::ZeroPadding2D { padding })
+    }),
     ("Dense", |fields| Dense::read(fields).map(Layer::Dense)),
     ("Conv1D", |fields| Conv::read::<1>(fields).map(Layer::Conv1D)),
     ("Conv2D", |fields| Conv::read::<2>(fields).map(Layer::Conv2D)),
@@ -171,11 +176,17 @@ pub(crate) const LAYERS: &[(&str, Reader<Layer>)] = &[
     ("MaxPooling2D", |fields| Pool::read::<2>(fields).map(Layer::MaxPooling2D)),
     ("AveragePooling1D", |fields| Pool::read::<1>(fields).map(Layer::AveragePooling1D)),
     ("AveragePooling2D", |fields| Pool::read::<2>(fields).map(Layer::AveragePooling2D)),
-    ("GlobalAveragePooling1D", |fields| keepdims(fields).map(|keepdims| Layer::GlobalAveragePooling1D { keepdims })),
-    ("GlobalAveragePooling2D", |fields| keepdims(fields).map(|keepdims| Layer::GlobalAveragePooling2D { keepdims })),
+    ("GlobalAveragePooling1D", |fields| {
+        keepdims(fields).map(|keepdims| Layer::GlobalAveragePooling1D { keepdims })
+    }),
+    ("GlobalAveragePooling2D", |fields| {
+        keepdims(fields).map(|keepdims| Layer::GlobalAveragePooling2D { keepdims })
+    }),
     ("GlobalMaxPooling1D", |fields| keepdims(fields).map(|keepdims| Layer::GlobalMaxPooling1D { keepdims })),
     ("GlobalMaxPooling2D", |fields| keepdims(fields).map(|keepdims| Layer::GlobalMaxPooling2D { keepdims })),
-    ("Activation", |fields| fields.required("activation")?.read().map(|activation| Layer::Activation { activation })),
+    ("Activation", |fields| {
+        fields.required("activation")?.read().map(|activation| Layer::Activation { activation })
+    }),
     ("LeakyReLU", pointwise::leaky_relu),
     ("PReLU", |fields| PReLU::read(fields).map(Layer::PReLU)),
     ("Dropout", |fields| pointwise::rate(fields).map(|rate| Layer::Dropout { rate })),
@@ -247,8 +258,19 @@ const LATER: &[&str] = &[
 ];
 
 /// Arguments of Keras's layers that are not acted on yet.
-const LATER_ARGUMENTS: &[&str] =
-    &["name", "dtype", "trainable", "noise_shape", "seed", "lora_rank", "weights", "backward_layer", "use_cudnn", "renorm", "synchronized"];
+const LATER_ARGUMENTS: &[&str] = &[
+    "name",
+    "dtype",
+    "trainable",
+    "noise_shape",
+    "seed",
+    "lora_rank",
+    "weights",
+    "backward_layer",
+    "use_cudnn",
+    "renorm",
+    "synchronized",
+];
 
 /// The layers that Keras lets choose where the channels stand.
 pub(crate) const LAID_OUT: &[&str] = &[
@@ -322,7 +344,8 @@ impl Layer {
             "unit_forget_bias",
             "go_backwards",
         ];
-        let of_numbers = ["_initializer", "_regularizer", "_constraint"].iter().any(|end| argument.ends_with(end));
+        let of_numbers =
+            ["_initializer", "_regularizer", "_constraint"].iter().any(|end| argument.ends_with(end));
         // Of a Rescaling it is a factor, of a normalisation whether there is a weight.
         let factor = argument == "scale" && matches!(self, Layer::Rescaling { .. });
         !(of_numbers || factor || NOT_STRUCTURAL.contains(&argument))

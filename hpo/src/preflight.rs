@@ -1,8 +1,10 @@
-//! What can be said of a study before anything is queued: the number of points, every network's shapes, the smallest and largest cost.
+//! What can be said of a study before anything is queued: the number of points, every network's
+//! shapes, the smallest and largest cost.
 //!
-//! Shapes are propagated through the network as sets of (shape, values of the hyperparameters that a later layer mentions), merged
-//! where equal, so that the space is never enumerated. Costs add up along the way: each state carries the least and the greatest
-//! sum of all ways that lead to it, which is exact. Past [`limits::PREFLIGHT_STATES_MAX`] states shapes are no longer followed and
+//! Shapes are propagated through the network as sets of (shape, values of the hyperparameters that
+//! a later layer mentions), merged where equal, so that the space is never enumerated. Costs add up
+//! along the way: each state carries the least and the greatest sum of all ways that lead to it,
+//! which is exact. Past [`limits::PREFLIGHT_STATES_MAX`] states shapes are no longer followed and
 //! intervals bound the costs ([`bounds`]).
 
 mod bounds;
@@ -26,9 +28,11 @@ use crate::training::{BatchSize, Slots, Training, validation_rows};
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Preflight {
-    /// The number of points that the sampler can suggest, as a decimal string; null where it is infinite or not known.
+    /// The number of points that the sampler can suggest, as a decimal string; null where it is
+    /// infinite or not known.
     pub points: Option<String>,
-    /// `complete` where every branch was followed; `partial` where there are too many: a trial that does not fit then fails as invalid.
+    /// `complete` where every branch was followed; `partial` where there are too many: a trial that
+    /// does not fit then fails as invalid.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub shapes: &'static str,
     /// Weights of the smallest and largest network.
@@ -37,8 +41,9 @@ pub struct Preflight {
     pub flops_per_sample: Bounds,
     /// Bytes of the weights.
     pub weight_bytes: Bounds,
-    /// Bytes of a training step: weights and the optimiser's moments, of each fold and execution, gradients, the weights of the best epoch so far, the rows
-    /// of a batch, and what becomes of them on the way through the network and back.
+    /// Bytes of a training step: weights and the optimiser's moments, of each fold and execution,
+    /// gradients, the weights of the best epoch so far, the rows of a batch, and what becomes of
+    /// them on the way through the network and back.
     pub step_bytes: Bounds,
 }
 
@@ -54,8 +59,13 @@ pub struct Bounds {
     pub exact: bool,
 }
 
-/// What is known of `study` on a dataset of this schema with these `findings`, or every branch of it that cannot work.
-pub fn preflight(study: &Study, dataset: &DatasetSchema, findings: &Findings) -> Result<Preflight, Vec<Problem>> {
+/// What is known of `study` on a dataset of this schema with these `findings`, or every branch of
+/// it that cannot work.
+pub fn preflight(
+    study: &Study,
+    dataset: &DatasetSchema,
+    findings: &Findings,
+) -> Result<Preflight, Vec<Problem>> {
     let reading = Reading::default();
     let root = reading.root(study.document(), Some(Scope { space: &study.space, point: None }));
     judge::dataset(&root, study, dataset, findings);
@@ -72,11 +82,17 @@ pub fn preflight(study: &Study, dataset: &DatasetSchema, findings: &Findings) ->
     };
     let of = |(min, max): (u64, u64), exact| Bounds { min, max, exact };
     let weight_bytes = (totals.parameters.0.saturating_mul(4), totals.parameters.1.saturating_mul(4));
-    // Where the bounds are not reached, only what every network needs is held against them; the trainer checks each.
+    // Where the bounds are not reached, only what every network needs is held against them; the
+    // trainer checks each.
     let largest = |(min, max): (u64, u64), exact| if exact { max } else { min };
     let bounded = [
         ("weights", "/network", largest(weight_bytes, exact), limits::WEIGHT_BYTES_MAX),
-        ("a training step", "/training/batch_size", largest(totals.step_bytes, exact && recipe.is_exact), limits::STEP_BYTES_MAX),
+        (
+            "a training step",
+            "/training/batch_size",
+            largest(totals.step_bytes, exact && recipe.is_exact),
+            limits::STEP_BYTES_MAX,
+        ),
     ];
     let too_large = bounded.into_iter().filter(|(.., bytes, most)| bytes > most).map(|(what, pointer, bytes, most)| Problem {
         pointer: pointer.to_owned(),
@@ -120,7 +136,9 @@ impl Totals {
 
     /// These totals after a layer that costs at least `least` and at most `most`.
     fn plus(self, least: Cost, most: Cost, recipe: &Recipe) -> Totals {
-        let add = |(min, max): (u64, u64), least: u64, most: u64| (min.saturating_add(least), max.saturating_add(most));
+        let add = |(min, max): (u64, u64), least: u64, most: u64| {
+            (min.saturating_add(least), max.saturating_add(most))
+        };
         Totals {
             parameters: add(self.parameters, least.parameters, most.parameters),
             flops: add(self.flops, least.flops, most.flops),
@@ -147,7 +165,8 @@ struct Recipe {
     most: (u64, u64),
     /// Bytes of what a trial takes of the dataset: the least and the most.
     input: (u64, u64),
-    /// Whether they vary without regard to the network, so that the extremes of both meet in some trial, and nothing else is open that takes memory.
+    /// Whether they vary without regard to the network, so that the extremes of both meet in some
+    /// trial, and nothing else is open that takes memory.
     is_exact: bool,
 }
 
@@ -155,13 +174,22 @@ impl Recipe {
     fn of(study: &Study, dataset: &DatasetSchema) -> Recipe {
         let reading = Reading::default();
         let root = reading.root(study.document(), Some(Scope { space: &study.space, point: None }));
-        let optimizers: Vec<Slots> = root.at("/training/optimizer").map(|place| place.read_all()).unwrap_or_default();
-        let batches: Vec<BatchSize> = root.at("/training/batch_size").map(|place| place.read_all()).unwrap_or_default();
+        let optimizers: Vec<Slots> =
+            root.at("/training/optimizer").map(|place| place.read_all()).unwrap_or_default();
+        let batches: Vec<BatchSize> =
+            root.at("/training/batch_size").map(|place| place.read_all()).unwrap_or_default();
         let training_rows = study.dataset.training_rows(dataset.rows);
         let rows = batches.iter().map(|batch| (batch.0 as u64).min(training_rows));
-        let least = (numbers(study, optimizers.iter().map(|slots| slots.0).min().unwrap_or(0)), rows.clone().min().unwrap_or(1));
-        let most = (numbers(study, optimizers.iter().map(|slots| slots.1).max().unwrap_or(4)), rows.max().unwrap_or(1));
-        let mentioned = closure(&study.space, reading.mentions().iter().map(|mention| mention.hyperparameter));
+        let least = (
+            numbers(study, optimizers.iter().map(|slots| slots.0).min().unwrap_or(0)),
+            rows.clone().min().unwrap_or(1),
+        );
+        let most = (
+            numbers(study, optimizers.iter().map(|slots| slots.1).max().unwrap_or(4)),
+            rows.max().unwrap_or(1),
+        );
+        let mentioned =
+            closure(&study.space, reading.mentions().iter().map(|mention| mention.hyperparameter));
         let structural = study.network.layers.iter().flat_map(|layer| needs(&study.space, layer));
         Recipe {
             least,
@@ -173,8 +201,10 @@ impl Recipe {
     }
 }
 
-/// Whether loss, metrics and class weights of a trial go with labels that are `classes`, or numbers, and with a network's output of this shape: what
-/// [`preflight`] asks of every branch of a space, for one trial. Class weights are by number (see [`ClassWeight::numbered`]). Errors: why they don't.
+/// Whether loss, metrics and class weights of a trial go with labels that are `classes`, or
+/// numbers, and with a network's output of this shape: what [`preflight`] asks of every branch of a
+/// space, for one trial. Class weights are by number (see [`ClassWeight::numbered`]). Errors: why
+/// they don't.
 ///
 /// [`ClassWeight::numbered`]: crate::training::ClassWeight::numbered
 pub fn fits(training: &Training, output: &[usize], classes: Option<u32>) -> Result<(), String> {
@@ -189,8 +219,9 @@ pub fn fits(training: &Training, output: &[usize], classes: Option<u32>) -> Resu
     }
 }
 
-/// Bytes of the weights of a network, and of a training step of all that train in lockstep: what [`preflight`] bounds over the space of `study`, for the
-/// trial that `plan` is of. Errors: why a layer cannot work.
+/// Bytes of the weights of a network, and of a training step of all that train in lockstep: what
+/// [`preflight`] bounds over the space of `study`, for the trial that `plan` is of. Errors: why a
+/// layer cannot work.
 pub fn memory(study: &Study, plan: &Plan, dataset: &DatasetSchema) -> Result<(u64, u64), String> {
     let (mut shape, mut total) = (dataset.shape.clone(), Cost::default());
     for layer in &plan.layers {
@@ -206,22 +237,25 @@ pub fn memory(study: &Study, plan: &Plan, dataset: &DatasetSchema) -> Result<(u6
     Ok((total.parameters.saturating_mul(4), of_layers.saturating_add(input_bytes(study, dataset, rows))))
 }
 
-/// Numbers that a trial keeps per weight of its network: the weight and the optimiser's `slots` in each of its runs, which train in lockstep, a
-/// gradient in the one whose turn it is, and the weight as it was after the best epoch.
+/// Numbers that a trial keeps per weight of its network: the weight and the optimiser's `slots` in
+/// each of its runs, which train in lockstep, a gradient in the one whose turn it is, and the
+/// weight as it was after the best epoch.
 fn numbers(study: &Study, slots: u64) -> u64 {
     u64::from(study.runs()) * (1 + slots) + 2
 }
 
-/// Bytes that layers of this cost take in a training step of a trial with `(numbers per weight, rows)`. What a layer keeps counts four times, for its
-/// gradient, and for the zeros and the sum that candle makes of that: of all layers where there are few, of those at work where there are many, which then take
-/// less. Weights that are joined count three times.
+/// Bytes that layers of this cost take in a training step of a trial with `(numbers per weight,
+/// rows)`. What a layer keeps counts four times, for its gradient, and for the zeros and the sum
+/// that candle makes of that: of all layers where there are few, of those at work where there are
+/// many, which then take less. Weights that are joined count three times.
 fn step_bytes(cost: Cost, (numbers, rows): (u64, u64)) -> u64 {
     let weights = cost.parameters.saturating_mul(numbers).saturating_add(cost.joined.saturating_mul(3));
     weights.saturating_add(cost.activations.saturating_mul(rows.saturating_mul(4))).saturating_mul(4)
 }
 
-/// Bytes that a trial with batches of `rows` takes of a dataset: the features of a batch, which is larger where it validates, and the numbers of rows: of the two
-/// parts of each fold, and of an epoch's order twice.
+/// Bytes that a trial with batches of `rows` takes of a dataset: the features of a batch, which is
+/// larger where it validates, and the numbers of rows: of the two parts of each fold, and of an
+/// epoch's order twice.
 fn input_bytes(study: &Study, dataset: &DatasetSchema, rows: u64) -> u64 {
     let batch = validation_rows(rows as usize) as u64;
     let numbers = dataset.rows.saturating_mul(2 + u64::from(study.dataset.folds.unwrap_or(1)));
@@ -230,7 +264,10 @@ fn input_bytes(study: &Study, dataset: &DatasetSchema, rows: u64) -> u64 {
 
 /// What a layer's presence, shape and size depend on, parents included, in the order of the space.
 fn needs(space: &SearchSpace, layer: &crate::network::FlatLayer) -> Vec<usize> {
-    closure(space, layer.when.iter().map(|condition| condition.parent).chain(layer.structural.iter().copied()))
+    closure(
+        space,
+        layer.when.iter().map(|condition| condition.parent).chain(layer.structural.iter().copied()),
+    )
 }
 
 /// These hyperparameters and all that their being active depends on, in the order of the space.
@@ -246,7 +283,12 @@ fn closure(space: &SearchSpace, these: impl Iterator<Item = usize>) -> Vec<usize
 }
 
 /// The value of `T` at `pointer` in the trial at `point`.
-fn read_at<T: crate::document::FromDocument>(document: &Json, space: &SearchSpace, point: &Point, pointer: &str) -> Option<T> {
+fn read_at<T: crate::document::FromDocument>(
+    document: &Json,
+    space: &SearchSpace,
+    point: &Point,
+    pointer: &str,
+) -> Option<T> {
     let reading = Reading::default();
     let place = reading.root(document, Some(Scope { space, point: Some(point) })).at(pointer)?;
     place.read()

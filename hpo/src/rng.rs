@@ -1,11 +1,13 @@
 //! Every random number of the product: ChaCha8, counter-based, one stream per purpose.
 //!
-//! A stream is a function of its key alone, so that a trial draws the same numbers on any machine, in any order, at any attempt.
+//! A stream is a function of its key alone, so that a trial draws the same numbers on any machine,
+//! in any order, at any attempt.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng};
 
-/// What a stream is for. The numbers are part of the promise of reproducibility: never reuse one, never renumber.
+/// What a stream is for. The numbers are part of the promise of reproducibility: never reuse one,
+/// never renumber.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u64)]
 pub enum Purpose {
@@ -27,7 +29,8 @@ pub enum Purpose {
 #[derive(Debug, Clone)]
 pub struct Rng(ChaCha8Rng);
 
-/// The stream of `purpose` under `seed`; `a` and `b` are its coordinates (see [`Purpose`]). Same arguments, same numbers, everywhere.
+/// The stream of `purpose` under `seed`; `a` and `b` are its coordinates (see [`Purpose`]). Same
+/// arguments, same numbers, everywhere.
 pub fn stream(seed: u64, purpose: Purpose, a: u64, b: u64) -> Rng {
     let mut key = [0u8; 32];
     for (part, word) in key.chunks_exact_mut(8).zip([seed, purpose as u64, a, b]) {
@@ -63,7 +66,8 @@ impl Rng {
         }
     }
 
-    /// A standard normal number, by Box and Muller; one of the pair is thrown away so that a draw has a fixed cost in the stream.
+    /// A standard normal number, by Box and Muller; one of the pair is thrown away so that a draw
+    /// has a fixed cost in the stream.
     pub fn normal(&mut self) -> f64 {
         let radius = libm::sqrt(-2.0 * libm::log(1.0 - self.unit()));
         radius * libm::cos(std::f64::consts::TAU * self.unit())
@@ -96,7 +100,8 @@ mod tests {
 
     #[test]
     fn the_first_numbers_never_change() {
-        // Committed on 2026-11-23: a change here breaks the reproducibility of every study ever run.
+        // Committed on 2026-11-23: a change here breaks the reproducibility of every study ever
+        // run.
         let mut rng = stream(42, Purpose::Sampler, 0, 0);
         assert_eq!([rng.next_u64(), rng.next_u64()], [GOLDEN[0], GOLDEN[1]]);
     }

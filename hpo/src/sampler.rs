@@ -35,14 +35,15 @@ impl Sampler {
     pub fn new(study: &Study) -> Sampler {
         match study.sampler {
             SamplerName::Random => Sampler::Random(Box::new(random::Random::new(&study.space, study.seed))),
-            SamplerName::Grid => {
-                Sampler::Grid(Enumeration::grid(&study.space).expect("Study::parse refuses a grid that cannot be counted"))
-            }
+            SamplerName::Grid => Sampler::Grid(
+                Enumeration::grid(&study.space).expect("Study::parse refuses a grid that cannot be counted"),
+            ),
         }
     }
 
-    /// The point of trial `number`; none once the space is exhausted. Asked in rising order each costs microseconds; a first jump to
-    /// a high number makes the points of all lower ones, where the space is finite.
+    /// The point of trial `number`; none once the space is exhausted. Asked in rising order each
+    /// costs microseconds; a first jump to a high number makes the points of all lower ones, where
+    /// the space is finite.
     pub fn suggest(&mut self, number: u64) -> Option<Point> {
         match self {
             Sampler::Random(random) => random.suggest(number),

@@ -1,8 +1,9 @@
 //! The OpenAPI schema of the study document: what [`Study::parse`] accepts, field by field.
 //!
-//! Written as JSON and read into utoipa's types. Names of closed sets and all bounds come from where the parser has them; a test of
-//! the `openapi` crate holds field names, bounds and examples against the parser. What JSON Schema cannot say (a hyperparameter that
-//! is inactive at a place, shapes that do not fit) only the parser and the pre-flight say.
+//! Written as JSON and read into utoipa's types. Names of closed sets and all bounds come from
+//! where the parser has them; a test of the `openapi` crate holds field names, bounds and examples
+//! against the parser. What JSON Schema cannot say (a hyperparameter that is inactive at a place,
+//! shapes that do not fit) only the parser and the pre-flight say.
 
 mod layers;
 mod training;
@@ -42,7 +43,16 @@ fn typed(json: Json) -> RefOr<Schema> {
 
 /// What [`study`] refers to, by name.
 fn components() -> Vec<(&'static str, Json)> {
-    [space(), network(), layers::components(), weights::components(), training::components(), dataset(), policies()].concat()
+    [
+        space(),
+        network(),
+        layers::components(),
+        weights::components(),
+        training::components(),
+        dataset(),
+        policies(),
+    ]
+    .concat()
 }
 
 #[rustfmt::skip] // A table: one line for each field.
@@ -223,7 +233,8 @@ fn policies() -> Vec<(&'static str, Json)> {
 /// The names of what may be logged, aliases included.
 fn logged() -> Json {
     let training = || std::iter::once("loss").chain(METRICS.iter().map(|(name, _)| *name));
-    let names: Vec<String> = training().map(str::to_owned).chain(training().map(|name| format!("val_{name}"))).collect();
+    let names: Vec<String> =
+        training().map(str::to_owned).chain(training().map(|name| format!("val_{name}"))).collect();
     json!({"type": "string", "enum": names})
 }
 
@@ -252,9 +263,11 @@ fn or(name: impl Into<Cow<'static, str>>, default: Json, mut schema: Json, doc: 
 
 /// An object with these fields and no others.
 fn object(doc: &str, fields: Vec<Field>) -> Json {
-    let required: Vec<&str> = fields.iter().filter(|field| field.required).map(|field| &*field.name).collect();
+    let required: Vec<&str> =
+        fields.iter().filter(|field| field.required).map(|field| &*field.name).collect();
     let required = json!(required);
-    let properties: Map<String, Json> = fields.into_iter().map(|field| (field.name.into_owned(), field.schema)).collect();
+    let properties: Map<String, Json> =
+        fields.into_iter().map(|field| (field.name.into_owned(), field.schema)).collect();
     let mut object = json!({"type": "object", "description": doc, "properties": properties, "additionalProperties": false});
     if required != json!([]) {
         object["required"] = required;
@@ -265,8 +278,8 @@ fn object(doc: &str, fields: Vec<Field>) -> Json {
 /// A component's name, the names in a document, what it is, and its arguments.
 type Kind<'a> = (&'static str, Vec<&'static str>, &'a str, Vec<Field>);
 
-/// Something with a name and arguments: a component for each kind, and one called `all` for any of them, of which those in `alone` may stand
-/// as a name without an object.
+/// Something with a name and arguments: a component for each kind, and one called `all` for any of
+/// them, of which those in `alone` may stand as a name without an object.
 fn named(all: &'static str, doc: &str, alone: &[&str], kinds: Vec<Kind>) -> Vec<(&'static str, Json)> {
     let names = (!alone.is_empty()).then(|| json!({"type": "string", "enum": alone}));
     let either = names.into_iter().chain(kinds.iter().map(|(component, ..)| refer(component))).collect();
@@ -289,9 +302,12 @@ fn map(values: Json) -> Json {
 /// One of `components`, told apart by the field `tag`: pairs of its value and the component's name.
 fn tagged(tag: &str, doc: &str, components: &[(&str, &str)]) -> Json {
     let location = |component: &str| format!("#/components/schemas/{component}");
-    let mapping: Map<String, Json> =
-        components.iter().map(|(value, component)| ((*value).to_owned(), json!(location(component)))).collect();
-    let mut schema = described(doc, one_of(components.iter().map(|(_, component)| refer(component)).collect()));
+    let mapping: Map<String, Json> = components
+        .iter()
+        .map(|(value, component)| ((*value).to_owned(), json!(location(component))))
+        .collect();
+    let mut schema =
+        described(doc, one_of(components.iter().map(|(_, component)| refer(component)).collect()));
     schema["discriminator"] = json!({"propertyName": tag, "mapping": mapping});
     schema
 }
@@ -384,7 +400,9 @@ mod tests {
             match json {
                 Json::Number(number) => json!(number.as_f64()),
                 Json::Array(items) => items.iter().map(plain).collect(),
-                Json::Object(members) => Json::Object(members.iter().map(|(name, member)| (name.clone(), plain(member))).collect()),
+                Json::Object(members) => {
+                    Json::Object(members.iter().map(|(name, member)| (name.clone(), plain(member))).collect())
+                }
                 other => other.clone(),
             }
         }

@@ -1,4 +1,5 @@
-//! Shape inference and cost of a layer: what it makes of a row, how many weights it has, what it computes and keeps.
+//! Shape inference and cost of a layer: what it makes of a row, how many weights it has, what it
+//! computes and keeps.
 
 mod cost;
 
@@ -6,7 +7,9 @@ pub(crate) use cost::cost_where;
 pub use cost::{Cost, cost};
 
 use crate::limits;
-use crate::network::{Activation, Bidirectional, Conv, Initializer, Layer, MergeMode, PReLU, Padding, Recurrent};
+use crate::network::{
+    Activation, Bidirectional, Conv, Initializer, Layer, MergeMode, PReLU, Padding, Recurrent,
+};
 
 /// Why a layer cannot work on a row.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -23,7 +26,8 @@ impl From<String> for Misfit {
     }
 }
 
-/// The shape that `layer` makes of a row of shape `input`, or why it cannot, as the end of a sentence about it.
+/// The shape that `layer` makes of a row of shape `input`, or why it cannot, as the end of a
+/// sentence about it.
 pub fn output_shape(layer: &Layer, input: &[usize]) -> Result<Vec<usize>, String> {
     fitted(layer, input).map_err(|misfit| misfit.reason)
 }
@@ -32,7 +36,12 @@ pub fn output_shape(layer: &Layer, input: &[usize]) -> Result<Vec<usize>, String
 pub(crate) fn fitted(layer: &Layer, input: &[usize]) -> Result<Vec<usize>, Misfit> {
     let (class, output) = (layer.class(), unbounded(layer, input)?);
     if elements(&output)? > limits::ROW_ELEMENTS_MAX {
-        return Err(format!("{class} makes {} of a row, more than {} elements", show(&output), limits::ROW_ELEMENTS_MAX).into());
+        return Err(format!(
+            "{class} makes {} of a row, more than {} elements",
+            show(&output),
+            limits::ROW_ELEMENTS_MAX
+        )
+        .into());
     }
     if let Some((argument, reason)) = constant(layer, &output) {
         return Err(Misfit { argument, reason });
@@ -41,18 +50,23 @@ pub(crate) fn fitted(layer: &Layer, input: &[usize]) -> Result<Vec<usize>, Misfi
         let (name, rank, shape) = (&weight.name, weight.shape.len(), show(&weight.shape));
         let misfit = |of: &str, reason: String| Misfit { argument: argument(name, of), reason };
         if weight.constraint.is_some_and(|constraint| constraint.axis().iter().any(|axis| *axis >= rank)) {
-            return Err(misfit("constraint", format!("{class} constrains a dimension that its {name} {shape} lacks")));
+            return Err(misfit(
+                "constraint",
+                format!("{class} constrains a dimension that its {name} {shape} lacks"),
+            ));
         }
         if matches!(weight.initializer, Initializer::Orthogonal { .. }) && rank < 2 {
-            let reason =
-                format!("{class} starts its {name} {shape} as orthogonal, which needs two dimensions or more; use another initializer");
+            let reason = format!(
+                "{class} starts its {name} {shape} as orthogonal, which needs two dimensions or more; use another initializer"
+            );
             return Err(misfit("initializer", reason));
         }
     }
     Ok(output)
 }
 
-/// The argument that makes the layer's output, or its gates, the same whatever comes in, and why: what goes over the last dimension leaves one number no choice.
+/// The argument that makes the layer's output, or its gates, the same whatever comes in, and why:
+/// what goes over the last dimension leaves one number no choice.
 fn constant(layer: &Layer, output: &[usize]) -> Option<(String, String)> {
     let softmax = |argument: &str, activation: Activation, size: usize| {
         let always = match activation {
@@ -61,7 +75,9 @@ fn constant(layer: &Layer, output: &[usize]) -> Option<(String, String)> {
             _ => return None,
         };
         let (class, name) = (layer.class(), activation.as_str());
-        let reason = format!("{class} takes the {name} of one number, which is always {always}; use sigmoid, or more than one unit");
+        let reason = format!(
+            "{class} takes the {name} of one number, which is always {always}; use sigmoid, or more than one unit"
+        );
         (size == 1).then(|| (format!("/{argument}"), reason))
     };
     let last = output.last().copied().unwrap_or(1);
@@ -72,10 +88,16 @@ fn constant(layer: &Layer, output: &[usize]) -> Option<(String, String)> {
         Layer::DepthwiseConv2D(conv) => softmax("activation", conv.activation, last),
         Layer::SeparableConv2D(conv) => softmax("activation", conv.activation, last),
         Layer::SimpleRNN(recurrent) => softmax("activation", recurrent.activation, recurrent.units),
-        Layer::LSTM(recurrent) | Layer::GRU(recurrent) => softmax("activation", recurrent.activation, recurrent.units)
-            .or_else(|| softmax("recurrent_activation", recurrent.recurrent_activation, recurrent.units)),
+        Layer::LSTM(recurrent) | Layer::GRU(recurrent) => {
+            softmax("activation", recurrent.activation, recurrent.units)
+                .or_else(|| softmax("recurrent_activation", recurrent.recurrent_activation, recurrent.units))
+        }
         Layer::Bidirectional(Bidirectional { wrapped, .. }) => {
-            let one = if let Layer::SimpleRNN(of) | Layer::LSTM(of) | Layer::GRU(of) = &**wrapped { of.units } else { last };
+            let one = if let Layer::SimpleRNN(of) | Layer::LSTM(of) | Layer::GRU(of) = &**wrapped {
+                of.units
+            } else {
+                last
+            };
             constant(wrapped, &[one]).map(|(argument, reason)| (format!("/wrapped{argument}"), reason))
         }
         Layer::LayerNormalization(_) if last == 1 => {
@@ -106,7 +128,8 @@ fn constant(layer: &Layer, output: &[usize]) -> Option<(String, String)> {
     }
 }
 
-/// The argument of a layer that says the `constraint` or `initializer` of this weight, as a pointer.
+/// The argument of a layer that says the `constraint` or `initializer` of this weight, as a
+/// pointer.
 fn argument(weight: &str, of: &str) -> String {
     // Those of a Bidirectional are in the layer that it wraps.
     match weight.split_once('.') {
@@ -121,11 +144,17 @@ pub(crate) fn unbounded(layer: &Layer, input: &[usize]) -> Result<Vec<usize>, St
     match layer {
         Layer::Flatten => Ok(vec![elements(input)? as usize]),
         Layer::Reshape { target_shape } => reshaped(target_shape, input),
-        Layer::Permute { dims } if dims.len() == input.len() => Ok(dims.iter().map(|axis| input[axis - 1]).collect()),
-        Layer::Permute { dims } => Err(format!("Permute orders {} dimensions, it gets {}", dims.len(), show(input))),
+        Layer::Permute { dims } if dims.len() == input.len() => {
+            Ok(dims.iter().map(|axis| input[axis - 1]).collect())
+        }
+        Layer::Permute { dims } => {
+            Err(format!("Permute orders {} dimensions, it gets {}", dims.len(), show(input)))
+        }
         Layer::ZeroPadding2D { padding: [rows, columns] } => {
             let [height, width, channels] = image(class, input)?;
-            let wider = |size: usize, edges: &[usize; 2]| edges.iter().fold(size, |size, zeros| size.saturating_add(*zeros));
+            let wider = |size: usize, edges: &[usize; 2]| {
+                edges.iter().fold(size, |size, zeros| size.saturating_add(*zeros))
+            };
             Ok(vec![wider(height, rows), wider(width, columns), channels])
         }
         Layer::Rescaling { .. }
@@ -133,12 +162,15 @@ pub(crate) fn unbounded(layer: &Layer, input: &[usize]) -> Result<Vec<usize>, St
         | Layer::LeakyReLU { .. }
         | Layer::Dropout { .. }
         | Layer::GaussianNoise { .. } => Ok(input.to_vec()),
-        Layer::PReLU(PReLU { shared_axes, .. }) => match shared_axes.iter().find(|axis| **axis > input.len()) {
+        Layer::PReLU(PReLU { shared_axes, .. }) => match shared_axes.iter().find(|axis| **axis > input.len())
+        {
             None => Ok(input.to_vec()),
             Some(axis) => Err(format!("PReLU shares dimension {axis}, it gets {}", show(input))),
         },
         Layer::SpatialDropout2D { .. } => image(class, input).map(|shape| shape.to_vec()),
-        Layer::BatchNormalization(_) | Layer::LayerNormalization(_) => leading(class, input).map(|_| input.to_vec()),
+        Layer::BatchNormalization(_) | Layer::LayerNormalization(_) => {
+            leading(class, input).map(|_| input.to_vec())
+        }
         Layer::Dense(dense) => Ok([leading(class, input)?, &[dense.units]].concat()),
         Layer::Embedding(embedding) => Ok([input, &[embedding.output_dim]].concat()),
         Layer::Conv1D(_) | Layer::MaxPooling1D(_) | Layer::AveragePooling1D(_) => {
@@ -146,7 +178,11 @@ pub(crate) fn unbounded(layer: &Layer, input: &[usize]) -> Result<Vec<usize>, St
             let [_, steps] = places(layer, [1, steps])?;
             Ok(vec![steps, depth(layer, channels)?])
         }
-        Layer::Conv2D(_) | Layer::DepthwiseConv2D(_) | Layer::SeparableConv2D(_) | Layer::MaxPooling2D(_) | Layer::AveragePooling2D(_) => {
+        Layer::Conv2D(_)
+        | Layer::DepthwiseConv2D(_)
+        | Layer::SeparableConv2D(_)
+        | Layer::MaxPooling2D(_)
+        | Layer::AveragePooling2D(_) => {
             let [height, width, channels] = image(class, input)?;
             let [height, width] = places(layer, [height, width])?;
             Ok(vec![height, width, depth(layer, channels)?])
@@ -187,12 +223,19 @@ impl Windows {
     /// Those of `layer`, if it has some.
     pub(crate) fn of(layer: &Layer) -> Option<Windows> {
         let (size, strides, padding, dilation) = match layer {
-            Layer::Conv1D(conv) | Layer::Conv2D(conv) => (conv.kernel_size, conv.strides, conv.padding, conv.dilation_rate),
-            Layer::DepthwiseConv2D(conv) => (conv.kernel_size, conv.strides, conv.padding, conv.dilation_rate),
-            Layer::SeparableConv2D(conv) => (conv.kernel_size, conv.strides, conv.padding, conv.dilation_rate),
-            Layer::MaxPooling1D(pool) | Layer::MaxPooling2D(pool) | Layer::AveragePooling1D(pool) | Layer::AveragePooling2D(pool) => {
-                (pool.pool_size, pool.strides, pool.padding, [1, 1])
+            Layer::Conv1D(conv) | Layer::Conv2D(conv) => {
+                (conv.kernel_size, conv.strides, conv.padding, conv.dilation_rate)
             }
+            Layer::DepthwiseConv2D(conv) => {
+                (conv.kernel_size, conv.strides, conv.padding, conv.dilation_rate)
+            }
+            Layer::SeparableConv2D(conv) => {
+                (conv.kernel_size, conv.strides, conv.padding, conv.dilation_rate)
+            }
+            Layer::MaxPooling1D(pool)
+            | Layer::MaxPooling2D(pool)
+            | Layer::AveragePooling1D(pool)
+            | Layer::AveragePooling2D(pool) => (pool.pool_size, pool.strides, pool.padding, [1, 1]),
             _ => return None,
         };
         let size = [0, 1].map(|axis| (size[axis] - 1) * dilation[axis] + 1);
@@ -212,7 +255,9 @@ fn places(layer: &Layer, sides: [usize; 2]) -> Result<[usize; 2], String> {
         match windows.padding {
             Padding::Same => Ok(side.div_ceil(stride)),
             Padding::Valid if window <= side => Ok((side - window) / stride + 1),
-            Padding::Valid => Err(format!("{class} has a window of {window} over an axis of {side}: it does not fit once")),
+            Padding::Valid => {
+                Err(format!("{class} has a window of {window} over an axis of {side}: it does not fit once"))
+            }
         }
     };
     Ok([place(0)?, place(1)?])
@@ -221,9 +266,13 @@ fn places(layer: &Layer, sides: [usize; 2]) -> Result<[usize; 2], String> {
 /// The channels that a layer with windows makes of `channels`.
 pub(crate) fn depth(layer: &Layer, channels: usize) -> Result<usize, String> {
     match layer {
-        Layer::Conv1D(conv) | Layer::Conv2D(conv) if !channels.is_multiple_of(conv.groups) || !conv.filters.is_multiple_of(conv.groups) => {
+        Layer::Conv1D(conv) | Layer::Conv2D(conv)
+            if !channels.is_multiple_of(conv.groups) || !conv.filters.is_multiple_of(conv.groups) =>
+        {
             let (class, Conv { filters, groups, .. }) = (layer.class(), conv);
-            Err(format!("{class} divides {channels} channels and {filters} filters into {groups} groups: both must be multiples of it"))
+            Err(format!(
+                "{class} divides {channels} channels and {filters} filters into {groups} groups: both must be multiples of it"
+            ))
         }
         Layer::Conv1D(conv) | Layer::Conv2D(conv) => Ok(conv.filters),
         Layer::DepthwiseConv2D(conv) => Ok(channels.saturating_mul(conv.depth_multiplier)),
@@ -247,7 +296,10 @@ fn elements(shape: &[usize]) -> Result<u64, String> {
 
 /// All dimensions but the last.
 fn leading<'a>(class: &str, input: &'a [usize]) -> Result<&'a [usize], String> {
-    input.split_last().map(|(_, leading)| leading).ok_or_else(|| format!("{class} needs rows with at least one dimension"))
+    input
+        .split_last()
+        .map(|(_, leading)| leading)
+        .ok_or_else(|| format!("{class} needs rows with at least one dimension"))
 }
 
 fn sequence(class: &str, input: &[usize]) -> Result<[usize; 2], String> {
@@ -274,7 +326,10 @@ fn image(class: &str, input: &[usize]) -> Result<[usize; 3], String> {
 
 fn reshaped(target: &[i64], input: &[usize]) -> Result<Vec<usize>, String> {
     let have = elements(input)?;
-    let known = target.iter().filter(|size| **size > 0).try_fold(1u64, |product, size| product.checked_mul(*size as u64));
+    let known = target
+        .iter()
+        .filter(|size| **size > 0)
+        .try_fold(1u64, |product, size| product.checked_mul(*size as u64));
     let misfit = || format!("Reshape cannot make {target:?} of {}, which has {have} elements", show(input));
     let known = known.ok_or_else(misfit)?;
     let open = target.contains(&-1);

@@ -1,7 +1,9 @@
-//! The search space: hyperparameters in order, parents before children, parsed once into what is valid.
+//! The search space: hyperparameters in order, parents before children, parsed once into what is
+//! valid.
 //!
-//! A `per` hyperparameter is spread out here into one for each repetition (`units_0`, `units_1`, …), each active where the count
-//! reaches it; from here on there are only plain hyperparameters with conditions.
+//! A `per` hyperparameter is spread out here into one for each repetition (`units_0`, `units_1`,
+//! …), each active where the count reaches it; from here on there are only plain hyperparameters
+//! with conditions.
 
 mod parse;
 
@@ -34,8 +36,8 @@ pub struct Hyperparameter {
     pub default: Option<Value>,
     /// It is active where all of these hold.
     pub conditions: Vec<Condition>,
-    /// It is active exactly where all of these hold: its conditions and those of its parents, one a parent, without those that
-    /// list every value.
+    /// It is active exactly where all of these hold: its conditions and those of its parents, one a
+    /// parent, without those that list every value.
     required: Vec<Condition>,
 }
 
@@ -51,7 +53,8 @@ pub struct Condition {
 /// The values that a hyperparameter may have.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Domain {
-    /// Whole numbers from `min` to `max`, both included. The step is a multiplier under log and reverse_log, as in KerasTuner.
+    /// Whole numbers from `min` to `max`, both included. The step is a multiplier under log and
+    /// reverse_log, as in KerasTuner.
     Int {
         /// The smallest value.
         min: i64,
@@ -129,15 +132,20 @@ impl SearchSpace {
         Some((0..count).map(|index| domain.value(index)).collect())
     }
 
-    /// The position of the hyperparameter called `name`; inside a repetition, a `per` name means the one of this repetition.
+    /// The position of the hyperparameter called `name`; inside a repetition, a `per` name means
+    /// the one of this repetition.
     pub fn resolve(&self, name: &str, repetition: Option<Repetition>) -> Result<usize, String> {
         if let Some(declaration) = self.declarations.iter().find(|declaration| declaration.name == name) {
             return match (declaration.per, repetition) {
                 (None, _) => Ok(declaration.first),
-                (Some((count, _)), Some(inside)) if inside.count == Some(count) => Ok(declaration.first + inside.index),
+                (Some((count, _)), Some(inside)) if inside.count == Some(count) => {
+                    Ok(declaration.first + inside.index)
+                }
                 (Some((count, _)), _) => {
                     let count = &self.hyperparameters[count].name;
-                    Err(format!("hyperparameter {name} is per {count}: it stands only inside a repeat of {{\"hp\": {count:?}}}"))
+                    Err(format!(
+                        "hyperparameter {name} is per {count}: it stands only inside a repeat of {{\"hp\": {count:?}}}"
+                    ))
                 }
             };
         }
@@ -145,10 +153,16 @@ impl SearchSpace {
         Err(format!("there is no hyperparameter {}{near}", quote(name)))
     }
 
-    /// Reports each declaration that neither `mentions` nor a condition of another hyperparameter uses. `place` is the space's.
+    /// Reports each declaration that neither `mentions` nor a condition of another hyperparameter
+    /// uses. `place` is the space's.
     pub(crate) fn report_unused(&self, mentions: &[Mention], place: &Place) {
-        let parents = self.hyperparameters.iter().flat_map(|hyperparameter| &hyperparameter.conditions).map(|condition| condition.parent);
-        let used: HashSet<usize> = mentions.iter().map(|mention| mention.hyperparameter).chain(parents).collect();
+        let parents = self
+            .hyperparameters
+            .iter()
+            .flat_map(|hyperparameter| &hyperparameter.conditions)
+            .map(|condition| condition.parent);
+        let used: HashSet<usize> =
+            mentions.iter().map(|mention| mention.hyperparameter).chain(parents).collect();
         for (index, declaration) in self.declarations.iter().enumerate() {
             let repetitions = declaration.per.map_or(1, |(_, max)| max);
             if !(declaration.first..declaration.first + repetitions).any(|at| used.contains(&at))
@@ -162,7 +176,11 @@ impl SearchSpace {
     /// When the hyperparameter at `at` is active, in words.
     pub fn describe_conditions(&self, at: usize) -> String {
         let describe = |condition: &Condition| {
-            format!("{} is {}", self.hyperparameters[condition.parent].name, list(&condition.values).replace(", ", " or "))
+            format!(
+                "{} is {}",
+                self.hyperparameters[condition.parent].name,
+                list(&condition.values).replace(", ", " or ")
+            )
         };
         self.hyperparameters[at].conditions.iter().map(describe).collect::<Vec<_>>().join(" and ")
     }
@@ -174,10 +192,13 @@ impl SearchSpace {
 
     /// Whether all of `conditions` hold at `point`.
     pub fn holds(&self, conditions: &[Condition], point: &Point) -> bool {
-        conditions.iter().all(|condition| point.get(condition.parent).is_some_and(|value| condition.allows(value)))
+        conditions
+            .iter()
+            .all(|condition| point.get(condition.parent).is_some_and(|value| condition.allows(value)))
     }
 
-    /// The point that gives each active hyperparameter, parents first, what `value` says; none as soon as it says none.
+    /// The point that gives each active hyperparameter, parents first, what `value` says; none as
+    /// soon as it says none.
     pub fn build(&self, mut value: impl FnMut(usize, &Hyperparameter) -> Option<Value>) -> Option<Point> {
         let mut point = Point::default();
         for (at, hyperparameter) in self.hyperparameters.iter().enumerate() {
@@ -193,7 +214,8 @@ impl SearchSpace {
         point.0.iter().map(|(at, value)| (self.hyperparameters[*at].name.clone(), value.to_json())).collect()
     }
 
-    /// A compact form of `point` for the store: a JSON array of what varies, in order; choices and booleans by position.
+    /// A compact form of `point` for the store: a JSON array of what varies, in order; choices and
+    /// booleans by position.
     pub fn pack(&self, point: &Point) -> String {
         let packed = point.0.iter().filter_map(|(at, value)| match &self.hyperparameters[*at].domain {
             Domain::Fixed(_) => None,
@@ -203,15 +225,18 @@ impl SearchSpace {
         Json::Array(packed.collect()).to_string()
     }
 
-    /// The point that [`pack`](Self::pack) made `packed` from; none if it is not a point of this space.
+    /// The point that [`pack`](Self::pack) made `packed` from; none if it is not a point of this
+    /// space.
     pub fn unpack(&self, packed: &str) -> Option<Point> {
         let packed: Vec<Json> = serde_json::from_str(packed).ok()?;
         let mut packed = packed.iter();
         let point = self.build(|_, hyperparameter| match &hyperparameter.domain {
             Domain::Fixed(value) => Some(value.clone()),
-            Domain::Choice { .. } | Domain::Boolean => {
-                packed.next()?.as_u64().filter(|at| Some(*at) < hyperparameter.domain.count()).map(|at| hyperparameter.domain.value(at))
-            }
+            Domain::Choice { .. } | Domain::Boolean => packed
+                .next()?
+                .as_u64()
+                .filter(|at| Some(*at) < hyperparameter.domain.count())
+                .map(|at| hyperparameter.domain.value(at)),
             Domain::Float { .. } => packed.next()?.as_f64().map(Value::Float),
             Domain::Int { .. } => packed.next()?.as_i64().map(Value::Int),
         })?;
@@ -242,7 +267,10 @@ impl Condition {
         if self.implies(other) {
             return self.clone();
         }
-        Condition { parent: self.parent, values: self.values.iter().filter(|value| other.allows(value)).cloned().collect() }
+        Condition {
+            parent: self.parent,
+            values: self.values.iter().filter(|value| other.allows(value)).cloned().collect(),
+        }
     }
 }
 
@@ -283,7 +311,8 @@ impl Domain {
             }),
             Domain::Float { min, max, .. } if min == max => Some(1),
             Domain::Float { step: None, .. } => None,
-            // KerasTuner floors the float quotient and loses the last value of (0, 1, step 0.2); the tolerance keeps it.
+            // KerasTuner floors the float quotient and loses the last value of (0, 1, step 0.2);
+            // the tolerance keeps it.
             Domain::Float { min, max, step: Some(step), sampling: Sampling::Linear } => {
                 Some((((max - min) / step * (1.0 + 1e-15) + 1e-9) as u64).saturating_add(1))
             }
@@ -294,14 +323,17 @@ impl Domain {
         }
     }
 
-    /// The value at `index` below [`count`](Self::count), in rising order for numbers (falling steps under reverse_log included).
+    /// The value at `index` below [`count`](Self::count), in rising order for numbers (falling
+    /// steps under reverse_log included).
     pub fn value(&self, index: u64) -> Value {
         match self {
             Domain::Int { min, max, step, sampling } => Value::Int(match (sampling, step) {
                 (Sampling::Linear, step) => min + index as i64 * step.unwrap_or(1),
                 (_, None) => min + index as i64,
                 (Sampling::Log, Some(step)) => power(*min, *step, index),
-                (Sampling::ReverseLog, Some(step)) => max + min - power(*min, *step, powers(*min, *max, *step) - 1 - index),
+                (Sampling::ReverseLog, Some(step)) => {
+                    max + min - power(*min, *step, powers(*min, *max, *step) - 1 - index)
+                }
             }),
             Domain::Float { min, max, step, sampling } => {
                 let step = step.unwrap_or(1.0);
@@ -325,18 +357,23 @@ impl Domain {
     pub(crate) fn ends(&self) -> Vec<Value> {
         match (self, self.count()) {
             (Domain::Float { min, max, .. }, None) => vec![Value::Float(*min), Value::Float(*max)],
-            (Domain::Int { .. } | Domain::Float { .. }, Some(count)) => vec![self.value(0), self.value(count - 1)],
+            (Domain::Int { .. } | Domain::Float { .. }, Some(count)) => {
+                vec![self.value(0), self.value(count - 1)]
+            }
             (_, count) => (0..count.unwrap_or(0)).map(|index| self.value(index)).collect(),
         }
     }
 
-    /// Values that speak for all to a reader of numbers: of a range its two ends, 0 where it lies between them (a dimension is -1 or at least 1),
-    /// and of floats one that is no whole number, if there is any.
+    /// Values that speak for all to a reader of numbers: of a range its two ends, 0 where it lies
+    /// between them (a dimension is -1 or at least 1), and of floats one that is no whole number,
+    /// if there is any.
     pub(crate) fn witnesses(&self) -> Vec<Value> {
         let mut witnesses = self.ends();
         if let (Domain::Int { .. } | Domain::Float { .. }, [first, last]) = (self, &witnesses[..]) {
-            let zero = Some(self.coerce(Value::Int(0))).filter(|zero| first < zero && zero < last && self.contains(zero));
-            // The largest value stays the last: it is what stands for all where only one is asked for.
+            let zero = Some(self.coerce(Value::Int(0)))
+                .filter(|zero| first < zero && zero < last && self.contains(zero));
+            // The largest value stays the last: it is what stands for all where only one is asked
+            // for.
             witnesses.splice(1..1, zero.into_iter().chain(self.fraction()));
         }
         witnesses
@@ -346,8 +383,11 @@ impl Domain {
     fn fraction(&self) -> Option<Value> {
         let is_fraction = |value: &Value| matches!(value, Value::Float(x) if x.fract() != 0.0);
         match self {
-            Domain::Float { min, max, step: None, .. } => Some(Value::Float(min + ((max - min) / 2.0).min(0.5))).filter(is_fraction),
-            // Whole steps from a whole number meet none; of others the second is one, and of factors an early or, reversed, the first.
+            Domain::Float { min, max, step: None, .. } => {
+                Some(Value::Float(min + ((max - min) / 2.0).min(0.5))).filter(is_fraction)
+            }
+            // Whole steps from a whole number meet none; of others the second is one, and of
+            // factors an early or, reversed, the first.
             Domain::Float { .. } => {
                 let count = self.count().unwrap_or(0).min(limits::CASES_MAX);
                 (0..count).map(|index| self.value(index)).find(is_fraction)
@@ -356,17 +396,22 @@ impl Domain {
         }
     }
 
-    /// The index of `value`, or none where it is not one of the domain's or the domain is a continuum.
+    /// The index of `value`, or none where it is not one of the domain's or the domain is a
+    /// continuum.
     pub fn position(&self, value: &Value) -> Option<u64> {
         let count = self.count()?;
         match self {
             Domain::Choice { values } => values.iter().position(|known| known == value).map(|at| at as u64),
-            Domain::Boolean => matches!(value, Value::Bool(_)).then_some(u64::from(*value == Value::Bool(true))),
+            Domain::Boolean => {
+                matches!(value, Value::Bool(_)).then_some(u64::from(*value == Value::Bool(true)))
+            }
             Domain::Fixed(fixed) => (fixed == value).then_some(0),
             Domain::Int { .. } | Domain::Float { .. } => {
                 // Values rise with the index, whatever the sampling.
                 let number = value.as_f64()?;
-                let below = partition_point(count, |index| self.value(index).as_f64().is_some_and(|known| known < number));
+                let below = partition_point(count, |index| {
+                    self.value(index).as_f64().is_some_and(|known| known < number)
+                });
                 (below < count && self.value(below) == *value).then_some(below)
             }
         }
@@ -382,11 +427,13 @@ impl Domain {
 
     /// `value` as one of this domain's type: whole numbers become floats where floats stand.
     pub fn coerce(&self, value: Value) -> Value {
-        let floats =
-            matches!(self, Domain::Float { .. }) || matches!(self, Domain::Choice { values } if matches!(values[0], Value::Float(_)));
+        let floats = matches!(self, Domain::Float { .. })
+            || matches!(self, Domain::Choice { values } if matches!(values[0], Value::Float(_)));
         match value {
             Value::Int(i) if floats => Value::Float(i as f64),
-            Value::Float(x) if !floats && x.fract() == 0.0 && x.abs() <= limits::EXACT_INTEGER_MAX as f64 => Value::Int(x as i64),
+            Value::Float(x) if !floats && x.fract() == 0.0 && x.abs() <= limits::EXACT_INTEGER_MAX as f64 => {
+                Value::Int(x as i64)
+            }
             value => value,
         }
     }
@@ -397,9 +444,12 @@ fn factors(min: f64, max: f64, step: f64) -> u64 {
     ((libm::log(max / min) / libm::log(step) + 1e-8) as u64).saturating_add(1)
 }
 
-/// The number of `min · step^i` up to `max`, to the integer: a tolerance would let 10^9 pass for 999,999,999.
+/// The number of `min · step^i` up to `max`, to the integer: a tolerance would let 10^9 pass for
+/// 999,999,999.
 fn powers(min: i64, max: i64, step: i64) -> u64 {
-    std::iter::successors(Some(min), |value| value.checked_mul(step)).take_while(|value| *value <= max).count() as u64
+    std::iter::successors(Some(min), |value| value.checked_mul(step))
+        .take_while(|value| *value <= max)
+        .count() as u64
 }
 
 fn power(min: i64, step: i64, exponent: u64) -> i64 {

@@ -6,7 +6,9 @@ use num_bigint::BigUint;
 use serde_json::{Value as Json, json};
 
 use crate::dataset::{DatasetSpec, Scale};
-use crate::document::{Fields, FromDocument, Place, Problem, Reading, Scope, bounded, did_you_mean, names, quote};
+use crate::document::{
+    Fields, FromDocument, Place, Problem, Reading, Scope, bounded, did_you_mean, names, quote,
+};
 use crate::grid::Enumeration;
 use crate::limits;
 use crate::network::{Layer, Network};
@@ -114,7 +116,8 @@ pub struct Retry {
 /// When the study gives up.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EarlyStop {
-    /// Failed trials in a row that fail the study, in the order of their ends; [`ErrorKind::in_a_row`](crate::trial::ErrorKind::in_a_row) says which count.
+    /// Failed trials in a row that fail the study, in the order of their ends;
+    /// [`ErrorKind::in_a_row`](crate::trial::ErrorKind::in_a_row) says which count.
     pub max_failures_in_a_row: u32,
 }
 
@@ -130,7 +133,8 @@ pub struct Plan {
 }
 
 impl Study {
-    /// The study that `document` describes, or everything wrong with it. A `seed` must be there: who accepts a study draws one.
+    /// The study that `document` describes, or everything wrong with it. A `seed` must be there:
+    /// who accepts a study draws one.
     pub fn parse(document: &Json) -> Result<Study, Vec<Problem>> {
         let reading = Reading::default();
         let root = reading.root(document, None);
@@ -144,13 +148,14 @@ impl Study {
         }
     }
 
-    /// The document it was parsed from, and the values of what that left out: the direction of the objective, the defaults that were chosen. Parsed again
-    /// it is the same study.
+    /// The document it was parsed from, and the values of what that left out: the direction of the
+    /// objective, the defaults that were chosen. Parsed again it is the same study.
     pub fn document(&self) -> &Json {
         &self.document
     }
 
-    /// What the trial at `point` trains; the problems, one at least, should a value not fit after all.
+    /// What the trial at `point` trains; the problems, one at least, should a value not fit after
+    /// all.
     pub fn plan(&self, point: &Point) -> Result<Plan, Vec<Problem>> {
         let reading = Reading::default();
         let root = reading.root(&self.document, Some(Scope { space: &self.space, point: Some(point) }));
@@ -158,7 +163,9 @@ impl Study {
         let training = root.at("/training").and_then(|place| place.read::<Training>());
         let scale = root.at("/dataset/scale").map_or(Some(Scale::None), |place| place.read());
         match (layers, training, scale) {
-            (Some(layers), Some(training), Some(scale)) if reading.is_clean() => Ok(Plan { layers, training, scale }),
+            (Some(layers), Some(training), Some(scale)) if reading.is_clean() => {
+                Ok(Plan { layers, training, scale })
+            }
             _ => {
                 if reading.is_clean() {
                     root.invalid("these hyperparameters do not fit the study");
@@ -168,9 +175,10 @@ impl Study {
         }
     }
 
-    /// The names of what is logged at each step, in the order of a curve's columns: `loss` and the metrics, then the same with `val_` before them where
-    /// rows are held out; where a trial has several [runs](Self::runs) these are means over them, and the same with `_std` behind them follows, their
-    /// standard deviations.
+    /// The names of what is logged at each step, in the order of a curve's columns: `loss` and the
+    /// metrics, then the same with `val_` before them where rows are held out; where a trial has
+    /// several [runs](Self::runs) these are means over them, and the same with `_std` behind them
+    /// follows, their standard deviations.
     pub fn logged(&self) -> Vec<String> {
         logged(&self.metrics, self.dataset.has_validation(), self.runs())
     }
@@ -241,29 +249,41 @@ fn read(root: &Place, reading: &Reading, document: &Json) -> Option<Study> {
     let space_place = fields.get("space");
     let (space, sound) = space_place.as_ref().map_or((SearchSpace::default(), true), SearchSpace::read);
     let parts = [fields.required("network"), fields.required("training"), fields.required("dataset")];
-    let [network, training_place, dataset] =
-        parts.map(|place| reading.root(document, Some(Scope { space: &space, point: None })).at(place?.pointer()));
+    let [network, training_place, dataset] = parts
+        .map(|place| reading.root(document, Some(Scope { space: &space, point: None })).at(place?.pointer()));
     let network = network.and_then(|place| Network::parse(&place, reading));
     let training = training_place.as_ref().and_then(|place| place.fixed::<Training>());
     let dataset = dataset.and_then(|place| place.fixed::<DatasetSpec>());
-    let logged = training.as_ref().zip(dataset.as_ref()).map(|(training, dataset)| logged(&training.metrics, dataset.has_validation(), 1));
+    let logged = training
+        .as_ref()
+        .zip(dataset.as_ref())
+        .map(|(training, dataset)| logged(&training.metrics, dataset.has_validation(), 1));
     let objective = fields.required("objective").and_then(|place| objective(&place, logged.as_deref()));
-    if let (Some(callbacks), Some(logged)) = (training_place.and_then(|place| place.at("/callbacks")), &logged) {
+    if let (Some(callbacks), Some(logged)) =
+        (training_place.and_then(|place| place.at("/callbacks")), &logged)
+    {
         training::check_callbacks(&callbacks, logged, objective.as_ref());
     }
     let sampler = fields.get("sampler").map_or(Some(SamplerName::Random), |place| by_name(&place));
     let pruner = fields.get("pruner").map_or(Some(Pruner::None), |place| by_name(&place));
-    let max_trials = optional(&mut fields, "max_trials").map(|trials| trials.map(|Trials(trials)| trials as u64));
-    let max_parallel = optional(&mut fields, "max_parallel").map(|parallel| parallel.map(|Parallel(parallel)| parallel as u64));
+    let max_trials =
+        optional(&mut fields, "max_trials").map(|trials| trials.map(|Trials(trials)| trials as u64));
+    let max_parallel = optional(&mut fields, "max_parallel")
+        .map(|parallel| parallel.map(|Parallel(parallel)| parallel as u64));
     let executions = fields.get("executions_per_trial").map_or(Some(Executions(1)), |place| place.fixed());
-    let max_trial_seconds = optional(&mut fields, "max_trial_seconds").map(|seconds| seconds.map(|TrialSeconds(seconds)| seconds));
+    let max_trial_seconds = optional(&mut fields, "max_trial_seconds")
+        .map(|seconds| seconds.map(|TrialSeconds(seconds)| seconds));
     let device = fields.get("device").map_or(Some(DeviceClass::Any), |place| place.fixed());
     let weight = fields.get("weight").map_or(Some(Weight(1.0)), |place| place.fixed());
-    let retry = fields.get("retry").map_or(Some(Retry { max_failures: 0, max_stalls: 3, backoff_seconds: 1.0 }), |place| place.fixed());
-    let early_stop = fields.get("early_stop").map_or(Some(EarlyStop { max_failures_in_a_row: 3 }), |place| place.fixed());
+    let retry = fields
+        .get("retry")
+        .map_or(Some(Retry { max_failures: 0, max_stalls: 3, backoff_seconds: 1.0 }), |place| place.fixed());
+    let early_stop =
+        fields.get("early_stop").map_or(Some(EarlyStop { max_failures_in_a_row: 3 }), |place| place.fixed());
     let tags = fields.get("tags").map_or(Some(BTreeMap::new()), |place| tags(&place));
     fields.finish(&["priority", "conditions", "constraints", "warm_start"]);
-    let (network, training, dataset, sampler, max_trials) = (network?, training?, dataset?, sampler?, max_trials?);
+    let (network, training, dataset, sampler, max_trials) =
+        (network?, training?, dataset?, sampler?, max_trials?);
     if !sound {
         return None;
     }
@@ -294,7 +314,8 @@ fn read(root: &Place, reading: &Reading, document: &Json) -> Option<Study> {
     Some(study)
 }
 
-/// The document of `study` with the values of what it leaves out, as far as they decide what is searched and trained.
+/// The document of `study` with the values of what it leaves out, as far as they decide what is
+/// searched and trained.
 fn spelled_out(mut document: Json, study: &Study) -> Json {
     let Study { objective, max_trials, executions_per_trial, device, weight, retry, early_stop, .. } = study;
     let mut fill = |pointer: &str, values: Json| {
@@ -315,7 +336,10 @@ fn spelled_out(mut document: Json, study: &Study) -> Json {
     fill("/training", json!({"metrics": [], "batch_size": BATCH_SIZE, "epochs": EPOCHS}));
     fill("/dataset", json!({"shuffle": study.dataset.shuffle, "scale": Scale::None.as_str()}));
     let Retry { max_failures, max_stalls, backoff_seconds } = retry;
-    fill("/retry", json!({"max_failures": max_failures, "max_stalls": max_stalls, "backoff_seconds": backoff_seconds}));
+    fill(
+        "/retry",
+        json!({"max_failures": max_failures, "max_stalls": max_stalls, "backoff_seconds": backoff_seconds}),
+    );
     fill("/early_stop", json!({"max_failures_in_a_row": early_stop.max_failures_in_a_row}));
     document
 }
@@ -331,7 +355,10 @@ fn optional<T: FromDocument>(fields: &mut Fields, name: &'static str) -> Option<
 fn name(place: &Place) -> Option<String> {
     let name = place.fixed::<String>()?;
     if name.trim().is_empty() || name.len() > limits::NAME_BYTES_MAX || name.chars().any(char::is_control) {
-        place.invalid(format!("a name has 1 to {} bytes, not all of them blank, and no control characters", limits::NAME_BYTES_MAX));
+        place.invalid(format!(
+            "a name has 1 to {} bytes, not all of them blank, and no control characters",
+            limits::NAME_BYTES_MAX
+        ));
         return None;
     }
     Some(name)
@@ -368,7 +395,11 @@ fn objective(place: &Place, logged: Option<&[String]>) -> Option<Objective> {
     let logged = logged?;
     if !logged.contains(&metric) {
         let near = did_you_mean(&metric, logged.iter().map(String::as_str));
-        metric_place.invalid(format!("{} is not logged{near}; logged are {}", quote(&metric), logged.join(", ")));
+        metric_place.invalid(format!(
+            "{} is not logged{near}; logged are {}",
+            quote(&metric),
+            logged.join(", ")
+        ));
         return None;
     }
     let direction = direction.unwrap_or_else(|| training::direction(&metric));
@@ -387,7 +418,8 @@ fn logged(metrics: &[Metric], validated: bool, runs: u32) -> Vec<String> {
     names
 }
 
-/// How many trials at most, where `given` stands in the document: without it all of a grid, else KerasTuner's 10.
+/// How many trials at most, where `given` stands in the document: without it all of a grid, else
+/// KerasTuner's 10.
 fn trials(space: &SearchSpace, sampler: SamplerName, given: Option<u64>, root: &Place) -> Option<u64> {
     if sampler == SamplerName::Random {
         return given.or(Some(10));
@@ -413,7 +445,11 @@ impl FromDocument for Retry {
         let max_stalls = fields.or("max_stalls", Retries(3));
         let backoff_seconds = fields.or("backoff_seconds", BackoffSeconds(1.0));
         fields.finish(&[]);
-        Some(Retry { max_failures: max_failures?.0 as u32, max_stalls: max_stalls?.0 as u32, backoff_seconds: backoff_seconds?.0 })
+        Some(Retry {
+            max_failures: max_failures?.0 as u32,
+            max_stalls: max_stalls?.0 as u32,
+            backoff_seconds: backoff_seconds?.0,
+        })
     }
 }
 

@@ -1,4 +1,5 @@
-//! How a trial is trained: optimiser, loss, metrics, callbacks, batch size and epochs, under Keras's names with Keras's defaults.
+//! How a trial is trained: optimiser, loss, metrics, callbacks, batch size and epochs, under
+//! Keras's names with Keras's defaults.
 
 mod callbacks;
 mod class_weight;
@@ -74,8 +75,12 @@ impl FromDocument for Training {
         let metrics = fields.get("metrics").map_or(Some(Vec::new()), |place| metrics(&place));
         let batch_size = fields.or("batch_size", BatchSize(BATCH_SIZE));
         let epochs = fields.or("epochs", Epochs(EPOCHS));
-        let constant = optimizer.as_ref().is_none_or(|optimizer| matches!(optimizer.learning_rate, Schedule::Constant(_)));
-        let callbacks = fields.get("callbacks").map_or(Some(Callbacks::default()), |place| Callbacks::read(&place, constant));
+        let constant = optimizer
+            .as_ref()
+            .is_none_or(|optimizer| matches!(optimizer.learning_rate, Schedule::Constant(_)));
+        let callbacks = fields
+            .get("callbacks")
+            .map_or(Some(Callbacks::default()), |place| Callbacks::read(&place, constant));
         let class_weight = fields.or("class_weight", ClassWeight::None);
         fields.finish(&["sample_weight", "steps_per_epoch", "validation_freq"]);
         Some(Training {

@@ -63,7 +63,10 @@ closed_set! {
 impl TrialState {
     /// Whether it never changes again.
     pub fn is_terminal(self) -> bool {
-        matches!(self, TrialState::Completed | TrialState::Pruned | TrialState::Failed | TrialState::Cancelled)
+        matches!(
+            self,
+            TrialState::Completed | TrialState::Pruned | TrialState::Failed | TrialState::Cancelled
+        )
     }
 }
 
@@ -138,13 +141,16 @@ closed_set! {
         Panic = "panic",
         /// The trial's hyperparameters make no network that works.
         Invalid = "invalid",
-        /// The trainer's machine refused what training takes, such as a thread. Artifacts that are away fail no trial: it waits.
+        /// The trainer's machine refused what training takes, such as a thread. Artifacts that are
+        /// away fail no trial: it waits.
         Io = "io",
         /// The device ran out of memory: tried again alone, and then while failures are left.
         OutOfMemory = "out_of_memory",
-        /// `max_trial_seconds` were over before an epoch ended: a result of the search within that limit.
+        /// `max_trial_seconds` were over before an epoch ended: a result of the search within that
+        /// limit.
         OutOfTime = "out_of_time",
-        /// A trainer handed it back, because its machine lacks the dataset or has another: it waits for a trainer that has it.
+        /// A trainer handed it back, because its machine lacks the dataset or has another: it waits
+        /// for a trainer that has it.
         Refused = "refused",
         /// Its trainers vanished more than `retry.max_stalls` times.
         Stalled = "stalled",
@@ -152,7 +158,8 @@ closed_set! {
 }
 
 closed_set! {
-    /// What a failed trial is to the row of failures that ends its study (`early_stop.max_failures_in_a_row`).
+    /// What a failed trial is to the row of failures that ends its study
+    /// (`early_stop.max_failures_in_a_row`).
     pub enum InARow {
         /// The row is one longer: something may be wrong that the next trial meets too.
         Counts = "counts",
@@ -180,18 +187,28 @@ impl ErrorKind {
         match self {
             ErrorKind::Io | ErrorKind::OutOfMemory => TriedAgain::WithinMaxFailures,
             ErrorKind::Refused => TriedAgain::AtOnce,
-            ErrorKind::Diverged | ErrorKind::Panic | ErrorKind::Invalid | ErrorKind::OutOfTime | ErrorKind::Stalled => TriedAgain::Never,
+            ErrorKind::Diverged
+            | ErrorKind::Panic
+            | ErrorKind::Invalid
+            | ErrorKind::OutOfTime
+            | ErrorKind::Stalled => TriedAgain::Never,
         }
     }
 
-    /// What a trial that has failed so is to the row of failures that ends its study. The queue's scripts are generated from it.
+    /// What a trial that has failed so is to the row of failures that ends its study. The queue's
+    /// scripts are generated from it.
     pub fn in_a_row(self) -> InARow {
         match self {
             // It trained, so the next one can.
             ErrorKind::Diverged => InARow::Resets,
-            // A network may be too slow for the limit, or the machine too busy: neither is known, and the other networks may do.
+            // A network may be too slow for the limit, or the machine too busy: neither is known,
+            // and the other networks may do.
             ErrorKind::OutOfTime | ErrorKind::Refused => InARow::Leaves,
-            ErrorKind::Panic | ErrorKind::Invalid | ErrorKind::Io | ErrorKind::OutOfMemory | ErrorKind::Stalled => InARow::Counts,
+            ErrorKind::Panic
+            | ErrorKind::Invalid
+            | ErrorKind::Io
+            | ErrorKind::OutOfMemory
+            | ErrorKind::Stalled => InARow::Counts,
         }
     }
 }
@@ -207,7 +224,8 @@ closed_set! {
         Memory = "memory",
         /// Every trainer that has the memory lacks the dataset, or has another.
         Dataset = "dataset",
-        /// Every trainer that has the dataset, or that trains one of its trials, cannot use the artifacts.
+        /// Every trainer that has the dataset, or that trains one of its trials, cannot use the
+        /// artifacts.
         Artifacts = "artifacts",
         /// Every trainer that could run it is busy with other studies.
         Slots = "slots",

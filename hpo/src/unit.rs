@@ -1,6 +1,8 @@
-//! The space and the unit interval: how a uniform number becomes a value, after KerasTuner's `prob_to_value`.
+//! The space and the unit interval: how a uniform number becomes a value, after KerasTuner's
+//! `prob_to_value`.
 //!
-//! Logarithms and powers come from `libm`, so that the same number becomes the same value on every machine.
+//! Logarithms and powers come from `libm`, so that the same number becomes the same value on every
+//! machine.
 
 use crate::space::{Domain, Sampling};
 use crate::value::Value;
@@ -8,12 +10,15 @@ use crate::value::Value;
 /// The value of `domain` at `p` in [0, 1): uniform `p` gives the domain's own prior.
 pub fn value(domain: &Domain, p: f64) -> Value {
     match domain {
-        // A log range of integers without step is a continuum over [min, max + 1), cut to whole numbers.
+        // A log range of integers without step is a continuum over [min, max + 1), cut to whole
+        // numbers.
         Domain::Int { min, max, step: None, sampling: sampling @ (Sampling::Log | Sampling::ReverseLog) } => {
             let x = spread(*min as f64, *max as f64 + 1.0, *sampling, p);
             Value::Int((x as i64).clamp(*min, *max))
         }
-        Domain::Float { min, max, step: None, sampling } if min < max => Value::Float(spread(*min, *max, *sampling, p).clamp(*min, *max)),
+        Domain::Float { min, max, step: None, sampling } if min < max => {
+            Value::Float(spread(*min, *max, *sampling, p).clamp(*min, *max))
+        }
         _ => {
             let count = domain.count().unwrap_or(1);
             domain.value(((p * count as f64) as u64).min(count - 1))
@@ -49,9 +54,18 @@ mod tests {
         use Sampling::*;
         // keras_tuner.engine.hyperparameters: HyperParameter.prob_to_value(p).
         let int = |min, max, step, sampling| Domain::Int { min, max, step, sampling };
-        check(int(6, 13, Some(3), Linear), &[(0.0, Value::Int(6)), (0.34, Value::Int(9)), (0.999, Value::Int(12))]);
-        check(int(2, 32, Some(2), Log), &[(0.0, Value::Int(2)), (0.5, Value::Int(8)), (0.99, Value::Int(32))]);
-        check(int(1, 100, None, Log), &[(0.0, Value::Int(1)), (0.5, Value::Int(10)), (0.999999, Value::Int(100))]);
+        check(
+            int(6, 13, Some(3), Linear),
+            &[(0.0, Value::Int(6)), (0.34, Value::Int(9)), (0.999, Value::Int(12))],
+        );
+        check(
+            int(2, 32, Some(2), Log),
+            &[(0.0, Value::Int(2)), (0.5, Value::Int(8)), (0.99, Value::Int(32))],
+        );
+        check(
+            int(1, 100, None, Log),
+            &[(0.0, Value::Int(1)), (0.5, Value::Int(10)), (0.999999, Value::Int(100))],
+        );
         let float = |min, max, step, sampling| Domain::Float { min, max, step, sampling };
         check(float(1e-4, 1e-2, None, Log), &[(0.0, Value::Float(1e-4)), (0.5, Value::Float(1e-3))]);
         check(float(1e-4, 1e-2, None, ReverseLog), &[(0.5, Value::Float(0.0091)), (0.0, Value::Float(1e-4))]);

@@ -25,7 +25,10 @@ impl Value {
             Json::Bool(b) => Some(Value::Bool(*b)),
             Json::String(s) => Some(Value::Text(s.clone())),
             // Adding 0 makes one of the two zeros.
-            Json::Number(n) => n.as_i64().map(Value::Int).or_else(|| n.as_f64().filter(|x| x.is_finite()).map(|x| Value::Float(x + 0.0))),
+            Json::Number(n) => n
+                .as_i64()
+                .map(Value::Int)
+                .or_else(|| n.as_f64().filter(|x| x.is_finite()).map(|x| Value::Float(x + 0.0))),
             _ => None,
         }
     }
@@ -62,7 +65,8 @@ impl fmt::Display for Value {
     }
 }
 
-/// A hash key: equal exactly for equal values (floats by their bits; a space has no NaN, and no two zeros).
+/// A hash key: equal exactly for equal values (floats by their bits; a space has no NaN, and no two
+/// zeros).
 impl std::hash::Hash for Value {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
         std::mem::discriminant(self).hash(state);

@@ -18,7 +18,8 @@ mod tests {
 
     #[test]
     fn the_committed_contract_is_that_of_the_code() {
-        let committed = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.json")).unwrap_or_default();
+        let committed =
+            std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.json")).unwrap_or_default();
         assert!(committed == text(), "openapi/openapi.json is not what the code says; run `make openapi`");
     }
 
@@ -36,7 +37,12 @@ mod tests {
                         lacking.push(format!("{method} {path}: a description of {}", parameter["name"]));
                     }
                 }
-                let errors = operation["responses"].as_object().unwrap().keys().filter(|status| status.starts_with(['4', '5'])).count();
+                let errors = operation["responses"]
+                    .as_object()
+                    .unwrap()
+                    .keys()
+                    .filter(|status| status.starts_with(['4', '5']))
+                    .count();
                 if errors == 0 && path != "/livez" {
                     lacking.push(format!("{method} {path}: its errors"));
                 }
@@ -52,14 +58,18 @@ mod tests {
     fn describe(place: &str, schema: &Json, lacking: &mut Vec<String>) {
         match schema {
             Json::Object(members) => {
-                for (name, property) in members.get("properties").and_then(Json::as_object).into_iter().flatten() {
-                    let refers =
-                        property.get("$ref").is_some() || ["oneOf", "allOf", "anyOf"].iter().any(|key| property.get(key).is_some());
+                for (name, property) in
+                    members.get("properties").and_then(Json::as_object).into_iter().flatten()
+                {
+                    let refers = property.get("$ref").is_some()
+                        || ["oneOf", "allOf", "anyOf"].iter().any(|key| property.get(key).is_some());
                     if property["description"].as_str().is_none_or(str::is_empty) && !refers {
                         lacking.push(format!("{place}/{name}: a description"));
                     }
                 }
-                members.iter().for_each(|(name, member)| describe(&format!("{place}/{name}"), member, lacking));
+                members
+                    .iter()
+                    .for_each(|(name, member)| describe(&format!("{place}/{name}"), member, lacking));
             }
             Json::Array(items) => items.iter().for_each(|item| describe(place, item, lacking)),
             _ => {}

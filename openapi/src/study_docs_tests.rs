@@ -1,4 +1,5 @@
-//! docs/study.md against the schema of the study: each field of the contract is there, none that is not, and what must be given is marked so.
+//! docs/study.md against the schema of the study: each field of the contract is there, none that is
+//! not, and what must be given is marked so.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,7 +21,8 @@ fn contract() -> BTreeMap<Field, bool> {
             continue;
         }
         let schema = &schemas[&name];
-        let required = |field: &str| schema["required"].as_array().into_iter().flatten().any(|name| name == field);
+        let required =
+            |field: &str| schema["required"].as_array().into_iter().flatten().any(|name| name == field);
         for field in schema["properties"].as_object().into_iter().flatten().map(|(field, _)| field) {
             fields.insert((name.clone(), field.clone()), required(field));
         }
@@ -33,7 +35,13 @@ fn contract() -> BTreeMap<Field, bool> {
 fn references(schema: &Json, found: &mut Vec<String>) {
     match schema {
         Json::Object(members) => {
-            found.extend(members.get("$ref").and_then(Json::as_str).and_then(|path| path.rsplit('/').next()).map(str::to_owned));
+            found.extend(
+                members
+                    .get("$ref")
+                    .and_then(Json::as_str)
+                    .and_then(|path| path.rsplit('/').next())
+                    .map(str::to_owned),
+            );
             members.values().for_each(|member| references(member, found));
         }
         Json::Array(items) => items.iter().for_each(|item| references(item, found)),
@@ -57,11 +65,16 @@ fn is_meant(pattern: &str, component: &str) -> bool {
 
 /// Each field that the page has a row for, and whether the row says that it must be given.
 fn page(components: &BTreeSet<String>) -> BTreeMap<Field, bool> {
-    let (text, mut tables, mut fields) = (std::fs::read_to_string(DOCS).unwrap(), Vec::new(), BTreeMap::new());
+    let (text, mut tables, mut fields) =
+        (std::fs::read_to_string(DOCS).unwrap(), Vec::new(), BTreeMap::new());
     for line in text.lines() {
         if let Some(names) = line.strip_prefix("Schema: ") {
             let patterns: Vec<&str> = quoted(names).collect();
-            tables = components.iter().filter(|component| patterns.iter().any(|pattern| is_meant(pattern, component))).cloned().collect();
+            tables = components
+                .iter()
+                .filter(|component| patterns.iter().any(|pattern| is_meant(pattern, component)))
+                .cloned()
+                .collect();
             assert!(!tables.is_empty(), "{line}: no such component");
         } else if line.starts_with('#') {
             tables.clear();
@@ -91,6 +104,10 @@ fn every_field_of_a_study_has_its_row_in_the_docs_and_no_row_is_left_over() {
     };
     assert_eq!(only_in(&contract, &page), Vec::<Field>::new(), "without a row in docs/study.md");
     assert_eq!(only_in(&page, &contract), Vec::<Field>::new(), "in docs/study.md, but not in the contract");
-    let differ: Vec<_> = contract.iter().filter(|(field, required)| page[*field] != **required).map(|(field, _)| field).collect();
+    let differ: Vec<_> = contract
+        .iter()
+        .filter(|(field, required)| page[*field] != **required)
+        .map(|(field, _)| field)
+        .collect();
     assert!(differ.is_empty(), "required or not: {differ:?}");
 }

@@ -1,4 +1,5 @@
-//! The schema of the study document against its parser: the same names, the same bounds, and every study that parses is valid.
+//! The schema of the study document against its parser: the same names, the same bounds, and every
+//! study that parses is valid.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -82,20 +83,41 @@ const PLACES: &[(&str, &str)] = &[
     ("EarlyStop", "/early_stop"),
 ];
 
-/// Objects that exclude one of [`whole`]: what they are, where they stand instead, and such an object.
+/// Objects that exclude one of [`whole`]: what they are, where they stand instead, and such an
+/// object.
 const INSTEAD: &[(&str, &str, &str)] = &[
-    ("WrappedSimpleRNN", "/network/31/wrapped", r#"{"layer": "SimpleRNN", "units": 3, "activation": "relu"}"#),
+    (
+        "WrappedSimpleRNN",
+        "/network/31/wrapped",
+        r#"{"layer": "SimpleRNN", "units": 3, "activation": "relu"}"#,
+    ),
     ("WrappedLSTM", "/network/31/wrapped", r#"{"layer": "LSTM", "units": 3, "unit_forget_bias": false}"#),
     (
         "RmspropOptimizer",
         "/training/optimizer/cases/true",
         r#"{"name": "rmsprop", "rho": 0.8, "momentum": 0.1, "centered": true, "epsilon": 1e-6}"#,
     ),
-    ("AdamwOptimizer", "/training/optimizer/cases/true", r#"{"name": "adamw", "weight_decay": 0.1, "amsgrad": true, "use_ema": true}"#),
-    ("NadamOptimizer", "/training/optimizer/cases/true", r#"{"name": "nadam", "beta_1": 0.8, "clipvalue": 1}"#),
+    (
+        "AdamwOptimizer",
+        "/training/optimizer/cases/true",
+        r#"{"name": "adamw", "weight_decay": 0.1, "amsgrad": true, "use_ema": true}"#,
+    ),
+    (
+        "NadamOptimizer",
+        "/training/optimizer/cases/true",
+        r#"{"name": "nadam", "beta_1": 0.8, "clipvalue": 1}"#,
+    ),
     ("AdamaxOptimizer", "/training/optimizer/cases/true", r#"{"name": "adamax", "beta_2": 0.9}"#),
-    ("AdagradOptimizer", "/training/optimizer/cases/true", r#"{"name": "adagrad", "initial_accumulator_value": 0.2}"#),
-    ("AdadeltaOptimizer", "/training/optimizer/cases/true", r#"{"name": "adadelta", "rho": 0.9, "weight_decay": null}"#),
+    (
+        "AdagradOptimizer",
+        "/training/optimizer/cases/true",
+        r#"{"name": "adagrad", "initial_accumulator_value": 0.2}"#,
+    ),
+    (
+        "AdadeltaOptimizer",
+        "/training/optimizer/cases/true",
+        r#"{"name": "adadelta", "rho": 0.9, "weight_decay": null}"#,
+    ),
     ("LionOptimizer", "/training/optimizer/cases/true", r#"{"name": "lion", "beta_1": 0.8, "beta_2": 0.9}"#),
     (
         "PolynomialDecay",
@@ -118,8 +140,16 @@ const INSTEAD: &[(&str, &str, &str)] = &[
         r#"{"name": "cosine_decay_restarts", "initial_learning_rate": 1, "first_decay_steps": 9, "t_mul": 1, "m_mul": 0.5, "alpha": 0.1}"#,
     ),
     ("PlainLoss", "/training/loss", r#"{"name": "kl_divergence"}"#),
-    ("CategoricalCrossentropy", "/training/loss", r#"{"name": "categorical_crossentropy", "from_logits": true, "label_smoothing": 0.1}"#),
-    ("BinaryCrossentropy", "/training/loss", r#"{"name": "binary_crossentropy", "from_logits": true, "label_smoothing": 0.1}"#),
+    (
+        "CategoricalCrossentropy",
+        "/training/loss",
+        r#"{"name": "categorical_crossentropy", "from_logits": true, "label_smoothing": 0.1}"#,
+    ),
+    (
+        "BinaryCrossentropy",
+        "/training/loss",
+        r#"{"name": "binary_crossentropy", "from_logits": true, "label_smoothing": 0.1}"#,
+    ),
     ("Huber", "/training/loss", r#"{"name": "huber", "delta": 2}"#),
     (
         "ReduceLrOnPlateau",
@@ -234,14 +264,19 @@ fn contract() -> Json {
 fn examples() -> Vec<(String, Json)> {
     let folder = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/examples")).unwrap();
     let paths = folder.map(|entry| entry.unwrap().path());
-    paths.map(|path| (path.display().to_string(), serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap())).collect()
+    paths
+        .map(|path| {
+            (path.display().to_string(), serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap())
+        })
+        .collect()
 }
 
 fn problems(document: &Json) -> Vec<Problem> {
     Study::parse(document).err().unwrap_or_default()
 }
 
-/// `document` with `value` as the member `name` of the object at `pointer`; none takes the member away.
+/// `document` with `value` as the member `name` of the object at `pointer`; none takes the member
+/// away.
 fn with(document: &Json, pointer: &str, name: &str, value: Option<Json>) -> Json {
     let mut document = document.clone();
     let object = document.pointer_mut(pointer).unwrap().as_object_mut().unwrap();
@@ -262,7 +297,10 @@ fn every_example_is_valid() {
     let validator = validator("Study");
     for (name, example) in examples().into_iter().chain([("the whole".to_owned(), whole())]) {
         assert_eq!(problems(&example), [], "{name}");
-        let errors: Vec<String> = validator.iter_errors(&example).map(|error| format!("{}: {error}", error.instance_path())).collect();
+        let errors: Vec<String> = validator
+            .iter_errors(&example)
+            .map(|error| format!("{}: {error}", error.instance_path()))
+            .collect();
         assert!(errors.is_empty(), "{name}: {errors:#?}");
     }
 }
@@ -272,7 +310,11 @@ fn what_is_not_a_study_is_invalid() {
     let validator = validator("Study");
     let check = |pointer: &str, name: &str, value: Option<Json>| {
         let document = with(&whole(), pointer, name, value);
-        assert!(!validator.is_valid(&document), "{pointer}/{name} passes as {:?}", document.pointer(&format!("{pointer}/{name}")));
+        assert!(
+            !validator.is_valid(&document),
+            "{pointer}/{name} passes as {:?}",
+            document.pointer(&format!("{pointer}/{name}"))
+        );
         assert!(!problems(&document).is_empty(), "{pointer}/{name} parses");
     };
     check("", "training", None);
@@ -305,21 +347,33 @@ fn what_is_not_a_study_is_invalid() {
     check("/objective", "metric", Some(json!("val_acc")));
 }
 
-/// Objects that stand where [`whole`] has another of their kind: the parser reads them by the same fields.
-const OTHER_DATASETS: [&str; 6] = ["BuiltinDataset", "CsvDataset", "ParquetDataset", "ArraysDataset", "ImagesDataset", "DatasetArrays"];
+/// Objects that stand where [`whole`] has another of their kind: the parser reads them by the same
+/// fields.
+const OTHER_DATASETS: [&str; 6] =
+    ["BuiltinDataset", "CsvDataset", "ParquetDataset", "ArraysDataset", "ImagesDataset", "DatasetArrays"];
 
 #[test]
 fn every_kind_of_dataset_is_valid_by_schema_and_parser() {
     let validator = validator("Study");
     let check = |dataset: Json, valid: bool| {
         let document = with(&whole(), "", "dataset", Some(dataset.clone()));
-        assert_eq!((validator.is_valid(&document), problems(&document).is_empty()), (valid, valid), "{dataset}");
+        assert_eq!(
+            (validator.is_valid(&document), problems(&document).is_empty()),
+            (valid, valid),
+            "{dataset}"
+        );
     };
     check(json!({"source": "builtin:iris", "folds": 5}), true);
-    check(json!({"source": "a.csv", "label": "y", "folds": 5, "sample_weight": "w", "one_hot": ["a", "b"]}), true);
+    check(
+        json!({"source": "a.csv", "label": "y", "folds": 5, "sample_weight": "w", "one_hot": ["a", "b"]}),
+        true,
+    );
     check(json!({"source": "a.parquet", "label": "y", "validation_split": 0.2, "one_hot": ["a"]}), true);
     let arrays = json!({"features": "x_test", "labels": "y_test"});
-    check(json!({"source": "mnist.npz", "features": "x_train", "labels": "y_train", "validation": arrays, "sample_weight": "w"}), true);
+    check(
+        json!({"source": "mnist.npz", "features": "x_train", "labels": "y_train", "validation": arrays, "sample_weight": "w"}),
+        true,
+    );
     check(json!({"source": "a/b.safetensors", "features": "x", "labels": "y", "folds": 2}), true);
     check(json!({"source": "flowers/", "validation_split": 0.2}), true);
     check(json!({"source": "flowers/", "label": "y", "validation_split": 0.2}), false);
@@ -329,7 +383,11 @@ fn every_kind_of_dataset_is_valid_by_schema_and_parser() {
     check(json!({"source": "builtin:iris", "sample_weight": "w", "folds": 5}), false);
     let files = json!({"features": "x_test", "labels": "y_test"});
     check(json!({"features": "x", "labels": "y", "validation": files}), true);
-    for source in [json!({"source": "builtin:iris"}), json!({"source": "flowers/"}), json!({"source": "a.csv", "label": "y"})] {
+    for source in [
+        json!({"source": "builtin:iris"}),
+        json!({"source": "flowers/"}),
+        json!({"source": "a.csv", "label": "y"}),
+    ] {
         check(with(&source, "", "validation", Some(files.clone())), false);
     }
 }
@@ -344,8 +402,10 @@ fn the_schema_and_the_parser_know_the_same_fields() {
         assert!(!validator.is_valid(&document), "{name} takes an unknown field");
         let problems = problems(&document);
         let unknown = problems.iter().find(|problem| problem.pointer == format!("{pointer}/☃☃☃☃"));
-        let parsed = known(unknown.unwrap_or_else(|| panic!("{name} parses an unknown field: {problems:#?}")));
-        let mut documented: BTreeSet<&str> = schemas[name]["properties"].as_object().unwrap().keys().map(String::as_str).collect();
+        let parsed =
+            known(unknown.unwrap_or_else(|| panic!("{name} parses an unknown field: {problems:#?}")));
+        let mut documented: BTreeSet<&str> =
+            schemas[name]["properties"].as_object().unwrap().keys().map(String::as_str).collect();
         if name == "IdxDataset" {
             documented.extend(["source", "label", "sample_weight", "one_hot"]); // Of the other kinds of dataset.
         }
@@ -355,8 +415,11 @@ fn the_schema_and_the_parser_know_the_same_fields() {
     let placed: BTreeSet<&str> = places().into_iter().map(|(name, ..)| name).chain(OTHER_DATASETS).collect();
     let mut reached = BTreeMap::new();
     reach("Study", &contract, &mut reached);
-    let objects: BTreeSet<&str> =
-        reached.iter().filter(|(_, schema)| schema.get("properties").is_some()).map(|(name, _)| name.as_str()).collect();
+    let objects: BTreeSet<&str> = reached
+        .iter()
+        .filter(|(_, schema)| schema.get("properties").is_some())
+        .map(|(name, _)| name.as_str())
+        .collect();
     assert_eq!(objects, placed);
 }
 
@@ -365,7 +428,9 @@ fn reach<'a>(name: &str, contract: &'a Json, reached: &mut BTreeMap<String, &'a 
     let schema = &contract["components"]["schemas"][name];
     if reached.insert(name.to_owned(), schema).is_none() {
         let text = schema.to_string();
-        text.split("\"$ref\":\"#/components/schemas/").skip(1).for_each(|rest| reach(rest.split('"').next().unwrap(), contract, reached));
+        text.split("\"$ref\":\"#/components/schemas/")
+            .skip(1)
+            .for_each(|rest| reach(rest.split('"').next().unwrap(), contract, reached));
     }
 }
 
@@ -377,14 +442,23 @@ fn the_schema_and_the_parser_know_the_same_names_and_bounds() {
     for (component, pointer, document) in places() {
         for (name, property) in schemas[component]["properties"].as_object().unwrap() {
             let at = format!("{pointer}/{name}");
-            let found =
-                |value: Json| problems(&with(&document, pointer, name, Some(value))).into_iter().find(|problem| problem.pointer == at);
-            let bounds =
-                |detail: &str| ["must lie between", "must be an integer", "must be at least"].iter().any(|words| detail.contains(words));
+            let found = |value: Json| {
+                problems(&with(&document, pointer, name, Some(value)))
+                    .into_iter()
+                    .find(|problem| problem.pointer == at)
+            };
+            let bounds = |detail: &str| {
+                ["must lie between", "must be an integer", "must be at least"]
+                    .iter()
+                    .any(|words| detail.contains(words))
+            };
             // The schema of the plain value, where a hyperparameter may stand for it.
             let mut plain = property;
             while plain["oneOf"].is_array() || plain["$ref"].is_string() {
-                let named = plain["$ref"].as_str().and_then(|place| place.rsplit('/').next()).map(|name| &schemas[name]);
+                let named = plain["$ref"]
+                    .as_str()
+                    .and_then(|place| place.rsplit('/').next())
+                    .map(|name| &schemas[name]);
                 plain = named.unwrap_or(&plain["oneOf"][0]);
             }
             for (bound, outward) in [("minimum", -1.0), ("maximum", 1.0)] {
@@ -395,19 +469,27 @@ fn the_schema_and_the_parser_know_the_same_names_and_bounds() {
                     json!(limit + outward * 1e-3 * limit.abs().max(1e-9))
                 };
                 let inside = found(plain[bound].clone());
-                assert!(inside.as_ref().is_none_or(|problem| !bounds(&problem.detail)), "{at}: {bound} {limit} is refused: {inside:?}");
-                // An int's step and early_stop's count are refused with other words, or at another place.
+                assert!(
+                    inside.as_ref().is_none_or(|problem| !bounds(&problem.detail)),
+                    "{at}: {bound} {limit} is refused: {inside:?}"
+                );
+                // An int's step and early_stop's count are refused with other words, or at another
+                // place.
                 let refused = problems(&with(&document, pointer, name, Some(outside.clone())));
                 assert!(!refused.is_empty(), "{at}: {outside} is beyond the {bound} and parses");
                 checked.0 += 1;
             }
-            if let (Some(names), "string") = (plain["enum"].as_array(), plain["type"].as_str().unwrap_or("string")) {
+            if let (Some(names), "string") =
+                (plain["enum"].as_array(), plain["type"].as_str().unwrap_or("string"))
+            {
                 let documented: BTreeSet<&str> = names.iter().filter_map(Json::as_str).collect();
                 let refused = found(json!("☃")).unwrap_or_else(|| panic!("{at} may be a ☃"));
                 let parsed = known(&refused);
                 let one_kind = matches!(name.as_str(), "type" | "layer" | "name");
                 assert!(
-                    parsed == documented || (one_kind && parsed.is_superset(&documented)) || matches!(name.as_str(), "metric" | "monitor"),
+                    parsed == documented
+                        || (one_kind && parsed.is_superset(&documented))
+                        || matches!(name.as_str(), "metric" | "monitor"),
                     "{at}: {parsed:?}, not {documented:?}"
                 );
                 checked.1 += 1;
@@ -417,7 +499,12 @@ fn the_schema_and_the_parser_know_the_same_names_and_bounds() {
     assert!(checked.0 >= 200 && checked.1 >= 150, "only {checked:?}");
     // Every layer that is built is documented.
     let refused = problems(&with(&whole(), "/network/4", "layer", Some(json!("☃"))));
-    let documented: BTreeSet<&str> = schemas["Layer"]["discriminator"]["mapping"].as_object().unwrap().keys().map(String::as_str).collect();
+    let documented: BTreeSet<&str> = schemas["Layer"]["discriminator"]["mapping"]
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect();
     assert_eq!(known(&refused[0]), documented);
 }
 
@@ -450,11 +537,13 @@ fn every_document_that_parses_is_valid() {
     let (mut parsed, mut refused) = (0, 0);
     // Of the objects that stand instead of others, what is in them.
     let below = |(_, place, document): (&str, &str, Json)| {
-        let inside: Vec<String> = pointers(&document).into_iter().filter(|pointer| pointer.starts_with(place)).collect();
+        let inside: Vec<String> =
+            pointers(&document).into_iter().filter(|pointer| pointer.starts_with(place)).collect();
         inside.into_iter().map(move |pointer| (document.clone(), pointer)).collect::<Vec<_>>()
     };
     let instead = places().into_iter().skip(PLACES.len()).flat_map(below);
-    for (document, pointer) in pointers(&whole()).into_iter().map(|pointer| (whole(), pointer)).chain(instead) {
+    for (document, pointer) in pointers(&whole()).into_iter().map(|pointer| (whole(), pointer)).chain(instead)
+    {
         for value in &values {
             let mut document = document.clone();
             *document.pointer_mut(&pointer).unwrap() = value.clone();
@@ -474,13 +563,16 @@ fn every_document_that_parses_is_valid() {
 fn pointers(json: &Json) -> Vec<String> {
     let children: Vec<(String, &Json)> = match json {
         Json::Object(members) => members.iter().map(|(name, member)| (name.clone(), member)).collect(),
-        Json::Array(items) => items.iter().enumerate().map(|(index, item)| (index.to_string(), item)).collect(),
+        Json::Array(items) => {
+            items.iter().enumerate().map(|(index, item)| (index.to_string(), item)).collect()
+        }
         _ => Vec::new(),
     };
     children
         .into_iter()
         .flat_map(|(name, child)| {
-            std::iter::once(format!("/{name}")).chain(pointers(child).into_iter().map(move |below| format!("/{name}{below}")))
+            std::iter::once(format!("/{name}"))
+                .chain(pointers(child).into_iter().map(move |below| format!("/{name}{below}")))
         })
         .collect()
 }

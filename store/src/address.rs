@@ -1,4 +1,5 @@
-//! The address of Redis, read once from its URL and the certificate files. Every part of a URL is used or refused.
+//! The address of Redis, read once from its URL and the certificate files. Every part of a URL is
+//! used or refused.
 
 use std::collections::HashMap;
 use std::fs;
@@ -14,7 +15,8 @@ use url::Url;
 
 use crate::error::{Error, Result};
 
-/// Certificate files for a Redis that speaks TLS (`rediss://`). Without `ca`, the certificate authorities of the web are trusted.
+/// Certificate files for a Redis that speaks TLS (`rediss://`). Without `ca`, the certificate
+/// authorities of the web are trusted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "flags", derive(clap::Args))]
 pub struct TlsFiles {
@@ -22,7 +24,10 @@ pub struct TlsFiles {
     #[cfg_attr(feature = "flags", arg(long = "redis-ca", env = "CHANDLER_REDIS_CA", value_name = "FILE"))]
     pub ca: Option<PathBuf>,
     /// PEM file with the certificate to show to a Redis that asks for one; with --redis-key
-    #[cfg_attr(feature = "flags", arg(long = "redis-cert", env = "CHANDLER_REDIS_CERT", value_name = "FILE"))]
+    #[cfg_attr(
+        feature = "flags",
+        arg(long = "redis-cert", env = "CHANDLER_REDIS_CERT", value_name = "FILE")
+    )]
     pub cert: Option<PathBuf>,
     /// PEM file with the private key of --redis-cert
     #[cfg_attr(feature = "flags", arg(long = "redis-key", env = "CHANDLER_REDIS_KEY", value_name = "FILE"))]
@@ -31,7 +36,8 @@ pub struct TlsFiles {
 
 impl TlsFiles {
     /// The environment twins of the flags, for a child that has a Redis of its own.
-    pub const VARIABLES: [&'static str; 3] = ["CHANDLER_REDIS_CA", "CHANDLER_REDIS_CERT", "CHANDLER_REDIS_KEY"];
+    pub const VARIABLES: [&'static str; 3] =
+        ["CHANDLER_REDIS_CA", "CHANDLER_REDIS_CERT", "CHANDLER_REDIS_KEY"];
 
     /// The first flag that is given, with its value.
     fn first(&self) -> Option<&'static str> {
@@ -44,7 +50,9 @@ impl TlsFiles {
     /// Fails where a file is given although there is no TLS. `scheme` says what there is instead.
     pub fn expect_none(&self, scheme: &str) -> Result<()> {
         match self.first() {
-            Some(flag) => Err(misconfigured(format!("{flag} is for rediss:// URLs, and Redis is at {scheme}"))),
+            Some(flag) => {
+                Err(misconfigured(format!("{flag} is for rediss:// URLs, and Redis is at {scheme}")))
+            }
             None => Ok(()),
         }
     }
@@ -69,10 +77,12 @@ pub(crate) enum Place {
 const SCHEMES: &[&str] = &["redis", "rediss", "unix", "redis+unix", "valkey", "valkeys", "valkey+unix"];
 
 impl Address {
-    /// Reads a URL and the certificate files. Errors do not repeat the URL, which may hold a password.
+    /// Reads a URL and the certificate files. Errors do not repeat the URL, which may hold a
+    /// password.
     pub(crate) fn of(url: &str, files: &TlsFiles) -> Result<Address> {
         let hint = "give redis://HOST:PORT, rediss://HOST:PORT or unix:///PATH";
-        let mut parsed = Url::parse(url).map_err(|error| misconfigured(format!("the URL of Redis cannot be read ({error}); {hint}")))?;
+        let mut parsed = Url::parse(url)
+            .map_err(|error| misconfigured(format!("the URL of Redis cannot be read ({error}); {hint}")))?;
         let scheme = parsed.scheme().to_owned();
         if scheme.contains("sentinel") || scheme.contains("cluster") {
             return Err(misconfigured(format!(
@@ -87,7 +97,9 @@ impl Address {
         // The crate is built without TLS and would refuse the scheme.
         let is_tls = ["rediss", "valkeys"].contains(&scheme.as_str());
         if is_tls {
-            parsed.set_scheme("redis").map_err(|()| misconfigured(format!("the URL of Redis has no known scheme; {hint}")))?;
+            parsed
+                .set_scheme("redis")
+                .map_err(|()| misconfigured(format!("the URL of Redis has no known scheme; {hint}")))?;
         }
         let info = parsed.as_str().into_connection_info().map_err(|error| {
             // The crate's messages quote nothing of the URL.
@@ -98,8 +110,9 @@ impl Address {
         })?;
         let place = match info.addr() {
             ConnectionAddr::Tcp(host, port) if is_tls => {
-                let name = ServerName::try_from(host.clone())
-                    .map_err(|_| misconfigured(format!("{host} is not a name that a certificate can have")))?;
+                let name = ServerName::try_from(host.clone()).map_err(|_| {
+                    misconfigured(format!("{host} is not a name that a certificate can have"))
+                })?;
                 Place::Tls { host: host.clone(), port: *port, name, tls: connector(files)? }
             }
             ConnectionAddr::Tcp(host, port) => Place::Tcp { host: host.clone(), port: *port },
@@ -110,7 +123,8 @@ impl Address {
             files.expect_none(&format!("a {scheme}:// URL"))?;
         }
         let settings = info.redis_settings();
-        let (user, password) = (settings.username().map(str::to_owned), settings.password().map(str::to_owned));
+        let (user, password) =
+            (settings.username().map(str::to_owned), settings.password().map(str::to_owned));
         if user.is_some() && password.is_none() {
             return Err(misconfigured("the URL of Redis has a user without a password"));
         }
@@ -123,18 +137,23 @@ impl Address {
     /// The address in words, without credentials.
     pub(crate) fn shown(&self) -> String {
         match &self.place {
-            Place::Tcp { host, port } | Place::Tls { host, port, .. } if host.contains(':') => format!("[{host}]:{port}"),
+            Place::Tcp { host, port } | Place::Tls { host, port, .. } if host.contains(':') => {
+                format!("[{host}]:{port}")
+            }
             Place::Tcp { host, port } | Place::Tls { host, port, .. } => format!("{host}:{port}"),
             Place::Unix(path) => path.display().to_string(),
         }
     }
 }
 
-/// Refuses the parts of a URL that would be ignored: unknown parameters, fragments, the credentials of a socket.
+/// Refuses the parts of a URL that would be ignored: unknown parameters, fragments, the credentials
+/// of a socket.
 fn check_parts(url: &Url, is_socket: bool) -> Result<()> {
     if let Some(fragment) = url.fragment() {
         return Err(misconfigured(match fragment {
-            "insecure" => "#insecure is not supported: give the certificate authority of Redis with --redis-ca",
+            "insecure" => {
+                "#insecure is not supported: give the certificate authority of Redis with --redis-ca"
+            }
             _ => "the URL of Redis ends in a # part, which has no meaning; a # in a password is written %23",
         }));
     }
@@ -142,14 +161,26 @@ fn check_parts(url: &Url, is_socket: bool) -> Result<()> {
     let mut seen = HashMap::new();
     for (name, value) in url.query_pairs() {
         if !known.contains(&&*name) {
-            let instead = if is_socket { "db, user and pass are known" } else { "the database is the path: redis://HOST:PORT/1" };
-            return Err(misconfigured(format!("the parameter {name} in the URL of Redis has no meaning; {instead}")));
+            let instead = if is_socket {
+                "db, user and pass are known"
+            } else {
+                "the database is the path: redis://HOST:PORT/1"
+            };
+            return Err(misconfigured(format!(
+                "the parameter {name} in the URL of Redis has no meaning; {instead}"
+            )));
         }
         if seen.insert(name.clone(), value).is_some() {
-            return Err(misconfigured(format!("the parameter {name} is given more than once in the URL of Redis")));
+            return Err(misconfigured(format!(
+                "the parameter {name} is given more than once in the URL of Redis"
+            )));
         }
     }
-    if is_socket && (url.host_str().is_some_and(|host| !host.is_empty()) || !url.username().is_empty() || url.password().is_some()) {
+    if is_socket
+        && (url.host_str().is_some_and(|host| !host.is_empty())
+            || !url.username().is_empty()
+            || url.password().is_some())
+    {
         return Err(misconfigured(
             "the URL of a socket has three slashes, and its password is a parameter: unix:///run/redis.sock?pass=PASSWORD",
         ));
@@ -163,25 +194,36 @@ fn connector(files: &TlsFiles) -> Result<TlsConnector> {
     match &files.ca {
         Some(file) => {
             for certificate in certificates("--redis-ca", file)? {
-                roots
-                    .add(certificate)
-                    .map_err(|error| misconfigured(format!("--redis-ca: a certificate in {} cannot be used: {error}", file.display())))?;
+                roots.add(certificate).map_err(|error| {
+                    misconfigured(format!(
+                        "--redis-ca: a certificate in {} cannot be used: {error}",
+                        file.display()
+                    ))
+                })?;
             }
         }
         None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),
     }
     // The provider is named, so that it does not depend on the features of other crates.
     let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
-    let builder =
-        builder.with_safe_default_protocol_versions().map_err(|error| misconfigured(error.to_string()))?.with_root_certificates(roots);
+    let builder = builder
+        .with_safe_default_protocol_versions()
+        .map_err(|error| misconfigured(error.to_string()))?
+        .with_root_certificates(roots);
     let config = match (&files.cert, &files.key) {
         (None, None) => builder.with_no_client_auth(),
         (Some(cert), Some(key)) => {
-            let private = PrivateKeyDer::from_pem_slice(&read("--redis-key", key)?)
-                .map_err(|_| misconfigured(format!("--redis-key: {} holds no private key in PEM without a passphrase", key.display())))?;
-            builder
-                .with_client_auth_cert(certificates("--redis-cert", cert)?, private)
-                .map_err(|error| misconfigured(format!("--redis-cert and --redis-key do not belong together or cannot be used: {error}")))?
+            let private = PrivateKeyDer::from_pem_slice(&read("--redis-key", key)?).map_err(|_| {
+                misconfigured(format!(
+                    "--redis-key: {} holds no private key in PEM without a passphrase",
+                    key.display()
+                ))
+            })?;
+            builder.with_client_auth_cert(certificates("--redis-cert", cert)?, private).map_err(|error| {
+                misconfigured(format!(
+                    "--redis-cert and --redis-key do not belong together or cannot be used: {error}"
+                ))
+            })?
         }
         (Some(_), None) => return Err(misconfigured("--redis-cert needs --redis-key beside it")),
         (None, Some(_)) => return Err(misconfigured("--redis-key needs --redis-cert beside it")),
@@ -194,7 +236,10 @@ fn certificates(flag: &str, file: &Path) -> Result<Vec<CertificateDer<'static>>>
     let found: std::result::Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
     match found {
         Ok(found) if !found.is_empty() => Ok(found),
-        Ok(_) => Err(misconfigured(format!("{flag}: {} holds no certificate in PEM (-----BEGIN CERTIFICATE-----)", file.display()))),
+        Ok(_) => Err(misconfigured(format!(
+            "{flag}: {} holds no certificate in PEM (-----BEGIN CERTIFICATE-----)",
+            file.display()
+        ))),
         Err(error) => Err(misconfigured(format!("{flag}: {} is damaged: {error}", file.display()))),
     }
 }
@@ -230,11 +275,23 @@ mod tests {
             ("rediss://me:secret@localhost:6380/2", "localhost:6380", Some("me"), Some("secret"), 2),
             ("valkeys://127.0.0.1:6380", "127.0.0.1:6380", None, None, 0),
             ("unix:///run/redis.sock", "/run/redis.sock", None, None, 0),
-            ("redis+unix:///run/redis.sock?db=4&user=me&pass=p%23s", "/run/redis.sock", Some("me"), Some("p#s"), 4),
+            (
+                "redis+unix:///run/redis.sock?db=4&user=me&pass=p%23s",
+                "/run/redis.sock",
+                Some("me"),
+                Some("p#s"),
+                4,
+            ),
         ] {
-            let address = Address::of(url, &TlsFiles::default()).unwrap_or_else(|error| panic!("{url}: {error}"));
+            let address =
+                Address::of(url, &TlsFiles::default()).unwrap_or_else(|error| panic!("{url}: {error}"));
             assert_eq!(
-                (address.shown().as_str(), address.user.as_deref(), address.password.as_deref(), address.database),
+                (
+                    address.shown().as_str(),
+                    address.user.as_deref(),
+                    address.password.as_deref(),
+                    address.database
+                ),
                 (shown, user, password, database),
                 "{url}"
             );
@@ -284,7 +341,8 @@ mod tests {
         };
         let text = file("text", "no PEM at all");
         let damaged = file("damaged", "-----BEGIN CERTIFICATE-----\n!!!\n-----END CERTIFICATE-----\n");
-        let no_certificate = file("no-certificate", "-----BEGIN CERTIFICATE-----\naGVsbG8=\n-----END CERTIFICATE-----\n");
+        let no_certificate =
+            file("no-certificate", "-----BEGIN CERTIFICATE-----\naGVsbG8=\n-----END CERTIFICATE-----\n");
         let missing = Some(folder.path().join("missing"));
         let files = |ca: &Option<PathBuf>, cert: &Option<PathBuf>, key: &Option<PathBuf>| TlsFiles {
             ca: ca.clone(),

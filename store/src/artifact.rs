@@ -1,7 +1,8 @@
 //! Artifacts: the weights of trials, in a folder or a bucket, by one interface.
 //!
-//! A model lies under its trial's attempt and nonce, so that an attempt whose lease was lost cannot overwrite what the accepted one wrote;
-//! which of them counts is what `finish` recorded. Nothing here asks Redis.
+//! A model lies under its trial's attempt and nonce, so that an attempt whose lease was lost cannot
+//! overwrite what the accepted one wrote; which of them counts is what `finish` recorded. Nothing
+//! here asks Redis.
 
 use std::fs::{File, Permissions};
 use std::io::{self, Seek};
@@ -12,8 +13,8 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, TryStreamExt, future, stream};
 use hpo::limits::{
-    ARTIFACT_BYTES_MAX, ARTIFACT_DELETE_BATCH, ARTIFACTS_PROBE_BYTES, CHECKPOINT_BYTES_MAX, CHECKPOINTS_LISTED_MAX, PART_BYTES,
-    UPLOADS_AT_ONCE,
+    ARTIFACT_BYTES_MAX, ARTIFACT_DELETE_BATCH, ARTIFACTS_PROBE_BYTES, CHECKPOINT_BYTES_MAX,
+    CHECKPOINTS_LISTED_MAX, PART_BYTES, UPLOADS_AT_ONCE,
 };
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
@@ -34,7 +35,8 @@ pub enum Error {
     /// There is no such artifact, or what was given is no path of one.
     #[error("there is no artifact {0:?}")]
     NotFound(String),
-    /// The artifact is larger than [`ARTIFACT_BYTES_MAX`], or the checkpoint than [`CHECKPOINT_BYTES_MAX`].
+    /// The artifact is larger than [`ARTIFACT_BYTES_MAX`], or the checkpoint than
+    /// [`CHECKPOINT_BYTES_MAX`].
     #[error("the artifact {path} has {bytes} bytes, the limit is {max}")]
     TooLarge {
         /// Where it lies or should have lain.
@@ -61,7 +63,8 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether the place failed rather than the artifact: once it is well again, the same call succeeds.
+    /// Whether the place failed rather than the artifact: once it is well again, the same call
+    /// succeeds.
     pub fn is_of_the_place(&self) -> bool {
         match self {
             Error::Place { .. } | Error::Store(_) | Error::Io(_) => true,
@@ -70,7 +73,8 @@ impl Error {
     }
 }
 
-/// A checkpoint that is being written: a file, for in memory it would double what a trial takes. One that is dropped is gone.
+/// A checkpoint that is being written: a file, for in memory it would double what a trial takes.
+/// One that is dropped is gone.
 #[derive(Debug)]
 pub struct Spool(Place);
 
@@ -102,34 +106,48 @@ pub struct Artifacts {
 }
 
 impl Artifacts {
-    /// Opens a folder (made where it is missing) or a URL: `file:///…` always, `s3://…`, `gs://…`, `az://…` in builds with the feature `aws`,
-    /// `gcp` or `azure`, with credentials from the environment variables these clouds use. A bucket is first reached when it is used.
+    /// Opens a folder (made where it is missing) or a URL: `file:///…` always, `s3://…`, `gs://…`,
+    /// `az://…` in builds with the feature `aws`, `gcp` or `azure`, with credentials from the
+    /// environment variables these clouds use. A bucket is first reached when it is used.
     pub fn open(place: &str) -> Result<Artifacts, Error> {
         let fault = |why: String| Error::Place { place: place.into(), why };
-        let url = if place.contains("://") { Some(Url::parse(place).map_err(|e| fault(e.to_string()))?) } else { None };
+        let url = if place.contains("://") {
+            Some(Url::parse(place).map_err(|e| fault(e.to_string()))?)
+        } else {
+            None
+        };
         let folder = match &url {
             Some(url) if url.scheme() != "file" => {
-                let environment = std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
-                let (store, prefix) = object_store::parse_url_opts(url, environment)
-                    .map_err(|e| fault(format!("{e}; s3, gs and az need a build with the feature aws, gcp or azure")))?;
-                return Ok(Artifacts { store: Arc::new(PrefixStore::new(store, prefix)), folder: None, scratch: std::env::temp_dir() });
+                let environment = std::env::vars_os()
+                    .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)));
+                let (store, prefix) = object_store::parse_url_opts(url, environment).map_err(|e| {
+                    fault(format!("{e}; s3, gs and az need a build with the feature aws, gcp or azure"))
+                })?;
+                return Ok(Artifacts {
+                    store: Arc::new(PrefixStore::new(store, prefix)),
+                    folder: None,
+                    scratch: std::env::temp_dir(),
+                });
             }
             Some(url) => url.to_file_path().map_err(|()| fault("it is no path of this machine".into()))?,
             None => PathBuf::from(place),
         };
         std::fs::create_dir_all(&folder).map_err(|e| fault(e.to_string()))?;
         let local = LocalFileSystem::new_with_prefix(&folder).map_err(|e| fault(e.to_string()))?;
-        // Synced, for a trial whose result is acknowledged must have its weights after a power failure too.
+        // Synced, for a trial whose result is acknowledged must have its weights after a power
+        // failure too.
         let store = Arc::new(local.with_fsync(true).with_automatic_cleanup(true));
         Ok(Artifacts { store, folder: Some(folder), scratch: std::env::temp_dir() })
     }
 
-    /// With this folder, rather than the system's for temporary files, for checkpoints on their way from or to a bucket: on many systems that one is memory.
+    /// With this folder, rather than the system's for temporary files, for checkpoints on their way
+    /// from or to a bucket: on many systems that one is memory.
     pub fn with_scratch(self, folder: &std::path::Path) -> Artifacts {
         Artifacts { scratch: folder.to_owned(), ..self }
     }
 
-    /// Writes a small artifact, reads it and removes it. Errors: the place is full, or cannot be reached.
+    /// Writes a small artifact, reads it and removes it. Errors: the place is full, or cannot be
+    /// reached.
     pub async fn probe(&self) -> Result<(), Error> {
         self.is_there().await?;
         match self.write_read_and_remove().await {
@@ -141,14 +159,17 @@ impl Artifacts {
 
     async fn write_read_and_remove(&self) -> Result<(), Error> {
         let path = Path::from(format!("probe-{}", Nonce::random()));
-        self.store.put(&path, Bytes::from(vec![0; ARTIFACTS_PROBE_BYTES]).into()).await.map_err(Error::Store)?;
+        self.store
+            .put(&path, Bytes::from(vec![0; ARTIFACTS_PROBE_BYTES]).into())
+            .await
+            .map_err(Error::Store)?;
         let read = self.get(path.as_ref()).await;
         self.delete(path.as_ref()).await?;
         read.map(drop)
     }
 
-    /// An error where the folder is gone, as one does whose disk is not mounted any more: nothing would be found in it, and what is written would make a
-    /// new one, on another disk.
+    /// An error where the folder is gone, as one does whose disk is not mounted any more: nothing
+    /// would be found in it, and what is written would make a new one, on another disk.
     async fn is_there(&self) -> Result<(), Error> {
         let Some(folder) = &self.folder else { return Ok(()) };
         match tokio::fs::metadata(folder).await {
@@ -158,13 +179,26 @@ impl Artifacts {
         }
     }
 
-    /// Where the weights of one attempt lie. Only those of the attempt that `finish` accepted are ever asked for.
+    /// Where the weights of one attempt lie. Only those of the attempt that `finish` accepted are
+    /// ever asked for.
     pub fn model_path(study: &str, number: u64, attempt: u32, nonce: &str) -> Result<String, Error> {
-        Ok(study_path(study)?.join(number.to_string()).join(format!("{attempt}-{nonce}")).join("model.safetensors").to_string())
+        Ok(study_path(study)?
+            .join(number.to_string())
+            .join(format!("{attempt}-{nonce}"))
+            .join("model.safetensors")
+            .to_string())
     }
 
-    /// Writes the weights of one attempt, whole or not at all, and returns their path. Writing again replaces.
-    pub async fn put_model(&self, study: &str, number: u64, attempt: u32, nonce: &str, bytes: Bytes) -> Result<String, Error> {
+    /// Writes the weights of one attempt, whole or not at all, and returns their path. Writing
+    /// again replaces.
+    pub async fn put_model(
+        &self,
+        study: &str,
+        number: u64,
+        attempt: u32,
+        nonce: &str,
+        bytes: Bytes,
+    ) -> Result<String, Error> {
         let path = parse(&Artifacts::model_path(study, number, attempt, nonce)?)?;
         bounded(&path, bytes.len() as u64, ARTIFACT_BYTES_MAX as u64)?;
         self.is_there().await?;
@@ -172,7 +206,8 @@ impl Artifacts {
         Ok(path.to_string())
     }
 
-    /// A file for a checkpoint of a trial: where it is to lie, if that is a folder. It blocks for a moment.
+    /// A file for a checkpoint of a trial: where it is to lie, if that is a folder. It blocks for a
+    /// moment.
     pub fn spool(&self, study: &str, number: u64) -> Result<Spool, Error> {
         let Some(folder) = &self.folder else { return Ok(Spool(Place::Unnamed(self.unnamed()?))) };
         if !folder.is_dir() {
@@ -180,21 +215,32 @@ impl Artifacts {
         }
         let folder = folder.join(checkpoints_path(study, number)?.as_ref());
         std::fs::create_dir_all(&folder)?;
-        // A name that no list has, as those of the object store's own half-written files, and the rights that its files have.
+        // A name that no list has, as those of the object store's own half-written files, and the
+        // rights that its files have.
         let mut named = tempfile::Builder::new();
-        let named = named.suffix(".safetensors#1").permissions(Permissions::from_mode(0o666)).tempfile_in(folder)?;
+        let named =
+            named.suffix(".safetensors#1").permissions(Permissions::from_mode(0o666)).tempfile_in(folder)?;
         Ok(Spool(Place::Named(named)))
     }
 
-    /// Makes a checkpoint of a trial after `step` of a file from [`spool`](Self::spool), whole or not at all, and returns its path. `writer` tells the attempts
-    /// apart.
-    pub async fn put_checkpoint(&self, study: &str, number: u64, step: u32, writer: &str, spool: Spool) -> Result<String, Error> {
+    /// Makes a checkpoint of a trial after `step` of a file from [`spool`](Self::spool), whole or
+    /// not at all, and returns its path. `writer` tells the attempts apart.
+    pub async fn put_checkpoint(
+        &self,
+        study: &str,
+        number: u64,
+        step: u32,
+        writer: &str,
+        spool: Spool,
+    ) -> Result<String, Error> {
         let path = checkpoints_path(study, number)?.join(format!("{step:010}-{writer}.safetensors"));
         bounded(&path, spool.file().metadata()?.len(), CHECKPOINT_BYTES_MAX)?;
         match spool.0 {
             Place::Named(file) => {
                 let place = file.path().with_file_name(path.filename().unwrap_or_default());
-                tokio::task::spawn_blocking(move || publish(file, &place)).await.map_err(io::Error::other)??;
+                tokio::task::spawn_blocking(move || publish(file, &place))
+                    .await
+                    .map_err(io::Error::other)??;
             }
             Place::Unnamed(file) => self.upload(&path, file).await?,
         }
@@ -211,7 +257,10 @@ impl Artifacts {
     async fn upload(&self, path: &Path, mut file: File) -> Result<(), Error> {
         file.rewind()?;
         let mut file = tokio::fs::File::from_std(file);
-        let mut parts = WriteMultipart::new_with_chunk_size(self.store.put_multipart(path).await.map_err(Error::Store)?, PART_BYTES);
+        let mut parts = WriteMultipart::new_with_chunk_size(
+            self.store.put_multipart(path).await.map_err(Error::Store)?,
+            PART_BYTES,
+        );
         let mut buffer = BytesMut::new();
         loop {
             buffer.reserve(READ_BYTES);
@@ -229,7 +278,8 @@ impl Artifacts {
         parts.finish().await.map(drop).map_err(Error::Store) // which aborts where it fails
     }
 
-    /// The checkpoint at a path that [`checkpoints`](Self::checkpoints) listed: the file itself, or a copy of it that goes when it is closed.
+    /// The checkpoint at a path that [`checkpoints`](Self::checkpoints) listed: the file itself, or
+    /// a copy of it that goes when it is closed.
     pub async fn open_checkpoint(&self, path: &str) -> Result<File, Error> {
         let location = parse(path)?;
         self.is_there().await?;
@@ -254,12 +304,14 @@ impl Artifacts {
         Ok(file.into_std().await)
     }
 
-    /// The paths of a trial's checkpoints, the furthest first. Whoever wrote one, the training in it is the same at the same step: a trial is a function of what
-    /// is written there, so nobody asks whose attempt it was.
+    /// The paths of a trial's checkpoints, the furthest first. Whoever wrote one, the training in
+    /// it is the same at the same step: a trial is a function of what is written there, so nobody
+    /// asks whose attempt it was.
     pub async fn checkpoints(&self, study: &str, number: u64) -> Result<Vec<String>, Error> {
         self.is_there().await?;
         let listed = self.store.list(Some(&checkpoints_path(study, number)?)).take(CHECKPOINTS_LISTED_MAX);
-        let mut paths: Vec<String> = listed.map_ok(|meta| meta.location.to_string()).try_collect().await.map_err(Error::Store)?;
+        let mut paths: Vec<String> =
+            listed.map_ok(|meta| meta.location.to_string()).try_collect().await.map_err(Error::Store)?;
         paths.sort_unstable_by(|a, b| b.cmp(a));
         Ok(paths)
     }
@@ -293,7 +345,8 @@ impl Artifacts {
         }
     }
 
-    /// Removes up to [`ARTIFACT_DELETE_BATCH`] artifacts of a study; returns whether none is left. Until then, call again.
+    /// Removes up to [`ARTIFACT_DELETE_BATCH`] artifacts of a study; returns whether none is left.
+    /// Until then, call again.
     pub async fn delete_study(&self, study: &str) -> Result<bool, Error> {
         let prefix = study_path(study)?;
         self.is_there().await?;
@@ -302,7 +355,9 @@ impl Artifacts {
         let last = batch.len() < ARTIFACT_DELETE_BATCH;
         let deleted = self.store.delete_stream(stream::iter(batch.into_iter().map(Ok)).boxed());
         // Somebody else may be deleting the same study.
-        let failed = deleted.filter(|d| future::ready(matches!(d, Err(e) if !matches!(e, object_store::Error::NotFound { .. }))));
+        let failed = deleted.filter(|d| {
+            future::ready(matches!(d, Err(e) if !matches!(e, object_store::Error::NotFound { .. })))
+        });
         failed.try_for_each(|_| future::ready(Ok(()))).await.map_err(Error::Store)?;
         if last {
             self.remove_folder(&prefix).await?;
@@ -310,8 +365,8 @@ impl Artifacts {
         Ok(last)
     }
 
-    /// Removes a folder with all that is in it, where there are folders: what a killed trainer had half written is not listed. One that is not there is removed
-    /// already.
+    /// Removes a folder with all that is in it, where there are folders: what a killed trainer had
+    /// half written is not listed. One that is not there is removed already.
     async fn remove_folder(&self, path: &Path) -> Result<(), Error> {
         let Some(folder) = &self.folder else { return Ok(()) };
         match tokio::fs::remove_dir_all(folder.join(path.as_ref())).await {
@@ -364,8 +419,15 @@ impl Artifacts {
     /// A bucket that is there and never answers.
     pub(crate) fn hanging() -> Artifacts {
         use object_store::{memory::InMemory, throttle::*};
-        let never = ThrottleConfig { wait_list_per_call: std::time::Duration::from_secs(3_600), ..ThrottleConfig::default() };
-        Artifacts { store: Arc::new(ThrottledStore::new(InMemory::new(), never)), folder: None, scratch: PathBuf::new() }
+        let never = ThrottleConfig {
+            wait_list_per_call: std::time::Duration::from_secs(3_600),
+            ..ThrottleConfig::default()
+        };
+        Artifacts {
+            store: Arc::new(ThrottledStore::new(InMemory::new(), never)),
+            folder: None,
+            scratch: PathBuf::new(),
+        }
     }
 }
 
@@ -432,7 +494,10 @@ mod tests {
                 ("delete_study", artifacts.delete_study("01JD").await.map(drop)),
             ] {
                 let error = outcome.expect_err(what);
-                assert!(error.is_of_the_place() && error.to_string().contains("artifacts: "), "{what}: {error}");
+                assert!(
+                    error.is_of_the_place() && error.to_string().contains("artifacts: "),
+                    "{what}: {error}"
+                );
             }
             assert!(!place.is_dir());
         }
@@ -440,7 +505,10 @@ mod tests {
         std::fs::rename(&moved, &place).unwrap();
         artifacts.probe().await.unwrap();
         assert_eq!(artifacts.get(&model).await.unwrap(), weights);
-        for error in [artifacts.get("studies/none").await.unwrap_err(), Error::TooLarge { path: String::new(), bytes: 2, max: 1 }] {
+        for error in [
+            artifacts.get("studies/none").await.unwrap_err(),
+            Error::TooLarge { path: String::new(), bytes: 2, max: 1 },
+        ] {
             assert!(!error.is_of_the_place(), "{error}");
         }
     }
@@ -467,7 +535,11 @@ mod tests {
         let paths = artifacts.checkpoints("01JD", 4).await.unwrap();
         assert_eq!(paths.len(), 3);
         assert_eq!(paths[0], "studies/01JD/4/checkpoints/0000000010-2-b.safetensors");
-        std::fs::write(dir.path().join("artifacts/studies/01JD/4/checkpoints/0000000011-1-a.safetensors#1"), "half").unwrap();
+        std::fs::write(
+            dir.path().join("artifacts/studies/01JD/4/checkpoints/0000000011-1-a.safetensors#1"),
+            "half",
+        )
+        .unwrap();
         artifacts.delete_checkpoints("01JD", 4).await.unwrap();
         assert_eq!(artifacts.checkpoints("01JD", 4).await.unwrap(), [""; 0]);
         assert!(!dir.path().join("artifacts/studies/01JD/4/checkpoints").exists());
@@ -479,11 +551,15 @@ mod tests {
     async fn a_folder_that_cannot_be_removed_is_an_error() {
         let (dir, artifacts) = folder();
         let studies = dir.path().join("artifacts/studies");
-        // What lies there is no folder, so no list shows it, and whoever runs the tests may remove files.
+        // What lies there is no folder, so no list shows it, and whoever runs the tests may remove
+        // files.
         std::fs::create_dir_all(studies.join("01JD/4")).unwrap();
         std::fs::write(studies.join("01JD/4/checkpoints"), "").unwrap();
         std::fs::write(studies.join("gone"), "").unwrap();
-        let errors = [artifacts.delete_checkpoints("01JD", 4).await.unwrap_err(), artifacts.delete_study("gone").await.unwrap_err()];
+        let errors = [
+            artifacts.delete_checkpoints("01JD", 4).await.unwrap_err(),
+            artifacts.delete_study("gone").await.unwrap_err(),
+        ];
         assert!(errors.iter().all(|error| matches!(error, Error::Io(_))), "{errors:?}");
     }
 
@@ -544,7 +620,8 @@ mod tests {
             }
             let kept = artifacts.put_model("gone2", 0, 1, "n", Bytes::from_static(b"x")).await.unwrap();
             if place.is_empty() {
-                std::fs::write(dir.path().join("artifacts/studies/gone/0/1-n/model.safetensors#1"), "half").unwrap();
+                std::fs::write(dir.path().join("artifacts/studies/gone/0/1-n/model.safetensors#1"), "half")
+                    .unwrap();
             }
             assert!(!artifacts.delete_study("gone").await.unwrap());
             assert!(artifacts.delete_study("gone").await.unwrap());
@@ -582,7 +659,10 @@ mod tests {
             ("://", "relative URL"),
         ] {
             let error = Artifacts::open(place).unwrap_err().to_string();
-            assert!(error.starts_with(&format!("cannot keep artifacts in {place}: ")) && error.contains(why), "{error}");
+            assert!(
+                error.starts_with(&format!("cannot keep artifacts in {place}: ")) && error.contains(why),
+                "{error}"
+            );
         }
     }
 }

@@ -26,7 +26,8 @@ pub async fn forget_scripts(store: &Store) -> Result<()> {
 /// Every key of this store's namespace, sorted.
 pub async fn keys(store: &Store) -> Result<Vec<String>> {
     let pattern = format!("{}:*", store.inner.namespace);
-    let mut found = Reply::of(store.inner.link.run(redis::cmd("KEYS").arg(pattern), Effect::None, store.until()).await?)?;
+    let mut found =
+        Reply::of(store.inner.link.run(redis::cmd("KEYS").arg(pattern), Effect::None, store.until()).await?)?;
     let mut keys = Vec::new();
     while let Some(key) = found.next() {
         keys.push(text(key)?);

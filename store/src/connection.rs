@@ -1,7 +1,8 @@
 //! One connection to Redis: opened, greeted, ready for commands.
 //!
-//! It is opened here rather than by the crate, which drops the errors that a server sends at the start of a connection: protected mode, too many
-//! connections, the reason why a password is refused.
+//! It is opened here rather than by the crate, which drops the errors that a server sends at the
+//! start of a connection: protected mode, too many connections, the reason why a password is
+//! refused.
 
 use std::io;
 use std::sync::Arc;
@@ -76,7 +77,8 @@ pub(crate) struct Connection {
     driver: Arc<Driver>,
 }
 
-/// The task that writes and reads for a connection. It is aborted with the connection, or a server that hangs would keep it for ever.
+/// The task that writes and reads for a connection. It is aborted with the connection, or a server
+/// that hangs would keep it for ever.
 struct Driver(JoinHandle<()>);
 
 impl Drop for Driver {
@@ -96,7 +98,9 @@ impl Connection {
                 hint_of_silence(&address.place)
             )))
         };
-        timeout(Duration::from_millis(limits::REDIS_CONNECT_MS), Connection::reach(address)).await.unwrap_or_else(late)
+        timeout(Duration::from_millis(limits::REDIS_CONNECT_MS), Connection::reach(address))
+            .await
+            .unwrap_or_else(late)
     }
 
     async fn reach(address: &Address) -> Result<Connection, Failure> {
@@ -114,7 +118,10 @@ impl Connection {
     }
 
     /// Authenticates, selects the database, and checks that the server answers.
-    async fn greet(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, address: &Address) -> Result<Connection, Failure> {
+    async fn greet(
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        address: &Address,
+    ) -> Result<Connection, Failure> {
         let mut stream = BufReader::new(stream);
         if let Some(password) = &address.password {
             let mut auth = redis::cmd("AUTH");
@@ -133,10 +140,13 @@ impl Connection {
         }
         // Each answer was one line, and nothing more was asked: the buffer is empty.
         let stream = stream.into_inner();
-        let config = AsyncConnectionConfig::new().set_response_timeout(None).set_pipeline_buffer_size(limits::REDIS_PIPELINE);
+        let config = AsyncConnectionConfig::new()
+            .set_response_timeout(None)
+            .set_pipeline_buffer_size(limits::REDIS_PIPELINE);
         let greeted = RedisConnectionInfo::default().set_skip_set_lib_name();
-        let (commands, driver) =
-            MultiplexedConnection::new_with_config(&greeted, stream, config).await.map_err(|error| Failure::Lost(error.to_string()))?;
+        let (commands, driver) = MultiplexedConnection::new_with_config(&greeted, stream, config)
+            .await
+            .map_err(|error| Failure::Lost(error.to_string()))?;
         Ok(Connection { commands, driver: Arc::new(Driver(tokio::spawn(driver))) })
     }
 
@@ -161,7 +171,8 @@ impl Connection {
 }
 
 async fn tcp(host: &str, port: u16, address: &Address) -> Result<TcpStream, Failure> {
-    let stream = TcpStream::connect((host, port)).await.and_then(|stream| stream.set_nodelay(true).map(|()| stream));
+    let stream =
+        TcpStream::connect((host, port)).await.and_then(|stream| stream.set_nodelay(true).map(|()| stream));
     stream.map_err(|error| failure(&error, address))
 }
 
@@ -171,7 +182,8 @@ async fn refusal(
     cmd: &Cmd,
     address: &Address,
 ) -> Result<Option<String>, Failure> {
-    // A server that turns the connection away sends its reason and closes, so the reason is read even if the write fails.
+    // A server that turns the connection away sends its reason and closes, so the reason is read
+    // even if the write fails.
     let written = async {
         stream.write_all(&cmd.get_packed_command()).await?;
         stream.flush().await
@@ -183,7 +195,10 @@ async fn refusal(
     match line.first() {
         Some(b'+') => Ok(None),
         Some(b'-') => Ok(Some(text[1..].trim_end().to_owned())),
-        Some(_) => Err(Failure::Misfit(format!("the server at {} is not a Redis, or it expects TLS (rediss://)", address.shown()))),
+        Some(_) => Err(Failure::Misfit(format!(
+            "the server at {} is not a Redis, or it expects TLS (rediss://)",
+            address.shown()
+        ))),
         None => {
             let closed = || {
                 io::Error::new(
@@ -219,18 +234,26 @@ fn failure(error: &io::Error, address: &Address) -> Failure {
                 "the certificate of Redis at {at} is not signed by an authority that is trusted here: give the file of its authority with --redis-ca"
             )
         }
-        Tls::InvalidCertificate(CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }) => {
+        Tls::InvalidCertificate(
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+        ) => {
             format!(
                 "the certificate of Redis at {at} is for other names: use one of them in the URL, or add this one to the certificate ({tls})"
             )
         }
         Tls::InvalidCertificate(_) => format!("the certificate of Redis at {at} is not accepted: {tls}"),
         Tls::AlertReceived(AlertDescription::CertificateRequired | AlertDescription::HandshakeFailure) => {
-            format!("Redis at {at} asks for a client certificate: give it with --redis-cert and --redis-key ({tls})")
+            format!(
+                "Redis at {at} asks for a client certificate: give it with --redis-cert and --redis-key ({tls})"
+            )
         }
-        Tls::AlertReceived(_) => format!("Redis at {at} does not accept the certificate of --redis-cert, or this kind of TLS: {tls}"),
+        Tls::AlertReceived(_) => format!(
+            "Redis at {at} does not accept the certificate of --redis-cert, or this kind of TLS: {tls}"
+        ),
         Tls::InvalidMessage(_) => {
-            format!("the server at {at} does not speak TLS: use a URL that begins with redis://, or the port of Redis's setting tls-port")
+            format!(
+                "the server at {at} does not speak TLS: use a URL that begins with redis://, or the port of Redis's setting tls-port"
+            )
         }
         _ => format!("TLS with Redis at {at} fails: {tls}"),
     })

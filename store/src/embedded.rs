@@ -1,8 +1,11 @@
-//! The embedded Redis: a private `redis-server` or `valkey-server` child on a unix socket, its data in the data folder.
+//! The embedded Redis: a private `redis-server` or `valkey-server` child on a unix socket, its data
+//! in the data folder.
 //!
-//! One thread per [`Embedded`] spawns the child, watches it, starts it anew when it dies and stops it at the end. It must be a thread of
-//! its own: on Linux the child is told to end with its parent (PDEATHSIG), and "parent" means the *thread* that spawned it. Elsewhere,
-//! and where both were killed in the wrong order, a child left over is found by the note beside its data and shut down first.
+//! One thread per [`Embedded`] spawns the child, watches it, starts it anew when it dies and stops
+//! it at the end. It must be a thread of its own: on Linux the child is told to end with its parent
+//! (PDEATHSIG), and "parent" means the *thread* that spawned it. Elsewhere, and where both were
+//! killed in the wrong order, a child left over is found by the note beside its data and shut down
+//! first.
 //!
 //! While its disk has no space left, the child is read-only: it would end at the first write.
 
@@ -56,7 +59,8 @@ pub enum Error {
     Io(String),
 }
 
-/// A running Redis child. Dropping it stops the child and waits for its end, for at most about ten seconds.
+/// A running Redis child. Dropping it stops the child and waits for its end, for at most about ten
+/// seconds.
 #[derive(Debug)]
 pub struct Embedded {
     url: String,
@@ -67,8 +71,9 @@ pub struct Embedded {
     supervisor: Option<JoinHandle<()>>,
 }
 
-/// The program to start: the one that `CHANDLER_REDIS_SERVER` names, else the first `redis-server` on `PATH`, else the first
-/// `valkey-server`. Errors: [`Error::NotInstalled`]; [`Error::Io`] where the one named is no program.
+/// The program to start: the one that `CHANDLER_REDIS_SERVER` names, else the first `redis-server`
+/// on `PATH`, else the first `valkey-server`. Errors: [`Error::NotInstalled`]; [`Error::Io`] where
+/// the one named is no program.
 pub fn server() -> Result<PathBuf, Error> {
     folder::find_server(std::env::var_os("CHANDLER_REDIS_SERVER"), std::env::var_os("PATH"))
 }
@@ -76,12 +81,14 @@ pub fn server() -> Result<PathBuf, Error> {
 impl Embedded {
     /// Starts Redis on `<data_dir>/redis` and returns once it answers. Blocks; needs no runtime.
     ///
-    /// The server is that of [`server`]. Fails when there is none, when another chandler uses the folder, when the server ends instead of
-    /// answering (its log is in the error), or when the disk is full before anything was stored.
+    /// The server is that of [`server`]. Fails when there is none, when another chandler uses the
+    /// folder, when the server ends instead of answering (its log is in the error), or when the
+    /// disk is full before anything was stored.
     pub fn start(data_dir: &Path) -> Result<Embedded, Error> {
         let server = server()?;
         let folder = data_dir.join("redis");
-        fs::create_dir_all(&folder).map_err(|e| Error::Io(format!("cannot make {}: {e}", folder.display())))?;
+        fs::create_dir_all(&folder)
+            .map_err(|e| Error::Io(format!("cannot make {}: {e}", folder.display())))?;
         let lock = folder::lock(&folder)?;
         folder::end_stale_child(&folder)?;
         let runtime = folder::runtime_folder()?;
@@ -111,12 +118,17 @@ impl Embedded {
             let _ = fs::remove_file(place.note());
             drop((runtime, lock)); // last: whoever gets the lock finds nothing of ours running
         };
-        let supervisor = thread::Builder::new().name("redis-child".into()).spawn(supervise).map_err(|e| Error::Io(e.to_string()))?;
-        let embedded = Embedded { url, pid, disk_full, failure, stop: Some(stop), supervisor: Some(supervisor) };
+        let supervisor = thread::Builder::new()
+            .name("redis-child".into())
+            .spawn(supervise)
+            .map_err(|e| Error::Io(e.to_string()))?;
+        let embedded =
+            Embedded { url, pid, disk_full, failure, stop: Some(stop), supervisor: Some(supervisor) };
         is_ready.recv().unwrap_or_else(|_| Err(Error::Io("its thread ended".into()))).map(|()| embedded)
     }
 
-    /// Where it listens, as a URL for the crate `redis`: `unix:///…/r.sock`. It stays the same when the child is restarted.
+    /// Where it listens, as a URL for the crate `redis`: `unix:///…/r.sock`. It stays the same when
+    /// the child is restarted.
     pub fn url(&self) -> &str {
         &self.url
     }
@@ -126,12 +138,14 @@ impl Embedded {
         self.pid.load(Ordering::Acquire)
     }
 
-    /// Whether there is no space left on its disk, now and from now on: nothing can be changed then, and what is stored can be read.
+    /// Whether there is no space left on its disk, now and from now on: nothing can be changed
+    /// then, and what is stored can be read.
     pub fn disk_full(&self) -> Arc<AtomicBool> {
         self.disk_full.clone()
     }
 
-    /// Waits until the child is given up: it died five times within a minute, and not for lack of space on its disk. The error carries its last log lines.
+    /// Waits until the child is given up: it died five times within a minute, and not for lack of
+    /// space on its disk. The error carries its last log lines.
     pub async fn failed(&self) -> Error {
         let mut failure = self.failure.clone();
         match failure.wait_for(Option::is_some).await.as_deref() {
@@ -140,7 +154,8 @@ impl Embedded {
         }
     }
 
-    /// Stops the child in order and waits for its end; what it has acknowledged is on disk. Everything that uses it should have ended before.
+    /// Stops the child in order and waits for its end; what it has acknowledged is on disk.
+    /// Everything that uses it should have ended before.
     pub async fn stop(self) {
         let _ = tokio::task::spawn_blocking(move || drop(self)).await;
     }
@@ -156,7 +171,8 @@ impl Drop for Embedded {
 }
 
 impl Place {
-    /// Watches the child and its disk, and starts it anew whenever it dies, until `stopped` says so or it died too often.
+    /// Watches the child and its disk, and starts it anew whenever it dies, until `stopped` says so
+    /// or it died too often.
     fn supervise(&self, mut redis: Redis, mut disk: Disk, stopped: &mpsc::Receiver<()>) -> Result<(), Error> {
         let mut deaths: VecDeque<Instant> = VecDeque::new();
         loop {
@@ -183,9 +199,13 @@ impl Place {
                     limits::REDIS_RESTART_BACKOFF_MS << starts.min(limits::REDIS_DEATHS_MAX)
                 } else {
                     deaths.push_back(Instant::now());
-                    deaths.retain(|at| at.elapsed() < Duration::from_secs(limits::REDIS_DEATHS_WINDOW_SECONDS));
+                    deaths
+                        .retain(|at| at.elapsed() < Duration::from_secs(limits::REDIS_DEATHS_WINDOW_SECONDS));
                     if deaths.len() >= limits::REDIS_DEATHS_MAX {
-                        return Err(Error::Failed(format!("Redis died {} times within a minute; the last time it {death}", deaths.len())));
+                        return Err(Error::Failed(format!(
+                            "Redis died {} times within a minute; the last time it {death}",
+                            deaths.len()
+                        )));
                     }
                     let backoff = limits::REDIS_RESTART_BACKOFF_MS << (deaths.len() - 1);
                     tracing::warn!(backoff_ms = backoff, "The embedded Redis {death}; starting it again");
@@ -223,7 +243,9 @@ impl Place {
         let folder = self.folder.display();
         if mode == Mode::ReadOnly {
             let resume = limits::REDIS_DISK_BYTES_RESUME >> 20;
-            tracing::error!("No space left on the disk of {folder} ({free} bytes free): nothing is changed until {resume} MiB are free");
+            tracing::error!(
+                "No space left on the disk of {folder} ({free} bytes free): nothing is changed until {resume} MiB are free"
+            );
         } else {
             tracing::info!("There is space again on the disk of {folder} ({free} bytes free)");
         }

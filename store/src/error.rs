@@ -8,13 +8,15 @@ use crate::refusal::Refused;
 /// Why the store did not do what was asked.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Error {
-    /// The URL of Redis, the certificates or the server at that address cannot be used. Waiting does not help.
+    /// The URL of Redis, the certificates or the server at that address cannot be used. Waiting
+    /// does not help.
     #[error("{0}")]
     Misconfigured(String),
     /// Redis does not answer, also not on a fresh connection. Nothing was changed.
     #[error("Redis does not answer: {0}")]
     Unavailable(String),
-    /// Redis was asked to change something and has not answered, or did not do all of it: it is not known what was carried out. Every call may be repeated.
+    /// Redis was asked to change something and has not answered, or did not do all of it: it is not
+    /// known what was carried out. Every call may be repeated.
     #[error("it is not known whether Redis has carried it out: {0}")]
     Unanswered(String),
     /// Redis answers that it will not. Nothing was changed.

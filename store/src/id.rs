@@ -16,7 +16,8 @@ impl StudyId {
     /// The id that `text` is; none where it is not a ULID in upper case.
     pub fn parse(text: &str) -> Option<StudyId> {
         let bytes: [u8; StudyId::BYTES] = text.as_bytes().try_into().ok()?;
-        let valid = bytes[0] <= b'7' && bytes.iter().all(|c| c.is_ascii_digit() || (c.is_ascii_uppercase() && !b"ILOU".contains(c)));
+        let valid = bytes[0] <= b'7'
+            && bytes.iter().all(|c| c.is_ascii_digit() || (c.is_ascii_uppercase() && !b"ILOU".contains(c)));
         valid.then_some(StudyId(bytes))
     }
 
@@ -30,7 +31,8 @@ impl FromStr for StudyId {
     type Err = String;
 
     fn from_str(text: &str) -> Result<StudyId, String> {
-        StudyId::parse(text).ok_or_else(|| format!("{text:?} is not the id of a study (26 characters of a ULID)"))
+        StudyId::parse(text)
+            .ok_or_else(|| format!("{text:?} is not the id of a study (26 characters of a ULID)"))
     }
 }
 
@@ -58,7 +60,8 @@ impl<'de> Deserialize<'de> for StudyId {
     }
 }
 
-/// Names one attempt at a trial. It is random: after a fail-over Redis can issue the same attempt number twice.
+/// Names one attempt at a trial. It is random: after a fail-over Redis can issue the same attempt
+/// number twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Nonce(pub(crate) u64);
 
@@ -87,7 +90,10 @@ mod tests {
 
     #[test]
     fn only_a_ulid_is_a_study_id() {
-        assert_eq!(StudyId::parse("01JDXA5ZK3T8Q4N6V7B9C2D0EF").map(|id| id.to_string()).as_deref(), Some("01JDXA5ZK3T8Q4N6V7B9C2D0EF"));
+        assert_eq!(
+            StudyId::parse("01JDXA5ZK3T8Q4N6V7B9C2D0EF").map(|id| id.to_string()).as_deref(),
+            Some("01JDXA5ZK3T8Q4N6V7B9C2D0EF")
+        );
         for text in [
             "",
             "01JDXA5ZK3T8Q4N6V7B9C2D0E",

@@ -23,7 +23,8 @@
 //! | `:values:<id>` | string | a packed score for each number |
 //! | `:events:<id>` | stream | state changes, capped |
 //!
-//! The braces are Redis's hash tag: all keys of a lane live on one node of a cluster, so a script may touch any of them.
+//! The braces are Redis's hash tag: all keys of a lane live on one node of a cluster, so a script
+//! may touch any of them.
 
 use hpo::study::DeviceClass;
 

@@ -10,11 +10,14 @@
 //!  queued | delayed | paused ──▶ cancelled          study: running ⇄ paused ──▶ completed | cancelled | failed
 //! ```
 //!
-//! Each arrow is one Lua script (`lua/*.lua`, put together by `script`), so no process reads, decides and writes; any number of
-//! processes may call anything at any time, and every call may be repeated. In reading order: [`Store`] and [`Config`] here; `id`,
-//! `keys`, `script`, `reply`, `packed` are the ground; `address`, `connection`, `link` the way to Redis, `refusal` its errors; [`study`] makes and changes studies, [`top_up`](Store::top_up) fills their
-//! queues; [`queue`] hands trials out and takes results in; [`reap`](Store::reap) does what time alone must do; [`trainer`], [`read`] and
-//! [`metrics`] look, and `waiting` tells why nobody takes a study's trials. [`embedded`] runs a private Redis, [`artifact`] keeps files.
+//! Each arrow is one Lua script (`lua/*.lua`, put together by `script`), so no process reads,
+//! decides and writes; any number of processes may call anything at any time, and every call may be
+//! repeated. In reading order: [`Store`] and [`Config`] here; `id`, `keys`, `script`, `reply`,
+//! `packed` are the ground; `address`, `connection`, `link` the way to Redis, `refusal` its errors;
+//! [`study`] makes and changes studies, [`top_up`](Store::top_up) fills their queues; [`queue`]
+//! hands trials out and takes results in; [`reap`](Store::reap) does what time alone must do;
+//! [`trainer`], [`read`] and [`metrics`] look, and `waiting` tells why nobody takes a study's
+//! trials. [`embedded`] runs a private Redis, [`artifact`] keeps files.
 
 mod address;
 pub mod artifact;
@@ -57,7 +60,9 @@ pub use error::{Error, Result};
 pub use id::{Nonce, StudyId};
 pub use metrics::ServiceMetrics;
 pub use queue::{Ack, Claim, Directive, End, Lease, Point};
-pub use read::{AttemptRecord, Best, Curve, Sort, StudyPage, StudyRecord, TrialCounts, TrialError, TrialPage, TrialRecord};
+pub use read::{
+    AttemptRecord, Best, Curve, Sort, StudyPage, StudyRecord, TrialCounts, TrialError, TrialPage, TrialRecord,
+};
 pub use reap::Reaped;
 pub use refusal::{Refusal, Refused};
 pub use study::{Change, Created, Idempotency, NewStudy, StopReason};
@@ -104,8 +109,8 @@ impl Config {
     }
 }
 
-/// The store. A clone shares its connection and its caches. Each call ends within [`limits::REDIS_CALL_MS`], unless all must [end by](Store::within) a
-/// deadline.
+/// The store. A clone shares its connection and its caches. Each call ends within
+/// [`limits::REDIS_CALL_MS`], unless all must [end by](Store::within) a deadline.
 #[derive(Clone)]
 pub struct Store {
     inner: Arc<Inner>,
@@ -123,7 +128,8 @@ struct Inner {
     turn: AtomicU64,
 }
 
-/// What a process remembers of a study: its document never changes, and a sampler is a function of it.
+/// What a process remembers of a study: its document never changes, and a sampler is a function of
+/// it.
 #[derive(Clone)]
 struct Cached {
     study: Arc<Study>,
@@ -131,8 +137,9 @@ struct Cached {
 }
 
 impl Store {
-    /// Connects, fixes the number of lanes at the first start, and loads the scripts. A Redis that was used before need not accept changes for this:
-    /// reads work there, and where its memory is full, so does whatever frees some.
+    /// Connects, fixes the number of lanes at the first start, and loads the scripts. A Redis that
+    /// was used before need not accept changes for this: reads work there, and where its memory is
+    /// full, so does whatever frees some.
     pub async fn connect(config: Config) -> Result<Store> {
         let link = Link::new(&config)?;
         let until = in_ms(limits::REDIS_CALL_MS);
@@ -160,8 +167,9 @@ impl Store {
         self.inner.link.run(&redis::cmd("PING"), Effect::None, self.until()).await.map(drop)
     }
 
-    /// Whether Redis answers and accepts changes, new studies among them; within [`limits::REDIS_PROBE_MS`]. It makes the smallest change there is, because
-    /// only then does a server tell that its disk or memory is full, or that it is a replica.
+    /// Whether Redis answers and accepts changes, new studies among them; within
+    /// [`limits::REDIS_PROBE_MS`]. It makes the smallest change there is, because only then does a
+    /// server tell that its disk or memory is full, or that it is a replica.
     pub async fn ready(&self) -> Result<()> {
         self.within(limits::REDIS_PROBE_MS).call_lane(Name::Ready, 0, Args::new()).await.map(drop)
     }
@@ -185,7 +193,13 @@ impl Store {
     /// The answer of a script in a lane.
     async fn call_lane(&self, name: Name, lane: usize, args: Args) -> Result<Value> {
         let mut all = Vec::with_capacity(args.0.len() + 1);
-        all.push(self.inner.now_ms.as_ref().map(|now| now.load(Ordering::Relaxed).to_string().into_bytes()).unwrap_or_default());
+        all.push(
+            self.inner
+                .now_ms
+                .as_ref()
+                .map(|now| now.load(Ordering::Relaxed).to_string().into_bytes())
+                .unwrap_or_default(),
+        );
         all.extend(args.0);
         self.inner.link.call(name, &self.inner.lanes[lane], &all, self.until()).await
     }
@@ -231,7 +245,10 @@ impl Args {
     }
 
     /// A count, then as many arguments.
-    fn list<T: Into<Vec<u8>>>(mut self, items: impl IntoIterator<Item = T, IntoIter: ExactSizeIterator>) -> Args {
+    fn list<T: Into<Vec<u8>>>(
+        mut self,
+        items: impl IntoIterator<Item = T, IntoIter: ExactSizeIterator>,
+    ) -> Args {
         let items = items.into_iter();
         self.0.push(items.len().to_string().into_bytes());
         self.0.extend(items.map(Into::into));
@@ -264,5 +281,9 @@ async fn lanes(link: &Link, config: &Config, until: Instant) -> Result<u32> {
         stored = link.run(&get(), Effect::None, until).await?;
     }
     let stored = reply::text(stored)?;
-    stored.parse().ok().filter(|lanes| (1..=limits::LANES_MAX).contains(lanes)).ok_or_else(|| Error::Corrupt(format!("{key} is {stored}")))
+    stored
+        .parse()
+        .ok()
+        .filter(|lanes| (1..=limits::LANES_MAX).contains(lanes))
+        .ok_or_else(|| Error::Corrupt(format!("{key} is {stored}")))
 }

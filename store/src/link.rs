@@ -1,7 +1,9 @@
-//! The way to Redis: one shared connection, replaced whenever it may be dead; and one of its own for blocking waits.
+//! The way to Redis: one shared connection, replaced whenever it may be dead; and one of its own
+//! for blocking waits.
 //!
-//! A command is tried again on a fresh connection, although the first try may have been carried out: every script may be applied twice. If no
-//! try is answered, the error says whether one may have been carried out. All tries end by one deadline.
+//! A command is tried again on a fresh connection, although the first try may have been carried
+//! out: every script may be applied twice. If no try is answered, the error says whether one may
+//! have been carried out. All tries end by one deadline.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -32,7 +34,8 @@ pub(crate) struct Link {
     shared: Mutex<Option<Connection>>,
     /// Held while a connection is opened, so that others wait for it instead of opening their own.
     connecting: tokio::sync::Mutex<()>,
-    /// The connection that blocks. It is taken out while it waits: a wait that is dropped takes the connection with it.
+    /// The connection that blocks. It is taken out while it waits: a wait that is dropped takes the
+    /// connection with it.
     waiting: tokio::sync::Mutex<Option<Connection>>,
 }
 
@@ -55,8 +58,15 @@ impl Link {
         answer.map_err(|failure| outcome(failure, is_open, effect))
     }
 
-    /// The answer of a script by `until`, sent by its hash, and once more with its text where the server does not know it.
-    pub(crate) async fn call(&self, name: Name, lane: &str, args: &[Vec<u8>], until: Instant) -> Result<Value> {
+    /// The answer of a script by `until`, sent by its hash, and once more with its text where the
+    /// server does not know it.
+    pub(crate) async fn call(
+        &self,
+        name: Name,
+        lane: &str,
+        args: &[Vec<u8>],
+        until: Instant,
+    ) -> Result<Value> {
         let begun = Instant::now();
         let script = script(name);
         let eval = |how: &str, what: &str| {
@@ -96,12 +106,19 @@ impl Link {
         Ok(answer)
     }
 
-    /// The answer to `cmd` by `until`, tried again on fresh connections while the connection seems lost. Sets `is_open` if a try was sent and may have been
-    /// carried out although there is no answer.
-    async fn answer(&self, cmd: &Cmd, until: Instant, is_open: &mut bool) -> std::result::Result<Value, Failure> {
+    /// The answer to `cmd` by `until`, tried again on fresh connections while the connection seems
+    /// lost. Sets `is_open` if a try was sent and may have been carried out although there is no
+    /// answer.
+    async fn answer(
+        &self,
+        cmd: &Cmd,
+        until: Instant,
+        is_open: &mut bool,
+    ) -> std::result::Result<Value, Failure> {
         let mut wait = Duration::from_millis(limits::REDIS_RETRY_MS);
         for _ in 1..limits::REDIS_TRIES {
-            // A try takes half of the time that is left, so that a connection which is silently dead leaves time for a fresh one.
+            // A try takes half of the time that is left, so that a connection which is silently
+            // dead leaves time for a fresh one.
             let now = Instant::now();
             match self.once(cmd, now + until.saturating_duration_since(now) / 2, is_open).await {
                 Err(failure) if failure.is_of_the_connection() && Instant::now() + wait < until => {
@@ -116,7 +133,12 @@ impl Link {
     }
 
     /// One try of [`Link::answer`].
-    async fn once(&self, cmd: &Cmd, until: Instant, is_open: &mut bool) -> std::result::Result<Value, Failure> {
+    async fn once(
+        &self,
+        cmd: &Cmd,
+        until: Instant,
+        is_open: &mut bool,
+    ) -> std::result::Result<Value, Failure> {
         let connection = timeout_at(until, self.connection()).await.unwrap_or_else(|_| Err(late()))?;
         let answer = timeout_at(until, connection.send(cmd)).await.unwrap_or_else(|_| Err(late()));
         *is_open |= answer.as_ref().is_err_and(Failure::leaves_it_open);
@@ -130,7 +152,13 @@ impl Link {
 
     /// The shared connection, a fresh one where there is none that lives.
     async fn connection(&self) -> std::result::Result<Connection, Failure> {
-        let current = || self.shared.lock().unwrap_or_else(PoisonError::into_inner).clone().filter(|current| !current.is_closed());
+        let current = || {
+            self.shared
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone()
+                .filter(|current| !current.is_closed())
+        };
         if let Some(connection) = current() {
             return Ok(connection);
         }

@@ -20,7 +20,8 @@ pub struct ServiceMetrics {
     pub trials: Vec<(DeviceClass, TrialState, u64)>,
     /// Studies that can be claimed from, by device class.
     pub runnable: Vec<(DeviceClass, u64)>,
-    /// Studies that wait, by what they [wait for](Needs::waiting_for); of each device class, the [`limits::WAITING_SCANNED_MAX`] least served count.
+    /// Studies that wait, by what they [wait for](Needs::waiting_for); of each device class, the
+    /// [`limits::WAITING_SCANNED_MAX`] least served count.
     pub waiting: Vec<(WaitingFor, u64)>,
     /// Studies that want a top-up.
     pub wanted: u64,
@@ -49,19 +50,24 @@ pub struct ServiceMetrics {
 }
 
 impl Store {
-    /// The metrics of the service now, within [`hpo::limits::REDIS_PROBE_MS`]; costs the same however many studies there are.
+    /// The metrics of the service now, within [`hpo::limits::REDIS_PROBE_MS`]; costs the same
+    /// however many studies there are.
     pub async fn collect(&self) -> Result<ServiceMetrics> {
         self.within(hpo::limits::REDIS_PROBE_MS).collect_lanes().await
     }
 
     async fn collect_lanes(&self) -> Result<ServiceMetrics> {
         let mut sums: HashMap<String, u64> = HashMap::new();
-        // Every lane hears every trainer, and lanes of one server share its memory: these do not add up.
+        // Every lane hears every trainer, and lanes of one server share its memory: these do not
+        // add up.
         let shared = ["trainers", "slots", "memory", "memory_max", "lease_overdue_ms"];
-        let classes = || Args::new().list(DeviceClass::ALL.iter().map(|class| class.as_str()).collect::<Vec<_>>());
+        let classes =
+            || Args::new().list(DeviceClass::ALL.iter().map(|class| class.as_str()).collect::<Vec<_>>());
         let mut needs = Vec::new();
         for lane in 0..self.inner.lanes.len() {
-            let mut rows = Reply::of(self.call_lane(Name::Waiting, lane, classes().arg(limits::WAITING_SCANNED_MAX)).await?)?;
+            let mut rows = Reply::of(
+                self.call_lane(Name::Waiting, lane, classes().arg(limits::WAITING_SCANNED_MAX)).await?,
+            )?;
             while let Some(row) = rows.next() {
                 needs.push(needs_of(Reply::of(row)?)?);
             }
@@ -73,7 +79,11 @@ impl Store {
             }
         }
         let trainers = self.trainers().await?;
-        let waiting: Vec<WaitingFor> = needs.iter().filter_map(|needs| needs.waiting_for(&trainers)).map(|waiting| waiting.kind).collect();
+        let waiting: Vec<WaitingFor> = needs
+            .iter()
+            .filter_map(|needs| needs.waiting_for(&trainers))
+            .map(|waiting| waiting.kind)
+            .collect();
         let waiting_for = |kind: WaitingFor| waiting.iter().filter(|other| **other == kind).count() as u64;
         let of = |name: &str| sums.get(name).copied().unwrap_or_default();
         let each_trial = |class: DeviceClass| TrialState::ALL.iter().map(move |state| (class, *state));
@@ -84,7 +94,10 @@ impl Store {
                 .flat_map(|class| each_trial(*class))
                 .map(|(class, state)| (class, state, of(&format!("trial:{}:{state}", class.as_str()))))
                 .collect(),
-            runnable: DeviceClass::ALL.iter().map(|class| (*class, of(&format!("runnable:{}", class.as_str())))).collect(),
+            runnable: DeviceClass::ALL
+                .iter()
+                .map(|class| (*class, of(&format!("runnable:{}", class.as_str()))))
+                .collect(),
             waiting: WaitingFor::ALL.iter().map(|kind| (*kind, waiting_for(*kind))).collect(),
             wanted: of("wanted"),
             trainers: of("trainers"),

@@ -1,6 +1,8 @@
-//! A trial's hyperparameters in Redis: the JSON array of `SearchSpace::pack` as tagged bytes, about half its size.
+//! A trial's hyperparameters in Redis: the JSON array of `SearchSpace::pack` as tagged bytes, about
+//! half its size.
 //!
-//! A float keeps its eight bytes, an integer takes what it needs, a string is a length and its text.
+//! A float keeps its eight bytes, an integer takes what it needs, a string is a length and its
+//! text.
 
 use serde_json::{Number, Value};
 
@@ -14,7 +16,8 @@ const TEXT: u8 = 7;
 
 /// The bytes of `point`, a JSON array of scalars.
 pub(crate) fn pack(point: &str) -> Result<Vec<u8>> {
-    let values: Vec<Value> = serde_json::from_str(point).map_err(|error| Error::Corrupt(format!("point {point}: {error}")))?;
+    let values: Vec<Value> =
+        serde_json::from_str(point).map_err(|error| Error::Corrupt(format!("point {point}: {error}")))?;
     let mut bytes = Vec::with_capacity(point.len());
     for value in &values {
         match value {
@@ -29,7 +32,11 @@ pub(crate) fn pack(point: &str) -> Result<Vec<u8>> {
             },
             Value::String(text) => {
                 bytes.push(TEXT);
-                bytes.extend(u16::try_from(text.len()).map_err(|_| Error::Corrupt(format!("point {point}")))?.to_le_bytes());
+                bytes.extend(
+                    u16::try_from(text.len())
+                        .map_err(|_| Error::Corrupt(format!("point {point}")))?
+                        .to_le_bytes(),
+                );
                 bytes.extend(text.as_bytes());
             }
             _ => return Err(Error::Corrupt(format!("point {point}: only scalars"))),
@@ -88,7 +95,10 @@ mod tests {
     #[test]
     fn a_point_comes_back_as_it_was() {
         let point = r#"[true,false,0,1,-1,127,128,-128,-129,40000,-2147483648,9007199254740992,0.1,1.0,-0.0,1e-300,0.0012345678901234567,"relu",""," ü"]"#;
-        assert_eq!(unpack(&pack(point).unwrap()).unwrap(), serde_json::from_str::<Value>(point).unwrap().to_string());
+        assert_eq!(
+            unpack(&pack(point).unwrap()).unwrap(),
+            serde_json::from_str::<Value>(point).unwrap().to_string()
+        );
         assert_eq!(unpack(&pack("[]").unwrap()).unwrap(), "[]");
     }
 

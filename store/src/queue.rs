@@ -14,7 +14,8 @@ use crate::reply::{Reply, integer, text};
 use crate::script::Name;
 use crate::{Args, Nonce, Store, StudyId, Trainer, keys};
 
-/// A request for leases. After an error, send the very same again: it gets the leases that the first one got.
+/// A request for leases. After an error, send the very same again: it gets the leases that the
+/// first one got.
 #[derive(Debug, Clone)]
 pub struct Claim {
     /// The trainer's id.
@@ -23,9 +24,11 @@ pub struct Claim {
     pub numerics: String,
     /// The device classes it serves: a trainer on a CPU, `any` and `cpu`.
     pub classes: Vec<DeviceClass>,
-    /// How much memory it offers, in bytes: studies whose smallest network takes more are not for it.
+    /// How much memory it offers, in bytes: studies whose smallest network takes more are not for
+    /// it.
     pub memory_bytes: u64,
-    /// The [identities](Lease::dataset_id) of datasets that it lacks; the first [`limits::REFUSED_MAX`] count.
+    /// The [identities](Lease::dataset_id) of datasets that it lacks; the first
+    /// [`limits::REFUSED_MAX`] count.
     pub refused: Vec<String>,
     /// A nonce for each lease wanted.
     pub nonces: Vec<Nonce>,
@@ -60,11 +63,13 @@ pub struct Lease {
     pub point: String,
     /// Which version of the study's document they belong to.
     pub spec_version: u32,
-    /// Run it only when nothing else runs on the device, and claim nothing beside it: memory ran out when it had company.
+    /// Run it only when nothing else runs on the device, and claim nothing beside it: memory ran
+    /// out when it had company.
     pub alone: bool,
     /// The hash of the dataset that the study was accepted with.
     pub dataset_hash: String,
-    /// Which dataset it is: where the study says that it lies, and the hash. Another file with the same content is another dataset.
+    /// Which dataset it is: where the study says that it lies, and the hash. Another file with the
+    /// same content is another dataset.
     pub dataset_id: String,
 }
 
@@ -88,7 +93,8 @@ pub enum Directive {
     Pause,
     /// Stop, and finish it as cancelled.
     Cancel,
-    /// Stop: the lease is no longer this trainer's, or the study is gone. Nothing is to be finished.
+    /// Stop: the lease is no longer this trainer's, or the study is gone. Nothing is to be
+    /// finished.
     Lost,
 }
 
@@ -122,14 +128,16 @@ pub enum End {
         kind: ErrorKind,
         /// What to tell the user; cut at [`limits::ERROR_BYTES_MAX`].
         message: String,
-        /// Whether other trials ran on the device: a first `out_of_memory` is then not held against this one.
+        /// Whether other trials ran on the device: a first `out_of_memory` is then not held against
+        /// this one.
         beside_others: bool,
     },
     /// Stopped by a directive.
     Cancelled,
     /// Handed back: the trainer shuts down. No budget is charged.
     Released,
-    /// Handed back: this trainer lacks its dataset, another may have it. No budget is charged; why is shown, as `refused`, until it runs elsewhere.
+    /// Handed back: this trainer lacks its dataset, another may have it. No budget is charged; why
+    /// is shown, as `refused`, until it runs elsewhere.
     Refused {
         /// What it lacks, for the user; cut at [`limits::ERROR_BYTES_MAX`].
         why: String,
@@ -146,17 +154,20 @@ pub enum Ack {
         /// Whether the trial has ended with this; else it waits for another attempt.
         has_ended: bool,
     },
-    /// Another attempt has taken the trial over, or it was cancelled meanwhile, or the study is gone. Nothing was changed.
+    /// Another attempt has taken the trial over, or it was cancelled meanwhile, or the study is
+    /// gone. Nothing was changed.
     Stale,
 }
 
 impl Store {
-    /// Up to as many leases as `claim` has nonces, from the studies that were served least for their weight. Empty: nothing to do.
+    /// Up to as many leases as `claim` has nonces, from the studies that were served least for
+    /// their weight. Empty: nothing to do.
     pub async fn claim(&self, claim: &Claim) -> Result<Vec<Lease>> {
         let lanes = self.inner.lanes.len();
         let first = self.inner.turn.fetch_add(1, std::sync::atomic::Ordering::Relaxed) as usize;
         for lane in (first..first + lanes).map(|lane| lane % lanes) {
-            let leases = leases(Reply::of(self.call_lane(Name::Claim, lane, self.claim_args(claim)).await?)?)?;
+            let leases =
+                leases(Reply::of(self.call_lane(Name::Claim, lane, self.claim_args(claim)).await?)?)?;
             if !leases.is_empty() {
                 return Ok(leases);
             }
@@ -164,13 +175,15 @@ impl Store {
         Ok(Vec::new())
     }
 
-    /// Waits until there may be work for a trainer of these classes, at most `timeout` and [`limits::WAKE_WAIT_MS_MAX`]; false: time is up.
-    /// A hint only: claim, and expect nothing.
+    /// Waits until there may be work for a trainer of these classes, at most `timeout` and
+    /// [`limits::WAKE_WAIT_MS_MAX`]; false: time is up. A hint only: claim, and expect nothing.
     pub async fn wait_for_work(&self, classes: &[DeviceClass], timeout: Duration) -> Result<bool> {
-        let timeout = timeout.min(Duration::from_millis(limits::WAKE_WAIT_MS_MAX)).max(Duration::from_millis(1));
+        let timeout =
+            timeout.min(Duration::from_millis(limits::WAKE_WAIT_MS_MAX)).max(Duration::from_millis(1));
         // A command may not span lanes; with several, each wait watches one of them.
         let lanes = &self.inner.lanes;
-        let lane = &lanes[self.inner.turn.fetch_add(1, std::sync::atomic::Ordering::Relaxed) as usize % lanes.len()];
+        let lane =
+            &lanes[self.inner.turn.fetch_add(1, std::sync::atomic::Ordering::Relaxed) as usize % lanes.len()];
         let mut pop = redis::cmd("BLPOP");
         for class in classes {
             pop.arg(keys::wake(lane, *class));
@@ -179,9 +192,11 @@ impl Store {
         Ok(self.inner.link.block(&pop, timeout).await? != Value::Nil)
     }
 
-    /// Heartbeat, curve and directive in one call; without points a mere heartbeat. Points at or below the last step are ignored.
+    /// Heartbeat, curve and directive in one call; without points a mere heartbeat. Points at or
+    /// below the last step are ignored.
     pub async fn report(&self, lease: &Lease, points: &[Point]) -> Result<Directive> {
-        let mut directive = self.report_some(lease, &points[..points.len().min(limits::REPORT_POINTS_MAX)]).await?;
+        let mut directive =
+            self.report_some(lease, &points[..points.len().min(limits::REPORT_POINTS_MAX)]).await?;
         for points in points.chunks(limits::REPORT_POINTS_MAX).skip(1) {
             directive = self.report_some(lease, points).await?;
         }
@@ -193,8 +208,9 @@ impl Store {
         self.finish_attempt(lease, end, false).await
     }
 
-    /// [`Store::finish`] of a trial that may have checkpoints. Where it has ended they are to be [cleared](Store::clear), which [`reap`](Store::reap) asks for
-    /// until it is done; where this is stale, likewise, once it has.
+    /// [`Store::finish`] of a trial that may have checkpoints. Where it has ended they are to be
+    /// [cleared](Store::clear), which [`reap`](Store::reap) asks for until it is done; where this
+    /// is stale, likewise, once it has.
     pub async fn finish_with_checkpoints(&self, lease: &Lease, end: &End) -> Result<Ack> {
         self.finish_attempt(lease, end, true).await
     }
@@ -203,21 +219,30 @@ impl Store {
         ack(Reply::of(self.call(Name::Finish, lease.study, finish_args(lease, end, has_checkpoints)).await?)?)
     }
 
-    /// [`Store::finish`], or [with checkpoints](Store::finish_with_checkpoints), and [`Store::claim`] in one round trip, for short trials. With several lanes
-    /// the claim looks only at this trial's.
-    pub async fn finish_and_claim(&self, lease: &Lease, end: &End, has_checkpoints: bool, claim: &Claim) -> Result<(Ack, Vec<Lease>)> {
+    /// [`Store::finish`], or [with checkpoints](Store::finish_with_checkpoints), and
+    /// [`Store::claim`] in one round trip, for short trials. With several lanes the claim looks
+    /// only at this trial's.
+    pub async fn finish_and_claim(
+        &self,
+        lease: &Lease,
+        end: &End,
+        has_checkpoints: bool,
+        claim: &Claim,
+    ) -> Result<(Ack, Vec<Lease>)> {
         let args = finish_args(lease, end, has_checkpoints).then(self.claim_args(claim));
         let mut answer = Reply::of(self.call(Name::FinishAndClaim, lease.study, args).await?)?;
         Ok((ack(answer.array()?)?, leases(answer.array()?)?))
     }
 
-    /// Sends a paused trial to its next rung, before new trials; false where it is not paused at `rung`.
+    /// Sends a paused trial to its next rung, before new trials; false where it is not paused at
+    /// `rung`.
     pub async fn promote(&self, id: StudyId, number: u64, rung: u32) -> Result<bool> {
         Ok(integer(self.call(Name::Promote, id, Args::new().arg(id).arg(number).arg(rung)).await?)? == 1)
     }
 
-    /// Cancels one trial; returns it as it is right after: still running where its trainer is yet to be told, and a terminal state is
-    /// left as it is. Errors: [`Error::NoSuchStudy`], [`Error::NoSuchTrial`].
+    /// Cancels one trial; returns it as it is right after: still running where its trainer is yet
+    /// to be told, and a terminal state is left as it is. Errors: [`Error::NoSuchStudy`],
+    /// [`Error::NoSuchTrial`].
     pub async fn cancel_trial(&self, id: StudyId, number: u64) -> Result<TrialRecord> {
         match self.call(Name::Cancel, id, Args::new().arg(id).arg(number)).await? {
             row @ Value::Array(_) => trial_record(Reply::of(row)?),
@@ -245,8 +270,13 @@ impl Store {
     fn claim_args(&self, claim: &Claim) -> Args {
         let classes: Vec<_> = claim.classes.iter().map(|class| class.as_str()).collect();
         let refused: Vec<_> = claim.refused.iter().take(limits::REFUSED_MAX).map(String::as_str).collect();
-        let nonces: Vec<_> = claim.nonces.iter().take(limits::CLAIMS_MAX).map(|nonce| nonce.0.to_be_bytes()).collect();
-        let args = Args::new().arg(&claim.trainer).arg(&claim.numerics).arg(self.inner.lease_ms).arg(claim.memory_bytes);
+        let nonces: Vec<_> =
+            claim.nonces.iter().take(limits::CLAIMS_MAX).map(|nonce| nonce.0.to_be_bytes()).collect();
+        let args = Args::new()
+            .arg(&claim.trainer)
+            .arg(&claim.numerics)
+            .arg(self.inner.lease_ms)
+            .arg(claim.memory_bytes);
         args.list(classes).list(refused).list(nonces)
     }
 }
@@ -268,7 +298,9 @@ fn finish_args(lease: &Lease, end: &End, has_checkpoints: bool) -> Args {
     let (kind, message, beside_others) = match end {
         End::Failed { kind, message, beside_others } => (kind.as_str(), cut(message), *beside_others),
         End::Refused { why } => (ErrorKind::Refused.as_str(), cut(why), false),
-        _ if name == "failed" => (ErrorKind::Diverged.as_str(), "the objective is not a finite number", false),
+        _ if name == "failed" => {
+            (ErrorKind::Diverged.as_str(), "the objective is not a finite number", false)
+        }
         _ => ("", "", false),
     };
     lease_args(lease)
@@ -283,7 +315,8 @@ fn finish_args(lease: &Lease, end: &End, has_checkpoints: bool) -> Args {
 
 /// The start of `message` that is kept.
 fn cut(message: &str) -> &str {
-    let end = (0..=message.len().min(limits::ERROR_BYTES_MAX)).rev().find(|end| message.is_char_boundary(*end));
+    let end =
+        (0..=message.len().min(limits::ERROR_BYTES_MAX)).rev().find(|end| message.is_char_boundary(*end));
     &message[..end.unwrap_or(0)]
 }
 

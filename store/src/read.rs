@@ -206,20 +206,22 @@ impl Store {
         answer.next().filter(|row| *row != Value::Nil).map(study_record).transpose()
     }
 
-    /// A page of studies, newest first, and the cursor of the next; a page may be short although a cursor follows.
-    /// Errors: [`Error::BadCursor`].
+    /// A page of studies, newest first, and the cursor of the next; a page may be short although a
+    /// cursor follows. Errors: [`Error::BadCursor`].
     pub async fn list_studies(&self, page: StudyPage) -> Result<(Vec<StudyRecord>, Option<String>)> {
         let limit = page.limit.clamp(1, limits::PAGE_MAX);
         let cursor = page.cursor.map(|cursor| StudyId::parse(&cursor).ok_or(Error::BadCursor)).transpose()?;
         let (mut studies, mut reached) = (Vec::new(), None);
         for lane in 0..self.inner.lanes.len() {
-            let args = Args::new().arg("").option(cursor).arg(limit).option(page.state).option(page.name.as_ref());
+            let args =
+                Args::new().arg("").option(cursor).arg(limit).option(page.state).option(page.name.as_ref());
             let mut answer = Reply::of(self.call_lane(Name::Studies, lane, args).await?)?;
             let next = answer.text()?;
             while let Some(row) = answer.next() {
                 studies.push(study_record(row)?);
             }
-            // Below the point that the slowest lane has reached, another lane may still have newer studies.
+            // Below the point that the slowest lane has reached, another lane may still have newer
+            // studies.
             reached = reached.max(StudyId::parse(&next));
         }
         studies.sort_by_key(|study| std::cmp::Reverse(study.id));
@@ -242,13 +244,16 @@ impl Store {
     /// A page of trials and the cursor of the next; a page may be short although a cursor follows.
     /// Errors: [`Error::NoSuchStudy`], [`Error::BadCursor`].
     pub async fn trials(&self, id: StudyId, page: TrialPage) -> Result<(Vec<TrialRecord>, Option<String>)> {
-        let last = page.cursor.map(|cursor| Rank::parse(&cursor, page.sort).ok_or(Error::BadCursor)).transpose()?;
+        let last =
+            page.cursor.map(|cursor| Rank::parse(&cursor, page.sort).ok_or(Error::BadCursor)).transpose()?;
         let limit = page.limit.clamp(1, limits::PAGE_MAX);
         let wanted = if page.sort == Sort::Value { usize::MAX } else { 0 };
         let (ranked, total) = self.ranked(id, wanted).await?;
         let order = in_order(page.sort, &ranked, total);
-        // What has moved since the page before lies where it belongs now: behind what was shown, or never again on this way.
-        let (mut trials, mut at) = (Vec::new(), last.map_or(0, |last| order.partition_point(|rank| *rank <= last)));
+        // What has moved since the page before lies where it belongs now: behind what was shown, or
+        // never again on this way.
+        let (mut trials, mut at) =
+            (Vec::new(), last.map_or(0, |last| order.partition_point(|rank| *rank <= last)));
         let end = order.len().min(at.saturating_add(limits::TRIALS_SCANNED_MAX));
         while at < end && trials.len() < limit {
             let numbers: Vec<u64> = order[at..end.min(at + limit)].iter().map(Rank::number).collect();
@@ -265,7 +270,8 @@ impl Store {
         Ok((trials, (at < order.len()).then(|| order[..at].last().map(Rank::to_string)).flatten()))
     }
 
-    /// The best completed trials, best first, ties by number; up to [`limits::PAGE_MAX`]. Errors: [`Error::NoSuchStudy`].
+    /// The best completed trials, best first, ties by number; up to [`limits::PAGE_MAX`]. Errors:
+    /// [`Error::NoSuchStudy`].
     pub async fn best(&self, id: StudyId, count: usize) -> Result<Vec<TrialRecord>> {
         let count = count.min(limits::PAGE_MAX);
         let (mut ranked, _) = self.ranked(id, count).await?;
@@ -287,7 +293,8 @@ impl Store {
         Ok(Some(Curve { metrics, points }))
     }
 
-    /// Score and number of the best `wanted` completed trials at least, best first, and the study's next number. The smaller score is better.
+    /// Score and number of the best `wanted` completed trials at least, best first, and the study's
+    /// next number. The smaller score is better.
     async fn ranked(&self, id: StudyId, wanted: usize) -> Result<(Vec<(f64, u64)>, u64)> {
         let wanted = wanted.min(limits::TRIALS_MAX as usize);
         let mut answer = Reply::of(self.call(Name::Ranking, id, Args::new().arg(id).arg(wanted)).await?)?;
@@ -299,20 +306,30 @@ impl Store {
         if column.is_empty() {
             let kept = kept.chunks_exact(12).map(|entry| {
                 let (number, score) = entry.split_first_chunk().expect("chunks of twelve");
-                (f64::from_be_bytes(score.try_into().expect("eight of twelve")), u64::from(u32::from_be_bytes(*number)))
+                (
+                    f64::from_be_bytes(score.try_into().expect("eight of twelve")),
+                    u64::from(u32::from_be_bytes(*number)),
+                )
             });
             return Ok((kept.collect(), next));
         }
-        let scores = column.chunks_exact(8).map(|eight| u64::from_be_bytes(eight.try_into().expect("chunks of eight"))).enumerate();
-        let mut scored: Vec<(f64, u64)> =
-            scores.filter(|(_, bits)| *bits != 0).map(|(number, bits)| (f64::from_bits(bits), number as u64)).collect();
+        let scores = column
+            .chunks_exact(8)
+            .map(|eight| u64::from_be_bytes(eight.try_into().expect("chunks of eight")))
+            .enumerate();
+        let mut scored: Vec<(f64, u64)> = scores
+            .filter(|(_, bits)| *bits != 0)
+            .map(|(number, bits)| (f64::from_bits(bits), number as u64))
+            .collect();
         scored.sort_by(|a, b| a.partial_cmp(b).expect("only finite values are completed"));
         Ok((scored, next))
     }
 
     /// The trials of those numbers, in that order; a number without one is left out.
     async fn rows(&self, id: StudyId, numbers: &[u64]) -> Result<Vec<TrialRecord>> {
-        let answer = self.call(Name::Trials, id, Args::new().arg(id).list(numbers.iter().map(|number| number.to_string()))).await?;
+        let answer = self
+            .call(Name::Trials, id, Args::new().arg(id).list(numbers.iter().map(|number| number.to_string())))
+            .await?;
         let Ok(mut rows) = Reply::of(answer) else {
             return Err(Error::NoSuchStudy(id));
         };
@@ -324,8 +341,9 @@ impl Store {
     }
 }
 
-/// A trial's place in a list of trials, which is also the cursor of a page that ends with it: what follows is what lies behind it, whatever was
-/// ranked or added meanwhile. In the order of either list.
+/// A trial's place in a list of trials, which is also the cursor of a page that ends with it: what
+/// follows is what lies behind it, whatever was ranked or added meanwhile. In the order of either
+/// list.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
 enum Rank {
     /// In the order of numbers.
@@ -387,7 +405,9 @@ pub(crate) fn study_record(row: Value) -> Result<StudyRecord> {
     while let Some(field) = row.next() {
         fields.insert(text(field)?, row.bytes()?);
     }
-    let field = |name: &str| fields.get(name).map(|bytes| String::from_utf8_lossy(bytes).into_owned()).unwrap_or_default();
+    let field = |name: &str| {
+        fields.get(name).map(|bytes| String::from_utf8_lossy(bytes).into_owned()).unwrap_or_default()
+    };
     let wrong = |name: &str| Error::Corrupt(format!("study field {name} is {:?}", field(name)));
     let number = |name: &str| field(name).parse().map_err(|_| wrong(name));
     let optional = |name: &str| if field(name).is_empty() { Ok(None) } else { number(name).map(Some) };
@@ -398,7 +418,10 @@ pub(crate) fn study_record(row: Value) -> Result<StudyRecord> {
     let best = match optional("best")? {
         Some(number) => Some(Best {
             number,
-            value: fields.get("best_value").and_then(|bytes| value(bytes)).ok_or_else(|| wrong("best_value"))?,
+            value: fields
+                .get("best_value")
+                .and_then(|bytes| value(bytes))
+                .ok_or_else(|| wrong("best_value"))?,
             point: packed::unpack(fields.get("best_point").ok_or_else(|| wrong("best_point"))?)?,
         }),
         None => None,
@@ -441,7 +464,10 @@ pub(crate) fn trial_record(mut row: Reply) -> Result<TrialRecord> {
         seen: row.parse()?,
         rung: row.parse()?,
         error: trial_error(&row.text()?),
-        metrics: Some(row.bytes()?).filter(|entry| !entry.is_empty()).map(|entry| point(&entry).values).unwrap_or_default(),
+        metrics: Some(row.bytes()?)
+            .filter(|entry| !entry.is_empty())
+            .map(|entry| point(&entry).values)
+            .unwrap_or_default(),
         attempts: {
             let (mut rows, mut attempts) = (row.array()?, Vec::new());
             while let Some(attempt) = rows.next() {
@@ -476,7 +502,10 @@ fn value(stored: &[u8]) -> Option<f64> {
 /// A packed entry of a curve: a step, then its values.
 fn point(entry: &[u8]) -> Point {
     let mut words = entry.chunks_exact(4).map(|four| <[u8; 4]>::try_from(four).expect("chunks of four"));
-    Point { step: words.next().map_or(0, u32::from_le_bytes), values: words.map(f32::from_le_bytes).collect() }
+    Point {
+        step: words.next().map_or(0, u32::from_le_bytes),
+        values: words.map(f32::from_le_bytes).collect(),
+    }
 }
 
 fn json<T: DeserializeOwned>(text: &str) -> Result<T> {

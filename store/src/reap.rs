@@ -20,7 +20,8 @@ pub struct Reaped {
     pub stalled: u64,
     /// Whether Redis was found to have been away: nothing is counted for a lease.
     pub outage: bool,
-    /// Deleted studies, for the caller to [purge](Store::purge). Whoever does not manage is not the last to be asked.
+    /// Deleted studies, for the caller to [purge](Store::purge). Whoever does not manage is not the
+    /// last to be asked.
     pub deleted: Vec<StudyId>,
     /// Ended trials that may have checkpoints, for the caller to [clear](Store::clear), likewise.
     pub leftovers: Vec<(StudyId, u64)>,
@@ -50,8 +51,9 @@ pub struct Tended {
 }
 
 impl Store {
-    /// All that time alone must do: [reaps](Store::reap), [tops up](Store::drain_wanted) the studies that want it, and removes what the reaper hands out. Any
-    /// process calls it every [`Store::tick`] with some jitter.
+    /// All that time alone must do: [reaps](Store::reap), [tops up](Store::drain_wanted) the
+    /// studies that want it, and removes what the reaper hands out. Any process calls it every
+    /// [`Store::tick`] with some jitter.
     pub async fn tend(&self, artifacts: &Artifacts) -> Result<Tended> {
         let reaped = self.reap().await?;
         let (stalled, topped_up) = (reaped.stalled, self.drain_wanted().await);
@@ -63,7 +65,8 @@ impl Store {
         Ok(Tended { stalled, undone })
     }
 
-    /// Removes what was handed out and returns what is still there, in words: however long artifacts let it wait, the next tick is not late.
+    /// Removes what was handed out and returns what is still there, in words: however long
+    /// artifacts let it wait, the next tick is not late.
     async fn remove(&self, reaped: Reaped, artifacts: &Artifacts) -> Vec<String> {
         let until = Instant::now() + limits::REMOVAL_TICKS * self.tick();
         let mut undone = Vec::new();
@@ -83,8 +86,8 @@ impl Store {
         undone
     }
 
-    /// Takes expired leases back, queues delayed trials whose time has come, sweeps closed studies, hands out deleted ones and what trials may have left,
-    /// forgets silent trainers.
+    /// Takes expired leases back, queues delayed trials whose time has come, sweeps closed studies,
+    /// hands out deleted ones and what trials may have left, forgets silent trainers.
     pub async fn reap(&self) -> Result<Reaped> {
         let mut reaped = Reaped::default();
         for lane in 0..self.inner.lanes.len() {
@@ -105,29 +108,41 @@ impl Store {
         Ok(reaped)
     }
 
-    /// Removes all that is left of a deleted study: its artifacts, then its keys. Errors leave it to a later [`reap`](Store::reap).
-    pub async fn purge(&self, study: StudyId, artifacts: &Artifacts) -> std::result::Result<(), RemovalError> {
+    /// Removes all that is left of a deleted study: its artifacts, then its keys. Errors leave it
+    /// to a later [`reap`](Store::reap).
+    pub async fn purge(
+        &self,
+        study: StudyId,
+        artifacts: &Artifacts,
+    ) -> std::result::Result<(), RemovalError> {
         while !artifacts.delete_study(study.as_str()).await? {}
         self.call(Name::Purge, study, Args::new().arg(study)).await?;
         Ok(())
     }
 
-    /// Notes that a trainer which has lost a trial may have written checkpoints since: where the trial has ended, or its study is gone, they are handed out
-    /// [to be cleared](Store::clear).
+    /// Notes that a trainer which has lost a trial may have written checkpoints since: where the
+    /// trial has ended, or its study is gone, they are handed out [to be cleared](Store::clear).
     pub async fn abandon(&self, study: StudyId, number: u64) -> Result<()> {
         self.call(Name::Abandon, study, Args::new().arg(study).arg(number)).await?;
         Ok(())
     }
 
-    /// Removes the checkpoints of a trial that has ended. Errors leave them to a later [`reap`](Store::reap).
-    pub async fn clear(&self, study: StudyId, number: u64, artifacts: &Artifacts) -> std::result::Result<(), RemovalError> {
+    /// Removes the checkpoints of a trial that has ended. Errors leave them to a later
+    /// [`reap`](Store::reap).
+    pub async fn clear(
+        &self,
+        study: StudyId,
+        number: u64,
+        artifacts: &Artifacts,
+    ) -> std::result::Result<(), RemovalError> {
         artifacts.delete_checkpoints(study.as_str(), number).await?;
         self.call(Name::Cleared, study, Args::new().arg(study).arg(number)).await?;
         Ok(())
     }
 }
 
-/// What came of a removal, unless time is up before it is done. It is not begun in vain: a call that hangs may keep a thread for good.
+/// What came of a removal, unless time is up before it is done. It is not begun in vain: a call
+/// that hangs may keep a thread for good.
 async fn in_time(
     until: Instant,
     removal: impl Future<Output = std::result::Result<(), RemovalError>>,
@@ -140,6 +155,7 @@ async fn in_time(
 
 /// The trial that `<study>:<number>` is.
 fn leftover(trial: &str) -> Result<(StudyId, u64)> {
-    let parts = trial.split_once(':').and_then(|(study, number)| Some((study.parse().ok()?, number.parse().ok()?)));
+    let parts =
+        trial.split_once(':').and_then(|(study, number)| Some((study.parse().ok()?, number.parse().ok()?)));
     parts.ok_or_else(|| crate::Error::Corrupt(format!("{trial:?} is no trial")))
 }

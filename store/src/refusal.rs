@@ -1,4 +1,5 @@
-//! The errors that Redis answers with instead of carrying a command out: one table from its words to their meaning.
+//! The errors that Redis answers with instead of carrying a command out: one table from its words
+//! to their meaning.
 
 use std::fmt;
 
@@ -70,7 +71,11 @@ const TABLE: &[Row] = {
             &["WRONGPASS", "ERR invalid password"],
             "Redis does not accept the user and password of its URL: correct them, or set them in Redis (requirepass, ACL SETUSER)",
         ),
-        stays(PasswordNeeded, &["NOAUTH"], "Redis asks for a password: put it into the URL, redis://USER:PASSWORD@HOST:PORT"),
+        stays(
+            PasswordNeeded,
+            &["NOAUTH"],
+            "Redis asks for a password: put it into the URL, redis://USER:PASSWORD@HOST:PORT",
+        ),
         stays(
             NoPasswordSet,
             &["ERR AUTH", "ERR Client sent AUTH"],
@@ -117,10 +122,21 @@ const TABLE: &[Row] = {
             &["MASTERDOWN"],
             "Redis is a replica that has lost its primary (replica-serve-stale-data is no): give the URL of the primary",
         ),
-        passes(Busy, &["BUSY"], "Redis is busy with a script that takes too long (busy-reply-threshold): SCRIPT KILL ends it"),
+        passes(
+            Busy,
+            &["BUSY"],
+            "Redis is busy with a script that takes too long (busy-reply-threshold): SCRIPT KILL ends it",
+        ),
         stays(
             Cluster,
-            &["MOVED", "ASK", "CROSSSLOT", "CLUSTERDOWN", "TRYAGAIN", "ERR SELECT is not allowed in cluster mode"],
+            &[
+                "MOVED",
+                "ASK",
+                "CROSSSLOT",
+                "CLUSTERDOWN",
+                "TRYAGAIN",
+                "ERR SELECT is not allowed in cluster mode",
+            ],
             "this is a node of a Redis Cluster, which is not supported: give the URL of a single Redis or Valkey",
         ),
         stays(
@@ -130,19 +146,33 @@ const TABLE: &[Row] = {
         ),
         stays(
             NoSuchCommand,
-            &["ERR unknown command", "ERR unknown subcommand", "ERR Unknown subcommand", "ERR Unknown Redis command"],
+            &[
+                "ERR unknown command",
+                "ERR unknown subcommand",
+                "ERR Unknown subcommand",
+                "ERR Unknown Redis command",
+            ],
             "this server lacks a command that Chandler needs: give the URL of a Redis 7 or Valkey itself, with none of its commands renamed",
         ),
-        stays(TooOld, &["ERR Error compiling script"], "this Redis is too old: Chandler needs 7.0 or newer, or Valkey"),
+        stays(
+            TooOld,
+            &["ERR Error compiling script"],
+            "this Redis is too old: Chandler needs 7.0 or newer, or Valkey",
+        ),
         passes(Unknown, &[], "Redis refuses what it is asked to do"),
     ]
 };
 
 impl Refusal {
-    /// The meaning of an error; none if it is about a script of ours or about stored data, which is a fault of ours.
+    /// The meaning of an error; none if it is about a script of ours or about stored data, which is
+    /// a fault of ours.
     fn of(said: &str) -> Option<Refusal> {
-        let known = TABLE.iter().find(|row| row.begins.iter().any(|begin| said.starts_with(begin))).map(|row| row.refusal);
-        let ours = ["ERR", "WRONGTYPE", "NOSCRIPT", "EXECABORT"].contains(&said.split(' ').next().unwrap_or_default());
+        let known = TABLE
+            .iter()
+            .find(|row| row.begins.iter().any(|begin| said.starts_with(begin)))
+            .map(|row| row.refusal);
+        let ours = ["ERR", "WRONGTYPE", "NOSCRIPT", "EXECABORT"]
+            .contains(&said.split(' ').next().unwrap_or_default());
         known.or((!ours).then_some(Refusal::Unknown))
     }
 
@@ -165,7 +195,8 @@ impl Refusal {
         self.row().meaning
     }
 
-    /// Whether Redis's own words are shown. Others add nothing, or repeat the arguments of the command, which may hold a password.
+    /// Whether Redis's own words are shown. Others add nothing, or repeat the arguments of the
+    /// command, which may hold a password.
     fn is_quoted(self) -> bool {
         matches!(self, Refusal::NoPermission | Refusal::CannotPersist | Refusal::Unknown)
     }
@@ -176,7 +207,8 @@ impl Refusal {
 pub struct Refused {
     /// Its meaning.
     pub refusal: Refusal,
-    /// Whether the script had begun and may have changed something before one of its commands was refused. Only permissions are checked that late.
+    /// Whether the script had begun and may have changed something before one of its commands was
+    /// refused. Only permissions are checked that late.
     pub(crate) came_late: bool,
     said: String,
 }
@@ -186,13 +218,20 @@ impl Refused {
     pub(crate) fn of(said: &str) -> Option<Refused> {
         let refusal = Refusal::of(said)?;
         let came_late = said.contains("@user_script") || said.contains("failure in script");
-        let said = if refusal.is_quoted() { said.chars().take(hpo::limits::REDIS_ERROR_CHARACTERS_MAX).collect() } else { String::new() };
+        let said = if refusal.is_quoted() {
+            said.chars().take(hpo::limits::REDIS_ERROR_CHARACTERS_MAX).collect()
+        } else {
+            String::new()
+        };
         Some(Refused { refusal, came_late, said })
     }
 
-    /// The meaning of an error that answers AUTH. None of its words are shown, because they may repeat the password.
+    /// The meaning of an error that answers AUTH. None of its words are shown, because they may
+    /// repeat the password.
     pub(crate) fn of_password(said: &str) -> Refused {
-        let refusal = Refusal::of(said).filter(|refusal| *refusal != Refusal::Unknown).unwrap_or(Refusal::WrongPassword);
+        let refusal = Refusal::of(said)
+            .filter(|refusal| *refusal != Refusal::Unknown)
+            .unwrap_or(Refusal::WrongPassword);
         Refused { refusal, came_late: false, said: String::new() }
     }
 }
@@ -220,9 +259,21 @@ mod tests {
             Refusal::NoPasswordSet,
             false,
         ),
-        ("NOPERM User chandler has no permissions to run the 'evalsha' command", Refusal::NoPermission, false),
-        ("NOPERM this user has no permissions to access one of the keys used as arguments", Refusal::NoPermission, false),
-        ("NOPERM ACL failure in script: User chandler has no permissions to run the 'xadd' command", Refusal::NoPermission, false),
+        (
+            "NOPERM User chandler has no permissions to run the 'evalsha' command",
+            Refusal::NoPermission,
+            false,
+        ),
+        (
+            "NOPERM this user has no permissions to access one of the keys used as arguments",
+            Refusal::NoPermission,
+            false,
+        ),
+        (
+            "NOPERM ACL failure in script: User chandler has no permissions to run the 'xadd' command",
+            Refusal::NoPermission,
+            false,
+        ),
         (
             "ERR The user executing the script can't run this command or subcommand script: a1, on @user_script:2.",
             Refusal::NoPermission,
@@ -236,15 +287,31 @@ mod tests {
         ("ERR max number of clients reached", Refusal::TooManyClients, true),
         ("ERR max number of clients + cluster connections reached", Refusal::TooManyClients, true),
         ("OOM command not allowed when used memory > 'maxmemory'.", Refusal::OutOfMemory, true),
-        ("OOM allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'", Refusal::OutOfMemory, true),
+        (
+            "OOM allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'",
+            Refusal::OutOfMemory,
+            true,
+        ),
         ("MISCONF Errors writing to the AOF file: No space left on device", Refusal::CannotPersist, true),
-        ("MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk.", Refusal::CannotPersist, true),
+        (
+            "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk.",
+            Refusal::CannotPersist,
+            true,
+        ),
         ("READONLY You can't write against a read only replica.", Refusal::ReadOnly, true),
         ("READONLY You can not run script with write flag on readonly replica.", Refusal::ReadOnly, true),
         ("NOREPLICAS Not enough good replicas to write.", Refusal::TooFewReplicas, true),
         ("LOADING Redis is loading the dataset in memory", Refusal::Loading, true),
-        ("MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.", Refusal::PrimaryLost, true),
-        ("BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.", Refusal::Busy, true),
+        (
+            "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+            Refusal::PrimaryLost,
+            true,
+        ),
+        (
+            "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
+            Refusal::Busy,
+            true,
+        ),
         ("MOVED 3999 127.0.0.1:6381", Refusal::Cluster, false),
         ("ASK 3999 127.0.0.1:6381", Refusal::Cluster, false),
         ("CROSSSLOT Keys in request don't hash to the same slot", Refusal::Cluster, false),
@@ -254,7 +321,11 @@ mod tests {
         ("ERR DB index is out of range", Refusal::NoSuchDatabase, false),
         ("ERR unknown command 'EVALSHA', with args beginning with: 'secret'", Refusal::NoSuchCommand, false),
         ("ERR unknown subcommand 'LOAD'. Try SCRIPT HELP.", Refusal::NoSuchCommand, false),
-        ("ERR Error compiling script (new function): user_script:1: unexpected symbol near '#'", Refusal::TooOld, false),
+        (
+            "ERR Error compiling script (new function): user_script:1: unexpected symbol near '#'",
+            Refusal::TooOld,
+            false,
+        ),
         ("NEWWORD of a later version", Refusal::Unknown, true),
         ("UNKILLABLE Sorry the script already executed write commands", Refusal::Unknown, true),
     ];
@@ -264,8 +335,15 @@ mod tests {
         for (said, refusal, may_pass) in SAID {
             let refused = Refused::of(said).unwrap_or_else(|| panic!("{said}"));
             assert_eq!((refused.refusal, refused.refusal.may_pass()), (*refusal, *may_pass), "{said}");
-            assert_eq!(refused.came_late, said.contains("script: a1") || said.contains("in script"), "{said}");
-            assert!(refused.to_string().starts_with(refusal.meaning()) && !refused.to_string().contains("secret"), "{refused}");
+            assert_eq!(
+                refused.came_late,
+                said.contains("script: a1") || said.contains("in script"),
+                "{said}"
+            );
+            assert!(
+                refused.to_string().starts_with(refusal.meaning()) && !refused.to_string().contains("secret"),
+                "{refused}"
+            );
         }
         for Row { refusal, .. } in TABLE {
             assert!(SAID.iter().any(|(_, said, _)| said == refusal), "{refusal:?} is in no case");
@@ -274,9 +352,11 @@ mod tests {
 
     #[test]
     fn what_a_script_does_wrong_is_no_refusal() {
-        for said in
-            ["ERR user_script:12: attempt to index a nil value", "WRONGTYPE Operation against a key", "NOSCRIPT No matching script."]
-        {
+        for said in [
+            "ERR user_script:12: attempt to index a nil value",
+            "WRONGTYPE Operation against a key",
+            "NOSCRIPT No matching script.",
+        ] {
             assert_eq!(Refused::of(said), None, "{said}");
         }
     }

@@ -33,7 +33,8 @@ macro_rules! scripts {
     };
 }
 
-// allow-oom: work that was begun can finish when memory is full; only what brings new work is refused, and `ready`, which tells.
+// allow-oom: work that was begun can finish when memory is full; only what brings new work is
+// refused, and `ready`, which tells.
 scripts! {
     Reserve = "reserve", "", ["reserve"];
     Reserved = "reserved", "flags=no-writes", ["reserved"];
@@ -71,7 +72,8 @@ pub(crate) fn script(name: Name) -> &'static Script {
     &SCRIPTS[name as usize]
 }
 
-/// Shebang, keys, limits, kinds of failures, prelude, the script's own files, and the call of the function that bears its name.
+/// Shebang, keys, limits, kinds of failures, prelude, the script's own files, and the call of the
+/// function that bears its name.
 fn assemble(name: &'static str, flags: &str, files: &[&str]) -> Script {
     let limit = format!(
         "local LIMIT = {{events = {}, ahead = {}, wake = {}, trials = {}, attempts = {}, due = {}, sweep = {}, closing = {}, best = {}, scan = {}, \
@@ -102,6 +104,8 @@ fn assemble(name: &'static str, flags: &str, files: &[&str]) -> Script {
     // The clock moves with every script that writes.
     let clock = if flags.contains("no-writes") { "" } else { "redis.call('HSET', LANE, 'now', NOW)\n" };
     let (keys, prelude, files) = (keys::LUA, include_str!("lua/prelude.lua"), files.join("\n"));
-    let code = format!("#!lua {flags}\n{keys}{limit}local KIND = {{{kinds}}}\n{prelude}\n{files}\n{clock}return {name}()\n");
+    let code = format!(
+        "#!lua {flags}\n{keys}{limit}local KIND = {{{kinds}}}\n{prelude}\n{files}\n{clock}return {name}()\n"
+    );
     Script { name, hash: redis::Script::new(&code).get_hash().to_owned(), code, effect }
 }

@@ -25,7 +25,8 @@ pub struct NewStudy {
     pub study: Arc<Study>,
     /// What its dataset is: trainers whose copy differs do not run it.
     pub dataset: DatasetSchema,
-    /// What the pre-flight found, for the view; trainers with less memory than its `step_bytes.min` do not run the study.
+    /// What the pre-flight found, for the view; trainers with less memory than its `step_bytes.min`
+    /// do not run the study.
     pub preflight: serde_json::Value,
 }
 
@@ -41,7 +42,8 @@ pub struct Idempotency {
 /// What [`Store::create_study`] did.
 #[derive(Debug, Clone)]
 pub struct Created {
-    /// The study as it is right after: another than asked for where the idempotency key was used before.
+    /// The study as it is right after: another than asked for where the idempotency key was used
+    /// before.
     pub study: StudyRecord,
     /// Whether this call created it.
     pub fresh: bool,
@@ -52,17 +54,18 @@ pub struct Created {
 pub struct Change {
     /// Pause or resume: no new claims, running trials finish.
     pub paused: Option<bool>,
-    /// How many trials at most, or no limit. Trials beyond that never started are taken back, other waiting ones
-    /// cancelled; a higher limit reopens a completed study.
+    /// How many trials at most, or no limit. Trials beyond that never started are taken back, other
+    /// waiting ones cancelled; a higher limit reopens a completed study.
     pub max_trials: Option<Option<u64>>,
     /// How many trials at once, or as many as trainers offer.
     pub max_parallel: Option<Option<u64>>,
 }
 
 impl Store {
-    /// Creates a study, once: the same id, or the same idempotency key and request, again gets the study that is there. It has no trials
-    /// until [`Store::top_up`], which the reaper sees to if nobody else does. Errors: [`Error::IdempotencyMismatch`]; [`Error::Deleted`] where the id, or
-    /// the one that the key stands for, was deleted within the last day.
+    /// Creates a study, once: the same id, or the same idempotency key and request, again gets the
+    /// study that is there. It has no trials until [`Store::top_up`], which the reaper sees to if
+    /// nobody else does. Errors: [`Error::IdempotencyMismatch`]; [`Error::Deleted`] where the id,
+    /// or the one that the key stands for, was deleted within the last day.
     pub async fn create_study(&self, new: NewStudy, idempotency: Option<Idempotency>) -> Result<Created> {
         let id = match idempotency {
             Some(idempotency) => self.reserve(new.id, &idempotency).await?,
@@ -97,12 +100,16 @@ impl Store {
         Ok(Created { fresh: answer.text()? == "1", study: study_record(answer.take()?)? })
     }
 
-    /// Changes a study, and returns it as it is right after; the caller then tops it up. Errors: [`Error::NoSuchStudy`]; [`Error::Closed`] where it was
-    /// cancelled or failed, or is completed and to be paused.
+    /// Changes a study, and returns it as it is right after; the caller then tops it up. Errors:
+    /// [`Error::NoSuchStudy`]; [`Error::Closed`] where it was cancelled or failed, or is completed
+    /// and to be paused.
     pub async fn update_study(&self, id: StudyId, change: Change) -> Result<StudyRecord> {
-        let limit = |limit: Option<Option<u64>>| limit.map_or("-".to_owned(), |limit| limit.map(|n| n.to_string()).unwrap_or_default());
+        let limit = |limit: Option<Option<u64>>| {
+            limit.map_or("-".to_owned(), |limit| limit.map(|n| n.to_string()).unwrap_or_default())
+        };
         let paused = change.paused.map_or("-", |paused| if paused { "1" } else { "0" });
-        let args = Args::new().arg(id).arg(paused).arg(limit(change.max_trials)).arg(limit(change.max_parallel));
+        let args =
+            Args::new().arg(id).arg(paused).arg(limit(change.max_trials)).arg(limit(change.max_parallel));
         let (mut study, mut is_whole) = self.change_some(id, args.clone()).await?;
         for _ in 1..limits::SWEEPS_MAX {
             if is_whole {
@@ -127,8 +134,9 @@ impl Store {
         }
     }
 
-    /// Cancels a study, and returns it as it is right after: its waiting trials are cancelled, its running ones are told with their next report. Results
-    /// stay. One that has ended stays as it is. Errors: [`Error::NoSuchStudy`].
+    /// Cancels a study, and returns it as it is right after: its waiting trials are cancelled, its
+    /// running ones are told with their next report. Results stay. One that has ended stays as it
+    /// is. Errors: [`Error::NoSuchStudy`].
     pub async fn cancel_study(&self, id: StudyId) -> Result<StudyRecord> {
         let (mut study, mut waiting) = self.cancel_some(id).await?;
         for _ in 1..limits::SWEEPS_MAX {
@@ -147,7 +155,8 @@ impl Store {
         Ok(study)
     }
 
-    /// The cancelled study after as many of its trials as one call cancels, and how many still wait.
+    /// The cancelled study after as many of its trials as one call cancels, and how many still
+    /// wait.
     async fn cancel_some(&self, id: StudyId) -> Result<(StudyRecord, u64)> {
         let answer = self.call(Name::CancelStudy, id, Args::new().arg(id)).await?;
         if answer == Value::Int(-1) {
@@ -158,8 +167,8 @@ impl Store {
         Ok((study_record(answer.take()?)?, waiting))
     }
 
-    /// Deletes a study: it is not found from now on, and its running trials are lost to their trainers. The reaper purges it.
-    /// Errors: [`Error::NoSuchStudy`].
+    /// Deletes a study: it is not found from now on, and its running trials are lost to their
+    /// trainers. The reaper purges it. Errors: [`Error::NoSuchStudy`].
     pub async fn delete_study(&self, id: StudyId) -> Result<()> {
         match integer(self.call(Name::Delete, id, Args::new().arg(id).arg(self.inner.lease_ms)).await?)? {
             1 => Ok(()),
@@ -167,13 +176,14 @@ impl Store {
         }
     }
 
-    /// The parsed document of a study, from the process's memory where it is there. Errors: [`Error::NoSuchStudy`]; [`Error::Corrupt`]
-    /// where another version accepted it.
+    /// The parsed document of a study, from the process's memory where it is there. Errors:
+    /// [`Error::NoSuchStudy`]; [`Error::Corrupt`] where another version accepted it.
     pub async fn spec(&self, id: StudyId) -> Result<Arc<Study>> {
         Ok(self.remembered(id).await?.study)
     }
 
-    /// The parsed document of a study that was read, without asking Redis. Errors: [`Error::Corrupt`] where another version accepted it.
+    /// The parsed document of a study that was read, without asking Redis. Errors:
+    /// [`Error::Corrupt`] where another version accepted it.
     pub fn spec_of(&self, record: &StudyRecord) -> Result<Arc<Study>> {
         match self.cached(record.id) {
             Some(cached) => Ok(cached.study),
@@ -189,11 +199,13 @@ impl Store {
     }
 
     fn parse(&self, record: &StudyRecord) -> Result<Cached> {
-        let study = Study::parse(&record.spec).map_err(|problems| Error::Corrupt(format!("study {}: {problems:?}", record.id)))?;
+        let study = Study::parse(&record.spec)
+            .map_err(|problems| Error::Corrupt(format!("study {}: {problems:?}", record.id)))?;
         Ok(self.cache(record.id, Arc::new(study)))
     }
 
-    /// The study that an idempotency key stands for, if it was used: created, being created, or deleted. Errors: [`Error::IdempotencyMismatch`].
+    /// The study that an idempotency key stands for, if it was used: created, being created, or
+    /// deleted. Errors: [`Error::IdempotencyMismatch`].
     pub async fn reserved(&self, idempotency: &Idempotency) -> Result<Option<StudyId>> {
         let args = Args::new().arg(&idempotency.key).arg(StudyId::BYTES).arg(&idempotency.request_hash);
         let mut answer = Reply::of(self.call_lane(Name::Reserved, 0, args).await?)?;
@@ -206,7 +218,11 @@ impl Store {
     async fn reserve(&self, id: StudyId, idempotency: &Idempotency) -> Result<StudyId> {
         let bytes = idempotency.key.len();
         if bytes > limits::IDEMPOTENCY_KEY_BYTES_MAX {
-            return Err(Error::TooLong { what: "the idempotency key", bytes, bytes_max: limits::IDEMPOTENCY_KEY_BYTES_MAX });
+            return Err(Error::TooLong {
+                what: "the idempotency key",
+                bytes,
+                bytes_max: limits::IDEMPOTENCY_KEY_BYTES_MAX,
+            });
         }
         let args = Args::new().arg(&idempotency.key).arg(id).arg(&idempotency.request_hash);
         let mut answer = Reply::of(self.call_lane(Name::Reserve, 0, args).await?)?;
@@ -215,8 +231,9 @@ impl Store {
     }
 }
 
-/// Which dataset a study trains on: all that its document says of it, and the hash of what was found there, in one digest. Trainers that lack the
-/// file of one study may have that of another with the same content.
+/// Which dataset a study trains on: all that its document says of it, and the hash of what was
+/// found there, in one digest. Trainers that lack the file of one study may have that of another
+/// with the same content.
 fn dataset_id(study: &Study, dataset: &DatasetSchema) -> String {
     let described = study.document()["dataset"].to_string();
     let digest = Sha256::new().chain_update(described).chain_update(&dataset.hash).finalize();

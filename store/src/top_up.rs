@@ -1,7 +1,8 @@
 //! Fills the queue of a study: one idempotent function that any process may call at any time.
 //!
-//! Trial *n* is a function of (space, seed, *n*), and is enqueued only as the study's next number; so two processes at it make the same
-//! trials, and the slower one is told that the number is taken. Hence no scheduler, no leader, no lock.
+//! Trial *n* is a function of (space, seed, *n*), and is enqueued only as the study's next number;
+//! so two processes at it make the same trials, and the slower one is told that the number is
+//! taken. Hence no scheduler, no leader, no lock.
 
 use std::sync::PoisonError;
 
@@ -14,7 +15,8 @@ use crate::script::Name;
 use crate::{Args, Cached, Store, StudyId};
 
 impl Store {
-    /// Enqueues the trials that a study wants; returns how many this call enqueued. A study that is not there, paused or ended wants none.
+    /// Enqueues the trials that a study wants; returns how many this call enqueued. A study that is
+    /// not there, paused or ended wants none.
     pub async fn top_up(&self, id: StudyId) -> Result<u64> {
         let mut enqueued = 0;
         let mut batch = (0, Vec::new());
@@ -43,8 +45,9 @@ impl Store {
         Ok(enqueued)
     }
 
-    /// Tops up some of the studies that want it; returns how many trials were enqueued. A study that cannot be topped up does not keep
-    /// the others from it, unless it is Redis that does not take any.
+    /// Tops up some of the studies that want it; returns how many trials were enqueued. A study
+    /// that cannot be topped up does not keep the others from it, unless it is Redis that does not
+    /// take any.
     pub async fn drain_wanted(&self) -> Result<u64> {
         let mut enqueued = 0;
         for lane in 0..self.inner.lanes.len() {
@@ -54,7 +57,9 @@ impl Store {
                 match self.top_up(id).await {
                     Ok(count) => enqueued += count,
                     Err(error) if error.may_pass() => return Err(error),
-                    Err(error) => tracing::warn!(study.id = %id, %error, "Study {id} could not be topped up: {error}"),
+                    Err(error) => {
+                        tracing::warn!(study.id = %id, %error, "Study {id} could not be topped up: {error}")
+                    }
                 }
             }
         }
@@ -62,7 +67,8 @@ impl Store {
     }
 }
 
-/// The points of up to `count` trials from `first`; fewer where the space ends. Off the runtime: a jump to a high number takes a while.
+/// The points of up to `count` trials from `first`; fewer where the space ends. Off the runtime: a
+/// jump to a high number takes a while.
 async fn suggest(cached: Cached, first: u64, count: u64) -> Result<Vec<Vec<u8>>> {
     let suggesting = tokio::task::spawn_blocking(move || {
         let mut sampler = cached.sampler.lock().unwrap_or_else(PoisonError::into_inner);

@@ -45,12 +45,19 @@ pub struct RefusedDataset {
 impl Trainer {
     /// The device classes of studies that it serves: `any` and its own.
     pub fn classes(&self) -> Vec<DeviceClass> {
-        if self.class == DeviceClass::Any { vec![DeviceClass::Any] } else { vec![DeviceClass::Any, self.class] }
+        if self.class == DeviceClass::Any {
+            vec![DeviceClass::Any]
+        } else {
+            vec![DeviceClass::Any, self.class]
+        }
     }
 
     /// Why its machine lacks a dataset, where it does.
     pub fn lacks(&self, dataset_id: &str) -> Option<&str> {
-        self.refused.iter().find(|refusal| refusal.dataset_id == dataset_id).map(|refusal| refusal.why.as_str())
+        self.refused
+            .iter()
+            .find(|refusal| refusal.dataset_id == dataset_id)
+            .map(|refusal| refusal.why.as_str())
     }
 }
 
@@ -64,19 +71,25 @@ pub struct TrainerRecord {
 }
 
 impl Store {
-    /// Registers a trainer, or says that it is still there. Silent for [`limits::TRAINER_TTL_MS`], it is no longer listed. A heartbeat of
-    /// the process only: leases are renewed by [`Store::report`]. Errors: [`Error::TooLong`].
+    /// Registers a trainer, or says that it is still there. Silent for [`limits::TRAINER_TTL_MS`],
+    /// it is no longer listed. A heartbeat of the process only: leases are renewed by
+    /// [`Store::report`]. Errors: [`Error::TooLong`].
     pub async fn heartbeat_trainer(&self, trainer: &Trainer) -> Result<()> {
         for (what, text) in [("the trainer's id", &trainer.id), ("the numerics class", &trainer.numerics)] {
             if text.len() > limits::TRAINER_ID_BYTES_MAX {
-                return Err(Error::TooLong { what, bytes: text.len(), bytes_max: limits::TRAINER_ID_BYTES_MAX });
+                return Err(Error::TooLong {
+                    what,
+                    bytes: text.len(),
+                    bytes_max: limits::TRAINER_ID_BYTES_MAX,
+                });
             }
         }
         let info = serde_json::to_string(trainer).map_err(|error| Error::Corrupt(error.to_string()))?;
         self.each_lane(Args::new().arg(&trainer.id).arg(trainer.slots).arg(info)).await
     }
 
-    /// Takes leave: the trainer is no longer listed. Its leases are not touched: release them before.
+    /// Takes leave: the trainer is no longer listed. Its leases are not touched: release them
+    /// before.
     pub async fn forget_trainer(&self, id: &str) -> Result<()> {
         self.each_lane(Args::new().arg(id).arg("").arg("")).await
     }
@@ -89,7 +102,8 @@ impl Store {
         while let Some(row) = rows.next() {
             let mut row = Reply::of(row)?;
             let info = row.text()?;
-            let trainer = serde_json::from_str(&info).map_err(|error| Error::Corrupt(format!("trainer {info}: {error}")))?;
+            let trainer = serde_json::from_str(&info)
+                .map_err(|error| Error::Corrupt(format!("trainer {info}: {error}")))?;
             trainers.push(TrainerRecord { trainer, seen_at_ms: row.parse()? });
         }
         trainers.sort_by(|a: &TrainerRecord, b| a.trainer.id.cmp(&b.trainer.id));

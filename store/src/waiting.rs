@@ -1,4 +1,5 @@
-//! What a study waits for. No state of the queue: worked out when somebody asks, from what the study needs and what the trainers say of themselves.
+//! What a study waits for. No state of the queue: worked out when somebody asks, from what the
+//! study needs and what the trainers say of themselves.
 
 use std::collections::BTreeMap;
 
@@ -37,11 +38,14 @@ pub struct Waiting {
 }
 
 impl Store {
-    /// What a study waits for, with the trainers that are connected now. One call, and none for a study that does not run.
+    /// What a study waits for, with the trainers that are connected now. One call, and none for a
+    /// study that does not run.
     pub async fn waiting_for(&self, study: &StudyRecord) -> Result<Option<Waiting>> {
         match study.state {
             StudyState::Running => Ok(study.needs().waiting_for(&self.trainers().await?)),
-            StudyState::Paused | StudyState::Completed | StudyState::Cancelled | StudyState::Failed => Ok(None),
+            StudyState::Paused | StudyState::Completed | StudyState::Cancelled | StudyState::Failed => {
+                Ok(None)
+            }
         }
     }
 }
@@ -65,16 +69,20 @@ impl StudyRecord {
 type Able<'t> = std::result::Result<Vec<&'t Trainer>, Waiting>;
 
 impl Needs {
-    /// What the study waits for; none where a trainer trains one of its trials or could take one, and where nothing of it is to be trained now.
+    /// What the study waits for; none where a trainer trains one of its trials or could take one,
+    /// and where nothing of it is to be trained now.
     ///
-    /// One need after the other is held against the trainers that meet those before it: the first that none of them meets is what it waits for.
+    /// One need after the other is held against the trainers that meet those before it: the first
+    /// that none of them meets is what it waits for.
     pub fn waiting_for(&self, trainers: &[TrainerRecord]) -> Option<Waiting> {
         let all: Vec<&Trainer> = trainers.iter().map(|record| &record.trainer).collect();
         if self.state != StudyState::Running {
             return None;
         }
         if self.running > 0 {
-            let train_it = all.into_iter().filter(|trainer| trainer.running.iter().any(|(study, _)| *study == self.study));
+            let train_it = all
+                .into_iter()
+                .filter(|trainer| trainer.running.iter().any(|(study, _)| *study == self.study));
             return without_fault(train_it.collect()).err();
         }
         if self.queued == 0 {
@@ -91,27 +99,40 @@ impl Needs {
     fn of_its_device<'t>(&self, all: Vec<&'t Trainer>) -> Able<'t> {
         let mut connected: BTreeMap<&str, u64> = BTreeMap::new();
         all.iter().for_each(|trainer| *connected.entry(trainer.class.as_str()).or_default() += 1);
-        let connected: Vec<String> = connected.iter().map(|(class, count)| format!("{count} of {class}")).collect();
+        let connected: Vec<String> =
+            connected.iter().map(|(class, count)| format!("{count} of {class}")).collect();
         let (kind, detail) = match all.is_empty() {
-            true => (WaitingFor::Trainer, "no trainer is connected; start one, or look at the log of the one that should be there".into()),
+            true => (
+                WaitingFor::Trainer,
+                "no trainer is connected; start one, or look at the log of the one that should be there"
+                    .into(),
+            ),
             false => (
                 WaitingFor::Device,
-                format!("no connected trainer serves {}; connected are {}", self.device.as_str(), connected.join(" and ")),
+                format!(
+                    "no connected trainer serves {}; connected are {}",
+                    self.device.as_str(),
+                    connected.join(" and ")
+                ),
             ),
         };
-        some(all.into_iter().filter(|trainer| trainer.classes().contains(&self.device)).collect(), || Waiting { kind, detail })
+        some(all.into_iter().filter(|trainer| trainer.classes().contains(&self.device)).collect(), || {
+            Waiting { kind, detail }
+        })
     }
 
     fn with_memory<'t>(&self, able: Vec<&'t Trainer>) -> Able<'t> {
         let most = able.iter().map(|trainer| trainer.memory_bytes).max().unwrap_or_default();
-        some(able.into_iter().filter(|trainer| trainer.memory_bytes >= self.step_bytes).collect(), || Waiting {
-            kind: WaitingFor::Memory,
-            detail: format!(
-                "a training step of its smallest network takes {} bytes, the connected trainers that serve {} have {most} at most; \
+        some(able.into_iter().filter(|trainer| trainer.memory_bytes >= self.step_bytes).collect(), || {
+            Waiting {
+                kind: WaitingFor::Memory,
+                detail: format!(
+                    "a training step of its smallest network takes {} bytes, the connected trainers that serve {} have {most} at most; \
                  bound its layers or its batch, or start a trainer with more memory",
-                self.step_bytes,
-                self.device.as_str()
-            ),
+                    self.step_bytes,
+                    self.device.as_str()
+                ),
+            }
         })
     }
 
@@ -119,10 +140,19 @@ impl Needs {
         let (lack_it, have_it): (Vec<&Trainer>, Vec<&Trainer>) =
             able.into_iter().partition(|trainer| trainer.lacks(&self.dataset_id).is_some());
         some(have_it, || {
-            let first = lack_it.first().map(|trainer| (trainer.id.as_str(), trainer.lacks(&self.dataset_id).unwrap_or_default()));
+            let first = lack_it
+                .first()
+                .map(|trainer| (trainer.id.as_str(), trainer.lacks(&self.dataset_id).unwrap_or_default()));
             let (id, why) = first.unwrap_or_default();
-            let others = if lack_it.len() > 1 { format!(", and {} more lack it", lack_it.len() - 1) } else { String::new() };
-            Waiting { kind: WaitingFor::Dataset, detail: format!("the trainer {id} lacks its dataset{others}: {why}") }
+            let others = if lack_it.len() > 1 {
+                format!(", and {} more lack it", lack_it.len() - 1)
+            } else {
+                String::new()
+            };
+            Waiting {
+                kind: WaitingFor::Dataset,
+                detail: format!("the trainer {id} lacks its dataset{others}: {why}"),
+            }
         })
     }
 
@@ -135,7 +165,9 @@ impl Needs {
         };
         some(able.into_iter().filter(is_free).collect(), || Waiting {
             kind: WaitingFor::Slots,
-            detail: format!("all {slots} slots of the trainers that could run it are busy with other studies"),
+            detail: format!(
+                "all {slots} slots of the trainers that could run it are busy with other studies"
+            ),
         })
     }
 }
@@ -144,7 +176,10 @@ fn without_fault(able: Vec<&Trainer>) -> Able<'_> {
     let fault = able.iter().find_map(|trainer| Some((trainer.id.as_str(), trainer.faults.first()?.as_str())));
     let Some((id, fault)) = fault else { return Ok(able) };
     let detail = format!("the trainer {id} cannot use the artifacts: {fault}");
-    some(able.into_iter().filter(|trainer| trainer.faults.is_empty()).collect(), || Waiting { kind: WaitingFor::Artifacts, detail })
+    some(able.into_iter().filter(|trainer| trainer.faults.is_empty()).collect(), || Waiting {
+        kind: WaitingFor::Artifacts,
+        detail,
+    })
 }
 
 /// The trainers, where there are any; else what is waited for.
@@ -163,7 +198,13 @@ mod tests {
     }
 
     fn lacking(id: &str) -> Trainer {
-        Trainer { refused: vec![RefusedDataset { dataset_id: "iris".into(), why: "there is no file \"iris.csv\"".into() }], ..trainer(id) }
+        Trainer {
+            refused: vec![RefusedDataset {
+                dataset_id: "iris".into(),
+                why: "there is no file \"iris.csv\"".into(),
+            }],
+            ..trainer(id)
+        }
     }
 
     fn faulty(id: &str) -> Trainer {
@@ -193,23 +234,61 @@ mod tests {
             running: 0,
         };
         let check = |needs: &Needs, trainers: &[Trainer], kind: Option<WaitingFor>, words: &str| {
-            let trainers: Vec<_> = trainers.iter().map(|trainer| TrainerRecord { trainer: trainer.clone(), seen_at_ms: 0 }).collect();
+            let trainers: Vec<_> = trainers
+                .iter()
+                .map(|trainer| TrainerRecord { trainer: trainer.clone(), seen_at_ms: 0 })
+                .collect();
             let waiting = needs.waiting_for(&trainers);
             assert_eq!(waiting.as_ref().map(|waiting| waiting.kind), kind, "{words}: {waiting:?}");
             assert!(waiting.is_none_or(|waiting| waiting.detail.contains(words)), "{words}");
         };
         use WaitingFor as For;
         check(&needs, &[], Some(For::Trainer), "no trainer is connected");
-        check(&needs, &[gpu("a"), gpu("b")], Some(For::Device), "no connected trainer serves cpu; connected are 2 of cuda");
-        check(&needs, &[gpu("a"), small("b")], Some(For::Memory), "takes 50 bytes, the connected trainers that serve cpu have 10 at most");
-        check(&needs, &[lacking("a"), small("b")], Some(For::Dataset), "the trainer a lacks its dataset: there is no file \"iris.csv\"");
-        check(&needs, &[lacking("a"), lacking("b")], Some(For::Dataset), "a lacks its dataset, and 1 more lack it: ");
-        check(&needs, &[lacking("a"), faulty("b")], Some(For::Artifacts), "the trainer b cannot use the artifacts: no space left");
-        check(&needs, &[faulty("a"), busy("b")], Some(For::Slots), "all 2 slots of the trainers that could run it");
+        check(
+            &needs,
+            &[gpu("a"), gpu("b")],
+            Some(For::Device),
+            "no connected trainer serves cpu; connected are 2 of cuda",
+        );
+        check(
+            &needs,
+            &[gpu("a"), small("b")],
+            Some(For::Memory),
+            "takes 50 bytes, the connected trainers that serve cpu have 10 at most",
+        );
+        check(
+            &needs,
+            &[lacking("a"), small("b")],
+            Some(For::Dataset),
+            "the trainer a lacks its dataset: there is no file \"iris.csv\"",
+        );
+        check(
+            &needs,
+            &[lacking("a"), lacking("b")],
+            Some(For::Dataset),
+            "a lacks its dataset, and 1 more lack it: ",
+        );
+        check(
+            &needs,
+            &[lacking("a"), faulty("b")],
+            Some(For::Artifacts),
+            "the trainer b cannot use the artifacts: no space left",
+        );
+        check(
+            &needs,
+            &[faulty("a"), busy("b")],
+            Some(For::Slots),
+            "all 2 slots of the trainers that could run it",
+        );
         check(&needs, &[busy("a"), trainer("b")], None, "");
         check(&needs, &[done("a")], None, "its own trials make no slot busy");
         check(&Needs { device: DeviceClass::Any, ..needs.clone() }, &[gpu("a")], None, "any device does");
-        check(&Needs { dataset_id: "digits".into(), ..needs.clone() }, &[lacking("a")], None, "another dataset");
+        check(
+            &Needs { dataset_id: "digits".into(), ..needs.clone() },
+            &[lacking("a")],
+            None,
+            "another dataset",
+        );
         check(&Needs { queued: 0, ..needs.clone() }, &[], None, "nothing to train now");
         for state in [StudyState::Paused, StudyState::Completed, StudyState::Cancelled, StudyState::Failed] {
             check(&Needs { state, ..needs.clone() }, &[], None, "it does not run");
@@ -218,7 +297,12 @@ mod tests {
         check(&trained, &[gpu("a")], None, "what runs makes progress, whoever is listed");
         check(&trained, &[done("a"), faulty("b")], None, "its trainer is well");
         let held = |id: &str| Trainer { running: vec![(study, 0)], ..faulty(id) };
-        check(&trained, &[held("a"), trainer("b")], Some(For::Artifacts), "the trainer a cannot use the artifacts: no space left");
+        check(
+            &trained,
+            &[held("a"), trainer("b")],
+            Some(For::Artifacts),
+            "the trainer a cannot use the artifacts: no space left",
+        );
         check(&Needs { queued: 0, ..trained.clone() }, &[held("a")], Some(For::Artifacts), "no space left");
         check(&trained, &[held("a"), done("b")], None, "one of two goes on");
     }

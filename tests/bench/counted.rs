@@ -1,11 +1,13 @@
-//! The trainer's allocator, counting: what a training step asks for, and what a trial holds at most.
+//! The trainer's allocator, counting: what a training step asks for, and what a trial holds at
+//! most.
 
 use std::alloc::{GlobalAlloc, Layout};
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use trainer::Allocator;
 
-/// The trainer's allocator, with counters beside it: two atomic additions a call, which is nothing beside a step's few dozen calls.
+/// The trainer's allocator, with counters beside it: two atomic additions a call, which is nothing
+/// beside a step's few dozen calls.
 pub(crate) struct Counted(pub(crate) Allocator);
 
 static CALLS: AtomicU64 = AtomicU64::new(0);

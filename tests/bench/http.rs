@@ -1,9 +1,11 @@
 //! Requests per second, and the latency that all but one in a hundred stay below.
 //!
-//! The real `chandler serve` with its embedded Redis, over loopback: a POST is answered when its study and its twelve trials are on the disk
-//! (`appendfsync always`; the study is `digits-random` of the examples), a GET shows one of a hundred studies. Each connection is kept alive and
-//! sends its next request when the last is answered with 2xx. Server, Redis and this client share the machine's cores.
-//! Each turn has a service and a folder of its own; printed is the median of the turns.
+//! The real `chandler serve` with its embedded Redis, over loopback: a POST is answered when its
+//! study and its twelve trials are on the disk (`appendfsync always`; the study is `digits-random`
+//! of the examples), a GET shows one of a hundred studies. Each connection is kept alive and sends
+//! its next request when the last is answered with 2xx. Server, Redis and this client share the
+//! machine's cores. Each turn has a service and a folder of its own; printed is the median of the
+//! turns.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -37,7 +39,8 @@ pub(crate) fn measure() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let turns = (0..TURNS).map(|_| runtime.block_on(turn())).collect::<anyhow::Result<Vec<_>>>()?;
     for (index, name) in ["http_get_study", "http_post_study"].into_iter().enumerate() {
-        let median = |of: fn(&Load) -> f64| median(&turns.iter().map(|turn| of(&turn[index])).collect::<Vec<_>>());
+        let median =
+            |of: fn(&Load) -> f64| median(&turns.iter().map(|turn| of(&turn[index])).collect::<Vec<_>>());
         figure(name, median(|load| load.per_second), "req/s");
         figure(&format!("{name}_p99"), median(|load| load.p99_ms), "ms");
     }
@@ -50,7 +53,10 @@ async fn turn() -> anyhow::Result<[Load; 2]> {
     ensure!(program.is_file(), "{} is not built: run `make bench`", program.display());
     let data_dir = TempDir::new()?;
     let folder = data_dir.path().display().to_string();
-    let mut service = Program::start(&program.display().to_string(), ["serve", "--listen", "127.0.0.1:0", "--data-dir", &folder]);
+    let mut service = Program::start(
+        &program.display().to_string(),
+        ["serve", "--listen", "127.0.0.1:0", "--data-dir", &folder],
+    );
     let address = service.wait_for("Listening on http://").parse()?;
 
     let mut study = tests::example("digits-random");
@@ -60,8 +66,10 @@ async fn turn() -> anyhow::Result<[Load; 2]> {
     load(address, post.clone(), POSTS / 10).await?;
     let posts = load(address, post, POSTS).await?;
 
-    let paths = posts.heads.iter().take(STUDIES_SHOWN).map(|head| header(head, "location").context("no Location"));
-    let gets: Arc<Vec<_>> = Arc::new(paths.map(|path| Ok(request("GET", path?, ""))).collect::<anyhow::Result<_>>()?);
+    let paths =
+        posts.heads.iter().take(STUDIES_SHOWN).map(|head| header(head, "location").context("no Location"));
+    let gets: Arc<Vec<_>> =
+        Arc::new(paths.map(|path| Ok(request("GET", path?, ""))).collect::<anyhow::Result<_>>()?);
     load(address, gets.clone(), GETS / 10).await?;
     let gets = load(address, gets, GETS).await?;
 
@@ -121,11 +129,17 @@ async fn answer(stream: &mut TcpStream, request: &[u8]) -> anyhow::Result<String
 }
 
 fn request(method: &str, path: &str, body: &str) -> Vec<u8> {
-    let content =
-        if body.is_empty() { String::new() } else { format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len()) };
+    let content = if body.is_empty() {
+        String::new()
+    } else {
+        format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len())
+    };
     format!("{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{content}\r\n{body}").into_bytes()
 }
 
 fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
-    head.lines().filter_map(|line| line.split_once(": ")).find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    head.lines()
+        .filter_map(|line| line.split_once(": "))
+        .find(|(key, _)| key.eq_ignore_ascii_case(name))
+        .map(|(_, value)| value)
 }

@@ -1,11 +1,13 @@
-//! Measurements; `make bench` runs them all, `chandler-bench http queue train search` those that are named.
+//! Measurements; `make bench` runs them all, `chandler-bench http queue train search` those that
+//! are named.
 //!
-//! Each figure is a line `bench NAME VALUE UNIT`; against a peer, `bench NAME_vs_PEER ratio X`: how many times better we are. Lines that start with
-//! `#` are for people. Everything is measured in several turns, with a peer in turn (A B A B), since a shared machine drifts; each group's
-//! module says what it makes of its turns.
+//! Each figure is a line `bench NAME VALUE UNIT`; against a peer, `bench NAME_vs_PEER ratio X`: how
+//! many times better we are. Lines that start with `#` are for people. Everything is measured in
+//! several turns, with a peer in turn (A B A B), since a shared machine drifts; each group's module
+//! says what it makes of its turns.
 //!
-//! `PEERS=/path/to/python` names a Python that has the peers: torch for `train`; optuna and redis for `queue`; keras-tuner with TensorFlow, optuna
-//! and torch for `search`.
+//! `PEERS=/path/to/python` names a Python that has the peers: torch for `train`; optuna and redis
+//! for `queue`; keras-tuner with TensorFlow, optuna and torch for `search`.
 
 mod counted;
 mod http;
@@ -33,7 +35,12 @@ const TURNS: usize = 3;
 /// A group of figures: its name, and what measures and prints them.
 type Group = (&'static str, fn() -> anyhow::Result<()>);
 
-const GROUPS: [Group; 4] = [("http", http::measure), ("queue", queue::measure), ("train", step::measure), ("search", search::measure)];
+const GROUPS: [Group; 4] = [
+    ("http", http::measure),
+    ("queue", queue::measure),
+    ("train", step::measure),
+    ("search", search::measure),
+];
 
 fn main() -> anyhow::Result<()> {
     // As in the trainer: one trial, one thread.
@@ -73,7 +80,10 @@ fn ratio(name: &str, peer: &str, times: f64) {
 fn quantile(values: &[f64], share: f64) -> f64 {
     let mut values = values.to_vec();
     values.sort_by(f64::total_cmp);
-    values.get(((values.len() as f64 * share) as usize).min(values.len().saturating_sub(1))).copied().unwrap_or(f64::NAN)
+    values
+        .get(((values.len() as f64 * share) as usize).min(values.len().saturating_sub(1)))
+        .copied()
+        .unwrap_or(f64::NAN)
 }
 
 /// The middle one of `values`.
@@ -91,11 +101,17 @@ fn machine() -> anyhow::Result<String> {
         .map_or(std::env::consts::ARCH, |(_, model)| model);
     let cores = std::thread::available_parallelism()?;
     let server = std::env::var("CHANDLER_REDIS_SERVER").unwrap_or_else(|_| "redis-server".to_owned());
-    let version = std::process::Command::new(&server).arg("--version").output().with_context(|| format!("{server}: install Redis"))?;
+    let version = std::process::Command::new(&server)
+        .arg("--version")
+        .output()
+        .with_context(|| format!("{server}: install Redis"))?;
     ensure!(version.status.success(), "{server} --version failed");
     let version = String::from_utf8_lossy(&version.stdout);
     let version = version.split(" sha=").next().unwrap_or_default().trim();
-    Ok(format!("{cpu}, {cores} cores; {version}, appendfsync always, where an fsync takes {:.2} ms", fsync_ms()?))
+    Ok(format!(
+        "{cpu}, {cores} cores; {version}, appendfsync always, where an fsync takes {:.2} ms",
+        fsync_ms()?
+    ))
 }
 
 /// How long the disk that all measurements write to takes to keep 4 kB: the median of a hundred.

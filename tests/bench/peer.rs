@@ -12,7 +12,8 @@ impl Peer {
     /// The Python that `PEERS` names, if it has these modules.
     pub(crate) fn with(modules: &str) -> Option<Peer> {
         let python = std::env::var_os("PEERS").filter(|python| !python.is_empty())?;
-        let import = Command::new(&python).args(["-c", &format!("import {modules}")]).stderr(Stdio::null()).status();
+        let import =
+            Command::new(&python).args(["-c", &format!("import {modules}")]).stderr(Stdio::null()).status();
         if import.is_ok_and(|status| status.success()) {
             return Some(Peer(python.into()));
         }

@@ -1,11 +1,13 @@
 //! How long a trial waits for a trainer that waits for it, and how many trials a queue hands out.
 //!
-//! The store on a Redis that keeps every write (`appendfsync always`). `queue_enqueue_to_claim`: from before `top_up` of a study with one trial, which
-//! reads the study, suggests the trial and stores it, to the return of the claim of a trainer that was blocked, on a connection of its own as if in
-//! another process; over all turns. `queue_claim_finish`: one client claims a trial, then finishes it, and so on; the median of the turns.
+//! The store on a Redis that keeps every write (`appendfsync always`). `queue_enqueue_to_claim`:
+//! from before `top_up` of a study with one trial, which reads the study, suggests the trial and
+//! stores it, to the return of the claim of a trainer that was blocked, on a connection of its own
+//! as if in another process; over all turns. `queue_claim_finish`: one client claims a trial, then
+//! finishes it, and so on; the median of the turns.
 //!
-//! The peer is Optuna with its journal in the same Redis: `enqueue_trial`, then `ask`, one after the other in one process, since its workers
-//! cannot wait for a trial; the median too.
+//! The peer is Optuna with its journal in the same Redis: `enqueue_trial`, then `ask`, one after
+//! the other in one process, since its workers cannot wait for a trial; the median too.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -51,7 +53,8 @@ pub(crate) fn measure() -> anyhow::Result<()> {
 
 /// Milliseconds from the enqueueing of a trial to its claim, many times.
 async fn enqueue_to_claim(redis: &str) -> anyhow::Result<Vec<f64>> {
-    let (api, trainer) = (Store::connect(Config::new(redis)).await?, Store::connect(Config::new(redis)).await?);
+    let (api, trainer) =
+        (Store::connect(Config::new(redis)).await?, Store::connect(Config::new(redis)).await?);
     let mut waits = Vec::new();
     for _ in 0..WAITED_FOR {
         let waiting = tokio::spawn(next_lease(trainer.clone()));
@@ -121,7 +124,8 @@ async fn create(store: &Store, fields: Json) -> anyhow::Result<StudyId> {
         document[name] = value.clone();
     }
     let study = Study::parse(&document).map_err(|problems| anyhow::anyhow!("{problems:?}"))?;
-    let id = StudyId::parse(&format!("{:0>26}", Nonce::random().to_string().to_uppercase())).context("an id")?;
+    let id =
+        StudyId::parse(&format!("{:0>26}", Nonce::random().to_string().to_uppercase())).context("an id")?;
     let dataset = DatasetSchema {
         shape: vec![8, 8],
         dtype: "uint8".into(),
@@ -131,5 +135,9 @@ async fn create(store: &Store, fields: Json) -> anyhow::Result<StudyId> {
         hash: "bench".into(),
         ..DatasetSchema::default()
     };
-    Ok(store.create_study(NewStudy { id, study: Arc::new(study), dataset, preflight: Json::Null }, None).await?.study.id)
+    Ok(store
+        .create_study(NewStudy { id, study: Arc::new(study), dataset, preflight: Json::Null }, None)
+        .await?
+        .study
+        .id)
 }

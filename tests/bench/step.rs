@@ -1,7 +1,9 @@
-//! One step of training: a batch gathered from the dataset in memory, forward, loss, backward, optimiser; on one thread.
+//! One step of training: a batch gathered from the dataset in memory, forward, loss, backward,
+//! optimiser; on one thread.
 //!
-//! What the trainer does for each batch, metrics included. PyTorch does the same in its fastest form (one thread, fused Adam, a float tensor
-//! indexed by the batch's rows, no metrics). Printed is the best round of all turns: what the machine can do when nothing disturbs it.
+//! What the trainer does for each batch, metrics included. PyTorch does the same in its fastest
+//! form (one thread, fused Adam, a float tensor indexed by the batch's rows, no metrics). Printed
+//! is the best round of all turns: what the machine can do when nothing disturbs it.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -75,9 +77,10 @@ pub(crate) fn measure() -> anyhow::Result<()> {
         for _ in 0..TURNS {
             ours = ours.min(step_us(case)?);
             if let Some(peer) = &peer {
-                theirs = theirs.min(
-                    peer.run("torch_step.py", &[name, &batch.to_string(), &ROWS.to_string(), &steps.to_string(), &ROUNDS.to_string()])?,
-                );
+                theirs = theirs.min(peer.run(
+                    "torch_step.py",
+                    &[name, &batch.to_string(), &ROWS.to_string(), &steps.to_string(), &ROUNDS.to_string()],
+                )?);
             }
         }
         figure(name, ours, "us/step");
@@ -111,9 +114,17 @@ fn memory(case: &Case) -> anyhow::Result<Memory> {
     let data = dataset(&SHAPE)?;
     let dataset = data.dataset();
     let classes = dataset.labels.classes();
-    let estimate = hpo::preflight::memory(&study, &plan, &dataset.schema).map_err(anyhow::Error::msg)?.1 as f64;
+    let estimate =
+        hpo::preflight::memory(&study, &plan, &dataset.schema).map_err(anyhow::Error::msg)?.1 as f64;
     let (asked, peak) = counted::peak(|| -> anyhow::Result<_> {
-        let mut model = Model::new(&plan.layers, &plan.training, &SHAPE, dataset.schema.classes, (1, 0), &devices()?[0].open()?)?;
+        let mut model = Model::new(
+            &plan.layers,
+            &plan.training,
+            &SHAPE,
+            dataset.schema.classes,
+            (1, 0),
+            &devices()?[0].open()?,
+        )?;
         let rows: Vec<u32> = (0..case.batch as u32).collect();
         let mut before = counted::asked();
         for step in 0..=STEPS {
@@ -124,7 +135,11 @@ fn memory(case: &Case) -> anyhow::Result<Memory> {
             let mut features = Vec::with_capacity(rows.len() * dataset.width());
             data.gather(&rows, &mut features);
             let mut totals = model.totals(&classes);
-            model.step(features, &Targets::of(&dataset.labels, &rows, &RowWeights::evaluation(None)), &mut totals)?;
+            model.step(
+                features,
+                &Targets::of(&dataset.labels, &rows, &RowWeights::evaluation(None)),
+                &mut totals,
+            )?;
         }
         let after = counted::asked();
         Ok(((after.calls - before.calls) as f64, (after.bytes - before.bytes) as f64))
@@ -138,7 +153,14 @@ fn step_us(case: &Case) -> anyhow::Result<f64> {
     let (_, plan) = planned(case)?;
     let data = dataset(&SHAPE)?;
     let dataset = data.dataset();
-    let mut model = Model::new(&plan.layers, &plan.training, &SHAPE, dataset.schema.classes, (1, 0), &devices()?[0].open()?)?;
+    let mut model = Model::new(
+        &plan.layers,
+        &plan.training,
+        &SHAPE,
+        dataset.schema.classes,
+        (1, 0),
+        &devices()?[0].open()?,
+    )?;
     let (weights, classes) = (RowWeights::evaluation(None), dataset.labels.classes());
     let order = epoch_order(ROWS, 1, 0, 1);
     let mut batches = order.chunks_exact(case.batch).cycle();
@@ -164,11 +186,13 @@ fn planned(case: &Case) -> anyhow::Result<(Study, Plan)> {
         "name": case.name, "seed": 1, "network": (case.network)(), "dataset": {"source": "builtin:digits"}, "objective": {"metric": "loss"},
         "training": {"optimizer": {"name": "adam", "learning_rate": 1e-3}, "loss": "sparse_categorical_crossentropy", "metrics": ["accuracy"], "batch_size": case.batch},
     });
-    let planned = Study::parse(&document).and_then(|study| study.plan(&Point::default()).map(|plan| (study, plan)));
+    let planned =
+        Study::parse(&document).and_then(|study| study.plan(&Point::default()).map(|plan| (study, plan)));
     planned.map_err(|problems| anyhow::anyhow!("{problems:?}"))
 }
 
-/// Images like MNIST's: bytes, four in five of them dark, of ten classes. They can be learned, so no step degenerates.
+/// Images like MNIST's: bytes, four in five of them dark, of ten classes. They can be learned, so
+/// no step degenerates.
 fn dataset(shape: &[usize]) -> anyhow::Result<Scaled> {
     let width: usize = shape.iter().product();
     let labels: Vec<u32> = (0..ROWS as u32).map(|row| row % 10).collect();
@@ -178,7 +202,8 @@ fn dataset(shape: &[usize]) -> anyhow::Result<Scaled> {
         let bright = at * 10 / width == label as usize || noise >> 60 == 0;
         if bright { (noise >> 40) as u8 } else { 0 }
     };
-    let features = labels.iter().flat_map(|label| (0..width).map(|at| byte(*label, at)).collect::<Vec<_>>()).collect();
+    let features =
+        labels.iter().flat_map(|label| (0..width).map(|at| byte(*label, at)).collect::<Vec<_>>()).collect();
     let schema = DatasetSchema {
         shape: shape.to_vec(),
         dtype: "uint8".into(),

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use tempfile::TempDir;
 
-/// An authority, and a certificate of it for `localhost` and 127.0.0.1 that servers and clients may show, as PEM files.
+/// An authority, and a certificate of it for `localhost` and 127.0.0.1 that servers and clients may
+/// show, as PEM files.
 pub struct Certificates {
     folder: TempDir,
 }
@@ -27,7 +28,8 @@ impl Certificates {
         let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
         let mut holder = CertificateParams::new(names).expect("names");
         holder.distinguished_name.push(DnType::CommonName, "a holder of tests");
-        let cert = holder.signed_by(&key, &Issuer::new(authority, authority_key)).expect("a certificate").pem();
+        let cert =
+            holder.signed_by(&key, &Issuer::new(authority, authority_key)).expect("a certificate").pem();
         for (file, text) in [("ca", ca), ("cert", cert), ("key", key.serialize_pem())] {
             std::fs::write(folder.path().join(file), text).expect("a written file");
         }

@@ -1,4 +1,5 @@
-//! A proxy before a Redis, which passes commands on, refuses them, or keeps silent, as a test wants.
+//! A proxy before a Redis, which passes commands on, refuses them, or keeps silent, as a test
+//! wants.
 
 use std::io;
 use std::path::PathBuf;
@@ -86,13 +87,16 @@ async fn relay(mut client: TcpStream, socket: PathBuf, state: Arc<Mutex<State>>)
         return client.write_all(format!("-{said}\r\n").as_bytes()).await;
     }
     let (reader, mut writer) = client.split();
-    let (mut reader, mut upstream) = (BufReader::new(reader), BufReader::new(UnixStream::connect(socket).await?));
+    let (mut reader, mut upstream) =
+        (BufReader::new(reader), BufReader::new(UnixStream::connect(socket).await?));
     // Once an answer is missing, the next would be taken for it.
     let mut is_silent = false;
     loop {
         let command = message(&mut reader).await?;
         let contains = |part: &str| String::from_utf8_lossy(&command).contains(part);
-        let is_repeat = || std::mem::replace(&mut state.lock().unwrap_or_else(PoisonError::into_inner).has_passed_one, true);
+        let is_repeat = || {
+            std::mem::replace(&mut state.lock().unwrap_or_else(PoisonError::into_inner).has_passed_one, true)
+        };
         match now() {
             Mood::RefuseRepeats { .. } | Mood::Refuse(_) if is_silent => {}
             Mood::RefuseRepeats { part, said } if contains(&part) && is_repeat() => {
@@ -112,14 +116,22 @@ async fn relay(mut client: TcpStream, socket: PathBuf, state: Arc<Mutex<State>>)
     }
 }
 
-/// The bytes of one message of Redis's protocol: a line, a string with its length, or an array of messages.
-fn message<'a>(reader: &'a mut (impl AsyncBufRead + Unpin + Send)) -> Pin<Box<dyn Future<Output = io::Result<Vec<u8>>> + Send + 'a>> {
+/// The bytes of one message of Redis's protocol: a line, a string with its length, or an array of
+/// messages.
+fn message<'a>(
+    reader: &'a mut (impl AsyncBufRead + Unpin + Send),
+) -> Pin<Box<dyn Future<Output = io::Result<Vec<u8>>> + Send + 'a>> {
     Box::pin(async move {
         let mut bytes = Vec::new();
         if reader.read_until(b'\n', &mut bytes).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
-        let size = || std::str::from_utf8(&bytes[1..]).ok().and_then(|text| text.trim().parse::<i64>().ok()).unwrap_or(-1);
+        let size = || {
+            std::str::from_utf8(&bytes[1..])
+                .ok()
+                .and_then(|text| text.trim().parse::<i64>().ok())
+                .unwrap_or(-1)
+        };
         match (bytes[0], size()) {
             (b'$', size @ 0..) => {
                 let mut rest = vec![0; size as usize + 2];

@@ -52,14 +52,21 @@ impl Client {
     }
 
     /// Sends any request; the answer is held against the contract.
-    pub async fn send(&self, method: Method, path: &str, with: impl FnOnce(RequestBuilder) -> RequestBuilder) -> Answer {
+    pub async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        with: impl FnOnce(RequestBuilder) -> RequestBuilder,
+    ) -> Answer {
         let mut request = self.http.request(method.clone(), format!("{}{path}", self.base));
         if let Some(key) = &self.key {
             request = request.bearer_auth(key);
         }
-        let response = with(request).send().await.unwrap_or_else(|error| panic!("{method} {path}: {error:?}"));
+        let response =
+            with(request).send().await.unwrap_or_else(|error| panic!("{method} {path}: {error:?}"));
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let bytes = response.bytes().await.unwrap_or_else(|error| panic!("{method} {path}: {error:?}")).to_vec();
+        let bytes =
+            response.bytes().await.unwrap_or_else(|error| panic!("{method} {path}: {error:?}")).to_vec();
         let answer = Answer { status, headers, bytes };
         hold_against_contract(&method, path, &answer);
         answer
@@ -94,21 +101,32 @@ pub fn contract() -> &'static Json {
     static CONTRACT: OnceLock<Json> = OnceLock::new();
     CONTRACT.get_or_init(|| {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../openapi/openapi.json");
-        serde_json::from_str(&std::fs::read_to_string(path).expect("openapi.json is there")).expect("openapi.json is JSON")
+        serde_json::from_str(&std::fs::read_to_string(path).expect("openapi.json is there"))
+            .expect("openapi.json is JSON")
     })
 }
 
-/// Panics if the contract does not allow this answer. Paths and methods that it does not know must be answered 404 or 405.
+/// Panics if the contract does not allow this answer. Paths and methods that it does not know must
+/// be answered 404 or 405.
 fn hold_against_contract(method: &Method, path: &str, answer: &Answer) {
     let path = path.split('?').next().unwrap_or_default();
     // HEAD is what GET is, without the body.
     let bodiless = method == Method::HEAD;
     let method = if bodiless { &Method::GET } else { method };
     if answer.status >= 400 {
-        assert_eq!(answer.header("content-type"), Some("application/problem+json"), "{method} {path}: {}", answer.text());
+        assert_eq!(
+            answer.header("content-type"),
+            Some("application/problem+json"),
+            "{method} {path}: {}",
+            answer.text()
+        );
     }
     if answer.status >= 400 && !bodiless {
-        assert_valid("ProblemDetails", &json!({"$ref": "#/components/schemas/ProblemDetails"}), &answer.json());
+        assert_valid(
+            "ProblemDetails",
+            &json!({"$ref": "#/components/schemas/ProblemDetails"}),
+            &answer.json(),
+        );
     }
     let Some(operation) = operation(method, path) else {
         assert!(
@@ -119,7 +137,12 @@ fn hold_against_contract(method: &Method, path: &str, answer: &Answer) {
         return;
     };
     let response = &operation["responses"][answer.status.to_string()];
-    assert!(response.is_object(), "{method} {path}: the contract has no {}: {}", answer.status, answer.text());
+    assert!(
+        response.is_object(),
+        "{method} {path}: the contract has no {}: {}",
+        answer.status,
+        answer.text()
+    );
     let media_type = answer.header("content-type").unwrap_or_default().split(';').next().unwrap_or_default();
     let content = &response["content"];
     if content.is_object() {
@@ -135,8 +158,10 @@ fn hold_against_contract(method: &Method, path: &str, answer: &Answer) {
 /// The operation of the contract that a request meets; literal parts go before parameters.
 fn operation(method: &Method, path: &str) -> Option<&'static Json> {
     let fits = |template: &str| {
-        let (parts, pattern): (Vec<&str>, Vec<&str>) = (path.split('/').collect(), template.split('/').collect());
-        parts.len() == pattern.len() && parts.iter().zip(&pattern).all(|(part, pattern)| pattern.starts_with('{') || part == pattern)
+        let (parts, pattern): (Vec<&str>, Vec<&str>) =
+            (path.split('/').collect(), template.split('/').collect());
+        parts.len() == pattern.len()
+            && parts.iter().zip(&pattern).all(|(part, pattern)| pattern.starts_with('{') || part == pattern)
     };
     let paths = contract()["paths"].as_object().expect("paths");
     let mut candidates: Vec<_> = paths.iter().filter(|(template, _)| fits(template)).collect();
@@ -148,6 +173,7 @@ fn assert_valid(what: &str, schema: &Json, body: &Json) {
     let mut schema = schema.clone();
     schema["components"] = contract()["components"].clone();
     let validator = jsonschema::validator_for(&schema).unwrap_or_else(|error| panic!("{what}: {error}"));
-    let errors: Vec<String> = validator.iter_errors(body).map(|error| format!("{}: {error}", error.instance_path())).collect();
+    let errors: Vec<String> =
+        validator.iter_errors(body).map(|error| format!("{}: {error}", error.instance_path())).collect();
     assert!(errors.is_empty(), "{what} breaks the contract: {errors:#?}\n{body:#}");
 }

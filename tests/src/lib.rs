@@ -1,7 +1,8 @@
 //! The harness: real servers for tests, and a client that holds every answer against the contract.
 //!
-//! [`TestRedis`] is a private Redis, [`ChaosProxy`] stands before one and misbehaves, [`Certificates`] are for one that speaks TLS; [`TestApp`] is the API in
-//! this process on a port of its own, [`Program`] one of the real binaries, [`Service`] the whole of them.
+//! [`TestRedis`] is a private Redis, [`ChaosProxy`] stands before one and misbehaves,
+//! [`Certificates`] are for one that speaks TLS; [`TestApp`] is the API in this process on a port
+//! of its own, [`Program`] one of the real binaries, [`Service`] the whole of them.
 
 mod app;
 mod certificates;
@@ -22,10 +23,12 @@ pub use service::{Service, start_trainer};
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-/// The most that a test waits for anything: far more than it takes, so that only what never comes is given up.
+/// The most that a test waits for anything: far more than it takes, so that only what never comes
+/// is given up.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
-/// What `probe` finds, asked again and again until it finds something. Panics, naming `what`, when patience ends.
+/// What `probe` finds, asked again and again until it finds something. Panics, naming `what`, when
+/// patience ends.
 pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut probe: impl FnMut() -> F) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {

@@ -15,11 +15,17 @@ pub struct Program {
     reader: Option<JoinHandle<()>>,
 }
 
-/// The binary called `name`, built beside this program, or, where this is a test in target/PROFILE/deps, one folder up.
+/// The binary called `name`, built beside this program, or, where this is a test in
+/// target/PROFILE/deps, one folder up.
 pub fn binary(name: &str) -> PathBuf {
     let this = std::env::current_exe().expect("this test is a file");
     let found = this.ancestors().skip(1).take(2).map(|folder| folder.join(name)).find(|path| path.is_file());
-    found.unwrap_or_else(|| panic!("{name} is not built beside {}; run `make test`, or `cargo build --bins` first", this.display()))
+    found.unwrap_or_else(|| {
+        panic!(
+            "{name} is not built beside {}; run `make test`, or `cargo build --bins` first",
+            this.display()
+        )
+    })
 }
 
 impl Program {
@@ -28,9 +34,15 @@ impl Program {
         Program::start_by(Command::new(binary(name)), args)
     }
 
-    /// Starts the binary called `name` with a disk of so many bytes at `folder`, which only it and its children see; others reach it by
-    /// [`Program::on_its_disk`]. Needs util-linux, and a kernel that lets this user mount in a namespace of its own.
-    pub fn start_on_disk<A: AsRef<OsStr>>(name: &str, args: impl IntoIterator<Item = A>, folder: &Path, bytes: u64) -> Program {
+    /// Starts the binary called `name` with a disk of so many bytes at `folder`, which only it and
+    /// its children see; others reach it by [`Program::on_its_disk`]. Needs util-linux, and a
+    /// kernel that lets this user mount in a namespace of its own.
+    pub fn start_on_disk<A: AsRef<OsStr>>(
+        name: &str,
+        args: impl IntoIterator<Item = A>,
+        folder: &Path,
+        bytes: u64,
+    ) -> Program {
         let mut command = Command::new("unshare");
         let mount = format!("mount -t tmpfs -o size={bytes} chandler-test \"$0\" && exec \"$@\"");
         command.args(["--map-root-user", "--mount", "sh", "-euc", &mount]).arg(folder).arg(binary(name));
@@ -43,8 +55,13 @@ impl Program {
     }
 
     fn start_by<A: AsRef<OsStr>>(mut command: Command, args: impl IntoIterator<Item = A>) -> Program {
-        let mut child =
-            command.args(args).env_remove("REDIS_URL").stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("a started program");
+        let mut child = command
+            .args(args)
+            .env_remove("REDIS_URL")
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("a started program");
         let log = Arc::new(Mutex::new(Vec::new()));
         let (lines, sink) = (BufReader::new(child.stderr.take().expect("a piped stderr")), log.clone());
         let reader = std::thread::spawn(move || {
@@ -59,7 +76,10 @@ impl Program {
     pub fn wait_for(&self, marker: &str) -> String {
         let deadline = Instant::now() + crate::PATIENCE;
         loop {
-            let found = self.log().iter().find_map(|line| line.split_once(marker).map(|(_, rest)| rest.trim().to_owned()));
+            let found = self
+                .log()
+                .iter()
+                .find_map(|line| line.split_once(marker).map(|(_, rest)| rest.trim().to_owned()));
             if let Some(found) = found {
                 return found;
             }

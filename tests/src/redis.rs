@@ -25,7 +25,8 @@ impl TestRedis {
         TestRedis::start_with(server, &[])
     }
 
-    /// Starts the server that an embedded Redis would be with more flags, which outweigh those that tests have.
+    /// Starts the server that an embedded Redis would be with more flags, which outweigh those that
+    /// tests have.
     pub fn start_flags(flags: &[&str]) -> TestRedis {
         TestRedis::start_with(store::embedded::server().expect("a Redis server"), flags)
     }
@@ -96,7 +97,10 @@ impl TestRedis {
 fn ask(url: String, words: &[&str]) -> redis::Value {
     let client = redis::Client::open(url).expect("a URL");
     let mut connection = client.get_connection().expect("a connection");
-    redis::cmd(words[0]).arg(&words[1..]).query(&mut connection).unwrap_or_else(|error| panic!("{words:?}: {error}"))
+    redis::cmd(words[0])
+        .arg(&words[1..])
+        .query(&mut connection)
+        .unwrap_or_else(|error| panic!("{words:?}: {error}"))
 }
 
 impl Drop for TestRedis {

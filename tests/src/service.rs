@@ -18,8 +18,8 @@ pub struct Service {
 }
 
 impl Service {
-    /// Starts `chandler serve` on a free port of loopback with this data folder and these flags; without `--redis-url` it brings a Redis and a
-    /// trainer of its own.
+    /// Starts `chandler serve` on a free port of loopback with this data folder and these flags;
+    /// without `--redis-url` it brings a Redis and a trainer of its own.
     pub fn start(data_dir: &Path, flags: &[&str]) -> Service {
         let folder = data_dir.display().to_string();
         Service::of(Program::start("chandler", [&ARGS[..], &[folder.as_str()], flags].concat()))
@@ -28,7 +28,12 @@ impl Service {
     /// The same with a data folder on a disk of so many bytes, as [`Program::start_on_disk`].
     pub fn start_on_disk(data_dir: &Path, bytes: u64, flags: &[&str]) -> Service {
         let folder = data_dir.display().to_string();
-        Service::of(Program::start_on_disk("chandler", [&ARGS[..], &[folder.as_str()], flags].concat(), data_dir, bytes))
+        Service::of(Program::start_on_disk(
+            "chandler",
+            [&ARGS[..], &[folder.as_str()], flags].concat(),
+            data_dir,
+            bytes,
+        ))
     }
 
     fn of(program: Program) -> Service {
@@ -38,7 +43,13 @@ impl Service {
 
     /// The path of the study that this document makes.
     pub async fn create(&self, study: &Json) -> String {
-        self.client.post("/v1/studies", study).await.expect(201).header("location").expect("a path").to_owned()
+        self.client
+            .post("/v1/studies", study)
+            .await
+            .expect(201)
+            .header("location")
+            .expect("a path")
+            .to_owned()
     }
 
     /// The study at `path`, once it has ended.
@@ -54,7 +65,12 @@ impl Service {
     pub async fn trials(&self, path: &str) -> Vec<Json> {
         let (mut all, mut cursor) = (Vec::new(), String::new());
         loop {
-            let mut page = self.client.get(&format!("{path}/trials?sort=number&limit=100{cursor}")).await.expect(200).json();
+            let mut page = self
+                .client
+                .get(&format!("{path}/trials?sort=number&limit=100{cursor}"))
+                .await
+                .expect(200)
+                .json();
             all.append(page["trials"].as_array_mut().expect("a list"));
             match page["next"].as_str() {
                 Some(next) => cursor = format!("&cursor={next}"),

@@ -17,7 +17,12 @@ async fn every_example_that_needs_no_file_is_a_valid_study() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../openapi/examples");
     let mut checked = 0;
     for entry in std::fs::read_dir(folder).expect("the examples are there") {
-        let name = entry.expect("a readable folder").file_name().to_string_lossy().trim_end_matches(".json").to_owned();
+        let name = entry
+            .expect("a readable folder")
+            .file_name()
+            .to_string_lossy()
+            .trim_end_matches(".json")
+            .to_owned();
         let study = example(&name);
         if study["dataset"]["source"].as_str().is_some_and(|source| source.starts_with("builtin:")) {
             let answer = app.client.post("/v1/studies?dry_run=true", &study).await;
@@ -30,5 +35,6 @@ async fn every_example_that_needs_no_file_is_a_valid_study() {
 }
 
 fn openapi_text() -> String {
-    std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../openapi/openapi.json")).expect("openapi.json is there")
+    std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../openapi/openapi.json"))
+        .expect("openapi.json is there")
 }

@@ -1,4 +1,5 @@
-//! What can be checked of `deploy/` without a container engine: the files parse, name each other rightly and ask only for metrics that exist.
+//! What can be checked of `deploy/` without a container engine: the files parse, name each other
+//! rightly and ask only for metrics that exist.
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::symlink;
@@ -7,29 +8,39 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-/// The metrics that the Grafana dashboard asks for, as families: a histogram's `_bucket`, `_sum` and `_count` are one.
+/// The metrics that the Grafana dashboard asks for, as families: a histogram's `_bucket`, `_sum`
+/// and `_count` are one.
 pub(crate) fn dashboard_metrics() -> BTreeSet<String> {
-    let dashboard: Value = serde_json::from_str(&read("deploy/grafana/chandler.json")).expect("the dashboard is JSON");
+    let dashboard: Value =
+        serde_json::from_str(&read("deploy/grafana/chandler.json")).expect("the dashboard is JSON");
     let panels = list(&dashboard["panels"]);
-    let expressions = panels.iter().flat_map(|panel| list(&panel["targets"])).map(|target| text(&target["expr"]));
+    let expressions =
+        panels.iter().flat_map(|panel| list(&panel["targets"])).map(|target| text(&target["expr"]));
     let words = expressions.flat_map(|expression| {
-        expression.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).map(str::to_string).collect::<Vec<_>>()
+        expression
+            .split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
+            .map(str::to_string)
+            .collect::<Vec<_>>()
     });
     words.filter(|word| word.starts_with("chandler_")).map(|word| family(&word).to_string()).collect()
 }
 
-/// The metrics of the dashboard that none of these scrapes (in the Prometheus text format) has, not even as a family without samples.
+/// The metrics of the dashboard that none of these scrapes (in the Prometheus text format) has, not
+/// even as a family without samples.
 pub(crate) fn dashboard_metrics_missing_in(scrapes: &[&str]) -> BTreeSet<String> {
     let lines = scrapes.iter().flat_map(|scrape| scrape.lines());
-    let families: BTreeSet<&str> = lines.filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+    let families: BTreeSet<&str> =
+        lines.filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
     dashboard_metrics().into_iter().filter(|metric| !families.contains(metric.as_str())).collect()
 }
 
 /// The metrics that `deploy/METRICS.txt` lists, with their types.
 pub(crate) fn listed_metrics() -> Vec<(String, String)> {
     let listed = read("deploy/METRICS.txt");
-    let rows =
-        listed.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let rows = listed
+        .lines()
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .map(|line| line.split_whitespace().collect::<Vec<_>>());
     rows.map(|row| (row[0].to_string(), row[1].to_string())).collect()
 }
 
@@ -37,13 +48,24 @@ pub(crate) fn listed_metrics() -> Vec<(String, String)> {
 fn the_dashboard_asks_only_for_listed_metrics_and_for_every_kind_of_them() {
     let listed: BTreeSet<String> = listed_metrics().into_iter().map(|(name, _)| name).collect();
     let shown = dashboard_metrics();
-    assert_eq!(shown.difference(&listed).collect::<Vec<_>>(), Vec::<&String>::new(), "on the dashboard, not in METRICS.txt");
-    assert_eq!(listed.difference(&shown).collect::<Vec<_>>(), Vec::<&String>::new(), "in METRICS.txt, not on the dashboard");
+    assert_eq!(
+        shown.difference(&listed).collect::<Vec<_>>(),
+        Vec::<&String>::new(),
+        "on the dashboard, not in METRICS.txt"
+    );
+    assert_eq!(
+        listed.difference(&shown).collect::<Vec<_>>(),
+        Vec::<&String>::new(),
+        "in METRICS.txt, not on the dashboard"
+    );
 }
 
 #[test]
 fn a_scrape_without_a_dashboard_metric_is_told_from_one_with_all() {
-    let scrape: String = listed_metrics().iter().map(|(name, kind)| format!("# HELP {name} x\n# TYPE {name} {kind}\n")).collect();
+    let scrape: String = listed_metrics()
+        .iter()
+        .map(|(name, kind)| format!("# HELP {name} x\n# TYPE {name} {kind}\n"))
+        .collect();
     assert_eq!(dashboard_metrics_missing_in(&[&scrape]), BTreeSet::new());
     let without = scrape.replace("# TYPE chandler_trials gauge\n", "");
     assert_eq!(dashboard_metrics_missing_in(&[&without]), BTreeSet::from(["chandler_trials".to_string()]));
@@ -54,42 +76,70 @@ fn listed_metrics_have_base_units_and_the_suffix_of_their_type() {
     for (name, kind) in listed_metrics() {
         assert_eq!(name.ends_with("_total"), kind == "counter", "{name}");
         assert!(kind != "histogram" || name.ends_with("_seconds"), "{name}");
-        assert!(["counter", "gauge", "histogram"].contains(&kind.as_str()) && !name.contains("_ms"), "{name}");
+        assert!(
+            ["counter", "gauge", "histogram"].contains(&kind.as_str()) && !name.contains("_ms"),
+            "{name}"
+        );
     }
 }
 
 #[test]
 fn a_command_of_the_dockerfile_that_builds_is_a_target_of_the_makefile() {
     let (dockerfile, makefile) = (read("deploy/Dockerfile"), read("Makefile"));
-    let builds: Vec<&str> =
-        dockerfile.lines().filter_map(|line| line.strip_prefix("RUN ")).filter(|run| !run.starts_with("install -d ")).collect();
+    let builds: Vec<&str> = dockerfile
+        .lines()
+        .filter_map(|line| line.strip_prefix("RUN "))
+        .filter(|run| !run.starts_with("install -d "))
+        .collect();
     assert!(!builds.is_empty());
     for run in builds {
-        let target = run.strip_prefix("make ").unwrap_or_else(|| panic!("RUN {run}: the image is built otherwise than `make` does it"));
-        assert!(makefile.lines().any(|line| line.starts_with(&format!("{target}:"))), "no target {target} in the Makefile");
+        let target = run
+            .strip_prefix("make ")
+            .unwrap_or_else(|| panic!("RUN {run}: the image is built otherwise than `make` does it"));
+        assert!(
+            makefile.lines().any(|line| line.starts_with(&format!("{target}:"))),
+            "no target {target} in the Makefile"
+        );
     }
 }
 
 #[test]
 fn compose_names_only_services_volumes_files_and_stages_that_exist() {
     let compose = yaml("deploy/compose.yaml");
-    let names = |of: &Value| of.as_object().map(|o| o.keys().cloned().collect::<BTreeSet<_>>()).unwrap_or_default();
-    let (services, volumes, configs) = (names(&compose["services"]), names(&compose["volumes"]), names(&compose["configs"]));
+    let names =
+        |of: &Value| of.as_object().map(|o| o.keys().cloned().collect::<BTreeSet<_>>()).unwrap_or_default();
+    let (services, volumes, configs) =
+        (names(&compose["services"]), names(&compose["volumes"]), names(&compose["configs"]));
     for (name, service) in compose["services"].as_object().unwrap() {
-        let needs = service["depends_on"].as_array().map(|a| a.iter().map(text).collect()).unwrap_or_else(|| names(&service["depends_on"]));
+        let needs = service["depends_on"]
+            .as_array()
+            .map(|a| a.iter().map(text).collect())
+            .unwrap_or_else(|| names(&service["depends_on"]));
         assert!(needs.is_subset(&services), "{name} depends on {needs:?}");
         for volume in list(&service["volumes"]).iter().map(text) {
             let source = volume.split(':').next().unwrap();
             assert!(
-                volumes.contains(source) || source.starts_with("./") && root().join("deploy").join(source).exists(),
+                volumes.contains(source)
+                    || source.starts_with("./") && root().join("deploy").join(source).exists(),
                 "{name} mounts {volume}"
             );
         }
-        assert!(list(&service["configs"]).iter().all(|config| configs.contains(&text(&config["source"]))), "{name}");
-        assert!(list(&service["ports"]).iter().all(|port| text(port).starts_with("127.0.0.1:")), "{name} is published beyond loopback");
+        assert!(
+            list(&service["configs"]).iter().all(|config| configs.contains(&text(&config["source"]))),
+            "{name}"
+        );
+        assert!(
+            list(&service["ports"]).iter().all(|port| text(port).starts_with("127.0.0.1:")),
+            "{name} is published beyond loopback"
+        );
         if let Some(target) = service["build"]["target"].as_str() {
             let stage = format!(" AS {target}");
-            assert!(read("deploy/Dockerfile").lines().any(|line| line.starts_with("FROM ") && line.ends_with(&stage)), "no stage {target}");
+            assert!(
+                read("deploy/Dockerfile")
+                    .lines()
+                    .any(|line| line.starts_with("FROM ") && line.ends_with(&stage)),
+                "no stage {target}"
+            );
         }
     }
     for config in compose["configs"].as_object().unwrap().values() {
@@ -138,7 +188,10 @@ fn get_redis_takes_the_server_on_the_path_and_leaves_its_packages_alone() {
     tools.script("apt-get", "exit 1");
     let done = tools.run("get-redis.sh");
     assert!(done.status.success());
-    assert_eq!(String::from_utf8_lossy(&done.stdout).trim(), tools.path().join("valkey-server").to_str().unwrap());
+    assert_eq!(
+        String::from_utf8_lossy(&done.stdout).trim(),
+        tools.path().join("valkey-server").to_str().unwrap()
+    );
     assert_eq!(String::from_utf8_lossy(&done.stderr), "");
 }
 
@@ -148,7 +201,10 @@ fn get_redis_installs_with_the_package_manager_there_is() {
         let tools = Tools::new(&["sh", "dirname", "grep", "mkdir", "chmod", "cat"]);
         tools.script("id", "echo 0");
         let server = tools.path().join("redis-server");
-        let install = format!("echo Installing; echo 'echo Redis server v=7.4.0' > {0}; chmod +x {0}", server.display());
+        let install = format!(
+            "echo Installing; echo 'echo Redis server v=7.4.0' > {0}; chmod +x {0}",
+            server.display()
+        );
         tools.script(manager, &install);
         let done = tools.run("get-redis.sh");
         assert_eq!(String::from_utf8_lossy(&done.stdout).lines().last(), server.to_str(), "{manager}");
@@ -173,12 +229,23 @@ fn without_any_way_the_scripts_end_with_one_clear_line() {
 #[test]
 fn get_mnist_refuses_files_that_are_not_mnist() {
     let tools = Tools::new(&["sh", "dirname", "mkdir", "mktemp", "rm", "cut", "sed", "cat", "sha256sum"]);
-    for name in ["train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"] {
+    for name in [
+        "train-images-idx3-ubyte",
+        "train-labels-idx1-ubyte",
+        "t10k-images-idx3-ubyte",
+        "t10k-labels-idx1-ubyte",
+    ] {
         std::fs::write(tools.path().join(name), "not MNIST").unwrap();
     }
     let done = tools.command("get-mnist.sh").env("MNIST", tools.path()).output().unwrap();
-    let line = format!("get-mnist: {} does not hold the four IDX files of MNIST with their right SHA-256\n", tools.path().display());
-    assert_eq!((done.status.code(), String::from_utf8_lossy(&done.stderr).as_ref()), (Some(1), line.as_str()));
+    let line = format!(
+        "get-mnist: {} does not hold the four IDX files of MNIST with their right SHA-256\n",
+        tools.path().display()
+    );
+    assert_eq!(
+        (done.status.code(), String::from_utf8_lossy(&done.stderr).as_ref()),
+        (Some(1), line.as_str())
+    );
     assert!(!tools.path().join("data/datasets/mnist/train-images-idx3-ubyte").exists());
 }
 
@@ -191,7 +258,8 @@ impl Tools {
         let path = std::env::var_os("PATH").unwrap_or_default();
         for name in names {
             let tool = std::env::split_paths(&path).map(|dir| dir.join(name)).find(|tool| tool.exists());
-            symlink(tool.unwrap_or_else(|| panic!("{name} is on the PATH")), folder.path().join(name)).expect("a link to a tool");
+            symlink(tool.unwrap_or_else(|| panic!("{name} is on the PATH")), folder.path().join(name))
+                .expect("a link to a tool");
         }
         Tools(folder)
     }
@@ -201,7 +269,8 @@ impl Tools {
     }
 
     fn script(&self, name: &str, body: &str) {
-        // Written by another process: a file that this one has open, or a child it is just forking, cannot be run ("text file busy").
+        // Written by another process: a file that this one has open, or a child it is just forking,
+        // cannot be run ("text file busy").
         let write = r#"printf '#!/bin/sh\n%s\n' "$1" >"$0" && chmod 755 "$0""#;
         let written = Command::new("sh").arg("-c").arg(write).arg(self.path().join(name)).arg(body).status();
         assert!(written.is_ok_and(|status| status.success()), "cannot write {name}");
@@ -210,7 +279,9 @@ impl Tools {
     fn command(&self, script: &str) -> Command {
         let mut command = Command::new(self.path().join("sh"));
         command.arg(root().join("deploy/bin").join(script)).env_clear().env("PATH", self.path());
-        command.env("CHANDLER_REDIS_DIR", self.path().join("redis")).env("CHANDLER_DATA_DIR", self.path().join("data"));
+        command
+            .env("CHANDLER_REDIS_DIR", self.path().join("redis"))
+            .env("CHANDLER_DATA_DIR", self.path().join("data"));
         command
     }
 

@@ -40,15 +40,28 @@ async fn a_study_runs_end_to_end_on_one_machine() {
     let client = &service.client;
     let path = service.create(&short_study()).await;
     let view = service.ended(&path).await;
-    assert_eq!((view["stop_reason"].as_str(), view["trials"]["completed"].as_u64()), (Some("max_trials"), Some(4)), "{view:#}");
+    assert_eq!(
+        (view["stop_reason"].as_str(), view["trials"]["completed"].as_u64()),
+        (Some("max_trials"), Some(4)),
+        "{view:#}"
+    );
     let trials = client.get(&format!("{path}/trials?sort=value")).await.expect(200).json();
-    let values: Vec<f64> = trials["trials"].as_array().unwrap().iter().map(|trial| trial["value"].as_f64().unwrap()).collect();
+    let values: Vec<f64> =
+        trials["trials"].as_array().unwrap().iter().map(|trial| trial["value"].as_f64().unwrap()).collect();
     assert!(values.is_sorted_by(|a, b| a >= b), "{values:?}");
-    assert_eq!(client.get(&format!("{path}/trials/0/curve")).await.expect(200).json()["steps"].as_array().map(Vec::len), Some(2));
+    assert_eq!(
+        client.get(&format!("{path}/trials/0/curve")).await.expect(200).json()["steps"]
+            .as_array()
+            .map(Vec::len),
+        Some(2)
+    );
     assert!(client.get(&format!("{path}/best/model")).await.expect(200).bytes.len() > 1000);
     for (format, start) in [("onnx", &b"\x08\x08"[..]), ("keras", b"PK")] {
         let model = client.get(&format!("{path}/best/model?format={format}")).await.expect(200);
-        assert!(model.header("content-disposition").is_some_and(|name| name.ends_with(&format!(".{format}\""))), "{format}");
+        assert!(
+            model.header("content-disposition").is_some_and(|name| name.ends_with(&format!(".{format}\""))),
+            "{format}"
+        );
         assert!(model.bytes.len() > 1000 && model.bytes.starts_with(start), "{format}");
     }
     let metrics = client.get("/metrics").await.expect(200).text();
@@ -94,7 +107,11 @@ async fn a_cancelled_trial_stops_and_the_others_go_on() {
     })
     .await;
     let view = client.post(&format!("{path}/cancel"), &json!({})).await.expect(200).json();
-    assert_eq!((&view["state"], &view["stop_reason"]), (&json!("cancelled"), &json!("cancelled")), "{view:#}");
+    assert_eq!(
+        (&view["state"], &view["stop_reason"]),
+        (&json!("cancelled"), &json!("cancelled")),
+        "{view:#}"
+    );
     eventually("an idle trainer", || async {
         let view = client.get(&path).await.expect(200).json();
         (view["trials"]["cancelled"] == 4).then_some(())
@@ -127,8 +144,12 @@ async fn a_killed_trainer_s_trial_is_trained_again_to_the_same_bits() {
     let again = service.create(&study).await;
     service.ended(&again).await;
     let undisturbed = client.get(&format!("{again}/trials/0")).await.expect(200).json();
-    assert_eq!((&killed["value"], &killed["hyperparameters"]), (&undisturbed["value"], &undisturbed["hyperparameters"]));
-    let curve = |path: String| async move { client.get(&format!("{path}/trials/0/curve")).await.expect(200).json() };
+    assert_eq!(
+        (&killed["value"], &killed["hyperparameters"]),
+        (&undisturbed["value"], &undisturbed["hyperparameters"])
+    );
+    let curve =
+        |path: String| async move { client.get(&format!("{path}/trials/0/curve")).await.expect(200).json() };
     assert_eq!(curve(path).await, curve(again).await);
 }
 
@@ -140,7 +161,8 @@ fn intricate_study() -> Json {
         {"layer": "Flatten"}, {"layer": "Dense", "units": 32, "activation": "relu"}, {"layer": "BatchNormalization"}, {"layer": "Dropout", "rate": 0.2},
         {"layer": "Dense", "units": 10, "activation": "softmax"}
     ]);
-    study["training"]["optimizer"] = json!({"name": "nadam", "learning_rate": {"hp": "rate"}, "use_ema": true, "ema_momentum": 0.9});
+    study["training"]["optimizer"] =
+        json!({"name": "nadam", "learning_rate": {"hp": "rate"}, "use_ema": true, "ema_momentum": 0.9});
     study["training"]["callbacks"] = json!([{"name": "reduce_lr_on_plateau", "patience": 2}]);
     study["training"]["epochs"] = json!(200);
     study["dataset"] = json!({"source": "builtin:digits", "scale": "unit", "folds": 2});
@@ -150,8 +172,12 @@ fn intricate_study() -> Json {
 
 /// The step of the last whole checkpoint in a folder; a half-written one's name ends otherwise.
 fn last_checkpoint(folder: &Path) -> Option<u32> {
-    let names = std::fs::read_dir(folder).ok()?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    names.filter(|name| name.ends_with(".safetensors")).filter_map(|name| name.split('-').next()?.parse().ok()).max()
+    let names =
+        std::fs::read_dir(folder).ok()?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    names
+        .filter(|name| name.ends_with(".safetensors"))
+        .filter_map(|name| name.split('-').next()?.parse().ok())
+        .max()
 }
 
 /// The step from which a trainer went on with a trial.
@@ -167,12 +193,15 @@ async fn a_trial_whose_trainer_is_killed_or_stopped_goes_on_from_its_checkpoint_
     let url = redis.url();
     let service = Service::start(data_dir.path(), &["--redis-url", &url, "--lease-seconds", "2"]);
     let client = &service.client;
-    let trainer = || start_trainer(&url, data_dir.path(), &["--lease-seconds", "2", "--checkpoint-seconds", "0"]);
+    let trainer =
+        || start_trainer(&url, data_dir.path(), &["--lease-seconds", "2", "--checkpoint-seconds", "0"]);
     let study = intricate_study();
     let path = service.create(&study).await;
-    let checkpoints = data_dir.path().join(format!("artifacts{}/0/checkpoints", path.trim_start_matches("/v1")));
+    let checkpoints =
+        data_dir.path().join(format!("artifacts{}/0/checkpoints", path.trim_start_matches("/v1")));
     let first = trainer();
-    let kept = eventually("a checkpoint", || async { last_checkpoint(&checkpoints).filter(|step| *step > 1) }).await;
+    let kept =
+        eventually("a checkpoint", || async { last_checkpoint(&checkpoints).filter(|step| *step > 1) }).await;
     first.signal(libc::SIGKILL);
     drop(first);
     // Further ones that nobody can read are tried first.
@@ -185,7 +214,10 @@ async fn a_trial_whose_trainer_is_killed_or_stopped_goes_on_from_its_checkpoint_
     assert_eq!(second.wait(), Some(0), "{:#?}", second.log());
     let third = trainer();
     let after_the_stop = resumed_at(&third);
-    assert!(after_the_kill >= kept && after_the_stop >= after_the_kill, "{kept} {after_the_kill} {after_the_stop}");
+    assert!(
+        after_the_kill >= kept && after_the_stop >= after_the_kill,
+        "{kept} {after_the_kill} {after_the_stop}"
+    );
     let view = service.ended(&path).await;
     assert_eq!(view["trials"]["completed"], 1, "{view:#}");
     let resumed = client.get(&format!("{path}/trials/0")).await.expect(200).json();
@@ -196,14 +228,21 @@ async fn a_trial_whose_trainer_is_killed_or_stopped_goes_on_from_its_checkpoint_
     let again = service.create(&study).await;
     service.ended(&again).await;
     let undisturbed = client.get(&format!("{again}/trials/0")).await.expect(200).json();
-    assert_eq!((&resumed["value"], &resumed["best_step"]), (&undisturbed["value"], &undisturbed["best_step"]));
-    let curve = |path: String| async move { client.get(&format!("{path}/trials/0/curve")).await.expect(200).json() };
+    assert_eq!(
+        (&resumed["value"], &resumed["best_step"]),
+        (&undisturbed["value"], &undisturbed["best_step"])
+    );
+    let curve =
+        |path: String| async move { client.get(&format!("{path}/trials/0/curve")).await.expect(200).json() };
     let whole = curve(again).await;
     assert_eq!(curve(path).await, whole);
     assert_eq!(whole["steps"].as_array().map(Vec::len), Some(200));
     // Of two folds the means, with their spread.
     let metrics = &whole["steps"][199]["metrics"];
-    assert!(metrics["val_accuracy"].as_f64() > Some(0.9) && metrics["val_accuracy_std"].as_f64() < Some(0.1), "{metrics:#}");
+    assert!(
+        metrics["val_accuracy"].as_f64() > Some(0.9) && metrics["val_accuracy_std"].as_f64() < Some(0.1),
+        "{metrics:#}"
+    );
 }
 
 /// Puts a file in the place of the artifacts' folder, and back.
@@ -238,12 +277,16 @@ async fn while_artifacts_are_away_a_study_waits_and_says_so_and_then_ends_as_if_
     let client = &service.client;
     let flags = ["--lease-seconds", "2", "--slots", "2", "--metrics-listen", "127.0.0.1:0"];
     let folder = data_dir.path().display().to_string();
-    let trainer = Program::start("chandler-trainer", ["--redis-url", &url, "--data-dir", &folder].iter().chain(&flags));
+    let trainer =
+        Program::start("chandler-trainer", ["--redis-url", &url, "--data-dir", &folder].iter().chain(&flags));
     let page = Client::new(trainer.wait_for("Serving metrics on "));
     let mut study = short_study();
     study["max_trials"] = json!(12);
     let path = service.create(&study).await;
-    eventually("a first result", || async { (client.get(&path).await.expect(200).json()["trials"]["completed"] != 0).then_some(()) }).await;
+    eventually("a first result", || async {
+        (client.get(&path).await.expect(200).json()["trials"]["completed"] != 0).then_some(())
+    })
+    .await;
 
     take_artifacts_away(data_dir.path());
     let view = waiting_for(client, &path, json!("artifacts")).await;
@@ -280,13 +323,17 @@ async fn a_trial_waits_for_its_checkpoint_while_artifacts_are_away_and_goes_on_f
     let url = redis.url();
     let service = Service::start(data_dir.path(), &["--redis-url", &url, "--lease-seconds", "2"]);
     let client = &service.client;
-    let trainer = || start_trainer(&url, data_dir.path(), &["--lease-seconds", "2", "--checkpoint-seconds", "0"]);
+    let trainer =
+        || start_trainer(&url, data_dir.path(), &["--lease-seconds", "2", "--checkpoint-seconds", "0"]);
     let path = service.create(&endless_study()).await;
     let mut first = trainer();
     in_its_course(client, &path).await;
     first.signal(libc::SIGTERM);
     assert_eq!(first.wait(), Some(0), "{:#?}", first.log());
-    let kept = last_checkpoint(&data_dir.path().join(format!("artifacts{}/0/checkpoints", path.trim_start_matches("/v1")))).unwrap();
+    let kept = last_checkpoint(
+        &data_dir.path().join(format!("artifacts{}/0/checkpoints", path.trim_start_matches("/v1"))),
+    )
+    .unwrap();
 
     // Its next trainer starts while all is well, and gets the trial when it is not.
     let state = |state: &str| json!({"state": state});
@@ -320,9 +367,16 @@ async fn a_study_whose_file_is_gone_says_so_and_goes_on_once_it_is_back() {
     std::fs::rename(&file, file.with_extension("gone")).unwrap();
     let _trainer = start_trainer(&url, data_dir.path(), &[]);
     let view = waiting_for(&service.client, &path, json!("dataset")).await;
-    assert!(view["waiting_for"]["detail"].as_str().unwrap().contains("there is no file \"flowers.csv\""), "{view:#}");
+    assert!(
+        view["waiting_for"]["detail"].as_str().unwrap().contains("there is no file \"flowers.csv\""),
+        "{view:#}"
+    );
     let trial = &service.trials(&path).await[0];
-    assert_eq!((&trial["state"], &trial["error"]["kind"]), (&json!("queued"), &json!("refused")), "{trial:#}");
+    assert_eq!(
+        (&trial["state"], &trial["error"]["kind"]),
+        (&json!("queued"), &json!("refused")),
+        "{trial:#}"
+    );
     std::fs::rename(file.with_extension("gone"), &file).unwrap();
     let view = service.ended(&path).await;
     assert_eq!((&view["trials"]["completed"], &view["waiting_for"]), (&json!(4), &Json::Null), "{view:#}");
@@ -357,23 +411,31 @@ async fn a_killed_embedded_redis_is_started_again_and_nothing_is_lost() {
     study["training"]["epochs"] = json!(60);
     let path = service.create(&study).await;
     in_its_course(&service.client, &path).await;
-    let redis = eventually("the Redis child", || async { child_called(service.program.pid(), "-server") }).await;
+    let redis =
+        eventually("the Redis child", || async { child_called(service.program.pid(), "-server") }).await;
     // SAFETY: kill takes no pointer; the process is a child of the service that this test started.
     unsafe { libc::kill(redis, libc::SIGKILL) };
     service.program.wait_for("The embedded Redis is back");
     let view = service.ended(&path).await;
     assert_eq!(view["trials"]["completed"], 4, "{view:#}");
     for trial in service.trials(&path).await {
-        assert_eq!(trial["attempts"].as_array().map(Vec::len), Some(1), "an outage of Redis costs no attempt: {trial:#}");
-        let curve = service.client.get(&format!("{path}/trials/{}/curve", trial["number"])).await.expect(200).json();
-        let steps: Vec<u64> = curve["steps"].as_array().unwrap().iter().filter_map(|step| step["step"].as_u64()).collect();
+        assert_eq!(
+            trial["attempts"].as_array().map(Vec::len),
+            Some(1),
+            "an outage of Redis costs no attempt: {trial:#}"
+        );
+        let curve =
+            service.client.get(&format!("{path}/trials/{}/curve", trial["number"])).await.expect(200).json();
+        let steps: Vec<u64> =
+            curve["steps"].as_array().unwrap().iter().filter_map(|step| step["step"].as_u64()).collect();
         assert_eq!(steps, (1..=60).collect::<Vec<_>>());
     }
 }
 
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
-async fn an_embedded_service_whose_disk_is_full_answers_reads_refuses_changes_and_goes_on_once_there_is_space() {
+async fn an_embedded_service_whose_disk_is_full_answers_reads_refuses_changes_and_goes_on_once_there_is_space()
+ {
     let data_dir = TempDir::new().unwrap();
     let mut service = Service::start_on_disk(data_dir.path(), 64 << 20, &["--slots", "1"]);
     let client = service.client.clone();
@@ -384,7 +446,10 @@ async fn an_embedded_service_whose_disk_is_full_answers_reads_refuses_changes_an
 
     let filler = service.program.on_its_disk(data_dir.path()).join("filler");
     fill(&filler);
-    eventually("a service that is not ready", || async { (client.get("/readyz").await.status == 503).then_some(()) }).await;
+    eventually("a service that is not ready", || async {
+        (client.get("/readyz").await.status == 503).then_some(())
+    })
+    .await;
     let change = |method: Method, path: String, body: Json| {
         let client = client.clone();
         async move { client.send(method, &path, |request| request.json(&body)).await }
@@ -405,11 +470,24 @@ async fn an_embedded_service_whose_disk_is_full_answers_reads_refuses_changes_an
                 (&json!("storage_full"), Some("2")),
                 "{method} {path}: {problem:#}"
             );
-            assert!(problem["detail"].as_str().unwrap().starts_with("no space left on the data folder's disk"), "{problem:#}");
+            assert!(
+                problem["detail"].as_str().unwrap().starts_with("no space left on the data folder's disk"),
+                "{problem:#}"
+            );
         }
         let read = client.get(&path).await.expect(200).json();
-        assert_eq!((&read["id"], &read["state"], &read["max_trials"]), (&view["id"], &json!("running"), &json!(4)), "{read:#}");
-        for path in ["/livez", "/v1/studies", "/v1/trainers", &format!("{path}/trials"), &format!("{path}/trials/0/curve")] {
+        assert_eq!(
+            (&read["id"], &read["state"], &read["max_trials"]),
+            (&view["id"], &json!("running"), &json!(4)),
+            "{read:#}"
+        );
+        for path in [
+            "/livez",
+            "/v1/studies",
+            "/v1/trainers",
+            &format!("{path}/trials"),
+            &format!("{path}/trials/0/curve"),
+        ] {
             client.get(path).await.expect(200);
         }
         change(Method::POST, "/v1/studies?dry_run=true".to_owned(), short_study()).await.expect(200);
@@ -417,10 +495,13 @@ async fn an_embedded_service_whose_disk_is_full_answers_reads_refuses_changes_an
         assert!(metrics.contains("\nchandler_redis_up 1\n"), "{metrics}");
     };
     refused_and_read().await;
-    // Deaths on a full disk do not count: more than the five within a minute that would end the service.
+    // Deaths on a full disk do not count: more than the five within a minute that would end the
+    // service.
     for _ in 0..hpo::limits::REDIS_DEATHS_MAX + 1 {
-        let redis = eventually("the Redis child", || async { child_called(service.program.pid(), "-server") }).await;
-        // SAFETY: kill takes no pointer; the process is a child of the service that this test started.
+        let redis =
+            eventually("the Redis child", || async { child_called(service.program.pid(), "-server") }).await;
+        // SAFETY: kill takes no pointer; the process is a child of the service that this test
+        // started.
         unsafe { libc::kill(redis, libc::SIGKILL) };
         eventually("another Redis child that answers", || async {
             let other = child_called(service.program.pid(), "-server").is_some_and(|child| child != redis);
@@ -433,7 +514,10 @@ async fn an_embedded_service_whose_disk_is_full_answers_reads_refuses_changes_an
     assert!(said.contains("No space left on the disk of"), "{said}");
 
     std::fs::remove_file(&filler).unwrap();
-    eventually("a service that is ready", || async { (client.get("/readyz").await.status == 200).then_some(()) }).await;
+    eventually("a service that is ready", || async {
+        (client.get("/readyz").await.status == 200).then_some(())
+    })
+    .await;
     let after = service.create(&short_study()).await;
     for path in [&path, &after] {
         assert_eq!(service.ended(path).await["trials"]["completed"], 4, "{path}");
@@ -449,20 +533,30 @@ async fn a_redis_that_ended_at_a_full_disk_comes_back_read_only_and_takes_change
     let service = Service::start_on_disk(data_dir.path(), 64 << 20, &["--slots", "1"]);
     let path = service.create(&endless_study()).await;
     let before = in_its_course(&service.client, &path).await["step"].as_u64().unwrap();
-    let redis = eventually("the Redis child", || async { child_called(service.program.pid(), "-server") }).await;
+    let redis =
+        eventually("the Redis child", || async { child_called(service.program.pid(), "-server") }).await;
 
-    // The service is stopped where it stands and does not see the disk fill up; the trainer goes on and has Redis write.
+    // The service is stopped where it stands and does not see the disk fill up; the trainer goes on
+    // and has Redis write.
     service.program.signal(libc::SIGSTOP);
     let filler = service.program.on_its_disk(data_dir.path()).join("filler");
     fill(&filler);
-    eventually("the end of Redis", || async { status_of(redis, "State:").starts_with('Z').then_some(()) }).await;
+    eventually("the end of Redis", || async { status_of(redis, "State:").starts_with('Z').then_some(()) })
+        .await;
     std::fs::remove_file(&filler).unwrap();
     service.program.signal(libc::SIGCONT);
 
     service.program.wait_for("The embedded Redis is back");
-    assert_eq!(service.client.get("/readyz").await.expect(503).json()["code"], "storage_full", "a quota may still be used up");
+    assert_eq!(
+        service.client.get("/readyz").await.expect(503).json()["code"],
+        "storage_full",
+        "a quota may still be used up"
+    );
     assert_eq!(service.client.get(&path).await.expect(200).json()["state"], "running");
-    eventually("a service that is ready", || async { (service.client.get("/readyz").await.status == 200).then_some(()) }).await;
+    eventually("a service that is ready", || async {
+        (service.client.get("/readyz").await.status == 200).then_some(())
+    })
+    .await;
     eventually("a trial that goes on", || async {
         let trial = service.client.get(&format!("{path}/trials/0")).await.expect(200).json();
         assert_eq!(trial["attempts"].as_array().map(Vec::len), Some(1), "{trial:#}");
@@ -470,7 +564,11 @@ async fn a_redis_that_ended_at_a_full_disk_comes_back_read_only_and_takes_change
     })
     .await;
     let said = service.program.log().join("\n");
-    assert!(said.contains("Short write while writing to the AOF file") || said.contains("No space left on device"), "{said}");
+    assert!(
+        said.contains("Short write while writing to the AOF file")
+            || said.contains("No space left on device"),
+        "{said}"
+    );
     assert!(said.contains("No space left on the disk of"), "{said}");
 }
 
@@ -500,8 +598,12 @@ async fn a_trainer_takes_at_most_half_more_memory_than_the_preflight_says() {
         layer.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         layer
     };
-    let (means, end) = (json!({"layer": "GlobalAveragePooling2D"}), json!({"layer": "Dense", "units": 10, "activation": "softmax"}));
-    let orthogonal = json!({"layer": "Dense", "units": 1280, "activation": "relu", "kernel_initializer": "orthogonal"});
+    let (means, end) = (
+        json!({"layer": "GlobalAveragePooling2D"}),
+        json!({"layer": "Dense", "units": 10, "activation": "softmax"}),
+    );
+    let orthogonal =
+        json!({"layer": "Dense", "units": 1280, "activation": "relu", "kernel_initializer": "orthogonal"});
     for (network, batch) in [
         (json!([image, convolution(json!({})), means, end]), 700),
         (json!([image, convolution(json!({})), convolution(json!({"groups": 2})), means, end]), 256),
@@ -510,7 +612,8 @@ async fn a_trainer_takes_at_most_half_more_memory_than_the_preflight_says() {
         (json!([{"layer": "Flatten"}, orthogonal, orthogonal, end]), 32),
     ] {
         let mut trainer = start_trainer(&url, data_dir.path(), &["--checkpoint-seconds", "0"]);
-        // Held at most, in bytes, after a study of this network; and what the pre-flight says of it.
+        // Held at most, in bytes, after a study of this network; and what the pre-flight says of
+        // it.
         let held = async |network: &Json, batch: u64| {
             let mut study = short_study();
             study["space"] = json!([{"name": "rate", "type": "choice", "values": [0.001, 0.01]}]);
@@ -535,14 +638,19 @@ async fn a_trainer_takes_at_most_half_more_memory_than_the_preflight_says() {
 
 /// The child of process `parent` whose name ends so, as Linux lists it.
 fn child_called(parent: i32, ending: &str) -> Option<i32> {
-    let processes = std::fs::read_dir("/proc").ok()?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
-    let mut children = processes.filter(|pid| status_of(*pid, "PPid:") == parent.to_string() && status_of(*pid, "Name:").ends_with(ending));
+    let processes = std::fs::read_dir("/proc")
+        .ok()?
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
+    let mut children = processes.filter(|pid| {
+        status_of(*pid, "PPid:") == parent.to_string() && status_of(*pid, "Name:").ends_with(ending)
+    });
     children.next()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn valkey_serves_as_redis_does() {
-    let server = std::env::var_os("CHANDLER_VALKEY_SERVER").expect("CHANDLER_VALKEY_SERVER names a valkey-server; `make test` gets one");
+    let server = std::env::var_os("CHANDLER_VALKEY_SERVER")
+        .expect("CHANDLER_VALKEY_SERVER names a valkey-server; `make test` gets one");
     let redis = TestRedis::start_server(server.into());
     let data_dir = TempDir::new().unwrap();
     let service = Service::start(data_dir.path(), &["--redis-url", &redis.url()]);
@@ -560,13 +668,24 @@ async fn a_grid_of_48_points_is_announced_and_each_point_is_trained_once() {
     small_mnist(data_dir.path());
     let redis = TestRedis::start();
     let service = Service::start(data_dir.path(), &["--redis-url", &redis.url()]);
-    let _trainers = [start_trainer(&redis.url(), data_dir.path(), &[]), start_trainer(&redis.url(), data_dir.path(), &[])];
+    let _trainers = [
+        start_trainer(&redis.url(), data_dir.path(), &[]),
+        start_trainer(&redis.url(), data_dir.path(), &[]),
+    ];
     let study = example("mnist-grid");
     let created = service.client.post("/v1/studies", &study).await.expect(201).json();
-    assert_eq!((&created["preflight"]["points"], &created["progress"]["total"]), (&json!("48"), &json!(48)), "{created:#}");
+    assert_eq!(
+        (&created["preflight"]["points"], &created["progress"]["total"]),
+        (&json!("48"), &json!(48)),
+        "{created:#}"
+    );
     let path = format!("/v1/studies/{}", created["id"].as_str().unwrap());
     let view = service.ended(&path).await;
-    assert_eq!((view["stop_reason"].as_str(), view["trials"]["completed"].as_u64()), (Some("space_exhausted"), Some(48)), "{view:#}");
+    assert_eq!(
+        (view["stop_reason"].as_str(), view["trials"]["completed"].as_u64()),
+        (Some("space_exhausted"), Some(48)),
+        "{view:#}"
+    );
     let mut trained: Vec<(u64, String)> = service
         .trials(&path)
         .await
@@ -577,8 +696,10 @@ async fn a_grid_of_48_points_is_announced_and_each_point_is_trained_once() {
         })
         .collect();
     trained.sort();
-    let mut points: Vec<(u64, String)> =
-        (32..=512).step_by(32).flat_map(|units| ["0.01", "0.001", "0.0001"].map(|rate| (units, rate.to_owned()))).collect();
+    let mut points: Vec<(u64, String)> = (32..=512)
+        .step_by(32)
+        .flat_map(|units| ["0.01", "0.001", "0.0001"].map(|rate| (units, rate.to_owned())))
+        .collect();
     points.sort();
     assert_eq!(trained, points);
 }
@@ -604,8 +725,14 @@ async fn every_example_is_a_study_that_runs() {
     for (name, path) in paths {
         let view = service.ended(&path).await;
         let completed = view["trials"]["completed"].as_u64();
-        assert!(view["state"] == "completed" && completed >= Some(2) && view["trials"]["failed"] == 0, "{name}: {view:#}");
-        assert!(service.client.get(&format!("{path}/best/model")).await.expect(200).bytes.len() > 100, "{name}");
+        assert!(
+            view["state"] == "completed" && completed >= Some(2) && view["trials"]["failed"] == 0,
+            "{name}: {view:#}"
+        );
+        assert!(
+            service.client.get(&format!("{path}/best/model")).await.expect(200).bytes.len() > 100,
+            "{name}"
+        );
     }
 }
 
@@ -616,7 +743,13 @@ fn run_prints_the_best_trials_and_its_exit_code_says_whether_they_are_good_enoug
         let file = data_dir.path().join("study.json");
         std::fs::write(&file, study.to_string()).unwrap();
         let mut command = std::process::Command::new(binary("chandler"));
-        command.arg("run").arg(&file).arg("--data-dir").arg(data_dir.path()).args(more).env_remove("REDIS_URL");
+        command
+            .arg("run")
+            .arg(&file)
+            .arg("--data-dir")
+            .arg(data_dir.path())
+            .args(more)
+            .env_remove("REDIS_URL");
         // Meant for a Redis elsewhere.
         command.env("CHANDLER_REDIS_CA", "/nowhere");
         let done = command.output().unwrap();
@@ -625,7 +758,9 @@ fn run_prints_the_best_trials_and_its_exit_code_says_whether_they_are_good_enoug
     };
     let (code, out, err) = run(&short_study(), &["--slots", "2", "--require-value", "0.5"]);
     assert_eq!(code, Some(0), "{out}{err}");
-    for line in [" trial   val_accuracy   epoch ", "4 trials in ", "(4 completed); study completed (max_trials)"] {
+    for line in
+        [" trial   val_accuracy   epoch ", "4 trials in ", "(4 completed); study completed (max_trials)"]
+    {
         assert!(out.contains(line), "{line}: {out}");
     }
     let (code, out, _) = run(&short_study(), &["--require-value", "1.01"]);
@@ -634,7 +769,11 @@ fn run_prints_the_best_trials_and_its_exit_code_says_whether_they_are_good_enoug
     let mut elsewhere = short_study();
     elsewhere["device"] = json!("cuda");
     let (code, _, err) = run(&elsewhere, &[]);
-    assert!(code == Some(1) && err.contains("asks for the device \"cuda\", and the trainer here serves any and cpu"), "{err}");
+    assert!(
+        code == Some(1)
+            && err.contains("asks for the device \"cuda\", and the trainer here serves any and cpu"),
+        "{err}"
+    );
     let mut wrong = short_study();
     wrong["training"]["epochs"] = json!(0);
     let (code, _, err) = run(&wrong, &[]);
@@ -671,7 +810,11 @@ async fn run_goes_on_to_its_end_where_its_redis_is_killed() {
     // SAFETY: kill takes no pointer; the process is a child of the program that this test started.
     unsafe { libc::kill(pid.parse().unwrap(), libc::SIGKILL) };
     assert_eq!(program.wait(), Some(0), "{:#?}", program.whole_log());
-    assert!(program.whole_log().iter().any(|line| line.contains("starting it again")), "{:#?}", program.log());
+    assert!(
+        program.whole_log().iter().any(|line| line.contains("starting it again")),
+        "{:#?}",
+        program.log()
+    );
 }
 
 #[test]
@@ -688,26 +831,37 @@ fn run_goes_on_to_its_end_where_nobody_reads_what_it_prints() {
     assert!(done.status.code() == Some(0) && !err.contains("panicked"), "{err}");
 }
 
-/// Puts 60 images in the form and at the place of MNIST into a data folder: a bright square where the digit says.
+/// Puts 60 images in the form and at the place of MNIST into a data folder: a bright square where
+/// the digit says.
 fn small_mnist(data_dir: &Path) {
     let folder = data_dir.join("datasets/mnist");
     std::fs::create_dir_all(&folder).unwrap();
     let digit = |row: usize| row % 10;
-    let pixel =
-        |row: usize, x: usize, y: usize| if (x / 6, y / 12) == (digit(row) % 5, digit(row) / 5) { 250 } else { (row + x * y) as u8 % 20 };
+    let pixel = |row: usize, x: usize, y: usize| {
+        if (x / 6, y / 12) == (digit(row) % 5, digit(row) / 5) { 250 } else { (row + x * y) as u8 % 20 }
+    };
     let idx = |sizes: &[u32], bytes: Vec<u8>| {
-        [vec![0, 0, 8, sizes.len() as u8], sizes.iter().flat_map(|size| size.to_be_bytes()).collect(), bytes].concat()
+        [vec![0, 0, 8, sizes.len() as u8], sizes.iter().flat_map(|size| size.to_be_bytes()).collect(), bytes]
+            .concat()
     };
     let pixels = (0..60).flat_map(|row| (0..28 * 28).map(move |at| pixel(row, at % 28, at / 28)));
     std::fs::write(folder.join("train-images-idx3-ubyte"), idx(&[60, 28, 28], pixels.collect())).unwrap();
-    std::fs::write(folder.join("train-labels-idx1-ubyte"), idx(&[60], (0..60).map(|row| digit(row) as u8).collect())).unwrap();
+    std::fs::write(
+        folder.join("train-labels-idx1-ubyte"),
+        idx(&[60], (0..60).map(|row| digit(row) as u8).collect()),
+    )
+    .unwrap();
 }
 
 /// How many datasets a process reads: each on a thread of its own.
 #[cfg(target_os = "linux")]
 fn datasets_being_read(program: &Program) -> usize {
     let threads = std::fs::read_dir(format!("/proc/{}/task", program.pid())).unwrap().flatten();
-    threads.filter(|thread| std::fs::read_to_string(thread.path().join("comm")).is_ok_and(|name| name.trim() == "dataset")).count()
+    threads
+        .filter(|thread| {
+            std::fs::read_to_string(thread.path().join("comm")).is_ok_and(|name| name.trim() == "dataset")
+        })
+        .count()
 }
 
 #[cfg(target_os = "linux")]
@@ -733,15 +887,22 @@ async fn a_slow_dataset_delays_nobody_and_is_given_up_when_its_client_leaves() {
         tokio::spawn(async move { client.post("/v1/studies?dry_run=true", &study).await })
     };
     let is_read = async |many: usize| {
-        eventually("the readings", || async { (datasets_being_read(&service.program) == many).then_some(()) }).await;
+        eventually("the readings", || async {
+            (datasets_being_read(&service.program) == many).then_some(())
+        })
+        .await;
     };
     let slow = ask();
     is_read(1).await;
     service.client.post("/v1/studies?dry_run=true", &short_study()).await.expect(200);
     service.client.post("/v1/studies?dry_run=true", &of("small.csv")).await.expect(200);
     let list = service.client.get("/v1/datasets").await.expect(200).json();
-    let problem = list["datasets"].as_array().unwrap().iter().find(|dataset| dataset["source"] == "slow.csv").unwrap();
-    assert!(problem["problem"].as_str().is_some_and(|problem| problem.starts_with("not read yet")), "{problem}");
+    let problem =
+        list["datasets"].as_array().unwrap().iter().find(|dataset| dataset["source"] == "slow.csv").unwrap();
+    assert!(
+        problem["problem"].as_str().is_some_and(|problem| problem.starts_with("not read yet")),
+        "{problem}"
+    );
     assert!(!slow.is_finished(), "the others were answered before");
     slow.abort();
     is_read(0).await;

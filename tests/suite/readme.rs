@@ -34,14 +34,20 @@ async fn the_session_of_the_readme_works_as_it_is_written() {
     assert!(done.status.success(), "{script}\n{said}\n{complained}");
     let answers: Vec<&str> = said.split(MARK).map(str::trim).collect();
     let answer_to = |part: &str| {
-        let command = commands.iter().position(|command| command.contains(part)).unwrap_or_else(|| panic!("no command has {part}"));
+        let command = commands
+            .iter()
+            .position(|command| command.contains(part))
+            .unwrap_or_else(|| panic!("no command has {part}"));
         answers[command]
     };
-    let json =
-        |part: &str| serde_json::from_str::<Json>(answer_to(part)).unwrap_or_else(|error| panic!("{part}: {error}: {}", answer_to(part)));
+    let json = |part: &str| {
+        serde_json::from_str::<Json>(answer_to(part))
+            .unwrap_or_else(|error| panic!("{part}: {error}: {}", answer_to(part)))
+    };
     assert_eq!(json("curl -fsS $STUDY ")["name"], "everything");
     let best = json("sort=value");
-    let values: Vec<f64> = best["trials"].as_array().unwrap().iter().filter_map(|trial| trial["value"].as_f64()).collect();
+    let values: Vec<f64> =
+        best["trials"].as_array().unwrap().iter().filter_map(|trial| trial["value"].as_f64()).collect();
     assert!(!values.is_empty() && values.is_sorted_by(|a, b| a >= b), "{best:#}");
     assert!(json("/curve")["steps"][0]["metrics"]["val_accuracy"].is_number());
     assert_eq!(json("/cancel")["state"], "cancelled");

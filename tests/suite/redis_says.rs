@@ -12,7 +12,9 @@ fn study() -> Json {
 }
 
 async fn send(client: &Client, method: Method, path: &str, body: Option<Json>) -> Answer {
-    client.send(method, path, |request| if let Some(body) = &body { request.json(body) } else { request }).await
+    client
+        .send(method, path, |request| if let Some(body) = &body { request.json(body) } else { request })
+        .await
 }
 
 /// An API behind a proxy, with a study of its own; its path.
@@ -51,15 +53,27 @@ async fn each_refusal_of_redis_is_a_503_with_its_reason_and_changes_nothing() {
     for (said, code, reason) in [
         ("WRONGPASS invalid username-password pair or user is disabled.", "unavailable", "requirepass"),
         ("NOAUTH Authentication required.", "unavailable", "redis://USER:PASSWORD@"),
-        ("NOPERM User chandler has no permissions to run the 'evalsha' command", "unavailable", "run the 'evalsha' command"),
+        (
+            "NOPERM User chandler has no permissions to run the 'evalsha' command",
+            "unavailable",
+            "run the 'evalsha' command",
+        ),
         ("DENIED Redis is running in protected mode", "unavailable", "protected-mode"),
         ("ERR max number of clients reached", "unavailable", "maxclients"),
         ("OOM command not allowed when used memory > 'maxmemory'.", "storage_full", "maxmemory"),
-        ("MISCONF Errors writing to the AOF file: No space left on device", "unavailable", "No space left on device"),
+        (
+            "MISCONF Errors writing to the AOF file: No space left on device",
+            "unavailable",
+            "No space left on device",
+        ),
         ("READONLY You can't write against a read only replica.", "unavailable", "read-only replica"),
         ("NOREPLICAS Not enough good replicas to write.", "unavailable", "min-replicas-to-write"),
         ("LOADING Redis is loading the dataset in memory", "unavailable", "loading"),
-        ("MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.", "unavailable", "replica-serve-stale-data"),
+        (
+            "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.",
+            "unavailable",
+            "replica-serve-stale-data",
+        ),
         ("BUSY Redis is busy running a script.", "unavailable", "busy-reply-threshold"),
         ("MOVED 3999 127.0.0.1:6381", "unavailable", "Cluster"),
         ("CLUSTERDOWN The cluster is down", "unavailable", "Cluster"),
@@ -81,7 +95,11 @@ async fn each_refusal_of_redis_is_a_503_with_its_reason_and_changes_nothing() {
             let answer = send(&app.client, method.clone(), &path, body).await.expect(503);
             let problem = answer.json();
             let detail = problem["detail"].as_str().unwrap();
-            assert_eq!((answer.header("retry-after"), problem["code"].as_str()), (Some("2"), Some(code)), "{said}: {method} {path}");
+            assert_eq!(
+                (answer.header("retry-after"), problem["code"].as_str()),
+                (Some("2"), Some(code)),
+                "{said}: {method} {path}"
+            );
             assert!(detail.contains(reason) && !detail.contains("hush"), "{said}: {method} {path}: {detail}");
         }
         app.client.get("/livez").await.expect(200);
@@ -89,7 +107,11 @@ async fn each_refusal_of_redis_is_a_503_with_its_reason_and_changes_nothing() {
         assert!(metrics.contains("\nchandler_redis_up 0\n"), "{said}");
         proxy.set(Mood::Pass);
         app.client.get("/readyz").await.expect(200);
-        assert_eq!((app.client.get(&path).await.expect(200).json(), count(&app.client).await), (before.clone(), 1), "{said}");
+        assert_eq!(
+            (app.client.get(&path).await.expect(200).json(), count(&app.client).await),
+            (before.clone(), 1),
+            "{said}"
+        );
     }
     app.stop().await;
 }
@@ -111,7 +133,8 @@ async fn a_change_that_is_not_answered_is_said_to_be_unknown_and_may_be_repeated
                 "{method} {path}: {problem}"
             );
             if path == "/v1/studies" {
-                // The study that the request may have made has a name from its first try on, and is made once.
+                // The study that the request may have made has a name from its first try on, and is
+                // made once.
                 let maybe = answer.header("location").expect("a Location").to_owned();
                 assert!(problem["detail"].as_str().unwrap().contains(&format!("GET {maybe}")), "{problem}");
                 app.client.get(&maybe).await.expect(if carried_out { 200 } else { 404 });
@@ -138,7 +161,11 @@ async fn a_post_with_a_key_that_is_not_answered_is_repeated_with_the_key() {
     let (app, proxy, _) = behind_a_proxy().await;
     let mut study = study();
     study["name"] = json!("made once");
-    let post = || app.client.send(Method::POST, "/v1/studies", |request| request.header("Idempotency-Key", "once").json(&study));
+    let post = || {
+        app.client.send(Method::POST, "/v1/studies", |request| {
+            request.header("Idempotency-Key", "once").json(&study)
+        })
+    };
     proxy.set(Mood::KeepAnswersTo("made once"));
     let answer = post().await.expect(503);
     assert_eq!((answer.json()["code"].as_str(), answer.header("location")), (Some("outcome_unknown"), None));
@@ -159,7 +186,10 @@ async fn a_post_whose_answer_is_lost_with_redis_s_scripts_is_tried_again_and_mak
     let (answer, ()) = tokio::join!(app.client.post("/v1/studies", &study), async {
         // Asked past the proxy, which is silent on the connection whose answer it kept.
         let stored = || app.redis.command(&["ZCARD", "chandler:{c0}:studies"]);
-        eventually("the study whose answer is kept", || async { (stored() == redis::Value::Int(2)).then_some(()) }).await;
+        eventually("the study whose answer is kept", || async {
+            (stored() == redis::Value::Int(2)).then_some(())
+        })
+        .await;
         app.redis.command(&["SCRIPT", "FLUSH"]);
         proxy.set(Mood::Pass);
     });
@@ -256,7 +286,9 @@ async fn no_request_waits_longer_for_a_hung_redis_than_its_kind_may() {
 
 /// How much memory Redis uses, in bytes.
 fn used_memory(redis: &TestRedis) -> i64 {
-    let redis::Value::BulkString(info) = redis.command(&["INFO", "memory"]) else { panic!("INFO is a string") };
+    let redis::Value::BulkString(info) = redis.command(&["INFO", "memory"]) else {
+        panic!("INFO is a string")
+    };
     let info = String::from_utf8(info).unwrap();
     let line = info.lines().find_map(|line| line.strip_prefix("used_memory:")).expect("used_memory");
     line.parse().unwrap()
@@ -307,9 +339,19 @@ async fn when_memory_is_full_what_makes_room_works_and_what_was_changed_is_said_
     assert_eq!(patch(json!({"state": "paused"})).await["state"], "paused");
     assert_eq!(patch(json!({"state": "running"})).await["state"], "running");
     let raised = patch(json!({"max_trials": 20})).await;
-    assert_eq!((raised["max_trials"].as_u64(), raised["trials"]["queued"].as_u64()), (Some(20), Some(12)), "{raised}");
-    assert_eq!(client.post(&format!("{path}/trials/0/cancel"), &json!({})).await.expect(200).json()["state"], "cancelled");
-    assert_eq!(client.post(&format!("{other}/cancel"), &json!({})).await.expect(200).json()["state"], "cancelled");
+    assert_eq!(
+        (raised["max_trials"].as_u64(), raised["trials"]["queued"].as_u64()),
+        (Some(20), Some(12)),
+        "{raised}"
+    );
+    assert_eq!(
+        client.post(&format!("{path}/trials/0/cancel"), &json!({})).await.expect(200).json()["state"],
+        "cancelled"
+    );
+    assert_eq!(
+        client.post(&format!("{other}/cancel"), &json!({})).await.expect(200).json()["state"],
+        "cancelled"
+    );
     send(client, Method::DELETE, &other, None).await.expect(202);
     client.get(&other).await.expect(404);
     // It is purged although no study can be given trials meanwhile.
@@ -330,13 +372,23 @@ async fn when_memory_is_full_what_makes_room_works_and_what_was_changed_is_said_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_real_redis_that_takes_no_changes_is_read_and_says_why_it_takes_none() {
-    let app =
-        TestApp::start_on(TestRedis::start_flags(&["--appendonly", "no", "--save", "3600 1", "--enable-protected-configs", "local"])).await;
+    let app = TestApp::start_on(TestRedis::start_flags(&[
+        "--appendonly",
+        "no",
+        "--save",
+        "3600 1",
+        "--enable-protected-configs",
+        "local",
+    ]))
+    .await;
     let (client, path) = (&app.client, create(&app.client).await);
     let refused = async |reason: &str| {
         for answer in [client.get("/readyz").await, client.post("/v1/studies", &study()).await] {
             let problem = answer.expect(503).json();
-            assert!(problem["code"] == "unavailable" && problem["detail"].as_str().unwrap().contains(reason), "{problem}");
+            assert!(
+                problem["code"] == "unavailable" && problem["detail"].as_str().unwrap().contains(reason),
+                "{problem}"
+            );
         }
         client.get(&path).await.expect(200);
     };
@@ -358,7 +410,10 @@ async fn a_real_redis_that_takes_no_changes_is_read_and_says_why_it_takes_none()
     // Its snapshot has no folder to go to.
     app.redis.lose_folder();
     app.redis.command(&["BGSAVE"]);
-    eventually("a snapshot that fails", || async { (client.get("/readyz").await.status == 503).then_some(()) }).await;
+    eventually("a snapshot that fails", || async {
+        (client.get("/readyz").await.status == 503).then_some(())
+    })
+    .await;
     refused("write to its disk").await;
     assert_eq!(count(client).await, 1);
     app.stop().await;
@@ -374,7 +429,12 @@ async fn a_password_that_changes_under_way_is_told_and_its_return_is_noticed() {
     app.redis.command_as("new", &["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
     for path in ["/readyz", "/v1/studies"] {
         let answer = client.get(path).await.expect(503);
-        assert!(answer.text().contains("does not accept the user and password") && !answer.text().contains("hush"), "{}", answer.text());
+        assert!(
+            answer.text().contains("does not accept the user and password")
+                && !answer.text().contains("hush"),
+            "{}",
+            answer.text()
+        );
     }
     app.redis.command_as("new", &["CONFIG", "SET", "requirepass", ""]);
     assert!(client.get("/readyz").await.expect(503).text().contains("Redis has none"));
@@ -405,14 +465,20 @@ async fn a_user_with_a_password_in_another_database_finds_the_rights_it_needs_su
             "+info",
         ],
     );
-    let app = TestApp::start_at(redis, |redis| format!("{}?user=chandler&pass=p%40ss&db=3", redis.url())).await;
+    let app =
+        TestApp::start_at(redis, |redis| format!("{}?user=chandler&pass=p%40ss&db=3", redis.url())).await;
     create(&app.client).await;
     app.client.get("/readyz").await.expect(200);
     assert!(app.client.get("/metrics").await.expect(200).text().contains("\nchandler_redis_up 1\n"));
-    // A right that is missed in the middle of a script leaves a part of it done, and that is not called nothing.
+    // A right that is missed in the middle of a script leaves a part of it done, and that is not
+    // called nothing.
     app.redis.command_as("hush", &["ACL", "SETUSER", "chandler", "-xadd"]);
     let problem = app.client.post("/v1/studies", &study()).await.expect(503).json();
-    assert!(problem["code"] == "outcome_unknown" && problem["detail"].as_str().unwrap().contains("lacks a permission"), "{problem}");
+    assert!(
+        problem["code"] == "outcome_unknown"
+            && problem["detail"].as_str().unwrap().contains("lacks a permission"),
+        "{problem}"
+    );
     app.redis.command_as("hush", &["ACL", "SETUSER", "chandler", "-evalsha"]);
     let problem = app.client.get("/readyz").await.expect(503).json();
     assert!(problem["detail"].as_str().unwrap().contains("lacks a permission"), "{problem}");

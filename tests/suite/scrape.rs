@@ -11,9 +11,14 @@ use crate::deploy::{dashboard_metrics_missing_in, listed_metrics};
 
 /// Panics with what `promtool check metrics` finds.
 fn assert_promtool_finds_nothing(scrape: &str) {
-    let mut promtool =
-        Command::new("promtool").args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
-    let promtool = promtool.as_mut().unwrap_or_else(|error| panic!("promtool: {error}; apt install prometheus"));
+    let mut promtool = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let promtool =
+        promtool.as_mut().unwrap_or_else(|error| panic!("promtool: {error}; apt install prometheus"));
     promtool.stdin.take().unwrap().write_all(scrape.as_bytes()).unwrap();
     let status = promtool.wait().unwrap();
     let mut said = String::new();

@@ -6,7 +6,10 @@ use tests::{ChaosProxy, Mood, Program, Service, TestRedis, example, free_port, s
 
 fn serve(data_dir: &TempDir, url: &str) -> Program {
     let folder = data_dir.path().display().to_string();
-    Program::start("chandler", ["serve", "--listen", "127.0.0.1:0", "--data-dir", &folder, "--redis-url", url])
+    Program::start(
+        "chandler",
+        ["serve", "--listen", "127.0.0.1:0", "--data-dir", &folder, "--redis-url", url],
+    )
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -25,7 +28,9 @@ async fn a_redis_that_will_not_do_ends_both_programs_at_once_with_its_reason() {
         (format!("{}?pass=right&db=99", redis.url()), "names a database"),
         ("redis+sentinel://:hush@127.0.0.1:26379/main".to_owned(), "Sentinel"),
         (
-            in_front(Mood::TurnAway("DENIED Redis is running in protected mode because protected mode is enabled".to_owned())),
+            in_front(Mood::TurnAway(
+                "DENIED Redis is running in protected mode because protected mode is enabled".to_owned(),
+            )),
             "protected mode",
         ),
     ] {
@@ -77,9 +82,14 @@ async fn a_study_runs_on_tcp_and_on_a_socket_each_with_a_user_in_a_database_of_i
         let _trainer = start_trainer(&url, data_dir.path(), &[]);
         let path = service.create(&study).await;
         assert_eq!(service.ended(&path).await["trials"]["completed"], 1, "{url}");
-        let redis::Value::BulkString(info) = redis.command(&["INFO", "keyspace"]) else { panic!("INFO is a string") };
+        let redis::Value::BulkString(info) = redis.command(&["INFO", "keyspace"]) else {
+            panic!("INFO is a string")
+        };
         let info = String::from_utf8(info).unwrap();
-        assert!(info.contains(&format!("db{database}:")) && !info.contains(&format!("db{}:", database + 1)), "{info}");
+        assert!(
+            info.contains(&format!("db{database}:")) && !info.contains(&format!("db{}:", database + 1)),
+            "{info}"
+        );
     }
 }
 

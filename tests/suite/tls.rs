@@ -4,7 +4,8 @@ use serde_json::json;
 use tempfile::TempDir;
 use tests::{Certificates, Program, Service, TestRedis, example, free_port, start_trainer};
 
-/// A Redis that speaks TLS with these certificates, and its URL. `clients` is its setting tls-auth-clients.
+/// A Redis that speaks TLS with these certificates, and its URL. `clients` is its setting
+/// tls-auth-clients.
 fn start_redis(certificates: &Certificates, clients: &str) -> (TestRedis, String) {
     let port = free_port();
     let (ca, cert, key) = (certificates.ca(), certificates.cert(), certificates.key());
@@ -25,7 +26,8 @@ fn start_redis(certificates: &Certificates, clients: &str) -> (TestRedis, String
     (redis, format!("rediss://:hush@localhost:{port}/2"))
 }
 
-/// The last line of what a program says that does not start; it must end by itself, and say no password.
+/// The last line of what a program says that does not start; it must end by itself, and say no
+/// password.
 fn refused(name: &str, args: &[&str]) -> String {
     let data_dir = TempDir::new().unwrap();
     let folder = data_dir.path().display().to_string();
@@ -71,13 +73,31 @@ async fn a_redis_whose_certificate_will_not_do_is_refused_with_what_to_do() {
     let (_redis, url) = start_redis(&certificates, "yes");
     let (ca, cert, key) = (certificates.ca(), certificates.cert(), certificates.key());
     both_refuse(&["--redis-url", &url], "--redis-ca");
-    both_refuse(&["--redis-url", &url, "--redis-ca", &others.ca()], "give the file of its authority with --redis-ca");
-    both_refuse(&["--redis-url", &url, "--redis-ca", &ca], "asks for a client certificate: give it with --redis-cert and --redis-key");
     both_refuse(
-        &["--redis-url", &url, "--redis-ca", &ca, "--redis-cert", &others.cert(), "--redis-key", &others.key()],
+        &["--redis-url", &url, "--redis-ca", &others.ca()],
+        "give the file of its authority with --redis-ca",
+    );
+    both_refuse(
+        &["--redis-url", &url, "--redis-ca", &ca],
+        "asks for a client certificate: give it with --redis-cert and --redis-key",
+    );
+    both_refuse(
+        &[
+            "--redis-url",
+            &url,
+            "--redis-ca",
+            &ca,
+            "--redis-cert",
+            &others.cert(),
+            "--redis-key",
+            &others.key(),
+        ],
         "does not accept the certificate of --redis-cert",
     );
-    both_refuse(&["--redis-url", &url, "--redis-ca", &ca, "--redis-cert", &cert, "--redis-key", &others.key()], "do not belong together");
+    both_refuse(
+        &["--redis-url", &url, "--redis-ca", &ca, "--redis-cert", &cert, "--redis-key", &others.key()],
+        "do not belong together",
+    );
     both_refuse(&["--redis-url", &url, "--redis-ca", &ca, "--redis-cert", &cert], "--redis-key");
     both_refuse(&["--redis-url", "redis://127.0.0.1:1", "--redis-ca", &ca], "for rediss:// URLs");
     let wrong = url.replace("hush", "hushhush");

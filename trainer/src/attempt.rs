@@ -1,7 +1,9 @@
-//! One attempt at a trial from the async side: heartbeats and curve out, directives in, the end until it is acknowledged.
+//! One attempt at a trial from the async side: heartbeats and curve out, directives in, the end
+//! until it is acknowledged.
 //!
-//! Past its deadline a trainer keeps training and keeps trying: only the answer that the lease is lost stops it, or `ORPHAN_SECONDS_MAX` without any.
-//! Artifacts that cannot be used stop nothing either: see [`crate::health`].
+//! Past its deadline a trainer keeps training and keeps trying: only the answer that the lease is
+//! lost stops it, or `ORPHAN_SECONDS_MAX` without any. Artifacts that cannot be used stop nothing
+//! either: see [`crate::health`].
 
 use std::fs::File;
 use std::future::{Future, pending};
@@ -48,8 +50,14 @@ pub(crate) async fn attempt(worker: &Arc<Worker>, lease: Lease) {
     worker.metrics.trial_duration.observe(claimed.elapsed().as_secs_f64());
 }
 
-/// Trains the trial on a thread of its own, named after it; none where the lease was lost before it began.
-async fn train(worker: &Arc<Worker>, lease: &Lease, stop: Arc<Stop>, events: UnboundedSender<Event>) -> Outcome {
+/// Trains the trial on a thread of its own, named after it; none where the lease was lost before it
+/// began.
+async fn train(
+    worker: &Arc<Worker>,
+    lease: &Lease,
+    stop: Arc<Stop>,
+    events: UnboundedSender<Event>,
+) -> Outcome {
     // Memory ran out when it had company: it waits until it has none, and others wait for it.
     let _company = tokio::select! {
         company = company(worker, lease.alone) => company,
@@ -68,7 +76,8 @@ async fn train(worker: &Arc<Worker>, lease: &Lease, stop: Arc<Stop>, events: Unb
     let Some(handle) = worker.handle() else {
         return Outcome::Failed(ErrorKind::Panic, "its slot has no device".into());
     };
-    let (catalog, device, numerics) = (worker.catalog.clone(), handle.device.clone(), worker.device.numerics.clone());
+    let (catalog, device, numerics) =
+        (worker.catalog.clone(), handle.device.clone(), worker.device.numerics.clone());
     let (memory, metrics) = (worker.memory.clone(), worker.metrics.clone());
     let paths = tokio::select! {
         paths = checkpoints(worker, lease), if lease.attempt > 1 => paths,
@@ -82,7 +91,19 @@ async fn train(worker: &Arc<Worker>, lease: &Lease, stop: Arc<Stop>, events: Unb
     let has_idle_peer = Box::new(move || runtime.block_on(trainer.has_idle_peer()));
     let thread = std::thread::Builder::new().name(format!("trial-{}-{}", lease.study, lease.number));
     let lease = lease.clone();
-    let trial = Trial { lease, study, catalog, device, numerics, memory, stop, has_idle_peer, checkpoint_seconds, artifacts, checkpoints };
+    let trial = Trial {
+        lease,
+        study,
+        catalog,
+        device,
+        numerics,
+        memory,
+        stop,
+        has_idle_peer,
+        checkpoint_seconds,
+        artifacts,
+        checkpoints,
+    };
     let tell = move |event| {
         // What an earlier attempt trained was counted there.
         if let Event::Epoch { samples: 1.., .. } = &event {
@@ -96,13 +117,16 @@ async fn train(worker: &Arc<Worker>, lease: &Lease, stop: Arc<Stop>, events: Unb
     let (done, outcome) = oneshot::channel();
     let spawned = thread.spawn(move || drop(done.send(trial.run(tell))));
     match spawned {
-        Ok(_) => outcome.await.unwrap_or(Outcome::Failed(ErrorKind::Panic, "its thread ended without a word".into())),
+        Ok(_) => outcome
+            .await
+            .unwrap_or(Outcome::Failed(ErrorKind::Panic, "its thread ended without a word".into())),
         Err(error) => Outcome::Failed(ErrorKind::Io, format!("no thread for it: {error}")),
     }
 }
 
-/// The paths of the checkpoints that earlier attempts left, the furthest first. While the artifacts cannot be used it waits: starting over would cost all
-/// that is in them, and no result could be written anyway.
+/// The paths of the checkpoints that earlier attempts left, the furthest first. While the artifacts
+/// cannot be used it waits: starting over would cost all that is in them, and no result could be
+/// written anyway.
 async fn checkpoints(worker: &Worker, lease: &Lease) -> Vec<String> {
     let Lease { study, number, .. } = lease;
     loop {
@@ -117,8 +141,8 @@ async fn checkpoints(worker: &Worker, lease: &Lease) -> Vec<String> {
     }
 }
 
-/// The files of checkpoints, for a thread that is not the runtime's. Each is opened when it is asked for: from a bucket it is a copy, which goes before the
-/// next one comes.
+/// The files of checkpoints, for a thread that is not the runtime's. Each is opened when it is
+/// asked for: from a bucket it is a copy, which goes before the next one comes.
 fn opened(worker: Arc<Worker>, paths: Vec<String>, stop: Arc<Stop>) -> impl Iterator<Item = File> + Send {
     let runtime = Handle::current();
     let mut paths = paths.into_iter().take(limits::CHECKPOINTS_TRIED_MAX);
@@ -189,7 +213,8 @@ async fn lost(stop: &Stop) {
     }
 }
 
-/// Why weights that are not written yet never will be. Where nothing is known of a fault, they get a moment more.
+/// Why weights that are not written yet never will be. Where nothing is known of a fault, they get
+/// a moment more.
 async fn given_up(worker: &Worker, stop: &Stop) -> Reason {
     let reason = tokio::select! {
         reason = told_to_stop(stop) => reason,
@@ -215,7 +240,11 @@ enum Written {
 type Kept = Result<String, artifact::Error>;
 
 /// Writes a checkpoint to the artifacts.
-async fn keep(artifacts: Artifacts, lease: Lease, Saved { step, spool, on_its_way: _on_its_way }: Saved) -> Kept {
+async fn keep(
+    artifacts: Artifacts,
+    lease: Lease,
+    Saved { step, spool, on_its_way: _on_its_way }: Saved,
+) -> Kept {
     let Lease { study, number, attempt, nonce, .. } = lease;
     artifacts.put_checkpoint(study.as_str(), number, step, &format!("{attempt}-{nonce}"), spool).await
 }
@@ -239,7 +268,11 @@ struct Line<'a> {
 
 impl Line<'_> {
     /// Reports and beats while the trial is trained, and keeps its checkpoints.
-    async fn attend(&mut self, trained: impl Future<Output = Outcome>, mut events: UnboundedReceiver<Event>) -> Outcome {
+    async fn attend(
+        &mut self,
+        trained: impl Future<Output = Outcome>,
+        mut events: UnboundedReceiver<Event>,
+    ) -> Outcome {
         let mut trained = std::pin::pin!(trained);
         let mut keeping: Option<Pin<Box<dyn Future<Output = Kept> + Send>>> = None;
         let beat = Duration::from_millis(self.worker.store.lease_ms() / 3);
@@ -249,7 +282,8 @@ impl Line<'_> {
                 outcome = &mut trained => {
                     self.had_company = self.worker.trains_others();
                     self.take(&mut events); // a checkpoint is of no use any more
-                    // One that is half written would be whole after those of the trial have been removed. Where it is lost, it is dropped.
+                    // One that is half written would be whole after those of the trial have been
+                    // removed. Where it is lost, it is dropped.
                     if let Some(keeping) = keeping.filter(|_| !self.is_lost()) {
                         let most = if self.worker.is_stopping() { limits::HAND_BACK_SECONDS_MAX } else { limits::ORPHAN_SECONDS_MAX };
                         let stop = self.stop;
@@ -317,7 +351,8 @@ impl Line<'_> {
         last
     }
 
-    /// Takes a checkpoint that was written for this attempt's last. Where it was not, the last one stays.
+    /// Takes a checkpoint that was written for this attempt's last. Where it was not, the last one
+    /// stays.
     async fn kept(&mut self, kept: Kept) {
         match kept {
             Ok(path) => {
@@ -325,7 +360,12 @@ impl Line<'_> {
                     // What stays goes with the trial's end.
                     let artifacts = self.worker.artifacts.clone();
                     let removal = async move { artifacts.delete(&last).await };
-                    let _ = self.beating(tokio::time::timeout(Duration::from_secs(limits::CLEAR_SECONDS_MAX), removal)).await;
+                    let _ = self
+                        .beating(tokio::time::timeout(
+                            Duration::from_secs(limits::CLEAR_SECONDS_MAX),
+                            removal,
+                        ))
+                        .await;
                 }
             }
             Err(error) => self.no_checkpoint(&error),
@@ -370,7 +410,11 @@ impl Line<'_> {
 
     /// Whether Redis has been silent for so long that the trial must be somebody else's.
     fn is_given_up(&self) -> bool {
-        let seconds = if self.worker.is_stopping() { limits::HAND_BACK_SECONDS_MAX } else { limits::ORPHAN_SECONDS_MAX };
+        let seconds = if self.worker.is_stopping() {
+            limits::HAND_BACK_SECONDS_MAX
+        } else {
+            limits::ORPHAN_SECONDS_MAX
+        };
         self.answered.elapsed() >= Duration::from_secs(seconds)
     }
 
@@ -408,10 +452,12 @@ impl Line<'_> {
             Outcome::Stopped(Reason::Lost, _) => return self.abandon().await,
             Outcome::Stopped(Reason::Cancel, _) => End::Cancelled,
             Outcome::Stopped(Reason::Release, _) => End::Released,
-            Outcome::Stopped(Reason::Prune, best) => {
-                End::Pruned { value: best.as_ref().map(|best| best.value), best_step: best.map_or(0, |best| best.step) }
-            }
-            // Nothing of this version pauses a trial; were it asked to, it would be handed back whole.
+            Outcome::Stopped(Reason::Prune, best) => End::Pruned {
+                value: best.as_ref().map(|best| best.value),
+                best_step: best.map_or(0, |best| best.step),
+            },
+            // Nothing of this version pauses a trial; were it asked to, it would be handed back
+            // whole.
             Outcome::Stopped(Reason::Pause, _) => End::Released,
             Outcome::Refused(lacking) => {
                 let why = lacking.why.clone();
@@ -420,7 +466,9 @@ impl Line<'_> {
                 End::Refused { why: format!("the trainer {} lacks its dataset: {why}", self.worker.name()) }
             }
             // Alone it would be as large.
-            Outcome::TooLarge(message) => End::Failed { kind: ErrorKind::OutOfMemory, message, beside_others: false },
+            Outcome::TooLarge(message) => {
+                End::Failed { kind: ErrorKind::OutOfMemory, message, beside_others: false }
+            }
             Outcome::Failed(kind, message) => End::Failed { kind, message, beside_others: self.had_company },
         };
         match self.finish(&end).await {
@@ -439,11 +487,13 @@ impl Line<'_> {
             Some(Ack::Stale) => {
                 if let Some(path) = artifact {
                     let removal = self.worker.artifacts.delete(&path);
-                    let _ = tokio::time::timeout(Duration::from_secs(limits::CLEAR_SECONDS_MAX), removal).await;
+                    let _ =
+                        tokio::time::timeout(Duration::from_secs(limits::CLEAR_SECONDS_MAX), removal).await;
                 }
                 self.lost()
             }
-            // Unanswered is not unheard: Redis may have taken the end, and then the weights are what counts. They stay.
+            // Unanswered is not unheard: Redis may have taken the end, and then the weights are
+            // what counts. They stay.
             None => self.lost(),
         }
     }
@@ -461,15 +511,17 @@ impl Line<'_> {
             match answer {
                 Ok(ack) => return Some(ack),
                 Err(_) if self.is_given_up() => return None,
-                Err(error) if !std::mem::replace(&mut self.is_away, true) => tracing::warn!("A result waits for Redis: {error}"),
+                Err(error) if !std::mem::replace(&mut self.is_away, true) => {
+                    tracing::warn!("A result waits for Redis: {error}")
+                }
                 Err(_) => {}
             }
             tokio::time::sleep(retry()).await;
         }
     }
 
-    /// Writes the best weights, once the artifacts can be used. The lease is kept meanwhile, and the weights stay in memory: nothing more is claimed that
-    /// could want it.
+    /// Writes the best weights, once the artifacts can be used. The lease is kept meanwhile, and
+    /// the weights stay in memory: nothing more is claimed that could want it.
     async fn write(&mut self, weights: Weights, document: serde_json::Value) -> Written {
         let Line { worker, lease, stop, .. } = *self;
         let Lease { study, number, attempt, nonce, .. } = lease;
@@ -492,9 +544,11 @@ impl Line<'_> {
         .await
     }
 
-    /// Removes the checkpoints of a trial that has ended. Who ran an earlier attempt may still write, so that after another the reaper looks again.
+    /// Removes the checkpoints of a trial that has ended. Who ran an earlier attempt may still
+    /// write, so that after another the reaper looks again.
     async fn clear_checkpoints(&self) {
-        let (Worker { store, artifacts, .. }, Lease { study, number, attempt, .. }) = (self.worker, self.lease);
+        let (Worker { store, artifacts, .. }, Lease { study, number, attempt, .. }) =
+            (self.worker, self.lease);
         let clear = async {
             match attempt {
                 1 => store.clear(*study, *number, artifacts).await,
@@ -513,14 +567,17 @@ impl Line<'_> {
         self.stop.reason() == Some(Reason::Lost)
     }
 
-    /// Leaves a lost trial to others, who are told that there may be checkpoints of it, if Redis answers. Returns the name of this end.
+    /// Leaves a lost trial to others, who are told that there may be checkpoints of it, if Redis
+    /// answers. Returns the name of this end.
     async fn abandon(&self) -> &'static str {
         let Lease { study, number, .. } = self.lease;
         if self.has_checkpoints
             && !self.is_away
             && let Err(error) = self.worker.store.abandon(*study, *number).await
         {
-            tracing::debug!("Nobody was told that trial {number} of study {study} may have checkpoints: {error}");
+            tracing::debug!(
+                "Nobody was told that trial {number} of study {study} may have checkpoints: {error}"
+            );
         }
         self.lost()
     }
@@ -546,7 +603,9 @@ impl Line<'_> {
             End::Failed { kind, message, .. } => {
                 tracing::warn!(trial.number = number, study.id = %study, error.kind = %kind, "Trial {number} of study {study} failed ({kind}): {message}");
             }
-            other => tracing::info!(trial.number = number, study.id = %study, "Trial {number} of study {study} {}", name(other)),
+            other => {
+                tracing::info!(trial.number = number, study.id = %study, "Trial {number} of study {study} {}", name(other))
+            }
         }
     }
 

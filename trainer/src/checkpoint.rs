@@ -1,6 +1,8 @@
-//! Everything that a trial's next epoch depends on, as a safetensors file: with it, another process goes on to the same bits.
+//! Everything that a trial's next epoch depends on, as a safetensors file: with it, another process
+//! goes on to the same bits.
 //!
-//! Numbers go from the models to the file and back one tensor at a time; a copy of all would be as large as the trial.
+//! Numbers go from the models to the file and back one tensor at a time; a copy of all would be as
+//! large as the trial.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -29,7 +31,8 @@ pub(crate) struct Progress {
     pub(crate) plateau: Plateau,
     /// Whether a callback has ended the training.
     pub(crate) is_over: bool,
-    /// How long the trial has run, in ms: whole, as all here, since the checksum is of what is read back.
+    /// How long the trial has run, in ms: whole, as all here, since the checksum is of what is read
+    /// back.
     pub(crate) spent_ms: u64,
 }
 
@@ -55,7 +58,8 @@ struct Head {
     /// Value as bits, and step, of the best.
     best: Option<(u64, u32)>,
     progress: Progress,
-    /// CRC-32 of this with 0 in its place, of the names and of the numbers: disks and copies flip bits, and one would be another trial's result.
+    /// CRC-32 of this with 0 in its place, of the names and of the numbers: disks and copies flip
+    /// bits, and one would be another trial's result.
     checksum: u32,
 }
 
@@ -71,16 +75,28 @@ fn of_run(run: usize) -> String {
     format!("runs.{run}.")
 }
 
-/// Writes a trial after an epoch: the state of each run's model, the best weights so far, and the rest.
-pub(crate) fn write(file: &File, audience: &Audience, models: &[&Model], best: Option<&Best>, progress: &Progress) -> io::Result<()> {
+/// Writes a trial after an epoch: the state of each run's model, the best weights so far, and the
+/// rest.
+pub(crate) fn write(
+    file: &File,
+    audience: &Audience,
+    models: &[&Model],
+    best: Option<&Best>,
+    progress: &Progress,
+) -> io::Result<()> {
     let mut parts: Vec<Part> = Vec::new();
     for (run, model) in models.iter().enumerate() {
-        parts.extend(model.state().map_err(io::Error::other)?.into_iter().map(|part| part.below(&of_run(run))));
+        parts.extend(
+            model.state().map_err(io::Error::other)?.into_iter().map(|part| part.below(&of_run(run))),
+        );
     }
     let weights = best.into_iter().flat_map(|best| best.weights.named());
     parts.extend(weights.map(|(name, tensor)| Part::of(format!("{BEST}{name}"), tensor)));
-    // Wide numbers first, which keeps all of them aligned, and in one order, so that the same checkpoint is the same file.
-    parts.sort_by(|a, b| b.dtype.size_in_bytes().cmp(&a.dtype.size_in_bytes()).then_with(|| a.name.cmp(&b.name)));
+    // Wide numbers first, which keeps all of them aligned, and in one order, so that the same
+    // checkpoint is the same file.
+    parts.sort_by(|a, b| {
+        b.dtype.size_in_bytes().cmp(&a.dtype.size_in_bytes()).then_with(|| a.name.cmp(&b.name))
+    });
     let best = best.map(|best| (best.value.to_bits(), best.step));
     let mut head = Head { audience: audience.clone(), best, progress: progress.clone(), checksum: 0 };
     // A pass of its own, since the header comes first.
@@ -95,7 +111,10 @@ pub(crate) fn write(file: &File, audience: &Audience, models: &[&Model], best: O
     let header = header(&parts, &head)?;
     let bytes = header.len() as u64 + parts.iter().map(Part::bytes).sum::<u64>();
     if bytes > limits::CHECKPOINT_BYTES_MAX || header.len() as u64 > limits::CHECKPOINT_HEADER_BYTES_MAX {
-        return Err(io::Error::other(format!("it would have {bytes} bytes, the limit is {}", limits::CHECKPOINT_BYTES_MAX)));
+        return Err(io::Error::other(format!(
+            "it would have {bytes} bytes, the limit is {}",
+            limits::CHECKPOINT_BYTES_MAX
+        )));
     }
     let mut out = BufWriter::with_capacity(BUFFER_BYTES, file);
     out.write_all(&(header.len() as u64).to_le_bytes())?;
@@ -134,7 +153,10 @@ fn header(parts: &[Part], head: &Head) -> io::Result<Vec<u8>> {
     let infos = parts.iter().map(|part| {
         let begin = end;
         end += part.bytes() as usize;
-        (part.name.clone(), TensorInfo { dtype: part.dtype.into(), shape: part.shape.clone(), data_offsets: (begin, end) })
+        (
+            part.name.clone(),
+            TensorInfo { dtype: part.dtype.into(), shape: part.shape.clone(), data_offsets: (begin, end) },
+        )
     });
     let infos = infos.collect();
     let metadata = HashMap::from([(HEAD.to_owned(), serde_json::to_string(head)?)]);
@@ -161,7 +183,9 @@ impl Checkpoint {
         let mut length = [0; 8];
         file.read_exact(&mut length).ok()?;
         let length = u64::from_le_bytes(length);
-        let begin = length.checked_add(8).filter(|begin| *begin <= bytes && length <= limits::CHECKPOINT_HEADER_BYTES_MAX)?;
+        let begin = length
+            .checked_add(8)
+            .filter(|begin| *begin <= bytes && length <= limits::CHECKPOINT_HEADER_BYTES_MAX)?;
         let mut header = vec![0; length as usize];
         file.read_exact(&mut header).ok()?;
         let header: Metadata = serde_json::from_slice(&header).ok()?;
@@ -175,8 +199,12 @@ impl Checkpoint {
         (hashed.0.finalize() == checksum).then_some(Checkpoint { file, header, begin, head })
     }
 
-    /// Gives the models the states that were written, and returns the rest. After an error the models are neither what they were nor what was written.
-    pub(crate) fn restore<'m>(mut self, models: impl Iterator<Item = &'m mut Model>) -> Result<(Option<Best>, Progress), Error> {
+    /// Gives the models the states that were written, and returns the rest. After an error the
+    /// models are neither what they were nor what was written.
+    pub(crate) fn restore<'m>(
+        mut self,
+        models: impl Iterator<Item = &'m mut Model>,
+    ) -> Result<(Option<Best>, Progress), Error> {
         for (run, model) in models.enumerate() {
             model.restore(&mut |name| self.tensor(&(of_run(run) + name)))?;
         }
@@ -187,7 +215,11 @@ impl Checkpoint {
             weights.extend(tensor.map(|tensor| (name.to_owned(), tensor)));
         }
         let Head { best, progress, .. } = self.head;
-        let best = best.map(|(value, step)| Best { value: f64::from_bits(value), step, weights: Weights::of(weights) });
+        let best = best.map(|(value, step)| Best {
+            value: f64::from_bits(value),
+            step,
+            weights: Weights::of(weights),
+        });
         Ok((best, progress))
     }
 

@@ -22,7 +22,8 @@ pub struct Config {
     /// Where weights are written: a folder or a URL [default: <data-dir>/artifacts]
     #[arg(long, env = "CHANDLER_ARTIFACTS")]
     pub artifacts: Option<String>,
-    /// How many trials are trained at once on each device [default: one for each core; on a GPU, up to 4]
+    /// How many trials are trained at once on each device [default: one for each core; on a GPU, up
+    /// to 4]
     #[arg(long, env = "CHANDLER_SLOTS", value_parser = clap::value_parser!(u32).range(1..=limits::SLOTS_MAX as i64))]
     pub slots: Option<u32>,
     /// Where to serve /metrics and /livez, such as 127.0.0.1:9101 [default: nowhere]
@@ -32,7 +33,8 @@ pub struct Config {
     #[arg(long, env = "CHANDLER_LEASE_SECONDS", default_value_t = 30,
           value_parser = clap::value_parser!(u64).range(limits::LEASE_SECONDS_MIN..=limits::LEASE_SECONDS_MAX))]
     pub lease_seconds: u64,
-    /// Seconds between two checkpoints of a trial, from which it goes on after a crash; 0: one after each epoch
+    /// Seconds between two checkpoints of a trial, from which it goes on after a crash; 0: one
+    /// after each epoch
     #[arg(long, env = "CHANDLER_CHECKPOINT_SECONDS", default_value_t = limits::CHECKPOINT_SECONDS,
           value_parser = clap::value_parser!(u64).range(0..=limits::CHECKPOINT_SECONDS_MAX))]
     pub checkpoint_seconds: u64,

@@ -1,6 +1,8 @@
-//! The devices of this machine that a build trains on: all NVIDIA GPUs with the feature `cuda`, all of Apple's with `metal`, else the CPU.
+//! The devices of this machine that a build trains on: all NVIDIA GPUs with the feature `cuda`, all
+//! of Apple's with `metal`, else the CPU.
 //!
-//! What is asked of a maker's library is in `cuda` and `metal`, and there is little of it: which devices there are, a handle of one, what memory it has left.
+//! What is asked of a maker's library is in `cuda` and `metal`, and there is little of it: which
+//! devices there are, a handle of one, what memory it has left.
 
 #[cfg(feature = "cuda")]
 mod cuda;
@@ -27,9 +29,11 @@ pub struct DeviceInfo {
     pub model: String,
     /// Its numerics class: two devices of one class get the same bits from the same trial.
     ///
-    /// All CPUs are of one class, so no machine has to be told to compute as another does: products are chains of fused multiply-adds in one order whatever
-    /// the vectors (`crate::kernels::product`), everything else is rounded number by number. The number in `cpu-1` grows when a version of ours computes
-    /// other bits. GPUs are of a class with those of their architecture: their libraries choose the order of a sum by it.
+    /// All CPUs are of one class, so no machine has to be told to compute as another does: products
+    /// are chains of fused multiply-adds in one order whatever the vectors
+    /// (`crate::kernels::product`), everything else is rounded number by number. The number in
+    /// `cpu-1` grows when a version of ours computes other bits. GPUs are of a class with those of
+    /// their architecture: their libraries choose the order of a sum by it.
     pub numerics: String,
 }
 
@@ -42,18 +46,21 @@ impl DeviceInfo {
         }
     }
 
-    /// A handle of the device with a queue of work of its own: one for each trial that runs at the same time.
+    /// A handle of the device with a queue of work of its own: one for each trial that runs at the
+    /// same time.
     pub fn open(&self) -> candle_core::Result<candle_core::Device> {
         maker::open(self.ordinal)
     }
 
-    /// Bytes of memory that are free on it now, in this machine or this container where it has none of its own.
+    /// Bytes of memory that are free on it now, in this machine or this container where it has none
+    /// of its own.
     pub(crate) fn free_memory(&self) -> candle_core::Result<u64> {
         maker::free_memory(self.ordinal)
     }
 }
 
-/// All devices that this build trains on, at least one. Errors: there is none, or its driver does not answer.
+/// All devices that this build trains on, at least one. Errors: there is none, or its driver does
+/// not answer.
 pub fn devices() -> candle_core::Result<Vec<DeviceInfo>> {
     let found = maker::devices()?;
     match found.is_empty() {
@@ -99,7 +106,9 @@ mod tests {
 
     #[test]
     fn a_gpu_is_named_by_its_number() {
-        let named = |class, ordinal| DeviceInfo { class, ordinal, model: String::new(), numerics: String::new() }.name();
+        let named = |class, ordinal| {
+            DeviceInfo { class, ordinal, model: String::new(), numerics: String::new() }.name()
+        };
         assert_eq!(
             [named(DeviceClass::Cpu, 0), named(DeviceClass::Cuda, 1), named(DeviceClass::Metal, 0)],
             ["cpu", "cuda:1", "metal:0"].map(str::to_owned)

@@ -1,8 +1,10 @@
 //! A network and its training step on candle's tensors and autograd.
 //!
-//! In reading order: [`Model`] is built from layers as data and does a step at a time; `builder` makes `layers` of them, with weights that `init` draws;
-//! `judge` and `meters` have losses and metrics; `optimizer` moves the weights; `state` is what all of it goes on from; `ops` chooses between [`crate::kernels`] on the CPU and `composed`,
-//! which says the same in candle's own operations, for other devices.
+//! In reading order: [`Model`] is built from layers as data and does a step at a time; `builder`
+//! makes `layers` of them, with weights that `init` draws; `judge` and `meters` have losses and
+//! metrics; `optimizer` moves the weights; `state` is what all of it goes on from; `ops` chooses
+//! between [`crate::kernels`] on the CPU and `composed`, which says the same in candle's own
+//! operations, for other devices.
 
 mod builder;
 mod composed;
@@ -31,7 +33,8 @@ pub(crate) use window::Window;
 /// Why a network cannot be built or trained.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The layers, the loss or the labels don't fit each other: the end of a sentence about the network.
+    /// The layers, the loss or the labels don't fit each other: the end of a sentence about the
+    /// network.
     #[error("{0}")]
     Invalid(String),
     /// The device has no memory left.
@@ -45,10 +48,19 @@ pub enum Error {
 impl From<candle_core::Error> for Error {
     fn from(error: candle_core::Error) -> Error {
         let text = error.to_string();
-        if NO_MEMORY.iter().any(|said| text.contains(said)) { Error::OutOfMemory(text) } else { Error::Candle(error) }
+        if NO_MEMORY.iter().any(|said| text.contains(said)) {
+            Error::OutOfMemory(text)
+        } else {
+            Error::Candle(error)
+        }
     }
 }
 
-/// How CUDA, cuBLAS and Metal (a buffer at its making, a command in its course) say that memory is short; candle passes it on as text.
-const NO_MEMORY: [&str; 4] =
-    ["CUDA_ERROR_OUT_OF_MEMORY", "CUBLAS_STATUS_ALLOC_FAILED", "Failed to create metal resource: Buffer", "ErrorOutOfMemory"];
+/// How CUDA, cuBLAS and Metal (a buffer at its making, a command in its course) say that memory is
+/// short; candle passes it on as text.
+const NO_MEMORY: [&str; 4] = [
+    "CUDA_ERROR_OUT_OF_MEMORY",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "Failed to create metal resource: Buffer",
+    "ErrorOutOfMemory",
+];

@@ -1,5 +1,5 @@
-//! Whether the artifacts can be written and read. A fault there is the place's and no trial's: nothing fails for it, results wait until it is over, and
-//! nothing more is claimed meanwhile.
+//! Whether the artifacts can be written and read. A fault there is the place's and no trial's:
+//! nothing fails for it, results wait until it is over, and nothing more is claimed meanwhile.
 
 use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,7 +18,8 @@ pub(crate) struct Health {
     artifacts: Artifacts,
     /// What is wrong, in words.
     fault: watch::Sender<Option<String>>,
-    /// Results that could not be written and have not been given up. While there are any the fault is not over, whatever a small file says.
+    /// Results that could not be written and have not been given up. While there are any the fault
+    /// is not over, whatever a small file says.
     unwritten: AtomicUsize,
     /// Asks for a probe.
     suspected: Notify,
@@ -37,8 +38,11 @@ impl Health {
     /// Of artifacts that are well; `gauge` is 1 while they are not.
     pub(crate) fn new(artifacts: Artifacts, gauge: IntGauge) -> Health {
         let (suspected, settled, try_again, probing) = Default::default();
-        let (fault, unwritten, patience) =
-            (watch::Sender::new(None), AtomicUsize::new(0), Duration::from_secs(limits::ARTIFACTS_SLOW_SECONDS));
+        let (fault, unwritten, patience) = (
+            watch::Sender::new(None),
+            AtomicUsize::new(0),
+            Duration::from_secs(limits::ARTIFACTS_SLOW_SECONDS),
+        );
         Health { artifacts, fault, unwritten, suspected, settled, try_again, probing, patience, gauge }
     }
 
@@ -71,15 +75,22 @@ impl Health {
         let outcome = match tokio::time::timeout(patience, &mut probe).await {
             Ok(outcome) => outcome,
             Err(_) => {
-                self.begin(format!("the artifact store has not answered for {} s", limits::ARTIFACTS_PROBE_SECONDS));
+                self.begin(format!(
+                    "the artifact store has not answered for {} s",
+                    limits::ARTIFACTS_PROBE_SECONDS
+                ));
                 probe.await
             }
         };
         outcome.inspect_err(|error| self.begin(error.to_string())).is_ok()
     }
 
-    /// What comes of `put`, which is repeated as long as the place is at fault. Whoever drops this gives the result up.
-    pub(crate) async fn written<T, F: Future<Output = Result<T, artifact::Error>>>(&self, put: impl Fn() -> F) -> F::Output {
+    /// What comes of `put`, which is repeated as long as the place is at fault. Whoever drops this
+    /// gives the result up.
+    pub(crate) async fn written<T, F: Future<Output = Result<T, artifact::Error>>>(
+        &self,
+        put: impl Fn() -> F,
+    ) -> F::Output {
         let mut unwritten = None;
         loop {
             match self.unless_slow(put()).await {
@@ -246,13 +257,17 @@ mod tests {
         let put = move || std::future::ready(if asked.load(Ordering::SeqCst) { Err(full()) } else { Ok(()) });
         let writing = tokio::spawn(async move { health.written(put).await });
         bench.faulty().await;
-        assert!(bench.health.is_well().await && bench.health.fault().is_some(), "a small file can be written, the result cannot");
+        assert!(
+            bench.health.is_well().await && bench.health.fault().is_some(),
+            "a small file can be written, the result cannot"
+        );
         is_full.store(false, Ordering::SeqCst);
         writing.await.unwrap().unwrap();
         bench.health.well().await;
 
         let health = bench.health.clone();
-        let given_up = tokio::spawn(async move { health.written(|| std::future::ready(Err::<(), _>(full()))).await });
+        let given_up =
+            tokio::spawn(async move { health.written(|| std::future::ready(Err::<(), _>(full()))).await });
         bench.faulty().await;
         given_up.abort();
         bench.health.well().await;
@@ -261,14 +276,23 @@ mod tests {
     #[tokio::test]
     async fn an_artifact_that_no_place_would_take_is_an_error_at_once() {
         let bench = Bench::new();
-        let large = || std::future::ready(Err::<(), _>(artifact::Error::TooLarge { path: String::new(), bytes: 2, max: 1 }));
+        let large = || {
+            std::future::ready(Err::<(), _>(artifact::Error::TooLarge {
+                path: String::new(),
+                bytes: 2,
+                max: 1,
+            }))
+        };
         assert!(bench.health.written(large).await.is_err() && bench.health.fault().is_none());
     }
 
     #[tokio::test]
     async fn a_result_that_takes_long_has_the_place_probed() {
         let artifacts = Artifacts::open("memory:///").unwrap();
-        let health = Health { patience: Duration::from_millis(1), ..Health::new(artifacts, IntGauge::new("fault", "fault").unwrap()) };
+        let health = Health {
+            patience: Duration::from_millis(1),
+            ..Health::new(artifacts, IntGauge::new("fault", "fault").unwrap())
+        };
         tokio::select! {
             _ = health.written(std::future::pending::<Result<(), artifact::Error>>) => unreachable!("it never ends"),
             () = health.suspected.notified() => {}

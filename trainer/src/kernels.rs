@@ -1,11 +1,14 @@
-//! Custom candle operations for the CPU: one pass where a composition of candle's takes ten, and the right gradient where candle's is wrong.
+//! Custom candle operations for the CPU: one pass where a composition of candle's takes ten, and
+//! the right gradient where candle's is wrong.
 //!
-//! Each file has one operation with its forward and backward pass, generic over [`Real`](real::Real) so that tests hold its gradient against
-//! finite differences in `f64` while production runs the very same code in `f32`. What candle wants around one is in [`operation`]. Nothing here uses more
-//! than the thread that calls it.
+//! Each file has one operation with its forward and backward pass, generic over
+//! [`Real`](real::Real) so that tests hold its gradient against finite differences in `f64` while
+//! production runs the very same code in `f32`. What candle wants around one is in [`operation`].
+//! Nothing here uses more than the thread that calls it.
 //!
-//! Bits: no number depends on the machine's libm, on the width of its vectors (what is fused is fused everywhere, nothing is reassociated) or on its
-//! caches: all CPUs are of one [numerics class](crate::device::DeviceInfo::numerics).
+//! Bits: no number depends on the machine's libm, on the width of its vectors (what is fused is
+//! fused everywhere, nothing is reassociated) or on its caches: all CPUs are of one [numerics
+//! class](crate::device::DeviceInfo::numerics).
 
 pub(crate) mod activation;
 pub(crate) mod constraint;
@@ -32,7 +35,8 @@ pub(crate) use vectorised::vectorised;
 
 use candle_core::{CpuStorage, Layout, Result, Storage, bail};
 
-/// Runs the body with a type of the name given, `f32` or `f64`, by the element type of a tensor or storage.
+/// Runs the body with a type of the name given, `f32` or `f64`, by the element type of a tensor or
+/// storage.
 macro_rules! with_real {
     ($numbers:expr, $real:ident => $body:expr) => {{
         #[allow(unused_imports, reason = "a tensor needs no trait for its type, a storage does")]
@@ -51,8 +55,11 @@ macro_rules! with_real {
 }
 pub(crate) use with_real;
 
-/// The numbers of a tensor on the CPU: `let x = xs.storage_and_layout(); let x = values::<f32>(&x)?;`.
-pub(crate) fn values<'a, T: real::Real>(held: &'a (impl std::ops::Deref<Target = Storage>, &Layout)) -> Result<&'a [T]> {
+/// The numbers of a tensor on the CPU: `let x = xs.storage_and_layout(); let x =
+/// values::<f32>(&x)?;`.
+pub(crate) fn values<'a, T: real::Real>(
+    held: &'a (impl std::ops::Deref<Target = Storage>, &Layout),
+) -> Result<&'a [T]> {
     match &*held.0 {
         Storage::Cpu(storage) => slice(storage, held.1),
         _ => bail!("a kernel of the CPU was given a tensor of another device"),

@@ -1,15 +1,22 @@
-//! The trainer: claims trials from Redis, trains them with candle, reports each epoch, hands in the result.
+//! The trainer: claims trials from Redis, trains them with candle, reports each epoch, hands in the
+//! result.
 //!
-//! In reading order: [`Config`], then `worker`, which claims and owns everything that runs; `attempt` sees one leased trial through, from the async side:
-//! heartbeats, directives, the end; `trial` prepares it on its own thread (dataset, plan, panics); `run` is the training loop, readable whole;
-//! [`device`] says what there is to train on; [`engine`] is a network and its training step, on the operations of `kernels`; `weights` is what is kept of the best epoch, `checkpoint` what a trial goes on from;
-//! `health` says whether artifacts can be used, and `refused` which datasets cannot be read here; `metrics` and `page` show how it goes; `allocator` is where the memory of all this comes from.
+//! In reading order: [`Config`], then `worker`, which claims and owns everything that runs;
+//! `attempt` sees one leased trial through, from the async side: heartbeats, directives, the end;
+//! `trial` prepares it on its own thread (dataset, plan, panics); `run` is the training loop,
+//! readable whole; [`device`] says what there is to train on; [`engine`] is a network and its
+//! training step, on the operations of `kernels`; `weights` is what is kept of the best epoch,
+//! `checkpoint` what a trial goes on from; `health` says whether artifacts can be used, and
+//! `refused` which datasets cannot be read here; `metrics` and `page` show how it goes; `allocator`
+//! is where the memory of all this comes from.
 //!
-//! Two halves meet at a channel and a flag, and candle never runs on the async runtime. Before it trains, a trial's thread asks two things of the runtime:
-//! whether another trainer is idle, while it waits for memory, and the checkpoints of earlier attempts.
+//! Two halves meet at a channel and a flag, and candle never runs on the async runtime. Before it
+//! trains, a trial's thread asks two things of the runtime: whether another trainer is idle, while
+//! it waits for memory, and the checkpoints of earlier attempts.
 //!
-//! A program that trains must set `CANDLE_NUM_THREADS=1` before its first thread starts, as the binary does: candle adds large gradients on a pool
-//! of spinning threads otherwise, for which all slots would queue.
+//! A program that trains must set `CANDLE_NUM_THREADS=1` before its first thread starts, as the
+//! binary does: candle adds large gradients on a pool of spinning threads otherwise, for which all
+//! slots would queue.
 
 mod allocator;
 mod attempt;

@@ -15,15 +15,20 @@ static ALLOCATOR: trainer::Allocator = tikv_jemallocator::Jemalloc;
 static ALLOCATOR_OPTIONS: &[u8; trainer::ALLOCATOR_OPTIONS.len()] = trainer::ALLOCATOR_OPTIONS;
 
 fn main() -> ExitCode {
-    // One slot, one thread: candle would otherwise spread each large sum over spinning threads that all slots share. It reads nothing but these.
-    // SAFETY: no other thread has started yet that could read the environment at the same time.
+    // One slot, one thread: candle would otherwise spread each large sum over spinning threads that
+    // all slots share. It reads nothing but these. SAFETY: no other thread has started yet that
+    // could read the environment at the same time.
     unsafe {
         std::env::set_var("CANDLE_NUM_THREADS", "1");
         std::env::set_var("RAYON_NUM_THREADS", "1");
     }
     let config = trainer::Config::parse();
     let filter = EnvFilter::try_from_env("CHANDLER_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
     trainer::log_panics_in_one_line();
     match start(config) {
         Ok(()) => ExitCode::SUCCESS,
@@ -41,7 +46,8 @@ fn start(config: trainer::Config) -> anyhow::Result<()> {
     // Two threads: heartbeats and reports are all that runs here.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let ended = runtime.block_on(async {
-        let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let (mut terminate, mut interrupt) =
+            (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let (ask, asked) = tokio::sync::oneshot::channel::<()>();
         tokio::spawn(async move {
             tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }

@@ -1,4 +1,5 @@
-//! How much memory the trials of a device may take together: who takes more ends others on a GPU, and on a CPU the system ends the trainer with all its trials.
+//! How much memory the trials of a device may take together: who takes more ends others on a GPU,
+//! and on a CPU the system ends the trainer with all its trials.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -8,7 +9,8 @@ use data::Catalog;
 use hpo::dataset::DatasetSchema;
 use hpo::{Plan, Study, limits, preflight};
 
-/// The memory that was free on a device when the trainer started, what of it is promised to trials, and who waits for some.
+/// The memory that was free on a device when the trainer started, what of it is promised to trials,
+/// and who waits for some.
 #[derive(Debug)]
 pub(crate) struct Memory {
     bytes: u64,
@@ -22,7 +24,8 @@ pub(crate) struct Memory {
     moved: Condvar,
 }
 
-/// Who comes first is served first: a large trial is not overtaken for ever by small ones. Who is handed back loses its place, so that nobody is without need.
+/// Who comes first is served first: a large trial is not overtaken for ever by small ones. Who is
+/// handed back loses its place, so that nobody is without need.
 #[derive(Debug, Default)]
 struct Line {
     promised: u64,
@@ -64,9 +67,10 @@ impl Memory {
         Memory { catalog: Some(catalog), ..self }
     }
 
-    /// The share of a trial on this dataset, which has so many bytes, once those before it and those that train leave enough: what it takes by the pre-flight's
-    /// measure, with the margin; all that the device has, where that is less. None where the trial
-    /// `is_stopped` while it waits, or has waited for long and `has_idle_peer`: another trainer that could have it.
+    /// The share of a trial on this dataset, which has so many bytes, once those before it and
+    /// those that train leave enough: what it takes by the pre-flight's measure, with the margin;
+    /// all that the device has, where that is less. None where the trial `is_stopped` while it
+    /// waits, or has waited for long and `has_idle_peer`: another trainer that could have it.
     pub(crate) fn share(
         self: &Arc<Memory>,
         study: &Study,
@@ -78,12 +82,15 @@ impl Memory {
         let (weights, step) = preflight::memory(study, plan, dataset).map_err(TooLarge::Anywhere)?;
         if weights > limits::WEIGHT_BYTES_MAX {
             let most = limits::WEIGHT_BYTES_MAX;
-            return Err(TooLarge::Anywhere(format!("its weights take {weights} bytes, at most {most} are possible; bound its layers")));
+            return Err(TooLarge::Anywhere(format!(
+                "its weights take {weights} bytes, at most {most} are possible; bound its layers"
+            )));
         }
         let beside = if self.catalog.is_some() { dataset_bytes } else { 0 };
         if step.saturating_add(beside) > self.bytes {
             let all = self.bytes;
-            let with = if beside > 0 { format!(" beside the {beside} of its dataset") } else { String::new() };
+            let with =
+                if beside > 0 { format!(" beside the {beside} of its dataset") } else { String::new() };
             return Err(TooLarge::Here(format!(
                 "it takes {step} bytes{with}, this trainer's device had {all} free; bound its layers, or its batch"
             )));
@@ -91,7 +98,8 @@ impl Memory {
         Ok(self.wait(step.saturating_mul(self.margin).min(self.bytes), is_stopped, has_idle_peer))
     }
 
-    /// Whether there is room for so many bytes more. Datasets that nobody uses make room, and who is alone has all.
+    /// Whether there is room for so many bytes more. Datasets that nobody uses make room, and who
+    /// is alone has all.
     fn has_room(&self, line: &Line, bytes: u64) -> bool {
         let fits = |beside: u64| line.promised.saturating_add(bytes).saturating_add(beside) <= self.bytes;
         let Some(catalog) = &self.catalog else { return fits(0) };
@@ -106,7 +114,12 @@ impl Memory {
         line.waiting.front() == Some(&ticket) && self.has_room(line, bytes)
     }
 
-    fn wait(self: &Arc<Memory>, bytes: u64, is_stopped: impl Fn() -> bool, has_idle_peer: impl Fn() -> bool) -> Option<Share> {
+    fn wait(
+        self: &Arc<Memory>,
+        bytes: u64,
+        is_stopped: impl Fn() -> bool,
+        has_idle_peer: impl Fn() -> bool,
+    ) -> Option<Share> {
         let mut due = Instant::now() + self.patience;
         let mut line = self.line();
         let ticket = line.tickets;
@@ -160,7 +173,12 @@ impl Drop for Share {
 mod tests {
     use super::*;
 
-    fn asked(memory: &Arc<Memory>, units: u64, width: usize, is_stopped: bool) -> Result<Option<Share>, TooLarge> {
+    fn asked(
+        memory: &Arc<Memory>,
+        units: u64,
+        width: usize,
+        is_stopped: bool,
+    ) -> Result<Option<Share>, TooLarge> {
         let document = serde_json::json!({
             "name": "t", "seed": 1, "network": [{"layer": "Dense", "units": units}, {"layer": "Dense", "units": 2, "activation": "softmax"}],
             "training": {"optimizer": "sgd", "loss": "sparse_categorical_crossentropy", "batch_size": 4, "epochs": 1},
@@ -169,12 +187,19 @@ mod tests {
         let study = Study::parse(&document).unwrap();
         let plan = study.plan(&hpo::Point::default()).unwrap();
         let hash = String::new();
-        let dataset =
-            DatasetSchema { shape: vec![width], dtype: "float32".into(), rows: 10, classes: Some(2), hash, ..DatasetSchema::default() };
+        let dataset = DatasetSchema {
+            shape: vec![width],
+            dtype: "float32".into(),
+            rows: 10,
+            classes: Some(2),
+            hash,
+            ..DatasetSchema::default()
+        };
         memory.share(&study, &plan, (&dataset, 2_000), || is_stopped, || false)
     }
 
-    /// 50 x 10 + 10 + 10 x 2 + 2 weights, twice for a step, once more for the best, and the activations of 4 rows: more than half of 10,000 bytes.
+    /// 50 x 10 + 10 + 10 x 2 + 2 weights, twice for a step, once more for the best, and the
+    /// activations of 4 rows: more than half of 10,000 bytes.
     fn share(memory: &Arc<Memory>, is_stopped: bool) -> Option<Share> {
         asked(memory, 10, 50, is_stopped).unwrap()
     }
@@ -208,7 +233,10 @@ mod tests {
         while memory.line().waiting.is_empty() {
             std::thread::yield_now();
         }
-        assert!(memory.wait(1, || true, || false).is_none(), "there is room for it, but somebody came before");
+        assert!(
+            memory.wait(1, || true, || false).is_none(),
+            "there is room for it, but somebody came before"
+        );
         drop(first);
         assert!(large.join().unwrap());
         assert!(memory.wait(1, || true, || false).is_some());
@@ -245,15 +273,21 @@ mod tests {
     fn datasets_take_of_the_same_memory_until_nobody_uses_them() {
         let step = share(&Arc::new(Memory::of(1 << 20, 1)), false).unwrap().bytes;
         let catalog = Arc::new(Catalog::new("/nowhere"));
-        let iris =
-            catalog.load(&hpo::dataset::DatasetSpec::new(hpo::dataset::Source::Builtin("iris".into())), data::Asker::patient(60)).unwrap();
+        let iris = catalog
+            .load(
+                &hpo::dataset::DatasetSpec::new(hpo::dataset::Source::Builtin("iris".into())),
+                data::Asker::patient(60),
+            )
+            .unwrap();
         let room = Arc::new(Memory::of(2 * step + iris.bytes() / 2, 1).with_datasets(catalog.clone()));
         let _first = share(&room, false).unwrap();
         assert!(share(&room, true).is_none() && catalog.loaded_bytes() == iris.bytes());
         drop(iris);
         assert!(share(&room, true).is_some() && catalog.loaded_bytes() == 0);
         let own = Arc::new(Memory::of(step + 1_000, 1).with_datasets(catalog));
-        let Err(TooLarge::Here(why)) = asked(&own, 10, 50, true) else { panic!("2,000 bytes of data are too much beside it") };
+        let Err(TooLarge::Here(why)) = asked(&own, 10, 50, true) else {
+            panic!("2,000 bytes of data are too much beside it")
+        };
         assert!(why.contains("beside the 2000 of its dataset"), "{why}");
     }
 

@@ -1,13 +1,16 @@
-//! What a trainer shows on its `/metrics`. Names and meanings are part of the product; no label carries a study or a trial.
+//! What a trainer shows on its `/metrics`. Names and meanings are part of the product; no label
+//! carries a study or a trial.
 
 use prometheus::{
-    Encoder, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    Encoder, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
 };
 
 use crate::device::DeviceInfo;
 
 /// Every way a trial leaves a trainer.
-pub(crate) const ENDS: [&str; 7] = ["completed", "pruned", "paused", "failed", "cancelled", "released", "lost"];
+pub(crate) const ENDS: [&str; 7] =
+    ["completed", "pruned", "paused", "failed", "cancelled", "released", "lost"];
 
 /// The metrics of one trainer.
 pub(crate) struct Metrics {
@@ -30,21 +33,33 @@ impl Metrics {
     /// All metrics at zero, for a trainer with so many slots on these devices.
     pub(crate) fn new(slots: u32, devices: &[DeviceInfo]) -> prometheus::Result<Metrics> {
         let registry = Registry::new();
-        let duration = HistogramOpts::new("chandler_trainer_trial_duration_seconds", "Time from claim to end of a trial.")
-            .buckets(vec![0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3_600.0, 14_400.0, 86_400.0]);
-        let fault = Opts::new("chandler_trainer_fault", "1 while the trainer cannot use this part of its place, and so claims nothing.");
+        let duration = HistogramOpts::new(
+            "chandler_trainer_trial_duration_seconds",
+            "Time from claim to end of a trial.",
+        )
+        .buckets(vec![0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3_600.0, 14_400.0, 86_400.0]);
+        let fault = Opts::new(
+            "chandler_trainer_fault",
+            "1 while the trainer cannot use this part of its place, and so claims nothing.",
+        );
         let faults = IntGaugeVec::new(fault, &["place"])?;
         let metrics = Metrics {
             epochs: IntCounter::new("chandler_trainer_epochs_total", "Epochs trained.")?,
             samples: IntCounter::new("chandler_trainer_samples_total", "Training samples seen.")?,
-            trials: IntCounterVec::new(Opts::new("chandler_trainer_trials_total", "Trials handed back, by end."), &["end"])?,
+            trials: IntCounterVec::new(
+                Opts::new("chandler_trainer_trials_total", "Trials handed back, by end."),
+                &["end"],
+            )?,
             trial_duration: Histogram::with_opts(duration)?,
             busy: IntGauge::new("chandler_trainer_slots_busy", "Slots of this trainer that train now.")?,
             artifacts_fault: faults.with_label_values(&["artifacts"]),
             registry,
         };
         let all_slots = IntGauge::new("chandler_trainer_slots", "Slots of this trainer.")?;
-        let info = Opts::new("chandler_trainer_device_info", "1 for each device this trainer trains on and its numerics class.");
+        let info = Opts::new(
+            "chandler_trainer_device_info",
+            "1 for each device this trainer trains on and its numerics class.",
+        );
         let info = GaugeVec::new(info, &["device", "numerics"])?;
         all_slots.set(i64::from(slots));
         for device in devices {
@@ -52,7 +67,8 @@ impl Metrics {
         }
         // A series that is not there before its first event has no rate.
         ENDS.iter().for_each(|end| metrics.trials.with_label_values(&[end]).reset());
-        let Metrics { registry, epochs, samples, trials, trial_duration, busy, artifacts_fault: _ } = &metrics;
+        let Metrics { registry, epochs, samples, trials, trial_duration, busy, artifacts_fault: _ } =
+            &metrics;
         registry.register(Box::new(epochs.clone()))?;
         registry.register(Box::new(samples.clone()))?;
         registry.register(Box::new(trials.clone()))?;
@@ -81,7 +97,12 @@ mod tests {
 
     #[test]
     fn every_series_is_there_before_its_first_event() {
-        let cpu = DeviceInfo { class: DeviceClass::Cpu, ordinal: 0, model: String::new(), numerics: "cpu-1".into() };
+        let cpu = DeviceInfo {
+            class: DeviceClass::Cpu,
+            ordinal: 0,
+            model: String::new(),
+            numerics: "cpu-1".into(),
+        };
         let text = Metrics::new(3, &[cpu]).unwrap().render();
         for line in [
             "chandler_trainer_epochs_total 0",

@@ -18,7 +18,8 @@ use tokio::sync::Semaphore;
 
 use crate::metrics::Metrics;
 
-/// Serves until it is dropped. Connections beyond [`limits::METRICS_CONNECTIONS_MAX`] wait in the kernel.
+/// Serves until it is dropped. Connections beyond [`limits::METRICS_CONNECTIONS_MAX`] wait in the
+/// kernel.
 pub(crate) async fn serve(listener: TcpListener, metrics: Arc<Metrics>) {
     let room = Arc::new(Semaphore::new(limits::METRICS_CONNECTIONS_MAX));
     while let Ok(place) = room.clone().acquire_owned().await {
@@ -29,7 +30,8 @@ pub(crate) async fn serve(listener: TcpListener, metrics: Arc<Metrics>) {
         };
         let metrics = metrics.clone();
         tokio::spawn(async move {
-            let answers = service_fn(|request| std::future::ready(Ok::<_, Infallible>(answer(&request, &metrics))));
+            let answers =
+                service_fn(|request| std::future::ready(Ok::<_, Infallible>(answer(&request, &metrics))));
             let connection = http1::Builder::new()
                 .keep_alive(false)
                 .max_buf_size(limits::METRICS_HEAD_BYTES_MAX)
@@ -43,9 +45,13 @@ pub(crate) async fn serve(listener: TcpListener, metrics: Arc<Metrics>) {
 /// The answer to one request; its body, if any, is not read.
 fn answer(request: &Request<Incoming>, metrics: &Metrics) -> Response<Full<Bytes>> {
     let (status, kind, body) = match (request.method(), request.uri().path()) {
-        (&Method::GET | &Method::HEAD, "/metrics") => (StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", metrics.render()),
+        (&Method::GET | &Method::HEAD, "/metrics") => {
+            (StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", metrics.render())
+        }
         (&Method::GET | &Method::HEAD, "/livez") => (StatusCode::OK, "text/plain", "ok\n".to_owned()),
-        (&Method::GET | &Method::HEAD, _) => (StatusCode::NOT_FOUND, "text/plain", "there are /metrics and /livez\n".to_owned()),
+        (&Method::GET | &Method::HEAD, _) => {
+            (StatusCode::NOT_FOUND, "text/plain", "there are /metrics and /livez\n".to_owned())
+        }
         _ => (StatusCode::METHOD_NOT_ALLOWED, "text/plain", "only GET\n".to_owned()),
     };
     let mut response = Response::new(Full::from(body));

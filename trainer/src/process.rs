@@ -2,19 +2,25 @@
 
 use std::panic;
 
-/// Has the system send SIGTERM when the parent ends, were it by SIGKILL; call it from the main thread. An error where the parent is gone already.
-/// Elsewhere than on Linux it does nothing: the parent has to stop its trainer itself.
+/// Has the system send SIGTERM when the parent ends, were it by SIGKILL; call it from the main
+/// thread. An error where the parent is gone already. Elsewhere than on Linux it does nothing: the
+/// parent has to stop its trainer itself.
 pub fn end_with_parent() -> std::io::Result<()> {
     #[cfg(target_os = "linux")]
     {
         // SAFETY: the calls take and return numbers and touch no memory.
-        let (set, parent, session) =
-            unsafe { (libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM as libc::c_ulong), libc::getppid(), libc::getsid(0)) };
+        let (set, parent, session) = unsafe {
+            (
+                libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM as libc::c_ulong),
+                libc::getppid(),
+                libc::getsid(0),
+            )
+        };
         if set != 0 {
             return Err(std::io::Error::last_os_error());
         }
-        // The parent may have died before the call; then nobody would ever send the signal. In a container, though, process 1 is the parent that
-        // started us, and its session is ours.
+        // The parent may have died before the call; then nobody would ever send the signal. In a
+        // container, though, process 1 is the parent that started us, and its session is ours.
         if parent == 1 && session != 1 {
             return Err(std::io::Error::other("the parent process has ended"));
         }
@@ -22,7 +28,8 @@ pub fn end_with_parent() -> std::io::Result<()> {
     Ok(())
 }
 
-/// Has a panic logged in one line, with its thread: a training thread's is the error of its trial, not the end of the process.
+/// Has a panic logged in one line, with its thread: a training thread's is the error of its trial,
+/// not the end of the process.
 pub fn log_panics_in_one_line() {
     panic::set_hook(Box::new(|info| {
         let thread = std::thread::current();

@@ -1,4 +1,5 @@
-//! The datasets that this machine lacks: claims leave their studies to other trainers, until the files change or some time has passed.
+//! The datasets that this machine lacks: claims leave their studies to other trainers, until the
+//! files change or some time has passed.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -64,7 +65,8 @@ impl Refused {
         self.datasets.borrow().iter().take(limits::REFUSED_MAX).map(reason).collect()
     }
 
-    /// Refuses no more what has changed, or was refused long ago. Looks at files, and blocks meanwhile; in between calls that come soon do nothing.
+    /// Refuses no more what has changed, or was refused long ago. Looks at files, and blocks
+    /// meanwhile; in between calls that come soon do nothing.
     pub(crate) fn lift(&self) {
         let begun = Instant::now();
         let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
@@ -73,14 +75,18 @@ impl Refused {
             return;
         }
         let is_over = |lacking: &Lacking| {
-            lacking.since.elapsed() >= Duration::from_secs(limits::REFUSE_SECONDS) || self.catalog.state(&lacking.spec) != lacking.files
+            lacking.since.elapsed() >= Duration::from_secs(limits::REFUSE_SECONDS)
+                || self.catalog.state(&lacking.spec) != lacking.files
         };
-        let over: Vec<String> = datasets.into_iter().filter(|(_, lacking)| is_over(lacking)).map(|(id, _)| id).collect();
+        let over: Vec<String> =
+            datasets.into_iter().filter(|(_, lacking)| is_over(lacking)).map(|(id, _)| id).collect();
         self.datasets.send_if_modified(|datasets| {
             over.iter().for_each(|id| drop(datasets.remove(id)));
             !over.is_empty()
         });
-        *due = Instant::now() + Duration::from_millis(limits::REFUSED_LOOK_MS).max(begun.elapsed() * limits::REFUSED_LOOK_SHARE);
+        *due = Instant::now()
+            + Duration::from_millis(limits::REFUSED_LOOK_MS)
+                .max(begun.elapsed() * limits::REFUSED_LOOK_SHARE);
     }
 }
 
@@ -97,7 +103,10 @@ mod tests {
         for name in ["a.csv", "b.csv"] {
             let spec = DatasetSpec::new(Source::Csv { path: name.into(), label: "y".into() });
             let files = refused.catalog.state(&spec);
-            refused.add(name, Lacking { spec, files, why: format!("there is no file {name}"), since: Instant::now() });
+            refused.add(
+                name,
+                Lacking { spec, files, why: format!("there is no file {name}"), since: Instant::now() },
+            );
         }
         let lifted = || {
             *refused.due.lock().unwrap() = Instant::now();
@@ -107,9 +116,14 @@ mod tests {
         assert_eq!(lifted(), ["a.csv", "b.csv"]);
         std::fs::write(folder.path().join("a.csv"), "x,y\n1,0\n").unwrap();
         assert_eq!(lifted(), ["b.csv"]);
-        assert_eq!(refused.reasons(), [RefusedDataset { dataset_id: "b.csv".into(), why: "there is no file b.csv".into() }]);
+        assert_eq!(
+            refused.reasons(),
+            [RefusedDataset { dataset_id: "b.csv".into(), why: "there is no file b.csv".into() }]
+        );
         refused.datasets.send_modify(|datasets| {
-            datasets.values_mut().for_each(|lacking| lacking.since -= Duration::from_secs(limits::REFUSE_SECONDS));
+            datasets
+                .values_mut()
+                .for_each(|lacking| lacking.since -= Duration::from_secs(limits::REFUSE_SECONDS));
         });
         assert_eq!(lifted(), [""; 0]);
     }

@@ -49,7 +49,8 @@ pub(crate) struct Best {
 /// What happens while a trial trains.
 #[derive(Debug)]
 pub(crate) enum Event {
-    /// An epoch is over: its values in the order of [`Study::logged`], and how many samples it trained on.
+    /// An epoch is over: its values in the order of [`Study::logged`], and how many samples it
+    /// trained on.
     Epoch { step: u32, values: Vec<f32>, samples: u64 },
     /// From here it could go on.
     Checkpoint(Saved),
@@ -79,13 +80,20 @@ pub(crate) enum Trained {
     OutOfTime,
 }
 
-/// Trains all epochs, from the first of the checkpoints on that can be read, and tells what happens; what that has seen is told again, and the time that
-/// it took counts. The next one is asked for only where that cannot be read.
+/// Trains all epochs, from the first of the checkpoints on that can be read, and tells what
+/// happens; what that has seen is told again, and the time that it took counts. The next one is
+/// asked for only where that cannot be read.
 ///
-/// A trial trains its network once, or for each execution on each fold, an epoch of each in turn: what is logged, and what callbacks see, are the means, so that a step is
-/// reported once. As in Keras, the last batch of an epoch may be smaller, `loss` and metrics are those of the epoch's rows while its weights move, and the
-/// `val_` ones are taken after it with dropout off. Kept are the weights of the best epoch; of several runs those of the best.
-pub(crate) fn train(job: &Job, checkpoints: impl Iterator<Item = Checkpoint>, mut tell: impl FnMut(Event)) -> Result<Trained, Error> {
+/// A trial trains its network once, or for each execution on each fold, an epoch of each in turn:
+/// what is logged, and what callbacks see, are the means, so that a step is reported once. As in
+/// Keras, the last batch of an epoch may be smaller, `loss` and metrics are those of the epoch's
+/// rows while its weights move, and the `val_` ones are taken after it with dropout off. Kept are
+/// the weights of the best epoch; of several runs those of the best.
+pub(crate) fn train(
+    job: &Job,
+    checkpoints: impl Iterator<Item = Checkpoint>,
+    mut tell: impl FnMut(Event),
+) -> Result<Trained, Error> {
     let Job { study, plan, .. } = *job;
     let names = study.logged();
     let place = |name: &str| names.iter().position(|logged| *logged == name);
@@ -95,9 +103,15 @@ pub(crate) fn train(job: &Job, checkpoints: impl Iterator<Item = Checkpoint>, mu
     let (mut runs, mut best, mut progress) = begin(job, checkpoints)?;
     // Its time begins where it need not wait any more, for memory or for a checkpoint.
     let (begun, earlier) = (Instant::now(), Duration::from_millis(progress.spent_ms));
-    let deadline = study.max_trial_seconds.map(|seconds| begun + Duration::from_secs_f64(seconds).saturating_sub(earlier));
+    let deadline = study
+        .max_trial_seconds
+        .map(|seconds| begun + Duration::from_secs_f64(seconds).saturating_sub(earlier));
     for (step, values) in (1..).zip(&progress.curve) {
-        tell(Event::Epoch { step, values: values.iter().map(|bits| f32::from_bits(*bits)).collect(), samples: 0 });
+        tell(Event::Epoch {
+            step,
+            values: values.iter().map(|bits| f32::from_bits(*bits)).collect(),
+            samples: 0,
+        });
     }
     let (mut saved, mut pause, on_its_way) = (Instant::now(), job.checkpoint_seconds as f64, Arc::new(()));
 
@@ -125,8 +139,9 @@ pub(crate) fn train(job: &Job, checkpoints: impl Iterator<Item = Checkpoint>, mu
         }
         let value = logged[objective];
         if best.as_ref().is_none_or(|best| direction.is_better(value, best.value)) {
-            let leader =
-                (1..runs.len()).fold(0, |a, b| if direction.is_better(values[b][objective], values[a][objective]) { b } else { a });
+            let leader = (1..runs.len()).fold(0, |a, b| {
+                if direction.is_better(values[b][objective], values[a][objective]) { b } else { a }
+            });
             drop(best.take()); // one copy at a time
             best = Some(Best { value, step, weights: runs[leader].weights()? });
         }
@@ -155,7 +170,11 @@ pub(crate) fn train(job: &Job, checkpoints: impl Iterator<Item = Checkpoint>, mu
             });
             saved = Instant::now();
             // Slow disks take a tenth of the time, unless every epoch is asked for.
-            pause = if job.checkpoint_seconds == 0 { 0.0 } else { pause.max(10.0 * saving.elapsed().as_secs_f64()) };
+            pause = if job.checkpoint_seconds == 0 {
+                0.0
+            } else {
+                pause.max(10.0 * saving.elapsed().as_secs_f64())
+            };
         }
         if more && deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             break;
@@ -164,18 +183,29 @@ pub(crate) fn train(job: &Job, checkpoints: impl Iterator<Item = Checkpoint>, mu
     Ok(best.map_or(Trained::OutOfTime, Trained::Completed))
 }
 
-/// The runs of a trial, from the first of the checkpoints on that can be read; else from their start.
-fn begin<'a>(job: &Job<'a>, checkpoints: impl Iterator<Item = Checkpoint>) -> Result<(Vec<Run<'a>>, Option<Best>, Progress), Error> {
+/// The runs of a trial, from the first of the checkpoints on that can be read; else from their
+/// start.
+fn begin<'a>(
+    job: &Job<'a>,
+    checkpoints: impl Iterator<Item = Checkpoint>,
+) -> Result<(Vec<Run<'a>>, Option<Best>, Progress), Error> {
     let fresh = || (0..job.study.runs()).map(|run| Run::new(job, run)).collect::<Result<Vec<_>, _>>();
     let (number, study) = (job.number, &job.study.name);
     let mut runs = fresh()?;
     for checkpoint in checkpoints {
         match checkpoint.restore(runs.iter_mut().map(|run| &mut run.model)) {
             Ok((best, progress)) => {
-                tracing::info!(trial.number = number, "Trial {number} of study {study} goes on after epoch {}", progress.step);
+                tracing::info!(
+                    trial.number = number,
+                    "Trial {number} of study {study} goes on after epoch {}",
+                    progress.step
+                );
                 return Ok((runs, best, progress));
             }
-            Err(error) => tracing::warn!(trial.number = number, "A checkpoint of trial {number} of study {study} cannot be read: {error}"),
+            Err(error) => tracing::warn!(
+                trial.number = number,
+                "A checkpoint of trial {number} of study {study} cannot be read: {error}"
+            ),
         }
         runs.clear(); // half restored, and there may be no memory for two
         runs = fresh()?;
@@ -221,7 +251,14 @@ impl<'a> Run<'a> {
         let dataset = fold.data.dataset();
         let lane = u64::from(run) * LANES + number;
         let recipe = &plan.training;
-        let model = Model::new(&plan.layers, recipe, &dataset.schema.shape, dataset.schema.classes, (study.seed, lane), device)?;
+        let model = Model::new(
+            &plan.layers,
+            recipe,
+            &dataset.schema.shape,
+            dataset.schema.classes,
+            (study.seed, lane),
+            device,
+        )?;
         let weights = dataset.weights.as_deref();
         let trained = RowWeights::training(&recipe.class_weight, &dataset.labels, &fold.split.train, weights);
         let classes = dataset.labels.classes();
@@ -248,7 +285,11 @@ impl<'a> Run<'a> {
             if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
                 return Ok(Epoch::OutOfTime);
             }
-            let loss = self.model.step(features(data, rows), &Targets::of(labels, rows, &self.trained), &mut totals)?;
+            let loss = self.model.step(
+                features(data, rows),
+                &Targets::of(labels, rows, &self.trained),
+                &mut totals,
+            )?;
             if !loss.is_finite() {
                 return Ok(Epoch::Over(vec![f64::NAN], totals.rows));
             }
@@ -263,7 +304,11 @@ impl<'a> Run<'a> {
                 if let Some(reason) = stop.reason() {
                     return Ok(Epoch::Stopped(reason));
                 }
-                self.model.evaluate(features(data, rows), &Targets::of(labels, rows, &self.validated), &mut totals)?;
+                self.model.evaluate(
+                    features(data, rows),
+                    &Targets::of(labels, rows, &self.validated),
+                    &mut totals,
+                )?;
             }
             self.model.swap_averages()?;
             values.extend(logged(&totals, plan));
@@ -271,7 +316,8 @@ impl<'a> Run<'a> {
         Ok(Epoch::Over(values, samples))
     }
 
-    /// A copy of the weights that were judged (the averages, where the optimiser keeps some), and how features were scaled for them.
+    /// A copy of the weights that were judged (the averages, where the optimiser keeps some), and
+    /// how features were scaled for them.
     fn weights(&mut self) -> Result<Weights, Error> {
         self.model.swap_averages()?;
         let weights = Weights::copy(&self.model);
@@ -289,16 +335,22 @@ fn summary(values: &[Vec<f64>]) -> Vec<f64> {
     let columns = values.iter().map(Vec::len).min().unwrap_or(0);
     let mean = |at: usize| values.iter().map(|values| values[at]).sum::<f64>() / n;
     let means: Vec<f64> = (0..columns).map(mean).collect();
-    let deviation = |at: usize| (values.iter().map(|values| (values[at] - means[at]) * (values[at] - means[at])).sum::<f64>() / n).sqrt();
+    let deviation = |at: usize| {
+        (values.iter().map(|values| (values[at] - means[at]) * (values[at] - means[at])).sum::<f64>() / n)
+            .sqrt()
+    };
     let deviations: Vec<f64> = (0..columns).map(deviation).collect();
     [means, deviations].concat()
 }
 
 fn logged(totals: &Totals, plan: &Plan) -> Vec<f64> {
-    std::iter::once(totals.mean_loss()).chain((0..plan.training.metrics.len()).map(|at| totals.value(at))).collect()
+    std::iter::once(totals.mean_loss())
+        .chain((0..plan.training.metrics.len()).map(|at| totals.value(at)))
+        .collect()
 }
 
-/// The rows one after the other. The tensor takes the buffer over, so each batch has its own and nothing is copied twice.
+/// The rows one after the other. The tensor takes the buffer over, so each batch has its own and
+/// nothing is copied twice.
 fn features(data: &Scaled, rows: &[u32]) -> Vec<f32> {
     let mut features = Vec::with_capacity(rows.len() * data.dataset().width());
     data.gather(rows, &mut features);
@@ -321,7 +373,8 @@ pub(crate) enum Reason {
     Lost = 5,
 }
 
-/// A flag between the two halves of a trial: set by the async side, read by the training thread before every batch.
+/// A flag between the two halves of a trial: set by the async side, read by the training thread
+/// before every batch.
 #[derive(Debug, Default)]
 pub(crate) struct Stop(AtomicU8);
 

@@ -34,7 +34,8 @@ impl House {
         House { folder, redis, store }
     }
 
-    /// A study of the iris data, with these changes to its document; the hash is that of the data, unless another is given.
+    /// A study of the iris data, with these changes to its document; the hash is that of the data,
+    /// unless another is given.
     async fn study(&self, changes: Json, hash: Option<&str>) -> StudyId {
         let mut document = json!({
             "name": "test", "seed": 7, "dataset": {"source": "builtin:iris", "scale": "standardize", "validation_split": 0.2},
@@ -47,7 +48,8 @@ impl House {
             document[field] = value.clone();
         }
         let study = Arc::new(Study::parse(&document).unwrap());
-        let mut dataset = data::Catalog::new(self.folder.path().join("datasets")).schema(&study.dataset).unwrap();
+        let mut dataset =
+            data::Catalog::new(self.folder.path().join("datasets")).schema(&study.dataset).unwrap();
         dataset.hash = hash.map_or(dataset.hash, str::to_owned);
         let id = StudyId::parse(&format!("01J0000000{}", Nonce::random()).to_uppercase()).unwrap();
         self.store.create_study(NewStudy { id, study, dataset, preflight: json!({}) }, None).await.unwrap();
@@ -92,8 +94,8 @@ impl House {
         self.store.trial(id, number).await.unwrap().unwrap()
     }
 
-    /// The trial, once it is as asked.
-    /// A study whose artifacts go while its first trial is trained; one that is not claimed yet would stay in the queue.
+    /// The trial, once it is as asked. A study whose artifacts go while its first trial is trained;
+    /// one that is not claimed yet would stay in the queue.
     async fn study_without_artifacts(&self, trials: u32) -> StudyId {
         let training = json!({
             "optimizer": {"name": "adam", "learning_rate": {"hp": "rate"}}, "loss": "sparse_categorical_crossentropy", "metrics": ["accuracy"], "epochs": 3_000
@@ -121,7 +123,13 @@ impl House {
     }
 
     async fn artifact(&self, id: StudyId, trial: &TrialRecord) -> Vec<u8> {
-        let path = Artifacts::model_path(id.as_str(), trial.number, trial.attempt, &trial.nonce.unwrap().to_string()).unwrap();
+        let path = Artifacts::model_path(
+            id.as_str(),
+            trial.number,
+            trial.attempt,
+            &trial.nonce.unwrap().to_string(),
+        )
+        .unwrap();
         let artifacts = Artifacts::open(&self.folder.path().join("artifacts").display().to_string()).unwrap();
         artifacts.get(&path).await.unwrap().to_vec()
     }
@@ -166,14 +174,19 @@ struct TestTrainer {
 impl TestTrainer {
     async fn stop(self) {
         let _ = self.stop.send(());
-        tokio::time::timeout(Duration::from_secs(20), self.running).await.expect("it stops").unwrap().unwrap();
+        tokio::time::timeout(Duration::from_secs(20), self.running)
+            .await
+            .expect("it stops")
+            .unwrap()
+            .unwrap();
     }
 }
 
 /// The tensors of an artifact, by name.
 fn weights_of(file: &[u8]) -> Vec<(String, Vec<u8>)> {
     let tensors = safetensors::SafeTensors::deserialize(file).unwrap();
-    let mut tensors: Vec<_> = tensors.iter().map(|(name, tensor)| (name.to_owned(), tensor.data().to_vec())).collect();
+    let mut tensors: Vec<_> =
+        tensors.iter().map(|(name, tensor)| (name.to_owned(), tensor.data().to_vec())).collect();
     tensors.sort();
     tensors
 }
@@ -204,7 +217,10 @@ async fn a_study_is_trained_to_its_end_and_its_best_weights_are_kept() {
         let tensors = safetensors::SafeTensors::deserialize(&file).unwrap();
         assert_eq!(tensors.tensor("layers.1.kernel").unwrap().shape(), [8, 3]);
         assert_eq!(
-            (tensors.tensor("scale.shift").unwrap().shape(), tensors.tensor("scale.divisor").unwrap().shape()),
+            (
+                tensors.tensor("scale.shift").unwrap().shape(),
+                tensors.tensor("scale.divisor").unwrap().shape()
+            ),
             (&[4][..], &[4][..])
         );
     }
@@ -222,12 +238,15 @@ async fn slots_do_not_change_a_bit() {
     let dataset = json!({"source": "builtin:iris", "scale": "standardize", "folds": 2});
     let mut results = Vec::new();
     for slots in [1, 3] {
-        let id = house.study(json!({"max_trials": 6, "max_parallel": 6, "network": network, "dataset": dataset}), None).await;
+        let id = house
+            .study(json!({"max_trials": 6, "max_parallel": 6, "network": network, "dataset": dataset}), None)
+            .await;
         let trainer = house.trainer(slots);
         let mut of_study = Vec::new();
         for number in 0..6 {
             let trial = house.ended(id, number).await;
-            of_study.push((house.curve(id, number).await.points, weights_of(&house.artifact(id, &trial).await)));
+            of_study
+                .push((house.curve(id, number).await.points, weights_of(&house.artifact(id, &trial).await)));
         }
         results.push(of_study);
         trainer.stop().await;
@@ -269,8 +288,10 @@ async fn a_diverged_trial_fails_as_such_and_an_impossible_one_as_invalid() {
     let space = json!([{"name": "rate", "type": "fixed", "value": 900.0}]);
     let network = json!([{"layer": "Dense", "units": 1}]);
     let diverging = json!({"training": training, "space": space, "network": network, "objective": {"metric": "loss"}, "dataset": {"source": "builtin:diabetes"}});
-    let (diverging, impossible) =
-        (house.study(diverging, None).await, house.study(json!({"network": [{"layer": "Dense", "units": 2}]}), None).await);
+    let (diverging, impossible) = (
+        house.study(diverging, None).await,
+        house.study(json!({"network": [{"layer": "Dense", "units": 2}]}), None).await,
+    );
     let trainer = house.trainer(2);
     let error = house.ended(diverging, 0).await.error.unwrap();
     assert_eq!(error.kind, ErrorKind::Diverged, "{}", error.message);
@@ -294,7 +315,11 @@ async fn a_dataset_of_another_hash_is_refused_and_burns_nothing() {
     let trial = house.when(id, 0, |trial| trial.attempt == 1 && trial.state == TrialState::Queued).await;
     assert_eq!((trial.failures, trial.stalls), (0, 0));
     let error = trial.error.unwrap();
-    assert!(error.kind == ErrorKind::Refused && error.message.contains("the study was accepted with another"), "{}", error.message);
+    assert!(
+        error.kind == ErrorKind::Refused && error.message.contains("the study was accepted with another"),
+        "{}",
+        error.message
+    );
     trainer.stop().await;
     assert_eq!(house.trial(id, 0).await.attempt, 1);
 }
@@ -334,12 +359,19 @@ async fn while_artifacts_are_away_results_wait_nothing_is_claimed_and_nothing_fa
     // Longer than the trainer's lease, which heartbeats keep.
     tokio::time::sleep(Duration::from_secs(2)).await;
     let held = house.trial(id, 0).await;
-    assert_eq!((held.state, held.step, held.attempt), (TrialState::Running, 3_000, 1), "trained, and not handed in");
+    assert_eq!(
+        (held.state, held.step, held.attempt),
+        (TrialState::Running, 3_000, 1),
+        "trained, and not handed in"
+    );
     assert_eq!(house.trial(id, 1).await.attempt, 0);
     house.bring_artifacts_back();
     for number in 0..3 {
         let trial = house.ended(id, number).await;
-        assert_eq!((trial.state, trial.attempt, trial.failures, trial.stalls), (TrialState::Completed, 1, 0, 0));
+        assert_eq!(
+            (trial.state, trial.attempt, trial.failures, trial.stalls),
+            (TrialState::Completed, 1, 0, 0)
+        );
         assert!(!house.artifact(id, &trial).await.is_empty());
     }
     assert_eq!(house.when_listed(|line| line.faults.is_empty()).await.running, []);
@@ -369,7 +401,10 @@ async fn a_result_that_waits_for_the_artifacts_can_be_cancelled_deleted_and_hand
     trainer.stop().await;
     let trial = house.trial(handed_back, 0).await;
     let end = trial.attempts.last().and_then(|attempt| attempt.end.as_deref());
-    assert_eq!((trial.state, trial.failures, trial.stalls, end), (TrialState::Queued, 0, 0, Some("released")));
+    assert_eq!(
+        (trial.state, trial.failures, trial.stalls, end),
+        (TrialState::Queued, 0, 0, Some("released"))
+    );
     house.bring_artifacts_back();
     let again = house.trainer(1);
     let trial = house.ended(handed_back, 0).await;
@@ -392,9 +427,25 @@ async fn a_file_that_is_gone_stops_its_study_alone_and_only_until_it_is_back() {
     // Sooner than any refusal ends by itself.
     assert_eq!(house.ended(intact, 0).await.state, TrialState::Completed);
     let line = house.when_listed(|line| !line.refused.is_empty()).await;
-    assert!(line.refused.len() == 1 && line.refused[0].why.contains("there is no file \"gone.csv\""), "{line:?}");
-    let waiting = house.store.study(gone).await.unwrap().unwrap().needs().waiting_for(&house.store.trainers().await.unwrap()).unwrap();
-    assert!(waiting.kind == WaitingFor::Dataset && waiting.detail.contains(&line.id) && waiting.detail.contains("gone.csv"), "{waiting:?}");
+    assert!(
+        line.refused.len() == 1 && line.refused[0].why.contains("there is no file \"gone.csv\""),
+        "{line:?}"
+    );
+    let waiting = house
+        .store
+        .study(gone)
+        .await
+        .unwrap()
+        .unwrap()
+        .needs()
+        .waiting_for(&house.store.trainers().await.unwrap())
+        .unwrap();
+    assert!(
+        waiting.kind == WaitingFor::Dataset
+            && waiting.detail.contains(&line.id)
+            && waiting.detail.contains("gone.csv"),
+        "{waiting:?}"
+    );
     std::fs::rename(folder.join("elsewhere"), &copies[0]).unwrap();
     assert_eq!(house.ended(gone, 0).await.state, TrialState::Completed);
     assert_eq!(house.when_listed(|line| line.refused.is_empty()).await.refused, []);
@@ -413,7 +464,11 @@ async fn a_trial_out_of_time_completes_with_what_it_has() {
     let trial = house.ended(id, 0).await;
     assert_eq!((trial.state, trial.step > 0, trial.value.is_some()), (TrialState::Completed, true, true));
     let error = house.ended(hopeless, 0).await.error.unwrap();
-    assert!(error.kind == ErrorKind::OutOfTime && error.message.contains("raise max_trial_seconds"), "{}", error.message);
+    assert!(
+        error.kind == ErrorKind::OutOfTime && error.message.contains("raise max_trial_seconds"),
+        "{}",
+        error.message
+    );
     trainer.stop().await;
 }
 
@@ -448,7 +503,9 @@ async fn a_trainer_that_has_lost_a_trial_says_that_there_may_be_checkpoints() {
     let id = house.study(long(), None).await;
     let trainer = house.careful_trainer();
     house.when(id, 0, |trial| trial.step > 1).await;
-    let are_left = async || store::audit::keys(&house.store).await.unwrap().iter().any(|key| key.ends_with(":leftovers"));
+    let are_left = async || {
+        store::audit::keys(&house.store).await.unwrap().iter().any(|key| key.ends_with(":leftovers"))
+    };
     assert!(!are_left().await);
     house.store.delete_study(id).await.unwrap();
     trainer.stop().await;
@@ -501,7 +558,8 @@ async fn each_device_has_slots_of_its_own() {
     }
     assert_eq!(of_each, HashMap::from([(":0".to_owned(), 2), (":1".to_owned(), 2)]));
     let listed = house.store.trainers().await.unwrap();
-    let shown: Vec<_> = listed.iter().map(|record| (record.trainer.device.as_str(), record.trainer.slots)).collect();
+    let shown: Vec<_> =
+        listed.iter().map(|record| (record.trainer.device.as_str(), record.trainer.slots)).collect();
     assert_eq!(shown, [("cuda:0", 2), ("cuda:1", 2)]);
     let states = [house.trial(id, 4).await.state, house.trial(for_cpus, 0).await.state];
     assert_eq!(states, [TrialState::Queued, TrialState::Queued]);
@@ -552,7 +610,9 @@ async fn a_trial_that_ran_out_of_memory_beside_others_runs_alone() {
 async fn classes_are_weighed_by_what_stands_in_the_file() {
     let house = House::new().await;
     std::fs::create_dir_all(house.folder.path().join("datasets")).unwrap();
-    let row = |at: u32| format!("{},{},{}\n", at * 7 % 13, at * 5 % 11, if at.is_multiple_of(4) { "fraud" } else { "legit" });
+    let row = |at: u32| {
+        format!("{},{},{}\n", at * 7 % 13, at * 5 % 11, if at.is_multiple_of(4) { "fraud" } else { "legit" })
+    };
     let text = format!("a,b,y\n{}", (0..60).map(row).collect::<String>());
     for folder in [house.folder.path().to_owned(), house.folder.path().join("datasets")] {
         std::fs::write(folder.join("fraud.csv"), &text).unwrap();
@@ -570,11 +630,19 @@ async fn classes_are_weighed_by_what_stands_in_the_file() {
         let id = house.study(study(weight), None).await;
         let trial = house.ended(id, 0).await;
         let error = trial.error.map(|error| (error.kind, error.message));
-        curves.push((error, house.curve(id, 0).await.points.iter().map(|point| point.values.clone()).collect::<Vec<_>>()));
+        curves.push((
+            error,
+            house.curve(id, 0).await.points.iter().map(|point| point.values.clone()).collect::<Vec<_>>(),
+        ));
     }
-    let [(None, fraud), (None, first), (None, legit), (Some((ErrorKind::Invalid, scam)), _)] = curves.as_slice() else {
+    let [(None, fraud), (None, first), (None, legit), (Some((ErrorKind::Invalid, scam)), _)] =
+        curves.as_slice()
+    else {
         panic!("{curves:?}")
     };
-    assert!(fraud == first && fraud != legit && scam.contains("class_weight: there is no class \"scam\""), "{curves:?}");
+    assert!(
+        fraud == first && fraud != legit && scam.contains("class_weight: there is no class \"scam\""),
+        "{curves:?}"
+    );
     trainer.stop().await;
 }

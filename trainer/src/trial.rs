@@ -72,7 +72,11 @@ impl Trial {
         caught(|| self.prepare_and_train(checkpoints, tell))
     }
 
-    fn prepare_and_train(&self, checkpoints: impl Iterator<Item = File>, tell: impl FnMut(Event)) -> Result<Outcome, Outcome> {
+    fn prepare_and_train(
+        &self,
+        checkpoints: impl Iterator<Item = File>,
+        tell: impl FnMut(Event),
+    ) -> Result<Outcome, Outcome> {
         let Trial { lease, study, .. } = self;
         let invalid = |error: String| Outcome::Failed(ErrorKind::Invalid, error);
         let dataset = self.dataset()?;
@@ -80,26 +84,46 @@ impl Trial {
             return Err(invalid(format!("the hyperparameters {} do not fit the search space", lease.point)));
         };
         let mut plan = study.plan(&point).map_err(|problems| {
-            let problems: Vec<String> = problems.iter().map(|problem| format!("{}: {}", problem.pointer, problem.detail)).collect();
+            let problems: Vec<String> =
+                problems.iter().map(|problem| format!("{}: {}", problem.pointer, problem.detail)).collect();
             invalid(problems.join("; "))
         })?;
         plan.training.class_weight = plan.training.class_weight.numbered(&dataset.class_names);
         let of_data = (&dataset.schema, dataset.bytes());
-        let share = self.memory.share(study, &plan, of_data, || self.stop.reason().is_some(), &self.has_idle_peer);
+        let share =
+            self.memory.share(study, &plan, of_data, || self.stop.reason().is_some(), &self.has_idle_peer);
         let share = share.map_err(|error| match error {
             TooLarge::Anywhere(why) => invalid(why),
             TooLarge::Here(why) => Outcome::TooLarge(why),
         })?;
-        let Some(share) = share else { return Ok(Outcome::Stopped(self.stop.reason().unwrap_or(Reason::Release), None)) };
-        let splits = data::splits(&dataset, &study.dataset, study.seed).map_err(|error| invalid(error.to_string()))?;
-        let scaled = splits.into_iter().map(|split| Ok(Fold { data: Scaled::new(dataset.clone(), &split.train, plan.scale)?, split }));
-        let folds = scaled.collect::<Result<Vec<Fold>, data::Error>>().map_err(|error| invalid(error.to_string()))?;
+        let Some(share) = share else {
+            return Ok(Outcome::Stopped(self.stop.reason().unwrap_or(Reason::Release), None));
+        };
+        let splits =
+            data::splits(&dataset, &study.dataset, study.seed).map_err(|error| invalid(error.to_string()))?;
+        let scaled = splits
+            .into_iter()
+            .map(|split| Ok(Fold { data: Scaled::new(dataset.clone(), &split.train, plan.scale)?, split }));
+        let folds =
+            scaled.collect::<Result<Vec<Fold>, data::Error>>().map_err(|error| invalid(error.to_string()))?;
         let (number, stop, checkpoint_seconds) = (lease.number, &*self.stop, self.checkpoint_seconds);
-        let (numerics, dataset_hash, runs) = (self.numerics.clone(), dataset.schema.hash.clone(), study.runs() as usize);
-        let audience = Audience { study: lease.study.to_string(), number, numerics, dataset: dataset_hash, runs };
+        let (numerics, dataset_hash, runs) =
+            (self.numerics.clone(), dataset.schema.hash.clone(), study.runs() as usize);
+        let audience =
+            Audience { study: lease.study.to_string(), number, numerics, dataset: dataset_hash, runs };
         let spool = || self.artifacts.spool(lease.study.as_str(), number);
         let (plan, device) = (&plan, &self.device);
-        let job = Job { study, number, plan, folds: &folds, device, audience: &audience, spool: &spool, checkpoint_seconds, stop };
+        let job = Job {
+            study,
+            number,
+            plan,
+            folds: &folds,
+            device,
+            audience: &audience,
+            spool: &spool,
+            checkpoint_seconds,
+            stop,
+        };
         let opened = |file| {
             let checkpoint = Checkpoint::open(file, &audience);
             if checkpoint.is_none() {
@@ -117,12 +141,15 @@ impl Trial {
                 Ok(Outcome::Completed(Box::new(Completed { best, document, share })))
             }
             Ok(Trained::Stopped(reason, best)) => Ok(Outcome::Stopped(reason, best)),
-            Ok(Trained::Diverged(step)) => {
-                Err(Outcome::Failed(ErrorKind::Diverged, format!("the loss or a metric was not a finite number in epoch {step}")))
-            }
+            Ok(Trained::Diverged(step)) => Err(Outcome::Failed(
+                ErrorKind::Diverged,
+                format!("the loss or a metric was not a finite number in epoch {step}"),
+            )),
             Ok(Trained::OutOfTime) => {
                 let seconds = study.max_trial_seconds.unwrap_or_default();
-                let message = format!("max_trial_seconds ({seconds}) were over before an epoch ended; raise max_trial_seconds");
+                let message = format!(
+                    "max_trial_seconds ({seconds}) were over before an epoch ended; raise max_trial_seconds"
+                );
                 Err(Outcome::Failed(ErrorKind::OutOfTime, message))
             }
             Err(Error::Invalid(error)) => Err(invalid(error)),
@@ -137,8 +164,18 @@ impl Trial {
         let Trial { lease, study, catalog, .. } = self;
         // Before they are read: a change while they are read must be seen.
         let files = catalog.state(&study.dataset);
-        let refused = |why| Outcome::Refused(Box::new(Lacking { spec: study.dataset.clone(), files, why, since: Instant::now() }));
-        let asker = Asker { seconds_max: limits::DATASET_TRAINER_SECONDS_MAX, has_left: &|| self.stop.reason().is_some() };
+        let refused = |why| {
+            Outcome::Refused(Box::new(Lacking {
+                spec: study.dataset.clone(),
+                files,
+                why,
+                since: Instant::now(),
+            }))
+        };
+        let asker = Asker {
+            seconds_max: limits::DATASET_TRAINER_SECONDS_MAX,
+            has_left: &|| self.stop.reason().is_some(),
+        };
         let dataset = catalog.load(&study.dataset, asker).map_err(|error| match self.stop.reason() {
             Some(reason) => Outcome::Stopped(reason, None),
             None => refused(error.to_string()),
@@ -154,7 +191,12 @@ impl Trial {
         )))
     }
 
-    fn document(&self, plan: &Plan, dataset: &Dataset, hyperparameters: serde_json::Map<String, Json>) -> Json {
+    fn document(
+        &self,
+        plan: &Plan,
+        dataset: &Dataset,
+        hyperparameters: serde_json::Map<String, Json>,
+    ) -> Json {
         let network: Vec<Json> = plan.layers.iter().map(Layer::to_document).collect();
         json!({
             "study": self.lease.study.to_string(), "trial": self.lease.number, "hyperparameters": hyperparameters,
@@ -178,7 +220,9 @@ mod tests {
     #[test]
     fn a_panic_is_a_failed_trial_with_its_message() {
         for outcome in [caught(|| panic!("planned {}", "failure")), caught(|| panic!("planned failure"))] {
-            assert!(matches!(outcome, Outcome::Failed(ErrorKind::Panic, message) if message == "planned failure"));
+            assert!(
+                matches!(outcome, Outcome::Failed(ErrorKind::Panic, message) if message == "planned failure")
+            );
         }
     }
 }

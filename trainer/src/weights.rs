@@ -1,4 +1,5 @@
-//! The weights of the best epoch: kept in memory while a trial runs, written as safetensors when it ends.
+//! The weights of the best epoch: kept in memory while a trial runs, written as safetensors when it
+//! ends.
 
 use std::collections::HashMap;
 
@@ -18,13 +19,16 @@ impl Weights {
     pub(crate) fn copy(model: &Model) -> Result<Weights, Error> {
         let copy = |(name, weight): (&str, &Tensor)| {
             let weight = weight.detach();
-            Ok((name.to_owned(), if weight.device().is_cpu() { weight.copy()? } else { weight.to_device(&Device::Cpu)? }))
+            Ok((
+                name.to_owned(),
+                if weight.device().is_cpu() { weight.copy()? } else { weight.to_device(&Device::Cpu)? },
+            ))
         };
         model.weights().map(copy).collect::<Result<_, Error>>().map(Weights)
     }
 
-    /// With what the network expects of its input: `(x - scale.shift) / scale.divisor`, each of one number, or of the shape of a row; computed in as many
-    /// bits as they have, then rounded to 32.
+    /// With what the network expects of its input: `(x - scale.shift) / scale.divisor`, each of one
+    /// number, or of the shape of a row; computed in as many bits as they have, then rounded to 32.
     pub(crate) fn with_scaling(mut self, data: &Scaled) -> Result<Weights, Error> {
         let shape = data.dataset().schema.shape.as_slice();
         let mut push = |name: &str, tensor: Tensor| self.0.push((name.to_owned(), tensor));
@@ -54,9 +58,11 @@ impl Weights {
         self.0.iter().map(|(name, tensor)| (name.as_str(), tensor))
     }
 
-    /// A safetensors file (f32, names such as `layers.1.kernel`, `scale.shift`, which is f64 where the features are) with `document` as JSON under `chandler` in its metadata.
+    /// A safetensors file (f32, names such as `layers.1.kernel`, `scale.shift`, which is f64 where
+    /// the features are) with `document` as JSON under `chandler` in its metadata.
     pub(crate) fn serialize(&self, document: &Json) -> Result<Bytes, String> {
-        // One entry: of several the order, and so the bytes of the file, would be another each time.
+        // One entry: of several the order, and so the bytes of the file, would be another each
+        // time.
         let metadata = HashMap::from([("chandler".to_owned(), document.to_string())]);
         let file = safetensors::serialize(self.named(), Some(metadata));
         file.map(Bytes::from).map_err(|error| error.to_string())

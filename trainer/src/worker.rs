@@ -48,21 +48,29 @@ pub(crate) struct Worker {
     pub(crate) refused: Arc<Refused>,
 }
 
-/// Runs a trainer until `shutdown` resolves; then it hands its trials back and returns. Errors are of the start only: an address that is taken, a folder
-/// that cannot be made, a device that is not there. A Redis that is away is waited for.
+/// Runs a trainer until `shutdown` resolves; then it hands its trials back and returns. Errors are
+/// of the start only: an address that is taken, a folder that cannot be made, a device that is not
+/// there. A Redis that is away is waited for.
 pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
-    let devices =
-        device::devices().context("there is nothing to train on; a trainer built without the features cuda and metal trains on the CPU")?;
+    let devices = device::devices().context(
+        "there is nothing to train on; a trainer built without the features cuda and metal trains on the CPU",
+    )?;
     run_on(devices, config, shutdown).await
 }
 
 /// As [`run`], on these devices.
-pub(crate) async fn run_on(devices: Vec<DeviceInfo>, config: Config, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
+pub(crate) async fn run_on(
+    devices: Vec<DeviceInfo>,
+    config: Config,
+    shutdown: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
     let (stop, stopping) = watch::channel(false);
     let work = async {
         let (workers, metrics) = start(devices, &config, stopping.clone()).await?;
         let page = match config.metrics_listen {
-            Some(address) => Some(TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?),
+            Some(address) => Some(
+                TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?,
+            ),
             None => None,
         };
         let mut chores = JoinSet::new();
@@ -100,8 +108,9 @@ pub(crate) async fn run_on(devices: Vec<DeviceInfo>, config: Config, shutdown: i
     work.await
 }
 
-/// Waits until nothing is claimed any more. It is an error if a chore ends before: a trainer that is no longer listed, that reaps nothing, or whose page is
-/// gone, is half dead and nobody would know.
+/// Waits until nothing is claimed any more. It is an error if a chore ends before: a trainer that
+/// is no longer listed, that reaps nothing, or whose page is gone, is half dead and nobody would
+/// know.
 async fn ended(claims: &mut JoinSet<()>, chores: &mut JoinSet<()>) -> anyhow::Result<()> {
     loop {
         tokio::select! {
@@ -130,12 +139,14 @@ async fn start(
     let catalog = Arc::new(Catalog::new(config.data_dir.join("datasets")));
     let refused = Arc::new(Refused::new(catalog.clone()));
     let store = connect(config, &stopping).await?;
-    let process = format!("{}-{}-{}", process::host_name(), std::process::id(), &Nonce::random().to_string()[..6]);
+    let process =
+        format!("{}-{}-{}", process::host_name(), std::process::id(), &Nonce::random().to_string()[..6]);
     let mut workers = Vec::with_capacity(devices.len());
     for device in devices {
         let name = device.name();
         let missing = || format!("the device {name} cannot be used");
-        let handles = (0..slots).map(|_| device.open()).collect::<Result<Vec<Device>, _>>().with_context(missing)?;
+        let handles =
+            (0..slots).map(|_| device.open()).collect::<Result<Vec<Device>, _>>().with_context(missing)?;
         let free = device.free_memory().with_context(missing)?;
         let memory = Arc::new(match device.class {
             DeviceClass::Cpu => Memory::of(free, 1).with_datasets(catalog.clone()),
@@ -183,16 +194,19 @@ async fn start(
     Ok((workers, metrics))
 }
 
-/// Slots of each device where nobody says how many: each keeps a core busy, on a GPU too, which is fed from there.
+/// Slots of each device where nobody says how many: each keeps a core busy, on a GPU too, which is
+/// fed from there.
 fn slots(devices: &[DeviceInfo]) -> u32 {
-    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(limits::SLOTS_MAX) as u32);
+    let cores =
+        std::thread::available_parallelism().map_or(1, |cores| cores.get().min(limits::SLOTS_MAX) as u32);
     match devices {
         [device] if device.class == DeviceClass::Cpu => cores,
         gpus => (cores / gpus.len() as u32).clamp(1, limits::GPU_SLOTS),
     }
 }
 
-/// The store, once Redis is there. A Redis that refuses for good, as with a wrong password, is not waited for.
+/// The store, once Redis is there. A Redis that refuses for good, as with a wrong password, is not
+/// waited for.
 async fn connect(config: &Config, stopping: &watch::Receiver<bool>) -> anyhow::Result<Store> {
     loop {
         let settings = store::Config {
@@ -203,7 +217,9 @@ async fn connect(config: &Config, stopping: &watch::Receiver<bool>) -> anyhow::R
         };
         match Store::connect(settings).await {
             Ok(store) => return Ok(store),
-            Err(error) if error.may_pass() && !*stopping.borrow() => tracing::warn!("Waiting for Redis: {error}"),
+            Err(error) if error.may_pass() && !*stopping.borrow() => {
+                tracing::warn!("Waiting for Redis: {error}")
+            }
             Err(error) => return Err(anyhow::Error::new(error).context("cannot use Redis")),
         }
         tokio::time::sleep(retry()).await;
@@ -234,12 +250,16 @@ impl Worker {
         lock(&self.running).len() > 1
     }
 
-    /// Whether another trainer on such a device has a free slot and no fault, and was heard of lately. None has, as far as a Redis that is away can tell.
+    /// Whether another trainer on such a device has a free slot and no fault, and was heard of
+    /// lately. None has, as far as a Redis that is away can tell.
     pub(crate) async fn has_idle_peer(&self) -> bool {
         let mut all = self.store.trainers().await.unwrap_or_default();
         let newest = all.iter().map(|record| record.seen_at_ms).max().unwrap_or_default();
         all.retain(|record| newest - record.seen_at_ms <= limits::PEER_SEEN_MS);
-        let mut others = all.iter().map(|record| &record.trainer).filter(|other| other.id != self.me.id && other.class == self.me.class);
+        let mut others = all
+            .iter()
+            .map(|record| &record.trainer)
+            .filter(|other| other.id != self.me.id && other.class == self.me.class);
         others.any(|other| other.faults.is_empty() && other.running.len() < other.slots as usize)
     }
 
@@ -265,11 +285,13 @@ impl Worker {
     }
 }
 
-/// Claims as many trials as there are free slots, until shutdown; then waits for those that run to be handed back.
+/// Claims as many trials as there are free slots, until shutdown; then waits for those that run to
+/// be handed back.
 async fn claim(worker: Arc<Worker>) {
     let worker = &worker;
     let mut trials = JoinSet::new();
-    // Held by a trial that runs alone: what came beside it would wait here, while another trainer could train it.
+    // Held by a trial that runs alone: what came beside it would wait here, while another trainer
+    // could train it.
     let alone = Arc::new(tokio::sync::Mutex::new(()));
     // What cannot be handed in is not begun.
     tokio::select! { _ = worker.health.is_well() => {}, () = worker.stopped() => return }
@@ -282,7 +304,8 @@ async fn claim(worker: Arc<Worker>) {
         // Files may lie on a disk that hangs.
         tokio::select! { _ = tokio::task::spawn_blocking(move || refused.lift()) => {}, () = worker.stopped() => break }
         let refused = worker.refused.ids();
-        // A claim names no more of them: the next trial may be of one that it does not name, again and again.
+        // A claim names no more of them: the next trial may be of one that it does not name, again
+        // and again.
         if refused.len() == limits::REFUSED_MAX {
             tokio::select! { () = tokio::time::sleep(retry()) => {}, () = worker.stopped() => break }
         }
@@ -343,7 +366,11 @@ async fn wait_for_work(worker: &Worker) {
 }
 
 /// One trial from its lease to its acknowledged end, in its slot.
-async fn see_through(worker: Arc<Worker>, lease: Lease, slot: (OwnedSemaphorePermit, Option<OwnedMutexGuard<()>>)) {
+async fn see_through(
+    worker: Arc<Worker>,
+    lease: Lease,
+    slot: (OwnedSemaphorePermit, Option<OwnedMutexGuard<()>>),
+) {
     let me = (lease.study, lease.number);
     lock(&worker.running).push(me);
     worker.metrics.busy.inc();
@@ -373,13 +400,16 @@ async fn show_up(worker: Arc<Worker>) {
     }
 }
 
-/// Does what time alone must do, beside all other processes that do it too: expired leases, deleted studies, checkpoints of ended trials, studies that want trials.
+/// Does what time alone must do, beside all other processes that do it too: expired leases, deleted
+/// studies, checkpoints of ended trials, studies that want trials.
 async fn reap(worker: Arc<Worker>) {
     loop {
         tokio::time::sleep(jittered(worker.store.tick())).await;
         match worker.store.tend(&worker.artifacts).await {
             // A fault of the artifacts has been told already.
-            Ok(tended) if worker.health.fault().is_some() => tended.undone.iter().for_each(|undone| tracing::debug!("{undone}")),
+            Ok(tended) if worker.health.fault().is_some() => {
+                tended.undone.iter().for_each(|undone| tracing::debug!("{undone}"))
+            }
             Ok(tended) => tended.undone.iter().for_each(|undone| tracing::warn!("{undone}")),
             Err(error) => tracing::debug!("The reaper's tick failed: {error}"),
         }

@@ -11,17 +11,22 @@ use crate::wire::{DatasetList, PageQuery, Query, page_of, page_response};
 
 /// List the datasets
 ///
-/// Those inside the binary and those in the datasets folder of this API, with their schemas. Trainers have folders of their own: a
-/// trainer whose copy differs runs no trial on it. In pages.
+/// Those inside the binary and those in the datasets folder of this API, with their schemas.
+/// Trainers have folders of their own: a trainer whose copy differs runs no trial on it. In pages.
 #[utoipa::path(tag = "datasets", params(PageQuery), responses((status = 200, description = "A page of datasets", body = DatasetList), AnyErrors))]
 #[get("/v1/datasets")]
-pub(crate) async fn list_datasets(app: Data<App>, request: HttpRequest, Query(query): Query<PageQuery>) -> Result<HttpResponse, Error> {
+pub(crate) async fn list_datasets(
+    app: Data<App>,
+    request: HttpRequest,
+    Query(query): Query<PageQuery>,
+) -> Result<HttpResponse, Error> {
     let catalog = app.catalog.clone();
     let (datasets, next) = page_of(web::block(move || catalog.list()).await?, key, &query)?;
     Ok(page_response(&request, next.as_deref()).json(DatasetList { datasets, next }))
 }
 
-/// Where a dataset stands in the list: the built-in ones, which never go, then files by their paths.
+/// Where a dataset stands in the list: the built-in ones, which never go, then files by their
+/// paths.
 fn key(dataset: &Listed) -> String {
     match &dataset.source {
         Some(builtin) if builtin.starts_with("builtin:") => builtin.clone(),

@@ -30,8 +30,10 @@ const PARAMETER: &[(u16, &str)] = &[(
     400,
     "A parameter, a header, or the body cannot be read, or a header asks for what nothing here does: `invalid_parameter`, `malformed_json`",
 )];
-const KEY: &[(u16, &str)] =
-    &[(401, "An API key is needed: `unauthorized`"), (403, "Without API keys only requests to localhost are served: `forbidden_host`")];
+const KEY: &[(u16, &str)] = &[
+    (401, "An API key is needed: `unauthorized`"),
+    (403, "Without API keys only requests to localhost are served: `forbidden_host`"),
+];
 const SERVICE: &[(u16, &str)] = &[
     (500, "Internal error: `internal`"),
     (
@@ -56,10 +58,15 @@ const BODY: &[(u16, &str)] = &[
 ];
 
 fn problems(rows: &[&[(u16, &str)]]) -> BTreeMap<String, RefOr<Response>> {
-    let content = || ContentBuilder::new().schema(Some(Ref::from_schema_name(ProblemDetails::name()))).build();
-    let response =
-        |description: &str| ResponseBuilder::new().description(description).content("application/problem+json", content()).build();
-    rows.iter().flat_map(|rows| rows.iter()).map(|(status, description)| (status.to_string(), response(description).into())).collect()
+    let content =
+        || ContentBuilder::new().schema(Some(Ref::from_schema_name(ProblemDetails::name()))).build();
+    let response = |description: &str| {
+        ResponseBuilder::new().description(description).content("application/problem+json", content()).build()
+    };
+    rows.iter()
+        .flat_map(|rows| rows.iter())
+        .map(|(status, description)| (status.to_string(), response(description).into()))
+        .collect()
 }
 
 impl IntoResponses for ParameterErrors {

@@ -16,9 +16,10 @@ use crate::wire::{Format, ModelQuery, Query};
 
 /// Fetch the model of a trial
 ///
-/// The weights of its best step. As safetensors (the default) with the network's document in the metadata; as ONNX (opset 17: input
-/// `input`, output `output`, any batch); or as a `.keras` file, which `keras.models.load_model` opens. Both hold the network alone: where
-/// the study scales its features, they expect scaled ones.
+/// The weights of its best step. As safetensors (the default) with the network's document in the
+/// metadata; as ONNX (opset 17: input `input`, output `output`, any batch); or as a `.keras` file,
+/// which `keras.models.load_model` opens. Both hold the network alone: where the study scales its
+/// features, they expect scaled ones.
 #[utoipa::path(
     tag = "trials",
     params(("id" = String, Path, description = "The study"), ("number" = u64, Path, description = "The trial"), ModelQuery),
@@ -53,7 +54,11 @@ pub(crate) async fn get_model(
     )
 )]
 #[get("/v1/studies/{id}/best/model")]
-pub(crate) async fn best_model(app: Data<App>, id: Path<String>, Query(query): Query<ModelQuery>) -> Result<HttpResponse, Error> {
+pub(crate) async fn best_model(
+    app: Data<App>,
+    id: Path<String>,
+    Query(query): Query<ModelQuery>,
+) -> Result<HttpResponse, Error> {
     let format = query.format.unwrap_or_default();
     let id = study_id(&id)?;
     match app.reads().best(id, 1).await?.first() {
@@ -83,27 +88,38 @@ impl Format {
 
 /// The model that the accepted attempt of a trial left.
 async fn model(app: &App, id: StudyId, record: &TrialRecord, format: Format) -> Result<HttpResponse, Error> {
-    let none = |why: &str| Error::ModelNotFound(format!("trial {} of study {id} has no weights: {why}", record.number));
+    let none = |why: &str| {
+        Error::ModelNotFound(format!("trial {} of study {id} has no weights: {why}", record.number))
+    };
     if record.state != TrialState::Completed {
         return Err(none(&format!("it is {}", record.state)));
     }
     let nonce = record.nonce.ok_or_else(|| none("it was never trained"))?.to_string();
-    let path =
-        Artifacts::model_path(id.as_str(), record.number, record.attempt, &nonce).map_err(|error| Error::Internal(error.to_string()))?;
+    let path = Artifacts::model_path(id.as_str(), record.number, record.attempt, &nonce)
+        .map_err(|error| Error::Internal(error.to_string()))?;
     let weights: Bytes = match app.artifacts.get(&path).await {
-        Err(artifact::Error::NotFound(_)) => return Err(none("the artifact store lacks them; do trainers and API use the same?")),
-        Err(error) if error.is_of_the_place() => return Err(Error::Unavailable(format!("the weights cannot be read now: {error}"))),
+        Err(artifact::Error::NotFound(_)) => {
+            return Err(none("the artifact store lacks them; do trainers and API use the same?"));
+        }
+        Err(error) if error.is_of_the_place() => {
+            return Err(Error::Unavailable(format!("the weights cannot be read now: {error}")));
+        }
         found => found.map_err(|error| Error::Internal(error.to_string()))?,
     };
     // A large model takes seconds, which no other request of this worker shall wait.
     let body = web::block(move || format.convert(weights)).await?.map_err(not_exported)?;
     let name = format!("attachment; filename=\"{id}-{}.{}\"", record.number, format.as_str());
-    Ok(HttpResponse::Ok().content_type(format.content_type()).insert_header((CONTENT_DISPOSITION, name)).body(body))
+    Ok(HttpResponse::Ok()
+        .content_type(format.content_type())
+        .insert_header((CONTENT_DISPOSITION, name))
+        .body(body))
 }
 
 fn not_exported(error: export::Error) -> Error {
     match error {
-        export::Error::TooLarge(_) => Error::InvalidParameter(format!("format: {error}; safetensors has no such limit")),
+        export::Error::TooLarge(_) => {
+            Error::InvalidParameter(format!("format: {error}; safetensors has no such limit"))
+        }
         export::Error::Unreadable(_) | export::Error::Write(_) => Error::Internal(error.to_string()),
     }
 }

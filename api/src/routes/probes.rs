@@ -18,9 +18,10 @@ pub(crate) async fn livez() -> HttpResponse {
 
 /// Whether the service can take requests
 ///
-/// Redis answers within two seconds and accepts changes, and the server is not about to stop. Otherwise the detail gives the reason: the
-/// memory or disk of Redis is full, it is a replica, the password is wrong. Studies may still be readable then, and if the memory is full,
-/// they can be deleted. Needs no API key.
+/// Redis answers within two seconds and accepts changes, and the server is not about to stop.
+/// Otherwise the detail gives the reason: the memory or disk of Redis is full, it is a replica, the
+/// password is wrong. Studies may still be readable then, and if the memory is full, they can be
+/// deleted. Needs no API key.
 #[utoipa::path(tag = "service", security(()), responses((status = 200, description = "It can", body = String, content_type = "text/plain"), ProbeErrors))]
 #[get("/readyz")]
 pub(crate) async fn readyz(app: Data<App>) -> Result<HttpResponse, Error> {
@@ -31,7 +32,8 @@ pub(crate) async fn readyz(app: Data<App>) -> Result<HttpResponse, Error> {
 
 /// Metrics for Prometheus
 ///
-/// Of the service, gathered now by one script, and of this process. Where Redis does not answer within two seconds, `chandler_redis_up` is 0.
+/// Of the service, gathered now by one script, and of this process. Where Redis does not answer
+/// within two seconds, `chandler_redis_up` is 0.
 #[utoipa::path(tag = "service", responses((status = 200, description = "In Prometheus's text format", body = String, content_type = "text/plain"), AnyErrors))]
 #[get("/metrics")]
 pub(crate) async fn metrics(app: Data<App>) -> Result<HttpResponse, Error> {
@@ -39,6 +41,7 @@ pub(crate) async fn metrics(app: Data<App>) -> Result<HttpResponse, Error> {
     if let Err(error) = &service {
         tracing::warn!("The service's metrics could not be gathered: {error}");
     }
-    let text = app.metrics.render(service.ok().as_ref()).map_err(|error| Error::Internal(error.to_string()))?;
+    let text =
+        app.metrics.render(service.ok().as_ref()).map_err(|error| Error::Internal(error.to_string()))?;
     Ok(HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(text))
 }

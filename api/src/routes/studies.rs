@@ -11,15 +11,17 @@ use crate::app::App;
 use crate::create::{self, Draft};
 use crate::error::{Error, ProblemDetails, study_id, study_path};
 use crate::wire::{
-    DryRun, DryRunQuery, Query, StudiesQuery, StudyPage, StudyPatch, StudySummary, StudyView, page_response, parse_json, read_body,
+    DryRun, DryRunQuery, Query, StudiesQuery, StudyPage, StudyPatch, StudySummary, StudyView, page_response,
+    parse_json, read_body,
 };
 
 /// Create a study
 ///
-/// The whole document is checked before anything is queued: every branch of the space is followed through the network. With an
-/// `Idempotency-Key` (up to 255 characters, kept for a day) the request may be repeated: the answer is the study that it created first,
-/// or `conflict` once that was deleted. Without one, `outcome_unknown` names in `Location` the study that the request may have created:
-/// where GET finds none, it may be repeated.
+/// The whole document is checked before anything is queued: every branch of the space is followed
+/// through the network. With an `Idempotency-Key` (up to 255 characters, kept for a day) the
+/// request may be repeated: the answer is the study that it created first, or `conflict` once that
+/// was deleted. Without one, `outcome_unknown` names in `Location` the study that the request may
+/// have created: where GET finds none, it may be repeated.
 #[utoipa::path(
     tag = "studies",
     params(DryRunQuery, ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, description = "Makes the request repeatable")),
@@ -47,7 +49,8 @@ pub(crate) async fn create_study(
 ) -> Result<HttpResponse, Error> {
     let body = read_body(&request, payload).await?;
     let idempotency = idempotency(&request, &body)?;
-    // A repeated request is answered by what it did, also where its dataset or this server's rules have changed since.
+    // A repeated request is answered by what it did, also where its dataset or this server's rules
+    // have changed since.
     if let Some(idempotency) = idempotency.as_ref().filter(|_| !query.dry_run)
         && let reads = app.reads()
         && let Some(id) = reads.reserved(idempotency).await?
@@ -69,21 +72,31 @@ pub(crate) async fn create_study(
 /// The newest first, in pages.
 #[utoipa::path(tag = "studies", params(StudiesQuery), responses((status = 200, description = "A page of studies", body = StudyPage), AnyErrors))]
 #[get("/v1/studies")]
-pub(crate) async fn list_studies(app: Data<App>, request: HttpRequest, query: Query<StudiesQuery>) -> Result<HttpResponse, Error> {
+pub(crate) async fn list_studies(
+    app: Data<App>,
+    request: HttpRequest,
+    query: Query<StudiesQuery>,
+) -> Result<HttpResponse, Error> {
     let Query(StudiesQuery { cursor, limit, state, name }) = query;
     let limit = limit.map_or(limits::PAGE_DEFAULT, usize::from);
     let store = app.reads();
     let (records, next) = store.list_studies(store::StudyPage { cursor, limit, state, name }).await?;
     let trainers = store.trainers().await?;
-    let summary =
-        |record: &StudyRecord| Ok(StudySummary::from_record(record, &*app.store.spec_of(record)?, record.needs().waiting_for(&trainers)));
+    let summary = |record: &StudyRecord| {
+        Ok(StudySummary::from_record(
+            record,
+            &*app.store.spec_of(record)?,
+            record.needs().waiting_for(&trainers),
+        ))
+    };
     let studies = records.iter().map(summary).collect::<store::Result<_>>()?;
     Ok(page_response(&request, next.as_deref()).json(StudyPage { studies, next }))
 }
 
 /// Show a study
 ///
-/// With its counts by state, its best trial and its progress, and what it waits for where nobody trains it.
+/// With its counts by state, its best trial and its progress, and what it waits for where nobody
+/// trains it.
 #[utoipa::path(tag = "studies", params(("id" = String, Path, description = "The study")), responses((status = 200, description = "The study", body = StudyView), StudyErrors))]
 #[get("/v1/studies/{id}")]
 pub(crate) async fn get_study(app: Data<App>, id: Path<String>) -> Result<HttpResponse, Error> {
@@ -104,7 +117,12 @@ pub(crate) async fn get_study(app: Data<App>, id: Path<String>) -> Result<HttpRe
     responses((status = 200, description = "The study as it is now", body = StudyView), StudyErrors, BodyErrors)
 )]
 #[patch("/v1/studies/{id}")]
-pub(crate) async fn patch_study(app: Data<App>, request: HttpRequest, id: Path<String>, payload: Payload) -> Result<HttpResponse, Error> {
+pub(crate) async fn patch_study(
+    app: Data<App>,
+    request: HttpRequest,
+    id: Path<String>,
+    payload: Payload,
+) -> Result<HttpResponse, Error> {
     let id = study_id(&id)?;
     let body = parse_json(&read_body(&request, payload).await?)?;
     let change = StudyPatch::read(body)?.into();
@@ -115,8 +133,8 @@ pub(crate) async fn patch_study(app: Data<App>, request: HttpRequest, id: Path<S
 
 /// Cancel a study
 ///
-/// Nothing more is trained: waiting trials are cancelled at once, running ones within a batch of their trainer's next report. Results
-/// are kept. May be repeated: twice does what once does.
+/// Nothing more is trained: waiting trials are cancelled at once, running ones within a batch of
+/// their trainer's next report. Results are kept. May be repeated: twice does what once does.
 #[utoipa::path(tag = "studies", params(("id" = String, Path, description = "The study")), responses((status = 200, description = "The study as it is now", body = StudyView), StudyErrors))]
 #[post("/v1/studies/{id}/cancel")]
 pub(crate) async fn cancel_study(app: Data<App>, id: Path<String>) -> Result<HttpResponse, Error> {
@@ -126,8 +144,8 @@ pub(crate) async fn cancel_study(app: Data<App>, id: Path<String>) -> Result<Htt
 
 /// Delete a study
 ///
-/// It is gone from view at once; its trials, curves and weights are removed in the background. May be repeated: `study_not_found` then says
-/// that it is gone.
+/// It is gone from view at once; its trials, curves and weights are removed in the background. May
+/// be repeated: `study_not_found` then says that it is gone.
 #[utoipa::path(tag = "studies", params(("id" = String, Path, description = "The study")), responses((status = 202, description = "It is gone from view"), StudyErrors))]
 #[delete("/v1/studies/{id}")]
 pub(crate) async fn delete_study(app: Data<App>, id: Path<String>) -> Result<HttpResponse, Error> {
@@ -153,9 +171,13 @@ fn idempotency(request: &HttpRequest, body: &[u8]) -> Result<Option<Idempotency>
     if keys.next().is_some() {
         return Err(Error::InvalidParameter("Idempotency-Key must be sent once".to_owned()));
     }
-    let key = key.to_str().ok().filter(|key| !key.is_empty() && key.len() <= limits::IDEMPOTENCY_KEY_BYTES_MAX);
+    let key =
+        key.to_str().ok().filter(|key| !key.is_empty() && key.len() <= limits::IDEMPOTENCY_KEY_BYTES_MAX);
     let key = key.ok_or_else(|| {
-        Error::InvalidParameter(format!("Idempotency-Key must have 1 to {} visible characters", limits::IDEMPOTENCY_KEY_BYTES_MAX))
+        Error::InvalidParameter(format!(
+            "Idempotency-Key must have 1 to {} visible characters",
+            limits::IDEMPOTENCY_KEY_BYTES_MAX
+        ))
     })?;
     Ok(Some(Idempotency { key: key.to_owned(), request_hash: create::hash(body) }))
 }

@@ -13,7 +13,11 @@ use crate::wire::{PageQuery, Query, TrainerList, TrainerView, page_of, page_resp
 /// Their device and slots, what they train, and what keeps them from it. By name, in pages.
 #[utoipa::path(tag = "trainers", params(PageQuery), responses((status = 200, description = "A page of trainers", body = TrainerList), AnyErrors))]
 #[get("/v1/trainers")]
-pub(crate) async fn list_trainers(app: Data<App>, request: HttpRequest, Query(query): Query<PageQuery>) -> Result<HttpResponse, Error> {
+pub(crate) async fn list_trainers(
+    app: Data<App>,
+    request: HttpRequest,
+    Query(query): Query<PageQuery>,
+) -> Result<HttpResponse, Error> {
     let (records, next) = page_of(app.reads().trainers().await?, |record| record.trainer.id.clone(), &query)?;
     let trainers = records.into_iter().map(TrainerView::from_record).collect();
     Ok(page_response(&request, next.as_deref()).json(TrainerList { trainers, next }))

@@ -31,7 +31,8 @@ pub(crate) async fn list_trials(
     let Query(TrialsQuery { cursor, limit, state, sort }) = query;
     let limit = limit.map_or(hpo::limits::PAGE_DEFAULT, usize::from);
     let store = app.reads();
-    let (records, next) = store.trials(id, TrialPage { cursor, limit, state, sort: sort.unwrap_or_default() }).await?;
+    let (records, next) =
+        store.trials(id, TrialPage { cursor, limit, state, sort: sort.unwrap_or_default() }).await?;
     let trials = views(&*store.spec(id).await?, id, records);
     Ok(page_response(&request, next.as_deref()).json(TrialList { trials, next }))
 }
@@ -72,15 +73,19 @@ pub(crate) async fn get_curve(app: Data<App>, path: Path<(String, String)>) -> R
 
 /// Cancel a trial
 ///
-/// A waiting one is cancelled at once, a running one within a batch of its trainer's next report; one that has ended is a conflict,
-/// unless it was cancelled. May be repeated: twice does what once does.
+/// A waiting one is cancelled at once, a running one within a batch of its trainer's next report;
+/// one that has ended is a conflict, unless it was cancelled. May be repeated: twice does what once
+/// does.
 #[utoipa::path(
     tag = "trials",
     params(("id" = String, Path, description = "The study"), ("number" = u64, Path, description = "The trial")),
     responses((status = 200, description = "The trial as it is now", body = TrialView), StudyErrors)
 )]
 #[post("/v1/studies/{id}/trials/{number}/cancel")]
-pub(crate) async fn cancel_trial(app: Data<App>, path: Path<(String, String)>) -> Result<HttpResponse, Error> {
+pub(crate) async fn cancel_trial(
+    app: Data<App>,
+    path: Path<(String, String)>,
+) -> Result<HttpResponse, Error> {
     let (id, number) = trial_path(&path)?;
     let store = app.changes()?;
     // Everything is read before the cancel, so that nothing can fail after it.
@@ -102,7 +107,11 @@ pub(crate) async fn cancel_trial(app: Data<App>, path: Path<(String, String)>) -
     responses((status = 200, description = "The best trials", body = BestList), StudyErrors)
 )]
 #[get("/v1/studies/{id}/best")]
-pub(crate) async fn best_trials(app: Data<App>, id: Path<String>, Query(query): Query<CountQuery>) -> Result<HttpResponse, Error> {
+pub(crate) async fn best_trials(
+    app: Data<App>,
+    id: Path<String>,
+    Query(query): Query<CountQuery>,
+) -> Result<HttpResponse, Error> {
     let id = study_id(&id)?;
     let store = app.reads();
     let records = store.best(id, query.count.map_or(1, usize::from)).await?;
@@ -113,7 +122,8 @@ pub(crate) async fn best_trials(app: Data<App>, id: Path<String>, Query(query): 
 pub(super) fn trial_path(path: &(String, String)) -> Result<(StudyId, u64), Error> {
     let (id, number) = path;
     let id = study_id(id)?;
-    let no_such = || Error::TrialNotFound { study: id.to_string(), number: number.chars().take(30).collect() };
+    let no_such =
+        || Error::TrialNotFound { study: id.to_string(), number: number.chars().take(30).collect() };
     // A trial has one name: not 00 or +0 besides.
     let parsed = number.parse().ok().filter(|parsed: &u64| parsed.to_string() == *number);
     Ok((id, parsed.ok_or_else(no_such)?))

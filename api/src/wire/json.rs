@@ -14,7 +14,8 @@ use crate::error::Error;
 
 /// The body of a request that must be JSON.
 pub(crate) async fn read_body(request: &HttpRequest, payload: Payload) -> Result<Bytes, Error> {
-    let media_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let media_type =
+        request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if !media_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json") {
         return Err(Error::UnsupportedMediaType);
     }
@@ -23,7 +24,8 @@ pub(crate) async fn read_body(request: &HttpRequest, payload: Payload) -> Result
         return Err(Error::UnsupportedMediaType);
     }
     // One that is announced as too large is not waited for.
-    let announced = request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    let announced =
+        request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|length| length > limits::BODY_BYTES_MAX as u64) {
         return Err(Error::BodyTooLarge);
     }
@@ -36,9 +38,12 @@ pub(crate) async fn read_body(request: &HttpRequest, payload: Payload) -> Result
     }
 }
 
-/// The JSON in `bytes`; a name that is listed twice in an object is an error, for one of the two would be ignored.
+/// The JSON in `bytes`; a name that is listed twice in an object is an error, for one of the two
+/// would be ignored.
 pub(crate) fn parse_json(bytes: &[u8]) -> Result<Json, Error> {
-    serde_json::from_slice::<Strict>(bytes).map(|strict| strict.0).map_err(|error| Error::MalformedJson(error.to_string()))
+    serde_json::from_slice::<Strict>(bytes)
+        .map(|strict| strict.0)
+        .map_err(|error| Error::MalformedJson(error.to_string()))
 }
 
 struct Strict(Json);
@@ -125,6 +130,8 @@ mod tests {
             let error = parse_json(text.as_bytes()).unwrap_err().to_string();
             assert!(error.contains(fragment), "{text}: {error}");
         }
-        assert!(parse_json("[".repeat(100_000).as_bytes()).unwrap_err().to_string().contains("recursion limit"));
+        assert!(
+            parse_json("[".repeat(100_000).as_bytes()).unwrap_err().to_string().contains("recursion limit")
+        );
     }
 }

@@ -11,17 +11,23 @@ use jiff::Timestamp;
 
 pub(crate) use json::{parse_json, read_body};
 pub(crate) use page::{page_of, page_response};
-pub(crate) use query::{CountQuery, DryRunQuery, Format, ModelQuery, PageQuery, Query, StudiesQuery, TrialsQuery};
+pub(crate) use query::{
+    CountQuery, DryRunQuery, Format, ModelQuery, PageQuery, Query, StudiesQuery, TrialsQuery,
+};
 pub(crate) use study::{DryRun, StudyPage, StudyPatch, StudySummary, StudyView, expected};
 pub(crate) use trainer::{DatasetList, TrainerList, TrainerView};
 pub(crate) use trial::{BestList, CurveView, TrialList, TrialView};
 
 /// RFC 3339 in UTC, from milliseconds.
 pub(crate) fn timestamp(ms: u64) -> String {
-    i64::try_from(ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok()).map_or_else(String::new, |time| time.to_string())
+    i64::try_from(ms)
+        .ok()
+        .and_then(|ms| Timestamp::from_millisecond(ms).ok())
+        .map_or_else(String::new, |time| time.to_string())
 }
 
-/// `x` as a person would write it: a number that is exactly a 32-bit float is written with the digits that one needs.
+/// `x` as a person would write it: a number that is exactly a 32-bit float is written with the
+/// digits that one needs.
 pub(crate) fn shortest(x: f64) -> f64 {
     let narrow = x as f32;
     if f64::from(narrow) == x { narrow.to_string().parse().unwrap_or(x) } else { x }

@@ -7,9 +7,14 @@ use hpo::limits;
 use super::query::PageQuery;
 use crate::error::Error;
 
-/// The page of `all` that `query` asks for, and the cursor of the next. A cursor is the last key of its page in hexadecimal, so the next page goes
-/// on behind it, whatever came or went meanwhile. Where a key may be gone, the keys rise along the list.
-pub(crate) fn page_of<T>(all: Vec<T>, key: impl Fn(&T) -> String, query: &PageQuery) -> Result<(Vec<T>, Option<String>), Error> {
+/// The page of `all` that `query` asks for, and the cursor of the next. A cursor is the last key of
+/// its page in hexadecimal, so the next page goes on behind it, whatever came or went meanwhile.
+/// Where a key may be gone, the keys rise along the list.
+pub(crate) fn page_of<T>(
+    all: Vec<T>,
+    key: impl Fn(&T) -> String,
+    query: &PageQuery,
+) -> Result<(Vec<T>, Option<String>), Error> {
     let limit = query.limit.map_or(limits::PAGE_DEFAULT, usize::from);
     let from = match &query.cursor {
         None => 0,
@@ -22,7 +27,10 @@ pub(crate) fn page_of<T>(all: Vec<T>, key: impl Fn(&T) -> String, query: &PageQu
     };
     let more = all.len() > from + limit;
     let page: Vec<T> = all.into_iter().skip(from).take(limit).collect();
-    let next = page.last().filter(|_| more).map(|last| key(last).bytes().map(|byte| format!("{byte:02x}")).collect());
+    let next = page
+        .last()
+        .filter(|_| more)
+        .map(|last| key(last).bytes().map(|byte| format!("{byte:02x}")).collect());
     Ok((page, next))
 }
 
@@ -44,7 +52,8 @@ pub(crate) fn page_response(request: &HttpRequest, next: Option<&str>) -> HttpRe
 
 /// The value of the `Link` header that leads to the next page of this request.
 fn next_link(request: &HttpRequest, cursor: &str) -> String {
-    let others = request.query_string().split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("cursor="));
+    let others =
+        request.query_string().split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("cursor="));
     let query: Vec<&str> = others.collect();
     let cursor = format!("cursor={cursor}");
     let query = query.into_iter().chain([cursor.as_str()]).collect::<Vec<_>>().join("&");
@@ -57,8 +66,13 @@ mod tests {
 
     use super::*;
 
-    fn page(all: &[&str], cursor: Option<&str>, limit: usize) -> Result<(Vec<String>, Option<String>), Error> {
-        let query: PageQuery = serde_json::from_value(json!({"cursor": cursor, "limit": limit.to_string()})).unwrap();
+    fn page(
+        all: &[&str],
+        cursor: Option<&str>,
+        limit: usize,
+    ) -> Result<(Vec<String>, Option<String>), Error> {
+        let query: PageQuery =
+            serde_json::from_value(json!({"cursor": cursor, "limit": limit.to_string()})).unwrap();
         page_of(all.iter().map(|item| (*item).to_owned()).collect(), String::clone, &query)
     }
 

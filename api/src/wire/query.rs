@@ -31,7 +31,11 @@ fn parse<T: DeserializeOwned>(query: &str) -> Result<T, Error> {
     serde_path_to_error::deserialize(pairs).map_err(|error| {
         let (name, what) = (error.path().to_string(), error.inner().to_string());
         // A parameter that is not known, or given twice, is named by what is said of it.
-        Error::InvalidParameter(if what.contains(&format!("`{name}`")) || name == "." { what } else { format!("{name}: {what}") })
+        Error::InvalidParameter(if what.contains(&format!("`{name}`")) || name == "." {
+            what
+        } else {
+            format!("{name}: {what}")
+        })
     })
 }
 
@@ -149,13 +153,19 @@ impl<'de> Deserialize<'de> for Count {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Count, D::Error> {
         let text = String::deserialize(deserializer)?;
         let count = text.parse().ok().filter(|count| (1..=limits::PAGE_MAX).contains(count)).map(Count);
-        count.ok_or_else(|| D::Error::custom(format!("must be a whole number from 1 to {}, not {text:?}", limits::PAGE_MAX)))
+        count.ok_or_else(|| {
+            D::Error::custom(format!("must be a whole number from 1 to {}, not {text:?}", limits::PAGE_MAX))
+        })
     }
 }
 
 impl PartialSchema for Count {
     fn schema() -> RefOr<Schema> {
-        ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(1)).maximum(Some(limits::PAGE_MAX)).into()
+        ObjectBuilder::new()
+            .schema_type(Type::Integer)
+            .minimum(Some(1))
+            .maximum(Some(limits::PAGE_MAX))
+            .into()
     }
 }
 
@@ -168,7 +178,10 @@ mod tests {
     #[test]
     fn a_query_is_read_or_refused_with_the_name_of_the_parameter() {
         let query: TrialsQuery = parse("limit=1000&state=failed&sort=value&cursor=a%20b").unwrap();
-        assert_eq!((query.limit, query.state, query.sort), (Some(Count(1_000)), Some(TrialState::Failed), Some(Sort::Value)));
+        assert_eq!(
+            (query.limit, query.state, query.sort),
+            (Some(Count(1_000)), Some(TrialState::Failed), Some(Sort::Value))
+        );
         assert_eq!(query.cursor.as_deref(), Some("a b"));
         let refused = |query: &str| parse::<TrialsQuery>(query).unwrap_err().to_string();
         for (query, parts) in [

@@ -21,7 +21,8 @@ pub(crate) struct StudyView {
     summary: StudySummary,
     /// The schema of its dataset, as it was when the study was created.
     dataset: DatasetSchema,
-    /// The study as it was POSTed, with what it left out: the seed, the direction of the objective, and the defaults.
+    /// The study as it was POSTed, with what it left out: the seed, the direction of the objective,
+    /// and the defaults.
     #[schema(value_type = Study)]
     spec: Json,
     /// What was known of its space before anything was queued.
@@ -54,16 +55,17 @@ pub(crate) struct StudySummary {
     max_parallel: Option<u64>,
     /// The best completed trial so far.
     best: Option<BestTrial>,
-    /// What it waits for, where it has queued trials that no trainer can take, or its trainers cannot hand in what they trained; null while it goes on,
-    /// is paused or has ended.
+    /// What it waits for, where it has queued trials that no trainer can take, or its trainers
+    /// cannot hand in what they trained; null while it goes on, is paused or has ended.
     waiting_for: Option<WaitingView>,
 }
 
 /// What a study waits for.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct WaitingView {
-    /// `trainer`: none is connected. `device`: none serves it. `memory`: none has as much as the smallest network takes. `dataset`: all that have the
-    /// memory lack it. `artifacts`: all that have the dataset cannot use them. `slots`: all are busy with other studies.
+    /// `trainer`: none is connected. `device`: none serves it. `memory`: none has as much as the
+    /// smallest network takes. `dataset`: all that have the memory lack it. `artifacts`: all that
+    /// have the dataset cannot use them. `slots`: all are busy with other studies.
     kind: WaitingFor,
     /// What the study needs, and what there is.
     detail: String,
@@ -126,7 +128,8 @@ pub(crate) struct DryRun {
     pub(crate) preflight: Preflight,
     /// The schema of the dataset.
     pub(crate) dataset: DatasetSchema,
-    /// The study with what it left out: the seed, the direction of the objective, and the defaults. POSTing this repeats it.
+    /// The study with what it left out: the seed, the direction of the objective, and the defaults.
+    /// POSTing this repeats it.
     #[schema(value_type = Study)]
     pub(crate) spec: Json,
 }
@@ -171,24 +174,32 @@ impl PartialSchema for StudyPatch {
 }
 
 impl StudyPatch {
-    /// What `body` asks for. By hand, since null and absent are two things, and all that is wrong is said at once. Errors: [`Error::InvalidRequest`],
-    /// [`Error::InvalidStudy`].
+    /// What `body` asks for. By hand, since null and absent are two things, and all that is wrong
+    /// is said at once. Errors: [`Error::InvalidRequest`], [`Error::InvalidStudy`].
     pub(crate) fn read(body: Json) -> Result<StudyPatch, Error> {
         let Json::Object(fields) = body else {
-            return Err(Error::InvalidRequest("the body must be an object, such as {\"state\": \"paused\"}".to_owned()));
+            return Err(Error::InvalidRequest(
+                "the body must be an object, such as {\"state\": \"paused\"}".to_owned(),
+            ));
         };
         let (mut patch, mut problems) = (StudyPatch::default(), Vec::new());
         for (name, value) in fields {
             let read = match name.as_str() {
                 "state" => read_paused(&value).map(|paused| patch.paused = Some(paused)),
-                "max_trials" => read_limit(&value, limits::TRIALS_MAX).map(|limit| patch.max_trials = Some(limit)),
+                "max_trials" => {
+                    read_limit(&value, limits::TRIALS_MAX).map(|limit| patch.max_trials = Some(limit))
+                }
                 "max_parallel" if value.is_null() => {
                     patch.max_parallel = Some(None);
                     Ok(())
                 }
-                "max_parallel" => read_limit(&value, limits::PARALLEL_MAX).map(|limit| patch.max_parallel = Some(Some(limit))),
+                "max_parallel" => read_limit(&value, limits::PARALLEL_MAX)
+                    .map(|limit| patch.max_parallel = Some(Some(limit))),
                 "priority" | "weight" => Err((ProblemKind::NotSupported, "cannot be changed yet".to_owned())),
-                _ => Err((ProblemKind::Invalid, "is not a field that can be changed; state, max_trials and max_parallel can".to_owned())),
+                _ => Err((
+                    ProblemKind::Invalid,
+                    "is not a field that can be changed; state, max_trials and max_parallel can".to_owned(),
+                )),
             };
             if let Err((kind, why)) = read {
                 let pointer = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
@@ -203,20 +214,33 @@ fn read_paused(value: &Json) -> Result<bool, (ProblemKind, String)> {
     match value.as_str() {
         Some("paused") => Ok(true),
         Some("running") => Ok(false),
-        _ => Err((ProblemKind::Invalid, "can be set to \"paused\" or \"running\"; a study is cancelled by POST …/cancel".to_owned())),
+        _ => Err((
+            ProblemKind::Invalid,
+            "can be set to \"paused\" or \"running\"; a study is cancelled by POST …/cancel".to_owned(),
+        )),
     }
 }
 
 fn read_limit(value: &Json, max: u64) -> Result<u64, (ProblemKind, String)> {
     // 2.0 is as good as 2, as in a study.
-    let whole = || value.as_f64().filter(|number| number.fract() == 0.0 && (1.0..=max as f64).contains(number)).map(|number| number as u64);
+    let whole = || {
+        value
+            .as_f64()
+            .filter(|number| number.fract() == 0.0 && (1.0..=max as f64).contains(number))
+            .map(|number| number as u64)
+    };
     let limit = value.as_u64().or_else(whole).filter(|limit| (1..=max).contains(limit));
-    limit.ok_or_else(|| (ProblemKind::Invalid, format!("must be an integer between 1 and {max}, not {value}")))
+    limit
+        .ok_or_else(|| (ProblemKind::Invalid, format!("must be an integer between 1 and {max}, not {value}")))
 }
 
 impl From<StudyPatch> for Change {
     fn from(patch: StudyPatch) -> Change {
-        Change { paused: patch.paused, max_trials: patch.max_trials.map(Some), max_parallel: patch.max_parallel }
+        Change {
+            paused: patch.paused,
+            max_trials: patch.max_trials.map(Some),
+            max_parallel: patch.max_parallel,
+        }
     }
 }
 
@@ -250,9 +274,14 @@ impl StudySummary {
     }
 }
 
-/// The number of trials if nothing stops the study: all points, or `max_trials` where that is less; never fewer than there are.
+/// The number of trials if nothing stops the study: all points, or `max_trials` where that is less;
+/// never fewer than there are.
 pub(crate) fn expected(record: &StudyRecord) -> u64 {
-    let points = record.preflight.get("points").and_then(Json::as_str).map(|points| points.parse().unwrap_or(u64::MAX));
+    let points = record
+        .preflight
+        .get("points")
+        .and_then(Json::as_str)
+        .map(|points| points.parse().unwrap_or(u64::MAX));
     let there_are = record.counts.iter().map(|(_, count)| count).sum();
     record.max_trials.unwrap_or(u64::MAX).min(points.unwrap_or(u64::MAX)).max(there_are)
 }
@@ -275,7 +304,11 @@ impl TrialCountsView {
 impl BestTrial {
     fn from_best(best: &Best, study: &Study) -> Option<BestTrial> {
         let point = study.space.unpack(&best.point)?;
-        Some(BestTrial { number: best.number, value: shortest(best.value), hyperparameters: study.space.to_json(&point) })
+        Some(BestTrial {
+            number: best.number,
+            value: shortest(best.value),
+            hyperparameters: study.space.to_json(&point),
+        })
     }
 }
 
@@ -288,9 +321,20 @@ mod tests {
         let schema = serde_json::to_value(StudyPatch::schema()).unwrap();
         for (name, max) in [("max_trials", limits::TRIALS_MAX), ("max_parallel", limits::PARALLEL_MAX)] {
             let property = &schema["properties"][name];
-            assert_eq!((&property["minimum"], &property["maximum"]), (&json!(1), &json!(max)), "{name}: {property}");
-            assert!(StudyPatch::read(json!({name: 1})).is_ok() && StudyPatch::read(json!({name: max})).is_ok(), "{name}");
-            assert!(StudyPatch::read(json!({name: 0})).is_err() && StudyPatch::read(json!({name: max + 1})).is_err(), "{name}");
+            assert_eq!(
+                (&property["minimum"], &property["maximum"]),
+                (&json!(1), &json!(max)),
+                "{name}: {property}"
+            );
+            assert!(
+                StudyPatch::read(json!({name: 1})).is_ok() && StudyPatch::read(json!({name: max})).is_ok(),
+                "{name}"
+            );
+            assert!(
+                StudyPatch::read(json!({name: 0})).is_err()
+                    && StudyPatch::read(json!({name: max + 1})).is_err(),
+                "{name}"
+            );
         }
         let patch = StudyPatch::read(json!({"state": "paused", "max_parallel": null})).unwrap();
         let change = Change { paused: Some(true), max_trials: None, max_parallel: Some(None) };

@@ -25,9 +25,11 @@ pub(crate) struct TrainerView {
     memory_bytes: u64,
     /// What it trains now.
     running: Vec<RunningTrial>,
-    /// Why it takes no trials of some datasets: what is wrong with each on its machine. It looks again as soon as the files change.
+    /// Why it takes no trials of some datasets: what is wrong with each on its machine. It looks
+    /// again as soon as the files change.
     refused: Vec<String>,
-    /// What is wrong with its place, such as artifacts that cannot be written. It takes no trials until that is over; results wait.
+    /// What is wrong with its place, such as artifacts that cannot be written. It takes no trials
+    /// until that is over; results wait.
     faults: Vec<String>,
     /// When it was last heard of: RFC 3339, UTC.
     last_seen: String,
@@ -82,7 +84,11 @@ impl TrainerView {
             memory_bytes: trainer.memory_bytes,
             refused: trainer.refused.into_iter().map(|refusal| refusal.why).collect(),
             faults: trainer.faults,
-            running: trainer.running.into_iter().map(|(study, number)| RunningTrial { study: study.to_string(), number }).collect(),
+            running: trainer
+                .running
+                .into_iter()
+                .map(|(study, number)| RunningTrial { study: study.to_string(), number })
+                .collect(),
             last_seen: timestamp(record.seen_at_ms),
         }
     }

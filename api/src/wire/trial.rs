@@ -20,7 +20,8 @@ pub(crate) struct TrialView {
     state: TrialState,
     /// Its active hyperparameters by name, in the order of the space.
     hyperparameters: Map<String, Json>,
-    /// The best value of the objective over its steps; null before the first, and for a diverged one.
+    /// The best value of the objective over its steps; null before the first, and for a diverged
+    /// one.
     value: Option<f64>,
     /// The last reported step: one a epoch, from 1; 0 before the first.
     step: u32,
@@ -32,7 +33,8 @@ pub(crate) struct TrialView {
     cancel_requested: bool,
     /// Every time that a trainer took it up.
     attempts: Vec<AttemptView>,
-    /// Why it failed, or why it waits: the last reason, while it is tried again or no trainer has its dataset; else null.
+    /// Why it failed, or why it waits: the last reason, while it is tried again or no trainer has
+    /// its dataset; else null.
     error: Option<TrialErrorView>,
 }
 
@@ -57,7 +59,8 @@ pub(crate) struct AttemptView {
 /// Why a trial failed, or was handed back.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct TrialErrorView {
-    /// `diverged` and `out_of_time` are results of the search, the others faults; `refused` has not failed, it waits for another trainer.
+    /// `diverged` and `out_of_time` are results of the search, the others faults; `refused` has not
+    /// failed, it waits for another trainer.
     kind: ErrorKind,
     /// What happened, and what to do.
     message: String,
@@ -99,7 +102,12 @@ pub(crate) struct CurvePoint {
 
 impl TrialView {
     /// `metrics` are the names of what the study logs.
-    pub(crate) fn from_record(id: StudyId, record: TrialRecord, study: &Study, metrics: &[String]) -> TrialView {
+    pub(crate) fn from_record(
+        id: StudyId,
+        record: TrialRecord,
+        study: &Study,
+        metrics: &[String],
+    ) -> TrialView {
         let point = study.space.unpack(&record.point);
         TrialView {
             study: id.to_string(),
@@ -132,7 +140,8 @@ impl AttemptView {
 
 impl CurveView {
     pub(crate) fn from_curve(curve: Curve) -> CurveView {
-        let point = |point: &Point| CurvePoint { step: point.step, metrics: named(&curve.metrics, &point.values) };
+        let point =
+            |point: &Point| CurvePoint { step: point.step, metrics: named(&curve.metrics, &point.values) };
         let steps = curve.points.iter().map(point).collect();
         CurveView { steps, metrics: curve.metrics }
     }
@@ -140,5 +149,9 @@ impl CurveView {
 
 /// JSON has no NaN: what is not finite becomes null.
 fn named(names: &[String], values: &[f32]) -> Map<String, Json> {
-    names.iter().zip(values).map(|(name, value)| (name.clone(), Json::from(shortest(f64::from(*value))))).collect()
+    names
+        .iter()
+        .zip(values)
+        .map(|(name, value)| (name.clone(), Json::from(shortest(f64::from(*value)))))
+        .collect()
 }

@@ -1,4 +1,5 @@
-//! `config.json`: a Sequential as Keras serialises it, from the documents of the layers, whose names and arguments are Keras's.
+//! `config.json`: a Sequential as Keras serialises it, from the documents of the layers, whose
+//! names and arguments are Keras's.
 
 use hpo::network::Layer;
 use serde_json::{Map, Value as Json, json};
@@ -39,7 +40,9 @@ fn serialized(class: &str, config: Map<String, Json>, input: &[usize]) -> Json {
 fn arguments(document: &Json, name: &str) -> Map<String, Json> {
     // `trainable` is left at its default: SpatialDropout2D does not take it.
     let mut config = Map::from_iter([("name".to_owned(), json!(name)), ("dtype".to_owned(), policy())]);
-    for (argument, value) in document.as_object().into_iter().flatten().filter(|(argument, _)| *argument != "layer") {
+    for (argument, value) in
+        document.as_object().into_iter().flatten().filter(|(argument, _)| *argument != "layer")
+    {
         if argument == "wrapped" {
             config.extend(directions(value));
             continue;
@@ -48,7 +51,9 @@ fn arguments(document: &Json, name: &str) -> Map<String, Json> {
             Some("initializer") => (argument.as_str(), object("keras.initializers", value)),
             Some("regularizer") => (argument.as_str(), object("keras.regularizers", value)),
             Some("constraint") => (argument.as_str(), object("keras.constraints", value)),
-            _ if argument == "shared_axes" && value.as_array().is_some_and(Vec::is_empty) => ("shared_axes", Json::Null),
+            _ if argument == "shared_axes" && value.as_array().is_some_and(Vec::is_empty) => {
+                ("shared_axes", Json::Null)
+            }
             _ => (argument.as_str(), value.clone()),
         };
         config.insert(argument.to_owned(), value);
@@ -56,20 +61,23 @@ fn arguments(document: &Json, name: &str) -> Map<String, Json> {
     config
 }
 
-/// The two layers in a Bidirectional, which builds them. Keras would make the one that goes backwards itself, but looks the other's copy up by an address
-/// that may be another object's by then: now and then it finds that one, which goes forward.
+/// The two layers in a Bidirectional, which builds them. Keras would make the one that goes
+/// backwards itself, but looks the other's copy up by an address that may be another object's by
+/// then: now and then it finds that one, which goes forward.
 fn directions(document: &Json) -> [(String, Json); 2] {
     let class = document["layer"].as_str().unwrap_or_default();
     let direction = |argument: &str, direction: &str| {
         let mut config = arguments(document, &format!("{direction}_{}", super::snake_case(class)));
         config.insert("go_backwards".to_owned(), json!(direction == "backward"));
-        let layer = json!({"module": "keras.layers", "class_name": class, "registered_name": null, "config": config});
+        let layer =
+            json!({"module": "keras.layers", "class_name": class, "registered_name": null, "config": config});
         (argument.to_owned(), layer)
     };
     [direction("layer", "forward"), direction("backward_layer", "backward")]
 }
 
-/// A named thing such as `"glorot_uniform"` or `{"name": "l1_l2", "l1": 0.1, "l2": 0}` as Keras serialises it.
+/// A named thing such as `"glorot_uniform"` or `{"name": "l1_l2", "l1": 0.1, "l2": 0}` as Keras
+/// serialises it.
 fn object(module: &str, value: &Json) -> Json {
     let name = value.as_str().or_else(|| value["name"].as_str());
     let Some(name) = name else { return Json::Null };
@@ -80,7 +88,11 @@ fn object(module: &str, value: &Json) -> Json {
 
 /// `glorot_uniform` as `GlorotUniform`.
 fn camel_case(name: &str) -> String {
-    name.split('_').flat_map(|word| word.chars().take(1).map(|letter| letter.to_ascii_uppercase()).chain(word.chars().skip(1))).collect()
+    name.split('_')
+        .flat_map(|word| {
+            word.chars().take(1).map(|letter| letter.to_ascii_uppercase()).chain(word.chars().skip(1))
+        })
+        .collect()
 }
 
 fn policy() -> Json {

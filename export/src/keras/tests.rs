@@ -51,10 +51,15 @@ fn a_layer_is_configured_by_its_document() {
     let config = config::model(&model, &["dense".to_owned()]);
     let layer = &config["config"]["layers"][1];
     assert_eq!(layer["build_config"], json!({"input_shape": [null, 2]}));
-    let of = |argument: &str| (layer["config"][argument]["class_name"].clone(), layer["config"][argument]["config"].clone());
+    let of = |argument: &str| {
+        (layer["config"][argument]["class_name"].clone(), layer["config"][argument]["config"].clone())
+    };
     assert_eq!(
         of("kernel_initializer"),
-        (json!("VarianceScaling"), json!({"scale": 2.0, "mode": "fan_in", "distribution": "truncated_normal"}))
+        (
+            json!("VarianceScaling"),
+            json!({"scale": 2.0, "mode": "fan_in", "distribution": "truncated_normal"})
+        )
     );
     assert_eq!(of("kernel_regularizer"), (json!("L1L2"), json!({"l1": 0.0, "l2": 0.01})));
     assert_eq!(of("kernel_constraint"), (json!("MaxNorm"), json!({"max_value": 3.0, "axis": [0]})));
@@ -70,11 +75,17 @@ fn the_weights_read_back_from_where_keras_looks_for_them() {
             for (index, weight) in trained.weights.iter().enumerate() {
                 let half = trained.weights.len() / 2;
                 let path = match weight.name.split_once('.') {
-                    Some((direction, _)) => format!("layers/{layer}/{direction}_layer/cell/vars/{}", index % half),
+                    Some((direction, _)) => {
+                        format!("layers/{layer}/{direction}_layer/cell/vars/{}", index % half)
+                    }
                     None => format!("layers/{layer}/{cell}vars/{index}"),
                 };
                 let dataset = file.dataset(&path).unwrap_or_else(|error| panic!("{name}: {path}: {error}"));
-                assert_eq!(dataset.shape(), weight.shape.iter().map(|size| *size as u64).collect::<Vec<_>>(), "{path}");
+                assert_eq!(
+                    dataset.shape(),
+                    weight.shape.iter().map(|size| *size as u64).collect::<Vec<_>>(),
+                    "{path}"
+                );
                 let bytes: Vec<u8> = weight.numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
                 assert_eq!(dataset.read_raw_bytes().unwrap(), bytes, "{path}");
             }
@@ -88,18 +99,26 @@ fn a_bidirectional_gets_both_of_its_layers() {
     let config: Json = serde_json::from_slice(&member(&named("words"), "config.json")).unwrap();
     let bidirectional = &config["config"]["layers"][2]["config"];
     assert_eq!((&bidirectional["merge_mode"], bidirectional.get("wrapped")), (&json!("concat"), None));
-    for (layer, name, go_backwards) in [("layer", "forward_lstm", false), ("backward_layer", "backward_lstm", true)] {
+    for (layer, name, go_backwards) in
+        [("layer", "forward_lstm", false), ("backward_layer", "backward_lstm", true)]
+    {
         let Json::Object(layer) = &bidirectional[layer] else { panic!("{layer}") };
         assert_eq!((&layer["class_name"], &layer["config"]["name"]), (&json!("LSTM"), &json!(name)));
-        assert_eq!((&layer["config"]["go_backwards"], &layer["config"]["units"]), (&json!(go_backwards), &json!(4)));
+        assert_eq!(
+            (&layer["config"]["go_backwards"], &layer["config"]["units"]),
+            (&json!(go_backwards), &json!(4))
+        );
     }
 }
 
 #[test]
 fn the_weights_of_the_deepest_network_read_back() {
     // A group of HDF5 is a list of links, and long ones are where writers fail.
-    let layers: Vec<Json> = (0..hpo::limits::FLAT_LAYERS_MAX).map(|_| json!({"layer": "Dense", "units": 1})).collect();
-    let names: Vec<String> = (0..layers.len()).flat_map(|at| [format!("layers.{at}.kernel"), format!("layers.{at}.bias")]).collect();
+    let layers: Vec<Json> =
+        (0..hpo::limits::FLAT_LAYERS_MAX).map(|_| json!({"layer": "Dense", "units": 1})).collect();
+    let names: Vec<String> = (0..layers.len())
+        .flat_map(|at| [format!("layers.{at}.kernel"), format!("layers.{at}.bias")])
+        .collect();
     let shapes: [&[usize]; 2] = [&[1, 1], &[1]];
     let weights: Vec<(&str, &[usize], &[f32])> =
         names.iter().enumerate().map(|(at, name)| (name.as_str(), shapes[at % 2], &[0.5][..])).collect();

@@ -1,7 +1,8 @@
-//! `model.weights.h5`: HDF5 with a group `layers/{name}/vars` for each layer, its weights in it as `0`, `1`, ….
+//! `model.weights.h5`: HDF5 with a group `layers/{name}/vars` for each layer, its weights in it as
+//! `0`, `1`, ….
 //!
-//! A recurrent layer's weights are those of its cell (`layers/lstm/cell/vars`), a Bidirectional's those of its two layers'
-//! (`layers/bidirectional/forward_layer/cell/vars`).
+//! A recurrent layer's weights are those of its cell (`layers/lstm/cell/vars`), a Bidirectional's
+//! those of its two layers' (`layers/bidirectional/forward_layer/cell/vars`).
 
 use hdf5_writer::{AttributeBuilder, DatasetBuilder, Error as Hdf5Error, Hdf5Builder, WriteOptions};
 use hpo::network::Layer;
@@ -12,7 +13,8 @@ use crate::{Error, Model};
 
 /// The file.
 pub(crate) fn write(model: &Model, names: &[String]) -> Result<Vec<u8>, Error> {
-    let mut groups = vec![Group { path: "vars".to_owned(), name: "chandler".to_owned(), weights: Vec::new() }];
+    let mut groups =
+        vec![Group { path: "vars".to_owned(), name: "chandler".to_owned(), weights: Vec::new() }];
     for (trained, name) in model.layers.iter().zip(names) {
         groups.extend(groups_of(trained, name));
     }
@@ -42,7 +44,10 @@ fn groups_of<'a>(trained: &'a Trained, name: &str) -> Vec<Group<'a>> {
                 let own = empty(path.clone(), &format!("{direction}_{class}"));
                 [own, group(format!("{path}/cell"), cell, &format!("{direction}."))]
             };
-            std::iter::once(empty(name.to_owned(), name)).chain(direction("forward")).chain(direction("backward")).collect()
+            std::iter::once(empty(name.to_owned(), name))
+                .chain(direction("forward"))
+                .chain(direction("backward"))
+                .collect()
         }
         layer => match cell(layer) {
             Some(cell) => vec![empty(name.to_owned(), name), group(format!("{name}/cell"), cell, "")],
@@ -57,7 +62,11 @@ fn file(groups: &[Group]) -> Result<Vec<u8>, Hdf5Error> {
         builder = builder.group_attribute(path, AttributeBuilder::fixed_string("name", name));
         for (index, weight) in weights.iter().enumerate() {
             let shape: Vec<u64> = weight.shape.iter().map(|size| *size as u64).collect();
-            builder = builder.dataset(DatasetBuilder::typed_data(format!("{path}/{index}"), shape, &weight.numbers)?);
+            builder = builder.dataset(DatasetBuilder::typed_data(
+                format!("{path}/{index}"),
+                shape,
+                &weight.numbers,
+            )?);
         }
     }
     builder.into_plan()?.encode(WriteOptions::default())

@@ -25,7 +25,9 @@ pub(crate) fn apply(graph: &mut Graph, activation: Activation, value: &str, axis
         Activation::Softplus => graph.node("Softplus", &[value], vec![]),
         Activation::Softsign => graph.node("Softsign", &[value], vec![]),
         Activation::Sigmoid => graph.node("Sigmoid", &[value], vec![]),
-        Activation::HardSigmoid => graph.node("HardSigmoid", &[value], vec![float("alpha", 1.0 / 6.0), float("beta", 0.5)]),
+        Activation::HardSigmoid => {
+            graph.node("HardSigmoid", &[value], vec![float("alpha", 1.0 / 6.0), float("beta", 0.5)])
+        }
         Activation::Tanh => graph.node("Tanh", &[value], vec![]),
         Activation::Softmax => graph.node("Softmax", &[value], vec![integer("axis", axis)]),
         Activation::LogSoftmax => graph.node("LogSoftmax", &[value], vec![integer("axis", axis)]),
@@ -35,7 +37,11 @@ pub(crate) fn apply(graph: &mut Graph, activation: Activation, value: &str, axis
 
 /// `x (1 + erf(x / √2)) / 2`: ONNX has a Gelu from opset 20 only.
 fn gelu(graph: &mut Graph, value: &str) -> String {
-    let (root, one, half) = (graph.float("root", std::f32::consts::FRAC_1_SQRT_2), graph.float("one", 1.0), graph.float("half", 0.5));
+    let (root, one, half) = (
+        graph.float("root", std::f32::consts::FRAC_1_SQRT_2),
+        graph.float("one", 1.0),
+        graph.float("half", 0.5),
+    );
     let scaled = graph.node("Mul", &[value, &root], vec![]);
     let erf = graph.node("Erf", &[&scaled], vec![]);
     let raised = graph.node("Add", &[&erf, &one], vec![]);

@@ -23,7 +23,12 @@ enum Layout {
 impl Flow {
     /// The graph's input.
     pub(crate) fn new(input_shape: &[usize]) -> Flow {
-        Flow { graph: Graph::default(), value: "input".to_owned(), shape: input_shape.to_vec(), layout: Layout::ChannelsLast }
+        Flow {
+            graph: Graph::default(),
+            value: "input".to_owned(),
+            shape: input_shape.to_vec(),
+            layout: Layout::ChannelsLast,
+        }
     }
 
     /// Names the result `output`, and returns its shape and the graph.
@@ -91,7 +96,10 @@ impl Flow {
             return self.graph.floats(name, shape, numbers);
         }
         let channels = shape.last().copied().unwrap_or(1);
-        let turned: Vec<f32> = (0..channels).flat_map(|channel| numbers.iter().skip(channel).step_by(channels)).copied().collect();
+        let turned: Vec<f32> = (0..channels)
+            .flat_map(|channel| numbers.iter().skip(channel).step_by(channels))
+            .copied()
+            .collect();
         let shape = [&[channels], &shape[..shape.len() - 1]].concat();
         self.graph.floats(name, &shape, &turned)
     }

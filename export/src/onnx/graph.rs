@@ -1,8 +1,8 @@
 //! A graph in the making: nodes, and the constants they use.
 
 use super::proto::{
-    AttributeProto, AttributeType, DataType, Dimension, DimensionProto, GraphProto, NodeProto, TensorProto, TensorShapeProto,
-    TensorTypeProto, TypeProto, ValueInfoProto,
+    AttributeProto, AttributeType, DataType, Dimension, DimensionProto, GraphProto, NodeProto, TensorProto,
+    TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto,
 };
 
 /// A graph in the making. Values go by name; each name is made once.
@@ -16,13 +16,23 @@ pub(crate) struct Graph {
 
 impl Graph {
     /// Adds an operation with one output, and returns that.
-    pub(crate) fn node(&mut self, operation: &str, inputs: &[&str], attributes: Vec<AttributeProto>) -> String {
+    pub(crate) fn node(
+        &mut self,
+        operation: &str,
+        inputs: &[&str],
+        attributes: Vec<AttributeProto>,
+    ) -> String {
         let [output] = self.node_of(operation, inputs, attributes);
         output
     }
 
     /// Adds an operation with several outputs, and returns them.
-    pub(crate) fn node_of<const N: usize>(&mut self, operation: &str, inputs: &[&str], attribute: Vec<AttributeProto>) -> [String; N] {
+    pub(crate) fn node_of<const N: usize>(
+        &mut self,
+        operation: &str,
+        inputs: &[&str],
+        attribute: Vec<AttributeProto>,
+    ) -> [String; N] {
         let name = format!("{}/{operation}_{}", self.scope, self.nodes.len());
         let outputs = std::array::from_fn(|at| format!("{name}:{at}"));
         self.nodes.push(NodeProto {
@@ -37,7 +47,12 @@ impl Graph {
 
     /// Adds a constant of f32, and returns its name; `shape` is empty for a single number.
     pub(crate) fn floats(&mut self, name: &str, shape: &[usize], numbers: &[f32]) -> String {
-        self.constant(name, DataType::Float, shape, numbers.iter().flat_map(|number| number.to_le_bytes()).collect())
+        self.constant(
+            name,
+            DataType::Float,
+            shape,
+            numbers.iter().flat_map(|number| number.to_le_bytes()).collect(),
+        )
     }
 
     /// Adds a single number, and returns its name.
@@ -88,7 +103,10 @@ pub(crate) fn integers<T: Copy + TryInto<i64>>(name: &str, ints: &[T]) -> Attrib
 
 /// An attribute that is a list of texts.
 pub(crate) fn texts(name: &str, texts: &[&str]) -> AttributeProto {
-    AttributeProto { strings: texts.iter().map(|text| (*text).into()).collect(), ..attribute(name, AttributeType::Strings) }
+    AttributeProto {
+        strings: texts.iter().map(|text| (*text).into()).collect(),
+        ..attribute(name, AttributeType::Strings)
+    }
 }
 
 /// An attribute that is a graph.

@@ -19,7 +19,8 @@ pub(crate) fn add(flow: &mut Flow, index: usize, trained: &Trained) {
             flow.apply("Transpose", &[], vec![integers("perm", &[&[0], dims.as_slice()].concat())]);
         }
         Layer::Rescaling { scale, offset } => {
-            let (scale, offset) = (flow.graph.float("scale", *scale as f32), flow.graph.float("offset", *offset as f32));
+            let (scale, offset) =
+                (flow.graph.float("scale", *scale as f32), flow.graph.float("offset", *offset as f32));
             flow.apply("Mul", &[&scale], vec![]);
             flow.apply("Add", &[&offset], vec![]);
         }
@@ -32,16 +33,34 @@ pub(crate) fn add(flow: &mut Flow, index: usize, trained: &Trained) {
         Layer::Dense(dense) => add_dense(flow, dense, trained),
         Layer::Conv1D(conv) | Layer::Conv2D(conv) => {
             let axes = trained.input.len() - 1;
-            let (size, strides, dilations) = (&conv.kernel_size[2 - axes..], &conv.strides[2 - axes..], &conv.dilation_rate[2 - axes..]);
+            let (size, strides, dilations) =
+                (&conv.kernel_size[2 - axes..], &conv.strides[2 - axes..], &conv.dilation_rate[2 - axes..]);
             let window = Window { size, strides, dilations, padding: conv.padding };
-            convolve(flow, &window, conv.groups, &trained.weights[0], trained.weight("bias"), conv.activation);
+            convolve(
+                flow,
+                &window,
+                conv.groups,
+                &trained.weights[0],
+                trained.weight("bias"),
+                conv.activation,
+            );
         }
         Layer::DepthwiseConv2D(conv) => {
-            let window = Window { size: &conv.kernel_size, strides: &conv.strides, dilations: &conv.dilation_rate, padding: conv.padding };
+            let window = Window {
+                size: &conv.kernel_size,
+                strides: &conv.strides,
+                dilations: &conv.dilation_rate,
+                padding: conv.padding,
+            };
             convolve_depthwise(flow, &window, &trained.weights[0], trained.weight("bias"), conv.activation);
         }
         Layer::SeparableConv2D(conv) => {
-            let window = Window { size: &conv.kernel_size, strides: &conv.strides, dilations: &conv.dilation_rate, padding: conv.padding };
+            let window = Window {
+                size: &conv.kernel_size,
+                strides: &conv.strides,
+                dilations: &conv.dilation_rate,
+                padding: conv.padding,
+            };
             let point = Window { size: &[1, 1], strides: &[1, 1], dilations: &[1, 1], padding: conv.padding };
             convolve_depthwise(flow, &window, &trained.weights[0], None, Activation::Linear);
             flow.shape.clone_from(&trained.output); // A point needs no padding, whatever lies around it.
@@ -51,10 +70,16 @@ pub(crate) fn add(flow: &mut Flow, index: usize, trained: &Trained) {
         Layer::MaxPooling2D(of) => pool(flow, "MaxPool", &Window::of_pool(of, 2)),
         Layer::AveragePooling1D(of) => pool(flow, "AveragePool", &Window::of_pool(of, 1)),
         Layer::AveragePooling2D(of) => pool(flow, "AveragePool", &Window::of_pool(of, 2)),
-        Layer::GlobalAveragePooling1D { keepdims } | Layer::GlobalAveragePooling2D { keepdims } => reduce(flow, "ReduceMean", *keepdims),
-        Layer::GlobalMaxPooling1D { keepdims } | Layer::GlobalMaxPooling2D { keepdims } => reduce(flow, "ReduceMax", *keepdims),
+        Layer::GlobalAveragePooling1D { keepdims } | Layer::GlobalAveragePooling2D { keepdims } => {
+            reduce(flow, "ReduceMean", *keepdims)
+        }
+        Layer::GlobalMaxPooling1D { keepdims } | Layer::GlobalMaxPooling2D { keepdims } => {
+            reduce(flow, "ReduceMax", *keepdims)
+        }
         Layer::Activation { activation } => activate(flow, *activation),
-        Layer::LeakyReLU { negative_slope } => flow.apply("LeakyRelu", &[], vec![float("alpha", *negative_slope as f32)]),
+        Layer::LeakyReLU { negative_slope } => {
+            flow.apply("LeakyRelu", &[], vec![float("alpha", *negative_slope as f32)])
+        }
         Layer::PReLU(_) => {
             let alpha = &trained.weights[0];
             let slope = flow.row_constant("alpha", &alpha.shape, &alpha.numbers);
@@ -73,7 +98,11 @@ pub(crate) fn add(flow: &mut Flow, index: usize, trained: &Trained) {
             flow.channels_last();
             let constants = ["gamma", "beta"].map(|name| per_channel(flow, trained, name));
             let others = constants.each_ref().map(String::as_str);
-            flow.apply("LayerNormalization", &others, vec![float("epsilon", normalization.epsilon as f32), integer("axis", -1)]);
+            flow.apply(
+                "LayerNormalization",
+                &others,
+                vec![float("epsilon", normalization.epsilon as f32), integer("axis", -1)],
+            );
         }
         Layer::Embedding(embedding) => embed(flow, embedding, trained),
         Layer::SimpleRNN(_) | Layer::LSTM(_) | Layer::GRU(_) => recurrent::add(flow, &trained.layer, trained),
@@ -109,7 +138,11 @@ fn add_dense(flow: &mut Flow, dense: &Dense, trained: &Trained) {
 
 fn embed(flow: &mut Flow, embedding: &Embedding, trained: &Trained) {
     flow.channels_last();
-    let table = flow.graph.floats("embeddings", &[embedding.input_dim, embedding.output_dim], &trained.weights[0].numbers);
+    let table = flow.graph.floats(
+        "embeddings",
+        &[embedding.input_dim, embedding.output_dim],
+        &trained.weights[0].numbers,
+    );
     flow.apply("Cast", &[], vec![integer("to", DataType::Int64 as i64)]);
     flow.map(|graph, rows| graph.node("Gather", &[&table, rows], vec![integer("axis", 0)]));
 }
@@ -128,6 +161,8 @@ fn per_channel(flow: &mut Flow, trained: &Trained, name: &str) -> String {
     let channels = trained.input.last().copied().unwrap_or(1);
     match trained.weight(name) {
         Some(weight) => flow.graph.floats(name, &weight.shape, &weight.numbers),
-        None => flow.graph.floats(name, &[channels], &vec![if name == "gamma" { 1.0 } else { 0.0 }; channels]),
+        None => {
+            flow.graph.floats(name, &[channels], &vec![if name == "gamma" { 1.0 } else { 0.0 }; channels])
+        }
     }
 }

@@ -1,5 +1,6 @@
-//! The messages of ONNX that we write, by hand after <https://github.com/onnx/onnx/blob/main/onnx/onnx.proto> (IR version 8). Fields
-//! that we do not use are left out, which protobuf allows.
+//! The messages of ONNX that we write, by hand after
+//! <https://github.com/onnx/onnx/blob/main/onnx/onnx.proto> (IR version 8). Fields that we do not
+//! use are left out, which protobuf allows.
 
 /// The file.
 #[derive(Clone, PartialEq, prost::Message)]

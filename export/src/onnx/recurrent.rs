@@ -61,10 +61,18 @@ impl<'a> Direction<'a> {
         let (kind, recurrent) = Kind::of(layer);
         let weight = |name: &str| trained.weight(&format!("{prefix}{name}"));
         let there = |name: &str| weight(name).expect("Layer::weights names it, and Model::read read it");
-        Direction { kind, recurrent, backwards, kernel: there("kernel"), recurrent_kernel: there("recurrent_kernel"), bias: weight("bias") }
+        Direction {
+            kind,
+            recurrent,
+            backwards,
+            kernel: there("kernel"),
+            recurrent_kernel: there("recurrent_kernel"),
+            bias: weight("bias"),
+        }
     }
 
-    /// The outputs at all steps as (batch, steps, units) in the order of the input, or the last one as (batch, units).
+    /// The outputs at all steps as (batch, steps, units) in the order of the input, or the last one
+    /// as (batch, units).
     fn run(&self, graph: &mut Graph, value: &str) -> String {
         match self.activations() {
             Some(activations) => self.run_natively(graph, value, activations),
@@ -77,18 +85,29 @@ impl<'a> Direction<'a> {
         let features = self.kernel.shape[0];
         let gates = self.kind.gates();
         let rows = gates.len() * units;
-        let kernel = graph.floats("kernel", &[1, rows, features], &turned(&self.kernel.numbers, units, gates));
-        let recurrent_kernel = graph.floats("recurrent_kernel", &[1, rows, units], &turned(&self.recurrent_kernel.numbers, units, gates));
+        let kernel =
+            graph.floats("kernel", &[1, rows, features], &turned(&self.kernel.numbers, units, gates));
+        let recurrent_kernel = graph.floats(
+            "recurrent_kernel",
+            &[1, rows, units],
+            &turned(&self.recurrent_kernel.numbers, units, gates),
+        );
         let bias = graph.floats("bias", &[1, 2 * rows], &self.biases());
 
         let steps_first = graph.node("Transpose", &[value], vec![integers("perm", &[1, 0, 2])]);
-        let mut attributes =
-            vec![integer("hidden_size", units as i64), text("direction", if self.backwards { "reverse" } else { "forward" })];
+        let mut attributes = vec![
+            integer("hidden_size", units as i64),
+            text("direction", if self.backwards { "reverse" } else { "forward" }),
+        ];
         attributes.extend(activations);
         if self.kind == Kind::Gru {
             attributes.push(integer("linear_before_reset", self.recurrent.reset_after.into()));
         }
-        let [all, last] = graph.node_of(self.kind.operation(), &[&steps_first, &kernel, &recurrent_kernel, &bias], attributes);
+        let [all, last] = graph.node_of(
+            self.kind.operation(),
+            &[&steps_first, &kernel, &recurrent_kernel, &bias],
+            attributes,
+        );
         // The dimension of one direction.
         let axis = graph.integers("direction", &[if self.recurrent.return_sequences { 1 } else { 0 }]);
         if !self.recurrent.return_sequences {
@@ -103,13 +122,16 @@ impl<'a> Direction<'a> {
         let (units, gates) = (self.recurrent.units, self.kind.gates());
         let columns = gates.len() * units;
         let mut biases = vec![0.0; 2 * columns];
-        for (own, given) in biases.chunks_mut(columns).zip(self.bias.map_or(&[][..], |bias| &bias.numbers).chunks(columns)) {
+        for (own, given) in
+            biases.chunks_mut(columns).zip(self.bias.map_or(&[][..], |bias| &bias.numbers).chunks(columns))
+        {
             own.copy_from_slice(&turned(given, units, gates));
         }
         biases
     }
 
-    /// The attributes that name the activations, or none where ONNX's operation knows one of them not.
+    /// The attributes that name the activations, or none where ONNX's operation knows one of them
+    /// not.
     fn activations(&self) -> Option<Vec<AttributeProto>> {
         let Recurrent { activation, recurrent_activation, .. } = self.recurrent;
         let functions = match self.kind {
@@ -125,7 +147,9 @@ impl<'a> Direction<'a> {
             ("activation_alpha", known.iter().filter_map(|native| native.alpha).collect()),
             ("activation_beta", known.iter().filter_map(|native| native.beta).collect()),
         ];
-        attributes.extend(lists.into_iter().filter(|(_, list)| !list.is_empty()).map(|(name, list)| floats(name, list)));
+        attributes.extend(
+            lists.into_iter().filter(|(_, list)| !list.is_empty()).map(|(name, list)| floats(name, list)),
+        );
         Some(attributes)
     }
 }
@@ -159,7 +183,8 @@ fn native(activation: Activation) -> Option<Native> {
     Some(Native { name, alpha, beta })
 }
 
-/// Adds a recurrent layer. One that goes backwards returns its outputs in the order in which it made them, as Keras's does.
+/// Adds a recurrent layer. One that goes backwards returns its outputs in the order in which it
+/// made them, as Keras's does.
 pub(crate) fn add(flow: &mut Flow, layer: &Layer, trained: &Trained) {
     flow.channels_last();
     let (_, recurrent) = Kind::of(layer);
@@ -167,8 +192,8 @@ pub(crate) fn add(flow: &mut Flow, layer: &Layer, trained: &Trained) {
     flow.map(|graph, value| direction.run(graph, value));
     if recurrent.go_backwards && recurrent.return_sequences {
         // From the last step to the one before the first, which only the smallest integer can name.
-        let [start, end, axis, step] =
-            [("start", -1), ("end", i64::MIN), ("axis", 1), ("step", -1)].map(|(name, at)| flow.graph.integers(name, &[at]));
+        let [start, end, axis, step] = [("start", -1), ("end", i64::MIN), ("axis", 1), ("step", -1)]
+            .map(|(name, at)| flow.graph.integers(name, &[at]));
         flow.apply("Slice", &[&start, &end, &axis, &step], vec![]);
     }
 }
@@ -190,7 +215,8 @@ pub(crate) fn add_bidirectional(flow: &mut Flow, bidirectional: &Bidirectional, 
     });
 }
 
-/// A kernel `(rows, gates × units)` as `(gates × units, rows)`, with Keras's gates in the order of `gates`.
+/// A kernel `(rows, gates × units)` as `(gates × units, rows)`, with Keras's gates in the order of
+/// `gates`.
 fn turned(numbers: &[f32], units: usize, gates: &[usize]) -> Vec<f32> {
     let columns = gates.len() * units;
     let column = |column: usize| numbers.iter().skip(column).step_by(columns).copied();

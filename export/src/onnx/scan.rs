@@ -1,4 +1,5 @@
-//! Recurrent layers by a loop over their steps, for the activations that ONNX's RNN, LSTM and GRU know not.
+//! Recurrent layers by a loop over their steps, for the activations that ONNX's RNN, LSTM and GRU
+//! know not.
 
 use hpo::network::{Activation, Recurrent};
 
@@ -7,7 +8,8 @@ use super::graph::{self, Graph, integer, integers, value_info};
 use super::proto::GraphProto;
 use super::recurrent::{Direction, Kind};
 
-/// The outputs at all steps as (batch, steps, units) in the order of the input, or the last one as (batch, units).
+/// The outputs at all steps as (batch, steps, units) in the order of the input, or the last one as
+/// (batch, units).
 pub(crate) fn run(graph: &mut Graph, direction: &Direction, value: &str) -> String {
     let Direction { kind, recurrent, kernel, bias, .. } = direction;
     let units = recurrent.units;
@@ -73,8 +75,14 @@ fn body(scope: &str, direction: &Direction) -> GraphProto {
         node: step.graph.nodes,
         name: scope,
         initializer: step.graph.constants,
-        input: std::iter::once(state(&hidden)).chain(carried).chain([value_info(&input, &kernel.shape[1..])]).collect(),
-        output: std::iter::once(state(&next)).chain(next_carried.map(|name| state(&name))).chain([state(&output)]).collect(),
+        input: std::iter::once(state(&hidden))
+            .chain(carried)
+            .chain([value_info(&input, &kernel.shape[1..])])
+            .collect(),
+        output: std::iter::once(state(&next))
+            .chain(next_carried.map(|name| state(&name)))
+            .chain([state(&output)])
+            .collect(),
     }
 }
 
@@ -103,7 +111,8 @@ impl Step<'_> {
         (self.two("Mul", &o, &shown), carried)
     }
 
-    /// The next hidden state, from gates z r h; the reset comes after the product with the state or before it.
+    /// The next hidden state, from gates z r h; the reset comes after the product with the state or
+    /// before it.
     fn gru(&mut self, hidden: &str, input: &str) -> String {
         let Recurrent { reset_after, units, .. } = *self.direction.recurrent;
         let [x_z, x_r, x_h] = self.split(input);
@@ -145,7 +154,8 @@ impl Step<'_> {
     fn times(&mut self, hidden: &str, gates: std::ops::Range<usize>) -> String {
         let (kernel, units) = (self.direction.recurrent_kernel, self.direction.recurrent.units);
         let columns = gates.start * units..gates.end * units;
-        let numbers: Vec<f32> = kernel.numbers.chunks(kernel.shape[1]).flat_map(|row| &row[columns.clone()]).copied().collect();
+        let numbers: Vec<f32> =
+            kernel.numbers.chunks(kernel.shape[1]).flat_map(|row| &row[columns.clone()]).copied().collect();
         let kernel = self.graph.floats("recurrent_kernel", &[units, columns.len()], &numbers);
         self.two("MatMul", hidden, &kernel)
     }

@@ -16,10 +16,16 @@ fn operations(graph: &GraphProto) -> Vec<&str> {
     graph.node.iter().map(|node| node.op_type.as_str()).collect()
 }
 
-/// Every value is made once, before it is used, and every constant has the bytes that its shape says.
+/// Every value is made once, before it is used, and every constant has the bytes that its shape
+/// says.
 fn check(graph: &GraphProto, outer: &HashSet<String>) {
     let mut known = outer.clone();
-    for name in graph.input.iter().map(|input| &input.name).chain(graph.initializer.iter().map(|constant| &constant.name)) {
+    for name in graph
+        .input
+        .iter()
+        .map(|input| &input.name)
+        .chain(graph.initializer.iter().map(|constant| &constant.name))
+    {
         assert!(known.insert(name.clone()), "{name} stands twice");
     }
     for constant in &graph.initializer {
@@ -31,7 +37,10 @@ fn check(graph: &GraphProto, outer: &HashSet<String>) {
         for input in &node.input {
             assert!(known.contains(input), "{} uses {input} before it is made", node.name);
         }
-        node.attribute.iter().filter_map(|attribute| attribute.g.as_ref()).for_each(|inner| check(inner, &known));
+        node.attribute
+            .iter()
+            .filter_map(|attribute| attribute.g.as_ref())
+            .for_each(|inner| check(inner, &known));
         for output in &node.output {
             assert!(known.insert(output.clone()), "{output} is made twice");
         }
@@ -66,15 +75,15 @@ fn a_chain_of_channels_first_operations_is_turned_at_its_ends_only() {
         {"layer": "AveragePooling2D"}, {"layer": "Activation", "activation": "softmax"}, {"layer": "Flatten"}
     ]);
     let graph = parsed(&model(&[8, 8, 3], network, &[])).graph.unwrap();
-    let expected = ["Transpose", "MaxPool", "Relu", "AveragePool", "Softmax", "Transpose", "Reshape", "Identity"];
+    let expected =
+        ["Transpose", "MaxPool", "Relu", "AveragePool", "Softmax", "Transpose", "Reshape", "Identity"];
     assert_eq!(operations(&graph), expected);
     assert_eq!(graph.node[4].attribute[0].i, 1, "softmax runs over the channels");
 }
 
 #[test]
 fn what_acts_in_training_alone_leaves_nothing() {
-    let network =
-        json!([{"layer": "Dropout", "rate": 0.5}, {"layer": "SpatialDropout2D", "rate": 0.5}, {"layer": "GaussianNoise", "stddev": 1}]);
+    let network = json!([{"layer": "Dropout", "rate": 0.5}, {"layer": "SpatialDropout2D", "rate": 0.5}, {"layer": "GaussianNoise", "stddev": 1}]);
     let graph = parsed(&model(&[4, 4, 1], network, &[])).graph.unwrap();
     assert_eq!(operations(&graph), ["Identity"]);
 }
@@ -89,7 +98,11 @@ fn the_gates_of_an_lstm_stand_in_onnx_s_order() {
     ];
     let graph = parsed(&model(&[3, 1], json!([{"layer": "LSTM", "units": 1}]), weights)).graph.unwrap();
     let numbers = |at: usize| -> Vec<f32> {
-        graph.initializer[at].raw_data.chunks(4).map(|number| f32::from_le_bytes(number.try_into().unwrap())).collect()
+        graph.initializer[at]
+            .raw_data
+            .chunks(4)
+            .map(|number| f32::from_le_bytes(number.try_into().unwrap()))
+            .collect()
     };
     assert_eq!(numbers(0), [1.0, 4.0, 2.0, 3.0]);
     assert_eq!(numbers(1), [5.0, 8.0, 6.0, 7.0]);
@@ -98,9 +111,14 @@ fn the_gates_of_an_lstm_stand_in_onnx_s_order() {
 
 #[test]
 fn an_activation_that_the_recurrent_operations_lack_becomes_a_loop() {
-    let weights: &[(&str, &[usize], &[f32])] =
-        &[("layers.0.kernel", &[1, 2], &[1.0; 2]), ("layers.0.recurrent_kernel", &[2, 2], &[1.0; 4]), ("layers.0.bias", &[2], &[0.0; 2])];
-    for (activation, operation) in [("tanh", "RNN"), ("softsign", "RNN"), ("gelu", "Scan"), ("softmax", "Scan")] {
+    let weights: &[(&str, &[usize], &[f32])] = &[
+        ("layers.0.kernel", &[1, 2], &[1.0; 2]),
+        ("layers.0.recurrent_kernel", &[2, 2], &[1.0; 4]),
+        ("layers.0.bias", &[2], &[0.0; 2]),
+    ];
+    for (activation, operation) in
+        [("tanh", "RNN"), ("softsign", "RNN"), ("gelu", "Scan"), ("softmax", "Scan")]
+    {
         let network = json!([{"layer": "SimpleRNN", "units": 2, "activation": activation}]);
         let graph = parsed(&model(&[3, 1], network, weights)).graph.unwrap();
         assert!(operations(&graph).contains(&operation), "{activation}");

@@ -20,24 +20,34 @@ impl<'a> Window<'a> {
     /// That of a pooling over the last `axes` of its two axes.
     pub(crate) fn of_pool(pool: &'a Pool, axes: usize) -> Window<'a> {
         let of = |pair: &'a [usize; 2]| &pair[2 - axes..];
-        Window { size: of(&pool.pool_size), strides: of(&pool.strides), dilations: &[1, 1][..axes], padding: pool.padding }
+        Window {
+            size: of(&pool.pool_size),
+            strides: of(&pool.strides),
+            dilations: &[1, 1][..axes],
+            padding: pool.padding,
+        }
     }
 
     /// The attributes but for the dilations; `sizes` are those of a row between batch and channels.
     fn attributes(&self, sizes: &[usize]) -> Vec<AttributeProto> {
-        vec![integers("kernel_shape", self.size), integers("strides", self.strides), integers("pads", &self.pads(sizes))]
+        vec![
+            integers("kernel_shape", self.size),
+            integers("strides", self.strides),
+            integers("pads", &self.pads(sizes)),
+        ]
     }
 
     /// What is padded before each axis, and then after each.
     ///
-    /// With `same` there are ⌈size / stride⌉ places, and an odd one is padded at the end, as TensorFlow does. Said in numbers, not by
-    /// `auto_pad`, which runtimes refuse beside dilations.
+    /// With `same` there are ⌈size / stride⌉ places, and an odd one is padded at the end, as
+    /// TensorFlow does. Said in numbers, not by `auto_pad`, which runtimes refuse beside dilations.
     pub(crate) fn pads(&self, sizes: &[usize]) -> Vec<usize> {
         let missing = |axis: usize| match self.padding {
             Padding::Valid => 0,
             Padding::Same => {
                 let (size, stride) = (sizes[axis], self.strides[axis]);
-                let span = (size.div_ceil(stride) - 1) * stride + (self.size[axis] - 1) * self.dilations[axis] + 1;
+                let span =
+                    (size.div_ceil(stride) - 1) * stride + (self.size[axis] - 1) * self.dilations[axis] + 1;
                 span.saturating_sub(size)
             }
         };
@@ -55,16 +65,31 @@ pub(crate) fn pool(flow: &mut Flow, operation: &str, window: &Window) {
 }
 
 /// A convolution with a kernel `(places…, channels / groups, filters)` and what follows it.
-pub(crate) fn convolve(flow: &mut Flow, window: &Window, groups: usize, kernel: &Weight, bias: Option<&Weight>, with: Activation) {
+pub(crate) fn convolve(
+    flow: &mut Flow,
+    window: &Window,
+    groups: usize,
+    kernel: &Weight,
+    bias: Option<&Weight>,
+    with: Activation,
+) {
     let axes = window.size.len();
     let (channels, filters) = (kernel.shape[axes], kernel.shape[axes + 1]);
-    let numbers = turned(&kernel.numbers, channels * filters, |column| (column % filters) * channels + column / filters);
+    let numbers = turned(&kernel.numbers, channels * filters, |column| {
+        (column % filters) * channels + column / filters
+    });
     let kernel = [&[filters, channels], window.size].concat();
     run(flow, window, groups, (&kernel, &numbers), bias, with);
 }
 
 /// A convolution of each channel by itself, with a kernel `(height, width, channels, multiplier)`.
-pub(crate) fn convolve_depthwise(flow: &mut Flow, window: &Window, kernel: &Weight, bias: Option<&Weight>, with: Activation) {
+pub(crate) fn convolve_depthwise(
+    flow: &mut Flow,
+    window: &Window,
+    kernel: &Weight,
+    bias: Option<&Weight>,
+    with: Activation,
+) {
     let axes = window.size.len();
     let (channels, multiplier) = (kernel.shape[axes], kernel.shape[axes + 1]);
     let numbers = turned(&kernel.numbers, channels * multiplier, |column| column);
@@ -72,7 +97,14 @@ pub(crate) fn convolve_depthwise(flow: &mut Flow, window: &Window, kernel: &Weig
     run(flow, window, channels, (&kernel, &numbers), bias, with);
 }
 
-fn run(flow: &mut Flow, window: &Window, groups: usize, kernel: (&[usize], &[f32]), bias: Option<&Weight>, with: Activation) {
+fn run(
+    flow: &mut Flow,
+    window: &Window,
+    groups: usize,
+    kernel: (&[usize], &[f32]),
+    bias: Option<&Weight>,
+    with: Activation,
+) {
     flow.channels_first();
     let mut attributes = window.attributes(&flow.shape[..flow.shape.len() - 1]);
     attributes.extend([integers("dilations", window.dilations), integer("group", groups as i64)]);

@@ -3,7 +3,10 @@
 use super::{Fields, FromDocument, Place, brief, did_you_mean};
 
 /// The number there if it lies within `bounds` (both inclusive).
-pub fn within<T: FromDocument + PartialOrd + std::fmt::Display + Copy>(place: &Place, (min, max): (T, T)) -> Option<T> {
+pub fn within<T: FromDocument + PartialOrd + std::fmt::Display + Copy>(
+    place: &Place,
+    (min, max): (T, T),
+) -> Option<T> {
     let number = T::from_place(place)?;
     if number < min || number > max {
         place.invalid(format!("must lie between {min} and {max}, not {number}"));
@@ -27,8 +30,8 @@ macro_rules! bounded {
 }
 pub(crate) use bounded;
 
-/// Declares a closed set of Keras's names that can be read from a document (`Silu = "silu" | "swish"` has an alias), and the names that
-/// are known but not supported yet.
+/// Declares a closed set of Keras's names that can be read from a document (`Silu = "silu" |
+/// "swish"` has an alias), and the names that are known but not supported yet.
 macro_rules! names {
     ($(#[$doc:meta])* $vis:vis enum $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal $(| $alias:literal)*),+ $(,)? } later [$($later:literal),* $(,)?]) => {
         $(#[$doc])*
@@ -60,7 +63,11 @@ macro_rules! names {
 pub(crate) use names;
 
 /// The one of `known` that stands there.
-pub(crate) fn read_name(place: &Place, known: impl Iterator<Item = &'static str> + Clone, later: &[&'static str]) -> Option<&'static str> {
+pub(crate) fn read_name(
+    place: &Place,
+    known: impl Iterator<Item = &'static str> + Clone,
+    later: &[&'static str],
+) -> Option<&'static str> {
     let name = String::from_place(place)?;
     let found = known.clone().find(|one| *one == name);
     if found.is_none() {
@@ -78,9 +85,13 @@ pub(crate) fn read_name(place: &Place, known: impl Iterator<Item = &'static str>
 /// Reads the arguments of one kind of thing.
 pub(crate) type Reader<T> = fn(&mut Fields) -> Option<T>;
 
-/// What stands there as a name of `table`, or as an object with `name` and its arguments. `later` are names, and arguments of any of them,
-/// that are known but not supported yet.
-pub(crate) fn read_named<T>(place: &Place, table: &[(&'static str, Reader<T>)], later: (&[&'static str], &[&str])) -> Option<T> {
+/// What stands there as a name of `table`, or as an object with `name` and its arguments. `later`
+/// are names, and arguments of any of them, that are known but not supported yet.
+pub(crate) fn read_named<T>(
+    place: &Place,
+    table: &[(&'static str, Reader<T>)],
+    later: (&[&'static str], &[&str]),
+) -> Option<T> {
     let (name, mut fields) = name_and_fields(place, table.iter().map(|(name, _)| *name), later.0)?;
     let thing = pick(table, name)?(&mut fields);
     fields.finish(later.1);

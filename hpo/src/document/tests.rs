@@ -21,8 +21,9 @@ enum Mutation {
 }
 
 fn mutations() -> impl Strategy<Value = Vec<(Index, Mutation)>> {
-    let deep =
-        |levels: usize, object: bool| (0..levels).fold(json!(1), |inner, _| if object { json!({"when": inner}) } else { json!([inner]) });
+    let deep = |levels: usize, object: bool| {
+        (0..levels).fold(json!(1), |inner, _| if object { json!({"when": inner}) } else { json!([inner]) })
+    };
     let nasty = vec![
         json!(null),
         json!(true),
@@ -58,7 +59,9 @@ fn mutations() -> impl Strategy<Value = Vec<(Index, Mutation)>> {
         json!("reverse_log"),
         json!("layer"),
     ];
-    let key = prop::sample::select(vec!["hp", "cases", "when", "per", "step", "default", "repeat", "~/\u{7f}", "layers", "name"]);
+    let key = prop::sample::select(vec![
+        "hp", "cases", "when", "per", "step", "default", "repeat", "~/\u{7f}", "layers", "name",
+    ]);
     let mutation = prop_oneof![
         2 => Just(Mutation::Delete),
         5 => prop::sample::select(nasty).prop_map(Mutation::Replace),
@@ -70,8 +73,10 @@ fn mutations() -> impl Strategy<Value = Vec<(Index, Mutation)>> {
 
 fn mutate(document: &mut Json, at: &Index, mutation: &Mutation) {
     let places = pointers(document, String::new());
-    let Some((parent, key)) =
-        at.get(&places).rsplit_once('/').map(|(parent, key)| (parent.to_owned(), key.replace("~1", "/").replace("~0", "~")))
+    let Some((parent, key)) = at
+        .get(&places)
+        .rsplit_once('/')
+        .map(|(parent, key)| (parent.to_owned(), key.replace("~1", "/").replace("~0", "~")))
     else {
         return;
     };
@@ -82,10 +87,14 @@ fn mutate(document: &mut Json, at: &Index, mutation: &Mutation) {
     match (document.pointer_mut(&parent).unwrap(), mutation) {
         (Json::Object(members), Mutation::Delete) => drop(members.shift_remove(&key)),
         (Json::Array(items), Mutation::Delete) => drop(items.remove(key.parse().unwrap())),
-        (Json::Object(members), Mutation::Repeat(name)) => drop(members.insert(name.clone(), members[&key].clone())),
+        (Json::Object(members), Mutation::Repeat(name)) => {
+            drop(members.insert(name.clone(), members[&key].clone()))
+        }
         (Json::Array(items), Mutation::Repeat(_)) => items.push(items[key.parse::<usize>().unwrap()].clone()),
         (Json::Object(members), Mutation::Replace(value)) => drop(members.insert(key, value.clone())),
-        (Json::Array(items), Mutation::Replace(value)) => items[key.parse::<usize>().unwrap()] = value.clone(),
+        (Json::Array(items), Mutation::Replace(value)) => {
+            items[key.parse::<usize>().unwrap()] = value.clone()
+        }
         (Json::Object(members), Mutation::Copy(_)) => drop(members.insert(key, copied.unwrap())),
         (Json::Array(items), Mutation::Copy(_)) => items[key.parse::<usize>().unwrap()] = copied.unwrap(),
         (scalar, _) => unreachable!("{scalar} is no parent"),
@@ -97,9 +106,15 @@ fn pointers(json: &Json, at: String) -> Vec<String> {
     let below = match json {
         Json::Object(members) => members
             .iter()
-            .flat_map(|(key, member)| pointers(member, format!("{at}/{}", key.replace('~', "~0").replace('/', "~1"))))
+            .flat_map(|(key, member)| {
+                pointers(member, format!("{at}/{}", key.replace('~', "~0").replace('/', "~1")))
+            })
             .collect(),
-        Json::Array(items) => items.iter().enumerate().flat_map(|(index, item)| pointers(item, format!("{at}/{index}"))).collect(),
+        Json::Array(items) => items
+            .iter()
+            .enumerate()
+            .flat_map(|(index, item)| pointers(item, format!("{at}/{index}")))
+            .collect(),
         _ => Vec::new(),
     };
     std::iter::once(at).chain(below).collect()
@@ -131,13 +146,16 @@ proptest! {
 /// What parses can be judged, sampled and planned.
 fn works(study: &Study) {
     let known = ["digits", "iris", "wine", "breast_cancer", "diabetes"];
-    if !matches!(&study.dataset.source, crate::dataset::Source::Builtin(name) if !known.contains(&name.as_str())) {
+    if !matches!(&study.dataset.source, crate::dataset::Source::Builtin(name) if !known.contains(&name.as_str()))
+    {
         let _ = preflight(study, &schema_of(study));
     }
     let mut sampler = Sampler::new(study);
     for number in 0..5 {
         let Some(point) = sampler.suggest(number) else { break };
-        study.plan(&point).unwrap_or_else(|problems| panic!("{problems:#?} at {point:?} of {}", study.document()));
+        study
+            .plan(&point)
+            .unwrap_or_else(|problems| panic!("{problems:#?} at {point:?} of {}", study.document()));
     }
     assert_eq!(Study::parse(study.document()).unwrap().document(), study.document());
 }
@@ -165,7 +183,8 @@ fn the_same_validation_files_serve_all_trials() {
     check(&document, &[("/dataset/validation", "a hyperparameter cannot stand here")]);
 }
 
-/// Checks layers over a space in which `units` needs `deep`, `deep` needs `kind` a or b, and `each` is per `count`.
+/// Checks layers over a space in which `units` needs `deep`, `deep` needs `kind` a or b, and `each`
+/// is per `count`.
 #[track_caller]
 fn check_layers(layers: Json, expect: &[(&str, &str)]) {
     let space = json!([
@@ -187,18 +206,37 @@ fn check_layers(layers: Json, expect: &[(&str, &str)]) {
 #[test]
 fn what_may_be_inactive_cannot_be_referred_to() {
     let dense = |when: Json| json!({"layer": "Dense", "units": {"hp": "units"}, "when": when});
-    let inactive: &[_] = &[("/network/0/units/hp", "hyperparameter units may be inactive here: it is active only where deep is true")];
+    let inactive: &[_] = &[(
+        "/network/0/units/hp",
+        "hyperparameter units may be inactive here: it is active only where deep is true",
+    )];
     check_layers(json!([{"layer": "Dense", "units": {"hp": "units"}}]), inactive);
     check_layers(json!([dense(json!({"kind": ["a"]}))]), inactive);
     check_layers(json!([dense(json!({"deep": [true, false]}))]), inactive);
     // What needs it implies it, and so do its cases.
-    check_layers(json!([dense(json!({"deep": [true]})), dense(json!({"units": [3]})), dense(json!({"kind": ["a"], "deep": [true]}))]), &[]);
-    let cases =
-        |inner: Json| json!({"hp": "kind", "cases": {"a": {"hp": "deep", "cases": {"true": inner, "false": null}}, "b": null, "c": null}});
+    check_layers(
+        json!([
+            dense(json!({"deep": [true]})),
+            dense(json!({"units": [3]})),
+            dense(json!({"kind": ["a"], "deep": [true]}))
+        ]),
+        &[],
+    );
+    let cases = |inner: Json| json!({"hp": "kind", "cases": {"a": {"hp": "deep", "cases": {"true": inner, "false": null}}, "b": null, "c": null}});
     check_layers(json!([cases(json!({"layer": "Dense", "units": {"hp": "units"}}))]), &[]);
-    let bare = json!({"hp": "deep", "cases": {"true": {"layer": "Dense", "units": {"hp": "units"}}, "false": null}});
-    check_layers(json!([bare]), &[("/network/0/hp", "hyperparameter deep may be inactive here: it is active only where kind is a or b")]);
-    check_layers(json!([dense(json!({"kind": ["c"], "deep": [true]}))]), &[("/network/0/when", "never holds")]);
+    let bare =
+        json!({"hp": "deep", "cases": {"true": {"layer": "Dense", "units": {"hp": "units"}}, "false": null}});
+    check_layers(
+        json!([bare]),
+        &[(
+            "/network/0/hp",
+            "hyperparameter deep may be inactive here: it is active only where kind is a or b",
+        )],
+    );
+    check_layers(
+        json!([dense(json!({"kind": ["c"], "deep": [true]}))]),
+        &[("/network/0/when", "never holds")],
+    );
 }
 
 #[test]
@@ -209,15 +247,23 @@ fn a_condition_that_lists_every_value_still_needs_its_parent() {
         {"name": "wide", "type": "int", "min_value": 1, "max_value": 9, "when": {"deep": [true, false]}}
     ]);
     let document = with(with(smallest(), "/space", space), "/network/0/units", json!({"hp": "wide"}));
-    check(&document, &[("/network/0/units/hp", "hyperparameter wide may be inactive here: it is active only where deep is false or true")]);
+    check(
+        &document,
+        &[(
+            "/network/0/units/hp",
+            "hyperparameter wide may be inactive here: it is active only where deep is false or true",
+        )],
+    );
     let study = Study::parse(&with(document, "/network/0/when", json!({"kind": ["a"]})));
     assert!(study.is_ok(), "{study:#?}");
 }
 
 #[test]
 fn a_per_hyperparameter_stands_in_its_own_repetition_only() {
-    let outside: &[_] =
-        &[("/network/0/units/hp", "hyperparameter each is per count: it stands only inside a repeat of {\"hp\": \"count\"}")];
+    let outside: &[_] = &[(
+        "/network/0/units/hp",
+        "hyperparameter each is per count: it stands only inside a repeat of {\"hp\": \"count\"}",
+    )];
     check_layers(json!([{"layer": "Dense", "units": {"hp": "each"}}]), outside);
     check_layers(
         json!([{"repeat": 2, "layers": [{"layer": "Dense", "units": {"hp": "each"}}]}]),

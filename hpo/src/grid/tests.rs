@@ -50,7 +50,9 @@ proptest! {
 
 #[test]
 fn a_quintillion_points_are_counted_and_found_at_once() {
-    let ints: Vec<Json> = (0..18).map(|i| json!({"name": format!("h{i}"), "type": "int", "min_value": 0, "max_value": 9})).collect();
+    let ints: Vec<Json> = (0..18)
+        .map(|i| json!({"name": format!("h{i}"), "type": "int", "min_value": 0, "max_value": 9}))
+        .collect();
     let mut grid = grid(&json!(ints));
     let size = BigUint::from(10u64.pow(18));
     assert_eq!(*grid.size(), size);
@@ -76,11 +78,21 @@ fn a_condition_counts_where_it_holds() {
     check_size(json!([boolean("p"), int("a", 3), when(int("b", 3), "p", json!(true))]), "12");
     // Two independent scopes, each of two branches with two values.
     let scope = |name: &str| {
-        [boolean(name), when(int(&format!("{name}1"), 2), name, json!(true)), when(int(&format!("{name}2"), 2), name, json!(false))]
+        [
+            boolean(name),
+            when(int(&format!("{name}1"), 2), name, json!(true)),
+            when(int(&format!("{name}2"), 2), name, json!(false)),
+        ]
     };
     check_size(json!([scope("p"), scope("q")].concat()), "16");
     // A chain in which each needs the one before: n + 1 points.
-    let chain = |at: usize| if at == 0 { boolean("c0") } else { when(boolean(&format!("c{at}")), &format!("c{}", at - 1), json!(true)) };
+    let chain = |at: usize| {
+        if at == 0 {
+            boolean("c0")
+        } else {
+            when(boolean(&format!("c{at}")), &format!("c{}", at - 1), json!(true))
+        }
+    };
     check_size((0..100).map(chain).collect(), "101");
     // A sum over the count of 10^count.
     check_size(
@@ -103,7 +115,8 @@ fn a_continuum_is_cut_into_ten_rising_bucket_centres_and_a_default_comes_first()
     let mut given = float.clone();
     given["default"] = json!(2.0);
     assert_eq!(values(json!([given]))[..2], [2.0, 0.5]);
-    // gridsearch_test.py, test_int_and_float: 5 x (10 + 1), where KerasTuner's default is min_value.
+    // gridsearch_test.py, test_int_and_float: 5 x (10 + 1), where KerasTuner's default is
+    // min_value.
     let mut default = float.clone();
     default["default"] = json!(0.0);
     check_size(json!([{"name": "n", "type": "int", "min_value": 1, "max_value": 5}, default]), "55");
@@ -126,17 +139,19 @@ fn vizier_wraps_around_at_the_end_of_a_grid_and_ours_ends() {
 
 #[test]
 fn optunas_workers_may_take_the_same_grid_point_and_ours_never_do() {
-    let document =
-        json!([{"name": "p", "type": "boolean"}, {"name": "a", "type": "int", "min_value": 1, "max_value": 9, "when": {"p": [true]}}]);
+    let document = json!([{"name": "p", "type": "boolean"}, {"name": "a", "type": "int", "min_value": 1, "max_value": 9, "when": {"p": [true]}}]);
     // Each worker has its own enumeration, and takes other numbers.
     let mut workers = [grid(&document), grid(&document)];
-    let points: HashSet<Point> = (0..10usize).map(|number| workers[number % 2].point(&number.into()).unwrap()).collect();
+    let points: HashSet<Point> =
+        (0..10usize).map(|number| workers[number % 2].point(&number.into()).unwrap()).collect();
     assert_eq!(points.len(), 10);
 }
 
 #[test]
 fn a_point_of_another_space_has_no_index() {
     let mut small = grid(&json!([{"name": "a", "type": "int", "min_value": 1, "max_value": 3}]));
-    let other = grid(&json!([{"name": "a", "type": "int", "min_value": 7, "max_value": 9}])).point(&0u32.into()).unwrap();
+    let other = grid(&json!([{"name": "a", "type": "int", "min_value": 7, "max_value": 9}]))
+        .point(&0u32.into())
+        .unwrap();
     assert_eq!(small.index(&other), None);
 }

@@ -15,7 +15,8 @@ names! {
         Relu6 = "relu6",
         /// `x` above 0, `exp(x) - 1` below.
         Elu = "elu",
-        /// `elu` scaled so that means and variances keep (Klambauer et al. 2017): `1.0507… x` above 0, `1.0507… 1.6732… (exp(x) - 1)` below.
+        /// `elu` scaled so that means and variances keep (Klambauer et al. 2017): `1.0507… x` above
+        /// 0, `1.0507… 1.6732… (exp(x) - 1)` below.
         Selu = "selu",
         /// `x Φ(x)` with the normal distribution itself: Keras's `approximate=False`.
         Gelu = "gelu",

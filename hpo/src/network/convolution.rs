@@ -6,8 +6,9 @@ use super::weight::weight_spec;
 use super::{Activation, Initializer, LayerWeight, Padding, Regularizer, WeightSpec};
 use crate::document::Fields;
 
-/// [`Layer::Conv1D`](super::Layer::Conv1D) and [`Layer::Conv2D`](super::Layer::Conv2D). Kernel `(kernel height, kernel width, channels / groups,
-/// filters)`, without the height over steps; bias `(filters)`.
+/// [`Layer::Conv1D`](super::Layer::Conv1D) and [`Layer::Conv2D`](super::Layer::Conv2D). Kernel
+/// `(kernel height, kernel width, channels / groups, filters)`, without the height over steps; bias
+/// `(filters)`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Conv {
     /// Channels of the output.
@@ -34,8 +35,9 @@ pub struct Conv {
     pub activity_regularizer: Option<Regularizer>,
 }
 
-/// [`Layer::DepthwiseConv2D`](super::Layer::DepthwiseConv2D): each channel on its own. Kernel `(kernel height, kernel width, channels,
-/// depth_multiplier)`, bias `(channels × depth_multiplier)`.
+/// [`Layer::DepthwiseConv2D`](super::Layer::DepthwiseConv2D): each channel on its own. Kernel
+/// `(kernel height, kernel width, channels, depth_multiplier)`, bias `(channels ×
+/// depth_multiplier)`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DepthwiseConv2D {
     /// Height and width of the window.
@@ -60,8 +62,10 @@ pub struct DepthwiseConv2D {
     pub activity_regularizer: Option<Regularizer>,
 }
 
-/// [`Layer::SeparableConv2D`](super::Layer::SeparableConv2D): each channel on its own, then all channels of a place. Depthwise kernel
-/// `(kernel height, kernel width, channels, depth_multiplier)`, pointwise kernel `(1, 1, channels × depth_multiplier, filters)`, bias `(filters)`.
+/// [`Layer::SeparableConv2D`](super::Layer::SeparableConv2D): each channel on its own, then all
+/// channels of a place. Depthwise kernel `(kernel height, kernel width, channels,
+/// depth_multiplier)`, pointwise kernel `(1, 1, channels × depth_multiplier, filters)`, bias
+/// `(filters)`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SeparableConv2D {
     /// Channels of the output.
@@ -116,7 +120,11 @@ impl Conv {
 
     pub(super) fn weights(&self, axes: usize, input: &[usize]) -> Vec<LayerWeight<'_>> {
         let channels = channels(input) / self.groups;
-        let kernel = LayerWeight::new("kernel", [&self.kernel_size[2 - axes..], &[channels, self.filters]].concat(), &self.kernel);
+        let kernel = LayerWeight::new(
+            "kernel",
+            [&self.kernel_size[2 - axes..], &[channels, self.filters]].concat(),
+            &self.kernel,
+        );
         let bias = self.use_bias.then(|| LayerWeight::new("bias", vec![self.filters], &self.bias));
         std::iter::once(kernel).chain(bias).collect()
     }
@@ -146,8 +154,10 @@ impl DepthwiseConv2D {
 
     pub(super) fn weights(&self, input: &[usize]) -> Vec<LayerWeight<'_>> {
         let ([height, width], channels) = (self.kernel_size, channels(input));
-        let kernel = LayerWeight::new("kernel", vec![height, width, channels, self.depth_multiplier], &self.depthwise);
-        let bias = || LayerWeight::new("bias", vec![channels.saturating_mul(self.depth_multiplier)], &self.bias);
+        let kernel =
+            LayerWeight::new("kernel", vec![height, width, channels, self.depth_multiplier], &self.depthwise);
+        let bias =
+            || LayerWeight::new("bias", vec![channels.saturating_mul(self.depth_multiplier)], &self.bias);
         std::iter::once(kernel).chain(self.use_bias.then(bias)).collect()
     }
 }
@@ -181,8 +191,13 @@ impl SeparableConv2D {
     pub(super) fn weights(&self, input: &[usize]) -> Vec<LayerWeight<'_>> {
         let ([height, width], channels) = (self.kernel_size, channels(input));
         let between = channels.saturating_mul(self.depth_multiplier);
-        let depthwise = LayerWeight::new("depthwise_kernel", vec![height, width, channels, self.depth_multiplier], &self.depthwise);
-        let pointwise = LayerWeight::new("pointwise_kernel", vec![1, 1, between, self.filters], &self.pointwise);
+        let depthwise = LayerWeight::new(
+            "depthwise_kernel",
+            vec![height, width, channels, self.depth_multiplier],
+            &self.depthwise,
+        );
+        let pointwise =
+            LayerWeight::new("pointwise_kernel", vec![1, 1, between, self.filters], &self.pointwise);
         let bias = self.use_bias.then(|| LayerWeight::new("bias", vec![self.filters], &self.bias));
         [depthwise, pointwise].into_iter().chain(bias).collect()
     }
@@ -202,7 +217,12 @@ impl Window {
         let strides = fields.or("strides", Sides::<AXES>([1, 1]));
         let padding = fields.or("padding", Padding::Valid);
         let dilation_rate = fields.or("dilation_rate", Sides::<AXES>([1, 1]));
-        Some(Window { kernel_size: kernel_size?.0, strides: strides?.0, padding: padding?, dilation_rate: dilation_rate?.0 })
+        Some(Window {
+            kernel_size: kernel_size?.0,
+            strides: strides?.0,
+            padding: padding?,
+            dilation_rate: dilation_rate?.0,
+        })
     }
 }
 

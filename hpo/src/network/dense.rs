@@ -43,7 +43,8 @@ impl Dense {
     }
 
     pub(super) fn weights(&self, input: &[usize]) -> Vec<LayerWeight<'_>> {
-        let kernel = LayerWeight::new("kernel", vec![input.last().copied().unwrap_or(1), self.units], &self.kernel);
+        let kernel =
+            LayerWeight::new("kernel", vec![input.last().copied().unwrap_or(1), self.units], &self.kernel);
         let bias = self.use_bias.then(|| LayerWeight::new("bias", vec![self.units], &self.bias));
         std::iter::once(kernel).chain(bias).collect()
     }
@@ -53,10 +54,15 @@ impl Embedding {
     pub(super) fn read(fields: &mut Fields) -> Option<Embedding> {
         let input_dim = fields.required("input_dim").and_then(|place| place.read::<Size>());
         let output_dim = fields.required("output_dim").and_then(|place| place.read::<Size>());
-        let embeddings = weight_spec!(fields, "embeddings", Initializer::RandomUniform { minval: -0.05, maxval: 0.05 });
+        let embeddings =
+            weight_spec!(fields, "embeddings", Initializer::RandomUniform { minval: -0.05, maxval: 0.05 });
         let unmasked = fields.only("mask_zero", false.into());
         unmasked?;
-        Some(Embedding { input_dim: input_dim?.get(), output_dim: output_dim?.get(), embeddings: embeddings? })
+        Some(Embedding {
+            input_dim: input_dim?.get(),
+            output_dim: output_dim?.get(),
+            embeddings: embeddings?,
+        })
     }
 
     pub(super) fn weights(&self) -> Vec<LayerWeight<'_>> {

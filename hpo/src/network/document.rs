@@ -1,8 +1,11 @@
-//! A concrete layer as its document, with every argument: what stands beside the weights of a trained model, and is read back from there.
+//! A concrete layer as its document, with every argument: what stands beside the weights of a
+//! trained model, and is read back from there.
 
 use serde_json::{Map, Value as Json, json};
 
-use super::{Activation, Constraint, Conv, Initializer, Layer, Padding, Pool, Recurrent, Regularizer, WeightSpec};
+use super::{
+    Activation, Constraint, Conv, Initializer, Layer, Padding, Pool, Recurrent, Regularizer, WeightSpec,
+};
 use crate::document::{FromDocument, Problem, Reading};
 
 impl Layer {
@@ -17,7 +20,8 @@ impl Layer {
         }
     }
 
-    /// Its document: class and arguments, defaults included, so that [`from_document`](Layer::from_document) gives the same layer.
+    /// Its document: class and arguments, defaults included, so that
+    /// [`from_document`](Layer::from_document) gives the same layer.
     pub fn to_document(&self) -> Json {
         let mut arguments = Arguments::default();
         arguments.put("layer", self.class());
@@ -74,7 +78,10 @@ impl Layer {
                 arguments.weight("beta", &normalization.beta);
                 arguments.weight("gamma", &normalization.gamma);
                 arguments.put("moving_mean_initializer", initializer(&normalization.moving_mean_initializer));
-                arguments.put("moving_variance_initializer", initializer(&normalization.moving_variance_initializer));
+                arguments.put(
+                    "moving_variance_initializer",
+                    initializer(&normalization.moving_variance_initializer),
+                );
             }
             Layer::LayerNormalization(normalization) => {
                 arguments.affine(normalization.epsilon, normalization.center, normalization.scale);
@@ -127,7 +134,14 @@ impl Arguments {
         self.put(&format!("{name}_constraint"), constraint(&spec.constraint));
     }
 
-    fn window(&mut self, axes: usize, kernel_size: [usize; 2], strides: [usize; 2], dilation_rate: [usize; 2], padding: Padding) {
+    fn window(
+        &mut self,
+        axes: usize,
+        kernel_size: [usize; 2],
+        strides: [usize; 2],
+        dilation_rate: [usize; 2],
+        padding: Padding,
+    ) {
         self.put("kernel_size", &kernel_size[2 - axes..]);
         self.put("strides", &strides[2 - axes..]);
         self.put("padding", padding.as_str());
@@ -173,9 +187,15 @@ fn initializer(initializer: &Initializer) -> Json {
         Initializer::Zeros => json!("zeros"),
         Initializer::Ones => json!("ones"),
         Initializer::Constant { value } => json!({"name": "constant", "value": value}),
-        Initializer::RandomNormal { mean, stddev } => json!({"name": "random_normal", "mean": mean, "stddev": stddev}),
-        Initializer::RandomUniform { minval, maxval } => json!({"name": "random_uniform", "minval": minval, "maxval": maxval}),
-        Initializer::TruncatedNormal { mean, stddev } => json!({"name": "truncated_normal", "mean": mean, "stddev": stddev}),
+        Initializer::RandomNormal { mean, stddev } => {
+            json!({"name": "random_normal", "mean": mean, "stddev": stddev})
+        }
+        Initializer::RandomUniform { minval, maxval } => {
+            json!({"name": "random_uniform", "minval": minval, "maxval": maxval})
+        }
+        Initializer::TruncatedNormal { mean, stddev } => {
+            json!({"name": "truncated_normal", "mean": mean, "stddev": stddev})
+        }
         Initializer::VarianceScaling { scale, mode, distribution } => {
             json!({"name": "variance_scaling", "scale": scale, "mode": mode.as_str(), "distribution": distribution.as_str()})
         }
@@ -190,13 +210,17 @@ fn initializer(initializer: &Initializer) -> Json {
 }
 
 fn regularizer(regularizer: &Option<Regularizer>) -> Json {
-    regularizer.as_ref().map_or(Json::Null, |Regularizer { l1, l2 }| json!({"name": "l1_l2", "l1": l1, "l2": l2}))
+    regularizer
+        .as_ref()
+        .map_or(Json::Null, |Regularizer { l1, l2 }| json!({"name": "l1_l2", "l1": l1, "l2": l2}))
 }
 
 fn constraint(constraint: &Option<Constraint>) -> Json {
     match constraint {
         None => Json::Null,
-        Some(Constraint::MaxNorm { max_value, axis }) => json!({"name": "max_norm", "max_value": max_value, "axis": axis}),
+        Some(Constraint::MaxNorm { max_value, axis }) => {
+            json!({"name": "max_norm", "max_value": max_value, "axis": axis})
+        }
         Some(Constraint::UnitNorm { axis }) => json!({"name": "unit_norm", "axis": axis}),
         Some(Constraint::NonNeg) => json!("non_neg"),
     }
@@ -219,8 +243,7 @@ mod tests {
             "bias_initializer": {"name": "constant", "value": 0.1}, "bias_regularizer": {"name": "l1_l2", "l1": 0.1, "l2": 0.2},
             "bias_constraint": "non_neg", "activity_regularizer": "l1", "activation": "swish"
         });
-        let depthwise =
-            json!({"depthwise_initializer": {"name": "random_normal", "stddev": 0.1}, "depthwise_regularizer": "l1", "padding": "same"});
+        let depthwise = json!({"depthwise_initializer": {"name": "random_normal", "stddev": 0.1}, "depthwise_regularizer": "l1", "padding": "same"});
         let recurrent = json!({
             "units": 3, "activation": "relu", "recurrent_initializer": {"name": "orthogonal", "gain": 0.5}, "recurrent_regularizer": "l1",
             "recurrent_constraint": {"name": "unit_norm", "axis": 1}, "dropout": 0.25, "return_sequences": true, "go_backwards": true
@@ -232,10 +255,19 @@ mod tests {
             json!({"layer": "Rescaling", "scale": 0.5, "offset": 1}),
             json!({"layer": "ZeroPadding2D", "padding": [[1, 2], [3, 4]]}),
             with(json!({"layer": "Dense", "units": 3, "use_bias": false}), &penalties),
-            with(json!({"layer": "Conv1D", "filters": 4, "kernel_size": 3, "dilation_rate": 2, "groups": 2}), &penalties),
-            with(json!({"layer": "Conv2D", "filters": 4, "kernel_size": [3, 2], "strides": 2, "padding": "same"}), &penalties),
+            with(
+                json!({"layer": "Conv1D", "filters": 4, "kernel_size": 3, "dilation_rate": 2, "groups": 2}),
+                &penalties,
+            ),
+            with(
+                json!({"layer": "Conv2D", "filters": 4, "kernel_size": [3, 2], "strides": 2, "padding": "same"}),
+                &penalties,
+            ),
             with(json!({"layer": "DepthwiseConv2D", "kernel_size": 3, "depth_multiplier": 2}), &depthwise),
-            with(json!({"layer": "SeparableConv2D", "filters": 4, "kernel_size": 3, "pointwise_initializer": "he_normal"}), &depthwise),
+            with(
+                json!({"layer": "SeparableConv2D", "filters": 4, "kernel_size": 3, "pointwise_initializer": "he_normal"}),
+                &depthwise,
+            ),
             json!({"layer": "MaxPooling1D", "pool_size": 3, "strides": 1}),
             json!({"layer": "MaxPooling2D", "pool_size": [3, 2], "padding": "same"}),
             json!({"layer": "AveragePooling1D"}),
@@ -254,7 +286,10 @@ mod tests {
             json!({"layer": "LayerNormalization", "epsilon": 0.01, "center": false, "gamma_initializer": {"name": "truncated_normal", "mean": 1}}),
             json!({"layer": "Embedding", "input_dim": 10, "output_dim": 3}),
             with(json!({"layer": "SimpleRNN"}), &recurrent),
-            with(json!({"layer": "LSTM", "recurrent_activation": "hard_sigmoid", "unit_forget_bias": false}), &recurrent),
+            with(
+                json!({"layer": "LSTM", "recurrent_activation": "hard_sigmoid", "unit_forget_bias": false}),
+                &recurrent,
+            ),
             with(json!({"layer": "GRU", "reset_after": false}), &recurrent),
             json!({"layer": "Bidirectional", "wrapped": {"layer": "LSTM", "units": 3}, "merge_mode": "ave"}),
         ]
@@ -262,9 +297,14 @@ mod tests {
 
     #[test]
     fn a_layer_of_every_class_reads_back_from_its_document() {
-        let layers: Vec<Layer> = documents().iter().map(|document| Layer::from_document(document).unwrap()).collect();
+        let layers: Vec<Layer> =
+            documents().iter().map(|document| Layer::from_document(document).unwrap()).collect();
         let classes: Vec<&str> = layers.iter().map(Layer::class).collect();
-        assert_eq!(classes, LAYERS.iter().map(|(class, _)| *class).collect::<Vec<_>>(), "every class stands here once");
+        assert_eq!(
+            classes,
+            LAYERS.iter().map(|(class, _)| *class).collect::<Vec<_>>(),
+            "every class stands here once"
+        );
         for layer in layers {
             assert_eq!(Layer::from_document(&layer.to_document()), Ok(layer));
         }
@@ -272,7 +312,8 @@ mod tests {
 
     #[test]
     fn a_document_with_a_hyperparameter_is_no_concrete_layer() {
-        let problems = Layer::from_document(&json!({"layer": "Dense", "units": {"hp": "units"}})).unwrap_err();
+        let problems =
+            Layer::from_document(&json!({"layer": "Dense", "units": {"hp": "units"}})).unwrap_err();
         assert_eq!(problems[0].pointer, "/units/hp");
         assert!(Layer::from_document(&json!({"layer": "Dense", "units": 0})).is_err());
         assert!(Layer::from_document(&json!(7)).is_err());

@@ -1,4 +1,5 @@
-//! The network's layers in one row: repeats unrolled, choices of layers spread out, each with what must hold for it to be there.
+//! The network's layers in one row: repeats unrolled, choices of layers spread out, each with what
+//! must hold for it to be there.
 
 use serde_json::Value as Json;
 
@@ -28,7 +29,8 @@ pub struct FlatLayer {
     pub repetition: Option<Repetition>,
     /// The hyperparameters that its shape or size depends on, or whether it fits, `when` aside.
     pub structural: Vec<usize>,
-    /// Whether hyperparameters may choose an activation that [keeps what goes in](Activation::needs_input).
+    /// Whether hyperparameters may choose an activation that [keeps what goes
+    /// in](Activation::needs_input).
     pub may_need_input: bool,
 }
 
@@ -39,7 +41,9 @@ impl Network {
         let mut sound = true;
         for item in place.items(limits::LAYERS_MAX)? {
             let repeated = item.json().get("repeat").is_some();
-            sound &= if repeated { network.push_repeat(&item, reading) } else { network.push(&item, reading) }.is_some();
+            sound &=
+                if repeated { network.push_repeat(&item, reading) } else { network.push(&item, reading) }
+                    .is_some();
         }
         if network.layers.is_empty() && sound {
             place.invalid("needs at least one layer");
@@ -68,7 +72,10 @@ impl Network {
         let before = reading.mentions().len();
         let layer = Layer::from_place(&place)?;
         if self.layers.len() >= limits::FLAT_LAYERS_MAX {
-            place.invalid(format!("the network has more than {} layers with all repetitions", limits::FLAT_LAYERS_MAX));
+            place.invalid(format!(
+                "the network has more than {} layers with all repetitions",
+                limits::FLAT_LAYERS_MAX
+            ));
             return None;
         }
         let mentions = &reading.mentions()[before..];
@@ -121,35 +128,43 @@ impl Network {
         sound.then_some(())
     }
 
-    /// The layers of a trial, in order; none after reporting what does not fit. `root` is the study that this network was parsed from, with
-    /// the trial's point.
+    /// The layers of a trial, in order; none after reporting what does not fit. `root` is the study
+    /// that this network was parsed from, with the trial's point.
     pub fn layers_at(&self, root: &Place) -> Option<Vec<Layer>> {
         let Scope { space, point } = root.scope()?;
-        let there = self.layers.iter().filter(|layer| space.holds(&layer.when, point.unwrap_or(&Point::default())));
+        let there =
+            self.layers.iter().filter(|layer| space.holds(&layer.when, point.unwrap_or(&Point::default())));
         let layers: Vec<Option<Layer>> = there.map(|layer| layer.read(root)).collect();
         layers.into_iter().collect()
     }
 }
 
 impl FlatLayer {
-    /// This layer with the arguments it has at `point`, which need not say more than the layer mentions; what is wrong with one, in words.
+    /// This layer with the arguments it has at `point`, which need not say more than the layer
+    /// mentions; what is wrong with one, in words.
     pub fn at(&self, document: &Json, space: &SearchSpace, point: &Point) -> Result<Layer, String> {
         let reading = Reading::default();
         let layer = self.read(&reading.root(document, Some(Scope { space, point: Some(point) })));
         layer.ok_or_else(|| {
             let problem = reading.into_problems().into_iter().next();
             problem.map_or("it cannot be read".to_owned(), |problem| {
-                let argument = problem.pointer.strip_prefix(&self.pointer).unwrap_or_default().trim_start_matches('/');
+                let argument =
+                    problem.pointer.strip_prefix(&self.pointer).unwrap_or_default().trim_start_matches('/');
                 if argument.is_empty() { problem.detail } else { format!("{argument} {}", problem.detail) }
             })
         })
     }
 
-    /// Where this layer stands below the study's `root`, as the parser came to it: with the repetition, and with what is known of the
-    /// hyperparameters there; none where the document has nothing there.
+    /// Where this layer stands below the study's `root`, as the parser came to it: with the
+    /// repetition, and with what is known of the hyperparameters there; none where the document has
+    /// nothing there.
     pub(crate) fn place<'a>(&self, root: &Place<'a>) -> Option<Place<'a>> {
         let (place, space) = (root.at(&self.pointer)?, root.scope()?.space);
-        let place = place.within(self.when.iter().fold(Context::default(), |context, condition| context.restrict(space, condition)));
+        let place = place.within(
+            self.when
+                .iter()
+                .fold(Context::default(), |context, condition| context.restrict(space, condition)),
+        );
         Some(self.repetition.map_or(place.clone(), |repetition| place.repeated(repetition)))
     }
 
@@ -159,17 +174,23 @@ impl FlatLayer {
     }
 }
 
-/// Of what `layer` at `place` mentions, that which its shape or size depends on, or whether it fits.
+/// Of what `layer` at `place` mentions, that which its shape or size depends on, or whether it
+/// fits.
 fn structural(layer: &Layer, place: &Place, mentions: &[Mention]) -> Vec<usize> {
     let of_shape = mentions.iter().filter(|mention| {
         // What a Bidirectional wraps has arguments of its own.
-        let mut steps = mention.pointer[place.pointer().len()..].split('/').skip(1).skip_while(|step| *step == "wrapped");
+        let mut steps =
+            mention.pointer[place.pointer().len()..].split('/').skip(1).skip_while(|step| *step == "wrapped");
         let argument = steps.next().unwrap_or_default();
         // A weight may lack the dimensions that a constraint looks at.
-        let of_dimensions = argument.ends_with("_constraint") && (steps.clone().any(|step| step == "axis") || names_axis(place, mention));
+        let of_dimensions = argument.ends_with("_constraint")
+            && (steps.clone().any(|step| step == "axis") || names_axis(place, mention));
         // A row may have one number, which a softmax makes the same each time.
         let of_row = chooses_activation(place, mention, Activation::is_over_row);
-        layer.is_structural(argument) || of_dimensions || of_row || (is_of_vector(argument) && is_choice(steps))
+        layer.is_structural(argument)
+            || of_dimensions
+            || of_row
+            || (is_of_vector(argument) && is_choice(steps))
     });
     let mut structural: Vec<usize> = of_shape.map(|mention| mention.hyperparameter).collect();
     structural.sort_unstable();
@@ -177,7 +198,8 @@ fn structural(layer: &Layer, place: &Place, mentions: &[Mention]) -> Vec<usize> 
     structural
 }
 
-/// Whether a hyperparameter decides if a layer keeps [what goes into an activation](Activation::needs_input).
+/// Whether a hyperparameter decides if a layer keeps [what goes into an
+/// activation](Activation::needs_input).
 fn may_need_input(place: &Place, mentions: &[Mention]) -> bool {
     mentions.iter().any(|mention| chooses_activation(place, mention, Activation::needs_input))
 }
@@ -185,9 +207,11 @@ fn may_need_input(place: &Place, mentions: &[Mention]) -> bool {
 /// Whether the hyperparameter may choose an activation that is such a one.
 fn chooses_activation(place: &Place, mention: &Mention, is_such: fn(Activation) -> bool) -> bool {
     let mut steps = mention.pointer[place.pointer().len()..].split('/').skip(1);
-    let of_activation = steps.find(|step| *step != "wrapped").is_some_and(|argument| argument.ends_with("activation"));
+    let of_activation =
+        steps.find(|step| *step != "wrapped").is_some_and(|argument| argument.ends_with("activation"));
     let named = |name: &str| Activation::parse(name).is_some_and(is_such);
-    let listed = || place.scope().and_then(|scope| scope.space.listed(mention.hyperparameter)).unwrap_or_default();
+    let listed =
+        || place.scope().and_then(|scope| scope.space.listed(mention.hyperparameter)).unwrap_or_default();
     let cases = || object_of(place, mention).and_then(|object| object["cases"].as_object());
     of_activation
         && (listed().iter().any(|value| matches!(value, Value::Text(name) if named(name)))
@@ -200,19 +224,22 @@ fn object_of<'a>(place: &Place<'a>, mention: &Mention) -> Option<&'a Json> {
     place.json().pointer(within)
 }
 
-/// Whether one of the cases that the hyperparameter chooses among says which dimensions it looks at. Those of a name alone every weight has.
+/// Whether one of the cases that the hyperparameter chooses among says which dimensions it looks
+/// at. Those of a name alone every weight has.
 fn names_axis(place: &Place, mention: &Mention) -> bool {
     object_of(place, mention).is_some_and(|object| has_key(&object["cases"], "axis"))
 }
 
-/// Whether the argument says how a weight starts that may have one dimension only: of the initialisers, one needs two.
+/// Whether the argument says how a weight starts that may have one dimension only: of the
+/// initialisers, one needs two.
 fn is_of_vector(argument: &str) -> bool {
     ["bias", "beta", "gamma", "alpha", "moving_mean", "moving_variance"]
         .iter()
         .any(|weight| argument.strip_prefix(weight).is_some_and(|end| end == "_initializer"))
 }
 
-/// Whether a hyperparameter that is mentioned after these steps stands for a value as a whole, rather than for one of its arguments.
+/// Whether a hyperparameter that is mentioned after these steps stands for a value as a whole,
+/// rather than for one of its arguments.
 fn is_choice<'a>(mut steps: impl Iterator<Item = &'a str>) -> bool {
     loop {
         match steps.next() {
@@ -227,10 +254,14 @@ fn is_choice<'a>(mut steps: impl Iterator<Item = &'a str>) -> bool {
 fn context_of(when: &Place) -> Option<Context> {
     let space = when.scope()?.space;
     let conditions = crate::space::read_when(when)?;
-    let context = conditions.iter().fold(when.context().clone(), |context, condition| context.restrict(space, condition));
+    let context = conditions
+        .iter()
+        .fold(when.context().clone(), |context, condition| context.restrict(space, condition));
     when.spend(context.conditions().iter().map(|known| known.values.len()).sum())?;
     if context.is_contradictory() {
-        when.invalid("never holds: it excludes what the conditions around it or those of its hyperparameters need");
+        when.invalid(
+            "never holds: it excludes what the conditions around it or those of its hyperparameters need",
+        );
         return None;
     }
     Some(context)
@@ -241,7 +272,9 @@ fn repeat_count(place: &Place, space: &SearchSpace) -> Option<(Option<usize>, us
     if place.json().is_object() {
         let at = place.count()?;
         return match space.hyperparameters()[at].domain {
-            Domain::Int { min, max, .. } if min >= 0 && max <= limits::REPEATS_MAX as i64 => Some((Some(at), max as usize)),
+            Domain::Int { min, max, .. } if min >= 0 && max <= limits::REPEATS_MAX as i64 => {
+                Some((Some(at), max as usize))
+            }
             _ => {
                 place.invalid(format!("a count is an int between 0 and {}", limits::REPEATS_MAX));
                 None

@@ -3,7 +3,8 @@
 use crate::document::{Fields, FromDocument, Place, Reader, bounded, names, read_named};
 use crate::limits;
 
-/// How a weight starts. Fans are Keras's: of a kernel `(…window, inputs, outputs)`, `fan_in` is window × inputs and `fan_out` window × outputs.
+/// How a weight starts. Fans are Keras's: of a kernel `(…window, inputs, outputs)`, `fan_in` is
+/// window × inputs and `fan_out` window × outputs.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Initializer {
     /// All 0.
@@ -57,7 +58,8 @@ pub enum Initializer {
     LecunUniform,
     /// Normal with variance `1 / fan_in`, truncated at two standard deviations.
     LecunNormal,
-    /// Rows or columns of length `gain`, each at a right angle to all others; a kernel counts as a matrix with its last dimension as columns.
+    /// Rows or columns of length `gain`, each at a right angle to all others; a kernel counts as a
+    /// matrix with its last dimension as columns.
     Orthogonal {
         /// The length.
         gain: f64,
@@ -103,12 +105,18 @@ bounded! {
 pub(crate) const INITIALIZERS: &[(&str, Reader<Initializer>)] = &[
     ("zeros", |_| Some(Initializer::Zeros)),
     ("ones", |_| Some(Initializer::Ones)),
-    ("constant", |fields| fields.or("value", Start(0.0)).map(|value| Initializer::Constant { value: value.0 })),
-    ("random_normal", |fields| normal(fields).map(|(mean, stddev)| Initializer::RandomNormal { mean, stddev })),
+    ("constant", |fields| {
+        fields.or("value", Start(0.0)).map(|value| Initializer::Constant { value: value.0 })
+    }),
+    ("random_normal", |fields| {
+        normal(fields).map(|(mean, stddev)| Initializer::RandomNormal { mean, stddev })
+    }),
     ("normal", |fields| normal(fields).map(|(mean, stddev)| Initializer::RandomNormal { mean, stddev })),
     ("random_uniform", random_uniform),
     ("uniform", random_uniform),
-    ("truncated_normal", |fields| normal(fields).map(|(mean, stddev)| Initializer::TruncatedNormal { mean, stddev })),
+    ("truncated_normal", |fields| {
+        normal(fields).map(|(mean, stddev)| Initializer::TruncatedNormal { mean, stddev })
+    }),
     ("variance_scaling", variance_scaling),
     ("glorot_uniform", |_| Some(Initializer::GlorotUniform)),
     ("glorot_normal", |_| Some(Initializer::GlorotNormal)),
@@ -116,7 +124,9 @@ pub(crate) const INITIALIZERS: &[(&str, Reader<Initializer>)] = &[
     ("he_normal", |_| Some(Initializer::HeNormal)),
     ("lecun_uniform", |_| Some(Initializer::LecunUniform)),
     ("lecun_normal", |_| Some(Initializer::LecunNormal)),
-    ("orthogonal", |fields| fields.or("gain", Spread(1.0)).map(|gain| Initializer::Orthogonal { gain: gain.0 })),
+    ("orthogonal", |fields| {
+        fields.or("gain", Spread(1.0)).map(|gain| Initializer::Orthogonal { gain: gain.0 })
+    }),
 ];
 
 impl FromDocument for Initializer {

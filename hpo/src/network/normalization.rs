@@ -5,7 +5,8 @@ use super::{Initializer, LayerWeight, WeightSpec};
 use crate::document::{Fields, bounded};
 use crate::limits;
 
-/// [`Layer::BatchNormalization`](super::Layer::BatchNormalization) over the last dimension. All weights `(channels)`.
+/// [`Layer::BatchNormalization`](super::Layer::BatchNormalization) over the last dimension. All
+/// weights `(channels)`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BatchNormalization {
     /// How much of the moving mean and variance a batch leaves.
@@ -26,7 +27,8 @@ pub struct BatchNormalization {
     pub moving_variance_initializer: Initializer,
 }
 
-/// [`Layer::LayerNormalization`](super::Layer::LayerNormalization) over the last dimension. All weights `(channels)`.
+/// [`Layer::LayerNormalization`](super::Layer::LayerNormalization) over the last dimension. All
+/// weights `(channels)`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LayerNormalization {
     /// Added to the variance.
@@ -85,7 +87,13 @@ impl LayerNormalization {
         let beta = weight_spec!(fields, "beta", Initializer::Zeros);
         let gamma = weight_spec!(fields, "gamma", Initializer::Ones);
         last?;
-        Some(LayerNormalization { epsilon: epsilon?.0, center: center?, scale: scale?, beta: beta?, gamma: gamma? })
+        Some(LayerNormalization {
+            epsilon: epsilon?.0,
+            center: center?,
+            scale: scale?,
+            beta: beta?,
+            gamma: gamma?,
+        })
     }
 
     pub(super) fn weights(&self, input: &[usize]) -> Vec<LayerWeight<'_>> {
@@ -93,8 +101,13 @@ impl LayerNormalization {
     }
 }
 
-fn affine<'a>(gamma: Option<&'a WeightSpec>, beta: Option<&'a WeightSpec>, input: &[usize]) -> impl Iterator<Item = LayerWeight<'a>> {
-    let weight = |name: &'static str, spec: &'a WeightSpec| LayerWeight::new(name, vec![channels(input)], spec);
+fn affine<'a>(
+    gamma: Option<&'a WeightSpec>,
+    beta: Option<&'a WeightSpec>,
+    input: &[usize],
+) -> impl Iterator<Item = LayerWeight<'a>> {
+    let weight =
+        |name: &'static str, spec: &'a WeightSpec| LayerWeight::new(name, vec![channels(input)], spec);
     let gamma = gamma.map(|gamma| weight("gamma", gamma));
     gamma.into_iter().chain(beta.map(|beta| weight("beta", beta)))
 }

@@ -1,5 +1,5 @@
-//! What holds weights and outputs small: Keras's regularisers and constraints (<https://keras.io/api/layers/regularizers/>,
-//! <https://keras.io/api/layers/constraints/>).
+//! What holds weights and outputs small: Keras's regularisers and constraints
+//! (<https://keras.io/api/layers/regularizers/>, <https://keras.io/api/layers/constraints/>).
 
 use crate::document::{Fields, FromDocument, Place, Reader, bounded, read_named};
 use crate::limits;
@@ -57,7 +57,8 @@ bounded! {
 
 /// Keras's regularisers.
 pub(crate) const REGULARIZERS: &[(&str, Reader<Regularizer>)] = &[
-    // Keras's L1 and L2 are 0.01 where nothing is said, and so is the name l1_l2 here (its L1L2 would do nothing).
+    // Keras's L1 and L2 are 0.01 where nothing is said, and so is the name l1_l2 here (its L1L2
+    // would do nothing).
     ("l1", |fields| fields.or("l1", Factor(0.01)).map(|l1| Regularizer { l1: l1.0, l2: 0.0 })),
     ("l2", |fields| fields.or("l2", Factor(0.01)).map(|l2| Regularizer { l1: 0.0, l2: l2.0 })),
     ("l1_l2", |fields| {

@@ -7,7 +7,8 @@ use super::{Initializer, Layer, LayerWeight, WeightSpec};
 use crate::document::{Fields, FromDocument, Place, bounded};
 use crate::limits;
 
-/// [`Layer::PReLU`]: `x` above 0, `alpha x` below. Alpha has a row's shape, with 1 for the shared dimensions.
+/// [`Layer::PReLU`]: `x` above 0, `alpha x` below. Alpha has a row's shape, with 1 for the shared
+/// dimensions.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PReLU {
     /// The slopes.
@@ -34,7 +35,8 @@ impl PReLU {
 
     pub(super) fn weights(&self, input: &[usize]) -> Vec<LayerWeight<'_>> {
         let shared = |axis: usize| self.shared_axes.contains(&(axis + 1));
-        let shape = input.iter().enumerate().map(|(axis, size)| if shared(axis) { 1 } else { *size }).collect();
+        let shape =
+            input.iter().enumerate().map(|(axis, size)| if shared(axis) { 1 } else { *size }).collect();
         vec![LayerWeight::new("alpha", shape, &self.alpha)]
     }
 }
@@ -54,7 +56,10 @@ pub(super) fn rate(fields: &mut Fields) -> Option<f64> {
 }
 
 pub(super) fn gaussian_noise(fields: &mut Fields) -> Option<Layer> {
-    fields.required("stddev").and_then(|place| place.read::<Noise>()).map(|stddev| Layer::GaussianNoise { stddev: stddev.0 })
+    fields
+        .required("stddev")
+        .and_then(|place| place.read::<Noise>())
+        .map(|stddev| Layer::GaussianNoise { stddev: stddev.0 })
 }
 
 /// An array of dimensions of a row; null for none.

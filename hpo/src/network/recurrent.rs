@@ -6,8 +6,9 @@ use super::{Activation, Initializer, Layer, LayerWeight, RECURRENT, Regularizer,
 use crate::document::{Fields, FromDocument, Place, bounded, names};
 use crate::limits;
 
-/// [`Layer::SimpleRNN`], [`Layer::LSTM`] and [`Layer::GRU`]. Kernel `(features, gates × units)`, recurrent kernel `(units, gates × units)`, bias
-/// `(gates × units)`; a GRU with `reset_after` has a bias for each of the kernels, `(2, gates × units)`.
+/// [`Layer::SimpleRNN`], [`Layer::LSTM`] and [`Layer::GRU`]. Kernel `(features, gates × units)`,
+/// recurrent kernel `(units, gates × units)`, bias `(gates × units)`; a GRU with `reset_after` has
+/// a bias for each of the kernels, `(2, gates × units)`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Recurrent {
     /// Size of the state.
@@ -26,13 +27,15 @@ pub struct Recurrent {
     pub bias: WeightSpec,
     /// Whether the forget gate's bias starts as 1. Of an LSTM only; false elsewhere.
     pub unit_forget_bias: bool,
-    /// Whether the reset gate acts after the product with the state. Of a GRU only; false elsewhere.
+    /// Whether the reset gate acts after the product with the state. Of a GRU only; false
+    /// elsewhere.
     pub reset_after: bool,
     /// The fraction of the inputs that training sets to zero, the same at each step; in [0, 1).
     pub dropout: f64,
     /// Whether the state of each step comes out, not only the last.
     pub return_sequences: bool,
-    /// Whether steps are taken from the last to the first; the sequence that comes out is in that order, too.
+    /// Whether steps are taken from the last to the first; the sequence that comes out is in that
+    /// order, too.
     pub go_backwards: bool,
     /// What the output adds to the loss, divided by the rows of the batch.
     pub activity_regularizer: Option<Regularizer>,
@@ -87,10 +90,12 @@ impl Recurrent {
         let kernel = weight_spec!(fields, "kernel", Initializer::GlorotUniform);
         let recurrent = weight_spec!(fields, "recurrent", Initializer::Orthogonal { gain: 1.0 });
         let bias = weight_spec!(fields, "bias", Initializer::Zeros);
-        let unit_forget_bias = if cell == Cell::Lstm { fields.or("unit_forget_bias", true) } else { Some(false) };
+        let unit_forget_bias =
+            if cell == Cell::Lstm { fields.or("unit_forget_bias", true) } else { Some(false) };
         let reset_after = if cell == Cell::Gru { fields.or("reset_after", true) } else { Some(false) };
         let dropout = fields.or("dropout", Rate(0.0));
-        let (return_sequences, go_backwards) = (fields.or("return_sequences", false), fields.or("go_backwards", false));
+        let (return_sequences, go_backwards) =
+            (fields.or("return_sequences", false), fields.or("go_backwards", false));
         let activity_regularizer = fields.or("activity_regularizer", None);
         let plain = [
             fields.only("recurrent_dropout", 0.into()),
@@ -118,7 +123,8 @@ impl Recurrent {
 
     pub(super) fn weights(&self, cell: Cell, input: &[usize]) -> Vec<LayerWeight<'_>> {
         let columns = cell.gates() * self.units;
-        let kernel = LayerWeight::new("kernel", vec![input.last().copied().unwrap_or(1), columns], &self.kernel);
+        let kernel =
+            LayerWeight::new("kernel", vec![input.last().copied().unwrap_or(1), columns], &self.kernel);
         let recurrent = LayerWeight::new("recurrent_kernel", vec![self.units, columns], &self.recurrent);
         let shape = if self.reset_after { vec![2, columns] } else { vec![columns] };
         let ones = self.unit_forget_bias.then(|| self.units..2 * self.units);

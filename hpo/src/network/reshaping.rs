@@ -62,7 +62,8 @@ pub(super) fn zero_padding(fields: &mut Fields) -> Option<[[usize; 2]; 2]> {
     fields.or("padding", Edges([[1; 2]; 2])).map(|edges| edges.0)
 }
 
-/// One number for all four edges, or an array of two: each a number for both edges, or an array of two.
+/// One number for all four edges, or an array of two: each a number for both edges, or an array of
+/// two.
 struct Edges([[usize; 2]; 2]);
 
 impl FromDocument for Edges {
@@ -83,7 +84,8 @@ impl FromDocument for Axis {
         if !place.json().is_array() {
             return Zeros::from_place(place).map(|zeros| Axis([zeros.0 as usize; 2]));
         }
-        two(place, "must be a number, or an array of two").map(|ends: [Zeros; 2]| Axis(ends.map(|zeros| zeros.0 as usize)))
+        two(place, "must be a number, or an array of two")
+            .map(|ends: [Zeros; 2]| Axis(ends.map(|zeros| zeros.0 as usize)))
     }
 }
 

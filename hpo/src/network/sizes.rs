@@ -15,7 +15,8 @@ impl Size {
     }
 }
 
-/// A height and a width, of which the height is 1 where there is one axis only. In a document: one number for all axes, or an array.
+/// A height and a width, of which the height is 1 where there is one axis only. In a document: one
+/// number for all axes, or an array.
 pub(super) struct Sides<const AXES: usize>(pub(super) [usize; 2]);
 
 impl<const AXES: usize> FromDocument for Sides<AXES> {

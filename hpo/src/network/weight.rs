@@ -1,4 +1,5 @@
-//! The weights of a layer: their names, shapes and starts, from one source for the cost estimate, the trainer and the exports.
+//! The weights of a layer: their names, shapes and starts, from one source for the cost estimate,
+//! the trainer and the exports.
 
 use std::ops::Range;
 
@@ -23,8 +24,13 @@ impl WeightSpec {
         WeightSpec { initializer, regularizer: None, constraint: None }
     }
 
-    /// The arguments of these names: initialiser (`default` where it is left out), regulariser and constraint. [`weight_spec`] makes them.
-    pub(super) fn read(fields: &mut Fields, names: [&'static str; 3], default: Initializer) -> Option<WeightSpec> {
+    /// The arguments of these names: initialiser (`default` where it is left out), regulariser and
+    /// constraint. [`weight_spec`] makes them.
+    pub(super) fn read(
+        fields: &mut Fields,
+        names: [&'static str; 3],
+        default: Initializer,
+    ) -> Option<WeightSpec> {
         let [initializer, regularizer, constraint] = names;
         let initializer = fields.or(initializer, default);
         let (regularizer, constraint) = (fields.or(regularizer, None), fields.or(constraint, None));
@@ -32,13 +38,17 @@ impl WeightSpec {
     }
 }
 
-/// Reads what a layer's arguments say of one of its weights: `weight_spec!(fields, "kernel", default)` reads `kernel_initializer`,
-/// `kernel_regularizer` and `kernel_constraint`.
+/// Reads what a layer's arguments say of one of its weights: `weight_spec!(fields, "kernel",
+/// default)` reads `kernel_initializer`, `kernel_regularizer` and `kernel_constraint`.
 macro_rules! weight_spec {
     ($fields:expr, $weight:literal, $default:expr) => {
         $crate::network::WeightSpec::read(
             $fields,
-            [concat!($weight, "_initializer"), concat!($weight, "_regularizer"), concat!($weight, "_constraint")],
+            [
+                concat!($weight, "_initializer"),
+                concat!($weight, "_regularizer"),
+                concat!($weight, "_constraint"),
+            ],
             $default,
         )
     };
@@ -60,7 +70,8 @@ pub struct LayerWeight<'a> {
     pub constraint: Option<&'a Constraint>,
     /// Whether gradients change it.
     pub trainable: bool,
-    /// These of its numbers start as 1 whatever the initialiser says: the forget gate's bias of an LSTM.
+    /// These of its numbers start as 1 whatever the initialiser says: the forget gate's bias of an
+    /// LSTM.
     pub ones: Option<Range<usize>>,
 }
 
@@ -81,7 +92,15 @@ impl<'a> LayerWeight<'a> {
     /// One that batches move, not gradients.
     pub(super) fn moving(name: &str, shape: Vec<usize>, initializer: Initializer) -> LayerWeight<'a> {
         let name = name.to_owned();
-        LayerWeight { name, shape, initializer, regularizer: None, constraint: None, trainable: false, ones: None }
+        LayerWeight {
+            name,
+            shape,
+            initializer,
+            regularizer: None,
+            constraint: None,
+            trainable: false,
+            ones: None,
+        }
     }
 
     /// How many numbers it has. Saturates rather than overflow.
@@ -91,7 +110,8 @@ impl<'a> LayerWeight<'a> {
 }
 
 impl Layer {
-    /// The layer's weights for rows of shape `input`, in Keras's order. The shape must fit the layer.
+    /// The layer's weights for rows of shape `input`, in Keras's order. The shape must fit the
+    /// layer.
     pub fn weights(&self, input: &[usize]) -> Vec<LayerWeight<'_>> {
         match self {
             Layer::Dense(dense) => dense.weights(input),

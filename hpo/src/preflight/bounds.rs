@@ -1,7 +1,8 @@
 //! Costs where there are too many networks to follow: intervals that enclose every one.
 //!
-//! Each layer's output shrinks or grows steadily with its input and with each of its sizes, and its cost grows with its input, its
-//! output and its sizes; so the ends of the ranges enclose all that lies between. Shapes are enclosed per rank.
+//! Each layer's output shrinks or grows steadily with its input and with each of its sizes, and its
+//! cost grows with its input, its output and its sizes; so the ends of the ranges enclose all that
+//! lies between. Shapes are enclosed per rank.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +25,8 @@ type Interval = (Vec<usize>, Vec<usize>);
 /// Bounds that hold for every network of the space.
 pub(super) fn enclose(study: &Study, dataset: &DatasetSchema, recipe: &Recipe) -> Totals {
     let mut totals = Totals::of_input(recipe);
-    let mut shapes: BTreeMap<usize, Interval> = BTreeMap::from([(dataset.shape.len(), (dataset.shape.clone(), dataset.shape.clone()))]);
+    let mut shapes: BTreeMap<usize, Interval> =
+        BTreeMap::from([(dataset.shape.len(), (dataset.shape.clone(), dataset.shape.clone()))]);
     for layer in &study.network.layers {
         // A layer that may be absent leaves shapes as they were.
         let optional = !layer.when.is_empty();
@@ -35,7 +37,8 @@ pub(super) fn enclose(study: &Study, dataset: &DatasetSchema, recipe: &Recipe) -
         }
         let Some(variants) = variants(study, layer) else { return Totals::unbounded() };
         for input in shapes.values() {
-            let outputs: Vec<Interval> = variants.iter().filter_map(|variant| output(variant, input)).collect();
+            let outputs: Vec<Interval> =
+                variants.iter().filter_map(|variant| output(variant, input)).collect();
             for (low, high) in &outputs {
                 widen(&mut next, low);
                 widen(&mut next, high);
@@ -63,10 +66,12 @@ pub(super) fn enclose(study: &Study, dataset: &DatasetSchema, recipe: &Recipe) -
 fn output(layer: &Layer, (low, high): &Interval) -> Option<Interval> {
     if let Layer::Reshape { target_shape } = layer {
         let (least, most) = (elements(low), elements(high));
-        // A size larger than the row fits nowhere; one between the ends may, and then it is no larger than the row.
+        // A size larger than the row fits nowhere; one between the ends may, and then it is no
+        // larger than the row.
         let sizes = target_shape.iter().map(|size| usize::try_from(*size).ok().map(|size| size.min(most)));
         let known = sizes.clone().flatten().fold(1, usize::saturating_mul).max(1);
-        let fill = |elements: usize| sizes.clone().map(|size| size.unwrap_or((elements / known).max(1))).collect();
+        let fill =
+            |elements: usize| sizes.clone().map(|size| size.unwrap_or((elements / known).max(1))).collect();
         return Some((fill(least), fill(most)));
     }
     if let Layer::Flatten = layer {
@@ -75,7 +80,11 @@ fn output(layer: &Layer, (low, high): &Interval) -> Option<Interval> {
     let Some(windows) = Windows::of(layer) else {
         return unbounded(layer, low).ok().zip(unbounded(layer, high).ok());
     };
-    let sides = if matches!(layer, Layer::Conv1D(_) | Layer::MaxPooling1D(_) | Layer::AveragePooling1D(_)) { 1 } else { 2 };
+    let sides = if matches!(layer, Layer::Conv1D(_) | Layer::MaxPooling1D(_) | Layer::AveragePooling1D(_)) {
+        1
+    } else {
+        2
+    };
     let end = |shape: &[usize]| -> Option<Vec<usize>> {
         let (channels, shape) = shape.split_last().filter(|(_, shape)| shape.len() == sides)?;
         let place = |(size, axis): (&usize, usize)| match windows.padding {
@@ -105,7 +114,8 @@ fn widen(shapes: &mut BTreeMap<usize, Interval>, shape: &[usize]) {
     }
 }
 
-/// The layer with every combination of the extreme values of what it depends on; none where there are too many.
+/// The layer with every combination of the extreme values of what it depends on; none where there
+/// are too many.
 fn variants(study: &Study, layer: &FlatLayer) -> Option<Vec<Layer>> {
     let document = study.document().pointer(&layer.pointer);
     // The number of a dimension is none of its size.
@@ -114,11 +124,18 @@ fn variants(study: &Study, layer: &FlatLayer) -> Option<Vec<Layer>> {
     let mut points = vec![Point::default()];
     for at in &layer.structural {
         // Between the ends of a range another case may wait.
-        let values = study.space.listed(*at).filter(|_| switches).unwrap_or_else(|| ends(&study.space.hyperparameters()[*at].domain));
+        let values = study
+            .space
+            .listed(*at)
+            .filter(|_| switches)
+            .unwrap_or_else(|| ends(&study.space.hyperparameters()[*at].domain));
         if points.len() * values.len() > limits::PREFLIGHT_VARIANTS_MAX {
             return None;
         }
-        points = points.iter().flat_map(|point| values.iter().map(|value| point.with(*at, value.clone()))).collect();
+        points = points
+            .iter()
+            .flat_map(|point| values.iter().map(|value| point.with(*at, value.clone())))
+            .collect();
     }
     points.iter().map(|point| layer.at(study.document(), &study.space, point).ok()).collect()
 }

@@ -1,5 +1,5 @@
-//! Whether the activation at the end of the network goes with the loss, in every trial: probabilities read as logits, or the other way round, would
-//! train on in silence, as in Keras.
+//! Whether the activation at the end of the network goes with the loss, in every trial:
+//! probabilities read as logits, or the other way round, would train on in silence, as in Keras.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -46,10 +46,14 @@ impl End {
             Layer::DepthwiseConv2D(conv) => End::made(conv.activation),
             Layer::SeparableConv2D(conv) => End::made(conv.activation),
             // The gates lie in [0, 1]: they leave the range as it is.
-            Layer::SimpleRNN(recurrent) | Layer::LSTM(recurrent) | Layer::GRU(recurrent) => End::made(recurrent.activation),
+            Layer::SimpleRNN(recurrent) | Layer::LSTM(recurrent) | Layer::GRU(recurrent) => {
+                End::made(recurrent.activation)
+            }
             Layer::Bidirectional(both) => End::of(&both.wrapped),
             Layer::LeakyReLU { .. } | Layer::PReLU(_) => End::Made(Activation::LeakyRelu, layer.class()),
-            Layer::BatchNormalization(_) | Layer::LayerNormalization(_) => End::Made(Activation::Linear, layer.class()),
+            Layer::BatchNormalization(_) | Layer::LayerNormalization(_) => {
+                End::Made(Activation::Linear, layer.class())
+            }
             Layer::Rescaling { .. } | Layer::ZeroPadding2D { .. } | Layer::Embedding(_) => End::Unknown,
         }
     }
@@ -59,23 +63,29 @@ impl End {
     }
 }
 
-/// Reports every end of the network that the loss cannot mean. Says nothing where more than [`limits::PREFLIGHT_STATES_MAX`](crate::limits::PREFLIGHT_STATES_MAX)
-/// combinations decide it.
+/// Reports every end of the network that the loss cannot mean. Says nothing where more than
+/// [`limits::PREFLIGHT_STATES_MAX`](crate::limits::PREFLIGHT_STATES_MAX) combinations decide it.
 pub(super) fn judge(study: &Study, root: &Place) {
     let tail = tail(study);
-    let wanted = loss_mentions(study).into_iter().chain(
-        tail.iter().flat_map(|(layer, activation)| layer.when.iter().map(|condition| condition.parent).chain(activation.iter().copied())),
-    );
+    let wanted = loss_mentions(study).into_iter().chain(tail.iter().flat_map(|(layer, activation)| {
+        layer.when.iter().map(|condition| condition.parent).chain(activation.iter().copied())
+    }));
     let wanted = closure(&study.space, wanted);
     let start: States<()> = BTreeMap::from([(((), Point::default()), State::default())]);
     let Some(states) = decide(study, start, &wanted, &mut BTreeSet::new()) else { return };
     let (mut ends, mut misfits) = (HashMap::new(), BTreeMap::<_, Vec<_>>::new());
     for key @ (_, values) in states.keys() {
-        let Some(loss) = read_at::<Loss>(study.document(), &study.space, values, "/training/loss") else { continue };
+        let Some(loss) = read_at::<Loss>(study.document(), &study.space, values, "/training/loss") else {
+            continue;
+        };
         let there = tail.iter().enumerate().filter(|(_, (layer, _))| study.space.holds(&layer.when, values));
         let end = there
             .map(|(at, (layer, activation))| {
-                let end = || layer.at(study.document(), &study.space, values).map_or(End::Unknown, |concrete| End::of(&concrete));
+                let end = || {
+                    layer
+                        .at(study.document(), &study.space, values)
+                        .map_or(End::Unknown, |concrete| End::of(&concrete))
+                };
                 (layer, *ends.entry((at, values.keep(activation))).or_insert_with(end))
             })
             .find(|(_, end)| !matches!(end, End::Passed));
@@ -94,7 +104,8 @@ pub(super) fn judge(study: &Study, root: &Place) {
     });
 }
 
-/// The layers that may decide what leaves the network, the last first, each with the hyperparameters that its activation depends on.
+/// The layers that may decide what leaves the network, the last first, each with the
+/// hyperparameters that its activation depends on.
 fn tail(study: &Study) -> Vec<(&FlatLayer, BTreeSet<usize>)> {
     let mut tail = Vec::new();
     for layer in study.network.layers.iter().rev() {
@@ -102,10 +113,14 @@ fn tail(study: &Study) -> Vec<(&FlatLayer, BTreeSet<usize>)> {
         let root = reading.root(study.document(), Some(Scope { space: &study.space, point: Some(&point) }));
         let Some(place) = layer.place(&root) else { break };
         let read = Layer::from_place(&place);
-        let of_activation = |pointer: &str| pointer[layer.pointer.len()..].split('/').any(|step| step == "activation");
+        let of_activation =
+            |pointer: &str| pointer[layer.pointer.len()..].split('/').any(|step| step == "activation");
         let mentions = reading.mentions();
-        let activation: BTreeSet<usize> =
-            mentions.iter().filter(|mention| of_activation(&mention.pointer)).map(|mention| mention.hyperparameter).collect();
+        let activation: BTreeSet<usize> = mentions
+            .iter()
+            .filter(|mention| of_activation(&mention.pointer))
+            .map(|mention| mention.hyperparameter)
+            .collect();
         // Of an Activation that is searched, one value may be linear.
         let passes = match &read {
             Some(Layer::Activation { .. }) if !activation.is_empty() => true,

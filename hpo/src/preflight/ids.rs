@@ -1,4 +1,5 @@
-//! Whether an Embedding gets ids, in every trial: features that are whole numbers, by way of layers that leave them so, and a row for each.
+//! Whether an Embedding gets ids, in every trial: features that are whole numbers, by way of layers
+//! that leave them so, and a row for each.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -13,7 +14,8 @@ use crate::study::Study;
 /// What reaches a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Numbers {
-    /// The features, of which the hardest to take as an id is this whole number by now; none where it is none.
+    /// The features, of which the hardest to take as an id is this whole number by now; none where
+    /// it is none.
     Features(Option<i64>),
     /// Features that were scaled in the way of this name.
     Scaled(&'static str),
@@ -48,7 +50,8 @@ impl Numbers {
     }
 }
 
-/// Reports every Embedding that gets other numbers than ids, or whose table lacks the row that `worst` names. Says nothing where more than
+/// Reports every Embedding that gets other numbers than ids, or whose table lacks the row that
+/// `worst` names. Says nothing where more than
 /// [`limits::PREFLIGHT_STATES_MAX`](crate::limits::PREFLIGHT_STATES_MAX) combinations decide it.
 pub(super) fn judge(study: &Study, worst: &WorstId, root: &Place) {
     let layers = &study.network.layers;
@@ -66,7 +69,8 @@ pub(super) fn judge(study: &Study, worst: &WorstId, root: &Place) {
         let Some(reaching) = decide(study, states, &needs[index], &mut decided) else { return };
         decided.retain(|at| needed_from[index + 1].contains(at));
         let (looks_up, own) = (looks_up(study, layer), needs[index].iter().copied().collect());
-        let (mut effects, mut next, mut misfits) = (HashMap::new(), BTreeMap::new(), BTreeMap::<_, Vec<_>>::new());
+        let (mut effects, mut next, mut misfits) =
+            (HashMap::new(), BTreeMap::new(), BTreeMap::<_, Vec<_>>::new());
         for (key @ (numbers, values), state) in &reaching {
             let mut numbers = *numbers;
             if study.space.holds(&layer.when, values) {
@@ -74,35 +78,55 @@ pub(super) fn judge(study: &Study, worst: &WorstId, root: &Place) {
                 if let Some(misfit) = misfit {
                     misfits.entry(misfit).or_default().push(key.clone());
                 }
-                // By these alone: what else is decided here by chance is not what a range has been listed for.
+                // By these alone: what else is decided here by chance is not what a range has been
+                // listed for.
                 let deciding = values.keep(&own);
-                numbers = numbers.after(*effects.entry(deciding.clone()).or_insert_with(|| effect(study, layer, &deciding)), index);
+                numbers = numbers.after(
+                    *effects.entry(deciding.clone()).or_insert_with(|| effect(study, layer, &deciding)),
+                    index,
+                );
             }
             merge(&mut next, (numbers, values.keep(&decided)), state.clone());
         }
-        report(study, &reaching, misfits, |(pointer, reason)| (root.at(&pointer).unwrap_or_else(|| root.clone()), reason));
+        report(study, &reaching, misfits, |(pointer, reason)| {
+            (root.at(&pointer).unwrap_or_else(|| root.clone()), reason)
+        });
         states = next;
     }
 }
 
 /// Why an Embedding cannot look these numbers up, and which place of the document says so.
-fn misfit(study: &Study, layer: &FlatLayer, numbers: Numbers, worst: &WorstId, values: &Point) -> Option<(String, String)> {
+fn misfit(
+    study: &Study,
+    layer: &FlatLayer,
+    numbers: Numbers,
+    worst: &WorstId,
+    values: &Point,
+) -> Option<(String, String)> {
     match numbers {
-        Numbers::Features(id) => Some((format!("{}/input_dim", layer.pointer), lack(&rows(study, layer, values), id, worst)?)),
+        Numbers::Features(id) => {
+            Some((format!("{}/input_dim", layer.pointer), lack(&rows(study, layer, values), id, worst)?))
+        }
         Numbers::Scaled(name) => {
-            let detail = format!("the network's Embedding takes the features as ids, and {name} makes other numbers of them; use none");
+            let detail = format!(
+                "the network's Embedding takes the features as ids, and {name} makes other numbers of them; use none"
+            );
             Some(("/dataset/scale".to_owned(), detail))
         }
         Numbers::Computed(by) => {
             let by = &study.network.layers[by];
             let class = by.at(study.document(), &study.space, values).map_or("layer", |layer| layer.class());
-            let detail = format!("an Embedding takes ids, and the {class} before it, {}, makes other numbers of them", by.pointer);
+            let detail = format!(
+                "an Embedding takes ids, and the {class} before it, {}, makes other numbers of them",
+                by.pointer
+            );
             Some((layer.pointer.clone(), detail))
         }
     }
 }
 
-/// What a table that may have so many `rows` lacks, where layers made `id` of the feature `worst`; none where the smallest has its row.
+/// What a table that may have so many `rows` lacks, where layers made `id` of the feature `worst`;
+/// none where the smallest has its row.
 fn lack(rows: &[i64], id: Option<i64>, worst: &WorstId) -> Option<String> {
     let least = *rows.iter().min()?;
     if id.is_some_and(|id| (0..least).contains(&id)) {
@@ -110,20 +134,35 @@ fn lack(rows: &[i64], id: Option<i64>, worst: &WorstId) -> Option<String> {
     }
     let WorstId { value, place } = worst;
     let made = id.filter(|id| Some(*id) != whole(f64::from(*value))).map(|id| format!(", rescaled to {id}"));
-    let enough = id.filter(|id| *id >= 0 && rows.len() > 1).map(|id| format!("; let input_dim be at least {}", id.saturating_add(1)));
+    let enough = id
+        .filter(|id| *id >= 0 && rows.len() > 1)
+        .map(|id| format!("; let input_dim be at least {}", id.saturating_add(1)));
     let (made, enough) = (made.unwrap_or_default(), enough.unwrap_or_default());
-    Some(format!("an Embedding with input_dim {least} takes whole numbers from 0 to {}, and {place} has {value}{made}{enough}", least - 1))
+    Some(format!(
+        "an Embedding with input_dim {least} takes whole numbers from 0 to {}, and {place} has {value}{made}{enough}",
+        least - 1
+    ))
 }
 
-/// How many rows the table of an Embedding may have where hyperparameters have these `values`: of a range without one, the smallest is among them.
+/// How many rows the table of an Embedding may have where hyperparameters have these `values`: of a
+/// range without one, the smallest is among them.
 fn rows(study: &Study, layer: &FlatLayer, values: &Point) -> Vec<i64> {
     let reading = Reading::default();
     let root = reading.root(study.document(), Some(Scope { space: &study.space, point: Some(values) }));
-    layer.place(&root).and_then(|place| place.at("/input_dim")).map(|place| place.read_all()).unwrap_or_default()
+    layer
+        .place(&root)
+        .and_then(|place| place.at("/input_dim"))
+        .map(|place| place.read_all())
+        .unwrap_or_default()
 }
 
 /// What the dataset gives in each of the states of its `source`, by how its features are scaled.
-fn features(study: &Study, worst: &WorstId, source: States<Numbers>, decided: &BTreeSet<usize>) -> States<Numbers> {
+fn features(
+    study: &Study,
+    worst: &WorstId,
+    source: States<Numbers>,
+    decided: &BTreeSet<usize>,
+) -> States<Numbers> {
     let mut states = BTreeMap::new();
     for ((_, values), state) in source {
         let numbers = match read_at::<Scale>(study.document(), &study.space, &values, "/dataset/scale") {
@@ -145,7 +184,8 @@ fn looks_up(study: &Study, layer: &FlatLayer) -> bool {
     study.document().pointer(&layer.pointer).is_some_and(|json| json["layer"] == "Embedding")
 }
 
-/// What a layer does where hyperparameters have these `values`, of which those that decide whether it is there are some.
+/// What a layer does where hyperparameters have these `values`, of which those that decide whether
+/// it is there are some.
 fn effect(study: &Study, layer: &FlatLayer, values: &Point) -> Effect {
     let reading = Reading::default();
     let root = reading.root(study.document(), Some(Scope { space: &study.space, point: Some(values) }));
@@ -166,8 +206,14 @@ fn effect(study: &Study, layer: &FlatLayer, values: &Point) -> Effect {
         // What was read is one of many values, of which others compute.
         _ if is_open() => Effect::Computes,
         Some(Layer::Activation { activation: Activation::Linear }) => Effect::Moves,
-        Some(Layer::Activation { activation: Activation::Relu | Activation::LeakyRelu | Activation::Elu }) => Effect::Rectifies,
-        Some(Layer::Dropout { rate: 0.0 } | Layer::SpatialDropout2D { rate: 0.0 } | Layer::GaussianNoise { stddev: 0.0 }) => Effect::Moves,
+        Some(Layer::Activation {
+            activation: Activation::Relu | Activation::LeakyRelu | Activation::Elu,
+        }) => Effect::Rectifies,
+        Some(
+            Layer::Dropout { rate: 0.0 }
+            | Layer::SpatialDropout2D { rate: 0.0 }
+            | Layer::GaussianNoise { stddev: 0.0 },
+        ) => Effect::Moves,
         Some(Layer::Rescaling { scale, offset }) => match (whole(scale), whole(offset)) {
             (Some(scale), Some(offset)) => Effect::Rescales { scale, offset },
             _ => Effect::Computes,
@@ -179,31 +225,38 @@ fn effect(study: &Study, layer: &FlatLayer, values: &Point) -> Effect {
 /// The hyperparameters that decide how the features are scaled.
 fn scale_needs(study: &Study) -> Vec<usize> {
     let reading = Reading::default();
-    if let Some(place) = reading.root(study.document(), Some(Scope { space: &study.space, point: None })).at("/dataset/scale") {
+    if let Some(place) =
+        reading.root(study.document(), Some(Scope { space: &study.space, point: None })).at("/dataset/scale")
+    {
         place.read_all::<Scale>();
     }
     closure(&study.space, reading.mentions().iter().map(|mention| mention.hyperparameter))
 }
 
-/// The hyperparameters that decide, of each layer, whether it is there and what it does with ids, of an Embedding how many rows it has. A range that says
-/// this and nothing else is none of them: its smallest value speaks for all.
+/// The hyperparameters that decide, of each layer, whether it is there and what it does with ids,
+/// of an Embedding how many rows it has. A range that says this and nothing else is none of them:
+/// its smallest value speaks for all.
 fn needs(study: &Study, layers: &[FlatLayer], of_scale: &[usize]) -> Vec<Vec<usize>> {
-    let is_range = |at: usize| matches!(study.space.hyperparameters()[at].domain, Domain::Int { .. } | Domain::Float { .. });
+    let is_range = |at: usize| {
+        matches!(study.space.hyperparameters()[at].domain, Domain::Int { .. } | Domain::Float { .. })
+    };
     let apart = layers.iter().map(|layer| {
         let of_rows = |at: &usize| looks_up(study, layer) && is_range(*at);
-        let (ranges, others): (Vec<usize>, Vec<usize>) = arguments(study, layer).into_iter().partition(of_rows);
+        let (ranges, others): (Vec<usize>, Vec<usize>) =
+            arguments(study, layer).into_iter().partition(of_rows);
         (closure(&study.space, layer.when.iter().map(|condition| condition.parent).chain(others)), ranges)
     });
     let apart: Vec<(Vec<usize>, Vec<usize>)> = apart.collect();
-    let elsewhere: BTreeSet<usize> = apart.iter().flat_map(|(needs, _)| needs).chain(of_scale).copied().collect();
+    let elsewhere: BTreeSet<usize> =
+        apart.iter().flat_map(|(needs, _)| needs).chain(of_scale).copied().collect();
     let joined = |(needs, ranges): (Vec<usize>, Vec<usize>)| {
         closure(&study.space, needs.into_iter().chain(ranges.into_iter().filter(|at| elsewhere.contains(at))))
     };
     apart.into_iter().map(joined).collect()
 }
 
-/// The hyperparameters in those arguments of a layer that decide what it does with ids, as far as their values can be listed; of an Embedding all that
-/// decide how many rows it has.
+/// The hyperparameters in those arguments of a layer that decide what it does with ids, as far as
+/// their values can be listed; of an Embedding all that decide how many rows it has.
 fn arguments(study: &Study, layer: &FlatLayer) -> Vec<usize> {
     let (reading, point) = (Reading::default(), Point::default());
     let root = reading.root(study.document(), Some(Scope { space: &study.space, point: Some(&point) }));

@@ -8,8 +8,10 @@ use crate::shape::show;
 use crate::study::Study;
 use crate::training::{Class, ClassWeight, Loss, Metric, Outputs};
 
-/// What to say where labels are numbers: a file's 1, 2, 3 or 0.0, 1.0 look like classes to a person.
-const NO_CLASSES: &str = "the dataset's labels are numbers (classes are whole numbers from 0 to k-1, or texts)";
+/// What to say where labels are numbers: a file's 1, 2, 3 or 0.0, 1.0 look like classes to a
+/// person.
+const NO_CLASSES: &str =
+    "the dataset's labels are numbers (classes are whole numbers from 0 to k-1, or texts)";
 
 /// Reports what the dataset cannot give.
 pub(super) fn dataset(root: &Place, study: &Study, dataset: &DatasetSchema, findings: &Findings) {
@@ -17,11 +19,13 @@ pub(super) fn dataset(root: &Place, study: &Study, dataset: &DatasetSchema, find
     let training_rows = study.dataset.training_rows(dataset.rows);
     if let Some(folds) = study.dataset.folds {
         if u64::from(folds) > dataset.rows {
-            at("/dataset/folds").invalid(format!("{folds} folds of {} rows leave a fold without rows", dataset.rows));
+            at("/dataset/folds")
+                .invalid(format!("{folds} folds of {} rows leave a fold without rows", dataset.rows));
         }
     } else if training_rows == 0 || (study.dataset.validation_split > 0.0 && training_rows == dataset.rows) {
         let split = study.dataset.validation_split;
-        at("/dataset/validation_split").invalid(format!("{split} of {} rows leaves a part without rows", dataset.rows));
+        at("/dataset/validation_split")
+            .invalid(format!("{split} of {} rows leaves a part without rows", dataset.rows));
     }
     if let Some(place) = root.at("/dataset/scale")
         && dataset.scale_max.is_none()
@@ -61,7 +65,12 @@ pub(super) fn metric_labels(metric: Metric, classes: Option<u32>) -> Result<(), 
 }
 
 /// Why the metric is the same in every epoch of every trial, because of the labels.
-fn metric_varies(metric: Metric, study: &Study, dataset: &DatasetSchema, findings: &Findings) -> Result<(), String> {
+fn metric_varies(
+    metric: Metric,
+    study: &Study,
+    dataset: &DatasetSchema,
+    findings: &Findings,
+) -> Result<(), String> {
     if metric != Metric::R2Score {
         return Ok(());
     }
@@ -77,8 +86,13 @@ fn metric_varies(metric: Metric, study: &Study, dataset: &DatasetSchema, finding
     }
 }
 
-/// What labels that are `classes` of these names, or numbers, cannot be weighed by: the class at fault, if it is one, and the reason.
-pub(super) fn class_weight(weight: &ClassWeight, classes: Option<u32>, names: &[String]) -> Vec<(Option<Class>, String)> {
+/// What labels that are `classes` of these names, or numbers, cannot be weighed by: the class at
+/// fault, if it is one, and the reason.
+pub(super) fn class_weight(
+    weight: &ClassWeight,
+    classes: Option<u32>,
+    names: &[String],
+) -> Vec<(Option<Class>, String)> {
     let (weights, classes) = match (weight, classes) {
         (ClassWeight::None, _) | (ClassWeight::Balanced, Some(_)) => return Vec::new(),
         (_, None) => return vec![(None, format!("weighs classes, and {NO_CLASSES}"))],
@@ -90,7 +104,8 @@ pub(super) fn class_weight(weight: &ClassWeight, classes: Option<u32>, names: &[
             Class::Number(number) if number >= classes => {
                 misfits.push((class, format!("there is no class {class}: {}", listed(classes, names))))
             }
-            Class::Name(name) => misfits.push((class, format!("there is no class {}: {}", quote(&name), listed(classes, names)))),
+            Class::Name(name) => misfits
+                .push((class, format!("there is no class {}: {}", quote(&name), listed(classes, names)))),
             Class::Number(number) if seen.contains(&number) => {
                 misfits.push((class, format!("class {number} has a weight already, by its number")))
             }
@@ -111,51 +126,85 @@ fn listed(classes: u32, names: &[String]) -> String {
     format!("they are {}{more}", first.join(", "))
 }
 
-/// Why `loss` cannot compare an output of shape `output` with labels that are `classes`, or numbers: the field at fault and the reason. `as_values` says how
-/// the source would make values of labels that are classes by now, if it could.
-pub(super) fn output(loss: Loss, output: &[usize], classes: Option<u32>, as_values: Option<&str>) -> Result<(), (String, String)> {
+/// Why `loss` cannot compare an output of shape `output` with labels that are `classes`, or
+/// numbers: the field at fault and the reason. `as_values` says how the source would make values of
+/// labels that are classes by now, if it could.
+pub(super) fn output(
+    loss: Loss,
+    output: &[usize],
+    classes: Option<u32>,
+    as_values: Option<&str>,
+) -> Result<(), (String, String)> {
     let name = loss.as_str();
     let at_loss = |reason: &str| Err(("/training/loss".to_owned(), format!("{name} {reason}")));
     let Some(classes) = classes else {
         if loss.is_classification() {
-            return at_loss(&format!("compares classes, and {NO_CLASSES}; number the classes so, or use mean_squared_error"));
+            return at_loss(&format!(
+                "compares classes, and {NO_CLASSES}; number the classes so, or use mean_squared_error"
+            ));
         }
-        return needs(output == [1], name, output, "compares it with one number a row, so it must be (1)".to_owned());
+        return needs(
+            output == [1],
+            name,
+            output,
+            "compares it with one number a row, so it must be (1)".to_owned(),
+        );
     };
     let each = || format!("needs one probability for each of {classes} classes: ({classes})");
     let one_hot = output == [classes as usize];
     match loss {
         _ if !loss.is_classification() => {
-            let or = as_values.map_or(String::new(), |how| format!(" (whole numbers from 0 to {}); {how}, or", classes - 1));
+            let or = as_values.map_or(String::new(), |how| {
+                format!(" (whole numbers from 0 to {}); {how}, or", classes - 1)
+            });
             let or = if or.is_empty() { ";" } else { &or };
-            at_loss(&format!("compares numbers, and the dataset's labels are classes{or} use sparse_categorical_crossentropy"))
+            at_loss(&format!(
+                "compares numbers, and the dataset's labels are classes{or} use sparse_categorical_crossentropy"
+            ))
         }
-        Loss::Hinge if classes != 2 => at_loss(&format!("compares two classes, and the dataset has {classes}")),
-        Loss::Hinge => needs(output == [1], name, output, "compares it with -1 and 1, so it must be (1)".to_owned()),
-        Loss::SparseCategoricalCrossentropy { .. } => needs(matches!(output, [units] if *units >= classes as usize), name, output, each()),
-        Loss::BinaryCrossentropy { .. } if classes == 2 => {
-            needs(output == [1] || one_hot, name, output, "needs the probability of the second class, (1), or that of both: (2)".to_owned())
+        Loss::Hinge if classes != 2 => {
+            at_loss(&format!("compares two classes, and the dataset has {classes}"))
         }
+        Loss::Hinge => {
+            needs(output == [1], name, output, "compares it with -1 and 1, so it must be (1)".to_owned())
+        }
+        Loss::SparseCategoricalCrossentropy { .. } => {
+            needs(matches!(output, [units] if *units >= classes as usize), name, output, each())
+        }
+        Loss::BinaryCrossentropy { .. } if classes == 2 => needs(
+            output == [1] || one_hot,
+            name,
+            output,
+            "needs the probability of the second class, (1), or that of both: (2)".to_owned(),
+        ),
         _ => needs(one_hot, name, output, each()),
     }
 }
 
-/// Why `loss` cannot mean what `activation`, called `name`, makes at the end of a network: whether the loss is at fault rather than the network, and
-/// the reason.
+/// Why `loss` cannot mean what `activation`, called `name`, makes at the end of a network: whether
+/// the loss is at fault rather than the network, and the reason.
 ///
-/// Keras divides the outputs of a categorical cross-entropy by their sum, so positive outputs are as good as probabilities (except on TensorFlow, which
-/// looks for the logits behind a sigmoid). The softmax of `log_softmax` is the softmax itself.
+/// Keras divides the outputs of a categorical cross-entropy by their sum, so positive outputs are
+/// as good as probabilities (except on TensorFlow, which looks for the logits behind a sigmoid).
+/// The softmax of `log_softmax` is the softmax itself.
 pub(super) fn activation(loss: Loss, activation: Activation, name: &str) -> Result<(), (bool, String)> {
     use Activation::{Exponential, HardSigmoid, LogSoftmax, Relu, Relu6, Sigmoid, Softmax, Softplus};
     let takes = loss.as_str();
     let is_probability = matches!(activation, Softmax | Sigmoid | HardSigmoid);
-    let at_network = |needs: &str, end: &str| Err((false, format!("{takes} {needs}, and {name} at the network's end makes none; {end}")));
+    let at_network = |needs: &str, end: &str| {
+        Err((false, format!("{takes} {needs}, and {name} at the network's end makes none; {end}")))
+    };
     match loss.outputs() {
         outputs @ (Outputs::Logits | Outputs::ClassLogits)
             if is_probability || (outputs == Outputs::Logits && activation == LogSoftmax) =>
         {
             let cure = "end it with linear, or leave from_logits out";
-            Err((true, format!("{takes} takes logits with from_logits, and {name} at the network's end makes none; {cure}")))
+            Err((
+                true,
+                format!(
+                    "{takes} takes logits with from_logits, and {name} at the network's end makes none; {cure}"
+                ),
+            ))
         }
         Outputs::Shares if !is_probability && !matches!(activation, Softplus | Exponential) => {
             at_network("takes probabilities", "end it with softmax, or set from_logits of the loss")
@@ -164,8 +213,12 @@ pub(super) fn activation(loss: Loss, activation: Activation, name: &str) -> Resu
             at_network("takes probabilities", "end it with sigmoid, or set from_logits of the loss")
         }
         // Of anything else the least divergence is where all outputs are 1.
-        Outputs::Distribution if activation != Softmax => at_network("compares probabilities that sum to 1", "end it with softmax"),
-        Outputs::Margins if is_probability || matches!(activation, Relu | Relu6 | Softplus | Exponential | LogSoftmax) => {
+        Outputs::Distribution if activation != Softmax => {
+            at_network("compares probabilities that sum to 1", "end it with softmax")
+        }
+        Outputs::Margins
+            if is_probability || matches!(activation, Relu | Relu6 | Softplus | Exponential | LogSoftmax) =>
+        {
             at_network("needs outputs on both sides of 0", "end it with tanh or linear")
         }
         Outputs::Values
@@ -178,18 +231,33 @@ pub(super) fn activation(loss: Loss, activation: Activation, name: &str) -> Resu
     }
 }
 
-/// Why the metric at `index` cannot be measured, or never varies, on an output of this shape with labels that are `classes`, or numbers.
-pub(super) fn metric(index: usize, metric: Metric, output: &[usize], classes: Option<u32>) -> Result<(), (String, String)> {
+/// Why the metric at `index` cannot be measured, or never varies, on an output of this shape with
+/// labels that are `classes`, or numbers.
+pub(super) fn metric(
+    index: usize,
+    metric: Metric,
+    output: &[usize],
+    classes: Option<u32>,
+) -> Result<(), (String, String)> {
     let (name, Some(classes)) = (metric.as_str(), classes) else { return Ok(()) };
     let reason = match metric {
         Metric::BinaryAccuracy if output != [1] => {
             format!("{name} needs one output, and the network makes {}; use accuracy", show(output))
         }
-        Metric::CategoricalAccuracy | Metric::SparseCategoricalAccuracy | Metric::TopKCategoricalAccuracy { .. } if output == [1] => {
-            format!("{name} needs an output for each class, and the network makes {}; use binary_accuracy", show(output))
+        Metric::CategoricalAccuracy
+        | Metric::SparseCategoricalAccuracy
+        | Metric::TopKCategoricalAccuracy { .. }
+            if output == [1] =>
+        {
+            format!(
+                "{name} needs an output for each class, and the network makes {}; use binary_accuracy",
+                show(output)
+            )
         }
         Metric::TopKCategoricalAccuracy { k } if k >= classes => {
-            format!("{name} is always 1: k is {k}, and the dataset has {classes} classes; give a k below that")
+            format!(
+                "{name} is always 1: k is {k}, and the dataset has {classes} classes; give a k below that"
+            )
         }
         Metric::Accuracy
         | Metric::BinaryAccuracy
@@ -209,6 +277,7 @@ pub(super) fn metric(index: usize, metric: Metric, output: &[usize], classes: Op
 }
 
 fn needs(fits: bool, name: &str, output: &[usize], needs: String) -> Result<(), (String, String)> {
-    let misfit = || ("/network".to_owned(), format!("the network's output is {}; {name} {needs}", show(output)));
+    let misfit =
+        || ("/network".to_owned(), format!("the network's output is {}; {name} {needs}", show(output)));
     fits.then_some(()).ok_or_else(misfit)
 }

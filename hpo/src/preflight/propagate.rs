@@ -14,7 +14,8 @@ use crate::study::Study;
 use crate::training::Loss;
 use crate::value::Value;
 
-/// What tells two ways through the network apart: what they have made so far, such as a shape, and the values that later layers mention.
+/// What tells two ways through the network apart: what they have made so far, such as a shape, and
+/// the values that later layers mention.
 type Key<M> = (M, Point);
 
 /// What all ways that led to a state have in common.
@@ -28,15 +29,23 @@ pub(super) struct State {
 /// All states at one depth of the network, in an order that makes messages the same each time.
 pub(super) type States<M> = BTreeMap<Key<M>, State>;
 
-/// The totals over all networks of the space, after reporting every branch that cannot work; none where there are too many states.
-pub(super) fn follow(study: &Study, dataset: &DatasetSchema, recipe: &Recipe, root: &Place) -> Option<Totals> {
+/// The totals over all networks of the space, after reporting every branch that cannot work; none
+/// where there are too many states.
+pub(super) fn follow(
+    study: &Study,
+    dataset: &DatasetSchema,
+    recipe: &Recipe,
+    root: &Place,
+) -> Option<Totals> {
     let space = &study.space;
     let layers = &study.network.layers;
     let loss_needs = loss_needs(study);
     let needed_from = needed_from(layers.iter().map(|layer| needs(space, layer)), &loss_needs);
     let mut decided: BTreeSet<usize> = BTreeSet::new();
-    let mut states =
-        BTreeMap::from([((dataset.shape.clone(), Point::default()), State { totals: Totals::of_input(recipe), ..State::default() })]);
+    let mut states = BTreeMap::from([(
+        (dataset.shape.clone(), Point::default()),
+        State { totals: Totals::of_input(recipe), ..State::default() },
+    )]);
     let mut visits = 0;
     for (index, layer) in layers.iter().enumerate() {
         states = decide(study, states, &needs(space, layer), &mut decided)?;
@@ -45,14 +54,23 @@ pub(super) fn follow(study: &Study, dataset: &DatasetSchema, recipe: &Recipe, ro
             return None;
         }
         decided.retain(|at| needed_from[index + 1].contains(at));
-        let mut layer = Variants { study, layer, structural: layer.structural.iter().copied().collect(), seen: HashMap::new() };
+        let mut layer = Variants {
+            study,
+            layer,
+            structural: layer.structural.iter().copied().collect(),
+            seen: HashMap::new(),
+        };
         let mut next = BTreeMap::new();
         let mut misfits: BTreeMap<Misfit, Vec<Key<_>>> = BTreeMap::new();
         for ((shape, values), state) in &states {
             match layer.apply(shape, values) {
                 Ok((output, [least, most])) => {
                     let totals = state.totals.plus(least, most, recipe);
-                    merge(&mut next, (output, values.keep(&decided)), State { totals, example: state.example.clone() });
+                    merge(
+                        &mut next,
+                        (output, values.keep(&decided)),
+                        State { totals, example: state.example.clone() },
+                    );
                 }
                 Err(misfit) => misfits.entry(misfit).or_default().push((shape.clone(), values.clone())),
             }
@@ -113,7 +131,8 @@ impl Variants<'_> {
     }
 }
 
-/// The same states with values for the hyperparameters in `wanted`; none where they become too many.
+/// The same states with values for the hyperparameters in `wanted`; none where they become too
+/// many.
 pub(super) fn decide<M: Ord + Clone>(
     study: &Study,
     mut states: States<M>,
@@ -143,8 +162,12 @@ pub(super) fn decide<M: Ord + Clone>(
     Some(states)
 }
 
-/// What each layer and all after it need, and what is needed `after` them, from what each of them needs.
-pub(super) fn needed_from(needs: impl DoubleEndedIterator<Item = Vec<usize>>, after: &[usize]) -> Vec<BTreeSet<usize>> {
+/// What each layer and all after it need, and what is needed `after` them, from what each of them
+/// needs.
+pub(super) fn needed_from(
+    needs: impl DoubleEndedIterator<Item = Vec<usize>>,
+    after: &[usize],
+) -> Vec<BTreeSet<usize>> {
     let mut needed_from: Vec<BTreeSet<usize>> = vec![after.iter().copied().collect()];
     for needs in needs.rev() {
         let mut needed = needed_from.last().cloned().unwrap_or_default();
@@ -172,32 +195,50 @@ pub(super) fn loss_mentions(study: &Study) -> Vec<usize> {
     mentions_of_loss(study, &["label_smoothing", "delta"])
 }
 
-/// What the loss mentions outside of `arguments`, which change its numbers, not what they are compared with.
+/// What the loss mentions outside of `arguments`, which change its numbers, not what they are
+/// compared with.
 fn mentions_of_loss(study: &Study, arguments: &[&str]) -> Vec<usize> {
     let reading = Reading::default();
-    if let Some(place) = reading.root(study.document(), Some(Scope { space: &study.space, point: None })).at("/training/loss") {
+    if let Some(place) =
+        reading.root(study.document(), Some(Scope { space: &study.space, point: None })).at("/training/loss")
+    {
         place.read_all::<Loss>();
     }
     let argument = |pointer: &str| pointer.split('/').any(|step| arguments.contains(&step));
-    reading.mentions().iter().filter(|mention| !argument(&mention.pointer)).map(|mention| mention.hyperparameter).collect()
+    reading
+        .mentions()
+        .iter()
+        .filter(|mention| !argument(&mention.pointer))
+        .map(|mention| mention.hyperparameter)
+        .collect()
 }
 
 fn judge_outputs(study: &Study, dataset: &DatasetSchema, root: &Place, states: &States<Vec<usize>>) {
     let mut misfits: BTreeMap<(String, String), Vec<Key<_>>> = BTreeMap::new();
     let as_values = study.dataset.source.numbers_as_values().filter(|_| !dataset.names_classes());
     for key @ (shape, values) in states.keys() {
-        let Some(loss) = read_at::<Loss>(study.document(), &study.space, values, "/training/loss") else { continue };
-        let metrics = study.metrics.iter().enumerate().map(|(index, metric)| judge::metric(index, *metric, shape, dataset.classes));
+        let Some(loss) = read_at::<Loss>(study.document(), &study.space, values, "/training/loss") else {
+            continue;
+        };
+        let metrics = study
+            .metrics
+            .iter()
+            .enumerate()
+            .map(|(index, metric)| judge::metric(index, *metric, shape, dataset.classes));
         // An output that the loss cannot use is no matter of the metrics.
-        let judged = judge::output(loss, shape, dataset.classes, as_values).and_then(|()| metrics.collect::<Result<(), _>>());
+        let judged = judge::output(loss, shape, dataset.classes, as_values)
+            .and_then(|()| metrics.collect::<Result<(), _>>());
         if let Err(misfit) = judged {
             misfits.entry(misfit).or_default().push(key.clone());
         }
     }
     report(study, states, misfits, |(pointer, reason)| {
         // The network's last layer makes the output.
-        let pointer =
-            if pointer == "/network" { study.network.layers.last().map_or(pointer, |layer| layer.pointer.clone()) } else { pointer };
+        let pointer = if pointer == "/network" {
+            study.network.layers.last().map_or(pointer, |layer| layer.pointer.clone())
+        } else {
+            pointer
+        };
         (root.at(&pointer).unwrap_or_else(|| root.clone()), reason)
     });
 }
@@ -210,11 +251,14 @@ pub(super) fn report<'p, M: Ord + Hash, R>(
     place: impl Fn(R) -> (Place<'p>, String),
 ) {
     let failing: HashSet<&Key<M>> = misfits.values().flatten().collect();
-    let fit: Vec<&Point> = states.iter().filter(|(key, _)| !failing.contains(key)).map(|(_, state)| &state.example).collect();
+    let fit: Vec<&Point> =
+        states.iter().filter(|(key, _)| !failing.contains(key)).map(|(_, state)| &state.example).collect();
     let wheres: Vec<String> = misfits
         .values()
         .take(limits::PREFLIGHT_REASONS_MAX)
-        .map(|keys| whereabouts(study, &keys.iter().map(|key| &states[key].example).collect::<Vec<_>>(), &fit))
+        .map(|keys| {
+            whereabouts(study, &keys.iter().map(|key| &states[key].example).collect::<Vec<_>>(), &fit)
+        })
         .collect();
     for (reason, whereabouts) in misfits.into_keys().zip(wheres) {
         let (place, reason) = place(reason);
@@ -222,7 +266,8 @@ pub(super) fn report<'p, M: Ord + Hash, R>(
     }
 }
 
-/// ` where architecture is mlp`: what the examples that fail have and those that fit have not; nothing where all fail.
+/// ` where architecture is mlp`: what the examples that fail have and those that fit have not;
+/// nothing where all fail.
 fn whereabouts(study: &Study, fail: &[&Point], fit: &[&Point]) -> String {
     if fit.is_empty() {
         return String::new();
@@ -244,7 +289,8 @@ fn whereabouts(study: &Study, fail: &[&Point], fit: &[&Point]) -> String {
     words.truncate(limits::PREFLIGHT_NAMED_MAX);
     if words.is_empty() {
         // No single one tells: a whole example does.
-        let known = (0..study.space.hyperparameters().len()).filter_map(|at| Some(named(at, &fail[0].get(at)?.to_string())));
+        let known = (0..study.space.hyperparameters().len())
+            .filter_map(|at| Some(named(at, &fail[0].get(at)?.to_string())));
         words = known.take(limits::PREFLIGHT_EXAMPLE_MAX).collect();
     }
     if words.is_empty() { String::new() } else { format!(" where {}", words.join(" and ")) }

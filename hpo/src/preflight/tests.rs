@@ -93,8 +93,14 @@ fn layers() -> Vec<Json> {
     ]
 }
 
-/// A study of those of [`layers`], a dense output, and the hyperparameters they mention; with `folds` if not 0.
-fn study(picks: &[prop::sample::Index], flattened: bool, momentum: bool, (folds, executions): (u64, u64)) -> Study {
+/// A study of those of [`layers`], a dense output, and the hyperparameters they mention; with
+/// `folds` if not 0.
+fn study(
+    picks: &[prop::sample::Index],
+    flattened: bool,
+    momentum: bool,
+    (folds, executions): (u64, u64),
+) -> Study {
     let mut network: Vec<Json> = picks.iter().map(|pick| pick.get(&layers()).clone()).collect();
     if flattened {
         network.push(json!({"layer": "Flatten"}));
@@ -104,14 +110,25 @@ fn study(picks: &[prop::sample::Index], flattened: bool, momentum: bool, (folds,
     for hyperparameter in pool().into_iter().rev() {
         let name = &hyperparameter["name"];
         let by = |json: &Json| json.to_string().contains(&name.to_string());
-        if network.iter().any(by) || (momentum && name == "kept") || space.iter().any(|child| by(&child["when"]) || by(&child["per"])) {
+        if network.iter().any(by)
+            || (momentum && name == "kept")
+            || space.iter().any(|child| by(&child["when"]) || by(&child["per"]))
+        {
             space.insert(0, hyperparameter);
         }
     }
     space.push(json!({"name": "batch", "type": "choice", "values": [8, 64]}));
-    let optimizer = if momentum { json!({"name": "sgd", "momentum": {"hp": "kept"}, "use_ema": true}) } else { json!("adam") };
+    let optimizer = if momentum {
+        json!({"name": "sgd", "momentum": {"hp": "kept"}, "use_ema": true})
+    } else {
+        json!("adam")
+    };
     let mut document = with(with(smallest(), "/network", json!(network)), "/space", json!(space));
-    document = with(with(document, "/training/batch_size", json!({"hp": "batch"})), "/training/optimizer", optimizer);
+    document = with(
+        with(document, "/training/batch_size", json!({"hp": "batch"})),
+        "/training/optimizer",
+        optimizer,
+    );
     document["executions_per_trial"] = json!(executions);
     if folds > 0 {
         document["dataset"] = json!({"source": "builtin:iris", "folds": folds});
@@ -125,10 +142,17 @@ fn findings(worst_id: WorstId) -> Findings {
 }
 
 fn dataset(shape: &[usize]) -> DatasetSchema {
-    DatasetSchema { shape: shape.to_vec(), dtype: "float32".to_owned(), rows: 50, classes: Some(3), ..DatasetSchema::default() }
+    DatasetSchema {
+        shape: shape.to_vec(),
+        dtype: "float32".to_owned(),
+        rows: 50,
+        classes: Some(3),
+        ..DatasetSchema::default()
+    }
 }
 
-/// What enumerating every point says of features with this `worst` one: the least and greatest (parameters, FLOPs, bytes of a step), and where points fail.
+/// What enumerating every point says of features with this `worst` one: the least and greatest
+/// (parameters, FLOPs, bytes of a step), and where points fail.
 fn brute_force(study: &Study, dataset: &DatasetSchema, worst: f32) -> ([(u64, u64); 3], BTreeSet<String>) {
     let (mut bounds, mut failures) = ([(u64::MAX, 0); 3], BTreeSet::new());
     let mut grid = Enumeration::grid(&study.space).unwrap();
@@ -142,7 +166,10 @@ fn brute_force(study: &Study, dataset: &DatasetSchema, worst: f32) -> ([(u64, u6
             .map(|layer| layer.pointer.as_str())
             .collect();
         match concrete(study, dataset, &plan) {
-            Ok(totals) => bounds.iter_mut().zip(totals).for_each(|(bound, total)| *bound = (bound.0.min(total), bound.1.max(total))),
+            Ok(totals) => bounds
+                .iter_mut()
+                .zip(totals)
+                .for_each(|(bound, total)| *bound = (bound.0.min(total), bound.1.max(total))),
             Err(at) => _ = failures.insert(there[at].to_owned()),
         }
         failures.extend(misled(&plan.layers, worst).into_iter().map(|at| there[at].to_owned()));
@@ -160,8 +187,12 @@ fn misled(layers: &[Layer], worst: f32) -> Vec<usize> {
                 misled.extend((!id.is_some_and(|id| 0.0 <= id && id < table.input_dim as f32)).then_some(at));
                 None
             }
-            Layer::Rescaling { scale, offset } if scale.fract() == 0.0 => id.map(|id| id * *scale as f32 + *offset as f32),
-            Layer::LeakyReLU { .. } | Layer::PReLU(_) | Layer::Activation { activation: Activation::Relu } => id.filter(|id| *id >= 0.0),
+            Layer::Rescaling { scale, offset } if scale.fract() == 0.0 => {
+                id.map(|id| id * *scale as f32 + *offset as f32)
+            }
+            Layer::LeakyReLU { .. }
+            | Layer::PReLU(_)
+            | Layer::Activation { activation: Activation::Relu } => id.filter(|id| *id >= 0.0),
             Layer::Activation { activation: Activation::Linear } | Layer::Dropout { rate: 0.0 } => id,
             layer => id.filter(|_| moves.contains(&layer.class())),
         }
@@ -171,7 +202,8 @@ fn misled(layers: &[Layer], worst: f32) -> Vec<usize> {
 
 /// The totals of one concrete network, or which of its layers does not fit.
 fn concrete(study: &Study, dataset: &DatasetSchema, plan: &crate::study::Plan) -> Result<[u64; 3], usize> {
-    let (mut shape, mut parameters, mut flops, mut activations, mut joined) = (dataset.shape.clone(), 0, 0, 0, 0);
+    let (mut shape, mut parameters, mut flops, mut activations, mut joined) =
+        (dataset.shape.clone(), 0, 0, 0, 0);
     for (at, layer) in plan.layers.iter().enumerate() {
         let output = output_shape(layer, &shape).map_err(|_| at)?;
         let Cost { parameters: p, flops: f, activations: a, joined: j } = cost(layer, &shape, &output);
@@ -182,7 +214,8 @@ fn concrete(study: &Study, dataset: &DatasetSchema, plan: &crate::study::Plan) -
         return Err(plan.layers.len() - 1);
     }
     assert!(study.metrics.len() == 1, "the loss of these studies is that of classes");
-    // All runs have weights and moments, one has gradients and activations, and the best weights are kept. Of 50 rows a fifth validates, or a fold.
+    // All runs have weights and moments, one has gradients and activations, and the best weights
+    // are kept. Of 50 rows a fifth validates, or a fold.
     let json = |pointer: &str| study.document().pointer(pointer).and_then(Json::as_u64);
     let (folds, executions) = (json("/dataset/folds"), json("/executions_per_trial").unwrap());
     let numbers = folds.unwrap_or(1) * executions * (1 + plan.training.optimizer.slots()) + 2;
@@ -240,7 +273,10 @@ fn the_random_studies_are_of_all_kinds() {
     let mut runner = proptest::test_runner::TestRunner::deterministic();
     let mut verdicts = HashSet::new();
     for _ in 0..200 {
-        let picks = prop::collection::vec(any::<prop::sample::Index>(), 0..5).new_tree(&mut runner).unwrap().current();
+        let picks = prop::collection::vec(any::<prop::sample::Index>(), 0..5)
+            .new_tree(&mut runner)
+            .unwrap()
+            .current();
         let study = study(&picks, true, false, (0, 1));
         let dataset = dataset(&[6, 6, 1]);
         let ([(least, most), ..], failures) = brute_force(&study, &dataset, 0.0);
@@ -250,11 +286,15 @@ fn the_random_studies_are_of_all_kinds() {
     assert_eq!(verdicts.len(), 4, "{verdicts:?}");
 }
 
-/// A study of 30 layers, each with a size of its own: far too many combinations to follow where a later layer mentions them all.
+/// A study of 30 layers, each with a size of its own: far too many combinations to follow where a
+/// later layer mentions them all.
 #[test]
 fn past_the_bound_shapes_are_partial_and_bounds_inexact() {
-    let space: Vec<Json> = (0..30).map(|i| json!({"name": format!("u{i}"), "type": "int", "min_value": 1, "max_value": 100})).collect();
-    let mut network: Vec<Json> = (0..30).map(|i| json!({"layer": "Dense", "units": {"hp": format!("u{i}")}})).collect();
+    let space: Vec<Json> = (0..30)
+        .map(|i| json!({"name": format!("u{i}"), "type": "int", "min_value": 1, "max_value": 100}))
+        .collect();
+    let mut network: Vec<Json> =
+        (0..30).map(|i| json!({"layer": "Dense", "units": {"hp": format!("u{i}")}})).collect();
     network.push(json!({"layer": "Dense", "units": 3, "activation": "softmax"}));
     let merged = with(with(smallest(), "/space", json!(space)), "/network", json!(network));
     let found = preflight(&Study::parse(&merged).unwrap(), &dataset(&[4])).unwrap();
@@ -285,12 +325,15 @@ fn a_branch_that_cannot_work_is_named_unless_the_search_stays_out_of_it() {
     let last = json!({"layer": "Dense", "units": 3, "activation": "softmax"});
     let network = json!([{"layer": "Conv2D", "filters": 2, "kernel_size": {"hp": "kernel"}}, {"layer": "Flatten"}, last]);
     let space = |values: Json| json!([{"name": "kernel", "type": "choice", "values": values}]);
-    let study = |values| Study::parse(&with(with(smallest(), "/space", space(values)), "/network", network.clone())).unwrap();
+    let study = |values| {
+        Study::parse(&with(with(smallest(), "/space", space(values)), "/network", network.clone())).unwrap()
+    };
     let problems = preflight(&study(json!([3, 9])), &dataset(&[8, 8, 1])).unwrap_err();
     assert_eq!(problems.len(), 1);
     assert_eq!(problems[0].pointer, "/network/0");
     assert!(
-        problems[0].detail.contains("window of 9 over an axis of 8") && problems[0].detail.ends_with("where kernel is 9"),
+        problems[0].detail.contains("window of 9 over an axis of 8")
+            && problems[0].detail.ends_with("where kernel is 9"),
         "{problems:?}"
     );
     assert!(preflight(&study(json!([3, 8])), &dataset(&[8, 8, 1])).is_ok());
@@ -330,22 +373,31 @@ fn folds_and_executions_train_in_lockstep_and_each_keeps_a_model() {
         let study = Study::parse(&document).unwrap();
         let found = preflight(&study, &schema_of(&study)).unwrap();
         let plan = study.plan(&Point::default()).unwrap();
-        assert_eq!(memory(&study, &plan, &schema_of(&study)).unwrap(), (found.weight_bytes.max, found.step_bytes.max));
+        assert_eq!(
+            memory(&study, &plan, &schema_of(&study)).unwrap(),
+            (found.weight_bytes.max, found.step_bytes.max)
+        );
         found.step_bytes.max
     };
-    let bytes = |runs: u64, folds: u64, rows: u64| 4 * (15 * (runs * 3 + 2) + rows * 4 * 3 + 4 * rows.max(128) + 150 * (2 + folds));
+    let bytes = |runs: u64, folds: u64, rows: u64| {
+        4 * (15 * (runs * 3 + 2) + rows * 4 * 3 + 4 * rows.max(128) + 150 * (2 + folds))
+    };
     let folds = |folds: u64| json!({"source": "builtin:iris", "folds": folds});
     assert_eq!(sizes(json!({})), bytes(1, 1, 120));
     assert_eq!(sizes(json!({"executions_per_trial": 4})), bytes(4, 1, 120));
     assert_eq!(sizes(json!({"dataset": folds(5)})), bytes(5, 5, 120));
     // Folds of 22 and of 21 rows.
     assert_eq!(sizes(json!({"dataset": folds(7), "executions_per_trial": 2})), bytes(14, 7, 129));
-    assert_eq!(sizes(json!({"dataset": {"source": "builtin:iris"}, "objective": {"metric": "accuracy"}})), bytes(1, 1, 150));
+    assert_eq!(
+        sizes(json!({"dataset": {"source": "builtin:iris"}, "objective": {"metric": "accuracy"}})),
+        bytes(1, 1, 150)
+    );
 }
 
 #[test]
 fn more_folds_than_rows_are_refused() {
-    let study = Study::parse(&with(smallest(), "/dataset", json!({"source": "builtin:iris", "folds": 51}))).unwrap();
+    let study =
+        Study::parse(&with(smallest(), "/dataset", json!({"source": "builtin:iris", "folds": 51}))).unwrap();
     let problems = preflight(&study, &dataset(&[4])).unwrap_err();
     assert_eq!(
         (problems[0].pointer.as_str(), problems[0].detail.as_str()),
@@ -353,7 +405,8 @@ fn more_folds_than_rows_are_refused() {
     );
 }
 
-/// Checks a study whose network ends with `units` on a dataset of so many classes: exactly these problems.
+/// Checks a study whose network ends with `units` on a dataset of so many classes: exactly these
+/// problems.
 #[track_caller]
 fn check_goal(training: Json, units: usize, classes: Option<u32>, expect: &[(&str, &str)]) {
     let metric = training["metrics"].as_array().and_then(|metrics| metrics.first()).cloned();
@@ -362,16 +415,22 @@ fn check_goal(training: Json, units: usize, classes: Option<u32>, expect: &[(&st
         Some("hinge") => "tanh",
         _ => "sigmoid",
     };
-    let mut document = with(smallest(), "/network", json!([{"layer": "Dense", "units": units, "activation": end}]));
+    let mut document =
+        with(smallest(), "/network", json!([{"layer": "Dense", "units": units, "activation": end}]));
     for (name, value) in training.as_object().unwrap() {
         document["training"][name] = value.clone();
     }
-    document["objective"]["metric"] = metric.map_or(json!("loss"), |metric| json!(format!("val_{}", metric.as_str().unwrap())));
+    document["objective"]["metric"] =
+        metric.map_or(json!("loss"), |metric| json!(format!("val_{}", metric.as_str().unwrap())));
     let study = Study::parse(&document).unwrap_or_else(|problems| panic!("{problems:#?} of {document}"));
     let problems = preflight(&study, &DatasetSchema { classes, ..dataset(&[4]) }).err().unwrap_or_default();
-    let met =
-        |(pointer, words): &(&str, &str)| problems.iter().any(|problem| problem.pointer == *pointer && problem.detail.contains(words));
-    assert!(problems.len() == expect.len() && expect.iter().all(met), "expected {expect:#?}\ngot {problems:#?}\nof {document}");
+    let met = |(pointer, words): &(&str, &str)| {
+        problems.iter().any(|problem| problem.pointer == *pointer && problem.detail.contains(words))
+    };
+    assert!(
+        problems.len() == expect.len() && expect.iter().all(met),
+        "expected {expect:#?}\ngot {problems:#?}\nof {document}"
+    );
 }
 
 #[test]
@@ -380,14 +439,34 @@ fn loss_output_and_labels_go_together_or_say_why_not() {
     let of = |loss: &str| json!({"loss": loss, "metrics": []});
     for (loss, units, classes, expect) in [
         ("sparse_categorical_crossentropy", 5, Some(3), sound),
-        ("sparse_categorical_crossentropy", 2, Some(3), &[("/network/0", "needs one probability for each of 3 classes: (3)")]),
-        ("categorical_crossentropy", 5, Some(3), &[("/network/0", "the network's output is (5); categorical_crossentropy needs one")]),
+        (
+            "sparse_categorical_crossentropy",
+            2,
+            Some(3),
+            &[("/network/0", "needs one probability for each of 3 classes: (3)")],
+        ),
+        (
+            "categorical_crossentropy",
+            5,
+            Some(3),
+            &[("/network/0", "the network's output is (5); categorical_crossentropy needs one")],
+        ),
         ("kl_divergence", 3, Some(3), sound),
         ("binary_crossentropy", 1, Some(2), sound),
         ("binary_crossentropy", 2, Some(2), sound),
         ("binary_crossentropy", 3, Some(3), sound),
-        ("binary_crossentropy", 1, Some(3), &[("/network/0", "binary_crossentropy needs one probability for each of 3 classes")]),
-        ("binary_crossentropy", 3, Some(2), &[("/network/0", "needs the probability of the second class, (1), or that of both: (2)")]),
+        (
+            "binary_crossentropy",
+            1,
+            Some(3),
+            &[("/network/0", "binary_crossentropy needs one probability for each of 3 classes")],
+        ),
+        (
+            "binary_crossentropy",
+            3,
+            Some(2),
+            &[("/network/0", "needs the probability of the second class, (1), or that of both: (2)")],
+        ),
         ("hinge", 1, Some(2), sound),
         ("hinge", 1, Some(3), &[("/training/loss", "hinge compares two classes, and the dataset has 3")]),
         ("hinge", 2, Some(2), &[("/network/0", "it with -1 and 1, so it must be (1)")]),
@@ -402,7 +481,12 @@ fn loss_output_and_labels_go_together_or_say_why_not() {
         ),
         ("poisson", 1, None, sound),
         ("huber", 2, None, &[("/network/0", "huber compares it with one number a row, so it must be (1)")]),
-        ("log_cosh", 1, Some(2), &[("/training/loss", "log_cosh compares numbers, and the dataset's labels are classes")]),
+        (
+            "log_cosh",
+            1,
+            Some(2),
+            &[("/training/loss", "log_cosh compares numbers, and the dataset's labels are classes")],
+        ),
     ] {
         check_goal(of(loss), units, classes, expect);
     }
@@ -417,16 +501,27 @@ fn metrics_and_class_weights_need_the_labels_and_outputs_they_measure() {
         of(two, "binary_accuracy"),
         2,
         Some(2),
-        &[("/training/metrics/0", "binary_accuracy needs one output, and the network makes (2); use accuracy")],
+        &[(
+            "/training/metrics/0",
+            "binary_accuracy needs one output, and the network makes (2); use accuracy",
+        )],
     );
     check_goal(
         of(two, "top_k"),
         1,
         Some(2),
-        &[("/training/metrics/0", "needs an output for each class, and the network makes (1); use binary_accuracy")],
+        &[(
+            "/training/metrics/0",
+            "needs an output for each class, and the network makes (1); use binary_accuracy",
+        )],
     );
     check_goal(of(two, "auc"), 1, Some(2), &[]);
-    check_goal(of(two, "rmse"), 1, Some(2), &[("/training/metrics/0", "rmse cannot be measured: the dataset's labels are classes")]);
+    check_goal(
+        of(two, "rmse"),
+        1,
+        Some(2),
+        &[("/training/metrics/0", "rmse cannot be measured: the dataset's labels are classes")],
+    );
     check_goal(
         of("mse", "f1"),
         1,
@@ -443,14 +538,28 @@ fn metrics_and_class_weights_need_the_labels_and_outputs_they_measure() {
             of("kl_divergence", "top_k_categorical_accuracy"),
             classes as usize,
             Some(classes),
-            if classes > 5 { &[] } else { &[("/training/metrics/0", "is always 1: k is 5, and the dataset has")] },
+            if classes > 5 {
+                &[]
+            } else {
+                &[("/training/metrics/0", "is always 1: k is 5, and the dataset has")]
+            },
         )
     };
     (4..=7).for_each(of_classes);
     let weighted = |loss: &str, weight: Json| json!({"loss": loss, "metrics": [], "class_weight": weight});
     check_goal(weighted(two, json!("balanced")), 1, Some(2), &[]);
-    check_goal(weighted(two, json!({"0": 1, "2": 3})), 1, Some(2), &[("/training/class_weight/2", "there is no class 2: they are 0 to 1")]);
-    check_goal(weighted("mse", json!("balanced")), 1, None, &[("/training/class_weight", "labels are numbers")]);
+    check_goal(
+        weighted(two, json!({"0": 1, "2": 3})),
+        1,
+        Some(2),
+        &[("/training/class_weight/2", "there is no class 2: they are 0 to 1")],
+    );
+    check_goal(
+        weighted("mse", json!("balanced")),
+        1,
+        None,
+        &[("/training/class_weight", "labels are numbers")],
+    );
 }
 
 #[test]
@@ -462,7 +571,8 @@ fn class_weights_name_classes_as_the_dataset_does() {
         document["training"]["class_weight"] = weight;
         let schema = DatasetSchema { classes: Some(names.len() as u32), ..dataset(&[4]) };
         let findings = Findings { class_names: names.into(), ..Findings::default() };
-        let problems = super::preflight(&Study::parse(&document).unwrap(), &schema, &findings).err().unwrap_or_default();
+        let problems =
+            super::preflight(&Study::parse(&document).unwrap(), &schema, &findings).err().unwrap_or_default();
         problems.into_iter().map(|problem| (problem.pointer, problem.detail)).collect::<Vec<_>>()
     };
     assert_eq!(found(json!({"fraud": 5, "a/b": 2, "2": 1}), &texts), []);
@@ -470,13 +580,22 @@ fn class_weights_name_classes_as_the_dataset_does() {
     let they_are = "they are 0 (\"fraud\"), 1 (\"a/b\"), 2 (\"legit\")";
     assert_eq!(
         found(json!({"frau/d": 5, "3": 1}), &texts),
-        [(at("3"), format!("there is no class 3: {they_are}")), (at("frau~1d"), format!("there is no class \"frau/d\": {they_are}"))]
+        [
+            (at("3"), format!("there is no class 3: {they_are}")),
+            (at("frau~1d"), format!("there is no class \"frau/d\": {they_are}"))
+        ]
     );
-    assert_eq!(found(json!({"0": 5, "fraud": 1}), &texts), [(at("fraud"), "class 0 has a weight already, by its number".to_owned())]);
+    assert_eq!(
+        found(json!({"0": 5, "fraud": 1}), &texts),
+        [(at("fraud"), "class 0 has a weight already, by its number".to_owned())]
+    );
     // A folder called 2 is the fourth, and none is called 3.
     assert_eq!(found(json!({"2": 5, "10": 1}), &folders), []);
     let weight = ClassWeight::Given(vec![(Class::Number(2), 5.0), (Class::Name("x".into()), 1.0)]);
-    assert_eq!(weight.numbered(&folders), ClassWeight::Given(vec![(Class::Number(3), 5.0), (Class::Name("x".into()), 1.0)]));
+    assert_eq!(
+        weight.numbered(&folders),
+        ClassWeight::Given(vec![(Class::Number(3), 5.0), (Class::Name("x".into()), 1.0)])
+    );
     assert_eq!(weight.numbered(&[]), weight);
 }
 
@@ -501,28 +620,42 @@ fn labels_that_are_classes_by_how_they_stand_in_the_source_can_be_values() {
             names(&["0", "1", "2"]),
             "store the labels as floats in the file, or use",
         ),
-        (json!({"features": "x", "labels": "y"}), names(&["0", "1", "2"]), "as floats (type 0x0d or 0x0e) in the IDX file, or use"),
+        (
+            json!({"features": "x", "labels": "y"}),
+            names(&["0", "1", "2"]),
+            "as floats (type 0x0d or 0x0e) in the IDX file, or use",
+        ),
         (json!({"source": "flowers/"}), names(&["a", "b", "c"]), texts),
         (json!({"source": "builtin:iris"}), names(&["0", "1", "2"]), texts),
     ] {
         for loss in ["poisson", "mse", "huber"] {
-            let mut document = with(with(smallest(), "/dataset", source.clone()), "/dataset/validation_split", json!(0.2));
+            let mut document =
+                with(with(smallest(), "/dataset", source.clone()), "/dataset/validation_split", json!(0.2));
             document["training"] = json!({"optimizer": "adam", "loss": loss});
             document["objective"] = json!({"metric": "val_loss"});
             let schema = DatasetSchema { class_names: class_names.clone(), ..dataset(&[4]) };
             let problems = preflight(&Study::parse(&document).unwrap(), &schema).unwrap_err();
             let [problem] = problems.as_slice() else { panic!("{problems:#?}") };
-            assert!(problem.pointer == "/training/loss" && problem.detail.contains(words), "{source}: {}", problem.detail);
+            assert!(
+                problem.pointer == "/training/loss" && problem.detail.contains(words),
+                "{source}: {}",
+                problem.detail
+            );
         }
     }
 }
 
 #[test]
 fn features_that_32_bits_make_equal_must_be_scaled() {
-    let collapse = Some(Collapse { feature: "column \"time\"".into(), values: [1_700_000_000_001.0, 1_700_000_000_002.0] });
+    let collapse = Some(Collapse {
+        feature: "column \"time\"".into(),
+        values: [1_700_000_000_001.0, 1_700_000_000_002.0],
+    });
     let findings = Findings { collapse, ..Findings::default() };
     let pointers = |document: Json| {
-        let problems = super::preflight(&Study::parse(&document).unwrap(), &dataset(&[4]), &findings).err().unwrap_or_default();
+        let problems = super::preflight(&Study::parse(&document).unwrap(), &dataset(&[4]), &findings)
+            .err()
+            .unwrap_or_default();
         problems.into_iter().map(|problem| (problem.pointer, problem.detail)).collect::<Vec<_>>()
     };
     let detail = "column \"time\" has numbers that become equal in 32 bits, such as 1700000000001 and 1700000000002; use standardize or min_max, which scale in 64 bits";
@@ -530,8 +663,11 @@ fn features_that_32_bits_make_equal_must_be_scaled() {
     let scaled = |scale: Json| with(smallest(), "/dataset/scale", scale);
     assert_eq!(pointers(scaled(json!("none"))), [("/dataset/scale".to_owned(), detail.to_owned())]);
     assert_eq!([pointers(scaled(json!("standardize"))), pointers(scaled(json!("min_max")))], [[], []]);
-    let searched =
-        with(scaled(json!({"hp": "scale"})), "/space", json!([{"name": "scale", "type": "choice", "values": ["none", "min_max"]}]));
+    let searched = with(
+        scaled(json!({"hp": "scale"})),
+        "/space",
+        json!([{"name": "scale", "type": "choice", "values": ["none", "min_max"]}]),
+    );
     assert_eq!(pointers(searched), [("/dataset/scale".to_owned(), detail.to_owned())]);
 }
 
@@ -544,7 +680,9 @@ fn the_share_of_a_variance_that_there_is_not_is_refused() {
         document["objective"] = json!({"metric": "rmse"});
         let schema = DatasetSchema { classes: None, ..dataset(&[4]) };
         let findings = Findings { labels_are_equal, ..Findings::default() };
-        super::preflight(&Study::parse(&document).unwrap(), &schema, &findings).err().map(|problems| problems[0].clone())
+        super::preflight(&Study::parse(&document).unwrap(), &schema, &findings)
+            .err()
+            .map(|problems| problems[0].clone())
     };
     let split = |name: &str, value: Json| {
         let mut dataset = json!({"source": "builtin:iris"});
@@ -552,14 +690,22 @@ fn the_share_of_a_variance_that_there_is_not_is_refused() {
         dataset
     };
     // Of 50 rows.
-    for sound in [split("validation_split", json!(0.04)), split("folds", json!(25)), split("shuffle", json!(true))] {
+    for sound in
+        [split("validation_split", json!(0.04)), split("folds", json!(25)), split("shuffle", json!(true))]
+    {
         assert_eq!(said(sound.clone(), false), None, "{sound}");
         let problem = said(sound, true).unwrap();
-        assert_eq!((problem.pointer.as_str(), problem.detail.contains("all labels are equal")), ("/training/metrics/1", true));
+        assert_eq!(
+            (problem.pointer.as_str(), problem.detail.contains("all labels are equal")),
+            ("/training/metrics/1", true)
+        );
     }
     for one in [split("validation_split", json!(0.02)), split("folds", json!(50))] {
         let problem = said(one.clone(), false).unwrap_or_else(|| panic!("{one}"));
-        assert_eq!((problem.pointer.as_str(), problem.detail.contains("where one row validates")), ("/training/metrics/1", true));
+        assert_eq!(
+            (problem.pointer.as_str(), problem.detail.contains("where one row validates")),
+            ("/training/metrics/1", true)
+        );
     }
 }
 
@@ -572,72 +718,134 @@ fn a_continuous_argument_of_the_loss_leaves_shapes_complete() {
     assert_eq!((found.shapes, found.step_bytes.exact), ("complete", true));
 }
 
-/// Checks what is said of the end of a network on three classes, or two where it has one unit: a pointer and a part of the words, or nothing.
+/// Checks what is said of the end of a network on three classes, or two where it has one unit: a
+/// pointer and a part of the words, or nothing.
 #[track_caller]
 fn check_end(space: Json, network: Json, loss: Json, expect: &[(&str, &str)]) {
-    let mut document = with(with(smallest(), "/network", network), "/training", json!({"optimizer": "adam", "loss": loss}));
+    let mut document =
+        with(with(smallest(), "/network", network), "/training", json!({"optimizer": "adam", "loss": loss}));
     document["objective"] = json!({"metric": "loss"});
     document["space"] = space;
     let study = Study::parse(&document).unwrap_or_else(|problems| panic!("{problems:#?} of {document}"));
-    let one = study.document().pointer("/network").and_then(Json::as_array).is_some_and(|layers| layers[0]["units"] == 1);
-    let problems = preflight(&study, &DatasetSchema { classes: Some(if one { 2 } else { 3 }), ..dataset(&[4]) }).err().unwrap_or_default();
-    let met =
-        |(pointer, words): &(&str, &str)| problems.iter().any(|problem| problem.pointer == *pointer && problem.detail.contains(words));
-    assert!(problems.len() == expect.len() && expect.iter().all(met), "expected {expect:#?}\ngot {problems:#?}\nof {document}");
+    let one = study
+        .document()
+        .pointer("/network")
+        .and_then(Json::as_array)
+        .is_some_and(|layers| layers[0]["units"] == 1);
+    let problems =
+        preflight(&study, &DatasetSchema { classes: Some(if one { 2 } else { 3 }), ..dataset(&[4]) })
+            .err()
+            .unwrap_or_default();
+    let met = |(pointer, words): &(&str, &str)| {
+        problems.iter().any(|problem| problem.pointer == *pointer && problem.detail.contains(words))
+    };
+    assert!(
+        problems.len() == expect.len() && expect.iter().all(met),
+        "expected {expect:#?}\ngot {problems:#?}\nof {document}"
+    );
 }
 
 #[test]
 fn an_activation_that_the_loss_cannot_mean_is_refused() {
-    let [sparse, categorical, binary] = ["sparse_categorical_crossentropy", "categorical_crossentropy", "binary_crossentropy"];
+    let [sparse, categorical, binary] =
+        ["sparse_categorical_crossentropy", "categorical_crossentropy", "binary_crossentropy"];
     let all = crate::network::Activation::ALL.iter().map(|activation| activation.as_str());
     for (loss, probabilities, no_logits) in [
-        (sparse, &["sigmoid", "hard_sigmoid", "softmax", "softplus", "exponential"][..], &["sigmoid", "hard_sigmoid", "softmax"][..]),
-        (categorical, &["sigmoid", "hard_sigmoid", "softmax", "softplus", "exponential"], &["sigmoid", "hard_sigmoid", "softmax"]),
-        (binary, &["sigmoid", "hard_sigmoid", "softmax"], &["sigmoid", "hard_sigmoid", "softmax", "log_softmax"]),
+        (
+            sparse,
+            &["sigmoid", "hard_sigmoid", "softmax", "softplus", "exponential"][..],
+            &["sigmoid", "hard_sigmoid", "softmax"][..],
+        ),
+        (
+            categorical,
+            &["sigmoid", "hard_sigmoid", "softmax", "softplus", "exponential"],
+            &["sigmoid", "hard_sigmoid", "softmax"],
+        ),
+        (
+            binary,
+            &["sigmoid", "hard_sigmoid", "softmax"],
+            &["sigmoid", "hard_sigmoid", "softmax", "log_softmax"],
+        ),
     ] {
         for activation in all.clone() {
             let network = json!([{"layer": "Dense", "units": 3, "activation": activation}]);
-            let said = format!("{loss} takes probabilities, and {activation} at the network's end makes none");
+            let said =
+                format!("{loss} takes probabilities, and {activation} at the network's end makes none");
             let wrong = [("/network/0/activation", said.as_str())];
-            check_end(json!([]), network.clone(), json!(loss), if probabilities.contains(&activation) { &[] } else { &wrong });
-            let said = format!("{loss} takes logits with from_logits, and {activation} at the network's end makes none");
+            check_end(
+                json!([]),
+                network.clone(),
+                json!(loss),
+                if probabilities.contains(&activation) { &[] } else { &wrong },
+            );
+            let said = format!(
+                "{loss} takes logits with from_logits, and {activation} at the network's end makes none"
+            );
             let wrong = [("/training/loss/from_logits", said.as_str())];
             let from_logits = json!({"name": loss, "from_logits": true});
-            check_end(json!([]), network, from_logits, if no_logits.contains(&activation) { &wrong } else { &[] });
+            check_end(
+                json!([]),
+                network,
+                from_logits,
+                if no_logits.contains(&activation) { &wrong } else { &[] },
+            );
         }
     }
     let two_sided = ["linear", "leaky_relu", "elu", "selu", "gelu", "silu", "softsign", "tanh"];
     for activation in all {
         let network = |units: u32| json!([{"layer": "Dense", "units": units, "activation": activation}]);
-        let said = format!("kl_divergence compares probabilities that sum to 1, and {activation} at the network's end makes none");
+        let said = format!(
+            "kl_divergence compares probabilities that sum to 1, and {activation} at the network's end makes none"
+        );
         let wrong = [("/network/0/activation", said.as_str())];
-        check_end(json!([]), network(3), json!("kl_divergence"), if activation == "softmax" { &[] } else { &wrong });
+        check_end(
+            json!([]),
+            network(3),
+            json!("kl_divergence"),
+            if activation == "softmax" { &[] } else { &wrong },
+        );
         if ["softmax", "log_softmax"].contains(&activation) {
             continue; // Of one number: the layer itself is refused.
         }
-        let said = format!("hinge needs outputs on both sides of 0, and {activation} at the network's end makes none");
+        let said = format!(
+            "hinge needs outputs on both sides of 0, and {activation} at the network's end makes none"
+        );
         let wrong = [("/network/0/activation", said.as_str())];
-        check_end(json!([]), network(1), json!("hinge"), if two_sided.contains(&activation) { &[] } else { &wrong });
+        check_end(
+            json!([]),
+            network(1),
+            json!("hinge"),
+            if two_sided.contains(&activation) { &[] } else { &wrong },
+        );
     }
 }
 
-/// Checks what is said of a network before a sound end, on rows of 8 numbers: a pointer and a part of the words, or nothing.
+/// Checks what is said of a network before a sound end, on rows of 8 numbers: a pointer and a part
+/// of the words, or nothing.
 #[track_caller]
 fn check_layers(space: Json, mut layers: Vec<Json>, expect: &[(&str, &str)]) {
-    layers.extend([json!({"layer": "Flatten"}), json!({"layer": "Dense", "units": 3, "activation": "softmax"})]);
+    layers.extend([
+        json!({"layer": "Flatten"}),
+        json!({"layer": "Dense", "units": 3, "activation": "softmax"}),
+    ]);
     let study = Study::parse(&with(with(smallest(), "/network", json!(layers)), "/space", space))
         .unwrap_or_else(|problems| panic!("{problems:#?} of {layers:?}"));
     let problems = preflight(&study, &dataset(&[8])).err().unwrap_or_default();
-    let met =
-        |(pointer, words): &(&str, &str)| problems.iter().any(|problem| problem.pointer == *pointer && problem.detail.contains(words));
-    assert!(problems.len() == expect.len() && expect.iter().all(met), "expected {expect:#?}\ngot {problems:#?}\nof {layers:?}");
+    let met = |(pointer, words): &(&str, &str)| {
+        problems.iter().any(|problem| problem.pointer == *pointer && problem.detail.contains(words))
+    };
+    assert!(
+        problems.len() == expect.len() && expect.iter().all(met),
+        "expected {expect:#?}\ngot {problems:#?}\nof {layers:?}"
+    );
 }
 
 #[test]
 fn what_goes_over_one_number_alone_is_the_same_whatever_comes_in() {
     let reshape = |shape: Json| json!({"layer": "Reshape", "target_shape": shape});
     let (steps, image) = (reshape(json!([4, 2])), reshape(json!([2, 2, 2])));
-    // Layers that make rows whose last dimension has as many numbers as their size says; the last takes the activation as its argument.
+    // Layers that make rows whose last dimension has as many numbers as their size says; the last
+    // takes the activation as its argument.
     let table = |size: u32| {
         let convolution = |class: &str| json!({"layer": class, "filters": size, "kernel_size": 2});
         let recurrent = |class: &str| json!({"layer": class, "units": size});
@@ -647,7 +855,13 @@ fn what_goes_over_one_number_alone_is_the_same_whatever_comes_in() {
             (vec![steps.clone(), convolution("Conv1D")], "activation"),
             (vec![image.clone(), convolution("Conv2D")], "activation"),
             (vec![image.clone(), convolution("SeparableConv2D")], "activation"),
-            (vec![reshape(json!([2, -1, size])), json!({"layer": "DepthwiseConv2D", "kernel_size": [2, 1]})], "activation"),
+            (
+                vec![
+                    reshape(json!([2, -1, size])),
+                    json!({"layer": "DepthwiseConv2D", "kernel_size": [2, 1]}),
+                ],
+                "activation",
+            ),
             (vec![steps.clone(), recurrent("SimpleRNN")], "activation"),
             (vec![steps.clone(), recurrent("LSTM")], "activation"),
             (vec![steps.clone(), recurrent("GRU")], "recurrent_activation"),
@@ -658,7 +872,10 @@ fn what_goes_over_one_number_alone_is_the_same_whatever_comes_in() {
             layers.last_mut().unwrap()[argument] = json!(activation);
             (layers, argument)
         };
-        table(2).map(with_activation).into_iter().for_each(|(layers, _)| check_layers(json!([]), layers, &[]));
+        table(2)
+            .map(with_activation)
+            .into_iter()
+            .for_each(|(layers, _)| check_layers(json!([]), layers, &[]));
         for (layers, argument) in table(1).map(with_activation) {
             let pointer = format!("/network/{}/{argument}", layers.len() - 1);
             let problem = [(pointer.as_str(), format!("takes the {activation} of one number"))];
@@ -669,10 +886,18 @@ fn what_goes_over_one_number_alone_is_the_same_whatever_comes_in() {
     // A Bidirectional joins two numbers, and each half makes one.
     let both = |activation: &str| json!({"layer": "Bidirectional", "wrapped": {"layer": "GRU", "units": 1, "activation": activation}});
     check_layers(json!([]), vec![steps.clone(), both("tanh")], &[]);
-    check_layers(json!([]), vec![steps, both("softmax")], &[("/network/1/wrapped/activation", "GRU takes the softmax of one number")]);
+    check_layers(
+        json!([]),
+        vec![steps, both("softmax")],
+        &[("/network/1/wrapped/activation", "GRU takes the softmax of one number")],
+    );
     let normalization = json!({"layer": "LayerNormalization"});
     check_layers(json!([]), vec![normalization.clone()], &[]);
-    check_layers(json!([]), vec![reshape(json!([8, 1])), normalization], &[("/network/1", "it is beta, whatever comes in")]);
+    check_layers(
+        json!([]),
+        vec![reshape(json!([8, 1])), normalization],
+        &[("/network/1", "it is beta, whatever comes in")],
+    );
 }
 
 #[test]
@@ -690,12 +915,24 @@ fn the_layer_that_makes_the_output_is_found_behind_those_that_pass_it_on() {
     let sparse = || json!("sparse_categorical_crossentropy");
     let dense = |activation: &str| json!({"layer": "Dense", "units": 3, "activation": activation});
     let check = |network: Json, expect: &[(&str, &str)]| check_end(json!([]), network, sparse(), expect);
-    check(json!([dense("softmax"), {"layer": "Dropout", "rate": 0.1}, {"layer": "Activation", "activation": "linear"}]), &[]);
-    check(json!([dense("tanh"), {"layer": "Dropout", "rate": 0.1}, {"layer": "Flatten"}]), &[("/network/0/activation", "and tanh at")]);
-    check(json!([dense("softmax"), {"layer": "Dense", "units": 3}]), &[("/network/1", "and linear at the network's end")]);
+    check(
+        json!([dense("softmax"), {"layer": "Dropout", "rate": 0.1}, {"layer": "Activation", "activation": "linear"}]),
+        &[],
+    );
+    check(
+        json!([dense("tanh"), {"layer": "Dropout", "rate": 0.1}, {"layer": "Flatten"}]),
+        &[("/network/0/activation", "and tanh at")],
+    );
+    check(
+        json!([dense("softmax"), {"layer": "Dense", "units": 3}]),
+        &[("/network/1", "and linear at the network's end")],
+    );
     check(json!([{"layer": "Dense", "units": 3}, {"layer": "Activation", "activation": "softmax"}]), &[]);
     check(json!([dense("softmax"), {"layer": "LeakyReLU"}]), &[("/network/1", "and LeakyReLU at")]);
-    check(json!([dense("softmax"), {"layer": "BatchNormalization"}]), &[("/network/1", "and BatchNormalization at")]);
+    check(
+        json!([dense("softmax"), {"layer": "BatchNormalization"}]),
+        &[("/network/1", "and BatchNormalization at")],
+    );
     check(json!([dense("softmax"), {"layer": "Rescaling", "scale": 0.5}]), &[]);
     let sequence = json!({"layer": "Reshape", "target_shape": [4, 1]});
     check(json!([sequence, {"layer": "LSTM", "units": 3}]), &[("/network/1", "and tanh at")]);
@@ -703,36 +940,51 @@ fn the_layer_that_makes_the_output_is_found_behind_those_that_pass_it_on() {
     check(json!([sequence, both]), &[]);
     // Losses of numbers take any.
     let regression = with(smallest(), "/network", json!([{"layer": "Dense", "units": 1}]));
-    let regression =
-        with(with(regression, "/training", json!({"optimizer": "adam", "loss": "mse"})), "/objective", json!({"metric": "loss"}));
-    assert!(preflight(&Study::parse(&regression).unwrap(), &DatasetSchema { classes: None, ..dataset(&[4]) }).is_ok());
+    let regression = with(
+        with(regression, "/training", json!({"optimizer": "adam", "loss": "mse"})),
+        "/objective",
+        json!({"metric": "loss"}),
+    );
+    assert!(
+        preflight(&Study::parse(&regression).unwrap(), &DatasetSchema { classes: None, ..dataset(&[4]) })
+            .is_ok()
+    );
 }
 
 #[test]
 fn every_end_that_a_search_may_meet_is_judged() {
     let choice = |name: &str, values: Json| json!({"name": name, "type": "choice", "values": values});
-    let last =
-        |activation: Json| json!([{"layer": "Dense", "units": {"hp": "units"}}, {"layer": "Dense", "units": 3, "activation": activation}]);
+    let last = |activation: Json| json!([{"layer": "Dense", "units": {"hp": "units"}}, {"layer": "Dense", "units": 3, "activation": activation}]);
     let units = || json!({"name": "units", "type": "int", "min_value": 1, "max_value": 1_000_000});
     let rate = json!({"name": "rate", "type": "float", "min_value": 0.0, "max_value": 0.5});
-    let sparse = |from_logits: Json| json!({"name": "sparse_categorical_crossentropy", "from_logits": from_logits});
+    let sparse =
+        |from_logits: Json| json!({"name": "sparse_categorical_crossentropy", "from_logits": from_logits});
     let ends = |values: Json| json!([units(), choice("end", values)]);
     check_end(ends(json!(["softmax", "sigmoid"])), last(json!({"hp": "end"})), sparse(json!(false)), &[]);
     let where_relu = [(
         "/network/1/activation",
         "relu at the network's end makes none; end it with softmax, or set from_logits of the loss where end is relu",
     )];
-    check_end(ends(json!(["softmax", "relu"])), last(json!({"hp": "end"})), sparse(json!(false)), &where_relu);
+    check_end(
+        ends(json!(["softmax", "relu"])),
+        last(json!({"hp": "end"})),
+        sparse(json!(false)),
+        &where_relu,
+    );
     // The loss goes with the end, or does not.
     let space = || json!([units(), {"name": "logits", "type": "boolean"}]);
     let by = |on: &str, off: &str| json!({"hp": "logits", "cases": {"true": on, "false": off}});
     check_end(space(), last(by("linear", "softmax")), sparse(json!({"hp": "logits"})), &[]);
     let swapped = [
-        ("/training/loss/from_logits", "softmax at the network's end makes none; end it with linear, or leave from_logits out"),
+        (
+            "/training/loss/from_logits",
+            "softmax at the network's end makes none; end it with linear, or leave from_logits out",
+        ),
         ("/network/1/activation", "linear at the network's end makes none"),
     ];
     check_end(space(), last(by("softmax", "linear")), sparse(json!({"hp": "logits"})), &swapped);
-    // What an Activation passes on where it is linear is made before it, whichever of its values stands first.
+    // What an Activation passes on where it is linear is made before it, whichever of its values
+    // stands first.
     for values in [json!(["linear", "softmax"]), json!(["softmax", "linear"])] {
         let network = json!([{"layer": "Dense", "units": 3, "activation": "tanh"}, {"layer": "Activation", "activation": {"hp": "end"}}]);
         let passed = [("/network/0/activation", "or set from_logits of the loss where end is linear")];
@@ -769,28 +1021,38 @@ fn every_end_that_a_search_may_meet_is_judged() {
     );
 }
 
-/// Holds the pre-flight of a network over `shape` to the problems expected: pointer, and words of the detail.
+/// Holds the pre-flight of a network over `shape` to the problems expected: pointer, and words of
+/// the detail.
 #[track_caller]
 fn check_network(shape: &[usize], network: Json, space: Json, expect: &[(&str, &str)]) {
-    let (document, worst) =
-        (with(with(smallest(), "/network", network), "/space", space), WorstId { value: 12.0, place: "w.csv, row 3".into() });
+    let (document, worst) = (
+        with(with(smallest(), "/network", network), "/space", space),
+        WorstId { value: 12.0, place: "w.csv, row 3".into() },
+    );
     check_document(shape, document, &worst, expect);
 }
 
 #[track_caller]
 fn check_document(shape: &[usize], document: Json, worst: &WorstId, expect: &[(&str, &str)]) {
     let study = Study::parse(&document).unwrap_or_else(|problems| panic!("{problems:#?} of {document}"));
-    let problems = super::preflight(&study, &dataset(shape), &findings(worst.clone())).err().unwrap_or_default();
-    let met =
-        |(pointer, words): &(&str, &str)| problems.iter().any(|problem| problem.pointer == *pointer && problem.detail.contains(words));
-    assert!(problems.len() == expect.len() && expect.iter().all(met), "expected {expect:#?}\ngot {problems:#?}\nof {document}");
+    let problems =
+        super::preflight(&study, &dataset(shape), &findings(worst.clone())).err().unwrap_or_default();
+    let met = |(pointer, words): &(&str, &str)| {
+        problems.iter().any(|problem| problem.pointer == *pointer && problem.detail.contains(words))
+    };
+    assert!(
+        problems.len() == expect.len() && expect.iter().all(met),
+        "expected {expect:#?}\ngot {problems:#?}\nof {document}"
+    );
 }
 
 #[test]
 fn a_weight_of_one_dimension_cannot_start_orthogonal_anywhere_in_the_space() {
     let end = json!({"layer": "Dense", "units": 3, "activation": "softmax"});
     let network = |layer: Json| json!([layer, {"layer": "Flatten"}, end]);
-    let check = |layer: Json, space: Json, expect: &[(&str, &str)]| check_network(&[5, 4], network(layer), space, expect);
+    let check = |layer: Json, space: Json, expect: &[(&str, &str)]| {
+        check_network(&[5, 4], network(layer), space, expect)
+    };
     let sound: &[_] = &[];
     let choice = |values: Json| json!([{"name": "start", "type": "choice", "values": values}]);
     for (layer, pointer, words) in [
@@ -804,14 +1066,26 @@ fn a_weight_of_one_dimension_cannot_start_orthogonal_anywhere_in_the_space() {
             "/network/0/bias_initializer",
             "needs two dimensions",
         ),
-        (json!({"layer": "LSTM", "units": 2, "bias_initializer": "orthogonal"}), "/network/0/bias_initializer", "(8)"),
-        (json!({"layer": "GRU", "units": 2, "reset_after": false, "bias_initializer": "orthogonal"}), "/network/0/bias_initializer", "(6)"),
+        (
+            json!({"layer": "LSTM", "units": 2, "bias_initializer": "orthogonal"}),
+            "/network/0/bias_initializer",
+            "(8)",
+        ),
+        (
+            json!({"layer": "GRU", "units": 2, "reset_after": false, "bias_initializer": "orthogonal"}),
+            "/network/0/bias_initializer",
+            "(6)",
+        ),
         (
             json!({"layer": "BatchNormalization", "moving_mean_initializer": "orthogonal"}),
             "/network/0/moving_mean_initializer",
             "moving_mean (4)",
         ),
-        (json!({"layer": "LayerNormalization", "gamma_initializer": "orthogonal"}), "/network/0/gamma_initializer", "gamma (4)"),
+        (
+            json!({"layer": "LayerNormalization", "gamma_initializer": "orthogonal"}),
+            "/network/0/gamma_initializer",
+            "gamma (4)",
+        ),
         (
             json!({"layer": "Bidirectional", "wrapped": {"layer": "LSTM", "units": 2, "bias_initializer": "orthogonal"}}),
             "/network/0/wrapped/bias_initializer",
@@ -829,16 +1103,32 @@ fn a_weight_of_one_dimension_cannot_start_orthogonal_anywhere_in_the_space() {
     check(json!({"layer": "GRU", "units": 2, "bias_initializer": "orthogonal"}), json!([]), sound);
     check(json!({"layer": "PReLU", "alpha_initializer": "orthogonal"}), json!([]), sound);
     let flat = json!([{"layer": "Flatten"}, {"layer": "PReLU", "alpha_initializer": "orthogonal"}, end]);
-    check_network(&[5, 4], flat, json!([]), &[("/network/1/alpha_initializer", "its alpha (20) as orthogonal")]);
-    // One of the values of a hyperparameter, whichever, and one of its cases; a range that is no choice leaves shapes complete.
-    for values in [json!(["orthogonal", "zeros"]), json!(["zeros", "orthogonal"]), json!(["zeros", "orthogonal", "ones"])] {
+    check_network(
+        &[5, 4],
+        flat,
+        json!([]),
+        &[("/network/1/alpha_initializer", "its alpha (20) as orthogonal")],
+    );
+    // One of the values of a hyperparameter, whichever, and one of its cases; a range that is no
+    // choice leaves shapes complete.
+    for values in [
+        json!(["orthogonal", "zeros"]),
+        json!(["zeros", "orthogonal"]),
+        json!(["zeros", "orthogonal", "ones"]),
+    ] {
         let dense = json!({"layer": "Dense", "units": 7, "bias_initializer": {"hp": "start"}});
-        check(dense, choice(values), &[("/network/0/bias_initializer", "use another initializer where start is orthogonal")]);
+        check(
+            dense,
+            choice(values),
+            &[("/network/0/bias_initializer", "use another initializer where start is orthogonal")],
+        );
     }
-    let cases =
-        json!({"hp": "start", "cases": {"a": {"name": "orthogonal", "gain": 0.5}, "b": {"name": "constant", "value": {"hp": "value"}}}});
+    let cases = json!({"hp": "start", "cases": {"a": {"name": "orthogonal", "gain": 0.5}, "b": {"name": "constant", "value": {"hp": "value"}}}});
     let mut space = choice(json!(["a", "b"]));
-    space.as_array_mut().unwrap().push(json!({"name": "value", "type": "float", "min_value": 0, "max_value": 1}));
+    space
+        .as_array_mut()
+        .unwrap()
+        .push(json!({"name": "value", "type": "float", "min_value": 0, "max_value": 1}));
     let dense = json!({"layer": "Dense", "units": 7, "bias_initializer": cases});
     check(dense, space, &[("/network/0/bias_initializer", "where start is a")]);
     let dense = json!([{"layer": "Dense", "units": 3, "bias_initializer": {"name": "constant", "value": {"hp": "value"}}, "activation": "softmax"}]);
@@ -864,13 +1154,20 @@ fn a_constraint_on_a_dimension_that_a_weight_lacks_is_found_anywhere_in_the_spac
         &[("/network/0/kernel_constraint", lacks)],
     );
     let axis = json!({"name": "axis", "type": "int", "min_value": 0, "max_value": 3});
-    check(dense(norm(json!({"hp": "axis"}))), space(axis), &[("/network/0/kernel_constraint", "lacks where axis is 2")]);
+    check(
+        dense(norm(json!({"hp": "axis"}))),
+        space(axis),
+        &[("/network/0/kernel_constraint", "lacks where axis is 2")],
+    );
     let axis = json!({"name": "axis", "type": "int", "min_value": 0, "max_value": 1});
     check(dense(norm(json!([{"hp": "axis"}]))), space(axis), &[]);
     let kept = json!({"name": "kept", "type": "choice", "values": ["free", "wide"]});
     let cases = json!({"hp": "kept", "cases": {"free": null, "wide": norm(json!(2))}});
-    check(dense(cases.clone()), space(kept.clone()), &[("/network/0/kernel_constraint", "lacks where kept is wide")]);
-    let wrapped =
-        json!({"layer": "Bidirectional", "wrapped": {"layer": "LSTM", "units": 2, "return_sequences": true, "kernel_constraint": cases}});
+    check(
+        dense(cases.clone()),
+        space(kept.clone()),
+        &[("/network/0/kernel_constraint", "lacks where kept is wide")],
+    );
+    let wrapped = json!({"layer": "Bidirectional", "wrapped": {"layer": "LSTM", "units": 2, "return_sequences": true, "kernel_constraint": cases}});
     check(wrapped, space(kept), &[("/network/0/wrapped/kernel_constraint", "lacks where kept is wide")]);
 }

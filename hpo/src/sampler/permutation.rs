@@ -1,4 +1,5 @@
-//! A keyed permutation of `0..n`: a Feistel network over the next even power of two, walked along its cycles back into the range.
+//! A keyed permutation of `0..n`: a Feistel network over the next even power of two, walked along
+//! its cycles back into the range.
 
 use crate::rng::{Purpose, stream};
 

@@ -1,4 +1,5 @@
-//! Random search (Bergstra and Bengio 2012), without KerasTuner's early stop: a finite space is exhausted exactly once.
+//! Random search (Bergstra and Bengio 2012), without KerasTuner's early stop: a finite space is
+//! exhausted exactly once.
 
 use std::collections::HashSet;
 
@@ -84,5 +85,7 @@ impl Finite {
 
 fn draw(space: &SearchSpace, seed: u64, number: u64, redraw: u32) -> Point {
     let mut rng = stream(seed, Purpose::Sampler, number, u64::from(redraw));
-    space.build(|_, hyperparameter| Some(unit::value(&hyperparameter.domain, rng.unit()))).expect("every hyperparameter is given a value")
+    space
+        .build(|_, hyperparameter| Some(unit::value(&hyperparameter.domain, rng.unit())))
+        .expect("every hyperparameter is given a value")
 }

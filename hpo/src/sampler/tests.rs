@@ -53,7 +53,8 @@ fn other_seeds_and_numbers_draw_other_points() {
     assert_eq!(points.len(), 50 * 50);
 }
 
-/// Draws the last hyperparameter of `space` 20,000 times and holds how often each value (by `bin`) came against `expect`ed shares.
+/// Draws the last hyperparameter of `space` 20,000 times and holds how often each value (by `bin`)
+/// came against `expect`ed shares.
 #[track_caller]
 fn check_shares(declarations: &[Json], bin: impl Fn(&Value) -> usize, expect: &[f64]) {
     let space = parse(&declarations.iter().cloned().chain([noise()]).collect());
@@ -66,9 +67,13 @@ fn check_shares(declarations: &[Json], bin: impl Fn(&Value) -> usize, expect: &[
     }
     let draws: f64 = counts.iter().sum();
     let total: f64 = expect.iter().sum();
-    let chi_square: f64 =
-        counts.iter().zip(expect).map(|(count, share)| (count - draws * share / total).powi(2) / (draws * share / total)).sum();
-    // Mean and standard deviation of the distribution are k and sqrt(2 k); five of them are never passed by chance.
+    let chi_square: f64 = counts
+        .iter()
+        .zip(expect)
+        .map(|(count, share)| (count - draws * share / total).powi(2) / (draws * share / total))
+        .sum();
+    // Mean and standard deviation of the distribution are k and sqrt(2 k); five of them are never
+    // passed by chance.
     let freedom = (expect.len() - 1).max(1) as f64;
     assert!(
         draws > 1_000.0 && chi_square < freedom + 5.0 * (2.0 * freedom).sqrt(),
@@ -82,7 +87,11 @@ fn int(value: &Value) -> usize {
 
 #[test]
 fn each_value_comes_as_often_as_its_prior_says() {
-    check_shares(&[json!({"name": "x", "type": "int", "min_value": 6, "max_value": 13, "step": 3})], |value| int(value) / 3 - 2, &[1.0; 3]);
+    check_shares(
+        &[json!({"name": "x", "type": "int", "min_value": 6, "max_value": 13, "step": 3})],
+        |value| int(value) / 3 - 2,
+        &[1.0; 3],
+    );
     check_shares(&[json!({"name": "x", "type": "int", "min_value": 0, "max_value": 9})], int, &[1.0; 10]);
     check_shares(
         &[json!({"name": "x", "type": "float", "min_value": 0, "max_value": 1, "step": 0.2})],
@@ -94,21 +103,38 @@ fn each_value_comes_as_often_as_its_prior_says() {
         |value| (value.as_f64().unwrap() / 0.3).round() as usize,
         &[1.0; 4],
     );
-    check_shares(&[json!({"name": "x", "type": "boolean"})], |value| usize::from(*value == Value::Bool(true)), &[1.0; 2]);
+    check_shares(
+        &[json!({"name": "x", "type": "boolean"})],
+        |value| usize::from(*value == Value::Bool(true)),
+        &[1.0; 2],
+    );
     check_shares(&[json!({"name": "x", "type": "choice", "values": [0, 1, 2]})], int, &[1.0; 3]);
     // A continuum, in ten parts of equal share.
-    check_shares(&[json!({"name": "x", "type": "float", "min_value": 5, "max_value": 15})], |value| int(value) - 5, &[1.0; 10]);
+    check_shares(
+        &[json!({"name": "x", "type": "float", "min_value": 5, "max_value": 15})],
+        |value| int(value) - 5,
+        &[1.0; 10],
+    );
     let log = json!({"name": "x", "type": "float", "min_value": 1e-5, "max_value": 1.0, "sampling": "log"});
     check_shares(&[log], |value| (value.as_f64().unwrap().log10() * 2.0 + 10.0) as usize, &[1.0; 10]);
-    let reverse = json!({"name": "x", "type": "float", "min_value": 1e-5, "max_value": 1.0, "sampling": "reverse_log"});
-    check_shares(&[reverse], |value| ((1.0 + 1e-5 - value.as_f64().unwrap()).log10() * 2.0 + 10.0) as usize, &[1.0; 10]);
+    let reverse =
+        json!({"name": "x", "type": "float", "min_value": 1e-5, "max_value": 1.0, "sampling": "reverse_log"});
+    check_shares(
+        &[reverse],
+        |value| ((1.0 + 1e-5 - value.as_f64().unwrap()).log10() * 2.0 + 10.0) as usize,
+        &[1.0; 10],
+    );
 }
 
 #[test]
 fn a_logarithmic_int_has_the_share_of_its_interval() {
     let share = |value: i32| f64::from(value + 1).ln() - f64::from(value).ln();
     let log: Vec<f64> = (1..=20).map(share).collect();
-    check_shares(&[json!({"name": "x", "type": "int", "min_value": 1, "max_value": 20, "sampling": "log"})], |value| int(value) - 1, &log);
+    check_shares(
+        &[json!({"name": "x", "type": "int", "min_value": 1, "max_value": 20, "sampling": "log"})],
+        |value| int(value) - 1,
+        &log,
+    );
     let reverse: Vec<f64> = log.iter().rev().copied().collect();
     check_shares(
         &[json!({"name": "x", "type": "int", "min_value": 1, "max_value": 20, "sampling": "reverse_log"})],
@@ -116,7 +142,8 @@ fn a_logarithmic_int_has_the_share_of_its_interval() {
         &reverse,
     );
     // With a step, each power comes as often as any other.
-    let steps = json!({"name": "x", "type": "int", "min_value": 1, "max_value": 32, "step": 2, "sampling": "log"});
+    let steps =
+        json!({"name": "x", "type": "int", "min_value": 1, "max_value": 32, "step": 2, "sampling": "log"});
     check_shares(&[steps], |value| int(value).ilog2() as usize, &[1.0; 6]);
 }
 
@@ -126,14 +153,18 @@ fn what_depends_on_a_parent_does_not_bias_it() {
     let child = json!({"name": "c", "type": "int", "min_value": 0, "max_value": 99, "when": {"p": [true]}});
     let space = parse(&json!([parent, child, noise()]));
     let with_child = suggestions(&space, 3, 10_000).iter().filter(|point| point.get(1).is_some()).count();
-    assert!((4_750..5_250).contains(&with_child), "{with_child} of 10,000, though true has a hundred times as many points");
+    assert!(
+        (4_750..5_250).contains(&with_child),
+        "{with_child} of 10,000, though true has a hundred times as many points"
+    );
     check_shares(&[parent, child], int, &[1.0; 100]);
 }
 
 #[test]
 fn keras_tuners_random_search_stops_after_twenty_collisions_and_ours_takes_every_point() {
     // The largest comes once in some 15,000 draws.
-    let document = json!([{"name": "p", "type": "int", "min_value": 1, "max_value": 2_000, "sampling": "log"}]);
+    let document =
+        json!([{"name": "p", "type": "int", "min_value": 1, "max_value": 2_000, "sampling": "log"}]);
     for seed in 0..3 {
         assert_eq!(suggestions(&parse(&document), seed, 5_000).iter().collect::<HashSet<_>>().len(), 2_000);
     }

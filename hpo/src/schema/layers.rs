@@ -4,8 +4,8 @@ use serde_json::{Value as Json, json};
 
 use super::weights::weight;
 use super::{
-    Field, array, boolean, constant, constant_of, integer, may, must, names, nullable, number, object, one_of, optional, or, refer, tagged,
-    tunable,
+    Field, array, boolean, constant, constant_of, integer, may, must, names, nullable, number, object,
+    one_of, optional, or, refer, tagged, tunable,
 };
 use crate::limits;
 use crate::network::{Activation, LAID_OUT, MergeMode, Padding};
@@ -100,8 +100,16 @@ pub(super) fn components() -> Vec<(&'static str, Json)> {
 }
 
 fn layer(class: &str, doc: &str, arguments: Vec<Field>) -> Json {
-    let head = vec![must("layer", constant(class), "Keras's class name."), may("when", refer("When"), "There only where this holds.")];
-    let layout = or("data_format", json!("channels_last"), constant("channels_last"), "Channels come last; nothing else is built.");
+    let head = vec![
+        must("layer", constant(class), "Keras's class name."),
+        may("when", refer("When"), "There only where this holds."),
+    ];
+    let layout = or(
+        "data_format",
+        json!("channels_last"),
+        constant("channels_last"),
+        "Channels come last; nothing else is built.",
+    );
     let layout = LAID_OUT.contains(&class).then_some(layout);
     object(doc, [head, arguments, layout.into_iter().collect()].concat())
 }
@@ -123,7 +131,12 @@ fn padding() -> Field {
 fn window(axes: usize) -> Vec<Field> {
     vec![
         must("kernel_size", sides(axes), "The window: one size, or an array of one for each axis."),
-        or("strides", json!(1), sides(axes), "Steps of the window: one size, or an array of one for each axis."),
+        or(
+            "strides",
+            json!(1),
+            sides(axes),
+            "Steps of the window: one size, or an array of one for each axis.",
+        ),
         padding(),
         or(
             "dilation_rate",
@@ -150,7 +163,12 @@ fn pool(axes: usize) -> Vec<Field> {
 fn output() -> Vec<Field> {
     [
         vec![
-            or("activation", json!("linear"), tunable(nullable(names(Activation::NAMES))), "Applied to the output; null is linear."),
+            or(
+                "activation",
+                json!("linear"),
+                tunable(nullable(names(Activation::NAMES))),
+                "Applied to the output; null is linear.",
+            ),
             or("use_bias", json!(true), tunable(boolean()), "Whether there is a bias."),
             activity_regularizer(),
         ],
@@ -160,7 +178,11 @@ fn output() -> Vec<Field> {
 }
 
 fn activity_regularizer() -> Field {
-    may("activity_regularizer", optional(refer("Regularizer")), "What the output adds to the loss, divided by the rows of the batch.")
+    may(
+        "activity_regularizer",
+        optional(refer("Regularizer")),
+        "What the output adds to the loss, divided by the rows of the batch.",
+    )
 }
 
 #[rustfmt::skip] // A table: one line for each field.
@@ -183,11 +205,29 @@ fn simple_rnn() -> Vec<Field> {
 
 fn gated() -> Vec<Field> {
     let activation = tunable(nullable(names(Activation::NAMES)));
-    [simple_rnn(), vec![or("recurrent_activation", json!("sigmoid"), activation, "Applied to the gates; null is linear.")]].concat()
+    [
+        simple_rnn(),
+        vec![or(
+            "recurrent_activation",
+            json!("sigmoid"),
+            activation,
+            "Applied to the gates; null is linear.",
+        )],
+    ]
+    .concat()
 }
 
 fn lstm() -> Vec<Field> {
-    [gated(), vec![or("unit_forget_bias", json!(true), tunable(boolean()), "Whether the forget gate's bias starts as 1.")]].concat()
+    [
+        gated(),
+        vec![or(
+            "unit_forget_bias",
+            json!(true),
+            tunable(boolean()),
+            "Whether the forget gate's bias starts as 1.",
+        )],
+    ]
+    .concat()
 }
 
 fn gru() -> Vec<Field> {

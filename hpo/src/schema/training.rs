@@ -3,8 +3,8 @@
 use serde_json::{Value as Json, json};
 
 use super::{
-    Field, all, array, boolean, constant, constant_of, integer, logged, map, may, must, named, names, number, object, one_of, optional, or,
-    refer, tunable, unique,
+    Field, all, array, boolean, constant, constant_of, integer, logged, map, may, must, named, names, number,
+    object, one_of, optional, or, refer, tunable, unique,
 };
 use crate::limits;
 use crate::training::{CALLBACKS, LOSSES, METRICS, Mode, OPTIMIZERS};

@@ -46,8 +46,21 @@ pub(super) fn components() -> Vec<(&'static str, Json)> {
 /// What a layer says of one of its weights.
 pub(super) fn weight(weight: &'static str, default: &str) -> Vec<Field> {
     vec![
-        or(format!("{weight}_initializer"), json!(default), tunable(refer("Initializer")), &format!("How the {weight} starts.")),
-        may(format!("{weight}_regularizer"), optional(refer("Regularizer")), &format!("What the {weight} adds to the loss.")),
-        may(format!("{weight}_constraint"), optional(refer("Constraint")), &format!("What holds for the {weight} after each step.")),
+        or(
+            format!("{weight}_initializer"),
+            json!(default),
+            tunable(refer("Initializer")),
+            &format!("How the {weight} starts."),
+        ),
+        may(
+            format!("{weight}_regularizer"),
+            optional(refer("Regularizer")),
+            &format!("What the {weight} adds to the loss."),
+        ),
+        may(
+            format!("{weight}_constraint"),
+            optional(refer("Constraint")),
+            &format!("What holds for the {weight} after each step."),
+        ),
     ]
 }

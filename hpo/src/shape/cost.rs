@@ -8,7 +8,8 @@ use crate::network::{Layer, LayerWeight, Recurrent};
 pub struct Cost {
     /// Weights, trainable or not.
     pub parameters: u64,
-    /// Floating-point operations of a forward pass: a multiplication and an addition count as two, a function as one.
+    /// Floating-point operations of a forward pass: a multiplication and an addition count as two,
+    /// a function as one.
     pub flops: u64,
     /// Numbers that the forward pass keeps for the backward pass.
     pub activations: u64,
@@ -16,7 +17,8 @@ pub struct Cost {
     pub joined: u64,
 }
 
-/// What `layer` costs for a row of shape `input` that it turns into `output`. Saturates rather than overflow.
+/// What `layer` costs for a row of shape `input` that it turns into `output`. Saturates rather than
+/// overflow.
 pub fn cost(layer: &Layer, input: &[usize], output: &[usize]) -> Cost {
     cost_where(layer, input, output, keeps_input(layer))
 }
@@ -27,7 +29,9 @@ pub(crate) fn cost_where(layer: &Layer, input: &[usize], output: &[usize], keeps
     let (inputs, outputs) = (elements(input).unwrap_or(u64::MAX), elements(output).unwrap_or(u64::MAX));
     // A product for each number of a kernel and a sum for each of a bias, at so many places.
     let products = |places: u64| {
-        let of = |weight: &LayerWeight| weight.elements().saturating_mul(if weight.name == "bias" { 1 } else { 2 });
+        let of = |weight: &LayerWeight| {
+            weight.elements().saturating_mul(if weight.name == "bias" { 1 } else { 2 })
+        };
         weights.iter().map(of).fold(0, u64::saturating_add).saturating_mul(places)
     };
     // So many gates, and so many numbers kept beside them, of each unit at each step.
@@ -35,7 +39,10 @@ pub(crate) fn cost_where(layer: &Layer, input: &[usize], output: &[usize], keeps
         let steps = input.first().copied().unwrap_or(1) as u64;
         let kept = if keeps_input { 2 * gates + kept } else { gates + kept };
         // The inputs are put in the order of the steps, and some are dropped.
-        (products(steps), steps.saturating_mul(kept * recurrent.units as u64).saturating_add(inputs.saturating_mul(2)))
+        (
+            products(steps),
+            steps.saturating_mul(kept * recurrent.units as u64).saturating_add(inputs.saturating_mul(2)),
+        )
     };
     let activated = if keeps_input { outputs.saturating_mul(2) } else { outputs };
     let (flops, activations) = match layer {
@@ -50,7 +57,10 @@ pub(crate) fn cost_where(layer: &Layer, input: &[usize], output: &[usize], keeps
         Layer::PReLU(_) | Layer::BatchNormalization(_) => (outputs.saturating_mul(2), outputs),
         // Mean, variance, the quotient, gamma and beta.
         Layer::LayerNormalization(_) => (outputs.saturating_mul(6), outputs),
-        Layer::MaxPooling1D(pool) | Layer::MaxPooling2D(pool) | Layer::AveragePooling1D(pool) | Layer::AveragePooling2D(pool) => {
+        Layer::MaxPooling1D(pool)
+        | Layer::MaxPooling2D(pool)
+        | Layer::AveragePooling1D(pool)
+        | Layer::AveragePooling2D(pool) => {
             (outputs.saturating_mul((pool.pool_size[0] * pool.pool_size[1]) as u64), outputs)
         }
         Layer::GlobalAveragePooling1D { .. }
@@ -61,9 +71,12 @@ pub(crate) fn cost_where(layer: &Layer, input: &[usize], output: &[usize], keeps
         Layer::Conv1D(conv) | Layer::Conv2D(conv) if conv.groups > 1 => {
             (products(leading(output)), activated.saturating_add(inputs).saturating_add(outputs))
         }
-        Layer::Dense(_) | Layer::Conv1D(_) | Layer::Conv2D(_) | Layer::DepthwiseConv2D(_) => (products(leading(output)), activated),
+        Layer::Dense(_) | Layer::Conv1D(_) | Layer::Conv2D(_) | Layer::DepthwiseConv2D(_) => {
+            (products(leading(output)), activated)
+        }
         Layer::SeparableConv2D(conv) => {
-            let between = input.last().map_or(1, |channels| channels.saturating_mul(conv.depth_multiplier)) as u64;
+            let between =
+                input.last().map_or(1, |channels| channels.saturating_mul(conv.depth_multiplier)) as u64;
             (products(leading(output)), activated.saturating_add(between.saturating_mul(leading(output))))
         }
         // What the state was, and what comes out.
@@ -75,7 +88,10 @@ pub(crate) fn cost_where(layer: &Layer, input: &[usize], output: &[usize], keeps
         Layer::Bidirectional(bidirectional) => {
             let one = unbounded(&bidirectional.wrapped, input).unwrap_or_default();
             let one = cost_where(&bidirectional.wrapped, input, &one, keeps_input);
-            (one.flops.saturating_mul(2).saturating_add(outputs), one.activations.saturating_mul(2).saturating_add(outputs))
+            (
+                one.flops.saturating_mul(2).saturating_add(outputs),
+                one.activations.saturating_mul(2).saturating_add(outputs),
+            )
         }
     };
     let parameters = weights.iter().map(LayerWeight::elements).fold(0, u64::saturating_add);

@@ -15,7 +15,8 @@ fn layer(document: &str) -> Layer {
 /// A layer, a row's shape, the shape it makes, and its weights.
 type Golden = (&'static str, &'static [usize], &'static [usize], &'static [(&'static str, &'static [usize])]);
 
-/// What Keras 3.15 says, with `x = keras.Input(row)` and `y = layer(x)`: `y.shape[1:]`, and `[(w.name, w.shape) for w in layer.weights]`.
+/// What Keras 3.15 says, with `x = keras.Input(row)` and `y = layer(x)`: `y.shape[1:]`, and
+/// `[(w.name, w.shape) for w in layer.weights]`.
 #[rustfmt::skip] // A table: one line for each layer.
 const KERAS: &[Golden] = &[
     (r#"{"layer": "Flatten"}"#, &[3, 4], &[12], &[]),
@@ -69,7 +70,8 @@ fn shapes_and_weights_are_those_of_keras() {
         let layer = layer(document);
         assert_eq!(output_shape(&layer, input).as_deref(), Ok(*output), "{document}");
         let found = layer.weights(input);
-        let found: Vec<(&str, &[usize])> = found.iter().map(|weight| (weight.name.as_str(), weight.shape.as_slice())).collect();
+        let found: Vec<(&str, &[usize])> =
+            found.iter().map(|weight| (weight.name.as_str(), weight.shape.as_slice())).collect();
         assert_eq!(found, *weights, "{document}");
     }
 }
@@ -85,7 +87,10 @@ fn every_layer_is_held_to_keras_and_costs_its_weights() {
         let found = cost(&layer, input, output);
         assert_eq!(found.parameters, parameters, "{document}");
         // A layer that keeps nothing only gives the numbers another shape.
-        assert!(found.activations >= elements(output) || matches!(layer, Layer::Flatten | Layer::Reshape { .. }), "{document}");
+        assert!(
+            found.activations >= elements(output) || matches!(layer, Layer::Flatten | Layer::Reshape { .. }),
+            "{document}"
+        );
     }
     for (class, _) in crate::network::LAYERS {
         assert!(classes.contains(class), "{class}");
@@ -99,9 +104,18 @@ fn operations_are_two_for_each_product_at_each_place() {
         cost(&layer, input, &output_shape(&layer, input).unwrap()).flops
     };
     assert_eq!(flops(r#"{"layer": "Dense", "units": 128}"#, &[784]), 128 * (2 * 784 + 1));
-    assert_eq!(flops(r#"{"layer": "Conv2D", "filters": 32, "kernel_size": 3}"#, &[28, 28, 1]), 26 * 26 * 32 * (2 * 9 + 1));
-    assert_eq!(flops(r#"{"layer": "Conv1D", "filters": 6, "kernel_size": 3, "groups": 2}"#, &[10, 4]), 8 * 6 * (2 * 3 * 2 + 1));
-    assert_eq!(flops(r#"{"layer": "DepthwiseConv2D", "kernel_size": 3, "use_bias": false}"#, &[8, 8, 3]), 6 * 6 * 3 * 2 * 9);
+    assert_eq!(
+        flops(r#"{"layer": "Conv2D", "filters": 32, "kernel_size": 3}"#, &[28, 28, 1]),
+        26 * 26 * 32 * (2 * 9 + 1)
+    );
+    assert_eq!(
+        flops(r#"{"layer": "Conv1D", "filters": 6, "kernel_size": 3, "groups": 2}"#, &[10, 4]),
+        8 * 6 * (2 * 3 * 2 + 1)
+    );
+    assert_eq!(
+        flops(r#"{"layer": "DepthwiseConv2D", "kernel_size": 3, "use_bias": false}"#, &[8, 8, 3]),
+        6 * 6 * 3 * 2 * 9
+    );
     assert_eq!(flops(r#"{"layer": "LSTM", "units": 5}"#, &[7, 3]), 7 * 4 * 5 * (2 * 3 + 2 * 5 + 1));
     assert_eq!(flops(r#"{"layer": "MaxPooling2D"}"#, &[8, 8, 3]), 4 * 4 * 3 * 4);
 }
@@ -120,10 +134,22 @@ fn only_the_moving_statistics_are_not_trained_and_a_forget_gate_starts_open() {
 #[test]
 fn a_misfit_says_what_the_layer_needs_and_gets() {
     let refused = [
-        (r#"{"layer": "Conv2D", "filters": 2, "kernel_size": 3}"#, &[64][..], "Conv2D needs (height, width, channels), it gets (64)"),
+        (
+            r#"{"layer": "Conv2D", "filters": 2, "kernel_size": 3}"#,
+            &[64][..],
+            "Conv2D needs (height, width, channels), it gets (64)",
+        ),
         (r#"{"layer": "Conv2D", "filters": 2, "kernel_size": 3}"#, &[8, 8], "a Reshape to [8, 8, 1]"),
-        (r#"{"layer": "Conv2D", "filters": 2, "kernel_size": [9, 3]}"#, &[8, 8, 1], "window of 9 over an axis of 8"),
-        (r#"{"layer": "Conv2D", "filters": 2, "kernel_size": 3, "dilation_rate": 4}"#, &[8, 8, 1], "window of 9 over an axis of 8"),
+        (
+            r#"{"layer": "Conv2D", "filters": 2, "kernel_size": [9, 3]}"#,
+            &[8, 8, 1],
+            "window of 9 over an axis of 8",
+        ),
+        (
+            r#"{"layer": "Conv2D", "filters": 2, "kernel_size": 3, "dilation_rate": 4}"#,
+            &[8, 8, 1],
+            "window of 9 over an axis of 8",
+        ),
         (
             r#"{"layer": "Conv2D", "filters": 2, "kernel_size": 3, "strides": 2, "dilation_rate": 2}"#,
             &[9, 9, 1],
@@ -134,14 +160,30 @@ fn a_misfit_says_what_the_layer_needs_and_gets() {
             &[8, 8, 3],
             "divides 3 channels and 4 filters into 2 groups",
         ),
-        (r#"{"layer": "Conv1D", "filters": 3, "kernel_size": 3, "groups": 2}"#, &[8, 2], "divides 2 channels and 3 filters into 2 groups"),
-        (r#"{"layer": "LSTM", "units": 2}"#, &[8], "LSTM needs (steps, features), it gets (8); a Reshape to [8, 1]"),
+        (
+            r#"{"layer": "Conv1D", "filters": 3, "kernel_size": 3, "groups": 2}"#,
+            &[8, 2],
+            "divides 2 channels and 3 filters into 2 groups",
+        ),
+        (
+            r#"{"layer": "LSTM", "units": 2}"#,
+            &[8],
+            "LSTM needs (steps, features), it gets (8); a Reshape to [8, 1]",
+        ),
         (r#"{"layer": "GlobalMaxPooling1D"}"#, &[8, 8, 1], "needs (steps, features)"),
-        (r#"{"layer": "Bidirectional", "wrapped": {"layer": "GRU", "units": 2}}"#, &[8], "GRU needs (steps, features)"),
+        (
+            r#"{"layer": "Bidirectional", "wrapped": {"layer": "GRU", "units": 2}}"#,
+            &[8],
+            "GRU needs (steps, features)",
+        ),
         (r#"{"layer": "Reshape", "target_shape": [3, -1]}"#, &[64], "cannot make [3, -1] of (64)"),
         (r#"{"layer": "Permute", "dims": [2, 1]}"#, &[64], "Permute orders 2 dimensions, it gets (64)"),
         (r#"{"layer": "PReLU", "shared_axes": [2]}"#, &[64], "PReLU shares dimension 2, it gets (64)"),
-        (r#"{"layer": "Embedding", "input_dim": 9, "output_dim": 1048576}"#, &[2000], "more than 1073741824 elements"),
+        (
+            r#"{"layer": "Embedding", "input_dim": 9, "output_dim": 1048576}"#,
+            &[2000],
+            "more than 1073741824 elements",
+        ),
         (
             r#"{"layer": "Dense", "units": 2, "kernel_constraint": {"name": "unit_norm", "axis": [0, 2]}}"#,
             &[64],

@@ -18,7 +18,8 @@ impl SearchSpace {
         sound.then_some(space)
     }
 
-    /// What of the space at `place` is sound, and whether that is all of it. Everything wrong is reported.
+    /// What of the space at `place` is sound, and whether that is all of it. Everything wrong is
+    /// reported.
     pub(crate) fn read(place: &Place) -> (SearchSpace, bool) {
         let mut space = SearchSpace::default();
         let Some(declarations) = place.items(limits::DECLARATIONS_MAX) else {
@@ -34,7 +35,10 @@ impl SearchSpace {
                 }
             }
             if space.hyperparameters.len() > limits::HYPERPARAMETERS_MAX {
-                place.invalid(format!("makes more than {} hyperparameters with all repetitions", limits::HYPERPARAMETERS_MAX));
+                place.invalid(format!(
+                    "makes more than {} hyperparameters with all repetitions",
+                    limits::HYPERPARAMETERS_MAX
+                ));
                 place.all_declared_wrong();
                 return (space, false);
             }
@@ -78,12 +82,20 @@ impl SearchSpace {
             }
             let name = if per.is_some() { format!("{name}_{index}") } else { name.clone() };
             if self.hyperparameters.iter().any(|other| other.name == name) {
-                place.invalid(format!("the name {name:?} is taken: a per hyperparameter makes one name for each repetition"));
+                place.invalid(format!(
+                    "the name {name:?} is taken: a per hyperparameter makes one name for each repetition"
+                ));
                 return None;
             }
             let required = self.require(&conditions);
             place.spend(required.iter().map(|condition| condition.values.len()).sum())?;
-            self.hyperparameters.push(Hyperparameter { name, domain: domain.clone(), default: default.clone(), conditions, required });
+            self.hyperparameters.push(Hyperparameter {
+                name,
+                domain: domain.clone(),
+                default: default.clone(),
+                conditions,
+                required,
+            });
             if self.hyperparameters.len() > limits::HYPERPARAMETERS_MAX {
                 return None; // The caller reports it.
             }
@@ -96,7 +108,11 @@ impl SearchSpace {
     pub(crate) fn reaches(&self, count: usize, index: usize) -> Condition {
         Condition::new(
             count,
-            self.listed(count).unwrap_or_default().into_iter().filter(|value| *value > Value::Int(index as i64)).collect(),
+            self.listed(count)
+                .unwrap_or_default()
+                .into_iter()
+                .filter(|value| *value > Value::Int(index as i64))
+                .collect(),
         )
     }
 
@@ -107,15 +123,21 @@ impl SearchSpace {
             narrow(&mut all, condition);
             self.required(condition.parent).iter().for_each(|required| narrow(&mut all, required));
         }
-        all.retain(|condition| self.hyperparameters[condition.parent].domain.count() != Some(condition.values.len() as u64));
+        all.retain(|condition| {
+            self.hyperparameters[condition.parent].domain.count() != Some(condition.values.len() as u64)
+        });
         all
     }
 
     fn new_name(&self, place: &Place) -> Option<String> {
         let name = String::from_place(place)?;
-        let taken = self.declarations.iter().any(|other| other.name == name) || self.hyperparameters.iter().any(|other| other.name == name);
+        let taken = self.declarations.iter().any(|other| other.name == name)
+            || self.hyperparameters.iter().any(|other| other.name == name);
         if name.is_empty() || name.len() > limits::NAME_BYTES_MAX || name.chars().any(char::is_control) {
-            place.invalid(format!("a name has 1 to {} bytes and no control characters", limits::NAME_BYTES_MAX));
+            place.invalid(format!(
+                "a name has 1 to {} bytes and no control characters",
+                limits::NAME_BYTES_MAX
+            ));
         } else if taken {
             place.invalid(format!("the name {name:?} is taken by an earlier hyperparameter"));
         } else {
@@ -129,9 +151,14 @@ impl SearchSpace {
         let name = String::from_place(place)?;
         let at = self.parent(place, &name, None)?;
         match self.hyperparameters[at].domain {
-            Domain::Int { min, max, .. } if min >= 0 && max >= 1 && max <= limits::REPEATS_MAX as i64 => Some((at, max as usize)),
+            Domain::Int { min, max, .. } if min >= 0 && max >= 1 && max <= limits::REPEATS_MAX as i64 => {
+                Some((at, max as usize))
+            }
             Domain::Int { .. } => {
-                place.invalid(format!("a count lies between 0 and {}, and {name} does not", limits::REPEATS_MAX));
+                place.invalid(format!(
+                    "a count lies between 0 and {}, and {name} does not",
+                    limits::REPEATS_MAX
+                ));
                 None
             }
             _ => {
@@ -143,10 +170,16 @@ impl SearchSpace {
 
     fn conditions(&self, place: &Place, repetition: Option<Repetition>) -> Option<Vec<Condition>> {
         let Some(object) = place.json().as_object() else {
-            place.invalid(format!("must be an object of parents, each with an array of values, not {}", kind(place.json())));
+            place.invalid(format!(
+                "must be an object of parents, each with an array of values, not {}",
+                kind(place.json())
+            ));
             return None;
         };
-        let conditions: Vec<_> = object.iter().map(|(name, values)| self.condition(&place.child(name, values), name, repetition)).collect();
+        let conditions: Vec<_> = object
+            .iter()
+            .map(|(name, values)| self.condition(&place.child(name, values), name, repetition))
+            .collect();
         conditions.into_iter().collect()
     }
 
@@ -160,7 +193,11 @@ impl SearchSpace {
         match self.resolve(name, repetition) {
             Ok(at) => Some(at),
             Err(detail) => {
-                let order = if self.declarations.iter().any(|known| known.name == name) { "" } else { " before this one" };
+                let order = if self.declarations.iter().any(|known| known.name == name) {
+                    ""
+                } else {
+                    " before this one"
+                };
                 place.unresolved(name, format!("{detail}{order}"));
                 None
             }
@@ -171,7 +208,10 @@ impl SearchSpace {
     pub(crate) fn condition_on(&self, place: &Place, parent: usize) -> Option<Condition> {
         let domain = &self.hyperparameters[parent].domain;
         if matches!(domain, Domain::Float { .. }) {
-            place.invalid(format!("{} is a float; a condition needs an int, choice, boolean or fixed", self.hyperparameters[parent].name));
+            place.invalid(format!(
+                "{} is a float; a condition needs an int, choice, boolean or fixed",
+                self.hyperparameters[parent].name
+            ));
             return None;
         }
         let items = place.items(limits::CHOICES_MAX)?;
@@ -188,7 +228,9 @@ impl SearchSpace {
 
 /// The value at `place`, which must be one of `domain`.
 fn member(place: &Place, domain: &Domain) -> Option<Value> {
-    let value = Value::from_json(place.json()).map(|value| domain.coerce(value)).filter(|value| domain.contains(value));
+    let value = Value::from_json(place.json())
+        .map(|value| domain.coerce(value))
+        .filter(|value| domain.contains(value));
     if value.is_none() {
         place.invalid(format!("{} is not one of its values: {}", brief(place.json()), describe(domain)));
     }
@@ -198,10 +240,16 @@ fn member(place: &Place, domain: &Domain) -> Option<Value> {
 fn describe(domain: &Domain) -> String {
     match domain {
         Domain::Int { min, max, step, .. } => {
-            format!("integers from {min} to {max}{}", step.map_or(String::new(), |step| format!(" in steps of {step}")))
+            format!(
+                "integers from {min} to {max}{}",
+                step.map_or(String::new(), |step| format!(" in steps of {step}"))
+            )
         }
         Domain::Float { min, max, step, .. } => {
-            format!("numbers from {min} to {max}{}", step.map_or(String::new(), |step| format!(" in steps of {step}")))
+            format!(
+                "numbers from {min} to {max}{}",
+                step.map_or(String::new(), |step| format!(" in steps of {step}"))
+            )
         }
         Domain::Choice { values } => list(values),
         Domain::Boolean => "true, false".to_owned(),
@@ -253,7 +301,12 @@ fn int(fields: &mut Fields) -> Option<Domain> {
         None => None,
     };
     let (min, max, sampling) = (min?.0, max?.0, sampling?);
-    check_range(&low, (min as f64, max as f64), step.as_ref().zip(step_value.map(|step| step as f64)), sampling)?;
+    check_range(
+        &low,
+        (min as f64, max as f64),
+        step.as_ref().zip(step_value.map(|step| step as f64)),
+        sampling,
+    )?;
     Some(Domain::Int { min, max, step: step_value, sampling })
 }
 
@@ -282,7 +335,12 @@ fn float(fields: &mut Fields) -> Option<Domain> {
 }
 
 /// What must hold for every numeric range.
-fn check_range(low: &Place, (min, max): (f64, f64), step: Option<(&Place, f64)>, sampling: Sampling) -> Option<()> {
+fn check_range(
+    low: &Place,
+    (min, max): (f64, f64),
+    step: Option<(&Place, f64)>,
+    sampling: Sampling,
+) -> Option<()> {
     if min > max {
         low.invalid(format!("min_value ({min}) must not exceed max_value ({max})"));
         return None;
@@ -292,9 +350,14 @@ fn check_range(low: &Place, (min, max): (f64, f64), step: Option<(&Place, f64)>,
         return None;
     }
     match step {
-        Some((place, step)) if sampling == Sampling::Linear && step <= 0.0 => place.invalid(format!("step must be above 0, not {step}")),
+        Some((place, step)) if sampling == Sampling::Linear && step <= 0.0 => {
+            place.invalid(format!("step must be above 0, not {step}"))
+        }
         Some((place, step)) if sampling != Sampling::Linear && step <= 1.0 => {
-            place.invalid(format!("step is a multiplier under {} sampling and must be above 1, not {step}", sampling.as_str()));
+            place.invalid(format!(
+                "step is a multiplier under {} sampling and must be above 1, not {step}",
+                sampling.as_str()
+            ));
         }
         _ => return Some(()),
     }
@@ -323,7 +386,8 @@ fn choice(fields: &mut Fields) -> Option<Domain> {
 
 /// The same values as one type: integers beside floats become floats.
 fn one_type(place: &Place, values: Vec<Value>) -> Option<Vec<Value>> {
-    let floats = values.iter().any(|value| matches!(value, Value::Float(_))) && values.iter().all(|value| value.as_f64().is_some());
+    let floats = values.iter().any(|value| matches!(value, Value::Float(_)))
+        && values.iter().all(|value| value.as_f64().is_some());
     let values: Vec<Value> = values
         .into_iter()
         .map(|value| match value {
@@ -351,7 +415,10 @@ fn scalar(place: &Place) -> Option<Value> {
     };
     let value = Value::from_json(place.json()).filter(exact);
     if value.is_none() {
-        let expected = format!("a number (integers up to 2^53), a string of at most {} bytes or a boolean", limits::TEXT_BYTES_MAX);
+        let expected = format!(
+            "a number (integers up to 2^53), a string of at most {} bytes or a boolean",
+            limits::TEXT_BYTES_MAX
+        );
         place.invalid(format!("must be {expected}, not {}", kind(place.json())));
     }
     value
@@ -360,7 +427,10 @@ fn scalar(place: &Place) -> Option<Value> {
 /// `when` on a layer: the conditions, in a scope that is complete.
 pub(crate) fn read_when(place: &Place) -> Option<Vec<Condition>> {
     let Some(object) = place.json().as_object() else {
-        place.invalid(format!("must be an object of hyperparameters, each with an array of values, not {}", kind(place.json())));
+        place.invalid(format!(
+            "must be an object of hyperparameters, each with an array of values, not {}",
+            kind(place.json())
+        ));
         return None;
     };
     let space = place.scope()?.space;

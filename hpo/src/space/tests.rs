@@ -24,7 +24,14 @@ pub(crate) fn recipes(max: usize) -> impl Strategy<Value = Vec<Recipe>> {
     let parents = prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..3);
     let per = prop::option::weighted(0.3, any::<prop::sample::Index>());
     let recipe = (INT..=FLOAT, 0..3i64, 0..4i64, any::<bool>(), per, parents);
-    let recipe = recipe.prop_map(|(kind, low, span, with_default, per, parents)| Recipe { kind, low, span, with_default, per, parents });
+    let recipe = recipe.prop_map(|(kind, low, span, with_default, per, parents)| Recipe {
+        kind,
+        low,
+        span,
+        with_default,
+        per,
+        parents,
+    });
     prop::collection::vec(recipe, 1..=max)
 }
 
@@ -61,17 +68,33 @@ pub(crate) fn build(recipes: &[Recipe]) -> (Json, Vec<Plain>) {
         first.push(plain.len());
         let name = one.json["name"].as_str().unwrap();
         // Where the same repetition of a `per` parent stands, or the parent.
-        let place = |parent: usize, repetition: usize| first[parent] + if declared[parent].per.is_some() { repetition } else { 0 };
-        let conditions =
-            |repetition| one.when.iter().map(move |(parent, values)| (place(*parent, repetition), values.clone())).collect::<Vec<_>>();
+        let place = |parent: usize, repetition: usize| {
+            first[parent] + if declared[parent].per.is_some() { repetition } else { 0 }
+        };
+        let conditions = |repetition| {
+            one.when
+                .iter()
+                .map(move |(parent, values)| (place(*parent, repetition), values.clone()))
+                .collect::<Vec<_>>()
+        };
         let (grid, all) = (one.grid.clone(), one.all.clone());
         match one.per {
             None => plain.push(Plain { name: name.to_owned(), grid, all, when: conditions(0) }),
             Some(count) => {
                 for repetition in 0..declared[count].json["max_value"].as_u64().unwrap() {
-                    let reached = declared[count].grid.iter().filter(|value| value.as_u64() > Some(repetition)).cloned().collect();
+                    let reached = declared[count]
+                        .grid
+                        .iter()
+                        .filter(|value| value.as_u64() > Some(repetition))
+                        .cloned()
+                        .collect();
                     let when = [vec![(first[count], reached)], conditions(repetition as usize)].concat();
-                    plain.push(Plain { name: format!("{name}_{repetition}"), grid: grid.clone(), all: all.clone(), when });
+                    plain.push(Plain {
+                        name: format!("{name}_{repetition}"),
+                        grid: grid.clone(),
+                        all: all.clone(),
+                        when,
+                    });
                 }
             }
         }
@@ -85,7 +108,11 @@ fn declare(recipe: &Recipe, index: usize, before: &[Declared]) -> Declared {
     let floats = |values: Vec<f64>| values.into_iter().map(Json::from).collect::<Vec<_>>();
     let (least, high) = (low + 1, low + 1 + span);
     let (mut json, mut grid, all) = match kind {
-        INT => (json!({"type": "int", "min_value": low, "max_value": low + span}), ints((low..=low + span).collect()), None),
+        INT => (
+            json!({"type": "int", "min_value": low, "max_value": low + span}),
+            ints((low..=low + span).collect()),
+            None,
+        ),
         1 => (
             json!({"type": "int", "min_value": -low, "max_value": 2 * span, "step": 2}),
             ints((-low..=2 * span).step_by(2).collect()),
@@ -101,7 +128,9 @@ fn declare(recipe: &Recipe, index: usize, before: &[Declared]) -> Declared {
         }
         3 => {
             // KerasTuner's prob_to_value at the centres of ten buckets.
-            let centre = |bucket: i64| least as f64 * libm::pow((high + 1) as f64 / least as f64, (bucket as f64 + 0.5) / 10.0);
+            let centre = |bucket: i64| {
+                least as f64 * libm::pow((high + 1) as f64 / least as f64, (bucket as f64 + 0.5) / 10.0)
+            };
             let mut centres: Vec<i64> = (0..10).map(|bucket| centre(bucket) as i64).collect();
             centres.dedup();
             (
@@ -163,7 +192,11 @@ fn declare(recipe: &Recipe, index: usize, before: &[Declared]) -> Declared {
             .map(|(_, value)| value.clone())
             .collect();
         let in_reach = before[parent].per.is_none() || before[parent].per == per;
-        if before[parent].json["type"] != "float" && in_reach && !values.is_empty() && when.iter().all(|(known, _)| *known != parent) {
+        if before[parent].json["type"] != "float"
+            && in_reach
+            && !values.is_empty()
+            && when.iter().all(|(known, _)| *known != parent)
+        {
             json["when"][before[parent].json["name"].as_str().unwrap()] = json!(values);
             when.push((parent, values));
         }
@@ -172,12 +205,19 @@ fn declare(recipe: &Recipe, index: usize, before: &[Declared]) -> Declared {
     Declared { json, grid, all, when, per }
 }
 
-/// Every combination of `values` in which exactly what is active has one, last fastest; none past `max`.
-pub(crate) fn brute_force(space: &[Plain], values: fn(&Plain) -> &[Json], max: usize) -> Option<Vec<Map<String, Json>>> {
+/// Every combination of `values` in which exactly what is active has one, last fastest; none past
+/// `max`.
+pub(crate) fn brute_force(
+    space: &[Plain],
+    values: fn(&Plain) -> &[Json],
+    max: usize,
+) -> Option<Vec<Map<String, Json>>> {
     let mut points = vec![Map::new()];
     for plain in space {
         let holds = |point: &Map<String, Json>| {
-            plain.when.iter().all(|(parent, allowed)| point.get(&space[*parent].name).is_some_and(|value| allowed.contains(value)))
+            plain.when.iter().all(|(parent, allowed)| {
+                point.get(&space[*parent].name).is_some_and(|value| allowed.contains(value))
+            })
         };
         let extend = |point: Map<String, Json>| -> Vec<Map<String, Json>> {
             if !holds(&point) {
@@ -186,7 +226,11 @@ pub(crate) fn brute_force(space: &[Plain], values: fn(&Plain) -> &[Json], max: u
             values(plain)
                 .iter()
                 .map(|value| {
-                    point.iter().map(|(name, known)| (name.clone(), known.clone())).chain([(plain.name.clone(), value.clone())]).collect()
+                    point
+                        .iter()
+                        .map(|(name, known)| (name.clone(), known.clone()))
+                        .chain([(plain.name.clone(), value.clone())])
+                        .collect()
                 })
                 .collect()
         };
@@ -202,7 +246,8 @@ pub(crate) fn brute_force(space: &[Plain], values: fn(&Plain) -> &[Json], max: u
 #[track_caller]
 pub(crate) fn parse(document: &Json) -> SearchSpace {
     let reading = Reading::default();
-    SearchSpace::parse(&reading.root(document, None)).unwrap_or_else(|| panic!("{:#?} of {document}", reading.into_problems()))
+    SearchSpace::parse(&reading.root(document, None))
+        .unwrap_or_else(|| panic!("{:#?} of {document}", reading.into_problems()))
 }
 
 /// The domain of the one hyperparameter that `declaration` makes.
@@ -225,11 +270,26 @@ fn check_values(declaration: Json, expect: Json) {
 fn ranges_include_their_end_where_a_step_reaches_it() {
     check_values(json!({"type": "int", "min_value": 6, "max_value": 13, "step": 3}), json!([6, 9, 12]));
     check_values(json!({"type": "int", "min_value": 6, "max_value": 12, "step": 3}), json!([6, 9, 12]));
-    check_values(json!({"type": "int", "min_value": 2, "max_value": 32, "step": 2, "sampling": "log"}), json!([2, 4, 8, 16, 32]));
-    check_values(json!({"type": "int", "min_value": 2, "max_value": 31, "step": 2, "sampling": "log"}), json!([2, 4, 8, 16]));
-    check_values(json!({"type": "int", "min_value": 2, "max_value": 32, "step": 2, "sampling": "reverse_log"}), json!([2, 18, 26, 30, 32]));
-    check_values(json!({"type": "float", "min_value": 0.1, "max_value": 0.5, "step": 0.1}), json!([0.1, 0.2, 0.3, 0.4, 0.5]));
-    check_values(json!({"type": "float", "min_value": 0, "max_value": 1, "step": 0.3}), json!([0.0, 0.3, 0.6, 0.9]));
+    check_values(
+        json!({"type": "int", "min_value": 2, "max_value": 32, "step": 2, "sampling": "log"}),
+        json!([2, 4, 8, 16, 32]),
+    );
+    check_values(
+        json!({"type": "int", "min_value": 2, "max_value": 31, "step": 2, "sampling": "log"}),
+        json!([2, 4, 8, 16]),
+    );
+    check_values(
+        json!({"type": "int", "min_value": 2, "max_value": 32, "step": 2, "sampling": "reverse_log"}),
+        json!([2, 18, 26, 30, 32]),
+    );
+    check_values(
+        json!({"type": "float", "min_value": 0.1, "max_value": 0.5, "step": 0.1}),
+        json!([0.1, 0.2, 0.3, 0.4, 0.5]),
+    );
+    check_values(
+        json!({"type": "float", "min_value": 0, "max_value": 1, "step": 0.3}),
+        json!([0.0, 0.3, 0.6, 0.9]),
+    );
     check_values(
         json!({"type": "float", "min_value": 1e-4, "max_value": 0.1, "step": 10, "sampling": "log"}),
         json!([1e-4, 1e-3, 1e-2, 0.1]),
@@ -240,7 +300,10 @@ fn ranges_include_their_end_where_a_step_reaches_it() {
 
 #[test]
 fn keras_tuner_loses_the_last_value_of_a_float_with_step_and_we_do_not() {
-    check_values(json!({"type": "float", "min_value": 0, "max_value": 1, "step": 0.2}), json!([0.0, 0.2, 0.4, 0.6, 0.8, 1.0]));
+    check_values(
+        json!({"type": "float", "min_value": 0, "max_value": 1, "step": 0.2}),
+        json!([0.0, 0.2, 0.4, 0.6, 0.8, 1.0]),
+    );
 }
 
 #[test]
@@ -253,12 +316,17 @@ fn a_range_too_fine_or_too_wide_for_doubles_is_refused() {
     let refuse = |declaration: Json| {
         let document = json!([declaration]);
         let reading = Reading::default();
-        assert!(SearchSpace::parse(&reading.root(&document, None)).is_none() && !reading.is_clean(), "{document} parses");
+        assert!(
+            SearchSpace::parse(&reading.root(&document, None)).is_none() && !reading.is_clean(),
+            "{document} parses"
+        );
     };
     refuse(json!({"name": "x", "type": "float", "min_value": 0.1, "max_value": 1e300, "step": 0.1}));
     refuse(json!({"name": "x", "type": "float", "min_value": -1e308, "max_value": 1e308}));
     refuse(json!({"name": "x", "type": "float", "min_value": 1e-300, "max_value": 1e300, "sampling": "log"}));
-    refuse(json!({"name": "x", "type": "float", "min_value": 1e-300, "max_value": 1e300, "sampling": "log", "step": 2}));
+    refuse(
+        json!({"name": "x", "type": "float", "min_value": 1e-300, "max_value": 1e300, "sampling": "log", "step": 2}),
+    );
     refuse(json!({"name": "x", "type": "float", "min_value": 0, "max_value": 1, "step": 1e-300}));
 }
 
@@ -268,6 +336,7 @@ fn keras_tuners_wire_form_sorts_by_kind_and_ours_keeps_parents_before_children()
         {"name": "a", "type": "choice", "values": ["x", "y"]},
         {"name": "b", "type": "fixed", "value": 1, "when": {"a": ["x"]}}
     ]));
-    let names: Vec<&str> = space.hyperparameters().iter().map(|hyperparameter| hyperparameter.name.as_str()).collect();
+    let names: Vec<&str> =
+        space.hyperparameters().iter().map(|hyperparameter| hyperparameter.name.as_str()).collect();
     assert_eq!(names, ["a", "b"]);
 }

@@ -13,7 +13,10 @@ pub(crate) fn examples() -> Vec<(String, Json)> {
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .map(|path| {
-            (path.file_stem().unwrap().to_str().unwrap().to_owned(), serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap())
+            (
+                path.file_stem().unwrap().to_str().unwrap().to_owned(),
+                serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap(),
+            )
         })
         .collect();
     examples.sort_by(|a, b| a.0.cmp(&b.0));
@@ -68,14 +71,18 @@ fn without(mut document: Json, field: &str) -> Json {
     document
 }
 
-/// Asserts that exactly these problems are reported, in any order: each a pointer and a part of its detail.
+/// Asserts that exactly these problems are reported, in any order: each a pointer and a part of its
+/// detail.
 #[track_caller]
 pub(crate) fn check(document: &Json, expect: &[(&str, &str)]) {
     let problems = Study::parse(document).map(|_| Vec::new()).unwrap_or_else(|problems| problems);
     let met = |(pointer, fragment): &(&str, &str)| {
         problems.iter().any(|problem| problem.pointer == *pointer && problem.detail.contains(fragment))
     };
-    assert!(problems.len() == expect.len() && expect.iter().all(met), "expected {expect:#?}\ngot {problems:#?}\nof {document}");
+    assert!(
+        problems.len() == expect.len() && expect.iter().all(met),
+        "expected {expect:#?}\ngot {problems:#?}\nof {document}"
+    );
 }
 
 #[track_caller]
@@ -90,7 +97,8 @@ fn every_example_is_a_study_that_works_on_its_dataset() {
     for (name, document) in examples {
         let study = Study::parse(&document).unwrap_or_else(|problems| panic!("{name}: {problems:#?}"));
         assert_eq!(study.name, name);
-        let preflight = preflight(&study, &schema_of(&study)).unwrap_or_else(|problems| panic!("{name}: {problems:#?}"));
+        let preflight =
+            preflight(&study, &schema_of(&study)).unwrap_or_else(|problems| panic!("{name}: {problems:#?}"));
         assert_eq!(preflight.shapes, "complete", "{name}");
         let mut sampler = crate::sampler::Sampler::new(&study);
         for number in 0..20 {
@@ -110,7 +118,10 @@ fn the_seed_tutorials_grid_has_48_points() {
 #[test]
 fn what_is_left_out_has_its_default() {
     let study = Study::parse(&smallest()).unwrap();
-    assert_eq!((study.sampler, study.max_trials, study.max_parallel, study.max_trial_seconds), (SamplerName::Random, Some(10), None, None));
+    assert_eq!(
+        (study.sampler, study.max_trials, study.max_parallel, study.max_trial_seconds),
+        (SamplerName::Random, Some(10), None, None)
+    );
     assert_eq!((study.device, study.weight), (DeviceClass::Any, 1.0));
     assert_eq!(study.retry, Retry { max_failures: 0, max_stalls: 3, backoff_seconds: 1.0 });
     assert_eq!(study.early_stop, EarlyStop { max_failures_in_a_row: 3 });
@@ -118,9 +129,15 @@ fn what_is_left_out_has_its_default() {
     assert!(study.tags.is_empty() && study.dataset.shuffle);
     let plan = study.plan(&Point::default()).unwrap();
     assert_eq!((plan.training.batch_size, plan.training.epochs, plan.scale), (32, 1, Scale::None));
-    assert_eq!(plan.training.optimizer.rule, Rule::Adam { beta_1: 0.9, beta_2: 0.999, epsilon: 1e-7, amsgrad: false });
+    assert_eq!(
+        plan.training.optimizer.rule,
+        Rule::Adam { beta_1: 0.9, beta_2: 0.999, epsilon: 1e-7, amsgrad: false }
+    );
     assert_eq!(plan.training.optimizer.learning_rate, Schedule::Constant(0.001));
-    assert_eq!((plan.training.callbacks, plan.training.class_weight), (Callbacks::default(), ClassWeight::None));
+    assert_eq!(
+        (plan.training.callbacks, plan.training.class_weight),
+        (Callbacks::default(), ClassWeight::None)
+    );
     assert_eq!(study.executions_per_trial, 1);
     assert_eq!(study.logged(), ["loss", "accuracy", "val_loss", "val_accuracy"]);
 }
@@ -128,7 +145,10 @@ fn what_is_left_out_has_its_default() {
 #[test]
 fn seed_zero_is_a_seed() {
     assert_eq!(Study::parse(&with(smallest(), "/seed", json!(0))).unwrap().seed, 0);
-    assert_eq!(Study::parse(&with(smallest(), "/seed", json!((1i64 << 53) - 1))).unwrap().seed, (1 << 53) - 1);
+    assert_eq!(
+        Study::parse(&with(smallest(), "/seed", json!((1i64 << 53) - 1))).unwrap().seed,
+        (1 << 53) - 1
+    );
     check_field("/seed", json!(1i64 << 53), "must lie between 0 and 9007199254740991");
     check_field("/seed", json!(-1), "must lie between");
     check_field("/seed", json!(1.5), "must be an integer, not 1.5");
@@ -138,12 +158,17 @@ fn seed_zero_is_a_seed() {
 
 #[test]
 fn a_direction_that_is_not_given_is_inferred_as_keras_tuner_does() {
-    let infer = |metric: &str| Study::parse(&with(smallest(), "/objective", json!({"metric": metric}))).unwrap().objective.direction;
+    let infer = |metric: &str| {
+        Study::parse(&with(smallest(), "/objective", json!({"metric": metric}))).unwrap().objective.direction
+    };
     assert_eq!(infer("val_accuracy"), Direction::Maximize);
     assert_eq!(infer("accuracy"), Direction::Maximize);
     assert_eq!(infer("val_loss"), Direction::Minimize);
     let given = json!({"metric": "val_loss", "direction": "maximize"});
-    assert_eq!(Study::parse(&with(smallest(), "/objective", given)).unwrap().objective.direction, Direction::Maximize);
+    assert_eq!(
+        Study::parse(&with(smallest(), "/objective", given)).unwrap().objective.direction,
+        Direction::Maximize
+    );
 }
 
 #[test]
@@ -176,14 +201,34 @@ fn every_field_has_its_bounds() {
     );
     check(&with(smallest(), "/tags", json!({"a/b": 1})), &[("/tags/a~1b", "must be a string, not 1")]);
     check_field("/tags", json!([]), "must be an object of strings");
-    check_field("/tags", (0..21).map(|i| (i.to_string(), json!("x"))).collect::<serde_json::Map<_, _>>().into(), "has 21 tags; at most 20");
+    check_field(
+        "/tags",
+        (0..21).map(|i| (i.to_string(), json!("x"))).collect::<serde_json::Map<_, _>>().into(),
+        "has 21 tags; at most 20",
+    );
     check(&with(smallest(), "/tags", json!({"": "x"})), &[("/tags/", "a tag has a key of 1 to 100 bytes")]);
-    check(&with(smallest(), "/training/batch_size", json!(0)), &[("/training/batch_size", "must lie between 1 and 1048576, not 0")]);
-    check(&with(smallest(), "/training/epochs", json!(1e9)), &[("/training/epochs", "must lie between 1 and 100000")]);
-    check(&with(smallest(), "/training/epochs", json!(2.5)), &[("/training/epochs", "must be an integer, not 2.5")]);
-    check(&with(smallest(), "/training/metrics", json!(["accuracy", "accuracy"])), &[("/training/metrics/1", "accuracy stands twice")]);
     check(
-        &with(smallest(), "/training/optimizer", json!({"name": "adam", "learning_rate": -1, "beta_1": 1, "epsilon": 0})),
+        &with(smallest(), "/training/batch_size", json!(0)),
+        &[("/training/batch_size", "must lie between 1 and 1048576, not 0")],
+    );
+    check(
+        &with(smallest(), "/training/epochs", json!(1e9)),
+        &[("/training/epochs", "must lie between 1 and 100000")],
+    );
+    check(
+        &with(smallest(), "/training/epochs", json!(2.5)),
+        &[("/training/epochs", "must be an integer, not 2.5")],
+    );
+    check(
+        &with(smallest(), "/training/metrics", json!(["accuracy", "accuracy"])),
+        &[("/training/metrics/1", "accuracy stands twice")],
+    );
+    check(
+        &with(
+            smallest(),
+            "/training/optimizer",
+            json!({"name": "adam", "learning_rate": -1, "beta_1": 1, "epsilon": 0}),
+        ),
         &[
             ("/training/optimizer/learning_rate", "must lie between 0 and 1000, not -1"),
             ("/training/optimizer/beta_1", "must lie between 0 and 0.999999999, not 1"),
@@ -191,7 +236,12 @@ fn every_field_has_its_bounds() {
         ],
     );
     assert_eq!(
-        Study::parse(&with(smallest(), "/training/epochs", json!(2.0))).unwrap().plan(&Point::default()).unwrap().training.epochs,
+        Study::parse(&with(smallest(), "/training/epochs", json!(2.0)))
+            .unwrap()
+            .plan(&Point::default())
+            .unwrap()
+            .training
+            .epochs,
         2
     );
 }
@@ -204,8 +254,14 @@ fn a_dataset_comes_from_one_place() {
     dataset(json!({"features": "a", "validation_split": 0.2}), &[("/dataset/features", "go together")]);
     dataset(json!({"validation_split": 0.2}), &[("/dataset", "name a source")]);
     dataset(json!({"source": "a.csv", "validation_split": 0.2}), &[("/dataset/source", "needs a label")]);
-    dataset(json!({"source": "builtin:iris", "label": "x", "validation_split": 0.2}), &[("/dataset/label", "knows its labels")]);
-    dataset(json!({"source": "builtin:iris", "validation_split": 1.0}), &[("/dataset/validation_split", "less than 1, not 1")]);
+    dataset(
+        json!({"source": "builtin:iris", "label": "x", "validation_split": 0.2}),
+        &[("/dataset/label", "knows its labels")],
+    );
+    dataset(
+        json!({"source": "builtin:iris", "validation_split": 1.0}),
+        &[("/dataset/validation_split", "less than 1, not 1")],
+    );
     let files = json!({"features": "a", "labels": "b"});
     dataset(
         json!({"features": "a", "labels": "b", "validation_split": 0.2, "validation": files}),
@@ -215,14 +271,22 @@ fn a_dataset_comes_from_one_place() {
         json!({"source": "builtin:iris", "validation_split": 0.2, "scale": "zscore"}),
         &[("/dataset/scale", "unknown name \"zscore\"")],
     );
-    dataset(json!({"source": "builtin:iris"}), &[("/objective/metric", "\"val_accuracy\" is not logged; logged are loss, accuracy")]);
-    for path in ["../x.csv", "/etc/passwd", "a/../b.csv", "a//b.csv", "./a.csv", "a\\b.csv", "a\0b", "..", "a/."] {
+    dataset(
+        json!({"source": "builtin:iris"}),
+        &[("/objective/metric", "\"val_accuracy\" is not logged; logged are loss, accuracy")],
+    );
+    for path in
+        ["../x.csv", "/etc/passwd", "a/../b.csv", "a//b.csv", "./a.csv", "a\\b.csv", "a\0b", "..", "a/."]
+    {
         dataset(
             json!({"source": path, "label": "y", "validation_split": 0.2}),
             &[("/dataset/source", "must be a relative path below the dataset folder")],
         );
     }
-    dataset(json!({"source": "", "label": "y", "validation_split": 0.2}), &[("/dataset/source", "must have 1 to 512 bytes")]);
+    dataset(
+        json!({"source": "", "label": "y", "validation_split": 0.2}),
+        &[("/dataset/source", "must have 1 to 512 bytes")],
+    );
 }
 
 #[test]
@@ -232,7 +296,10 @@ fn the_end_of_a_source_says_what_it_is_and_what_it_needs() {
     use crate::dataset::Source::*;
     let named = |path: &str| json!({"source": path, "features": "x", "labels": "y", "validation_split": 0.2});
     assert_eq!(source(named("a/mnist.npz")), Npz { path: "a/mnist.npz".into(), arrays: arrays() });
-    assert_eq!(source(named("a.safetensors")), Safetensors { path: "a.safetensors".into(), arrays: arrays() });
+    assert_eq!(
+        source(named("a.safetensors")),
+        Safetensors { path: "a.safetensors".into(), arrays: arrays() }
+    );
     let table = |path: &str| json!({"source": path, "label": "y", "validation_split": 0.2});
     assert_eq!(source(table("a.parquet")), Parquet { path: "a.parquet".into(), label: "y".into() });
     assert_eq!(source(table("a.data")), Csv { path: "a.data".into(), label: "y".into() });
@@ -244,17 +311,32 @@ fn the_end_of_a_source_says_what_it_is_and_what_it_needs() {
         value.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         value
     };
-    dataset(held_out(json!({"source": "a.npz"}), json!({})), &[("/dataset/source", "needs features and labels")]);
+    dataset(
+        held_out(json!({"source": "a.npz"}), json!({})),
+        &[("/dataset/source", "needs features and labels")],
+    );
     dataset(
         held_out(json!({"source": "a.npz"}), json!({"label": "y"})),
         &[("/dataset/label", "by features and labels"), ("/dataset/source", "")],
     );
-    dataset(held_out(json!({"source": "../a.npz"}), json!({"features": "x", "labels": "y"})), &[("/dataset/source", "relative path")]);
+    dataset(
+        held_out(json!({"source": "../a.npz"}), json!({"features": "x", "labels": "y"})),
+        &[("/dataset/source", "relative path")],
+    );
     dataset(held_out(json!({"source": "a/../"}), json!({})), &[("/dataset/source", "relative path")]);
     dataset(held_out(json!({"source": "/"}), json!({})), &[("/dataset/source", "relative path")]);
-    dataset(held_out(json!({"source": "a/"}), json!({"label": "y"})), &[("/dataset/label", "classes of a folder of images")]);
-    dataset(held_out(json!({"source": "a/"}), json!({"features": "y"})), &[("/dataset/features", "goes with a pair")]);
-    dataset(held_out(json!({"label": "y"}), json!({"features": "x", "labels": "y"})), &[("/dataset/label", "goes with a CSV")]);
+    dataset(
+        held_out(json!({"source": "a/"}), json!({"label": "y"})),
+        &[("/dataset/label", "classes of a folder of images")],
+    );
+    dataset(
+        held_out(json!({"source": "a/"}), json!({"features": "y"})),
+        &[("/dataset/features", "goes with a pair")],
+    );
+    dataset(
+        held_out(json!({"label": "y"}), json!({"features": "x", "labels": "y"})),
+        &[("/dataset/label", "goes with a CSV")],
+    );
     let names = json!({"features": "../x", "labels": "y"});
     let both = json!({"source": "a.npz", "features": "x", "labels": "y", "validation": names});
     assert!(Study::parse(&with(smallest(), "/dataset", both)).is_ok(), "the name of an array is no path");
@@ -263,7 +345,8 @@ fn the_end_of_a_source_says_what_it_is_and_what_it_needs() {
 #[test]
 fn folds_validate_and_exclude_other_validation() {
     let dataset = |value: Json, expect: &[(&str, &str)]| check(&with(smallest(), "/dataset", value), expect);
-    let study = Study::parse(&with(smallest(), "/dataset", json!({"source": "builtin:iris", "folds": 5}))).unwrap();
+    let study =
+        Study::parse(&with(smallest(), "/dataset", json!({"source": "builtin:iris", "folds": 5}))).unwrap();
     assert!(study.dataset.folds == Some(5) && study.dataset.has_validation());
     let folds = |folds: Json, expect: &str| {
         dataset(json!({"source": "builtin:iris", "folds": folds}), &[("/dataset/folds", expect)]);
@@ -273,16 +356,28 @@ fn folds_validate_and_exclude_other_validation() {
     folds(json!(2.5), "must be an integer");
     folds(json!({"hp": "x"}), "a hyperparameter cannot stand here");
     let other = "leave out folds, or validation_split and validation";
-    dataset(json!({"source": "builtin:iris", "folds": 5, "validation_split": 0.2}), &[("/dataset/folds", other)]);
+    dataset(
+        json!({"source": "builtin:iris", "folds": 5, "validation_split": 0.2}),
+        &[("/dataset/folds", other)],
+    );
     let files = json!({"features": "a", "labels": "b"});
-    dataset(json!({"features": "a", "labels": "b", "folds": 5, "validation": files}), &[("/dataset/folds", other)]);
+    dataset(
+        json!({"features": "a", "labels": "b", "folds": 5, "validation": files}),
+        &[("/dataset/folds", other)],
+    );
 }
 
 #[test]
 fn a_source_takes_its_own_kind_of_validation_or_says_what_to_do_instead() {
     let pair = json!({"features": "v", "labels": "w"});
-    let tried =
-        [json!("valid.csv"), json!("valid/"), json!({"source": "valid.csv", "label": "y"}), pair.clone(), json!(["a", "b"]), json!(null)];
+    let tried = [
+        json!("valid.csv"),
+        json!("valid/"),
+        json!({"source": "valid.csv", "label": "y"}),
+        pair.clone(),
+        json!(["a", "b"]),
+        json!(null),
+    ];
     let sources = [
         (
             json!({"source": "a.csv", "label": "y"}),
@@ -293,14 +388,24 @@ fn a_source_takes_its_own_kind_of_validation_or_says_what_to_do_instead() {
             json!({"source": "flowers/"}),
             "no validation folder yet; put its images into the folders of the classes and use validation_split",
         ),
-        (json!({"source": "builtin:iris"}), "a built-in dataset has no validation files; use validation_split or folds"),
-        (json!({"source": "a.npz", "features": "x", "labels": "y"}), "must name two arrays of the source's file"),
-        (json!({"source": "a.safetensors", "features": "x", "labels": "y"}), "must name two arrays of the source's file"),
+        (
+            json!({"source": "builtin:iris"}),
+            "a built-in dataset has no validation files; use validation_split or folds",
+        ),
+        (
+            json!({"source": "a.npz", "features": "x", "labels": "y"}),
+            "must name two arrays of the source's file",
+        ),
+        (
+            json!({"source": "a.safetensors", "features": "x", "labels": "y"}),
+            "must name two arrays of the source's file",
+        ),
         (json!({"features": "x", "labels": "y"}), "must name a pair of IDX files"),
     ];
     for (source, words) in sources {
         for validation in &tried {
-            let document = with(with(smallest(), "/dataset", source.clone()), "/dataset/validation", validation.clone());
+            let document =
+                with(with(smallest(), "/dataset", source.clone()), "/dataset/validation", validation.clone());
             if words.starts_with("must name") && *validation == pair {
                 assert!(Study::parse(&document).is_ok(), "{document}");
             } else {
@@ -312,8 +417,13 @@ fn a_source_takes_its_own_kind_of_validation_or_says_what_to_do_instead() {
 
 #[test]
 fn the_positive_class_is_named_as_it_stands_in_the_source() {
-    let read = |class: Json| Study::parse(&with(smallest(), "/dataset/positive_class", class)).unwrap().dataset.positive_class;
-    assert_eq!([read(json!("fraud")), read(json!(0)), read(json!("0"))], [Some("fraud".into()), Some("0".into()), Some("0".into())]);
+    let read = |class: Json| {
+        Study::parse(&with(smallest(), "/dataset/positive_class", class)).unwrap().dataset.positive_class
+    };
+    assert_eq!(
+        [read(json!("fraud")), read(json!(0)), read(json!("0"))],
+        [Some("fraud".into()), Some("0".into()), Some("0".into())]
+    );
     assert_eq!(Study::parse(&smallest()).unwrap().dataset.positive_class, None);
     check_field("/dataset/positive_class", json!(""), "must have 1 to 1000 bytes");
     check_field("/dataset/positive_class", json!(-1), "must be a string, not -1");
@@ -328,11 +438,25 @@ fn weights_and_categories_need_names() {
         value.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         value
     };
-    let study = Study::parse(&with(smallest(), "/dataset", table(json!({"sample_weight": "w", "one_hot": ["a", "b"]})))).unwrap();
-    assert_eq!((study.dataset.sample_weight.as_deref(), study.dataset.one_hot), (Some("w"), vec!["a".to_owned(), "b".to_owned()]));
-    dataset(table(json!({"sample_weight": "y"})), &[("/dataset/sample_weight", "\"y\" is read as something else already")]);
+    let study = Study::parse(&with(
+        smallest(),
+        "/dataset",
+        table(json!({"sample_weight": "w", "one_hot": ["a", "b"]})),
+    ))
+    .unwrap();
+    assert_eq!(
+        (study.dataset.sample_weight.as_deref(), study.dataset.one_hot),
+        (Some("w"), vec!["a".to_owned(), "b".to_owned()])
+    );
+    dataset(
+        table(json!({"sample_weight": "y"})),
+        &[("/dataset/sample_weight", "\"y\" is read as something else already")],
+    );
     dataset(table(json!({"one_hot": ["y"]})), &[("/dataset/one_hot/0", "is the label")]);
-    dataset(table(json!({"sample_weight": "w", "one_hot": ["a", "w"]})), &[("/dataset/one_hot/1", "is the sample_weight")]);
+    dataset(
+        table(json!({"sample_weight": "w", "one_hot": ["a", "w"]})),
+        &[("/dataset/one_hot/1", "is the sample_weight")],
+    );
     dataset(table(json!({"one_hot": ["a", "a"]})), &[("/dataset/one_hot/1", "stands here twice")]);
     dataset(table(json!({"one_hot": "a"})), &[("/dataset/one_hot", "must be an array")]);
     let iris = |more: (&str, Json)| {
@@ -340,7 +464,10 @@ fn weights_and_categories_need_names() {
         value[more.0] = more.1;
         value
     };
-    dataset(iris(("sample_weight", json!("w"))), &[("/dataset/sample_weight", "needs a CSV or Parquet file, where it is a column")]);
+    dataset(
+        iris(("sample_weight", json!("w"))),
+        &[("/dataset/sample_weight", "needs a CSV or Parquet file, where it is a column")],
+    );
     dataset(iris(("one_hot", json!(["a"]))), &[("/dataset/one_hot", "needs a CSV or Parquet file")]);
     let arrays = json!({"source": "a.npz", "features": "x", "labels": "y", "sample_weight": "x", "validation_split": 0.2});
     dataset(arrays, &[("/dataset/sample_weight", "is read as something else already")]);
@@ -377,8 +504,14 @@ fn an_unknown_field_is_invalid_and_a_later_one_not_supported() {
         kind_at(&with(smallest(), "/network/0", json!({"layer": "MultiHeadAttention", "num_heads": 3}))),
         ("/network/0/layer".to_owned(), NotSupported)
     );
-    assert_eq!(kind_at(&with(smallest(), "/sampler", json!({"name": "tpe"}))), ("/sampler/name".to_owned(), NotSupported));
-    assert_eq!(kind_at(&with(smallest(), "/pruner", json!({"name": "median"}))), ("/pruner/name".to_owned(), NotSupported));
+    assert_eq!(
+        kind_at(&with(smallest(), "/sampler", json!({"name": "tpe"}))),
+        ("/sampler/name".to_owned(), NotSupported)
+    );
+    assert_eq!(
+        kind_at(&with(smallest(), "/pruner", json!({"name": "median"}))),
+        ("/pruner/name".to_owned(), NotSupported)
+    );
     assert!(Study::parse(&with(smallest(), "/pruner", json!({"name": "none"}))).is_ok());
 }
 
@@ -388,7 +521,10 @@ fn all_mistakes_are_reported_at_once() {
     for (pointer, value) in [
         ("/name", json!(1)),
         ("/seed", json!("x")),
-        ("/space", json!([{"name": "a", "type": "int", "min_value": 5, "max_value": 1}, {"name": "b", "type": "floot"}])),
+        (
+            "/space",
+            json!([{"name": "a", "type": "int", "min_value": 5, "max_value": 1}, {"name": "b", "type": "floot"}]),
+        ),
         (
             "/network",
             json!([{"layer": "Dense", "units": {"hp": "a"}}, {"layer": "Dens", "units": 3}, {"layer": "Dense", "units": {"hp": "ghost"}}]),
@@ -425,8 +561,7 @@ fn all_mistakes_are_reported_at_once() {
 
 #[test]
 fn a_hyperparameter_that_nobody_uses_is_a_mistake() {
-    let space =
-        json!([{"name": "a", "type": "boolean"}, {"name": "b", "type": "int", "min_value": 1, "max_value": 9, "when": {"a": [true]}}]);
+    let space = json!([{"name": "a", "type": "boolean"}, {"name": "b", "type": "int", "min_value": 1, "max_value": 9, "when": {"a": [true]}}]);
     check(&with(smallest(), "/space", space.clone()), &[("/space/1", "nobody uses the hyperparameter b")]);
     let document = with(with(smallest(), "/space", space), "/network/0/when", json!({"b": [3]}));
     assert!(Study::parse(&document).is_ok());
@@ -455,13 +590,24 @@ fn what_is_the_same_for_all_trials_takes_no_hyperparameter() {
 
 #[test]
 fn a_grid_past_the_bound_asks_for_max_trials() {
-    let space: Vec<Json> = (0..18).map(|i| json!({"name": format!("h{i}"), "type": "int", "min_value": 1, "max_value": 10})).collect();
-    let layers: Vec<Json> =
-        (0..18).map(|i| json!({"layer": "Dense", "units": {"hp": format!("h{i}")}})).chain([smallest()["network"][0].clone()]).collect();
-    let document = with(with(with(smallest(), "/space", json!(space)), "/network", json!(layers)), "/sampler", json!({"name": "grid"}));
+    let space: Vec<Json> = (0..18)
+        .map(|i| json!({"name": format!("h{i}"), "type": "int", "min_value": 1, "max_value": 10}))
+        .collect();
+    let layers: Vec<Json> = (0..18)
+        .map(|i| json!({"layer": "Dense", "units": {"hp": format!("h{i}")}}))
+        .chain([smallest()["network"][0].clone()])
+        .collect();
+    let document = with(
+        with(with(smallest(), "/space", json!(space)), "/network", json!(layers)),
+        "/sampler",
+        json!({"name": "grid"}),
+    );
     check(&document, &[("", "lacks max_trials: the grid has 1000000000000000000 points")]);
     let study = Study::parse(&with(document, "/max_trials", json!(7))).unwrap();
-    assert_eq!((study.max_trials, study.points().unwrap().to_string()), (Some(7), "1000000000000000000".to_owned()));
+    assert_eq!(
+        (study.max_trials, study.points().unwrap().to_string()),
+        (Some(7), "1000000000000000000".to_owned())
+    );
 }
 
 #[test]
@@ -477,12 +623,18 @@ fn cases_choose_whole_subtrees() {
         match plan.training.optimizer.rule {
             Rule::Adam { .. } => {
                 let rate = shown["learning_rate"].as_f64().map(Schedule::Constant);
-                assert_eq!((&shown["optimizer"], rate), (&json!("adam"), Some(plan.training.optimizer.learning_rate)));
+                assert_eq!(
+                    (&shown["optimizer"], rate),
+                    (&json!("adam"), Some(plan.training.optimizer.learning_rate))
+                );
                 assert!(!shown.contains_key("momentum"));
                 seen.0 = true;
             }
             Rule::Sgd { momentum, .. } => {
-                assert_eq!((&shown["optimizer"], shown["momentum"].as_f64()), (&json!("sgd"), Some(momentum)));
+                assert_eq!(
+                    (&shown["optimizer"], shown["momentum"].as_f64()),
+                    (&json!("sgd"), Some(momentum))
+                );
                 seen.1 = true;
             }
             other => panic!("{other:?}"),
@@ -507,7 +659,10 @@ fn deep_nesting_is_refused() {
 #[test]
 fn no_more_problems_than_the_bound_are_reported() {
     let layers: Vec<Json> = (0..200).map(|_| json!({"layer": "Dense", "units": -1})).collect();
-    assert_eq!(Study::parse(&with(smallest(), "/network", json!(layers))).unwrap_err().len(), limits::PROBLEMS_MAX);
+    assert_eq!(
+        Study::parse(&with(smallest(), "/network", json!(layers))).unwrap_err().len(),
+        limits::PROBLEMS_MAX
+    );
 }
 
 #[test]
@@ -524,12 +679,18 @@ fn nothing_long_is_echoed() {
         ("/space", json!([{"name": "a", "type": "int", "min_value": 1, "max_value": 2, "default": long}])),
     ] {
         for problem in Study::parse(&with(smallest(), pointer, value)).unwrap_err() {
-            assert!(problem.detail.len() < 1_000 && problem.pointer.len() < 100, "{} has {} bytes", problem.pointer, problem.detail.len());
+            assert!(
+                problem.detail.len() < 1_000 && problem.pointer.len() < 100,
+                "{} has {} bytes",
+                problem.pointer,
+                problem.detail.len()
+            );
         }
     }
 }
 
-/// The smallest study with `hyperparameter`, called c, at `pointer` of its network of `layers` or of its training.
+/// The smallest study with `hyperparameter`, called c, at `pointer` of its network of `layers` or
+/// of its training.
 fn with_c(hyperparameter: Json, layers: Json, pointer: &str) -> Json {
     let mut c = hyperparameter;
     c["name"] = json!("c");
@@ -561,14 +722,19 @@ fn a_float_that_takes_fractions_is_no_integer_though_its_ends_are_whole() {
         float(16.0, 130.0, Some(1.5), "log"),
         float(16.0, 130.0, Some(1.5), "reverse_log"),
     ];
-    for (pointer, float) in places.iter().flat_map(|pointer| floats.iter().map(move |float| (pointer, float))) {
+    for (pointer, float) in places.iter().flat_map(|pointer| floats.iter().map(move |float| (pointer, float)))
+    {
         check(&with_c(float.clone(), layers.clone(), pointer), &[(pointer, "must be an integer, not ")]);
     }
     check(
         &with_c(float(8.0, 128.0, None, "log"), layers.clone(), places[0]),
         &[(places[0], "must be an integer, not 8.5 (hyperparameter c may be 8.5)")],
     );
-    for whole in [float(1.0, 3.0, Some(1.0), "linear"), float(1.0, 8.0, Some(2.0), "log"), float(2.0, 2.0, None, "linear")] {
+    for whole in [
+        float(1.0, 3.0, Some(1.0), "linear"),
+        float(1.0, 8.0, Some(2.0), "log"),
+        float(2.0, 2.0, None, "linear"),
+    ] {
         check(&with_c(whole, layers.clone(), places[0]), &[]);
     }
 }
@@ -579,7 +745,10 @@ fn a_range_over_a_hole_is_refused_for_the_value_in_it() {
     let pointer = "/network/0/target_shape/1";
     for int in [json!({"min_value": -1, "max_value": 1}), json!({"min_value": -1, "max_value": 1_000_000})] {
         let int = with(int, "/type", json!("int"));
-        check(&with_c(int, layers.clone(), pointer), &[(pointer, "must be -1 or at least 1 (hyperparameter c may be 0)")]);
+        check(
+            &with_c(int, layers.clone(), pointer),
+            &[(pointer, "must be -1 or at least 1 (hyperparameter c may be 0)")],
+        );
     }
     check(&with_c(json!({"type": "int", "min_value": -1, "max_value": 1, "step": 2}), layers, pointer), &[]);
 }
@@ -587,7 +756,12 @@ fn a_range_over_a_hole_is_refused_for_the_value_in_it() {
 #[test]
 fn a_point_that_does_not_fit_says_what_does_not() {
     let layers = json!([{"layer": "Reshape", "target_shape": [2, 2]}, {"layer": "Permute", "dims": [2, 1]}, {"layer": "Flatten"}, {"layer": "Dense", "units": 3}]);
-    let study = Study::parse(&with_c(json!({"type": "int", "min_value": 1, "max_value": 2}), layers, "/network/1/dims/0")).unwrap();
+    let study = Study::parse(&with_c(
+        json!({"type": "int", "min_value": 1, "max_value": 2}),
+        layers,
+        "/network/1/dims/0",
+    ))
+    .unwrap();
     let point = |c| Point::default().with(0, crate::value::Value::Int(c));
     assert!(study.plan(&point(2)).is_ok());
     let problems = study.plan(&point(1)).unwrap_err();
@@ -596,16 +770,28 @@ fn a_point_that_does_not_fit_says_what_does_not() {
     // And so does the pre-flight, which follows every value of a dimension.
     let problems = preflight(&study, &schema_of(&study)).unwrap_err();
     assert_eq!(problems[0].pointer, "/network/1");
-    assert!(problems[0].detail.starts_with("dims must be a permutation") && problems[0].detail.ends_with("where c is 1"), "{problems:?}");
+    assert!(
+        problems[0].detail.starts_with("dims must be a permutation")
+            && problems[0].detail.ends_with("where c is 1"),
+        "{problems:?}"
+    );
 }
 
 #[test]
 fn a_space_that_cannot_be_read_is_one_mistake_and_not_one_for_each_reference() {
     let layers: Vec<Json> = (0..100).map(|_| json!({"layer": "Dense", "units": {"hp": "h0"}})).collect();
     let document = with(smallest(), "/network", json!(layers));
-    let space = |count: usize| -> Json { (0..count).map(|n| json!({"name": format!("h{n}"), "type": "boolean"})).collect() };
-    check(&with(document.clone(), "/space", space(201)), &[("/space", "has 201 members; at most 200 are allowed")]);
-    check(&with(document.clone(), "/space", json!({"h0": {"type": "boolean"}})), &[("/space", "must be an array")]);
+    let space = |count: usize| -> Json {
+        (0..count).map(|n| json!({"name": format!("h{n}"), "type": "boolean"})).collect()
+    };
+    check(
+        &with(document.clone(), "/space", space(201)),
+        &[("/space", "has 201 members; at most 200 are allowed")],
+    );
+    check(
+        &with(document.clone(), "/space", json!({"h0": {"type": "boolean"}})),
+        &[("/space", "must be an array")],
+    );
     let mut repeated = vec![json!({"name": "count", "type": "int", "min_value": 1, "max_value": 64})];
     repeated.extend((1..20).map(|n| json!({"name": format!("r{n}"), "type": "boolean", "per": "count"})));
     repeated.push(json!({"name": "h0", "type": "int", "min_value": 1, "max_value": 2}));
@@ -616,12 +802,17 @@ fn a_space_that_cannot_be_read_is_one_mistake_and_not_one_for_each_reference() {
 fn channels_last_may_be_said_as_in_keras_and_nothing_else() {
     let layers = |layout: &str| json!([{"layer": "Conv2D", "filters": 2, "kernel_size": 2, "data_format": layout}, {"layer": "Flatten", "data_format": layout}]);
     check(&with(smallest(), "/network", layers("channels_last")), &[]);
-    let refused =
-        ["/network/0/data_format", "/network/1/data_format"].map(|pointer| (pointer, "is not supported yet; known are channels_last"));
+    let refused = ["/network/0/data_format", "/network/1/data_format"]
+        .map(|pointer| (pointer, "is not supported yet; known are channels_last"));
     let first = with(smallest(), "/network", layers("channels_first"));
     check(&first, &refused);
-    assert!(Study::parse(&first).unwrap_err().iter().all(|problem| problem.kind == ProblemKind::NotSupported));
-    check(&with(smallest(), "/network/0/data_format", json!("channels_last")), &[("/network/0/data_format", "unknown field")]);
+    assert!(
+        Study::parse(&first).unwrap_err().iter().all(|problem| problem.kind == ProblemKind::NotSupported)
+    );
+    check(
+        &with(smallest(), "/network/0/data_format", json!("channels_last")),
+        &[("/network/0/data_format", "unknown field")],
+    );
 }
 
 #[test]
@@ -646,10 +837,14 @@ fn a_study_says_what_was_inferred_for_what_it_leaves_out() {
         assert_eq!(document.pointer(pointer), Some(&value), "{pointer}");
     }
     assert_eq!(said(document.clone()), document);
-    let given = with(with(smallest(), "/objective/direction", json!("minimize")), "/retry", json!({"max_stalls": 1}));
+    let given =
+        with(with(smallest(), "/objective/direction", json!("minimize")), "/retry", json!({"max_stalls": 1}));
     let given = with(given, "/training/batch_size", json!(7));
     let document = said(given);
-    assert_eq!((&document["objective"]["direction"], &document["training"]["batch_size"]), (&json!("minimize"), &json!(7)));
+    assert_eq!(
+        (&document["objective"]["direction"], &document["training"]["batch_size"]),
+        (&json!("minimize"), &json!(7))
+    );
     assert_eq!(document["retry"], json!({"max_stalls": 1, "max_failures": 0, "backoff_seconds": 1.0}));
     let mut loss = with(smallest(), "/objective", json!({"metric": "val_loss"}));
     loss["sampler"] = json!({"name": "grid"});

@@ -1,7 +1,8 @@
-//! What may change or end the training between epochs: Keras's callbacks (<https://keras.io/api/callbacks/>), as pure decisions.
+//! What may change or end the training between epochs: Keras's callbacks
+//! (<https://keras.io/api/callbacks/>), as pure decisions.
 //!
-//! An [`EarlyStopping`] or [`ReduceLrOnPlateau`] says what is wanted; a [`Patience`] or [`Plateau`] is what has been seen so far, plain data
-//! that a checkpoint can hold.
+//! An [`EarlyStopping`] or [`ReduceLrOnPlateau`] says what is wanted; a [`Patience`] or [`Plateau`]
+//! is what has been seen so far, plain data that a checkpoint can hold.
 
 mod early_stopping;
 mod reduce_lr_on_plateau;
@@ -22,7 +23,8 @@ pub struct Callbacks {
     pub early_stopping: Option<EarlyStopping>,
     /// Lowers the learning rate where a metric no longer improves.
     pub reduce_lr_on_plateau: Option<ReduceLrOnPlateau>,
-    /// Whether training ends, with the best epoch so far, where the loss is no number; else the trial has diverged.
+    /// Whether training ends, with the best epoch so far, where the loss is no number; else the
+    /// trial has diverged.
     pub terminate_on_nan: bool,
 }
 
@@ -87,14 +89,17 @@ pub(crate) const CALLBACKS: &[(&str, Reader<Callback>)] = &[
 ];
 
 impl Callbacks {
-    /// Those in the array at `place`. `constant` says whether the learning rate is the same at all steps.
+    /// Those in the array at `place`. `constant` says whether the learning rate is the same at all
+    /// steps.
     pub(super) fn read(place: &Place, constant: bool) -> Option<Callbacks> {
         let mut callbacks = Callbacks::default();
         let mut sound = true;
         for item in place.items(limits::CALLBACKS_MAX)? {
             // Null in a case is none.
             let twice = match item.read::<Option<Callback>>() {
-                Some(Some(Callback::EarlyStopping(callback))) => callbacks.early_stopping.replace(callback).is_some(),
+                Some(Some(Callback::EarlyStopping(callback))) => {
+                    callbacks.early_stopping.replace(callback).is_some()
+                }
                 Some(Some(Callback::ReduceLrOnPlateau(callback))) => {
                     if !constant {
                         item.invalid("reduce_lr_on_plateau changes the learning rate, and so does its schedule: give one of them");
@@ -102,7 +107,9 @@ impl Callbacks {
                     }
                     callbacks.reduce_lr_on_plateau.replace(callback).is_some()
                 }
-                Some(Some(Callback::TerminateOnNan)) => std::mem::replace(&mut callbacks.terminate_on_nan, true),
+                Some(Some(Callback::TerminateOnNan)) => {
+                    std::mem::replace(&mut callbacks.terminate_on_nan, true)
+                }
                 Some(None) => false,
                 None => {
                     sound = false;
@@ -121,14 +128,21 @@ impl Callbacks {
 impl FromDocument for Callback {
     /// A name, or an object with `name` and arguments.
     fn from_place(place: &Place) -> Option<Callback> {
-        let later =
-            &["model_checkpoint", "learning_rate_scheduler", "csv_logger", "tensor_board", "backup_and_restore", "swap_ema_weights"];
+        let later = &[
+            "model_checkpoint",
+            "learning_rate_scheduler",
+            "csv_logger",
+            "tensor_board",
+            "backup_and_restore",
+            "swap_ema_weights",
+        ];
         read_named(place, CALLBACKS, (later, &["verbose"]))
     }
 }
 
-/// Reports each callback below `place` that monitors what is not among `logged`, or that would restore the weights of another epoch than the best by
-/// the `objective`, which are those that a trial keeps.
+/// Reports each callback below `place` that monitors what is not among `logged`, or that would
+/// restore the weights of another epoch than the best by the `objective`, which are those that a
+/// trial keeps.
 pub(crate) fn check_callbacks(place: &Place, logged: &[String], objective: Option<&Objective>) {
     for item in place.items(limits::CALLBACKS_MAX).unwrap_or_default() {
         check_callback(&item, logged, objective);
@@ -163,13 +177,16 @@ fn check_callback(place: &Place, logged: &[String], objective: Option<&Objective
             let near = did_you_mean(&monitor, logged.iter().map(String::as_str));
             place.invalid(format!("{} is not logged{near}; logged are {all}", quote(&monitor)));
         }
-        None => place.invalid(format!("monitors {MONITOR} where no monitor is given, and no rows are held out; logged are {all}")),
+        None => place.invalid(format!(
+            "monitors {MONITOR} where no monitor is given, and no rows are held out; logged are {all}"
+        )),
     }
 }
 
 fn check_restored(callback: &Place, restore: &Place, monitor: &str, objective: &Objective) {
     let modes = callback.at("/mode").map_or_else(|| vec![Mode::Auto], |mode| mode.read_all::<Mode>());
-    if monitor != objective.metric || modes.iter().any(|mode| mode.direction(monitor) != objective.direction) {
+    if monitor != objective.metric || modes.iter().any(|mode| mode.direction(monitor) != objective.direction)
+    {
         let Objective { metric, direction } = objective;
         restore.not_supported(format!(
             "a trial keeps the weights of the epoch with the best {metric}, its objective ({}); monitor that, or leave restore_best_weights out",
@@ -213,7 +230,8 @@ fn early_stopping(fields: &mut Fields) -> Option<EarlyStopping> {
     })
 }
 
-/// `restore_best_weights`, where it says what is done anyway; [`check_callbacks`] holds it against the objective.
+/// `restore_best_weights`, where it says what is done anyway; [`check_callbacks`] holds it against
+/// the objective.
 fn best_epoch_kept(fields: &mut Fields) -> Option<()> {
     let Some(place) = fields.get(RESTORE) else { return Some(()) };
     let restores = place.fixed::<bool>()?;

@@ -11,7 +11,8 @@ pub enum ClassWeight {
     /// All the same.
     #[default]
     None,
-    /// `rows / (classes · rows of the class)` in the training part, so that all classes count the same together.
+    /// `rows / (classes · rows of the class)` in the training part, so that all classes count the
+    /// same together.
     Balanced,
     /// The weights of these classes; others weigh 1.
     Given(Vec<(Class, f64)>),
@@ -32,11 +33,15 @@ impl Class {
         number.map_or_else(|| Class::Name(key.to_owned()), Class::Number)
     }
 
-    /// The same class by its number among classes of these names. What stands in the dataset comes first: folders of images are often called 0, 1, 10, 2.
-    /// A name that no class has stays as it is.
+    /// The same class by its number among classes of these names. What stands in the dataset comes
+    /// first: folders of images are often called 0, 1, 10, 2. A name that no class has stays as it
+    /// is.
     pub(crate) fn numbered(&self, names: &[String]) -> Class {
         let name = self.to_string();
-        names.iter().position(|other| *other == name).map_or_else(|| self.clone(), |number| Class::Number(number as u32))
+        names
+            .iter()
+            .position(|other| *other == name)
+            .map_or_else(|| self.clone(), |number| Class::Number(number as u32))
     }
 }
 
@@ -50,12 +55,13 @@ impl fmt::Display for Class {
 }
 
 impl ClassWeight {
-    /// The same weights for classes of these names, each by its number; none where the source does not name its classes. A name that no class has stays.
+    /// The same weights for classes of these names, each by its number; none where the source does
+    /// not name its classes. A name that no class has stays.
     pub fn numbered(&self, names: &[String]) -> ClassWeight {
         match self {
-            ClassWeight::Given(weights) => {
-                ClassWeight::Given(weights.iter().map(|(class, weight)| (class.numbered(names), *weight)).collect())
-            }
+            ClassWeight::Given(weights) => ClassWeight::Given(
+                weights.iter().map(|(class, weight)| (class.numbered(names), *weight)).collect(),
+            ),
             other => other.clone(),
         }
     }
@@ -67,7 +73,8 @@ bounded! {
 }
 
 impl FromDocument for ClassWeight {
-    /// `balanced`, or an object with classes as keys; null for none. Which classes there are, the dataset says.
+    /// `balanced`, or an object with classes as keys; null for none. Which classes there are, the
+    /// dataset says.
     fn from_place(place: &Place) -> Option<ClassWeight> {
         if place.json().is_null() {
             return Some(ClassWeight::None);
@@ -75,8 +82,12 @@ impl FromDocument for ClassWeight {
         if place.json() == "balanced" {
             return Some(ClassWeight::Balanced);
         }
-        let Some(object) = place.json().as_object().filter(|object| object.len() <= limits::CHOICES_MAX) else {
-            place.invalid(format!("must be balanced, or an object with at most {} classes as keys", limits::CHOICES_MAX));
+        let Some(object) = place.json().as_object().filter(|object| object.len() <= limits::CHOICES_MAX)
+        else {
+            place.invalid(format!(
+                "must be balanced, or an object with at most {} classes as keys",
+                limits::CHOICES_MAX
+            ));
             return None;
         };
         let weights: Vec<Option<(Class, f64)>> = object

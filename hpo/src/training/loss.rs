@@ -3,7 +3,8 @@
 use crate::document::{Fields, FromDocument, Place, Reader, bounded, read_named};
 use crate::limits;
 
-/// What is minimised: the mean over the rows of a batch. Outputs are probabilities where they are not logits.
+/// What is minimised: the mean over the rows of a batch. Outputs are probabilities where they are
+/// not logits.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Loss {
     /// Cross-entropy against class numbers.
@@ -69,22 +70,31 @@ impl Loss {
             | Loss::BinaryCrossentropy { .. }
             | Loss::KlDivergence
             | Loss::Hinge => true,
-            Loss::MeanSquaredError | Loss::MeanAbsoluteError | Loss::Huber { .. } | Loss::LogCosh | Loss::Poisson => false,
+            Loss::MeanSquaredError
+            | Loss::MeanAbsoluteError
+            | Loss::Huber { .. }
+            | Loss::LogCosh
+            | Loss::Poisson => false,
         }
     }
 
     /// What it takes the network's outputs for.
     pub fn outputs(self) -> Outputs {
         match self {
-            Loss::SparseCategoricalCrossentropy { from_logits: true } | Loss::CategoricalCrossentropy { from_logits: true, .. } => {
-                Outputs::ClassLogits
+            Loss::SparseCategoricalCrossentropy { from_logits: true }
+            | Loss::CategoricalCrossentropy { from_logits: true, .. } => Outputs::ClassLogits,
+            Loss::SparseCategoricalCrossentropy { .. } | Loss::CategoricalCrossentropy { .. } => {
+                Outputs::Shares
             }
-            Loss::SparseCategoricalCrossentropy { .. } | Loss::CategoricalCrossentropy { .. } => Outputs::Shares,
             Loss::BinaryCrossentropy { from_logits: true, .. } => Outputs::Logits,
             Loss::BinaryCrossentropy { .. } => Outputs::Probabilities,
             Loss::KlDivergence => Outputs::Distribution,
             Loss::Hinge => Outputs::Margins,
-            Loss::MeanSquaredError | Loss::MeanAbsoluteError | Loss::Huber { .. } | Loss::LogCosh | Loss::Poisson => Outputs::Values,
+            Loss::MeanSquaredError
+            | Loss::MeanAbsoluteError
+            | Loss::Huber { .. }
+            | Loss::LogCosh
+            | Loss::Poisson => Outputs::Values,
         }
     }
 }
@@ -126,7 +136,9 @@ bounded! {
 
 /// Keras's losses by their names and its aliases.
 pub(crate) const LOSSES: &[(&str, Reader<Loss>)] = &[
-    ("sparse_categorical_crossentropy", |fields| logits(fields).map(|from_logits| Loss::SparseCategoricalCrossentropy { from_logits })),
+    ("sparse_categorical_crossentropy", |fields| {
+        logits(fields).map(|from_logits| Loss::SparseCategoricalCrossentropy { from_logits })
+    }),
     ("categorical_crossentropy", |fields| {
         let (from_logits, smoothing) = (logits(fields), smoothing(fields));
         Some(Loss::CategoricalCrossentropy { from_logits: from_logits?, label_smoothing: smoothing? })

@@ -7,7 +7,8 @@ use crate::study::Direction;
 /// What is logged besides the loss.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Metric {
-    /// The fraction of rows whose most probable class is theirs; with one output, as [`Metric::BinaryAccuracy`].
+    /// The fraction of rows whose most probable class is theirs; with one output, as
+    /// [`Metric::BinaryAccuracy`].
     Accuracy,
     /// The fraction of rows on whose side of 1/2 the output is.
     BinaryAccuracy,
@@ -65,7 +66,11 @@ impl Metric {
 
     /// Which way is better.
     pub fn direction(self) -> Direction {
-        if matches!(self, Metric::Mse | Metric::Rmse | Metric::Mae) { Direction::Minimize } else { Direction::Maximize }
+        if matches!(self, Metric::Mse | Metric::Rmse | Metric::Mae) {
+            Direction::Minimize
+        } else {
+            Direction::Maximize
+        }
     }
 }
 
@@ -128,8 +133,18 @@ const LATER: &[&str] = &[
 ];
 
 /// Arguments of Keras's metrics that are not acted on yet.
-const LATER_ARGUMENTS: &[&str] =
-    &["threshold", "thresholds", "top_k", "class_id", "average", "curve", "num_thresholds", "multi_label", "from_logits", "dtype"];
+const LATER_ARGUMENTS: &[&str] = &[
+    "threshold",
+    "thresholds",
+    "top_k",
+    "class_id",
+    "average",
+    "curve",
+    "num_thresholds",
+    "multi_label",
+    "from_logits",
+    "dtype",
+];
 
 impl FromDocument for Metric {
     /// A name, or an object with `name` and arguments.
@@ -148,15 +163,18 @@ impl FromDocument for Metric {
     }
 }
 
-/// What a logged name with this spelling is called: `val_f1` is `val_f1_score`. Others stay as they are.
+/// What a logged name with this spelling is called: `val_f1` is `val_f1_score`. Others stay as they
+/// are.
 pub(crate) fn canonical(name: &str) -> String {
     let (prefix, bare) = name.strip_prefix("val_").map_or(("", name), |bare| ("val_", bare));
     format!("{prefix}{}", metric_called(bare).map_or(bare, |metric| metric.as_str()))
 }
 
-/// Which way is better for a logged name, as KerasTuner infers it: what is an accuracy or a score is maximised, a loss or an error minimised.
+/// Which way is better for a logged name, as KerasTuner infers it: what is an accuracy or a score
+/// is maximised, a loss or an error minimised.
 pub(crate) fn direction(logged: &str) -> Direction {
-    metric_called(logged.strip_prefix("val_").unwrap_or(logged)).map_or(Direction::Minimize, Metric::direction)
+    metric_called(logged.strip_prefix("val_").unwrap_or(logged))
+        .map_or(Direction::Minimize, Metric::direction)
 }
 
 fn metric_called(name: &str) -> Option<Metric> {

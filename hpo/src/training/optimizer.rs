@@ -11,7 +11,8 @@ pub struct Optimizer {
     pub rule: Rule,
     /// The step size.
     pub learning_rate: Schedule,
-    /// Before each step every weight loses this fraction of it, times the learning rate. None: nothing.
+    /// Before each step every weight loses this fraction of it, times the learning rate. None:
+    /// nothing.
     pub weight_decay: Option<f64>,
     /// How gradients are kept small.
     pub clip: Option<Clip>,
@@ -135,7 +136,9 @@ impl Rule {
     pub fn slots(&self) -> u64 {
         match self {
             Rule::Sgd { momentum, .. } => u64::from(*momentum != 0.0),
-            Rule::Rmsprop { momentum, centered, .. } => 1 + u64::from(*momentum != 0.0) + u64::from(*centered),
+            Rule::Rmsprop { momentum, centered, .. } => {
+                1 + u64::from(*momentum != 0.0) + u64::from(*centered)
+            }
             Rule::Adam { amsgrad, .. } | Rule::AdamW { amsgrad, .. } => 2 + u64::from(*amsgrad),
             Rule::Nadam { .. } | Rule::Adamax { .. } | Rule::Adadelta { .. } => 2,
             Rule::Adagrad { .. } | Rule::Lion { .. } => 1,
@@ -191,7 +194,8 @@ bounded! {
 pub(crate) const OPTIMIZERS: &[(&str, Reader<Optimizer>)] = &[
     ("sgd", |fields| {
         let (momentum, nesterov) = (fields.or("momentum", Decay(0.0)), fields.or("nesterov", false));
-        let rule = momentum.zip(nesterov).map(|(momentum, nesterov)| Rule::Sgd { momentum: momentum.0, nesterov });
+        let rule =
+            momentum.zip(nesterov).map(|(momentum, nesterov)| Rule::Sgd { momentum: momentum.0, nesterov });
         optimizer(fields, 0.01, rule)
     }),
     ("rmsprop", |fields| {
@@ -207,12 +211,22 @@ pub(crate) const OPTIMIZERS: &[(&str, Reader<Optimizer>)] = &[
     }),
     ("adam", |fields| {
         let (moments, amsgrad) = (moments(fields), fields.or("amsgrad", false));
-        let rule = moments.zip(amsgrad).map(|([beta_1, beta_2, epsilon], amsgrad)| Rule::Adam { beta_1, beta_2, epsilon, amsgrad });
+        let rule = moments.zip(amsgrad).map(|([beta_1, beta_2, epsilon], amsgrad)| Rule::Adam {
+            beta_1,
+            beta_2,
+            epsilon,
+            amsgrad,
+        });
         optimizer(fields, 0.001, rule)
     }),
     ("adamw", |fields| {
         let (moments, amsgrad) = (moments(fields), fields.or("amsgrad", false));
-        let rule = moments.zip(amsgrad).map(|([beta_1, beta_2, epsilon], amsgrad)| Rule::AdamW { beta_1, beta_2, epsilon, amsgrad });
+        let rule = moments.zip(amsgrad).map(|([beta_1, beta_2, epsilon], amsgrad)| Rule::AdamW {
+            beta_1,
+            beta_2,
+            epsilon,
+            amsgrad,
+        });
         // Without a decay it would be adam, and Keras refuses null.
         let weight_decay = fields.or("weight_decay", WeightDecay(0.004));
         decayed(fields, 0.001, rule, weight_decay.map(Some))
@@ -227,16 +241,24 @@ pub(crate) const OPTIMIZERS: &[(&str, Reader<Optimizer>)] = &[
     }),
     ("adagrad", |fields| {
         let initial = fields.or("initial_accumulator_value", Accumulator(0.1)).zip(epsilon(fields));
-        let rule = initial.map(|(initial, epsilon)| Rule::Adagrad { initial_accumulator_value: initial.0, epsilon });
+        let rule =
+            initial.map(|(initial, epsilon)| Rule::Adagrad { initial_accumulator_value: initial.0, epsilon });
         optimizer(fields, 0.001, rule)
     }),
     ("adadelta", |fields| {
-        let rule = fields.or("rho", Decay(0.95)).zip(epsilon(fields)).map(|(rho, epsilon)| Rule::Adadelta { rho: rho.0, epsilon });
+        let rule = fields
+            .or("rho", Decay(0.95))
+            .zip(epsilon(fields))
+            .map(|(rho, epsilon)| Rule::Adadelta { rho: rho.0, epsilon });
         optimizer(fields, 0.001, rule)
     }),
     ("lion", |fields| {
         let betas = fields.or("beta_1", Decay(0.9)).zip(fields.or("beta_2", Decay(0.99)));
-        optimizer(fields, 0.001, betas.map(|(beta_1, beta_2)| Rule::Lion { beta_1: beta_1.0, beta_2: beta_2.0 }))
+        optimizer(
+            fields,
+            0.001,
+            betas.map(|(beta_1, beta_2)| Rule::Lion { beta_1: beta_1.0, beta_2: beta_2.0 }),
+        )
     }),
 ];
 
@@ -246,7 +268,10 @@ impl FromDocument for Optimizer {
         read_named(
             place,
             OPTIMIZERS,
-            (&["ftrl", "adafactor", "lamb", "muon", "loss_scale_optimizer"], &["gradient_accumulation_steps", "loss_scale_factor"]),
+            (
+                &["ftrl", "adafactor", "lamb", "muon", "loss_scale_optimizer"],
+                &["gradient_accumulation_steps", "loss_scale_factor"],
+            ),
         )
     }
 }
@@ -258,7 +283,12 @@ fn optimizer(fields: &mut Fields, learning_rate: f64, rule: Option<Rule>) -> Opt
 }
 
 /// The arguments of every optimiser, its own and its weight decay aside.
-fn decayed(fields: &mut Fields, learning_rate: f64, rule: Option<Rule>, weight_decay: Option<Option<WeightDecay>>) -> Option<Optimizer> {
+fn decayed(
+    fields: &mut Fields,
+    learning_rate: f64,
+    rule: Option<Rule>,
+    weight_decay: Option<Option<WeightDecay>>,
+) -> Option<Optimizer> {
     let learning_rate = fields.or("learning_rate", Schedule::Constant(learning_rate));
     let (clip, ema) = (clip(fields), ema(fields));
     let weight_decay = weight_decay?.map(|decay| decay.0);
@@ -302,7 +332,8 @@ fn ema(fields: &mut Fields) -> Option<Option<Ema>> {
     Some(used?.then_some(ema))
 }
 
-/// The least and the most numbers that an optimiser keeps for each weight, over all that its arguments may be.
+/// The least and the most numbers that an optimiser keeps for each weight, over all that its
+/// arguments may be.
 pub(crate) struct Slots(pub(crate) u64, pub(crate) u64);
 
 impl FromDocument for Slots {
@@ -311,11 +342,20 @@ impl FromDocument for Slots {
         // What is kept for an argument's sake, and whether some of its values need it and all do.
         let kept = |name: &str, needed: fn(&Place) -> Vec<bool>| {
             let needed = place.at(&format!("/{name}")).map(|place| needed(&place)).unwrap_or_default();
-            (u64::from(!needed.is_empty() && needed.iter().all(|needed| *needed)), u64::from(needed.contains(&true)))
+            (
+                u64::from(!needed.is_empty() && needed.iter().all(|needed| *needed)),
+                u64::from(needed.contains(&true)),
+            )
         };
-        let momentum = |place: &Place| place.read_all::<f64>().iter().map(|momentum| *momentum != 0.0).collect();
+        let momentum =
+            |place: &Place| place.read_all::<f64>().iter().map(|momentum| *momentum != 0.0).collect();
         let switch = |place: &Place| place.read_all::<bool>();
-        let optional = [kept("momentum", momentum), kept("centered", switch), kept("amsgrad", switch), kept("use_ema", switch)];
+        let optional = [
+            kept("momentum", momentum),
+            kept("centered", switch),
+            kept("amsgrad", switch),
+            kept("use_ema", switch),
+        ];
         let varying: u64 = match some.rule {
             Rule::Sgd { momentum, .. } => u64::from(momentum != 0.0),
             Rule::Rmsprop { momentum, centered, .. } => u64::from(momentum != 0.0) + u64::from(centered),

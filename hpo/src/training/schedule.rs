@@ -1,4 +1,5 @@
-//! The learning rate over the steps: Keras's schedules (<https://keras.io/api/optimizers/learning_rate_schedules/>), in double precision.
+//! The learning rate over the steps: Keras's schedules
+//! (<https://keras.io/api/optimizers/learning_rate_schedules/>), in double precision.
 
 use std::f64::consts::PI;
 
@@ -31,7 +32,8 @@ pub enum Schedule {
         end_learning_rate: f64,
         /// 1 is a line.
         power: f64,
-        /// Whether it begins anew past the end, over the next multiple of the steps; else it stays there.
+        /// Whether it begins anew past the end, over the next multiple of the steps; else it stays
+        /// there.
         cycle: bool,
     },
     /// `initial / (1 + rate · step / steps)`.
@@ -52,7 +54,8 @@ pub enum Schedule {
         /// One more.
         values: Vec<f64>,
     },
-    /// Half a cosine wave down (Loshchilov and Hutter 2016), after a line up where there is a warm-up.
+    /// Half a cosine wave down (Loshchilov and Hutter 2016), after a line up where there is a
+    /// warm-up.
     CosineDecay {
         /// At step 0.
         initial_learning_rate: f64,
@@ -84,13 +87,21 @@ impl Schedule {
     /// The learning rate at `step`, where 0 is the first update: Keras's `schedule(iterations)`.
     pub fn at(&self, step: u64) -> f64 {
         let fraction = |steps: u64| step as f64 / steps as f64;
-        let stepped = |steps: u64, staircase: bool| if staircase { libm::floor(fraction(steps)) } else { fraction(steps) };
+        let stepped = |steps: u64, staircase: bool| {
+            if staircase { libm::floor(fraction(steps)) } else { fraction(steps) }
+        };
         match *self {
             Schedule::Constant(rate) => rate,
             Schedule::ExponentialDecay { initial_learning_rate, decay_steps, decay_rate, staircase } => {
                 initial_learning_rate * libm::pow(decay_rate, stepped(decay_steps, staircase))
             }
-            Schedule::PolynomialDecay { initial_learning_rate, decay_steps, end_learning_rate, power, cycle } => {
+            Schedule::PolynomialDecay {
+                initial_learning_rate,
+                decay_steps,
+                end_learning_rate,
+                power,
+                cycle,
+            } => {
                 let cycles = if cycle { step.div_ceil(decay_steps).max(1) as f64 } else { 1.0 };
                 let done = (fraction(decay_steps) / cycles).min(1.0);
                 (initial_learning_rate - end_learning_rate) * libm::pow(1.0 - done, power) + end_learning_rate
@@ -101,17 +112,30 @@ impl Schedule {
             Schedule::PiecewiseConstantDecay { ref boundaries, ref values } => {
                 values[boundaries.iter().take_while(|boundary| step > **boundary).count()]
             }
-            Schedule::CosineDecay { initial_learning_rate, decay_steps, alpha, warmup_target: None, .. } => {
-                initial_learning_rate * cosine(fraction(decay_steps).min(1.0), 1.0, alpha)
-            }
-            Schedule::CosineDecay { initial_learning_rate, warmup_target: Some(target), warmup_steps, .. } if step < warmup_steps => {
+            Schedule::CosineDecay {
+                initial_learning_rate, decay_steps, alpha, warmup_target: None, ..
+            } => initial_learning_rate * cosine(fraction(decay_steps).min(1.0), 1.0, alpha),
+            Schedule::CosineDecay {
+                initial_learning_rate,
+                warmup_target: Some(target),
+                warmup_steps,
+                ..
+            } if step < warmup_steps => {
                 (target - initial_learning_rate) * fraction(warmup_steps) + initial_learning_rate
             }
-            Schedule::CosineDecay { decay_steps, alpha, warmup_target: Some(target), warmup_steps, .. } => {
+            Schedule::CosineDecay {
+                decay_steps, alpha, warmup_target: Some(target), warmup_steps, ..
+            } => {
                 let done = (step - warmup_steps) as f64 / decay_steps as f64;
                 target * cosine(done.min(1.0), 1.0, alpha)
             }
-            Schedule::CosineDecayRestarts { initial_learning_rate, first_decay_steps, t_mul, m_mul, alpha } => {
+            Schedule::CosineDecayRestarts {
+                initial_learning_rate,
+                first_decay_steps,
+                t_mul,
+                m_mul,
+                alpha,
+            } => {
                 let (restarts, done) = wave(fraction(first_decay_steps), t_mul);
                 initial_learning_rate * cosine(done, libm::pow(m_mul, restarts), alpha)
             }
@@ -129,7 +153,8 @@ fn cosine(done: f64, height: f64, alpha: f64) -> f64 {
     (1.0 - alpha) * 0.5 * height * (1.0 + libm::cos(PI * done)) + alpha
 }
 
-/// How many waves are over, and the fraction of the present one, after `waves` times the length of the first.
+/// How many waves are over, and the fraction of the present one, after `waves` times the length of
+/// the first.
 fn wave(waves: f64, t_mul: f64) -> (f64, f64) {
     if t_mul == 1.0 {
         let over = libm::floor(waves);
@@ -228,7 +253,11 @@ fn piecewise_constant_decay(fields: &mut Fields) -> Option<Schedule> {
     let values = members::<Rate>(&values_place, limits::SCHEDULE_PIECES_MAX);
     let (boundaries, values) = (boundaries?, values?);
     if values.len() != boundaries.len() + 1 {
-        values_place.invalid(format!("needs one value more than there are boundaries: {}, not {}", boundaries.len() + 1, values.len()));
+        values_place.invalid(format!(
+            "needs one value more than there are boundaries: {}, not {}",
+            boundaries.len() + 1,
+            values.len()
+        ));
         return None;
     }
     Some(Schedule::PiecewiseConstantDecay { boundaries, values: values.iter().map(|rate| rate.0).collect() })

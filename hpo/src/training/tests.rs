@@ -13,7 +13,8 @@ fn read<T: FromDocument>(json: &Json) -> T {
 
 const STEPS: [u64; 9] = [0, 1, 10, 11, 50, 99, 100, 101, 250];
 
-/// `[float(schedule(step)) for step in STEPS]` in Keras 3.15, of `keras.optimizers.schedules` with these arguments.
+/// `[float(schedule(step)) for step in STEPS]` in Keras 3.15, of `keras.optimizers.schedules` with
+/// these arguments.
 #[rustfmt::skip] // A table: one line for each schedule.
 const KERAS: &[(&str, [f64; 9])] = &[
     (r#"{"name": "exponential_decay", "initial_learning_rate": 0.1, "decay_steps": 100, "decay_rate": 0.5}"#, [0.1, 0.099309251, 0.0933033, 0.09265881, 0.070710681, 0.050347775, 0.050000001, 0.049654625, 0.01767767]),
@@ -35,9 +36,13 @@ fn schedules_go_as_in_keras() {
     for (document, expect) in KERAS {
         let schedule: Schedule = read(&serde_json::from_str(document).unwrap());
         for (step, expect) in STEPS.into_iter().zip(expect) {
-            // Keras computes in single precision, and near the end of a cosine takes the difference of two numbers near 1.
+            // Keras computes in single precision, and near the end of a cosine takes the difference
+            // of two numbers near 1.
             let found = schedule.at(step);
-            assert!((found - expect).abs() <= 1e-6 * expect.abs() + 2e-8, "{found}, not {expect}, at step {step} of {document}");
+            assert!(
+                (found - expect).abs() <= 1e-6 * expect.abs() + 2e-8,
+                "{found}, not {expect}, at step {step} of {document}"
+            );
         }
     }
     assert_eq!(read::<Schedule>(&json!(0.25)).at(1 << 40), 0.25);
@@ -46,11 +51,21 @@ fn schedules_go_as_in_keras() {
 #[test]
 fn a_wave_restarts_at_its_very_end() {
     for t_mul in [1.0, 1.5, 2.0, 3.0, 5.0, 10.0] {
-        let schedule: Schedule =
-            read(&json!({"name": "cosine_decay_restarts", "initial_learning_rate": 1, "first_decay_steps": 4096, "t_mul": t_mul}));
-        let ends = [4096.0, 4096.0 * (1.0 + t_mul), 4096.0 * (1.0 + t_mul + t_mul * t_mul), 4096.0 * (1.0 + t_mul) * (1.0 + t_mul * t_mul)];
+        let schedule: Schedule = read(
+            &json!({"name": "cosine_decay_restarts", "initial_learning_rate": 1, "first_decay_steps": 4096, "t_mul": t_mul}),
+        );
+        let ends = [
+            4096.0,
+            4096.0 * (1.0 + t_mul),
+            4096.0 * (1.0 + t_mul + t_mul * t_mul),
+            4096.0 * (1.0 + t_mul) * (1.0 + t_mul * t_mul),
+        ];
         for end in ends.map(|end| end as u64) {
-            assert!(schedule.at(end) > 0.999 && schedule.at(end - 1) < 0.001, "{t_mul}, {end}: {}", schedule.at(end));
+            assert!(
+                schedule.at(end) > 0.999 && schedule.at(end - 1) < 0.001,
+                "{t_mul}, {end}: {}",
+                schedule.at(end)
+            );
         }
     }
 }
@@ -69,7 +84,11 @@ fn optimisers_have_the_defaults_of_keras() {
     let (beta_1, beta_2) = (0.9, 0.999);
     for (name, expect, slots) in [
         ("sgd", optimizer(Rule::Sgd { momentum: 0.0, nesterov: false }, 0.01, None), 0),
-        ("rmsprop", optimizer(Rule::Rmsprop { rho: 0.9, momentum: 0.0, epsilon, centered: false }, 0.001, None), 1),
+        (
+            "rmsprop",
+            optimizer(Rule::Rmsprop { rho: 0.9, momentum: 0.0, epsilon, centered: false }, 0.001, None),
+            1,
+        ),
         ("adam", optimizer(Rule::Adam { beta_1, beta_2, epsilon, amsgrad: false }, 0.001, None), 2),
         ("adamw", optimizer(Rule::AdamW { beta_1, beta_2, epsilon, amsgrad: false }, 0.001, Some(0.004)), 2),
         ("nadam", optimizer(Rule::Nadam { beta_1, beta_2, epsilon }, 0.001, None), 2),
@@ -92,17 +111,26 @@ fn optimisers_have_the_defaults_of_keras() {
 
 #[test]
 fn losses_and_metrics_have_aliases_and_one_name() {
-    for (name, canonical) in
-        [("mse", "mean_squared_error"), ("mae", "mean_absolute_error"), ("huber", "huber"), ("kl_divergence", "kl_divergence")]
-    {
+    for (name, canonical) in [
+        ("mse", "mean_squared_error"),
+        ("mae", "mean_absolute_error"),
+        ("huber", "huber"),
+        ("kl_divergence", "kl_divergence"),
+    ] {
         assert_eq!(read::<Loss>(&json!(name)).as_str(), canonical);
     }
     assert_eq!(read::<Loss>(&json!({"name": "huber", "delta": 2})), Loss::Huber { delta: 2.0 });
     let smooth = json!({"name": "categorical_crossentropy", "from_logits": true, "label_smoothing": 0.1});
-    assert_eq!(read::<Loss>(&smooth), Loss::CategoricalCrossentropy { from_logits: true, label_smoothing: 0.1 });
-    for (alias, name) in
-        [("f1", "f1_score"), ("r2", "r2_score"), ("root_mean_squared_error", "rmse"), ("top_k", "top_k_categorical_accuracy")]
-    {
+    assert_eq!(
+        read::<Loss>(&smooth),
+        Loss::CategoricalCrossentropy { from_logits: true, label_smoothing: 0.1 }
+    );
+    for (alias, name) in [
+        ("f1", "f1_score"),
+        ("r2", "r2_score"),
+        ("root_mean_squared_error", "rmse"),
+        ("top_k", "top_k_categorical_accuracy"),
+    ] {
         assert_eq!(read::<Metric>(&json!(alias)).as_str(), name);
         assert_eq!(canonical(&format!("val_{alias}")), format!("val_{name}"));
     }
@@ -124,8 +152,10 @@ fn class_weights_are_by_class_or_balanced() {
 #[test]
 fn a_mistake_in_the_training_points_at_its_field() {
     let training = |field: &str, value: Json, expect: &[(&str, &str)]| {
-        let expect: Vec<(String, &str)> = expect.iter().map(|(pointer, words)| (format!("/training{pointer}"), *words)).collect();
-        let expect: Vec<(&str, &str)> = expect.iter().map(|(pointer, words)| (pointer.as_str(), *words)).collect();
+        let expect: Vec<(String, &str)> =
+            expect.iter().map(|(pointer, words)| (format!("/training{pointer}"), *words)).collect();
+        let expect: Vec<(&str, &str)> =
+            expect.iter().map(|(pointer, words)| (pointer.as_str(), *words)).collect();
         check(&with(smallest(), &format!("/training/{field}"), value), &expect);
     };
     training("optimizer", json!(5), &[("/optimizer", "must be a name, or an object with a name, not 5")]);
@@ -134,7 +164,11 @@ fn a_mistake_in_the_training_points_at_its_field() {
         json!({"name": "adamw", "weight_decay": null}),
         &[("/optimizer/weight_decay", "must be a finite number, not null")],
     );
-    training("optimizer", json!({"name": "sgd", "clipnorm": 1, "clipvalue": 1}), &[("/optimizer/clipvalue", "only one of clipnorm")]);
+    training(
+        "optimizer",
+        json!({"name": "sgd", "clipnorm": 1, "clipvalue": 1}),
+        &[("/optimizer/clipvalue", "only one of clipnorm")],
+    );
     training(
         "optimizer",
         json!({"name": "sgd", "beta_1": 0.5}),
@@ -162,7 +196,10 @@ fn a_mistake_in_the_training_points_at_its_field() {
     training(
         "optimizer",
         piecewise(json!([-1]), json!([1, -2])),
-        &[("/optimizer/learning_rate/boundaries/0", "must lie between"), ("/optimizer/learning_rate/values/1", "must lie between")],
+        &[
+            ("/optimizer/learning_rate/boundaries/0", "must lie between"),
+            ("/optimizer/learning_rate/values/1", "must lie between"),
+        ],
     );
     training("loss", json!({"name": "huber", "delta": 0}), &[("/loss/delta", "must lie between")]);
     training("loss", json!({"name": "mse", "delta": 1}), &[("/loss/delta", "unknown field")]);
@@ -172,7 +209,11 @@ fn a_mistake_in_the_training_points_at_its_field() {
         json!(["accuracy", "top_k", {"name": "top_k", "k": 3}]),
         &[("/metrics/2", "top_k_categorical_accuracy stands twice")],
     );
-    training("metrics", json!(["accuracy", {"name": "top_k", "k": 0}]), &[("/metrics/1/k", "must lie between 1 and")]);
+    training(
+        "metrics",
+        json!(["accuracy", {"name": "top_k", "k": 0}]),
+        &[("/metrics/1/k", "must lie between 1 and")],
+    );
     training(
         "class_weight",
         json!({"a": 1, "00": -1, ("x".repeat(limits::CLASS_NAME_BYTES_MAX + 1)): 1}),

@@ -1,4 +1,5 @@
-//! One Redis child: spawned so that it cannot outlive us, awaited until it answers, ended in order; and what it said last.
+//! One Redis child: spawned so that it cannot outlive us, awaited until it answers, ended in order;
+//! and what it said last.
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
@@ -20,7 +21,8 @@ use super::{Error, STOP, TICK};
 const READY: Duration = Duration::from_secs(limits::REDIS_READY_SECONDS_MAX);
 const ANSWER: Duration = Duration::from_millis(limits::REDIS_CHILD_ANSWER_MS);
 
-/// The primary that a read-only child has: the broadcast address, to which no connection can be made, so that nobody can ever answer there with other data.
+/// The primary that a read-only child has: the broadcast address, to which no connection can be
+/// made, so that nobody can ever answer there with other data.
 const NO_PRIMARY: [&str; 2] = ["255.255.255.255", "1"];
 
 /// Whether a child takes writes.
@@ -28,8 +30,9 @@ const NO_PRIMARY: [&str; 2] = ["255.255.255.255", "1"];
 pub(super) enum Mode {
     /// It does.
     Writable,
-    /// It answers reads and refuses writes. It is a replica without a primary: of all ways to refuse writes the only one in which Redis itself, too, writes
-    /// nothing. (A primary writes down which keys have expired.)
+    /// It answers reads and refuses writes. It is a replica without a primary: of all ways to
+    /// refuse writes the only one in which Redis itself, too, writes nothing. (A primary writes
+    /// down which keys have expired.)
     ReadOnly,
 }
 
@@ -51,15 +54,19 @@ pub(super) struct Redis {
 }
 
 impl Place {
-    /// The note beside the data that lets the next start find a child left over: its process id and its socket.
+    /// The note beside the data that lets the next start find a child left over: its process id and
+    /// its socket.
     pub(super) fn note(&self) -> PathBuf {
         self.folder.join("child")
     }
 
-    /// Starts a child and waits until it answers PING. If it doesn't, it is ended again and the error has its log.
+    /// Starts a child and waits until it answers PING. If it doesn't, it is ended again and the
+    /// error has its log.
     pub(super) fn launch(&self, mode: Mode, stopped: &mpsc::Receiver<()>) -> Result<Redis, Error> {
         self.remove_unfinished_rewrites();
-        let mut redis = self.spawn(mode).map_err(|e| Error::Io(format!("cannot start {}: {e}", self.server.display())))?;
+        let mut redis = self
+            .spawn(mode)
+            .map_err(|e| Error::Io(format!("cannot start {}: {e}", self.server.display())))?;
         let since = Instant::now();
         let misfit = loop {
             match ask(&self.socket, "PING").as_deref() {
@@ -67,7 +74,9 @@ impl Place {
                     None => return Ok(redis),
                     Some(why) => break why,
                 },
-                _ if stopped.try_recv() != Err(TryRecvError::Empty) => break "was not needed any more".into(),
+                _ if stopped.try_recv() != Err(TryRecvError::Empty) => {
+                    break "was not needed any more".into();
+                }
                 _ if since.elapsed() > READY => break format!("gave no answer within {} s", READY.as_secs()),
                 _ => thread::sleep(TICK), // not listening yet, or still loading its data
             }
@@ -82,16 +91,21 @@ impl Place {
     /// Puts a child that runs into a mode. Whether it is in it.
     pub(super) fn set_mode(&self, redis: &mut Redis, mode: Mode) -> bool {
         let [host, port] = if mode == Mode::ReadOnly { NO_PRIMARY } else { ["NO", "ONE"] };
-        if redis.mode != mode && ask(&self.socket, &format!("REPLICAOF {host} {port}")).is_ok_and(|answer| answer.starts_with("+OK")) {
+        if redis.mode != mode
+            && ask(&self.socket, &format!("REPLICAOF {host} {port}"))
+                .is_ok_and(|answer| answer.starts_with("+OK"))
+        {
             redis.mode = mode;
         }
         redis.mode == mode
     }
 
-    /// A rewrite of the append-only file whose server was killed leaves its half of a file; no server removes that of another.
+    /// A rewrite of the append-only file whose server was killed leaves its half of a file; no
+    /// server removes that of another.
     fn remove_unfinished_rewrites(&self) {
         let files = fs::read_dir(&self.folder).into_iter().flatten().flatten();
-        let unfinished = files.filter(|file| file.file_name().to_string_lossy().starts_with("temp-rewriteaof-"));
+        let unfinished =
+            files.filter(|file| file.file_name().to_string_lossy().starts_with("temp-rewriteaof-"));
         unfinished.for_each(|file| drop(fs::remove_file(file.path())));
     }
 
@@ -105,14 +119,25 @@ impl Place {
         let (reader, writer) = io::pipe()?;
         let mut command = Command::new(&self.server);
         command.args(["--port", "0", "--unixsocketperm", "700", "--unixsocket"]).arg(&self.socket);
-        // Every acknowledged write is on disk; snapshots would only cost, for the append-only file is what is loaded.
-        // It looks that often whether it is asked to end: 20 ms, not 100, at the end of each run.
+        // Every acknowledged write is on disk; snapshots would only cost, for the append-only file
+        // is what is loaded. It looks that often whether it is asked to end: 20 ms, not 100, at the
+        // end of each run.
         command.args(["--hz", "50"]);
-        command.args(["--appendonly", "yes", "--appendfsync", "always", "--save", "", "--maxmemory-policy", "noeviction"]);
+        command.args([
+            "--appendonly",
+            "yes",
+            "--appendfsync",
+            "always",
+            "--save",
+            "",
+            "--maxmemory-policy",
+            "noeviction",
+        ]);
         if mode == Mode::ReadOnly {
             command.arg("--replicaof").args(NO_PRIMARY);
         }
-        // Its folder is its working directory, so that no character in the path can be misread as configuration.
+        // Its folder is its working directory, so that no character in the path can be misread as
+        // configuration.
         command.current_dir(&self.folder).stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
         command.process_group(0); // a Ctrl-C meant for us would reach it first, before the trainers have handed back their trials
         #[cfg(target_os = "linux")]
@@ -133,7 +158,8 @@ impl Place {
         Ok(redis)
     }
 
-    /// Ends a child in order: SIGTERM is Redis's own SHUTDOWN. SIGKILL only when that takes too long.
+    /// Ends a child in order: SIGTERM is Redis's own SHUTDOWN. SIGKILL only when that takes too
+    /// long.
     pub(super) fn end(&self, redis: &mut Redis) {
         let since = Instant::now();
         // Not reaped yet, so the id cannot mean anybody else.
@@ -173,7 +199,8 @@ pub(super) fn ask(socket: &Path, command: &str) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&answer[..n]).into_owned())
 }
 
-/// Why this server cannot serve us, if it cannot: our scripts declare flags, which Redis knows from 7.0 on (every Valkey says 7.2).
+/// Why this server cannot serve us, if it cannot: our scripts declare flags, which Redis knows from
+/// 7.0 on (every Valkey says 7.2).
 fn unfit(socket: &Path) -> Option<String> {
     let info = ask(socket, "INFO server").ok()?;
     let version = info.lines().find_map(|line| line.strip_prefix("redis_version:"))?;
@@ -185,7 +212,8 @@ fn keep_last_lines(reader: impl Read, log: &Mutex<VecDeque<String>>) {
     let mut reader = BufReader::new(reader);
     let mut line = Vec::new();
     // A line longer than the bound goes on as the next one.
-    while matches!(reader.by_ref().take(limits::REDIS_LOG_LINE_BYTES_MAX as u64).read_until(b'\n', &mut line), Ok(n) if n > 0) {
+    while matches!(reader.by_ref().take(limits::REDIS_LOG_LINE_BYTES_MAX as u64).read_until(b'\n', &mut line), Ok(n) if n > 0)
+    {
         let text = String::from_utf8_lossy(&line).trim().to_string();
         line.clear();
         if text.contains(" to MASTER") || text.contains(" to PRIMARY") {
@@ -200,21 +228,28 @@ fn keep_last_lines(reader: impl Read, log: &Mutex<VecDeque<String>>) {
     }
 }
 
-/// Has the system send SIGTERM, an orderly shutdown, when the spawning thread ends, were it by SIGKILL.
+/// Has the system send SIGTERM, an orderly shutdown, when the spawning thread ends, were it by
+/// SIGKILL.
 #[cfg(target_os = "linux")]
 fn end_with_parent(command: &mut Command) {
     let parent = std::process::id();
-    // SAFETY: between fork and exec only async-signal-safe calls are allowed; prctl and getppid are, and nothing is allocated.
+    // SAFETY: between fork and exec only async-signal-safe calls are allowed; prctl and getppid
+    // are, and nothing is allocated.
     unsafe {
         command.pre_exec(move || {
             let set = libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM as libc::c_ulong);
             // The parent may have died before the call: then nobody would ever send the signal.
-            if set == 0 && libc::getppid() as u32 == parent { Ok(()) } else { Err(io::Error::from_raw_os_error(libc::ESRCH)) }
+            if set == 0 && libc::getppid() as u32 == parent {
+                Ok(())
+            } else {
+                Err(io::Error::from_raw_os_error(libc::ESRCH))
+            }
         });
     }
 }
 
 pub(super) fn signal(pid: u32, signal: libc::c_int) {
-    // SAFETY: kill takes two numbers and touches no memory. A pid of ours is never 0 or negative, which would mean a group.
+    // SAFETY: kill takes two numbers and touches no memory. A pid of ours is never 0 or negative,
+    // which would mean a group.
     unsafe { libc::kill(pid as libc::pid_t, signal) };
 }

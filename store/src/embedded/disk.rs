@@ -1,4 +1,5 @@
-//! The disk below the embedded Redis. With an fsync for each write, Redis ends at the first one that fails: so none may reach it once space runs short.
+//! The disk below the embedded Redis. With an fsync for each write, Redis ends at the first one
+//! that fails: so none may reach it once space runs short.
 
 use std::io;
 use std::path::Path;
@@ -12,7 +13,8 @@ use super::child::Mode;
 #[derive(Debug, Default)]
 pub(super) struct Disk {
     is_short: bool,
-    /// A write has failed: until then none is tried, whatever is said to be free. A user's quota, for one, is not seen.
+    /// A write has failed: until then none is tried, whatever is said to be free. A user's quota,
+    /// for one, is not seen.
     failed_until: Option<Instant>,
 }
 
@@ -20,13 +22,15 @@ impl Disk {
     /// The mode that Redis may be in while so many bytes are free.
     pub(super) fn mode(&mut self, free: u64, now: Instant) -> Mode {
         // Two bounds, or a disk at the edge would let Redis write every other moment.
-        let least = if self.is_short { limits::REDIS_DISK_BYTES_RESUME } else { limits::REDIS_DISK_BYTES_MIN };
+        let least =
+            if self.is_short { limits::REDIS_DISK_BYTES_RESUME } else { limits::REDIS_DISK_BYTES_MIN };
         self.is_short = free < least;
         let has_failed = self.failed_until.is_some_and(|until| now < until);
         if self.is_short || has_failed { Mode::ReadOnly } else { Mode::Writable }
     }
 
-    /// Takes note of how Redis ended, in its own words, with so many bytes free. Whether the disk was the reason.
+    /// Takes note of how Redis ended, in its own words, with so many bytes free. Whether the disk
+    /// was the reason.
     pub(super) fn has_ended_it(&mut self, obituary: &str, free: u64, now: Instant) -> bool {
         self.mode(free, now);
         let is_reason = self.is_short || FULL.iter().any(|words| obituary.contains(words));
@@ -37,8 +41,10 @@ impl Disk {
     }
 }
 
-/// What is said of a full disk: by the system, by that of a user whose share is used up, and by Redis where only a part of a write was taken.
-const FULL: [&str; 3] = ["No space left on device", "Disk quota exceeded", "Short write while writing to the AOF file"];
+/// What is said of a full disk: by the system, by that of a user whose share is used up, and by
+/// Redis where only a part of a write was taken.
+const FULL: [&str; 3] =
+    ["No space left on device", "Disk quota exceeded", "Short write while writing to the AOF file"];
 
 /// The bytes that are free for this process on the disk of `folder`.
 pub(super) fn free_bytes(folder: &Path) -> io::Result<u64> {
@@ -72,7 +78,11 @@ mod tests {
             let mut disk = Disk::default();
             assert!(disk.has_ended_it(words, u64::MAX, now), "{words}");
             let later = now + Duration::from_millis(limits::REDIS_DISK_RETRY_MS);
-            assert_eq!([now, later].map(|at| disk.mode(u64::MAX, at)), [Mode::ReadOnly, Mode::Writable], "{words}");
+            assert_eq!(
+                [now, later].map(|at| disk.mode(u64::MAX, at)),
+                [Mode::ReadOnly, Mode::Writable],
+                "{words}"
+            );
         }
     }
 

@@ -35,7 +35,11 @@ fn data_survives_a_restart_and_no_child_is_left_after_a_stop() {
     let dir = tempfile::tempdir().unwrap();
     let redis = Embedded::start(dir.path()).unwrap();
     let (pid, socket) = (redis.pid(), PathBuf::from(redis.url().strip_prefix("unix://").unwrap()));
-    assert_eq!(unsafe { libc::getpgid(pid as libc::pid_t) }, pid as libc::pid_t, "a process group of its own");
+    assert_eq!(
+        unsafe { libc::getpgid(pid as libc::pid_t) },
+        pid as libc::pid_t,
+        "a process group of its own"
+    );
     command(&redis, &["SET", "key", "value"]).unwrap();
     drop(redis);
     assert!(!lives(pid) && !socket.parent().unwrap().exists() && !dir.path().join("redis/child").exists());
@@ -53,7 +57,9 @@ fn a_killed_child_comes_back_at_the_same_place_with_nothing_lost() {
     }
     let killed = redis.pid();
     signal(killed, libc::SIGKILL);
-    eventually("the restart", || redis.pid() != killed && matches!(command(&redis, &["PING"]), Ok(redis::Value::SimpleString(_))));
+    eventually("the restart", || {
+        redis.pid() != killed && matches!(command(&redis, &["PING"]), Ok(redis::Value::SimpleString(_)))
+    });
     assert_eq!(command(&redis, &["DBSIZE"]).unwrap(), redis::Value::Int(200));
 }
 
@@ -87,25 +93,35 @@ fn a_read_only_child_refuses_each_write_and_takes_them_again_once_told() {
     let runtime = runtime_folder().unwrap();
     let (folder, socket) = (dir.path().join("redis"), runtime.path().join("r.sock"));
     fs::create_dir(&folder).unwrap();
-    let place = Place { server: server().unwrap(), folder, socket, pid: Arc::default(), disk_full: Arc::default() };
+    let place =
+        Place { server: server().unwrap(), folder, socket, pid: Arc::default(), disk_full: Arc::default() };
     let (_go_on, stopped) = mpsc::channel();
     let said = |command: &str| ask(&place.socket, command).unwrap();
-    let aof = || fs::metadata(dir.path().join("redis/appendonlydir/appendonly.aof.1.incr.aof")).unwrap().len();
+    let aof =
+        || fs::metadata(dir.path().join("redis/appendonlydir/appendonly.aof.1.incr.aof")).unwrap().len();
 
     let mut redis = place.launch(Mode::Writable, &stopped).unwrap();
-    assert_eq!((said("SET key value"), said("SET short-lived value PX 1")), ("+OK\r\n".into(), "+OK\r\n".into()));
+    assert_eq!(
+        (said("SET key value"), said("SET short-lived value PX 1")),
+        ("+OK\r\n".into(), "+OK\r\n".into())
+    );
     assert!(place.set_mode(&mut redis, Mode::ReadOnly));
     let before = aof();
     let begun = std::time::Instant::now();
     while said("GET short-lived") != "$-1\r\n" {
-        assert!(begun.elapsed() < std::time::Duration::from_secs(10), "what has expired is not there any more");
+        assert!(
+            begun.elapsed() < std::time::Duration::from_secs(10),
+            "what has expired is not there any more"
+        );
     }
     for mode in [Mode::ReadOnly, Mode::Writable] {
         if mode == Mode::Writable {
             place.end(&mut redis);
             redis = place.launch(Mode::ReadOnly, &stopped).unwrap();
         }
-        assert!(said("SET key other").starts_with("-READONLY") && said("BLPOP list 1").starts_with("-READONLY"));
+        assert!(
+            said("SET key other").starts_with("-READONLY") && said("BLPOP list 1").starts_with("-READONLY")
+        );
         assert_eq!((said("GET key"), said("GET short-lived")), ("$5\r\nvalue\r\n".into(), "$-1\r\n".into()));
         assert_eq!(aof(), before, "not even what expires is written down");
     }
@@ -130,7 +146,11 @@ fn a_second_start_on_the_same_folder_is_refused_with_one_line() {
     let first = Embedded::start(dir.path()).unwrap();
     let error = Embedded::start(dir.path()).unwrap_err();
     assert!(matches!(error, Error::InUse { .. }));
-    let line = format!("{}/redis is in use by another chandler (process {})", dir.path().display(), std::process::id());
+    let line = format!(
+        "{}/redis is in use by another chandler (process {})",
+        dir.path().display(),
+        std::process::id()
+    );
     assert!(error.to_string().ends_with(&line), "{error}");
     assert!(lives(first.pid()), "the first is left alone");
 }
@@ -160,7 +180,11 @@ fn a_child_left_behind_is_shut_down_and_its_data_kept() {
 
         let redis = Embedded::start(dir.path()).unwrap();
         assert_eq!(get(&redis, "key").as_deref(), Some("value"));
-        assert_eq!(reaped.join().unwrap().unwrap().success(), !stuck, "in order where it listens, by force where it doesn't");
+        assert_eq!(
+            reaped.join().unwrap().unwrap().success(),
+            !stuck,
+            "in order where it listens, by force where it doesn't"
+        );
     }
 }
 
@@ -168,13 +192,19 @@ fn a_child_left_behind_is_shut_down_and_its_data_kept() {
 fn a_note_about_somebody_elses_process_harms_nobody() {
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir(dir.path().join("redis")).unwrap();
-    for note in [format!("{}\n/tmp/chandler-gone/r.sock\n", std::process::id()), "0\n\n".into(), "\u{0}".into(), "-1\nx".into()] {
+    for note in [
+        format!("{}\n/tmp/chandler-gone/r.sock\n", std::process::id()),
+        "0\n\n".into(),
+        "\u{0}".into(),
+        "-1\nx".into(),
+    ] {
         fs::write(dir.path().join("redis/child"), note).unwrap();
         Embedded::start(dir.path()).unwrap();
     }
 }
 
-/// Not a test by itself: the process that the next test kills. Does nothing when run with the others.
+/// Not a test by itself: the process that the next test kills. Does nothing when run with the
+/// others.
 #[test]
 fn holder_of_a_redis_for_the_next_test() {
     if let Some(dir) = std::env::var_os("CHANDLER_TEST_HOLD") {
@@ -189,7 +219,9 @@ fn holder_of_a_redis_for_the_next_test() {
 fn a_killed_parent_takes_its_redis_along_and_the_next_one_has_the_data() {
     let dir = tempfile::tempdir().unwrap();
     let mut holder = Command::new(std::env::current_exe().unwrap());
-    holder.args(["--exact", "embedded::tests::holder_of_a_redis_for_the_next_test"]).env("CHANDLER_TEST_HOLD", dir.path());
+    holder
+        .args(["--exact", "embedded::tests::holder_of_a_redis_for_the_next_test"])
+        .env("CHANDLER_TEST_HOLD", dir.path());
     let mut holder = holder.stdout(Stdio::null()).spawn().unwrap();
     eventually("a Redis in the other process", || dir.path().join("held").exists());
     let pid: u32 = fs::read_to_string(dir.path().join("held")).unwrap().parse().unwrap();
@@ -229,5 +261,8 @@ fn the_server_is_the_named_one_or_the_first_on_the_path() {
     assert_eq!(find_server(None, path()).unwrap(), redis);
     assert_eq!(find_server(Some(valkey.clone().into()), path()).unwrap(), valkey);
     let error = find_server(Some("/no/such".into()), path()).unwrap_err();
-    assert_eq!(error.to_string(), "the embedded Redis: CHANDLER_REDIS_SERVER is /no/such, which is no program");
+    assert_eq!(
+        error.to_string(),
+        "the embedded Redis: CHANDLER_REDIS_SERVER is /no/such, which is no program"
+    );
 }

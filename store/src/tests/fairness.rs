@@ -22,7 +22,8 @@ async fn serve(bench: &Bench, ids: [StudyId; 2], durations_ms: [u64; 2], slots: 
 
 #[tokio::test]
 async fn two_backlogged_studies_share_time_by_weight() {
-    for (weights, durations_ms, slots) in [([1.0, 1.0], [10_000, 1_000], 1), ([1.0, 3.0], [2_000, 5_000], 1), ([1.0, 1.0], [7_000, 300], 4)]
+    for (weights, durations_ms, slots) in
+        [([1.0, 1.0], [10_000, 1_000], 1), ([1.0, 3.0], [2_000, 5_000], 1), ([1.0, 1.0], [7_000, 300], 4)]
     {
         let bench = Bench::new().await;
         let mut ids = Vec::new();
@@ -32,8 +33,12 @@ async fn two_backlogged_studies_share_time_by_weight() {
         let served = serve(&bench, [ids[0], ids[1]], durations_ms, slots).await;
         let share = |which: usize| served[which] as f64 / weights[which];
         // At most one trial a slot, by the weight of its study.
-        let bound = (0..2).map(|which| durations_ms[which] as f64 / weights[which]).fold(0.0, f64::max) * slots as f64;
-        assert!((share(0) - share(1)).abs() <= bound, "{served:?} for weights {weights:?}, durations {durations_ms:?}");
+        let bound = (0..2).map(|which| durations_ms[which] as f64 / weights[which]).fold(0.0, f64::max)
+            * slots as f64;
+        assert!(
+            (share(0) - share(1)).abs() <= bound,
+            "{served:?} for weights {weights:?}, durations {durations_ms:?}"
+        );
         bench.healthy().await;
     }
 }

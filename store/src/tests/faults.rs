@@ -57,8 +57,15 @@ async fn the_last_nonce_finishes_a_trial_that_was_queued_again() {
     assert!(matches!(bench.finish(&lease, completed(0.5)).await, Ack::Accepted { .. }));
     bench.healthy().await;
     let trial = bench.trial(id, 0).await;
-    assert_eq!((trial.state, trial.attempts.len(), trial.attempts[0].end.as_deref()), (TrialState::Completed, 1, Some("completed")));
-    assert_eq!(trial.attempts[0].ended_at_ms, Some(START_MS + 30_000), "what followed the stall was not served by this attempt");
+    assert_eq!(
+        (trial.state, trial.attempts.len(), trial.attempts[0].end.as_deref()),
+        (TrialState::Completed, 1, Some("completed"))
+    );
+    assert_eq!(
+        trial.attempts[0].ended_at_ms,
+        Some(START_MS + 30_000),
+        "what followed the stall was not served by this attempt"
+    );
     assert_eq!(bench.claim("b").await.unwrap().number, 1);
 }
 
@@ -72,7 +79,10 @@ async fn stalls_are_used_up() {
         bench.healthy().await;
     }
     let trial = bench.trial(id, 0).await;
-    assert_eq!((trial.state, trial.stalls, trial.error.unwrap().kind), (TrialState::Failed, 2, ErrorKind::Stalled));
+    assert_eq!(
+        (trial.state, trial.stalls, trial.error.unwrap().kind),
+        (TrialState::Failed, 2, ErrorKind::Stalled)
+    );
     assert_eq!(bench.record(id).await.state, StudyState::Completed);
 }
 
@@ -143,7 +153,12 @@ async fn an_error_message_is_cut_between_characters() {
     let bench = Bench::new().await;
     let id = bench.study(json!({})).await;
     let lease = bench.claim("a").await.unwrap();
-    bench.finish(&lease, End::Failed { kind: ErrorKind::Panic, message: "ü".repeat(5_000) + "x", beside_others: false }).await;
+    bench
+        .finish(
+            &lease,
+            End::Failed { kind: ErrorKind::Panic, message: "ü".repeat(5_000) + "x", beside_others: false },
+        )
+        .await;
     assert_eq!(bench.trial(id, 0).await.error.unwrap().message, "ü".repeat(1_000));
 }
 
@@ -189,7 +204,8 @@ async fn each_delayed_trial_waits_for_its_own_time() {
 #[tokio::test]
 async fn the_long_queue_of_a_failed_study_is_swept_by_the_reaper() {
     let bench = Bench::new().await;
-    let id = bench.study(json!({"max_trials": 2_000, "max_parallel": 1_500, "retry": {"max_failures": 1}})).await;
+    let id =
+        bench.study(json!({"max_trials": 2_000, "max_parallel": 1_500, "retry": {"max_failures": 1}})).await;
     let leases = bench.claims("a", 4).await;
     bench.finish(&leases[0], failed(ErrorKind::Io)).await;
     for lease in &leases[1..] {
@@ -215,7 +231,10 @@ async fn a_diverged_trial_is_final_whatever_the_budget_and_keeps_its_curve() {
     bench.store.report(&lease, &[Point { step: 1, values: vec![f32::NAN; 4] }]).await.unwrap();
     bench.finish(&lease, completed(f64::NAN)).await;
     let trial = bench.trial(id, 0).await;
-    assert_eq!((trial.state, trial.value, trial.error.unwrap().kind), (TrialState::Failed, None, ErrorKind::Diverged));
+    assert_eq!(
+        (trial.state, trial.value, trial.error.unwrap().kind),
+        (TrialState::Failed, None, ErrorKind::Diverged)
+    );
     assert_eq!(bench.store.curve(id, 0).await.unwrap().unwrap().points.len(), 1);
 }
 
@@ -234,7 +253,8 @@ async fn a_first_out_of_memory_beside_others_is_not_held_against_the_trial() {
     assert_eq!(bench.trial(id, 0).await.state, TrialState::Failed);
 }
 
-/// The state of a trial that failed so under `retry`, and that of its study, in which two trials had failed before it; and after one more had.
+/// The state of a trial that failed so under `retry`, and that of its study, in which two trials
+/// had failed before it; and after one more had.
 async fn after_two_failures(kind: ErrorKind, retry: Value) -> (TrialState, StudyState, StudyState) {
     let bench = Bench::new().await;
     let id = bench.study(json!({"max_trials": 20, "retry": retry})).await;
@@ -245,7 +265,9 @@ async fn after_two_failures(kind: ErrorKind, retry: Value) -> (TrialState, Study
     let lease = bench.claim("a").await.unwrap();
     match kind {
         ErrorKind::Stalled => bench.pass(33_000).await,
-        ErrorKind::Refused => drop(bench.finish(&lease, End::Refused { why: "it lacks the dataset".into() }).await),
+        ErrorKind::Refused => {
+            drop(bench.finish(&lease, End::Refused { why: "it lacks the dataset".into() }).await)
+        }
         kind => drop(bench.finish(&lease, failed(kind)).await),
     }
     let (trial, study) = (bench.trial(id, lease.number).await, bench.record(id).await.state);
@@ -265,12 +287,17 @@ async fn the_scripts_make_of_each_kind_of_failure_what_is_said_of_it() {
             InARow::Resets => (StudyState::Running, StudyState::Running),
             InARow::Leaves => (StudyState::Running, StudyState::Failed),
         };
-        let of_trial = if kind.tried_again() == TriedAgain::AtOnce { TrialState::Queued } else { TrialState::Failed };
+        let of_trial =
+            if kind.tried_again() == TriedAgain::AtOnce { TrialState::Queued } else { TrialState::Failed };
         let found = after_two_failures(*kind, json!({"max_failures": 0, "max_stalls": 0})).await;
         assert_eq!(found, (of_trial, of_study.0, of_study.1), "{kind}");
 
         let found = after_two_failures(*kind, json!({"max_failures": 1, "max_stalls": 0})).await.0;
-        assert_eq!(found == TrialState::Delayed, kind.tried_again() == TriedAgain::WithinMaxFailures, "{kind}: {found}");
+        assert_eq!(
+            found == TrialState::Delayed,
+            kind.tried_again() == TriedAgain::WithinMaxFailures,
+            "{kind}: {found}"
+        );
     }
 }
 
@@ -292,8 +319,13 @@ async fn three_failures_in_a_row_fail_the_study() {
     let bench = Bench::new().await;
     let id = bench.study(json!({"max_trials": 20})).await;
     let others = bench.claims("b", 1).await;
-    for end in [failed(ErrorKind::Invalid), failed(ErrorKind::Panic), completed(1.0), failed(ErrorKind::Panic), failed(ErrorKind::Invalid)]
-    {
+    for end in [
+        failed(ErrorKind::Invalid),
+        failed(ErrorKind::Panic),
+        completed(1.0),
+        failed(ErrorKind::Panic),
+        failed(ErrorKind::Invalid),
+    ] {
         let lease = bench.claim("a").await.unwrap();
         bench.finish(&lease, end).await;
         assert_eq!(bench.record(id).await.state, StudyState::Running);
@@ -323,7 +355,10 @@ async fn after_an_outage_nothing_is_counted_before_the_grace_ends() {
     assert_eq!(bench.store.report(&kept, &[]).await.unwrap(), Directive::GoOn);
     assert_eq!(bench.trial(id, lost.number).await.stalls, 0);
     bench.pass(6_000).await;
-    assert_eq!((bench.trial(id, lost.number).await.stalls, bench.trial(id, kept.number).await.stalls), (1, 0));
+    assert_eq!(
+        (bench.trial(id, lost.number).await.stalls, bench.trial(id, kept.number).await.stalls),
+        (1, 0)
+    );
     bench.healthy().await;
 }
 
@@ -384,8 +419,14 @@ async fn a_server_that_forgot_its_scripts_is_taught_again() {
 async fn a_dead_connection_is_replaced() {
     let bench = Bench::new().await;
     let id = bench.study(json!({})).await;
-    let killed: u64 =
-        redis::cmd("CLIENT").arg("KILL").arg("TYPE").arg("normal").arg("SKIPME").arg("yes").query(&mut bench.redis.client()).unwrap();
+    let killed: u64 = redis::cmd("CLIENT")
+        .arg("KILL")
+        .arg("TYPE")
+        .arg("normal")
+        .arg("SKIPME")
+        .arg("yes")
+        .query(&mut bench.redis.client())
+        .unwrap();
     assert!(killed > 0);
     assert_eq!(bench.record(id).await.id, id);
 }
@@ -405,16 +446,21 @@ async fn a_full_memory_refuses_new_studies_and_lets_work_finish() {
     let bench = Bench::new().await;
     let id = bench.study(json!({})).await;
     let lease = bench.claim("a").await.unwrap();
-    let _: () = redis::cmd("CONFIG").arg("SET").arg("maxmemory").arg("1mb").query(&mut bench.redis.client()).unwrap();
+    let _: () =
+        redis::cmd("CONFIG").arg("SET").arg("maxmemory").arg("1mb").query(&mut bench.redis.client()).unwrap();
     assert!(
         matches!(bench.store.create_study(new_study(json!({})), None).await, Err(Error::Refused(refused)) if refused.refusal == Refusal::OutOfMemory)
     );
-    assert_eq!(bench.store.report(&lease, &[Point { step: 1, values: vec![0.0; 4] }]).await.unwrap(), Directive::GoOn);
+    assert_eq!(
+        bench.store.report(&lease, &[Point { step: 1, values: vec![0.0; 4] }]).await.unwrap(),
+        Directive::GoOn
+    );
     bench.finish(&lease, completed(1.0)).await;
     assert_eq!(bench.trial(id, 0).await.state, TrialState::Completed);
 }
 
-/// Runs trials until none is left, each call repeated until it is answered, and kills Redis while trials 20 and 40 run.
+/// Runs trials until none is left, each call repeated until it is answered, and kills Redis while
+/// trials 20 and 40 run.
 async fn run_and_kill(store: &Store, redis: &embedded::Embedded, id: &str) {
     loop {
         let claim = Claim::new(&trainer(id), vec![], 1);
@@ -449,13 +495,25 @@ async fn an_embedded_redis_killed_in_use_comes_back_with_every_answer_it_gave() 
     let redis = embedded::Embedded::start(folder.path()).unwrap();
     let first = redis.pid();
     let store = Store::connect(Config::new(redis.url())).await.unwrap();
-    let id = store.create_study(new_study(json!({"max_trials": 50, "max_parallel": 50})), None).await.unwrap().study.id;
+    let id = store
+        .create_study(new_study(json!({"max_trials": 50, "max_parallel": 50})), None)
+        .await
+        .unwrap()
+        .study
+        .id;
     assert_eq!(store.top_up(id).await.unwrap(), 50);
-    tokio::join!(run_and_kill(&store, &redis, "a"), run_and_kill(&store, &redis, "b"), run_and_kill(&store, &redis, "c"));
+    tokio::join!(
+        run_and_kill(&store, &redis, "a"),
+        run_and_kill(&store, &redis, "b"),
+        run_and_kill(&store, &redis, "c")
+    );
     assert_ne!(redis.pid(), first);
     assert_eq!(store.study(id).await.unwrap().unwrap().counts.get(TrialState::Completed), 50);
     for trial in store.trials(id, TrialPage::default()).await.unwrap().0 {
-        assert_eq!((trial.value, trial.step, trial.attempt, trial.attempts.len()), (Some(trial.number as f64), 1, 1, 1));
+        assert_eq!(
+            (trial.value, trial.step, trial.attempt, trial.attempts.len()),
+            (Some(trial.number as f64), 1, 1, 1)
+        );
     }
     assert_eq!(audit(&store).await.unwrap(), Vec::<String>::new());
 }
@@ -475,7 +533,10 @@ async fn probes_and_scrapes_of_a_hung_redis_are_answered_soon() {
     for _ in 0..2 {
         let begun = std::time::Instant::now();
         let (ready, collected) = tokio::join!(bench.store.ready(), bench.store.collect());
-        assert!(matches!(ready, Err(Error::Unavailable(_))) && matches!(collected, Err(Error::Unavailable(_))), "{ready:?}, {collected:?}");
+        assert!(
+            matches!(ready, Err(Error::Unavailable(_))) && matches!(collected, Err(Error::Unavailable(_))),
+            "{ready:?}, {collected:?}"
+        );
         assert!(begun.elapsed() < Duration::from_millis(2 * limits::REDIS_PROBE_MS), "{:?}", begun.elapsed());
     }
     signal(libc::SIGCONT);

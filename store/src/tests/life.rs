@@ -12,14 +12,18 @@ async fn a_study_runs_from_creation_to_completion() {
         let lease = bench.claim("a").await.unwrap();
         assert_eq!((lease.study, lease.number, lease.attempt), (id, number, 1));
         assert!(bench.store.spec(id).await.unwrap().space.unpack(&lease.point).is_some());
-        let points = [Point { step: 1, values: vec![1.0, 0.5, 1.1, 0.25] }, Point { step: 2, values: vec![0.0; 4] }];
+        let points =
+            [Point { step: 1, values: vec![1.0, 0.5, 1.1, 0.25] }, Point { step: 2, values: vec![0.0; 4] }];
         assert_eq!(bench.store.report(&lease, &points).await.unwrap(), Directive::GoOn);
         bench.jump(1_500);
         bench.finish(&lease, completed(0.1 * number as f64)).await;
         bench.healthy().await;
     }
     let record = bench.record(id).await;
-    assert_eq!((record.state, record.stop_reason, record.counts.finished()), (StudyState::Completed, Some(StopReason::MaxTrials), 3));
+    assert_eq!(
+        (record.state, record.stop_reason, record.counts.finished()),
+        (StudyState::Completed, Some(StopReason::MaxTrials), 3)
+    );
     let best = record.best.unwrap();
     assert_eq!((best.number, best.value), (2, 0.2));
     let trial = bench.trial(id, 2).await;
@@ -28,7 +32,10 @@ async fn a_study_runs_from_creation_to_completion() {
         (TrialState::Completed, Some(0.2), 2, Some(1), vec![1.0, 0.5, 1.1, 0.25])
     );
     assert_eq!(trial.attempts[0].ended_at_ms.unwrap() - trial.attempts[0].started_at_ms, 1_500);
-    assert_eq!((trial.attempts[0].trainer.as_str(), trial.attempts[0].end.as_deref()), ("a", Some("completed")));
+    assert_eq!(
+        (trial.attempts[0].trainer.as_str(), trial.attempts[0].end.as_deref()),
+        ("a", Some("completed"))
+    );
     assert!(bench.claim("a").await.is_none());
 }
 
@@ -51,7 +58,9 @@ async fn a_curve_takes_each_step_once_and_in_order() {
     let id = bench.study(json!({})).await;
     let lease = bench.claim("a").await.unwrap();
     let point = |step| Point { step, values: vec![step as f32, 0.1, 0.2, f32::NAN] };
-    for points in [vec![point(1), point(2)], vec![point(1), point(2)], vec![point(2), point(3)], vec![], vec![point(3)]] {
+    for points in
+        [vec![point(1), point(2)], vec![point(1), point(2)], vec![point(2), point(3)], vec![], vec![point(3)]]
+    {
         assert_eq!(bench.store.report(&lease, &points).await.unwrap(), Directive::GoOn);
     }
     let curve = bench.store.curve(id, 0).await.unwrap().unwrap();
@@ -92,7 +101,8 @@ async fn a_released_trial_keeps_its_place_and_its_budgets() {
         [("a", Some("released")), ("b", None)]
     );
     bench.finish(&again, completed(1.0)).await;
-    let ends: Vec<_> = bench.trial(id, 0).await.attempts.into_iter().map(|a| (a.attempt, a.end.unwrap())).collect();
+    let ends: Vec<_> =
+        bench.trial(id, 0).await.attempts.into_iter().map(|a| (a.attempt, a.end.unwrap())).collect();
     assert_eq!(ends, [(1, "released".into()), (2, "completed".into())]);
 }
 
@@ -123,7 +133,10 @@ async fn finishing_and_claiming_is_one_round_trip() {
     let (ack, leases) = bench.store.finish_and_claim(&lease, &completed(0.5), false, &claim).await.unwrap();
     assert!(matches!(ack, Ack::Accepted { has_ended: true, .. }));
     assert_eq!(leases[0].number, 1);
-    assert_eq!(bench.store.finish_and_claim(&lease, &completed(0.5), false, &claim).await.unwrap(), (ack, leases));
+    assert_eq!(
+        bench.store.finish_and_claim(&lease, &completed(0.5), false, &claim).await.unwrap(),
+        (ack, leases)
+    );
     bench.healthy().await;
 }
 
@@ -181,7 +194,8 @@ async fn a_trainer_gets_only_what_its_device_its_memory_and_its_datasets_allow()
     let bench = Bench::new().await;
     bench.study(json!({"device": "cuda"})).await;
     assert!(bench.claim("a").await.is_none());
-    let large = NewStudy { preflight: json!({"step_bytes": {"min": 1_000, "max": 2_000}}), ..new_study(json!({})) };
+    let large =
+        NewStudy { preflight: json!({"step_bytes": {"min": 1_000, "max": 2_000}}), ..new_study(json!({})) };
     let id = bench.store.create_study(large, None).await.unwrap().study.id;
     bench.store.top_up(id).await.unwrap();
     let with_memory = async |memory_bytes| {
@@ -196,7 +210,9 @@ async fn a_trainer_gets_only_what_its_device_its_memory_and_its_datasets_allow()
     // The same content by another name: whoever lacks the one may have the other.
     let copy = bench.study(json!({"dataset": {"source": "builtin:iris", "validation_split": 0.3}})).await;
     let original = bench.study(json!({"device": "cpu"})).await;
-    let refusing = async |refused: Vec<String>| bench.store.claim(&Claim::new(&trainer("a"), refused, 1)).await.unwrap().pop();
+    let refusing = async |refused: Vec<String>| {
+        bench.store.claim(&Claim::new(&trainer("a"), refused, 1)).await.unwrap().pop()
+    };
     let of_original = lease.dataset_id;
     let lease = refusing(vec![of_original.clone()]).await.unwrap();
     assert_eq!((lease.study, lease.dataset_hash.as_str()), (copy, "abc"));

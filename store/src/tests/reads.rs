@@ -19,7 +19,13 @@ async fn studies_are_listed_newest_first_in_pages() {
     assert_eq!(first.0, ids[..3]);
     assert_eq!(list(StudyPage { cursor: first.1, ..StudyPage::default() }).await, (ids[3..].to_vec(), None));
     assert_eq!(
-        list(StudyPage { name: Some("mnist".into()), state: Some(StudyState::Running), ..StudyPage::default() }).await.0,
+        list(StudyPage {
+            name: Some("mnist".into()),
+            state: Some(StudyState::Running),
+            ..StudyPage::default()
+        })
+        .await
+        .0,
         [ids[0], ids[3]]
     );
     assert_eq!(list(StudyPage { limit: 4, ..StudyPage::default() }).await.1, None);
@@ -46,8 +52,14 @@ async fn trials_are_listed_by_number_and_by_value() {
     let (first, next) = list(by(Sort::Number, 4, None)).await;
     assert_eq!(first, [0, 1, 2, 3]);
     assert_eq!(list(by(Sort::Number, 4, next)).await, (vec![4, 5], None));
-    assert_eq!(list(TrialPage { state: Some(TrialState::Completed), limit: 2, ..TrialPage::default() }).await.0, [0, 1]);
-    assert_eq!(bench.store.best(id, 2).await.unwrap().iter().map(|trial| trial.number).collect::<Vec<_>>(), [1, 0]);
+    assert_eq!(
+        list(TrialPage { state: Some(TrialState::Completed), limit: 2, ..TrialPage::default() }).await.0,
+        [0, 1]
+    );
+    assert_eq!(
+        bench.store.best(id, 2).await.unwrap().iter().map(|trial| trial.number).collect::<Vec<_>>(),
+        [1, 0]
+    );
 }
 
 #[tokio::test]
@@ -63,7 +75,8 @@ async fn pages_by_value_show_each_trial_once_while_the_study_runs() {
         let mut last = leases[count as usize..].iter();
         let (mut seen, mut cursor) = (Vec::new(), None);
         loop {
-            let page = TrialPage { cursor, limit: page, state: Some(TrialState::Completed), sort: Sort::Value };
+            let page =
+                TrialPage { cursor, limit: page, state: Some(TrialState::Completed), sort: Sort::Value };
             let (trials, next) = bench.store.trials(id, page).await.unwrap();
             seen.extend(trials.iter().map(|trial| trial.number));
             cursor = next;
@@ -92,9 +105,12 @@ async fn a_cursor_of_one_order_is_none_of_another() {
     let (_, by_value) = bench.store.trials(id, page(Sort::Value, None)).await.unwrap();
     let (_, by_value_again) = bench.store.trials(id, page(Sort::Value, by_value.clone())).await.unwrap();
     assert!(by_number.is_some() && by_value.is_some() && by_value_again.is_some());
-    let garbage = ["", "1", "n", "n-1", "s", "sfff00000000000001", "s3ff000000000000", "é1", "u1x"].map(|text| Some(text.to_owned()));
+    let garbage = ["", "1", "n", "n-1", "s", "sfff00000000000001", "s3ff000000000000", "é1", "u1x"]
+        .map(|text| Some(text.to_owned()));
     let bad = [(Sort::Number, by_value), (Sort::Number, by_value_again), (Sort::Value, by_number)];
-    let bad = bad.into_iter().chain(garbage.into_iter().flat_map(|text| [(Sort::Number, text.clone()), (Sort::Value, text)]));
+    let bad = bad
+        .into_iter()
+        .chain(garbage.into_iter().flat_map(|text| [(Sort::Number, text.clone()), (Sort::Value, text)]));
     for (sort, cursor) in bad {
         let answer = bench.store.trials(id, page(sort, cursor.clone())).await;
         assert!(matches!(answer, Err(Error::BadCursor)), "{cursor:?}: {answer:?}");
@@ -117,7 +133,10 @@ async fn the_best_beyond_those_kept_come_from_the_packed_column() {
         assert_eq!(best.iter().map(|trial| trial.number).collect::<Vec<_>>(), expected[..count]);
     }
     let page = TrialPage { sort: Sort::Value, limit: 1_000, ..TrialPage::default() };
-    assert_eq!(bench.store.trials(id, page).await.unwrap().0.iter().map(|trial| trial.number).collect::<Vec<_>>(), expected);
+    assert_eq!(
+        bench.store.trials(id, page).await.unwrap().0.iter().map(|trial| trial.number).collect::<Vec<_>>(),
+        expected
+    );
 }
 
 #[tokio::test]
@@ -126,7 +145,9 @@ async fn trainers_are_listed_until_they_leave_or_fall_silent() {
     for id in ["b", "a"] {
         bench.store.heartbeat_trainer(&trainer(id)).await.unwrap();
     }
-    let listed = async || bench.store.trainers().await.unwrap().into_iter().map(|record| record.trainer.id).collect::<Vec<_>>();
+    let listed = async || {
+        bench.store.trainers().await.unwrap().into_iter().map(|record| record.trainer.id).collect::<Vec<_>>()
+    };
     assert_eq!(listed().await, ["a", "b"]);
     bench.store.forget_trainer("b").await.unwrap();
     assert_eq!(listed().await, ["a"]);
@@ -147,7 +168,8 @@ async fn metrics_are_complete_and_follow_the_store() {
     let lease = bench.claim("a").await.unwrap();
     bench.jump(31_000);
     let metrics = bench.store.collect().await.unwrap();
-    let trials = |state| metrics.trials.iter().find(|row| row.0 == DeviceClass::Cpu && row.1 == state).unwrap().2;
+    let trials =
+        |state| metrics.trials.iter().find(|row| row.0 == DeviceClass::Cpu && row.1 == state).unwrap().2;
     assert_eq!((trials(TrialState::Queued), trials(TrialState::Running), metrics.trials.len()), (2, 1, 32));
     assert_eq!((metrics.slots, metrics.trainers, metrics.claims, metrics.lease_overdue_ms), (2, 1, 1, 1_000));
     assert!(metrics.studies.contains(&(StudyState::Running, 1)) && metrics.redis_memory_bytes > 0);
@@ -165,7 +187,11 @@ async fn studies_that_wait_are_counted_by_what_they_wait_for() {
     let bench = Bench::new().await;
     let waiting = async |expected: &[(WaitingFor, u64)]| {
         let metrics = bench.store.collect().await.unwrap();
-        assert_eq!(metrics.waiting.iter().map(|row| row.0).collect::<Vec<_>>(), WaitingFor::ALL, "each is there, 0 included");
+        assert_eq!(
+            metrics.waiting.iter().map(|row| row.0).collect::<Vec<_>>(),
+            WaitingFor::ALL,
+            "each is there, 0 included"
+        );
         assert_eq!(metrics.waiting.into_iter().filter(|row| row.1 > 0).collect::<Vec<_>>(), expected);
     };
     waiting(&[]).await;
@@ -175,7 +201,10 @@ async fn studies_that_wait_are_counted_by_what_they_wait_for() {
     bench.store.heartbeat_trainer(&trainer("a")).await.unwrap();
     waiting(&[(WaitingFor::Device, 1)]).await;
     let dataset_id = bench.record(id).await.dataset_id;
-    let lacking = Trainer { refused: vec![RefusedDataset { dataset_id, why: "there is no file".into() }], ..trainer("a") };
+    let lacking = Trainer {
+        refused: vec![RefusedDataset { dataset_id, why: "there is no file".into() }],
+        ..trainer("a")
+    };
     bench.store.heartbeat_trainer(&lacking).await.unwrap();
     waiting(&[(WaitingFor::Device, 1), (WaitingFor::Dataset, 1)]).await;
     // All of its trials run, and none can be handed in.
@@ -183,7 +212,10 @@ async fn studies_that_wait_are_counted_by_what_they_wait_for() {
     let held = Trainer { running: vec![(id, 0)], faults: vec!["no space left".into()], ..trainer("a") };
     bench.store.heartbeat_trainer(&held).await.unwrap();
     waiting(&[(WaitingFor::Device, 1), (WaitingFor::Artifacts, 1)]).await;
-    assert_eq!(bench.record(id).await.needs().waiting_for(&bench.store.trainers().await.unwrap()).unwrap().kind, WaitingFor::Artifacts);
+    assert_eq!(
+        bench.record(id).await.needs().waiting_for(&bench.store.trainers().await.unwrap()).unwrap().kind,
+        WaitingFor::Artifacts
+    );
     bench.store.update_study(id, Change { paused: Some(true), ..Change::default() }).await.unwrap();
     waiting(&[(WaitingFor::Device, 1)]).await;
 }
@@ -192,10 +224,20 @@ async fn studies_that_wait_are_counted_by_what_they_wait_for() {
 async fn a_scrape_looks_at_no_more_studies_than_it_may() {
     let bench = Bench::new().await;
     for _ in 0..limits::WAITING_SCANNED_MAX + 3 {
-        bench.store.top_up(bench.store.create_study(new_study(json!({"device": "cuda"})), None).await.unwrap().study.id).await.unwrap();
+        bench
+            .store
+            .top_up(
+                bench.store.create_study(new_study(json!({"device": "cuda"})), None).await.unwrap().study.id,
+            )
+            .await
+            .unwrap();
     }
     let metrics = bench.store.collect().await.unwrap();
-    assert!(metrics.waiting.contains(&(WaitingFor::Trainer, limits::WAITING_SCANNED_MAX)), "{:?}", metrics.waiting);
+    assert!(
+        metrics.waiting.contains(&(WaitingFor::Trainer, limits::WAITING_SCANNED_MAX)),
+        "{:?}",
+        metrics.waiting
+    );
 }
 
 #[tokio::test]
@@ -223,7 +265,8 @@ async fn several_lanes_behave_as_one() {
     }
     let (mut listed, mut cursor) = (Vec::new(), None);
     loop {
-        let (studies, next) = store.list_studies(StudyPage { cursor, limit: 5, ..StudyPage::default() }).await.unwrap();
+        let (studies, next) =
+            store.list_studies(StudyPage { cursor, limit: 5, ..StudyPage::default() }).await.unwrap();
         listed.extend(studies.iter().map(|study| study.id));
         cursor = next;
         if cursor.is_none() {

@@ -15,7 +15,10 @@ async fn a_study_is_created_once() {
         assert_eq!((created.study.id, created.fresh), (new.id, fresh));
     }
     let record = bench.record(new.id).await;
-    assert_eq!((record.spec, record.dataset, record.created_at_ms), (new.study.document().clone(), new.dataset, START_MS));
+    assert_eq!(
+        (record.spec, record.dataset, record.created_at_ms),
+        (new.study.document().clone(), new.dataset, START_MS)
+    );
     bench.healthy().await;
 }
 
@@ -30,7 +33,10 @@ async fn an_idempotency_key_stands_for_one_request() {
     assert!(matches!(reserved("b").await, Err(Error::IdempotencyMismatch)));
     let second = bench.store.create_study(new_study(json!({})), key("a")).await.unwrap();
     assert_eq!((second.study.id, second.fresh), (first.study.id, false));
-    assert!(matches!(bench.store.create_study(new_study(json!({})), key("b")).await, Err(Error::IdempotencyMismatch)));
+    assert!(matches!(
+        bench.store.create_study(new_study(json!({})), key("b")).await,
+        Err(Error::IdempotencyMismatch)
+    ));
     assert_eq!(bench.store.list_studies(StudyPage::default()).await.unwrap().0.len(), 1);
     let keys = audit::keys(&bench.store).await.unwrap();
     let held = keys.iter().find(|key| key.contains(":idem:")).unwrap();
@@ -43,7 +49,9 @@ async fn top_up_fills_the_queue_and_no_further_however_many_do_it() {
     let bench = Bench::new().await;
     let new = new_study(json!({"max_trials": 1_000, "max_parallel": 100}));
     let id = bench.store.create_study(new, None).await.unwrap().study.id;
-    let other = Store::connect(Config { now_ms: Some(bench.now.clone()), ..Config::new(bench.redis.url()) }).await.unwrap();
+    let other = Store::connect(Config { now_ms: Some(bench.now.clone()), ..Config::new(bench.redis.url()) })
+        .await
+        .unwrap();
     let (a, b, c) = tokio::join!(bench.store.top_up(id), other.top_up(id), bench.store.drain_wanted());
     assert_eq!(a.unwrap() + b.unwrap() + c.unwrap(), 164);
     assert_eq!(bench.record(id).await.counts.get(TrialState::Queued), 164);
@@ -64,12 +72,17 @@ async fn trials_are_enqueued_in_order_and_only_where_they_are_wanted() {
         let args = Args::new().arg(id).arg(first).arg(0).list(vec![Vec::new(); count]);
         Reply::of(bench.store.call(Name::Enqueue, id, args).await.unwrap()).unwrap().text().unwrap()
     };
-    assert_eq!([enqueue(1, 1).await, enqueue(0, 4).await, enqueue(0, 1).await, enqueue(0, 1).await], ["taken", "full", "ok", "taken"]);
+    assert_eq!(
+        [enqueue(1, 1).await, enqueue(0, 4).await, enqueue(0, 1).await, enqueue(0, 1).await],
+        ["taken", "full", "ok", "taken"]
+    );
     bench.store.update_study(id, Change { paused: Some(true), ..Change::default() }).await.unwrap();
     assert_eq!(enqueue(1, 1).await, "closed");
     bench.healthy().await;
-    let exhaust =
-        async |number: u64| reply::integer(bench.store.call(Name::Exhaust, id, Args::new().arg(id).arg(number)).await.unwrap()).unwrap();
+    let exhaust = async |number: u64| {
+        reply::integer(bench.store.call(Name::Exhaust, id, Args::new().arg(id).arg(number)).await.unwrap())
+            .unwrap()
+    };
     assert_eq!([exhaust(0).await, exhaust(2).await, exhaust(1).await], [0, 0, 1]);
 }
 
@@ -79,14 +92,20 @@ async fn studies_that_want_trials_are_known_without_a_search() {
     let new = || new_study(json!({"max_trials": 1_000, "max_parallel": 16}));
     let id = bench.store.create_study(new(), None).await.unwrap().study.id;
     bench.store.create_study(new(), None).await.unwrap();
-    assert_eq!((bench.store.drain_wanted().await.unwrap(), bench.store.drain_wanted().await.unwrap()), (160, 0));
+    assert_eq!(
+        (bench.store.drain_wanted().await.unwrap(), bench.store.drain_wanted().await.unwrap()),
+        (160, 0)
+    );
     for claimed in [32, 32] {
         for lease in bench.claims("a", claimed).await {
             bench.finish(&lease, completed(0.5)).await;
         }
     }
     bench.healthy().await;
-    assert_eq!((bench.store.drain_wanted().await.unwrap(), bench.record(id).await.counts.get(TrialState::Queued)), (64, 80));
+    assert_eq!(
+        (bench.store.drain_wanted().await.unwrap(), bench.record(id).await.counts.get(TrialState::Queued)),
+        (64, 80)
+    );
 }
 
 #[tokio::test]
@@ -111,10 +130,17 @@ async fn an_exhausted_space_completes_the_study() {
             bench.finish(lease, completed(0.5)).await;
         }
         let record = bench.record(id).await;
-        assert_eq!((record.state, record.stop_reason), (StudyState::Completed, Some(StopReason::SpaceExhausted)));
+        assert_eq!(
+            (record.state, record.stop_reason),
+            (StudyState::Completed, Some(StopReason::SpaceExhausted))
+        );
         let paused = Change { max_trials: Some(Some(20)), paused: Some(true), ..Change::default() };
         assert!(matches!(bench.store.update_study(id, paused).await, Err(Error::Closed { .. })));
-        bench.store.update_study(id, Change { max_trials: Some(Some(20)), ..Change::default() }).await.unwrap();
+        bench
+            .store
+            .update_study(id, Change { max_trials: Some(Some(20)), ..Change::default() })
+            .await
+            .unwrap();
         assert_eq!(bench.record(id).await.state, StudyState::Completed);
         bench.healthy().await;
     }
@@ -126,7 +152,9 @@ async fn a_limit_that_is_lowered_and_raised_again_loses_no_point() {
     let space = json!([{"name": "learning_rate", "type": "choice", "values": [0.1, 0.03, 0.01, 0.003, 0.001, 0.0003]}]);
     let limit = |n| Change { max_trials: Some(Some(n)), ..Change::default() };
     for sampler in ["random", "grid"] {
-        let id = bench.study(json!({"space": space, "max_trials": 20, "max_parallel": 1, "sampler": {"name": sampler}})).await;
+        let id = bench
+            .study(json!({"space": space, "max_trials": 20, "max_parallel": 1, "sampler": {"name": sampler}}))
+            .await;
         let mut points = vec![];
         let first = bench.claim("a").await.unwrap();
         bench.store.update_study(id, limit(2)).await.unwrap();
@@ -210,7 +238,8 @@ async fn a_trial_that_ran_when_max_trials_fell_below_it_is_cancelled_by_no_later
 #[tokio::test]
 async fn a_cancelled_study_cancels_what_waits_and_tells_what_runs() {
     let bench = Bench::new().await;
-    let id = bench.study(json!({"max_trials": 2_000, "max_parallel": 1_500, "retry": {"max_failures": 1}})).await;
+    let id =
+        bench.study(json!({"max_trials": 2_000, "max_parallel": 1_500, "retry": {"max_failures": 1}})).await;
     let leases = bench.claims("a", 2).await;
     bench.finish(&leases[0], failed(ErrorKind::Io)).await;
     bench.store.cancel_study(id).await.unwrap();
@@ -218,10 +247,16 @@ async fn a_cancelled_study_cancels_what_waits_and_tells_what_runs() {
     bench.healthy().await;
     let record = bench.record(id).await;
     assert_eq!((record.state, record.stop_reason), (StudyState::Cancelled, Some(StopReason::Cancelled)));
-    assert_eq!((record.counts.get(TrialState::Running), record.counts.get(TrialState::Cancelled)), (1, 1_563));
+    assert_eq!(
+        (record.counts.get(TrialState::Running), record.counts.get(TrialState::Cancelled)),
+        (1, 1_563)
+    );
     assert_eq!(bench.store.report(&leases[1], &[]).await.unwrap(), Directive::Cancel);
     bench.finish(&leases[1], End::Cancelled).await;
-    assert!(matches!(bench.store.update_study(id, Change::default()).await, Err(Error::Closed { state: StudyState::Cancelled, .. })));
+    assert!(matches!(
+        bench.store.update_study(id, Change::default()).await,
+        Err(Error::Closed { state: StudyState::Cancelled, .. })
+    ));
     bench.healthy().await;
     let keys = audit::keys(&bench.store).await.unwrap();
     let events = keys.iter().find(|key| key.contains(":events:")).unwrap();
@@ -256,7 +291,9 @@ async fn a_deleted_study_is_gone_at_once_and_leaves_no_key() {
     bench.store.report(&leases[1], &[Point { step: 1, values: vec![0.0; 4] }]).await.unwrap();
     bench.finish(&leases[1], completed(0.5)).await;
     bench.store.delete_study(id).await.unwrap();
-    assert!(bench.store.study(id).await.unwrap().is_none() && bench.store.trial(id, 0).await.unwrap().is_none());
+    assert!(
+        bench.store.study(id).await.unwrap().is_none() && bench.store.trial(id, 0).await.unwrap().is_none()
+    );
     assert!(matches!(bench.store.delete_study(id).await, Err(Error::NoSuchStudy(_))));
     assert_eq!(bench.store.report(&leases[2], &[]).await.unwrap(), Directive::Lost);
     assert_eq!(bench.store.finish(&leases[2], &completed(0.5)).await.unwrap(), Ack::Stale);
@@ -266,7 +303,8 @@ async fn a_deleted_study_is_gone_at_once_and_leaves_no_key() {
     bench.jump(3_000);
     assert_eq!(bench.store.reap().await.unwrap().deleted, [], "what runs may still write its weights");
     let (_folder, artifacts) = artifacts();
-    let late = artifacts.put_model(id.as_str(), 2, 1, "late", bytes::Bytes::from_static(b"weights")).await.unwrap();
+    let late =
+        artifacts.put_model(id.as_str(), 2, 1, "late", bytes::Bytes::from_static(b"weights")).await.unwrap();
     bench.pass(limits::LEASE_MS).await;
     bench.jump(limits::LEASE_MS);
     assert_eq!(bench.store.reap().await.unwrap().deleted, [id], "who was asked first did not do it");
@@ -300,7 +338,10 @@ async fn files_that_cannot_be_removed_keep_their_study_until_they_can() {
     let mut deleted = bench.store.reap().await.unwrap().deleted;
     deleted.sort();
     assert_eq!(deleted, ids);
-    let purged = [bench.store.purge(ids[0], &artifacts).await.is_ok(), bench.store.purge(ids[1], &artifacts).await.is_ok()];
+    let purged = [
+        bench.store.purge(ids[0], &artifacts).await.is_ok(),
+        bench.store.purge(ids[1], &artifacts).await.is_ok(),
+    ];
     assert_eq!(purged, [false, true]);
     std::fs::remove_file(&blocked).unwrap();
     std::fs::rename(&moved, &blocked).unwrap();
@@ -315,12 +356,15 @@ async fn what_trials_leave_behind_is_handed_out_until_it_is_cleared() {
     let bench = Bench::new().await;
     let id = bench.study(json!({"max_trials": 8, "retry": {"max_failures": 1, "max_stalls": 0}})).await;
     let leases = bench.claims("a", 7).await;
-    let with_checkpoints = async |lease: &Lease, end: End| match bench.store.finish_with_checkpoints(lease, &end).await.unwrap() {
-        Ack::Accepted { has_ended, .. } => has_ended,
-        Ack::Stale => panic!("it is stale"),
-    };
-    // 0 ends without checkpoints, 1 with some, 2 goes on where it was, 3 waits for another try, 4 is cancelled as it waits, 5 as it is handed back,
-    // 6 is never heard of again, 7 was never trained.
+    let with_checkpoints =
+        async |lease: &Lease, end: End| match bench.store.finish_with_checkpoints(lease, &end).await.unwrap()
+        {
+            Ack::Accepted { has_ended, .. } => has_ended,
+            Ack::Stale => panic!("it is stale"),
+        };
+    // 0 ends without checkpoints, 1 with some, 2 goes on where it was, 3 waits for another try, 4
+    // is cancelled as it waits, 5 as it is handed back, 6 is never heard of again, 7 was never
+    // trained.
     bench.finish(&leases[0], completed(0.5)).await;
     assert!(with_checkpoints(&leases[1], completed(0.5)).await);
     bench.finish(&leases[2], End::Released).await;
@@ -340,7 +384,11 @@ async fn what_trials_leave_behind_is_handed_out_until_it_is_cleared() {
     bench.jump(limits::LEASE_MS / 2);
     assert_eq!(bench.store.reap().await.unwrap().leftovers, []);
     bench.jump(limits::LEASE_MS / 2);
-    assert_eq!(bench.store.reap().await.unwrap().leftovers, [(id, 1), (id, 4), (id, 5), (id, 6)], "who was asked first did not do it");
+    assert_eq!(
+        bench.store.reap().await.unwrap().leftovers,
+        [(id, 1), (id, 4), (id, 5), (id, 6)],
+        "who was asked first did not do it"
+    );
     // Of a trial that went on, all goes only once it has ended.
     let again = bench.claims("a", 2).await;
     assert_eq!(again.iter().map(|lease| lease.number).collect::<Vec<_>>(), [2, 3]);
@@ -349,7 +397,9 @@ async fn what_trials_leave_behind_is_handed_out_until_it_is_cleared() {
     assert!(with_checkpoints(&again[1], failed(ErrorKind::Io)).await);
     bench.healthy().await;
     let (folder, artifacts) = artifacts();
-    let checkpoints = |number: u64| folder.path().join("studies").join(id.as_str()).join(number.to_string()).join("checkpoints");
+    let checkpoints = |number: u64| {
+        folder.path().join("studies").join(id.as_str()).join(number.to_string()).join("checkpoints")
+    };
     for number in 1..8 {
         std::fs::create_dir_all(checkpoints(number)).unwrap();
         std::fs::write(checkpoints(number).join(".half.safetensors#1"), "half").unwrap();
@@ -379,7 +429,10 @@ async fn checkpoints_that_cannot_be_removed_are_tried_again() {
     bench.jump(limits::LEASE_MS / 2);
     let undone = bench.store.tend(&artifacts).await.unwrap().undone;
     assert!(
-        undone.len() == 1 && undone[0].starts_with(&format!("Trial 0 of study {id} has ended, but its checkpoints are still there")),
+        undone.len() == 1
+            && undone[0].starts_with(&format!(
+                "Trial 0 of study {id} has ended, but its checkpoints are still there"
+            )),
         "{undone:?}"
     );
     std::fs::remove_file(&trial).unwrap();
@@ -396,7 +449,8 @@ async fn a_trial_is_handed_out_again_where_who_has_lost_it_may_have_written_sinc
     let id = bench.study(json!({"max_trials": 3, "retry": {"max_stalls": 1}})).await;
     let deleted = bench.study(json!({"max_trials": 1})).await;
     let lost = bench.claims("a", 3).await;
-    let lost_of = |study, number| lost.iter().find(|lease| (lease.study, lease.number) == (study, number)).unwrap();
+    let lost_of =
+        |study, number| lost.iter().find(|lease| (lease.study, lease.number) == (study, number)).unwrap();
     let leftovers = async || {
         bench.pass(limits::LEFTOVER_MS - limits::LEASE_MS / 2).await;
         bench.jump(limits::LEASE_MS / 2);
@@ -406,15 +460,25 @@ async fn a_trial_is_handed_out_again_where_who_has_lost_it_may_have_written_sinc
     bench.pass(limits::LEASE_MS).await;
     bench.store.purge(deleted, &artifacts).await.unwrap();
     let again = bench.claims("b", 3).await;
-    assert_eq!(again.iter().map(|lease| (lease.number, lease.attempt)).collect::<Vec<_>>(), [(0, 2), (1, 2), (2, 1)]);
+    assert_eq!(
+        again.iter().map(|lease| (lease.number, lease.attempt)).collect::<Vec<_>>(),
+        [(0, 2), (1, 2), (2, 1)]
+    );
     // One that runs elsewhere is cleared as it ends.
-    assert_eq!(bench.store.finish_with_checkpoints(lost_of(id, 0), &completed(0.1)).await.unwrap(), Ack::Stale);
+    assert_eq!(
+        bench.store.finish_with_checkpoints(lost_of(id, 0), &completed(0.1)).await.unwrap(),
+        Ack::Stale
+    );
     bench.store.abandon(id, 0).await.unwrap();
     bench.healthy().await;
     // A later attempt cannot speak for the first.
     bench.finish(&again[0], completed(0.5)).await;
     for (lease, has_checkpoints) in [(&again[1], false), (&again[2], true)] {
-        bench.store.finish_and_claim(lease, &completed(0.5), has_checkpoints, &Claim::new(&trainer("b"), vec![], 1)).await.unwrap();
+        bench
+            .store
+            .finish_and_claim(lease, &completed(0.5), has_checkpoints, &Claim::new(&trainer("b"), vec![], 1))
+            .await
+            .unwrap();
     }
     assert_eq!(leftovers().await, [(id, 0), (id, 1), (id, 2)]);
     for number in 0..3 {
@@ -440,9 +504,18 @@ async fn artifacts_that_hang_keep_no_study_waiting() {
         store.delete_study(new.id).await.unwrap();
     }
     let waiting = store.create_study(new_study(json!({"max_trials": 3})), None).await.unwrap().study.id;
-    let tended = tokio::time::timeout(Duration::from_secs(30), store.tend(&Artifacts::hanging())).await.expect("it ends").unwrap();
+    let tended = tokio::time::timeout(Duration::from_secs(30), store.tend(&Artifacts::hanging()))
+        .await
+        .expect("it ends")
+        .unwrap();
     assert_eq!(tended.undone.len(), 2, "{tended:?}");
-    assert!(tended.undone.iter().all(|undone| undone.ends_with("this is tried again: there is no time left for it")), "{tended:?}");
+    assert!(
+        tended
+            .undone
+            .iter()
+            .all(|undone| undone.ends_with("this is tried again: there is no time left for it")),
+        "{tended:?}"
+    );
     assert_eq!(store.study(waiting).await.unwrap().unwrap().counts.get(TrialState::Queued), 3);
 }
 
@@ -459,7 +532,9 @@ async fn the_id_of_a_deleted_study_is_not_used_again() {
     bench.store.create_study(new.clone(), None).await.unwrap();
     bench.store.delete_study(new.id).await.unwrap();
     for _ in 0..2 {
-        assert!(matches!(bench.store.create_study(new.clone(), None).await, Err(Error::Deleted(id)) if id == new.id));
+        assert!(
+            matches!(bench.store.create_study(new.clone(), None).await, Err(Error::Deleted(id)) if id == new.id)
+        );
         assert!(bench.store.study(new.id).await.unwrap().is_none());
         bench.jump(3_000);
         for id in bench.store.reap().await.unwrap().deleted {

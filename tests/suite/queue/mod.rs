@@ -1,5 +1,6 @@
-//! The store against a model of its queue: random histories with lost replies, stale trainers, jumps of the clock and forgotten scripts.
-//! Every call is made twice, the audit of the stored invariants runs after every step, and every trial is compared with the model's.
+//! The store against a model of its queue: random histories with lost replies, stale trainers,
+//! jumps of the clock and forgotten scripts. Every call is made twice, the audit of the stored
+//! invariants runs after every step, and every trial is compared with the model's.
 
 mod model;
 mod world;
@@ -8,7 +9,8 @@ use proptest::prelude::*;
 
 use world::World;
 
-/// One step of a history. Which study, trial or lease is meant is an index, taken modulo how many there are.
+/// One step of a history. Which study, trial or lease is meant is an index, taken modulo how many
+/// there are.
 #[derive(Debug, Clone)]
 pub(crate) enum Step {
     Create { max_trials: u64, max_parallel: u64, max_failures: u32, max_stalls: u32 },
@@ -59,7 +61,12 @@ fn the_store_does_what_the_model_does() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let redis = world::Redis::start();
     let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(96);
-    let config = ProptestConfig { cases, failure_persistence: None, max_shrink_iters: 2_000, ..ProptestConfig::default() };
+    let config = ProptestConfig {
+        cases,
+        failure_persistence: None,
+        max_shrink_iters: 2_000,
+        ..ProptestConfig::default()
+    };
     proptest!(config, |(steps in prop::collection::vec(step(), 1..80))| {
         let outcome = runtime.block_on(played(&redis, &steps));
         prop_assert!(outcome.is_ok(), "{}", outcome.unwrap_err());
@@ -75,11 +82,20 @@ async fn played(redis: &world::Redis, steps: &[Step]) -> Result<(), String> {
     world.end().await
 }
 
-/// Found by chance: a trainer that is silent for two minutes is forgotten, and its last claim with it.
+/// Found by chance: a trainer that is silent for two minutes is forgotten, and its last claim with
+/// it.
 #[tokio::test]
 async fn what_a_forgotten_trainer_claimed_is_forgotten_too() {
     let study = |max_stalls| Step::Create { max_trials: 1, max_parallel: 1, max_failures: 0, max_stalls };
     let claim = Step::Claim { trainer: 2, count: 1 };
-    let steps = [study(1), Step::TopUp(0), claim, Step::Pass(66_414), Step::Pass(53_586), Step::Reap, Step::ClaimAgain { trainer: 2 }];
+    let steps = [
+        study(1),
+        Step::TopUp(0),
+        claim,
+        Step::Pass(66_414),
+        Step::Pass(53_586),
+        Step::Reap,
+        Step::ClaimAgain { trainer: 2 },
+    ];
     assert_eq!(played(&world::Redis::start(), &steps).await, Ok(()));
 }

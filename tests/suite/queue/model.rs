@@ -1,5 +1,5 @@
-//! The queue as plain data: what the scripts must do, without Redis. Which study a claim is served from is the store's choice (the fair
-//! share); everything else is decided here.
+//! The queue as plain data: what the scripts must do, without Redis. Which study a claim is served
+//! from is the store's choice (the fair share); everything else is decided here.
 
 use hpo::trial::{ErrorKind, InARow, StudyState, TrialState, TriedAgain};
 use store::End;
@@ -48,7 +48,9 @@ impl Study {
     }
 
     pub(crate) fn is_runnable(&self) -> bool {
-        self.state == StudyState::Running && self.count(TrialState::Queued) > 0 && self.count(TrialState::Running) < self.max_parallel
+        self.state == StudyState::Running
+            && self.count(TrialState::Queued) > 0
+            && self.count(TrialState::Running) < self.max_parallel
     }
 
     /// The number that a claim must get.
@@ -58,7 +60,11 @@ impl Study {
     }
 
     pub(crate) fn top_up(&mut self) -> u64 {
-        let missing = if self.state == StudyState::Running { self.max_trials.saturating_sub(self.trials.len() as u64) } else { 0 };
+        let missing = if self.state == StudyState::Running {
+            self.max_trials.saturating_sub(self.trials.len() as u64)
+        } else {
+            0
+        };
         let fresh = Trial {
             state: TrialState::Queued,
             attempt: 0,
@@ -85,7 +91,9 @@ impl Study {
     }
 
     pub(crate) fn promote_due(&mut self, now: u64) {
-        for trial in self.trials.iter_mut().filter(|trial| trial.state == TrialState::Delayed && trial.until <= now) {
+        for trial in
+            self.trials.iter_mut().filter(|trial| trial.state == TrialState::Delayed && trial.until <= now)
+        {
             trial.state = TrialState::Queued;
         }
     }
@@ -100,7 +108,9 @@ impl Study {
         trial.done = true;
         let back = if closed || trial.cancel { TrialState::Cancelled } else { TrialState::Queued };
         trial.state = match end {
-            End::Completed { value, .. } | End::Paused { value, .. } if !value.is_finite() => TrialState::Failed,
+            End::Completed { value, .. } | End::Paused { value, .. } if !value.is_finite() => {
+                TrialState::Failed
+            }
             End::Completed { .. } => TrialState::Completed,
             End::Pruned { .. } => TrialState::Pruned,
             End::Paused { .. } if back == TrialState::Cancelled => TrialState::Cancelled,
@@ -155,7 +165,8 @@ impl Study {
     pub(crate) fn expire(&mut self, now: u64) {
         // The longest silent first: the failure that closes the study cancels those after it.
         let is_silent = |trial: &Trial| trial.state == TrialState::Running && trial.until <= now;
-        let mut silent: Vec<usize> = (0..self.trials.len()).filter(|number| is_silent(&self.trials[*number])).collect();
+        let mut silent: Vec<usize> =
+            (0..self.trials.len()).filter(|number| is_silent(&self.trials[*number])).collect();
         silent.sort_by_key(|number| (self.trials[*number].until, *number));
         for number in silent {
             let (closed, max_stalls) = (self.is_closed(), self.max_stalls);
@@ -214,7 +225,10 @@ impl Study {
     /// What must follow from every change.
     pub(crate) fn complete(&mut self) {
         let open = self.trials.iter().any(|trial| !trial.state.is_terminal());
-        if matches!(self.state, StudyState::Running | StudyState::Paused) && !open && self.trials.len() as u64 >= self.max_trials {
+        if matches!(self.state, StudyState::Running | StudyState::Paused)
+            && !open
+            && self.trials.len() as u64 >= self.max_trials
+        {
             self.state = StudyState::Completed;
         }
     }

@@ -13,7 +13,10 @@ use hpo::trial::{ErrorKind, StudyState, TrialState};
 use serde_json::{Value, json};
 use store::artifact::Artifacts;
 use store::audit::{audit, forget_scripts};
-use store::{Ack, Change, Claim, Config, Directive, End, Error, Lease, NewStudy, Nonce, Point, Store, StudyId, TrialPage};
+use store::{
+    Ack, Change, Claim, Config, Directive, End, Error, Lease, NewStudy, Nonce, Point, Store, StudyId,
+    TrialPage,
+};
 
 use super::Step;
 use super::model::{LEASE_MS, Study, TICK_MS};
@@ -65,7 +68,11 @@ type Outcome<T = ()> = Result<T, String>;
 
 /// An error unless `found` is `expected`.
 fn same<T: PartialEq + std::fmt::Debug>(what: &str, found: T, expected: T) -> Outcome {
-    if found == expected { Ok(()) } else { Err(format!("{what}: the store says {found:?}, the model {expected:?}")) }
+    if found == expected {
+        Ok(())
+    } else {
+        Err(format!("{what}: the store says {found:?}, the model {expected:?}"))
+    }
 }
 
 impl World {
@@ -73,7 +80,11 @@ impl World {
         static WORLDS: AtomicU64 = AtomicU64::new(0);
         let now = Arc::new(AtomicU64::new(1_800_000_000_000));
         let namespace = format!("world{}", WORLDS.fetch_add(1, Ordering::Relaxed));
-        let config = Config { namespace, now_ms: Some(now.clone()), ..Config::new(format!("unix://{}/s", redis.1.path().display())) };
+        let config = Config {
+            namespace,
+            now_ms: Some(now.clone()),
+            ..Config::new(format!("unix://{}/s", redis.1.path().display()))
+        };
         let store = Store::connect(config).await.unwrap();
         let artifacts = Artifacts::open("memory:///").unwrap();
         World {
@@ -103,7 +114,11 @@ impl World {
             self.take(&Step::Pass(TICK_MS)).await?;
             self.take(&Step::Reap).await?;
         }
-        same("running at the end", self.studies.iter().flatten().map(|study| study.count(TrialState::Running)).sum(), 0)?;
+        same(
+            "running at the end",
+            self.studies.iter().flatten().map(|study| study.count(TrialState::Running)).sum(),
+            0,
+        )?;
         let keys = store::audit::keys(&self.store).await.unwrap();
         let gone = self.ids.iter().zip(&self.studies).filter(|(_, study)| study.is_none());
         let is_left = |key: &str, id: &StudyId| key.contains(id.as_str()) && !key.contains(":study:");
@@ -117,7 +132,9 @@ impl World {
             Step::Pass(ms) => drop(self.now.fetch_add(*ms, Ordering::Relaxed)),
             Step::Flush => forget_scripts(&self.store).await.unwrap(),
             Step::Reap => self.reap(now).await?,
-            Step::Create { max_trials, max_parallel, max_failures, max_stalls } if self.ids.len() < STUDIES_MAX => {
+            Step::Create { max_trials, max_parallel, max_failures, max_stalls }
+                if self.ids.len() < STUDIES_MAX =>
+            {
                 let (id, study) = (
                     StudyId::parse(&format!("{:026}", self.ids.len())).unwrap(),
                     document(*max_trials, *max_parallel, *max_failures, *max_stalls),
@@ -134,7 +151,8 @@ impl World {
                 same("create", self.store.create_study(new.clone(), None).await.unwrap().fresh, true)?;
                 same("create again", self.store.create_study(new, None).await.unwrap().fresh, false)?;
                 self.ids.push(id);
-                let (max_trials, max_parallel, max_failures, max_stalls) = (*max_trials, *max_parallel, *max_failures, *max_stalls);
+                let (max_trials, max_parallel, max_failures, max_stalls) =
+                    (*max_trials, *max_parallel, *max_failures, *max_stalls);
                 self.studies.push(Some(Study {
                     state: StudyState::Running,
                     max_trials,
@@ -153,7 +171,8 @@ impl World {
             }
             Step::ClaimAgain { trainer } => {
                 if let Some((claim, leases, _)) = self.claims.get(trainer) {
-                    let expected: Vec<_> = leases.iter().filter(|lease| self.is_held(lease)).cloned().collect();
+                    let expected: Vec<_> =
+                        leases.iter().filter(|lease| self.is_held(lease)).cloned().collect();
                     same("a claim replayed", self.store.claim(claim).await.unwrap(), expected)?;
                 }
             }
@@ -163,7 +182,9 @@ impl World {
                 let expected = self.model(&lease).map_or(Directive::Lost, |study| {
                     match study.report(lease.number as usize, nonce(&lease), *step, now) {
                         false => Directive::Lost,
-                        true if study.is_closed() || study.trials[lease.number as usize].cancel => Directive::Cancel,
+                        true if study.is_closed() || study.trials[lease.number as usize].cancel => {
+                            Directive::Cancel
+                        }
                         true => Directive::GoOn,
                     }
                 });
@@ -178,12 +199,21 @@ impl World {
                 same("finish again", is_accepted(self.store.finish(&lease, &end).await.unwrap()), expected)?;
             }
             Step::FinishAndClaim { lease, end, trainer } if !self.leases.is_empty() => {
-                let (lease, end, claim) = (self.leases[lease % self.leases.len()].clone(), end_of(*end), self.claim_of(*trainer, 1));
+                let (lease, end, claim) = (
+                    self.leases[lease % self.leases.len()].clone(),
+                    end_of(*end),
+                    self.claim_of(*trainer, 1),
+                );
                 let expected = self.finish_model(&lease, &end, now);
                 let (ack, leases) = self.store.finish_and_claim(&lease, &end, false, &claim).await.unwrap();
                 same("finish of finish_and_claim", is_accepted(ack), expected)?;
-                // Not the whole again: should the claim have got this very trial anew, the old nonce is stale by now, as it must be.
-                same("claim of finish_and_claim again", self.store.claim(&claim).await.unwrap(), leases.clone())?;
+                // Not the whole again: should the claim have got this very trial anew, the old
+                // nonce is stale by now, as it must be.
+                same(
+                    "claim of finish_and_claim again",
+                    self.store.claim(&claim).await.unwrap(),
+                    leases.clone(),
+                )?;
                 self.claimed(*trainer, claim, leases, now)?;
             }
             Step::Promote { study, trial, rung } => {
@@ -191,7 +221,11 @@ impl World {
                     let number = *trial % 8;
                     let expected = study.as_mut().is_some_and(|study| study.promote(number, *rung));
                     same("promote", self.store.promote(id, number as u64, *rung).await.unwrap(), expected)?;
-                    same("promote again", self.store.promote(id, number as u64, *rung).await.unwrap(), expected)?;
+                    same(
+                        "promote again",
+                        self.store.promote(id, number as u64, *rung).await.unwrap(),
+                        expected,
+                    )?;
                 }
             }
             Step::Cancel { study, trial } => {
@@ -208,7 +242,11 @@ impl World {
                     }
                     let expected = trial.state;
                     same("cancel", store.cancel_trial(id, number as u64).await.unwrap().state, expected)?;
-                    same("cancel again", store.cancel_trial(id, number as u64).await.unwrap().state, expected)?;
+                    same(
+                        "cancel again",
+                        store.cancel_trial(id, number as u64).await.unwrap().state,
+                        expected,
+                    )?;
                 }
             }
             Step::TopUp(study) => {
@@ -223,7 +261,10 @@ impl World {
                 let store = self.store.clone();
                 if let Some((id, study)) = self.pick(*study) {
                     let there = study.is_some();
-                    if let Some(study) = study.as_mut().filter(|study| !study.is_closed() && study.state != StudyState::Completed) {
+                    if let Some(study) = study
+                        .as_mut()
+                        .filter(|study| !study.is_closed() && study.state != StudyState::Completed)
+                    {
                         study.close(StudyState::Cancelled);
                     }
                     same("cancel_study", store.cancel_study(id).await.is_ok(), there)?;
@@ -237,9 +278,15 @@ impl World {
                     same("delete again", store.delete_study(id).await.is_ok(), false)?;
                 }
             }
-            Step::Pause(study, paused) => self.change(*study, Change { paused: Some(*paused), ..Change::default() }).await?,
-            Step::MaxTrials(study, n) => self.change(*study, Change { max_trials: Some(Some(*n)), ..Change::default() }).await?,
-            Step::MaxParallel(study, n) => self.change(*study, Change { max_parallel: Some(Some(*n)), ..Change::default() }).await?,
+            Step::Pause(study, paused) => {
+                self.change(*study, Change { paused: Some(*paused), ..Change::default() }).await?
+            }
+            Step::MaxTrials(study, n) => {
+                self.change(*study, Change { max_trials: Some(Some(*n)), ..Change::default() }).await?
+            }
+            Step::MaxParallel(study, n) => {
+                self.change(*study, Change { max_parallel: Some(Some(*n)), ..Change::default() }).await?
+            }
             _ => {}
         }
         Ok(())
@@ -250,7 +297,12 @@ impl World {
         let Some((id, study)) = self.pick(study) else { return Ok(()) };
         let expected = match study {
             None => "missing",
-            Some(study) if study.is_closed() || (study.state == StudyState::Completed && change.paused == Some(true)) => "closed",
+            Some(study)
+                if study.is_closed()
+                    || (study.state == StudyState::Completed && change.paused == Some(true)) =>
+            {
+                "closed"
+            }
             Some(study) => {
                 match change.paused {
                     Some(paused) if study.state != StudyState::Completed => {
@@ -332,7 +384,11 @@ impl World {
             let number = lease.number as usize;
             same("the leased trial", Some(number), study.first_queued())?;
             study.claim(number, u64::from_str_radix(&nonce.to_string(), 16).unwrap(), now);
-            same("lease", (lease.nonce, lease.attempt, lease.alone), (*nonce, study.trials[number].attempt, study.trials[number].alone))?;
+            same(
+                "lease",
+                (lease.nonce, lease.attempt, lease.alone),
+                (*nonce, study.trials[number].attempt, study.trials[number].alone),
+            )?;
         }
         if leases.len() < claim.nonces.len() && !leases.last().is_some_and(|lease| lease.alone) {
             same("something is left to claim", self.studies.iter().flatten().any(Study::is_runnable), false)?;
@@ -345,7 +401,9 @@ impl World {
     }
 
     fn finish_model(&mut self, lease: &Lease, end: &End, now: u64) -> bool {
-        let accepted = self.model(lease).is_some_and(|study| study.finish(lease.number as usize, nonce(lease), end, now).is_some());
+        let accepted = self
+            .model(lease)
+            .is_some_and(|study| study.finish(lease.number as usize, nonce(lease), end, now).is_some());
         // Before the claim of finish_and_claim, which must see a completed study as completed.
         self.studies.iter_mut().flatten().for_each(Study::complete);
         accepted
@@ -378,14 +436,28 @@ impl World {
             let (trials, _) = self.store.trials(*id, page).await.unwrap();
             same("trials", trials.len(), study.trials.len())?;
             for (trial, model) in trials.iter().zip(&study.trials) {
-                let nonce = trial.nonce.map_or(0, |nonce| u64::from_str_radix(&nonce.to_string(), 16).unwrap());
-                let found = (trial.state, trial.attempt, trial.failures, trial.stalls, trial.step, trial.rung, nonce);
+                let nonce =
+                    trial.nonce.map_or(0, |nonce| u64::from_str_radix(&nonce.to_string(), 16).unwrap());
+                let found =
+                    (trial.state, trial.attempt, trial.failures, trial.stalls, trial.step, trial.rung, nonce);
                 same(
                     &format!("trial {}", trial.number),
                     found,
-                    (model.state, model.attempt, model.failures, model.stalls, model.step, model.rung, model.nonce),
+                    (
+                        model.state,
+                        model.attempt,
+                        model.failures,
+                        model.stalls,
+                        model.step,
+                        model.rung,
+                        model.nonce,
+                    ),
                 )?;
-                same("attempts listed", trial.attempts.len(), (model.attempt as usize).min(trial.attempts.len().max(16)))?;
+                same(
+                    "attempts listed",
+                    trial.attempts.len(),
+                    (model.attempt as usize).min(trial.attempts.len().max(16)),
+                )?;
             }
         }
         Ok(())

@@ -17,7 +17,8 @@ fn device(ordinal: usize) -> Result<DeviceInfo> {
     Ok(DeviceInfo { class: DeviceClass::Cuda, ordinal, model, numerics: format!("cuda-sm{major}{minor}") })
 }
 
-/// With a stream, and so with a cuBLAS handle, of its own: those of one device may not be used by two threads at once.
+/// With a stream, and so with a cuBLAS handle, of its own: those of one device may not be used by
+/// two threads at once.
 pub(super) fn open(ordinal: usize) -> Result<Device> {
     Device::new_cuda_with_stream(ordinal)
 }

@@ -30,12 +30,15 @@ impl Drawn {
 
     /// A weight that the layer always has.
     fn tensor(&self, name: &str) -> Result<Tensor, Error> {
-        self.var(name).map(|var| var.as_tensor().clone()).ok_or_else(|| Error::Invalid(format!("a layer lacks its {name}")))
+        self.var(name)
+            .map(|var| var.as_tensor().clone())
+            .ok_or_else(|| Error::Invalid(format!("a layer lacks its {name}")))
     }
 }
 
 impl Builder<'_> {
-    /// Layer number `index` for rows of shape `input`, which become rows of shape `output`; and what its output adds to the loss.
+    /// Layer number `index` for rows of shape `input`, which become rows of shape `output`; and
+    /// what its output adds to the loss.
     pub(super) fn layer(
         &mut self,
         index: usize,
@@ -54,27 +57,56 @@ impl Builder<'_> {
             Layer::ZeroPadding2D { padding } => Built::Pad(*padding),
             Layer::Dense(dense) => {
                 activity = dense.activity_regularizer;
-                Built::Dense { kernel: drawn.tensor("kernel")?, bias: self.bias(&drawn, dense.units)?, activation: dense.activation }
+                Built::Dense {
+                    kernel: drawn.tensor("kernel")?,
+                    bias: self.bias(&drawn, dense.units)?,
+                    activation: dense.activation,
+                }
             }
             Layer::Conv1D(conv) | Layer::Conv2D(conv) => {
                 activity = conv.activity_regularizer;
                 let [height, width, _] = image(input, index)?;
                 let input = [height, width, channels / conv.groups];
-                let window = Window::dilated(input, conv.kernel_size, conv.strides, conv.dilation_rate, conv.padding);
+                let window =
+                    Window::dilated(input, conv.kernel_size, conv.strides, conv.dilation_rate, conv.padding);
                 let [height, width] = conv.kernel_size;
-                let kernel = drawn.tensor("kernel")?.reshape((height, width, channels / conv.groups, conv.filters))?;
+                let kernel =
+                    drawn.tensor("kernel")?.reshape((height, width, channels / conv.groups, conv.filters))?;
                 let bias = self.bias(&drawn, conv.filters)?;
-                Built::Conv(Conv { kernel, bias, activation: conv.activation, window, groups: conv.groups, row: row(), pool: None })
+                Built::Conv(Conv {
+                    kernel,
+                    bias,
+                    activation: conv.activation,
+                    window,
+                    groups: conv.groups,
+                    row: row(),
+                    pool: None,
+                })
             }
             Layer::DepthwiseConv2D(conv) => {
                 activity = conv.activity_regularizer;
-                let window = Window::dilated(image(input, index)?, conv.kernel_size, conv.strides, conv.dilation_rate, conv.padding);
+                let window = Window::dilated(
+                    image(input, index)?,
+                    conv.kernel_size,
+                    conv.strides,
+                    conv.dilation_rate,
+                    conv.padding,
+                );
                 let bias = self.bias(&drawn, channels * conv.depth_multiplier)?;
-                Built::Depthwise { kernel: drawn.tensor("kernel")?, bias, activation: conv.activation, window }
+                Built::Depthwise {
+                    kernel: drawn.tensor("kernel")?,
+                    bias,
+                    activation: conv.activation,
+                    window,
+                }
             }
             // Two layers of it are built: see `layers`.
-            Layer::SeparableConv2D(_) => return Err(Error::Invalid("a SeparableConv2D is built as two layers".into())),
-            Layer::MaxPooling1D(pool) | Layer::MaxPooling2D(pool) => Built::MaxPool { window: pooled(pool, input, index)?, row: row() },
+            Layer::SeparableConv2D(_) => {
+                return Err(Error::Invalid("a SeparableConv2D is built as two layers".into()));
+            }
+            Layer::MaxPooling1D(pool) | Layer::MaxPooling2D(pool) => {
+                Built::MaxPool { window: pooled(pool, input, index)?, row: row() }
+            }
             Layer::AveragePooling1D(pool) | Layer::AveragePooling2D(pool) => {
                 Built::AveragePool { window: pooled(pool, input, index)?, row: row() }
             }
@@ -91,17 +123,31 @@ impl Builder<'_> {
             Layer::SpatialDropout2D { rate } => Built::SpatialDropout { rate: *rate },
             Layer::GaussianNoise { stddev } => Built::Noise { stddev: *stddev },
             Layer::BatchNormalization(norm) => {
-                let moving = |name| drawn.var(name).cloned().ok_or_else(|| Error::Invalid(format!("a layer lacks its {name}")));
+                let moving = |name| {
+                    drawn
+                        .var(name)
+                        .cloned()
+                        .ok_or_else(|| Error::Invalid(format!("a layer lacks its {name}")))
+                };
                 let (moving_mean, moving_variance) = (moving("moving_mean")?, moving("moving_variance")?);
                 let (gamma, beta) = self.affine(&drawn, channels)?;
-                Built::BatchNorm(BatchNorm { gamma, beta, moving_mean, moving_variance, momentum: norm.momentum, epsilon: norm.epsilon })
+                Built::BatchNorm(BatchNorm {
+                    gamma,
+                    beta,
+                    moving_mean,
+                    moving_variance,
+                    momentum: norm.momentum,
+                    epsilon: norm.epsilon,
+                })
             }
             Layer::LayerNormalization(norm) => {
                 let (gamma, beta) = self.affine(&drawn, channels)?;
                 Built::LayerNorm { gamma, beta, epsilon: norm.epsilon }
             }
             Layer::Embedding(_) => Built::Embedding(drawn.tensor("embeddings")?),
-            Layer::SimpleRNN(_) | Layer::LSTM(_) | Layer::GRU(_) => Built::Recurrent(self.recurrent(layer, &drawn, "", false)?),
+            Layer::SimpleRNN(_) | Layer::LSTM(_) | Layer::GRU(_) => {
+                Built::Recurrent(self.recurrent(layer, &drawn, "", false)?)
+            }
             Layer::Bidirectional(both) => {
                 let forward = self.recurrent(&both.wrapped, &drawn, "forward.", false)?;
                 let backward = self.recurrent(&both.wrapped, &drawn, "backward.", true)?;
@@ -122,17 +168,34 @@ impl Builder<'_> {
         let drawn = self.draw(index, layer, input)?;
         let [height, width, channels] = image(input, index)?;
         let depth = channels * conv.depth_multiplier;
-        let window = Window::dilated([height, width, channels], conv.kernel_size, conv.strides, conv.dilation_rate, conv.padding);
+        let window = Window::dilated(
+            [height, width, channels],
+            conv.kernel_size,
+            conv.strides,
+            conv.dilation_rate,
+            conv.padding,
+        );
         let nothing = Tensor::zeros(depth, self.dtype, self.device)?;
-        let first =
-            Built::Depthwise { kernel: drawn.tensor("depthwise_kernel")?, bias: nothing, activation: network::Activation::Linear, window };
+        let first = Built::Depthwise {
+            kernel: drawn.tensor("depthwise_kernel")?,
+            bias: nothing,
+            activation: network::Activation::Linear,
+            window,
+        };
         let kernel = drawn.tensor("pointwise_kernel")?.reshape((depth, conv.filters))?;
-        let second = Built::Dense { kernel, bias: self.bias(&drawn, conv.filters)?, activation: conv.activation };
+        let second =
+            Built::Dense { kernel, bias: self.bias(&drawn, conv.filters)?, activation: conv.activation };
         Ok(([first, second], conv.activity_regularizer))
     }
 
     /// One direction of a recurrent layer, whose weights' names begin with `prefix`.
-    fn recurrent(&self, layer: &Layer, drawn: &Drawn, prefix: &str, backwards: bool) -> Result<Recurrent, Error> {
+    fn recurrent(
+        &self,
+        layer: &Layer,
+        drawn: &Drawn,
+        prefix: &str,
+        backwards: bool,
+    ) -> Result<Recurrent, Error> {
         let (cell, layer): (fn(&network::Recurrent) -> Cell, _) = match layer {
             Layer::SimpleRNN(layer) => (|_| Cell::Simple, layer),
             Layer::LSTM(layer) => (|_| Cell::Lstm, layer),
@@ -162,7 +225,8 @@ impl Builder<'_> {
         })
     }
 
-    /// A layer without a bias has one of zeros that never moves: the operations need no second form.
+    /// A layer without a bias has one of zeros that never moves: the operations need no second
+    /// form.
     fn bias(&self, drawn: &Drawn, units: usize) -> Result<Tensor, Error> {
         match drawn.var("bias") {
             Some(bias) => Ok(bias.as_tensor().clone()),
@@ -172,9 +236,14 @@ impl Builder<'_> {
 
     /// Gamma and beta, which are 1 and 0 for good where the layer lacks them.
     fn affine(&self, drawn: &Drawn, channels: usize) -> Result<(Tensor, Tensor), Error> {
-        let gamma =
-            drawn.var("gamma").map_or_else(|| Tensor::ones(channels, self.dtype, self.device), |gamma| Ok(gamma.as_tensor().clone()));
-        let beta = drawn.var("beta").map_or_else(|| Tensor::zeros(channels, self.dtype, self.device), |beta| Ok(beta.as_tensor().clone()));
+        let gamma = drawn.var("gamma").map_or_else(
+            || Tensor::ones(channels, self.dtype, self.device),
+            |gamma| Ok(gamma.as_tensor().clone()),
+        );
+        let beta = drawn.var("beta").map_or_else(
+            || Tensor::zeros(channels, self.dtype, self.device),
+            |beta| Ok(beta.as_tensor().clone()),
+        );
         Ok((gamma?, beta?))
     }
 
@@ -183,8 +252,16 @@ impl Builder<'_> {
         for weight in layer.weights(input) {
             let mut rng = stream(self.seed, Purpose::Weights, self.lane, self.weights.len() as u64);
             let var = match self.dtype {
-                DType::F64 => Var::from_vec(init::start::<f64>(&weight, &mut rng), weight.shape.as_slice(), self.device)?,
-                _ => Var::from_vec(init::start::<f32>(&weight, &mut rng), weight.shape.as_slice(), self.device)?,
+                DType::F64 => Var::from_vec(
+                    init::start::<f64>(&weight, &mut rng),
+                    weight.shape.as_slice(),
+                    self.device,
+                )?,
+                _ => Var::from_vec(
+                    init::start::<f32>(&weight, &mut rng),
+                    weight.shape.as_slice(),
+                    self.device,
+                )?,
             };
             drawn.push((weight.name.clone(), var.clone()));
             self.weights.push(Weight {
@@ -204,7 +281,9 @@ fn image(input: &[usize], index: usize) -> Result<[usize; 3], Error> {
     match *input {
         [height, width, channels] => Ok([height, width, channels]),
         [steps, channels] => Ok([1, steps, channels]),
-        _ => Err(Error::Invalid(format!("layer {index} needs (height, width, channels) or (steps, channels)"))),
+        _ => {
+            Err(Error::Invalid(format!("layer {index} needs (height, width, channels) or (steps, channels)")))
+        }
     }
 }
 

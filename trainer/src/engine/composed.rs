@@ -1,5 +1,5 @@
-//! What the kernels of [`crate::kernels`] compute, in candle's own operations: for devices that are not the CPU. Tests hold both to the same
-//! finite differences and to each other, on the CPU.
+//! What the kernels of [`crate::kernels`] compute, in candle's own operations: for devices that are
+//! not the CPU. Tests hold both to the same finite differences and to each other, on the CPU.
 //!
 //! Never candle's `max_pool2d`, whose gradient is wrong on every device.
 
@@ -24,7 +24,13 @@ pub(super) fn dense(x: &Tensor, kernel: &Tensor, bias: &Tensor, function: Activa
 }
 
 /// As [`crate::kernels::conv::conv`]: windows are gathered into rows.
-pub(super) fn conv(x: &Tensor, kernel: &Tensor, bias: &Tensor, window: Window, function: Activation) -> Result<Tensor> {
+pub(super) fn conv(
+    x: &Tensor,
+    kernel: &Tensor,
+    bias: &Tensor,
+    window: Window,
+    function: Activation,
+) -> Result<Tensor> {
     let (batch, filters) = (x.dims()[0], bias.elem_count());
     let [rows, columns] = window.output;
     let patches = patches(x, &window)?.reshape((batch, rows, columns, window.patch()))?;
@@ -32,7 +38,13 @@ pub(super) fn conv(x: &Tensor, kernel: &Tensor, bias: &Tensor, window: Window, f
 }
 
 /// As [`crate::kernels::depthwise::depthwise`].
-pub(super) fn depthwise(x: &Tensor, kernel: &Tensor, bias: &Tensor, window: Window, function: Activation) -> Result<Tensor> {
+pub(super) fn depthwise(
+    x: &Tensor,
+    kernel: &Tensor,
+    bias: &Tensor,
+    window: Window,
+    function: Activation,
+) -> Result<Tensor> {
     let (batch, filters, taps) = (x.dims()[0], bias.elem_count(), window.size[0] * window.size[1]);
     let [rows, columns] = window.output;
     let patches = patches(x, &window)?.reshape((batch, window.places(), taps, window.channels, 1))?;
@@ -41,7 +53,8 @@ pub(super) fn depthwise(x: &Tensor, kernel: &Tensor, bias: &Tensor, window: Wind
     activation(&y.broadcast_add(bias)?, function)
 }
 
-/// The pixels of all windows, `(batch, windows · pixels, channels)`; what lies beside the image is 0.
+/// The pixels of all windows, `(batch, windows · pixels, channels)`; what lies beside the image is
+/// 0.
 fn patches(x: &Tensor, window: &Window) -> Result<Tensor> {
     let batch = x.dims()[0];
     // One more pixel, of zeros, stands for all that lies beside the image.
@@ -50,7 +63,8 @@ fn patches(x: &Tensor, window: &Window) -> Result<Tensor> {
     pixels.index_select(&indices(window, Beside::Zero, x.device())?, 1)
 }
 
-/// As [`crate::kernels::pool::max_pool`]: the windows' first pixels, second pixels, and so on; of two the larger, of equals the first.
+/// As [`crate::kernels::pool::max_pool`]: the windows' first pixels, second pixels, and so on; of
+/// two the larger, of equals the first.
 pub(super) fn max_pool(x: &Tensor, window: Window) -> Result<Tensor> {
     let batch = x.dims()[0];
     let [rows, columns] = window.output;
@@ -70,7 +84,8 @@ pub(super) fn max_pool(x: &Tensor, window: Window) -> Result<Tensor> {
     (largest + nan_of(&candidates, 2)?)?.reshape((batch, rows, columns, window.channels))
 }
 
-/// As [`crate::kernels::pool::global_max`]: the mean of the equals. candle's own maximum gives each of them the whole gradient.
+/// As [`crate::kernels::pool::global_max`]: the mean of the equals. candle's own maximum gives each
+/// of them the whole gradient.
 pub(super) fn global_max(x: &Tensor, window: Window) -> Result<Tensor> {
     let batch = x.dims()[0];
     let pixels = x.contiguous()?.reshape((batch, (), window.channels))?;
@@ -80,7 +95,8 @@ pub(super) fn global_max(x: &Tensor, window: Window) -> Result<Tensor> {
     (sum.broadcast_div(&count)? + nan_of(&pixels, 1)?)?.reshape((batch, 1, 1, window.channels))
 }
 
-/// NaN where there is one along the dimension, else 0: comparisons pass it over, and a divergence must not vanish.
+/// NaN where there is one along the dimension, else 0: comparisons pass it over, and a divergence
+/// must not vanish.
 fn nan_of(x: &Tensor, dimension: usize) -> Result<Tensor> {
     let x = x.detach();
     x.ne(&x)?.where_cond(&x, &x.zeros_like()?)?.sum_keepdim(dimension)
@@ -157,7 +173,8 @@ pub(super) fn activation(x: &Tensor, activation: Activation) -> Result<Tensor> {
         Activation::Silu => x * sigmoid(x)?,
         Activation::Softplus => x.relu()? + ((x.abs()?.neg()?.exp()? + 1.0)?.log()?),
         Activation::Softsign => {
-            // The gradient of the quotient is a difference of two, of which nothing is left where x is large: so it is given.
+            // The gradient of the quotient is a difference of two, of which nothing is left where x
+            // is large: so it is given.
             let (fixed, all) = (x.detach(), (x.detach().abs()? + 1.0)?);
             (&fixed / &all)? + ((x - &fixed)? / all.sqr()?)?
         }
@@ -201,11 +218,13 @@ fn indices(window: &Window, beside: Beside, device: &Device) -> Result<Tensor> {
     for place in 0..window.places() {
         for at in 0..window.size[0] * window.size[1] {
             let along = |axis: usize, index: usize, tap: usize| {
-                (index * window.strides[axis] + tap * window.dilation[axis]) as i64 - window.before[axis] as i64
+                (index * window.strides[axis] + tap * window.dilation[axis]) as i64
+                    - window.before[axis] as i64
             };
             let row = along(0, place / window.output[1], at / window.size[1]);
             let column = along(1, place % window.output[1], at % window.size[1]);
-            let (nearest_row, nearest_column) = (row.clamp(0, height as i64 - 1), column.clamp(0, width as i64 - 1));
+            let (nearest_row, nearest_column) =
+                (row.clamp(0, height as i64 - 1), column.clamp(0, width as i64 - 1));
             indices.push(match beside {
                 Beside::Zero if (row, column) != (nearest_row, nearest_column) => (height * width) as u32,
                 _ => (nearest_row * width as i64 + nearest_column) as u32,

@@ -7,7 +7,8 @@ use hpo::rng::Rng;
 /// The standard deviation of a standard normal that was truncated at 2, by which Keras divides.
 const TRUNCATED_DEVIATION: f64 = 0.879_625_661_034_239_8;
 
-/// The numbers that `weight` starts with. They are drawn with 64 bits each and rounded one by one: a copy of all would be twice as large as the weight.
+/// The numbers that `weight` starts with. They are drawn with 64 bits each and rounded one by one:
+/// a copy of all would be twice as large as the weight.
 pub(crate) fn start<T: WithDType>(weight: &LayerWeight, rng: &mut Rng) -> Vec<T> {
     let mut numbers = draw(weight.initializer, &weight.shape, rng);
     if let Some(ones) = &weight.ones {
@@ -16,7 +17,8 @@ pub(crate) fn start<T: WithDType>(weight: &LayerWeight, rng: &mut Rng) -> Vec<T>
     numbers
 }
 
-/// `shape.product()` weights. Fans are Keras's: of a kernel, the last two dimensions times the window; of a bias, its length.
+/// `shape.product()` weights. Fans are Keras's: of a kernel, the last two dimensions times the
+/// window; of a bias, its length.
 fn draw<T: WithDType>(initializer: Initializer, shape: &[usize], rng: &mut Rng) -> Vec<T> {
     let count = shape.iter().product();
     let all = |number: f64| vec![T::from_f64(number); count];
@@ -25,7 +27,9 @@ fn draw<T: WithDType>(initializer: Initializer, shape: &[usize], rng: &mut Rng) 
         Initializer::Ones => all(1.0),
         Initializer::Constant { value } => all(value),
         Initializer::RandomNormal { mean, stddev } => each(count, || mean + rng.normal() * stddev),
-        Initializer::RandomUniform { minval, maxval } => each(count, || minval + rng.unit() * (maxval - minval)),
+        Initializer::RandomUniform { minval, maxval } => {
+            each(count, || minval + rng.unit() * (maxval - minval))
+        }
         Initializer::TruncatedNormal { mean, stddev } => each(count, || mean + truncated(rng) * stddev),
         Initializer::Orthogonal { gain } => orthogonal(gain, shape, rng),
         _ => {
@@ -36,7 +40,9 @@ fn draw<T: WithDType>(initializer: Initializer, shape: &[usize], rng: &mut Rng) 
                     each(count, || (2.0 * rng.unit() - 1.0) * limit)
                 }
                 Distribution::UntruncatedNormal => each(count, || rng.normal() * variance.sqrt()),
-                Distribution::TruncatedNormal => each(count, || truncated(rng) * variance.sqrt() / TRUNCATED_DEVIATION),
+                Distribution::TruncatedNormal => {
+                    each(count, || truncated(rng) * variance.sqrt() / TRUNCATED_DEVIATION)
+                }
             }
         }
     }
@@ -84,10 +90,12 @@ fn truncated(rng: &mut Rng) -> f64 {
     }
 }
 
-/// As a matrix with the last dimension as columns: rows, or columns where there are fewer, of length `gain` and at right angles to each other.
+/// As a matrix with the last dimension as columns: rows, or columns where there are fewer, of
+/// length `gain` and at right angles to each other.
 ///
-/// Keras takes the orthogonal factor of a normal matrix, with the signs that make the other factor's diagonal positive; so does Gram and Schmidt's way,
-/// gone twice, which one pass over the vectors at a time can vectorise.
+/// Keras takes the orthogonal factor of a normal matrix, with the signs that make the other
+/// factor's diagonal positive; so does Gram and Schmidt's way, gone twice, which one pass over the
+/// vectors at a time can vectorise.
 fn orthogonal<T: WithDType>(gain: f64, shape: &[usize], rng: &mut Rng) -> Vec<T> {
     let columns = shape.last().copied().unwrap_or(1);
     let rows = shape.iter().product::<usize>() / columns.max(1);
@@ -139,16 +147,23 @@ mod tests {
         let n = weights.len() as f64;
         let found_mean = weights.iter().sum::<f64>() / n;
         let found = weights.iter().map(|w| (w - found_mean) * (w - found_mean)).sum::<f64>() / n;
-        assert!((found_mean - mean).abs() < 4.0 * (variance / n).sqrt(), "{initializer:?}: mean {found_mean}");
+        assert!(
+            (found_mean - mean).abs() < 4.0 * (variance / n).sqrt(),
+            "{initializer:?}: mean {found_mean}"
+        );
         assert!((found / variance - 1.0).abs() < 0.02, "{initializer:?}: variance {found}, not {variance}");
         let largest = weights.iter().fold(0.0, |a: f64, b| a.max((b - mean).abs()));
-        assert!(largest <= bound && (bound.is_infinite() || largest > 0.99 * bound), "{initializer:?}: {largest} of {bound}");
+        assert!(
+            largest <= bound && (bound.is_infinite() || largest > 0.99 * bound),
+            "{initializer:?}: {largest} of {bound}"
+        );
     }
 
     #[test]
     fn weights_have_the_variance_and_the_bounds_of_keras() {
         let two = 2.0 / TRUNCATED_DEVIATION;
-        for (kernel, fan_in, fan_out) in [(vec![300, 200], 300.0, 200.0), (vec![3, 5, 20, 80], 300.0, 1200.0)] {
+        for (kernel, fan_in, fan_out) in [(vec![300, 200], 300.0, 200.0), (vec![3, 5, 20, 80], 300.0, 1200.0)]
+        {
             let glorot: f64 = 2.0 / (fan_in + fan_out);
             let (he, lecun): (f64, f64) = (2.0 / fan_in, 1.0 / fan_in);
             check(Initializer::GlorotUniform, &kernel, 0.0, glorot, (3.0 * glorot).sqrt());
@@ -157,11 +172,30 @@ mod tests {
             check(Initializer::GlorotNormal, &kernel, 0.0, glorot, two * glorot.sqrt());
             check(Initializer::HeNormal, &kernel, 0.0, he, two * he.sqrt());
             check(Initializer::LecunNormal, &kernel, 0.0, lecun, two * lecun.sqrt());
-            let scaling = |mode, distribution| Initializer::VarianceScaling { scale: 3.0, mode, distribution };
-            check(scaling(FanMode::FanOut, Distribution::UntruncatedNormal), &kernel, 0.0, 3.0 / fan_out, f64::INFINITY);
-            check(scaling(FanMode::FanIn, Distribution::Uniform), &kernel, 0.0, 3.0 / fan_in, (9.0f64 / fan_in).sqrt());
+            let scaling =
+                |mode, distribution| Initializer::VarianceScaling { scale: 3.0, mode, distribution };
+            check(
+                scaling(FanMode::FanOut, Distribution::UntruncatedNormal),
+                &kernel,
+                0.0,
+                3.0 / fan_out,
+                f64::INFINITY,
+            );
+            check(
+                scaling(FanMode::FanIn, Distribution::Uniform),
+                &kernel,
+                0.0,
+                3.0 / fan_in,
+                (9.0f64 / fan_in).sqrt(),
+            );
             let average: f64 = 6.0 / (fan_in + fan_out);
-            check(scaling(FanMode::FanAvg, Distribution::TruncatedNormal), &kernel, 0.0, average, two * average.sqrt());
+            check(
+                scaling(FanMode::FanAvg, Distribution::TruncatedNormal),
+                &kernel,
+                0.0,
+                average,
+                two * average.sqrt(),
+            );
         }
         check(Initializer::GlorotUniform, &[50_000], 0.0, 1.0 / 50_000.0, (3.0f64 / 50_000.0).sqrt());
         check(Initializer::RandomNormal { mean: 0.5, stddev: 0.1 }, &[300, 200], 0.5, 0.01, f64::INFINITY);
@@ -169,7 +203,10 @@ mod tests {
         let truncated = 0.04 * TRUNCATED_DEVIATION * TRUNCATED_DEVIATION;
         check(Initializer::TruncatedNormal { mean: -1.0, stddev: 0.2 }, &[300, 200], -1.0, truncated, 0.4);
         assert_eq!(drawn(Initializer::Constant { value: 0.25 }, &[2, 2]), [0.25; 4]);
-        assert_eq!((drawn(Initializer::Zeros, &[2]), drawn(Initializer::Ones, &[2])), (vec![0.0; 2], vec![1.0; 2]));
+        assert_eq!(
+            (drawn(Initializer::Zeros, &[2]), drawn(Initializer::Ones, &[2])),
+            (vec![0.0; 2], vec![1.0; 2])
+        );
     }
 
     #[test]
@@ -188,7 +225,10 @@ mod tests {
             for a in 0..rows.min(columns) {
                 for b in 0..rows.min(columns) {
                     let product: f64 = vector(a).iter().zip(vector(b)).map(|(a, b)| a * b).sum();
-                    assert!((product - if a == b { 4.0 } else { 0.0 }).abs() < 1e-12, "{shape:?} {a} {b}: {product}");
+                    assert!(
+                        (product - if a == b { 4.0 } else { 0.0 }).abs() < 1e-12,
+                        "{shape:?} {a} {b}: {product}"
+                    );
                 }
             }
         }
@@ -199,6 +239,9 @@ mod tests {
         let document = serde_json::json!({"layer": "LSTM", "units": 2, "bias_initializer": {"name": "constant", "value": 0.5}});
         let layer = hpo::network::Layer::from_document(&document).unwrap();
         let weights = layer.weights(&[5, 3]);
-        assert_eq!(start::<f64>(&weights[2], &mut stream(1, Purpose::Weights, 0, 0)), [0.5, 0.5, 1.0, 1.0, 0.5, 0.5, 0.5, 0.5]);
+        assert_eq!(
+            start::<f64>(&weights[2], &mut stream(1, Purpose::Weights, 0, 0)),
+            [0.5, 0.5, 1.0, 1.0, 0.5, 0.5, 0.5, 0.5]
+        );
     }
 }

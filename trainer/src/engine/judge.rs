@@ -31,8 +31,12 @@ impl Targets {
     /// The labels and weights of these rows of a dataset.
     pub fn of(labels: &data::Labels, rows: &[u32], weights: &RowWeights) -> Targets {
         let labels = match labels {
-            data::Labels::Classes(labels) => Labels::Classes(rows.iter().map(|row| labels[*row as usize]).collect()),
-            data::Labels::Values(labels) => Labels::Values(rows.iter().map(|row| labels[*row as usize]).collect()),
+            data::Labels::Classes(labels) => {
+                Labels::Classes(rows.iter().map(|row| labels[*row as usize]).collect())
+            }
+            data::Labels::Values(labels) => {
+                Labels::Values(rows.iter().map(|row| labels[*row as usize]).collect())
+            }
         };
         let weights = weights.of(&labels, rows);
         Targets { labels, weights }
@@ -55,7 +59,8 @@ impl Targets {
 }
 
 impl Labels {
-    /// What a number of an output `(rows, width)` should be: the value, the class where there is one output, else 1 for the class and 0 for others.
+    /// What a number of an output `(rows, width)` should be: the value, the class where there is
+    /// one output, else 1 for the class and 0 for others.
     #[inline(always)]
     pub(crate) fn at(&self, row: usize, column: usize, width: usize) -> f64 {
         match self {
@@ -66,7 +71,8 @@ impl Labels {
     }
 }
 
-/// How much rows count in the loss: a row's own weight (Keras's `sample_weight`) times that of its class. Worked out once a trial.
+/// How much rows count in the loss: a row's own weight (Keras's `sample_weight`) times that of its
+/// class. Worked out once a trial.
 #[derive(Debug, Clone, Default)]
 pub struct RowWeights<'a> {
     /// By class; classes beyond the last weigh 1.
@@ -82,12 +88,20 @@ impl<'a> RowWeights<'a> {
     }
 
     /// Those of a training with these rows.
-    pub fn training(weight: &ClassWeight, labels: &data::Labels, trained: &[u32], rows: Option<&'a [f32]>) -> RowWeights<'a> {
+    pub fn training(
+        weight: &ClassWeight,
+        labels: &data::Labels,
+        trained: &[u32],
+        rows: Option<&'a [f32]>,
+    ) -> RowWeights<'a> {
         let classes = match (weight, labels) {
             (ClassWeight::None, _) | (_, data::Labels::Values(_)) => Vec::new(),
-            (ClassWeight::Balanced, data::Labels::Classes(labels)) => balanced(trained.iter().map(|row| labels[*row as usize])),
+            (ClassWeight::Balanced, data::Labels::Classes(labels)) => {
+                balanced(trained.iter().map(|row| labels[*row as usize]))
+            }
             (ClassWeight::Given(weights), data::Labels::Classes(_)) => {
-                // By number: one that is still called by a name is of no class here, and was refused.
+                // By number: one that is still called by a name is of no class here, and was
+                // refused.
                 let by_number = |(class, weight): &(Class, f64)| match class {
                     Class::Number(number) => Some((*number as usize, *weight as f32)),
                     Class::Name(_) => None,
@@ -112,7 +126,8 @@ impl<'a> RowWeights<'a> {
     }
 }
 
-/// `rows / (classes · rows of the class)`, for the classes that have rows, as scikit-learn's `balanced`.
+/// `rows / (classes · rows of the class)`, for the classes that have rows, as scikit-learn's
+/// `balanced`.
 fn balanced(classes: impl ExactSizeIterator<Item = u32>) -> Vec<f32> {
     let (rows, mut counts) = (classes.len(), Vec::new());
     for class in classes {
@@ -120,10 +135,14 @@ fn balanced(classes: impl ExactSizeIterator<Item = u32>) -> Vec<f32> {
         counts[class as usize] += 1;
     }
     let there = counts.iter().filter(|count| **count > 0).count();
-    counts.iter().map(|count| if *count == 0 { 1.0 } else { (rows as f64 / (there as f64 * *count as f64)) as f32 }).collect()
+    counts
+        .iter()
+        .map(|count| if *count == 0 { 1.0 } else { (rows as f64 / (there as f64 * *count as f64)) as f32 })
+        .collect()
 }
 
-/// `Invalid` where loss, metrics and class weights don't go with labels that are `classes`, or values, or with an output of this shape.
+/// `Invalid` where loss, metrics and class weights don't go with labels that are `classes`, or
+/// values, or with an output of this shape.
 pub(super) fn fits(training: &Training, output: &[usize], classes: Option<u32>) -> Result<(), Error> {
     preflight::fits(training, output, classes).map_err(Error::Invalid)
 }
@@ -136,8 +155,8 @@ pub(super) fn judge(loss: Loss, targets: &Targets) -> Result<Judge, Error> {
     Ok(Judge { loss, targets: targets.clone() })
 }
 
-/// The activation that the loss had better do itself where the network ends in it, in one pass and exact however far apart the numbers lie; and the
-/// loss that does it.
+/// The activation that the loss had better do itself where the network ends in it, in one pass and
+/// exact however far apart the numbers lie; and the loss that does it.
 pub(crate) fn takes_over(loss: Loss) -> Option<(Activation, Loss)> {
     let from_logits = true;
     match loss {
@@ -175,7 +194,10 @@ mod tests {
         let labels = data::Labels::Classes(vec![0, 1, 2]);
         let (given, own) = (ClassWeight::Given(vec![(Class::Number(1), 4.0)]), [0.5, 2.0, 3.0]);
         let rows = [2, 1, 0];
-        assert_eq!(weights(&RowWeights::training(&given, &labels, &rows, Some(&own)), &labels, &rows), Some(vec![3.0, 8.0, 0.5]));
+        assert_eq!(
+            weights(&RowWeights::training(&given, &labels, &rows, Some(&own)), &labels, &rows),
+            Some(vec![3.0, 8.0, 0.5])
+        );
         assert_eq!(weights(&RowWeights::evaluation(Some(&own)), &labels, &rows), Some(vec![3.0, 2.0, 0.5]));
         assert_eq!(weights(&RowWeights::evaluation(None), &labels, &rows), None);
     }

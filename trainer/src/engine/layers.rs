@@ -1,4 +1,5 @@
-//! Layers that are ready to run: what the document says, with weights, on the operations of [`Ops`].
+//! Layers that are ready to run: what the document says, with weights, on the operations of
+//! [`Ops`].
 
 use candle_core::{DType, Tensor, Var};
 use hpo::network::{Activation, MergeMode, Regularizer};
@@ -145,17 +146,27 @@ impl Built {
         let shaped = |x: Tensor, row: &[usize]| x.reshape([&[pass.rows], row].concat());
         Ok(match self {
             Built::Reshape(row) => shaped(x, row)?,
-            Built::Permute(dims) => {
-                x.permute(std::iter::once(0).chain(dims.iter().map(|dim| dim + 1)).collect::<Vec<_>>())?.contiguous()?
-            }
+            Built::Permute(dims) => x
+                .permute(std::iter::once(0).chain(dims.iter().map(|dim| dim + 1)).collect::<Vec<_>>())?
+                .contiguous()?,
             Built::Rescaling { scale, offset } => x.affine(*scale, *offset)?,
-            Built::Pad([[above, below], [left, right]]) => x.pad_with_zeros(1, *above, *below)?.pad_with_zeros(2, *left, *right)?,
+            Built::Pad([[above, below], [left, right]]) => {
+                x.pad_with_zeros(1, *above, *below)?.pad_with_zeros(2, *left, *right)?
+            }
             Built::Dense { kernel, bias, activation } => ops.dense(&x, kernel, bias, *activation)?,
             Built::Conv(conv) => conv.forward(&x, pass)?,
-            Built::Depthwise { kernel, bias, activation, window } => ops.depthwise(&x, kernel, bias, *window, *activation)?,
-            Built::MaxPool { window, row } => shaped(ops.max_pool(&image(x, window, pass.rows)?, *window)?, row)?,
-            Built::GlobalMax { window, row } => shaped(ops.global_max(&image(x, window, pass.rows)?, *window)?, row)?,
-            Built::AveragePool { window, row } => shaped(ops.average_pool(&image(x, window, pass.rows)?, *window)?, row)?,
+            Built::Depthwise { kernel, bias, activation, window } => {
+                ops.depthwise(&x, kernel, bias, *window, *activation)?
+            }
+            Built::MaxPool { window, row } => {
+                shaped(ops.max_pool(&image(x, window, pass.rows)?, *window)?, row)?
+            }
+            Built::GlobalMax { window, row } => {
+                shaped(ops.global_max(&image(x, window, pass.rows)?, *window)?, row)?
+            }
+            Built::AveragePool { window, row } => {
+                shaped(ops.average_pool(&image(x, window, pass.rows)?, *window)?, row)?
+            }
             Built::Activation(activation) => ops.activation(&x, *activation)?,
             Built::LeakyRelu(slope) => ops.leaky_relu(&x, *slope)?,
             Built::Prelu(alpha) => ops.prelu(&x, alpha)?,
@@ -182,10 +193,12 @@ impl Built {
         })
     }
 
-    /// Takes up the layer after it, where the two of them are one operation on the CPU. Returns whether it did.
+    /// Takes up the layer after it, where the two of them are one operation on the CPU. Returns
+    /// whether it did.
     pub(super) fn takes_up(&mut self, next: &Built) -> bool {
         let (Built::Conv(conv), Built::MaxPool { window, row }) = (self, next) else { return false };
-        let takes = conv.groups == 1 && conv.pool.is_none() && kernels::conv_pool::takes(conv.activation, window);
+        let takes =
+            conv.groups == 1 && conv.pool.is_none() && kernels::conv_pool::takes(conv.activation, window);
         if takes {
             (conv.pool, conv.row) = (Some(*window), row.clone());
         }
@@ -195,7 +208,9 @@ impl Built {
     /// The activation at the end of the layer, if it ends in one.
     pub(super) fn last_activation(&mut self) -> Option<&mut Activation> {
         match self {
-            Built::Activation(activation) | Built::Dense { activation, .. } | Built::Depthwise { activation, .. } => Some(activation),
+            Built::Activation(activation)
+            | Built::Dense { activation, .. }
+            | Built::Depthwise { activation, .. } => Some(activation),
             Built::Conv(conv) if conv.pool.is_none() => Some(&mut conv.activation),
             _ => None,
         }
@@ -249,7 +264,8 @@ impl BatchNorm {
 }
 
 impl Recurrent {
-    /// The states of a batch `x (rows, steps, features)`; `nth` tells the directions of one layer apart.
+    /// The states of a batch `x (rows, steps, features)`; `nth` tells the directions of one layer
+    /// apart.
     fn forward(&self, x: &Tensor, index: usize, nth: u64, pass: &mut Pass) -> Result<Tensor, Error> {
         let x = pass.dropped(x.clone(), self.dropout, index, nth, Spread::Steps)?;
         let kernel = Tensor::cat(&[&self.kernel, &self.recurrent_kernel], 0)?;
@@ -273,7 +289,9 @@ fn in_time(x: &Tensor) -> candle_core::Result<Tensor> {
 fn embedded(x: &Tensor, table: &Tensor, pass: &Pass) -> Result<Tensor, Error> {
     let (rows, width) = table.dims2()?;
     let numbers: Vec<f32> = x.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?;
-    if let Some(wrong) = numbers.iter().find(|number| number.fract() != 0.0 || **number < 0.0 || **number >= rows as f32) {
+    if let Some(wrong) =
+        numbers.iter().find(|number| number.fract() != 0.0 || **number < 0.0 || **number >= rows as f32)
+    {
         return Err(Error::Invalid(format!(
             "an Embedding with input_dim {rows} takes whole numbers from 0 to {}, and a row has {wrong}",
             rows - 1
@@ -295,9 +313,16 @@ enum Spread {
 }
 
 impl Pass {
-    /// `x` with a fraction of its numbers set to 0, and the others scaled up. The mask is a function of seed, lane, step and layer: a trial that starts over
-    /// drops the same.
-    fn dropped(&self, x: Tensor, rate: f64, index: usize, nth: u64, spread: Spread) -> candle_core::Result<Tensor> {
+    /// `x` with a fraction of its numbers set to 0, and the others scaled up. The mask is a
+    /// function of seed, lane, step and layer: a trial that starts over drops the same.
+    fn dropped(
+        &self,
+        x: Tensor,
+        rate: f64,
+        index: usize,
+        nth: u64,
+        spread: Spread,
+    ) -> candle_core::Result<Tensor> {
         if self.mode == Mode::Evaluate || rate == 0.0 {
             return Ok(x);
         }
@@ -329,7 +354,11 @@ impl Pass {
     }
 
     /// Remembers what the output of a layer adds to the loss: by the row, as in Keras.
-    pub(super) fn penalize(&mut self, y: &Tensor, regularizer: Option<Regularizer>) -> candle_core::Result<()> {
+    pub(super) fn penalize(
+        &mut self,
+        y: &Tensor,
+        regularizer: Option<Regularizer>,
+    ) -> candle_core::Result<()> {
         if let Some(Regularizer { l1, l2 }) = regularizer {
             let rows = self.rows as f64;
             self.penalties.push(self.ops.penalty(y, l1 / rows, l2 / rows)?);

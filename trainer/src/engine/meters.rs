@@ -1,5 +1,6 @@
-//! Loss and metrics of an epoch, with Keras's meaning (<https://keras.io/api/metrics/>): over all its rows, since means of batches would count the
-//! rows of a last, smaller batch for more than the others.
+//! Loss and metrics of an epoch, with Keras's meaning (<https://keras.io/api/metrics/>): over all
+//! its rows, since means of batches would count the rows of a last, smaller batch for more than the
+//! others.
 
 use candle_core::{DType, Result, Tensor};
 use hpo::network::Activation;
@@ -14,9 +15,11 @@ const THRESHOLDS: usize = 200;
 
 /// The sums and counts that become loss and metrics.
 ///
-/// Every metric of classes is taken of scores in [0, 1], which [`Outputs`] makes of what the network puts out: above 1/2 a score says yes. Of two classes, precision,
-/// recall, F1 and AUC are those of the second, whether it has an output of its own or is one of two. Of more classes, precision and recall count all
-/// outputs together, F1 is the mean over the classes, and AUC is of all outputs together; classes without a row count in neither of the last two.
+/// Every metric of classes is taken of scores in [0, 1], which [`Outputs`] makes of what the
+/// network puts out: above 1/2 a score says yes. Of two classes, precision, recall, F1 and AUC are
+/// those of the second, whether it has an output of its own or is one of two. Of more classes,
+/// precision and recall count all outputs together, F1 is the mean over the classes, and AUC is of
+/// all outputs together; classes without a row count in neither of the last two.
 #[derive(Debug, Clone)]
 pub struct Totals {
     /// Rows seen.
@@ -33,7 +36,8 @@ struct View {
     outputs: Outputs,
     /// Numbers in a row of the output.
     width: usize,
-    /// The outputs of the classes that have rows; all outputs where labels are values, or there is one.
+    /// The outputs of the classes that have rows; all outputs where labels are values, or there is
+    /// one.
     classes: Vec<usize>,
     /// The output of the positive class, where there are two classes.
     positive: Option<usize>,
@@ -45,7 +49,8 @@ impl View {
             [_, second] => Some(if width == 1 { 0 } else { *second as usize }),
             _ => None,
         };
-        let classes = if width == 1 { vec![0] } else { classes.iter().map(|class| *class as usize).collect() };
+        let classes =
+            if width == 1 { vec![0] } else { classes.iter().map(|class| *class as usize).collect() };
         View { outputs, width, classes, positive }
     }
 
@@ -68,15 +73,23 @@ impl View {
     }
 
     /// The scores of these outputs, row by row, each with what it should be.
-    fn of<'a>(&self, outputs: &'a [usize], scores: &'a [f32], labels: &'a Labels) -> impl Iterator<Item = (f32, f64)> + use<'a> {
+    fn of<'a>(
+        &self,
+        outputs: &'a [usize],
+        scores: &'a [f32],
+        labels: &'a Labels,
+    ) -> impl Iterator<Item = (f32, f64)> + use<'a> {
         let width = self.width;
-        let row = move |(row, scores): (usize, &'a [f32])| outputs.iter().map(move |at| (scores[*at], labels.at(row, *at, width)));
+        let row = move |(row, scores): (usize, &'a [f32])| {
+            outputs.iter().map(move |at| (scores[*at], labels.at(row, *at, width)))
+        };
         scores.chunks_exact(width).enumerate().flat_map(row)
     }
 }
 
 impl Totals {
-    /// None yet, of a network with `width` outputs; `classes` are those that have rows, in order, none where labels are values.
+    /// None yet, of a network with `width` outputs; `classes` are those that have rows, in order,
+    /// none where labels are values.
     pub(crate) fn new(metrics: &[Metric], outputs: Outputs, width: usize, classes: &[u32]) -> Totals {
         let view = View::new(outputs, width, classes);
         let meters = metrics.iter().map(|metric| Meter::new(*metric, &view)).collect();
@@ -127,13 +140,15 @@ enum Meter {
     Decided(Confusion, Decision),
     /// Of each class, the one with the largest output, the first of equals, being taken.
     F1(Vec<Confusion>),
-    /// By the number of thresholds below a score, less one: those that should be 0, and those that should be 1.
+    /// By the number of thresholds below a score, less one: those that should be 0, and those that
+    /// should be 1.
     Auc(Vec<[u64; 2]>),
     /// The sum of squared differences, and whether the root of their mean is wanted.
     Squares { sum: f64, root: bool },
     /// The sum of absolute differences.
     Absolute { sum: f64 },
-    /// Sums of labels and of their squares, less the first label so that few digits are lost, and of squared differences.
+    /// Sums of labels and of their squares, less the first label so that few digits are lost, and
+    /// of squared differences.
     R2 { first: Option<f64>, sum: f64, squares: f64, residual: f64 },
 }
 
@@ -150,7 +165,9 @@ impl Meter {
         match metric {
             Metric::Accuracy if view.width == 1 => Meter::Sided { right: 0 },
             Metric::BinaryAccuracy => Meter::Sided { right: 0 },
-            Metric::Accuracy | Metric::CategoricalAccuracy | Metric::SparseCategoricalAccuracy => Meter::Largest { right: 0 },
+            Metric::Accuracy | Metric::CategoricalAccuracy | Metric::SparseCategoricalAccuracy => {
+                Meter::Largest { right: 0 }
+            }
             Metric::TopKCategoricalAccuracy { k } => Meter::Top { k: k as usize, right: 0 },
             Metric::Precision => Meter::Decided(Confusion::default(), Decision::Precision),
             Metric::Recall => Meter::Decided(Confusion::default(), Decision::Recall),
@@ -175,11 +192,21 @@ impl Meter {
         let each = numbers.iter().enumerate().map(|(at, x)| (*x, labels.at(at / width, at % width, width)));
         let differences = each.clone().map(|(x, label)| f64::from(x) - label);
         match self {
-            Meter::Largest { right } => *right += rows(numbers, width, labels).filter(|(row, class)| largest(row) == *class).count() as u64,
-            Meter::Top { k, right } => *right += rows(numbers, width, labels).filter(|(row, class)| is_top(row, *class, *k)).count() as u64,
-            Meter::Sided { right } => *right += each.filter(|(x, label)| (*x > 0.5) == (*label == 1.0)).count() as u64,
+            Meter::Largest { right } => {
+                *right +=
+                    rows(numbers, width, labels).filter(|(row, class)| largest(row) == *class).count() as u64
+            }
+            Meter::Top { k, right } => {
+                *right +=
+                    rows(numbers, width, labels).filter(|(row, class)| is_top(row, *class, *k)).count() as u64
+            }
+            Meter::Sided { right } => {
+                *right += each.filter(|(x, label)| (*x > 0.5) == (*label == 1.0)).count() as u64
+            }
             Meter::Decided(all, _) => match view.positive {
-                Some(at) => view.of(&[at], numbers, labels).for_each(|(x, label)| all.count(x > 0.5, label != 0.0)),
+                Some(at) => {
+                    view.of(&[at], numbers, labels).for_each(|(x, label)| all.count(x > 0.5, label != 0.0))
+                }
                 None => each.for_each(|(x, label)| all.count(x > 0.5, label != 0.0)),
             },
             Meter::F1(classes) => {
@@ -199,8 +226,12 @@ impl Meter {
                     buckets[above.saturating_sub(1)][usize::from(label != 0.0)] += 1;
                 }
             }
-            Meter::Squares { sum, .. } => differences.for_each(|difference| *sum += difference * difference / width as f64),
-            Meter::Absolute { sum } => differences.for_each(|difference| *sum += difference.abs() / width as f64),
+            Meter::Squares { sum, .. } => {
+                differences.for_each(|difference| *sum += difference * difference / width as f64)
+            }
+            Meter::Absolute { sum } => {
+                differences.for_each(|difference| *sum += difference.abs() / width as f64)
+            }
             Meter::R2 { first, sum, squares, residual } => {
                 for (x, label) in each {
                     let shifted = label - *first.get_or_insert(label);
@@ -214,11 +245,15 @@ impl Meter {
 
     fn value(&self, rows: f64, view: &View) -> f64 {
         match self {
-            Meter::Largest { right } | Meter::Top { right, .. } | Meter::Sided { right } => *right as f64 / rows,
+            Meter::Largest { right } | Meter::Top { right, .. } | Meter::Sided { right } => {
+                *right as f64 / rows
+            }
             Meter::Decided(all, Decision::Precision) => ratio(all.right, all.right + all.wrong),
             Meter::Decided(all, Decision::Recall) => ratio(all.right, all.right + all.missed),
             Meter::Decided(all, Decision::F1) => all.f1(),
-            Meter::F1(classes) => view.classes.iter().map(|at| classes[*at].f1()).sum::<f64>() / view.classes.len() as f64,
+            Meter::F1(classes) => {
+                view.classes.iter().map(|at| classes[*at].f1()).sum::<f64>() / view.classes.len() as f64
+            }
             Meter::Auc(buckets) => area(buckets),
             Meter::Squares { sum, root } => {
                 if *root {

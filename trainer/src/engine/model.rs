@@ -16,7 +16,8 @@ use crate::kernels;
 
 /// A network, its loss and its optimiser, on one device.
 ///
-/// Weights, dropout and therefore every result are functions of layers, recipe, seed, lane and the device's numerics class alone.
+/// Weights, dropout and therefore every result are functions of layers, recipe, seed, lane and the
+/// device's numerics class alone.
 pub struct Model {
     input: Vec<usize>,
     /// Numbers in a row of the output.
@@ -48,9 +49,10 @@ struct Placed {
 }
 
 impl Model {
-    /// The network of a study with this `seed` for rows of shape `input` and labels that are `classes`, or values where there are none. Each `lane` of a seed
-    /// has random numbers of its own: a trial's number, and the run of it.
-    /// `Invalid` where layers, loss, metrics and labels don't fit each other.
+    /// The network of a study with this `seed` for rows of shape `input` and labels that are
+    /// `classes`, or values where there are none. Each `lane` of a seed has random numbers of its
+    /// own: a trial's number, and the run of it. `Invalid` where layers, loss, metrics and labels
+    /// don't fit each other.
     pub fn new(
         layers: &[Layer],
         training: &Training,
@@ -63,7 +65,8 @@ impl Model {
         Self::build(layers, training, input, classes, (seed, lane), device, DType::F32, ops)
     }
 
-    /// As [`Model::new`], with the choices that only tests make: the type of the numbers, and which form of the operations runs.
+    /// As [`Model::new`], with the choices that only tests make: the type of the numbers, and which
+    /// form of the operations runs.
     #[allow(clippy::too_many_arguments, reason = "two more than `new` has, for tests")]
     pub(super) fn build(
         layers: &[Layer],
@@ -79,10 +82,14 @@ impl Model {
         let mut placed = Vec::new();
         let mut row = input.to_vec();
         for (index, layer) in layers.iter().enumerate() {
-            let output = shape::output_shape(layer, &row).map_err(|why| Error::Invalid(format!("layer {index}: {why}")))?;
+            let output = shape::output_shape(layer, &row)
+                .map_err(|why| Error::Invalid(format!("layer {index}: {why}")))?;
             if let Layer::SeparableConv2D(conv) = layer {
                 let ([first, second], activity) = builder.separable(index, layer, conv, &row)?;
-                placed.extend([Placed { built: first, index, activity: None }, Placed { built: second, index, activity }]);
+                placed.extend([
+                    Placed { built: first, index, activity: None },
+                    Placed { built: second, index, activity },
+                ]);
             } else {
                 let (built, activity) = builder.layer(index, layer, &row, &output)?;
                 let before = placed.last_mut().filter(|last| ops == Ops::Kernels && last.activity.is_none());
@@ -96,8 +103,23 @@ impl Model {
         let loss = take_last(&mut placed, training.loss);
         let weights = builder.weights;
         let optimizer = Optimizer::new(training.optimizer.clone(), &weights, ops)?;
-        let (input, width, metrics, device) = (input.to_vec(), row.iter().product(), training.metrics.clone(), device.clone());
-        Ok(Model { input, width, layers: placed, weights, optimizer, loss, metrics, seed, lane, steps: 0, device, dtype, ops })
+        let (input, width, metrics, device) =
+            (input.to_vec(), row.iter().product(), training.metrics.clone(), device.clone());
+        Ok(Model {
+            input,
+            width,
+            layers: placed,
+            weights,
+            optimizer,
+            loss,
+            metrics,
+            seed,
+            lane,
+            steps: 0,
+            device,
+            dtype,
+            ops,
+        })
     }
 
     /// No sums yet, of labels that are these `classes`, in order; none where they are values.
@@ -105,8 +127,9 @@ impl Model {
         Totals::new(&self.metrics, self.loss.outputs(), self.width, classes)
     }
 
-    /// Trains on a batch: `x` holds the rows one after the other, `y` a label for each. Adds the batch's sums to `totals`, as they were before the weights moved,
-    /// and returns its loss, penalties included.
+    /// Trains on a batch: `x` holds the rows one after the other, `y` a label for each. Adds the
+    /// batch's sums to `totals`, as they were before the weights moved, and returns its loss,
+    /// penalties included.
     pub fn step(&mut self, x: Vec<f32>, y: &Targets, totals: &mut Totals) -> Result<f64, Error> {
         let (output, loss) = self.pass(x, y, Mode::Train)?;
         let gradients = kernels::gradients::backward(&loss)?;
@@ -124,8 +147,8 @@ impl Model {
         Ok(totals.add(&output, mean, y)?)
     }
 
-    /// Exchanges the weights with their moving averages, where the optimiser keeps some: what is judged and kept is the average. Called again, it takes
-    /// them back.
+    /// Exchanges the weights with their moving averages, where the optimiser keeps some: what is
+    /// judged and kept is the average. Called again, it takes them back.
     pub fn swap_averages(&mut self) -> Result<(), Error> {
         Ok(self.optimizer.swap_averages(&self.weights)?)
     }
@@ -140,20 +163,25 @@ impl Model {
         self.optimizer.set_learning_rate(rate);
     }
 
-    /// The weights with their names, such as `layers.1.kernel`, in the network's order. They are the model's own: copy what must not move.
+    /// The weights with their names, such as `layers.1.kernel`, in the network's order. They are
+    /// the model's own: copy what must not move.
     pub fn weights(&self) -> impl Iterator<Item = (&str, &Tensor)> {
         self.weights.iter().map(|weight| (weight.name.as_str(), weight.var.as_tensor()))
     }
 
-    /// Everything that the next step depends on: with it a model of the same layers and recipe goes on to the bit. To be taken between steps, while the
-    /// averages are not swapped in.
+    /// Everything that the next step depends on: with it a model of the same layers and recipe goes
+    /// on to the bit. To be taken between steps, while the averages are not swapped in.
     pub fn state(&self) -> Result<Vec<Part<'_>>, Error> {
         let weights = self.weights().map(|(name, tensor)| Part::of(format!("{WEIGHTS}{name}"), tensor));
         let steps = Tensor::new(self.steps as i64, &Device::Cpu)?;
-        Ok(weights.chain([Part::of(STEPS.to_owned(), &steps)]).chain(self.optimizer.state(&self.weights)?).collect())
+        Ok(weights
+            .chain([Part::of(STEPS.to_owned(), &steps)])
+            .chain(self.optimizer.state(&self.weights)?)
+            .collect())
     }
 
-    /// Takes up the [state](Model::state) of another. An error names what is missing or of another shape or type, and leaves a model that is neither.
+    /// Takes up the [state](Model::state) of another. An error names what is missing or of another
+    /// shape or type, and leaves a model that is neither.
     pub fn restore(&mut self, read: &mut Read) -> Result<(), Error> {
         for Weight { name, var, .. } in &self.weights {
             var.set(&read_like(read, &format!("{WEIGHTS}{name}"), var)?)?;
@@ -166,7 +194,13 @@ impl Model {
     fn pass(&self, x: Vec<f32>, y: &Targets, mode: Mode) -> Result<(Tensor, Tensor), Error> {
         let rows = y.len();
         let shape: Vec<usize> = [&[rows], self.input.as_slice()].concat();
-        let mut pass = Pass { ops: self.ops, mode, rows, stream: (self.seed, self.lane, self.steps), penalties: Vec::new() };
+        let mut pass = Pass {
+            ops: self.ops,
+            mode,
+            rows,
+            stream: (self.seed, self.lane, self.steps),
+            penalties: Vec::new(),
+        };
         let mut x = Tensor::from_vec(x, shape, &self.device)?.to_dtype(self.dtype)?;
         for Placed { built, index, activity } in &self.layers {
             x = built.forward(x, *index, &mut pass)?;
@@ -185,7 +219,8 @@ impl Model {
     }
 }
 
-/// Takes the activation off the end of the network where it is better done by the loss, in one pass and exactly, and returns the loss that does it.
+/// Takes the activation off the end of the network where it is better done by the loss, in one pass
+/// and exactly, and returns the loss that does it.
 fn take_last(layers: &mut [Placed], loss: Loss) -> Loss {
     let last = layers.last_mut().filter(|last| last.activity.is_none());
     if let Some((wanted, taking)) = takes_over(loss)
@@ -213,18 +248,24 @@ impl Model {
         let gradients = kernels::gradients::backward(&self.pass(x, y, Mode::Train).unwrap().1).unwrap();
         let of_weight = |weight: &Weight| {
             let numbers: Vec<f32> = weight.var.flatten_all().unwrap().to_vec1().unwrap();
-            let gradient = gradients.get(&weight.var).map(|gradient| gradient.flatten_all().unwrap().to_vec1::<f32>().unwrap());
+            let gradient = gradients
+                .get(&weight.var)
+                .map(|gradient| gradient.flatten_all().unwrap().to_vec1::<f32>().unwrap());
             let mut gradient = gradient.unwrap_or_else(|| vec![0.0; numbers.len()]);
             if let Some(Regularizer { l1, l2 }) = weight.regularizer {
                 let sign = |w: f32| if w == 0.0 { 0.0 } else { f64::from(w.signum()) };
-                gradient.iter_mut().zip(&numbers).for_each(|(g, w)| *g += (l1 * sign(*w) + 2.0 * l2 * f64::from(*w)) as f32);
+                gradient
+                    .iter_mut()
+                    .zip(&numbers)
+                    .for_each(|(g, w)| *g += (l1 * sign(*w) + 2.0 * l2 * f64::from(*w)) as f32);
             }
             gradient
         };
         self.weights.iter().filter(|weight| weight.trainable).map(of_weight).collect()
     }
 
-    /// Outputs as of a network whose last activation was not left to the loss, which was `declared` so.
+    /// Outputs as of a network whose last activation was not left to the loss, which was `declared`
+    /// so.
     pub(super) fn test_output(&self, x: Vec<f32>, y: &Targets, declared: Loss) -> Vec<f32> {
         let (output, _) = self.pass(x, y, Mode::Evaluate).unwrap();
         let taken = takes_over(declared).filter(|(_, taking)| *taking == self.loss);

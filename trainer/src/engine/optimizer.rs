@@ -1,5 +1,5 @@
-//! Moves weights along their gradients: Keras's optimisers, with what regularisers, constraints and averages add
-//! (<https://keras.io/api/optimizers/>, `keras/src/optimizers/base_optimizer.py`).
+//! Moves weights along their gradients: Keras's optimisers, with what regularisers, constraints and
+//! averages add (<https://keras.io/api/optimizers/>, `keras/src/optimizers/base_optimizer.py`).
 
 mod composed;
 mod slots;
@@ -38,11 +38,13 @@ impl Optimizer {
         Ok(Optimizer { recipe, ops, steps: 0, product: 1.0, slots })
     }
 
-    /// One step of all weights, in place, as Keras's `apply`: gradients with those of the regularisers are clipped, weights decay, weights move, averages
-    /// are taken, constraints are made to hold. A weight without a gradient stays, and so does one that is not trainable.
+    /// One step of all weights, in place, as Keras's `apply`: gradients with those of the
+    /// regularisers are clipped, weights decay, weights move, averages are taken, constraints are
+    /// made to hold. A weight without a gradient stays, and so does one that is not trainable.
     pub(crate) fn step(&mut self, weights: &[Weight], gradients: &GradStore) -> Result<()> {
         let moved = || {
-            let gradient = |(index, weight): (usize, &Weight)| Some((index, gradients.get(&weight.var)?.contiguous()));
+            let gradient =
+                |(index, weight): (usize, &Weight)| Some((index, gradients.get(&weight.var)?.contiguous()));
             weights.iter().enumerate().filter(|(_, weight)| weight.trainable).filter_map(gradient)
         };
         let all = match self.recipe.clip {
@@ -55,10 +57,16 @@ impl Optimizer {
         let update = self.update();
         for (index, gradient) in moved() {
             let (weight, gradient) = (&weights[index], &gradient?);
-            let mut before =
-                Before { factor: all, decay: self.recipe.weight_decay.unwrap_or(0.0), rate: self.learning_rate(), ..penalized(weight) };
+            let mut before = Before {
+                factor: all,
+                decay: self.recipe.weight_decay.unwrap_or(0.0),
+                rate: self.learning_rate(),
+                ..penalized(weight)
+            };
             match self.recipe.clip {
-                Some(Clip::Norm(bound)) => before.factor = factor(self.squares(weight, gradient)?.sqrt(), bound),
+                Some(Clip::Norm(bound)) => {
+                    before.factor = factor(self.squares(weight, gradient)?.sqrt(), bound)
+                }
                 Some(Clip::Value(bound)) => before.bound = bound,
                 Some(Clip::GlobalNorm(_)) | None => {}
             }
@@ -79,7 +87,10 @@ impl Optimizer {
 
     /// What the regularisers add to the loss now.
     pub(crate) fn penalty(&self, weights: &[Weight]) -> Result<f64> {
-        let penalties = weights.iter().filter(|weight| weight.trainable).filter_map(|weight| Some((weight, weight.regularizer?)));
+        let penalties = weights
+            .iter()
+            .filter(|weight| weight.trainable)
+            .filter_map(|weight| Some((weight, weight.regularizer?)));
         let penalties = penalties.map(|(weight, Regularizer { l1, l2 })| match self.ops {
             Ops::Kernels => kernels::update::penalty(&weight.var, l1, l2),
             Ops::Composed => composed::penalty(&weight.var, l1, l2),
@@ -99,19 +110,26 @@ impl Optimizer {
         }
     }
 
-    /// Exchanges the weights with their averages, if there are any: before an evaluation, and back after it. At the end they stay, which is Keras's
-    /// `finalize_variable_values`. Before the first step an average would be of nothing, and nothing happens.
+    /// Exchanges the weights with their averages, if there are any: before an evaluation, and back
+    /// after it. At the end they stay, which is Keras's `finalize_variable_values`. Before the
+    /// first step an average would be of nothing, and nothing happens.
     pub(crate) fn swap_averages(&mut self, weights: &[Weight]) -> Result<()> {
         if self.recipe.ema.is_none() || self.steps == 0 {
             return Ok(());
         }
-        self.slots.iter_mut().zip(weights).filter(|(_, weight)| weight.trainable).try_for_each(|(slots, weight)| slots.swap(&weight.var))
+        self.slots
+            .iter_mut()
+            .zip(weights)
+            .filter(|(_, weight)| weight.trainable)
+            .try_for_each(|(slots, weight)| slots.swap(&weight.var))
     }
 
-    /// Everything that it remembers: `optimizer.{slot}.{weight}` for each slot of each trainable weight, and scalars. To be taken while the
-    /// averages are not swapped in.
+    /// Everything that it remembers: `optimizer.{slot}.{weight}` for each slot of each trainable
+    /// weight, and scalars. To be taken while the averages are not swapped in.
     pub(crate) fn state(&self, weights: &[Weight]) -> Result<Vec<Part<'_>>> {
-        let scalar = |name: &str, number: f64| Tensor::new(number, &Device::Cpu).map(|number| Part::of(name.to_owned(), &number));
+        let scalar = |name: &str, number: f64| {
+            Tensor::new(number, &Device::Cpu).map(|number| Part::of(name.to_owned(), &number))
+        };
         let mut state = vec![Part::of(STEPS.to_owned(), &Tensor::new(self.steps as i64, &Device::Cpu)?)];
         if self.recipe.learning_rate.is_constant() {
             state.push(scalar(LEARNING_RATE, self.learning_rate())?);
@@ -126,7 +144,8 @@ impl Optimizer {
         Ok(state)
     }
 
-    /// Makes it remember what [`Optimizer::state`] gave. An error names what is missing or of another shape or type, and leaves it in between.
+    /// Makes it remember what [`Optimizer::state`] gave. An error names what is missing or of
+    /// another shape or type, and leaves it in between.
     pub(crate) fn restore(&mut self, weights: &[Weight], read: &mut Read) -> Result<()> {
         let names = slots::names(&self.recipe);
         for (weight, slots) in weights.iter().zip(&mut self.slots).filter(|(weight, _)| weight.trainable) {
@@ -151,17 +170,35 @@ impl Optimizer {
         match self.recipe.rule {
             Rule::Sgd { momentum: 0.0, .. } => Update::Sgd { rate },
             Rule::Sgd { momentum, nesterov } => Update::Momentum { rate, momentum, nesterov },
-            Rule::Rmsprop { rho, momentum, epsilon, centered } => Update::Rmsprop { rate, rho, momentum, epsilon, centered },
-            Rule::Adam { beta_1, beta_2, epsilon, amsgrad } | Rule::AdamW { beta_1, beta_2, epsilon, amsgrad } => {
-                Update::Adam { alpha: rate * left(beta_2).sqrt() / left(beta_1), beta_1, beta_2, epsilon, amsgrad }
+            Rule::Rmsprop { rho, momentum, epsilon, centered } => {
+                Update::Rmsprop { rate, rho, momentum, epsilon, centered }
             }
+            Rule::Adam { beta_1, beta_2, epsilon, amsgrad }
+            | Rule::AdamW { beta_1, beta_2, epsilon, amsgrad } => Update::Adam {
+                alpha: rate * left(beta_2).sqrt() / left(beta_1),
+                beta_1,
+                beta_2,
+                epsilon,
+                amsgrad,
+            },
             Rule::Nadam { beta_1, beta_2, epsilon } => {
                 let (now, next) = (momentum(beta_1, step), momentum(beta_1, step + 1));
                 let product = self.product * now;
-                let (of_momentum, of_gradient) = (next / (1.0 - product * next), (1.0 - now) / (1.0 - product));
-                Update::Nadam { rate, of_momentum, of_gradient, of_velocity: 1.0 / left(beta_2), beta_1, beta_2, epsilon }
+                let (of_momentum, of_gradient) =
+                    (next / (1.0 - product * next), (1.0 - now) / (1.0 - product));
+                Update::Nadam {
+                    rate,
+                    of_momentum,
+                    of_gradient,
+                    of_velocity: 1.0 / left(beta_2),
+                    beta_1,
+                    beta_2,
+                    epsilon,
+                }
             }
-            Rule::Adamax { beta_1, beta_2, epsilon } => Update::Adamax { rate, correction: left(beta_1), beta_1, beta_2, epsilon },
+            Rule::Adamax { beta_1, beta_2, epsilon } => {
+                Update::Adamax { rate, correction: left(beta_1), beta_1, beta_2, epsilon }
+            }
             Rule::Adagrad { epsilon, .. } => Update::Adagrad { rate, epsilon },
             Rule::Adadelta { rho, epsilon } => Update::Adadelta { rate, rho, epsilon },
             Rule::Lion { beta_1, beta_2 } => Update::Lion { rate, beta_1, beta_2 },
@@ -179,7 +216,8 @@ impl Optimizer {
     /// Takes the averages. The first is the weights themselves.
     fn average(&mut self, weights: &[Weight], ema: Ema) -> Result<()> {
         let momentum = if self.steps == 0 { 0.0 } else { ema.momentum };
-        let overwrites = ema.overwrite_frequency.is_some_and(|frequency| (self.steps + 1).is_multiple_of(frequency));
+        let overwrites =
+            ema.overwrite_frequency.is_some_and(|frequency| (self.steps + 1).is_multiple_of(frequency));
         for (weight, slots) in weights.iter().zip(&mut self.slots).filter(|(weight, _)| weight.trainable) {
             slots.average(&weight.var, momentum)?;
             if overwrites {

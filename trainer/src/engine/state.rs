@@ -27,7 +27,12 @@ pub type Read<'a> = dyn FnMut(&str) -> Result<Option<Tensor>> + 'a;
 impl<'a> Part<'a> {
     /// A tensor, which is shared.
     pub fn of(name: String, tensor: &Tensor) -> Part<'static> {
-        Part { name, shape: tensor.dims().to_vec(), dtype: tensor.dtype(), numbers: Numbers::Tensor(tensor.clone()) }
+        Part {
+            name,
+            shape: tensor.dims().to_vec(),
+            dtype: tensor.dtype(),
+            numbers: Numbers::Tensor(tensor.clone()),
+        }
     }
 
     /// What is kept of a weight, of its shape and type.
@@ -51,8 +56,12 @@ impl<'a> Part<'a> {
         match &self.numbers {
             Numbers::Tensor(tensor) => tensor.write_bytes(out).map_err(io::Error::other),
             Numbers::Slot(slot) => match &**slot {
-                CpuStorage::F32(numbers) => numbers.iter().try_for_each(|number| out.write_all(&number.to_le_bytes())),
-                CpuStorage::F64(numbers) => numbers.iter().try_for_each(|number| out.write_all(&number.to_le_bytes())),
+                CpuStorage::F32(numbers) => {
+                    numbers.iter().try_for_each(|number| out.write_all(&number.to_le_bytes()))
+                }
+                CpuStorage::F64(numbers) => {
+                    numbers.iter().try_for_each(|number| out.write_all(&number.to_le_bytes()))
+                }
                 _ => Err(io::Error::other("an optimiser remembers numbers of another type than f32 and f64")),
             },
         }
@@ -63,7 +72,13 @@ impl<'a> Part<'a> {
 pub(super) fn read_like(read: &mut Read, name: &str, like: &Tensor) -> Result<Tensor> {
     let Some(tensor) = read(name)? else { bail!("{name} is missing") };
     if (tensor.shape(), tensor.dtype()) != (like.shape(), like.dtype()) {
-        bail!("{name} is {:?} of {:?}, not {:?} of {:?}", tensor.shape(), tensor.dtype(), like.shape(), like.dtype());
+        bail!(
+            "{name} is {:?} of {:?}, not {:?} of {:?}",
+            tensor.shape(),
+            tensor.dtype(),
+            like.shape(),
+            like.dtype()
+        );
     }
     tensor.to_device(like.device())
 }
@@ -71,8 +86,12 @@ pub(super) fn read_like(read: &mut Read, name: &str, like: &Tensor) -> Result<Te
 /// The one number `name`.
 pub(super) fn read_scalar<T: WithDType>(read: &mut Read, name: &str) -> Result<T> {
     match read(name)? {
-        Some(tensor) if tensor.elem_count() == 1 && tensor.dtype() == T::DTYPE => tensor.flatten_all()?.get(0)?.to_scalar(),
-        Some(tensor) => bail!("{name} is {:?} of {:?}, not one {:?}", tensor.shape(), tensor.dtype(), T::DTYPE),
+        Some(tensor) if tensor.elem_count() == 1 && tensor.dtype() == T::DTYPE => {
+            tensor.flatten_all()?.get(0)?.to_scalar()
+        }
+        Some(tensor) => {
+            bail!("{name} is {:?} of {:?}, not one {:?}", tensor.shape(), tensor.dtype(), T::DTYPE)
+        }
         None => bail!("{name} is missing"),
     }
 }

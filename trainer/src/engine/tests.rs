@@ -1,4 +1,5 @@
-//! The engine against finite differences, against Keras, against its own second form, and against itself.
+//! The engine against finite differences, against Keras, against its own second form, and against
+//! itself.
 
 use std::collections::{HashMap, HashSet};
 
@@ -22,7 +23,14 @@ pub(crate) fn plan(network: &Json, training: &Json) -> Plan {
     Study::parse(&document).and_then(|study| study.plan(&Point::default())).unwrap()
 }
 
-fn model(network: &Json, training: &Json, shape: &[usize], classes: Option<u32>, dtype: DType, ops: Ops) -> Model {
+fn model(
+    network: &Json,
+    training: &Json,
+    shape: &[usize],
+    classes: Option<u32>,
+    dtype: DType,
+    ops: Ops,
+) -> Model {
     let Plan { layers, training, .. } = plan(network, training);
     Model::build(&layers, &training, shape, classes, (1, 2), &Device::Cpu, dtype, ops).unwrap()
 }
@@ -36,11 +44,12 @@ pub(crate) fn numbers(count: usize, salt: u64) -> Vec<f64> {
 }
 
 pub(crate) fn variable(shape: &[usize], salt: u64) -> Var {
-    Var::from_tensor(&Tensor::from_vec(numbers(shape.iter().product(), salt), shape, &Device::Cpu).unwrap()).unwrap()
+    Var::from_tensor(&Tensor::from_vec(numbers(shape.iter().product(), salt), shape, &Device::Cpu).unwrap())
+        .unwrap()
 }
 
-/// Holds the gradient of `f` with respect to each variable against finite differences. `f` is weighted by fixed numbers, so that no two
-/// outputs have the same gradient.
+/// Holds the gradient of `f` with respect to each variable against finite differences. `f` is
+/// weighted by fixed numbers, so that no two outputs have the same gradient.
 pub(crate) fn check_gradients(what: &str, variables: &[Var], f: impl Fn() -> candle_core::Result<Tensor>) {
     let weigh = |output: Tensor| -> candle_core::Result<Tensor> {
         let weights = Tensor::from_vec(numbers(output.elem_count(), 77), output.shape(), &Device::Cpu)?;
@@ -61,17 +70,24 @@ pub(crate) fn check_gradients(what: &str, variables: &[Var], f: impl Fn() -> can
             let difference = (with(step) - with(-step)) / (2.0 * step);
             with(0.0);
             let error = (difference - gradient[i]).abs() / (1.0 + difference.abs());
-            assert!(error < 1e-7, "{what}, variable {which}, number {i}: {} by the chain rule, {difference} by differences", gradient[i]);
+            assert!(
+                error < 1e-7,
+                "{what}, variable {which}, number {i}: {} by the chain rule, {difference} by differences",
+                gradient[i]
+            );
         }
     }
 }
 
 #[test]
 fn gradients_of_activations_are_the_finite_differences() {
-    for (activation, ops) in Activation::ALL.iter().flat_map(|activation| BOTH.map(|ops| (*activation, ops))) {
+    for (activation, ops) in Activation::ALL.iter().flat_map(|activation| BOTH.map(|ops| (*activation, ops)))
+    {
         for shape in [vec![1, 1], vec![3, 4], vec![2, 3, 5]] {
             let x = variable(&shape, 1);
-            check_gradients(&format!("{activation:?} {ops:?}"), std::slice::from_ref(&x), || ops.activation(&x, activation));
+            check_gradients(&format!("{activation:?} {ops:?}"), std::slice::from_ref(&x), || {
+                ops.activation(&x, activation)
+            });
         }
     }
     for ops in BOTH {
@@ -84,11 +100,15 @@ fn gradients_of_activations_are_the_finite_differences() {
 
 #[test]
 fn gradients_of_dense_are_the_finite_differences() {
-    for (activation, ops) in Activation::ALL.iter().flat_map(|activation| BOTH.map(|ops| (*activation, ops))) {
+    for (activation, ops) in Activation::ALL.iter().flat_map(|activation| BOTH.map(|ops| (*activation, ops)))
+    {
         for (shape, units) in [(vec![1, 1], 1), (vec![1, 7], 3), (vec![5, 3], 4), (vec![2, 3, 4], 2)] {
-            let [x, kernel, bias] = [variable(&shape, 1), variable(&[shape[shape.len() - 1], units], 2), variable(&[units], 3)];
+            let [x, kernel, bias] =
+                [variable(&shape, 1), variable(&[shape[shape.len() - 1], units], 2), variable(&[units], 3)];
             let variables = [x.clone(), kernel.clone(), bias.clone()];
-            check_gradients(&format!("dense {activation:?} {ops:?}"), &variables, || ops.dense(&x, &kernel, &bias, activation));
+            check_gradients(&format!("dense {activation:?} {ops:?}"), &variables, || {
+                ops.dense(&x, &kernel, &bias, activation)
+            });
         }
     }
 }
@@ -119,26 +139,33 @@ fn images(batch: usize, window: &Window) -> Var {
 
 #[test]
 fn gradients_of_conv_are_the_finite_differences() {
-    let dilated = [Padding::Valid, Padding::Same].map(|padding| (2, Window::dilated([6, 7, 2], [2, 3], [1, 1], [3, 2], padding)));
+    let dilated = [Padding::Valid, Padding::Same]
+        .map(|padding| (2, Window::dilated([6, 7, 2], [2, 3], [1, 1], [3, 2], padding)));
     for (batch, window) in windows().chain(dilated) {
         for ops in BOTH {
             let x = images(batch, &window);
-            let [kernel, bias] = [variable(&[window.size[0], window.size[1], window.channels, 2], 2), variable(&[2], 3)];
+            let [kernel, bias] =
+                [variable(&[window.size[0], window.size[1], window.channels, 2], 2), variable(&[2], 3)];
             let variables = [x.clone(), kernel.clone(), bias.clone()];
-            check_gradients(&format!("conv {window:?} {ops:?}"), &variables, || ops.conv(&x, &kernel, &bias, window, Activation::Tanh));
+            check_gradients(&format!("conv {window:?} {ops:?}"), &variables, || {
+                ops.conv(&x, &kernel, &bias, window, Activation::Tanh)
+            });
         }
     }
 }
 
 #[test]
 fn gradients_of_depthwise_conv_are_the_finite_differences() {
-    let dilated = [Padding::Valid, Padding::Same].map(|padding| (2, Window::dilated([6, 7, 2], [2, 3], [1, 1], [3, 2], padding)));
+    let dilated = [Padding::Valid, Padding::Same]
+        .map(|padding| (2, Window::dilated([6, 7, 2], [2, 3], [1, 1], [3, 2], padding)));
     for (batch, window) in windows().chain(dilated) {
         for (ops, multiplier) in BOTH.into_iter().flat_map(|ops| [(ops, 1), (ops, 3)]) {
             let x = images(batch, &window);
             let channels = window.channels;
-            let [kernel, bias] =
-                [variable(&[window.size[0], window.size[1], channels, multiplier], 2), variable(&[channels * multiplier], 3)];
+            let [kernel, bias] = [
+                variable(&[window.size[0], window.size[1], channels, multiplier], 2),
+                variable(&[channels * multiplier], 3),
+            ];
             let variables = [x.clone(), kernel.clone(), bias.clone()];
             check_gradients(&format!("depthwise {window:?} {ops:?}"), &variables, || {
                 ops.depthwise(&x, &kernel, &bias, window, Activation::Tanh)
@@ -149,14 +176,16 @@ fn gradients_of_depthwise_conv_are_the_finite_differences() {
 
 #[test]
 fn a_conv_of_many_blocks_is_the_sum_of_its_images() {
-    // 200 images of 1,024 windows of 9 numbers: more than 25 blocks, which end in the middle of images.
+    // 200 images of 1,024 windows of 9 numbers: more than 25 blocks, which end in the middle of
+    // images.
     let window = Window::new([32, 32, 1], [3, 3], [1, 1], Padding::Same);
     let x = Var::from_tensor(&variable(&[200, 32, 32, 1], 1).to_dtype(DType::F32).unwrap()).unwrap();
-    let [kernel, bias] =
-        [variable(&[3, 3, 1, 4], 2), variable(&[4], 3)].map(|v| Var::from_tensor(&v.to_dtype(DType::F32).unwrap()).unwrap());
+    let [kernel, bias] = [variable(&[3, 3, 1, 4], 2), variable(&[4], 3)]
+        .map(|v| Var::from_tensor(&v.to_dtype(DType::F32).unwrap()).unwrap());
     let gradients = |output: Tensor| {
         let gradients = output.sqr().unwrap().mean_all().unwrap().backward().unwrap();
-        [&x, &kernel, &bias].map(|v| gradients.get(v).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap())
+        [&x, &kernel, &bias]
+            .map(|v| gradients.get(v).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap())
     };
     let ours = gradients(kernels::conv::conv(&x, &kernel, &bias, window, Activation::Relu).unwrap());
     let theirs = gradients(composed::conv(&x, &kernel, &bias, window, Activation::Relu).unwrap());
@@ -168,14 +197,21 @@ fn a_conv_of_many_blocks_is_the_sum_of_its_images() {
 
 #[test]
 fn gradients_of_pooling_are_the_finite_differences() {
-    let all = windows().chain([(2, Window::whole([3, 4, 2])), (2, Window::new([5, 7, 3], [2, 2], [2, 2], Padding::Valid))]);
+    let all = windows()
+        .chain([(2, Window::whole([3, 4, 2])), (2, Window::new([5, 7, 3], [2, 2], [2, 2], Padding::Valid))]);
     for (batch, window) in all {
         for ops in BOTH {
             let x = images(batch, &window);
-            check_gradients(&format!("max {window:?} {ops:?}"), std::slice::from_ref(&x), || ops.max_pool(&x, window));
+            check_gradients(&format!("max {window:?} {ops:?}"), std::slice::from_ref(&x), || {
+                ops.max_pool(&x, window)
+            });
             let whole = Window::whole([window.input[0], window.input[1], window.channels]);
-            check_gradients(&format!("global {window:?} {ops:?}"), std::slice::from_ref(&x), || ops.global_max(&x, whole));
-            check_gradients(&format!("average {window:?} {ops:?}"), std::slice::from_ref(&x), || ops.average_pool(&x, window));
+            check_gradients(&format!("global {window:?} {ops:?}"), std::slice::from_ref(&x), || {
+                ops.global_max(&x, whole)
+            });
+            check_gradients(&format!("average {window:?} {ops:?}"), std::slice::from_ref(&x), || {
+                ops.average_pool(&x, window)
+            });
         }
     }
 }
@@ -183,22 +219,33 @@ fn gradients_of_pooling_are_the_finite_differences() {
 #[test]
 fn a_conv_with_its_pooling_is_the_conv_and_then_the_pooling() {
     // Of odd sizes, so that a row and a column are not pooled; and more than a block.
-    for (batch, image, padding) in [(2, [5, 6, 2], Padding::Valid), (3, [7, 7, 1], Padding::Same), (200, [20, 20, 1], Padding::Valid)] {
+    for (batch, image, padding) in
+        [(2, [5, 6, 2], Padding::Valid), (3, [7, 7, 1], Padding::Same), (200, [20, 20, 1], Padding::Valid)]
+    {
         let window = Window::new(image, [3, 2], [1, 1], padding);
         let pool = Window::new([window.output[0], window.output[1], 3], [2, 2], [2, 2], Padding::Valid);
         let [kernel, bias] = [variable(&[3, 2, image[2], 3], 2), variable(&[3], 3)];
         let variables = [images(batch, &window), kernel.clone(), bias.clone()];
         let [x, ..] = &variables;
         for activation in [Activation::Relu, Activation::Tanh] {
-            let together = kernels::conv_pool::conv_pool(x, &kernel, &bias, window, activation, pool).unwrap();
-            let apart = kernels::pool::max_pool(&kernels::conv::conv(x, &kernel, &bias, window, activation).unwrap(), pool).unwrap();
+            let together =
+                kernels::conv_pool::conv_pool(x, &kernel, &bias, window, activation, pool).unwrap();
+            let apart = kernels::pool::max_pool(
+                &kernels::conv::conv(x, &kernel, &bias, window, activation).unwrap(),
+                pool,
+            )
+            .unwrap();
             let numbers = |tensor: &Tensor| tensor.flatten_all().unwrap().to_vec1::<f64>().unwrap();
             assert_eq!(numbers(&together), numbers(&apart));
             let gradients = |y: &Tensor| y.sqr().unwrap().sum_all().unwrap().backward().unwrap();
             let (ours, theirs) = (gradients(&together), gradients(&apart));
             for variable in &variables {
-                let (ours, theirs) = (numbers(ours.get(variable).unwrap()), numbers(theirs.get(variable).unwrap()));
-                assert!(ours.iter().zip(&theirs).all(|(a, b)| (a - b).abs() <= 1e-9 * (1.0 + b.abs())), "{batch} {activation:?}");
+                let (ours, theirs) =
+                    (numbers(ours.get(variable).unwrap()), numbers(theirs.get(variable).unwrap()));
+                assert!(
+                    ours.iter().zip(&theirs).all(|(a, b)| (a - b).abs() <= 1e-9 * (1.0 + b.abs())),
+                    "{batch} {activation:?}"
+                );
             }
         }
     }
@@ -206,7 +253,9 @@ fn a_conv_with_its_pooling_is_the_conv_and_then_the_pooling() {
     let pool = Window::new([3, 5, 3], [2, 2], [2, 2], Padding::Valid);
     let variables = [images(2, &window), variable(&[3, 2, 2, 3], 2), variable(&[3], 3)];
     let [x, kernel, bias] = &variables;
-    check_gradients("conv and pooling", &variables, || kernels::conv_pool::conv_pool(x, kernel, bias, window, Activation::Tanh, pool));
+    check_gradients("conv and pooling", &variables, || {
+        kernels::conv_pool::conv_pool(x, kernel, bias, window, Activation::Tanh, pool)
+    });
 }
 
 #[test]
@@ -216,8 +265,12 @@ fn gradients_of_normalisations_are_the_finite_differences() {
         let [x, gamma, beta] = [variable(&shape, 1), variable(&[width], 2), variable(&[width], 3)];
         let variables = [x.clone(), gamma.clone(), beta.clone()];
         for ops in BOTH {
-            check_gradients(&format!("layer {ops:?}"), &variables, || ops.layer_norm(&x, &gamma, &beta, 1e-3));
-            check_gradients(&format!("batch {ops:?}"), &variables, || Ok(ops.batch_norm(&x, &gamma, &beta, 1e-3)?[0].clone()));
+            check_gradients(&format!("layer {ops:?}"), &variables, || {
+                ops.layer_norm(&x, &gamma, &beta, 1e-3)
+            });
+            check_gradients(&format!("batch {ops:?}"), &variables, || {
+                Ok(ops.batch_norm(&x, &gamma, &beta, 1e-3)?[0].clone())
+            });
         }
     }
 }
@@ -226,24 +279,37 @@ fn gradients_of_normalisations_are_the_finite_differences() {
 fn gradients_of_an_embedding_are_the_finite_differences() {
     let table = variable(&[4, 3], 1);
     for ops in BOTH {
-        check_gradients(&format!("{ops:?}"), std::slice::from_ref(&table), || ops.embedding(&table, vec![2, 0, 2, 3, 2]));
+        check_gradients(&format!("{ops:?}"), std::slice::from_ref(&table), || {
+            ops.embedding(&table, vec![2, 0, 2, 3, 2])
+        });
     }
 }
 
 #[test]
 fn gradients_of_recurrent_layers_are_the_finite_differences() {
     let cells = [Cell::Simple, Cell::Lstm, Cell::Gru { reset_after: true }, Cell::Gru { reset_after: false }];
-    let activations =
-        [(Activation::Tanh, Activation::Sigmoid), (Activation::Silu, Activation::Gelu), (Activation::Softmax, Activation::Softmax)];
+    let activations = [
+        (Activation::Tanh, Activation::Sigmoid),
+        (Activation::Silu, Activation::Gelu),
+        (Activation::Softmax, Activation::Softmax),
+    ];
     for cell in cells {
-        for ((batch, steps, units), (activation, recurrent_activation)) in [(1, 1, 1), (2, 3, 2), (3, 4, 3)].into_iter().zip(activations) {
+        for ((batch, steps, units), (activation, recurrent_activation)) in
+            [(1, 1, 1), (2, 3, 2), (3, 4, 3)].into_iter().zip(activations)
+        {
             for (sequences, backwards) in [(false, false), (true, false), (false, true), (true, true)] {
                 let what = Recurrence { cell, activation, recurrent_activation, sequences, backwards };
                 let width = cell.gates() * units;
-                let [x, kernel, bias] = [variable(&[batch, steps, 2], 1), variable(&[2 + units, width], 2), variable(&[2, width], 3)];
+                let [x, kernel, bias] = [
+                    variable(&[batch, steps, 2], 1),
+                    variable(&[2 + units, width], 2),
+                    variable(&[2, width], 3),
+                ];
                 let variables = [x.clone(), kernel.clone(), bias.clone()];
                 for ops in BOTH {
-                    check_gradients(&format!("{what:?} {ops:?}"), &variables, || ops.recurrence(&x, &kernel, &bias, what));
+                    check_gradients(&format!("{what:?} {ops:?}"), &variables, || {
+                        ops.recurrence(&x, &kernel, &bias, what)
+                    });
                 }
             }
         }
@@ -253,7 +319,8 @@ fn gradients_of_recurrent_layers_are_the_finite_differences() {
 #[test]
 fn what_the_end_of_a_long_sequence_says_of_its_start_vanishes() {
     let (steps, units) = (600, 4);
-    for cell in [Cell::Simple, Cell::Lstm, Cell::Gru { reset_after: true }, Cell::Gru { reset_after: false }] {
+    for cell in [Cell::Simple, Cell::Lstm, Cell::Gru { reset_after: true }, Cell::Gru { reset_after: false }]
+    {
         let (gates, device) = (cell.gates(), &Device::Cpu);
         let what = Recurrence {
             cell,
@@ -262,13 +329,29 @@ fn what_the_end_of_a_long_sequence_says_of_its_start_vanishes() {
             sequences: false,
             backwards: false,
         };
-        let numbers = |count: usize| (0..count).map(|i| ((i * 37 % 101) as f32 - 50.0) / 250.0).collect::<Vec<f32>>();
+        let numbers =
+            |count: usize| (0..count).map(|i| ((i * 37 % 101) as f32 - 50.0) / 250.0).collect::<Vec<f32>>();
         let of = |shape: &[usize]| Tensor::from_vec(numbers(shape.iter().product()), shape, device).unwrap();
         let x = Var::from_tensor(&of(&[1, steps, 3])).unwrap();
-        let y = Ops::Kernels.recurrence(&x, &of(&[3 + units, gates * units]), &of(&[2, gates * units]), what).unwrap();
-        let of_x = y.sum_all().unwrap().backward().unwrap().get(&x).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let y = Ops::Kernels
+            .recurrence(&x, &of(&[3 + units, gates * units]), &of(&[2, gates * units]), what)
+            .unwrap();
+        let of_x = y
+            .sum_all()
+            .unwrap()
+            .backward()
+            .unwrap()
+            .get(&x)
+            .unwrap()
+            .flatten_all()
+            .unwrap()
+            .to_vec1::<f32>()
+            .unwrap();
         assert!(of_x.iter().all(|g| !g.is_subnormal()), "{cell:?}");
-        assert!(of_x[..3].iter().all(|g| *g == 0.0) && of_x[of_x.len() - 3..].iter().all(|g| *g != 0.0), "{cell:?}");
+        assert!(
+            of_x[..3].iter().all(|g| *g == 0.0) && of_x[of_x.len() - 3..].iter().all(|g| *g != 0.0),
+            "{cell:?}"
+        );
     }
 }
 
@@ -286,15 +369,20 @@ fn of_equal_numbers_the_first_has_the_gradient() {
     let x = Var::zeros((1, 2, 2, 1), DType::F32, &Device::Cpu).unwrap();
     for pooled in [kernels::pool::max_pool(&x, window).unwrap(), composed::max_pool(&x, window).unwrap()] {
         let gradients = pooled.sum_all().unwrap().backward().unwrap();
-        assert_eq!(gradients.get(&x).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap(), [1.0, 0.0, 0.0, 0.0]);
+        assert_eq!(
+            gradients.get(&x).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap(),
+            [1.0, 0.0, 0.0, 0.0]
+        );
     }
 }
 
-/// Keras 3.15 on TensorFlow and on torch: `tape.gradient(sum(GlobalMaxPooling1D()(x) * [6, 12, 18]), x)`.
+/// Keras 3.15 on TensorFlow and on torch: `tape.gradient(sum(GlobalMaxPooling1D()(x) * [6, 12,
+/// 18]), x)`.
 #[test]
 fn of_equal_numbers_in_a_whole_image_each_has_a_share_of_the_gradient() {
     let window = Window::whole([3, 1, 3]);
-    let x = Var::from_slice(&[0f32, 1.0, 2.0, 2.0, 1.0, 2.0, 2.0, 0.0, 1.0], (1, 3, 1, 3), &Device::Cpu).unwrap();
+    let x =
+        Var::from_slice(&[0f32, 1.0, 2.0, 2.0, 1.0, 2.0, 2.0, 0.0, 1.0], (1, 3, 1, 3), &Device::Cpu).unwrap();
     let weights = Tensor::new(&[6f32, 12.0, 18.0], &Device::Cpu).unwrap();
     for ops in BOTH {
         let largest = ops.global_max(&x, window).unwrap();
@@ -305,14 +393,23 @@ fn of_equal_numbers_in_a_whole_image_each_has_a_share_of_the_gradient() {
     }
 }
 
-/// Keras 3.15 on TensorFlow and on torch: `tape.gradient(sum(PReLU(alpha)(x) * [6, 12, 18]), [x, alpha])`.
+/// Keras 3.15 on TensorFlow and on torch: `tape.gradient(sum(PReLU(alpha)(x) * [6, 12, 18]), [x,
+/// alpha])`.
 #[test]
 fn prelu_has_no_slope_at_zero() {
     let x = Var::from_slice(&[-2f32, 0.0, 3.0], (1, 3), &Device::Cpu).unwrap();
     let alpha = Var::from_slice(&[0.25f32; 3], 3, &Device::Cpu).unwrap();
     let weights = Tensor::new(&[6f32, 12.0, 18.0], &Device::Cpu).unwrap();
     for ops in BOTH {
-        let gradients = ops.prelu(&x, &alpha).unwrap().broadcast_mul(&weights).unwrap().sum_all().unwrap().backward().unwrap();
+        let gradients = ops
+            .prelu(&x, &alpha)
+            .unwrap()
+            .broadcast_mul(&weights)
+            .unwrap()
+            .sum_all()
+            .unwrap()
+            .backward()
+            .unwrap();
         let of = |var: &Var| gradients.get(var).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
         assert_eq!((of(&x), of(&alpha)), (vec![1.5, 0.0, 18.0], vec![-12.0, 0.0, 0.0]), "{ops:?}");
     }
@@ -324,7 +421,8 @@ fn the_gradient_of_softsign_does_not_vanish() {
     for (x, expect) in [(3e4f32, 1.111_037e-9f32), (1e8, 9.999_999_5e-17), (-1e8, 9.999_999_5e-17)] {
         let x = Var::from_slice(&[x], 1, &Device::Cpu).unwrap();
         for ops in BOTH {
-            let gradients = ops.activation(&x, Activation::Softsign).unwrap().sum_all().unwrap().backward().unwrap();
+            let gradients =
+                ops.activation(&x, Activation::Softsign).unwrap().sum_all().unwrap().backward().unwrap();
             let gradient = gradients.get(&x).unwrap().to_vec1::<f32>().unwrap()[0];
             assert!((gradient / expect - 1.0).abs() < 1e-6, "{ops:?}: {gradient}, not {expect}");
         }
@@ -340,33 +438,45 @@ fn nan_is_never_pooled_away() {
         let x = Tensor::from_slice(&image, (1, 2, 2, 1), &Device::Cpu).unwrap();
         for ops in BOTH {
             for pooled in [ops.max_pool(&x, window), ops.global_max(&x, window)] {
-                assert!(pooled.unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap()[0].is_nan(), "{ops:?} at {at}");
+                assert!(
+                    pooled.unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap()[0].is_nan(),
+                    "{ops:?} at {at}"
+                );
             }
         }
     }
 }
 
-/// candle's own gradient divides a window's by its size. When this fails, candle has mended it and `kernels::pool` can go.
+/// candle's own gradient divides a window's by its size. When this fails, candle has mended it and
+/// `kernels::pool` can go.
 #[test]
 fn candles_own_max_pool_still_has_a_wrong_gradient() {
     let x = Var::from_slice(&[1f32, 2.0, 3.0, 4.0], (1, 1, 2, 2), &Device::Cpu).unwrap();
     let gradients = x.max_pool2d(2).unwrap().sum_all().unwrap().backward().unwrap();
-    assert_eq!(gradients.get(&x).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap(), [0.0, 0.0, 0.0, 0.25]);
+    assert_eq!(
+        gradients.get(&x).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap(),
+        [0.0, 0.0, 0.0, 0.25]
+    );
 }
 
-/// When one of these fails, candle can do what is ours so far: a pooling with other strides, a generator that is seeded.
+/// When one of these fails, candle can do what is ours so far: a pooling with other strides, a
+/// generator that is seeded.
 #[test]
 fn candle_still_lacks_what_is_ours() {
     let x = Var::zeros((1, 1, 3, 3), DType::F32, &Device::Cpu).unwrap();
     let pooled = x.max_pool2d_with_stride(2, 1).unwrap();
-    assert!(pooled.sum_all().unwrap().backward().is_err(), "strides that are not the window's have a gradient now");
+    assert!(
+        pooled.sum_all().unwrap().backward().is_err(),
+        "strides that are not the window's have a gradient now"
+    );
     assert!(Device::Cpu.set_seed(1).is_err(), "the CPU's generator can be seeded now");
 }
 
 #[test]
 fn gradients_of_dropout_are_the_mask() {
     let x = variable(&[3, 4], 1);
-    let mask = |_| kernels::dropout::mask(&mut hpo::rng::stream(1, hpo::rng::Purpose::Dropout, 0, 0), 0.4, 12);
+    let mask =
+        |_| kernels::dropout::mask(&mut hpo::rng::stream(1, hpo::rng::Purpose::Dropout, 0, 0), 0.4, 12);
     check_gradients("dropout", std::slice::from_ref(&x), || kernels::dropout::masked(&x, mask(())));
 }
 
@@ -415,9 +525,15 @@ fn floats(json: &Json) -> Vec<f32> {
 /// Holds a case against what Keras made of it, and returns the weights after it.
 fn like_keras(case: &Json, ops: Ops) -> Vec<Vec<f32>> {
     let close = |what: &str, ours: &[f32], keras: &[f32]| {
-        let wrong = ours.iter().zip(keras).position(|(a, b)| (*a - *b).abs() > 3e-5 * (1.0 + b.abs()) || a.is_nan());
+        let wrong =
+            ours.iter().zip(keras).position(|(a, b)| (*a - *b).abs() > 3e-5 * (1.0 + b.abs()) || a.is_nan());
         let shown = wrong.map(|at| format!("number {at} is {}, not {}", ours[at], keras[at]));
-        assert!(ours.len() == keras.len() && wrong.is_none(), "{what}: {} numbers of {}: {shown:?}", ours.len(), keras.len());
+        assert!(
+            ours.len() == keras.len() && wrong.is_none(),
+            "{what}: {} numbers of {}: {shown:?}",
+            ours.len(),
+            keras.len()
+        );
     };
     let numbers = |weights: &[Weight]| -> Vec<Vec<f32>> {
         weights.iter().map(|weight| weight.var.flatten_all().unwrap().to_vec1().unwrap()).collect()
@@ -425,7 +541,10 @@ fn like_keras(case: &Json, ops: Ops) -> Vec<Vec<f32>> {
     let each = |what: &str, ours: &[Vec<f32>], keras: &Json| {
         let keras = keras.as_array().unwrap();
         assert_eq!(ours.len(), keras.len(), "{what}");
-        ours.iter().zip(keras).enumerate().for_each(|(at, (ours, keras))| close(&format!("{what} {at}"), ours, &floats(keras)));
+        ours.iter()
+            .zip(keras)
+            .enumerate()
+            .for_each(|(at, (ours, keras))| close(&format!("{what} {at}"), ours, &floats(keras)));
     };
     let training = &case["training"];
     let shape: Vec<usize> = serde_json::from_value(case["shape"].clone()).unwrap();
@@ -444,7 +563,11 @@ fn like_keras(case: &Json, ops: Ops) -> Vec<Vec<f32>> {
     let sample_weights = case["sample_weight"].is_array().then(|| floats(&case["sample_weight"]));
     let recipe = plan(&case["network"], training).training;
     let judged = Targets::of(&labels, &rows, &RowWeights::evaluation(sample_weights.as_deref()));
-    let trained = Targets::of(&labels, &rows, &RowWeights::training(&recipe.class_weight, &labels, &rows, sample_weights.as_deref()));
+    let trained = Targets::of(
+        &labels,
+        &rows,
+        &RowWeights::training(&recipe.class_weight, &labels, &rows, sample_weights.as_deref()),
+    );
     close("output", &model.test_output(x.clone(), &judged, recipe.loss), &floats(&case["output"]));
     let present: Vec<u32> = (0..case["classes"].as_u64().unwrap_or(0) as u32).collect();
     let evaluated = |model: &Model| {
@@ -466,10 +589,15 @@ fn like_keras(case: &Json, ops: Ops) -> Vec<Vec<f32>> {
     }
     let mut sums = model.totals(&present);
     let count = case["steps"].as_array().unwrap().len();
-    let steps: Vec<f32> = (0..count).map(|_| model.step(x.clone(), &trained, &mut sums).unwrap() as f32).collect();
+    let steps: Vec<f32> =
+        (0..count).map(|_| model.step(x.clone(), &trained, &mut sums).unwrap() as f32).collect();
     close("steps", &steps, &floats(&case["steps"]));
     each("weights after the steps", &numbers(model.test_weights()), &case["after"]);
-    close("loss after the steps", &[evaluated(&model).mean_loss() as f32], &[case["evaluation_after"].as_f64().unwrap() as f32]);
+    close(
+        "loss after the steps",
+        &[evaluated(&model).mean_loss() as f32],
+        &[case["evaluation_after"].as_f64().unwrap() as f32],
+    );
     if case["finalized"].is_array() {
         model.swap_averages().unwrap();
         each("averages", &numbers(model.test_weights()), &case["finalized"]);
@@ -504,7 +632,11 @@ fn bits_of_a_run() -> Vec<u32> {
     for step in 0..20 {
         train_on(&mut model, 64, step);
     }
-    model.weights().flat_map(|(_, weight)| weight.flatten_all().unwrap().to_vec1::<f32>().unwrap()).map(f32::to_bits).collect()
+    model
+        .weights()
+        .flat_map(|(_, weight)| weight.flatten_all().unwrap().to_vec1::<f32>().unwrap())
+        .map(f32::to_bits)
+        .collect()
 }
 
 /// The tensors of a state, as they are written and read.
@@ -540,7 +672,11 @@ fn a_model_that_takes_up_the_state_of_another_goes_on_to_the_bit() {
         let training = json!({"optimizer": optimizer, "loss": "sparse_categorical_crossentropy"});
         let build = || model(&network, &training, &[4], Some(3), DType::F32, Ops::Kernels);
         let bits = |model: &Model| -> Vec<u32> {
-            model.weights().flat_map(|(_, weight)| weight.flatten_all().unwrap().to_vec1::<f32>().unwrap()).map(f32::to_bits).collect()
+            model
+                .weights()
+                .flat_map(|(_, weight)| weight.flatten_all().unwrap().to_vec1::<f32>().unwrap())
+                .map(f32::to_bits)
+                .collect()
         };
         let mut whole = build();
         (0..4).for_each(|step| train_on(&mut whole, 4, step));
@@ -563,7 +699,8 @@ fn a_step_holds_no_more_memory_than_the_one_before() {
         {"layer": "Reshape", "target_shape": [3, 2]}, {"layer": "GRU", "units": 3, "dropout": 0.2}, {"layer": "GaussianNoise", "stddev": 0.1},
         {"layer": "Dense", "units": 3, "activation": "softmax", "activity_regularizer": "l2"}
     ]);
-    let averaged = json!({"name": "adamw", "use_ema": true, "ema_overwrite_frequency": 2, "global_clipnorm": 1.0});
+    let averaged =
+        json!({"name": "adamw", "use_ema": true, "ema_overwrite_frequency": 2, "global_clipnorm": 1.0});
     let names = ["sgd", "rmsprop", "adam", "nadam", "adamax", "adagrad", "adadelta", "lion"];
     let momentum = json!({"name": "sgd", "momentum": 0.9, "nesterov": true});
     for optimizer in names.iter().map(|name| json!(name)).chain([averaged, momentum]) {
@@ -610,12 +747,18 @@ fn what_does_not_fit_is_invalid() {
     // In the words of the pre-flight, which judges by the same rules.
     let of_three = "sparse_categorical_crossentropy needs one probability for each of 3 classes: (3)";
     assert!(refuse(dense(2), sparse.clone(), &[4], Some(3)).contains(of_three));
-    assert!(refuse(dense(2), sparse.clone(), &[4], None).contains("sparse_categorical_crossentropy compares classes"));
+    assert!(
+        refuse(dense(2), sparse.clone(), &[4], None)
+            .contains("sparse_categorical_crossentropy compares classes")
+    );
     assert!(refuse(dense(3), sparse, &[2, 4], Some(3)).contains("(2, 3)"));
     let squares = json!({"optimizer": "sgd", "loss": "mean_squared_error", "metrics": ["accuracy"]});
     assert!(refuse(dense(1), squares, &[4], None).contains("accuracy"));
     let pool = json!([{"layer": "MaxPooling2D"}]);
-    assert!(refuse(pool, json!({"optimizer": "sgd", "loss": "mean_squared_error"}), &[4], None).starts_with("layer 0: MaxPooling2D needs"));
+    assert!(
+        refuse(pool, json!({"optimizer": "sgd", "loss": "mean_squared_error"}), &[4], None)
+            .starts_with("layer 0: MaxPooling2D needs")
+    );
 }
 
 #[test]
@@ -629,5 +772,8 @@ fn a_device_s_lack_of_memory_is_known_from_other_errors() {
     ] {
         assert!(matches!(of(text), Error::OutOfMemory(_)), "{text}");
     }
-    assert!(matches!(of("DriverError(CUDA_ERROR_ILLEGAL_ADDRESS, \"an illegal memory access was encountered\")"), Error::Candle(_)));
+    assert!(matches!(
+        of("DriverError(CUDA_ERROR_ILLEGAL_ADDRESS, \"an illegal memory access was encountered\")"),
+        Error::Candle(_)
+    ));
 }

@@ -1,4 +1,5 @@
-//! Where the windows of a convolution or a pooling lie on an image of (height, width, channels), as in Keras.
+//! Where the windows of a convolution or a pooling lie on an image of (height, width, channels), as
+//! in Keras.
 
 use hpo::network::Padding;
 
@@ -22,13 +23,20 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    /// The windows over an image of `input` = (height, width, channels), which must fit (see [`hpo::shape::output_shape`]).
+    /// The windows over an image of `input` = (height, width, channels), which must fit (see
+    /// [`hpo::shape::output_shape`]).
     pub(crate) fn new(input: [usize; 3], size: [usize; 2], strides: [usize; 2], padding: Padding) -> Window {
         Window::dilated(input, size, strides, [1, 1], padding)
     }
 
     /// As [`Window::new`], with windows whose pixels are `dilation` apart.
-    pub(crate) fn dilated(input: [usize; 3], size: [usize; 2], strides: [usize; 2], dilation: [usize; 2], padding: Padding) -> Window {
+    pub(crate) fn dilated(
+        input: [usize; 3],
+        size: [usize; 2],
+        strides: [usize; 2],
+        dilation: [usize; 2],
+        padding: Padding,
+    ) -> Window {
         let [height, width, channels] = input;
         let extent = |axis: usize| (size[axis] - 1) * dilation[axis] + 1;
         let output = |input: usize, axis: usize| match padding {
@@ -37,7 +45,9 @@ impl Window {
         };
         let output = [output(height, 0), output(width, 1)];
         // Half of what the windows overlap the image by; the odd one is added at the end.
-        let before = |input: usize, axis: usize| ((output[axis] - 1) * strides[axis] + extent(axis)).saturating_sub(input) / 2;
+        let before = |input: usize, axis: usize| {
+            ((output[axis] - 1) * strides[axis] + extent(axis)).saturating_sub(input) / 2
+        };
         let before = match padding {
             Padding::Valid => [0, 0],
             Padding::Same => [before(height, 0), before(width, 1)],
@@ -75,7 +85,8 @@ impl Window {
         (self.size[axis] - 1) * self.dilation[axis] + 1
     }
 
-    /// Whether windows are two by two and lie side by side: the pooling that nearly all networks use.
+    /// Whether windows are two by two and lie side by side: the pooling that nearly all networks
+    /// use.
     #[inline(always)]
     pub(crate) fn is_quartered(&self) -> bool {
         self.size == [2, 2] && self.strides == [2, 2] && !self.overhangs()
@@ -91,14 +102,20 @@ impl Window {
     /// The pixel of window number `index` along `axis` at its place `tap`; none beside the image.
     #[inline(always)]
     pub(crate) fn pixel(&self, axis: usize, index: usize, tap: usize) -> Option<usize> {
-        (index * self.strides[axis] + tap * self.dilation[axis]).checked_sub(self.before[axis]).filter(|at| *at < self.input[axis])
+        (index * self.strides[axis] + tap * self.dilation[axis])
+            .checked_sub(self.before[axis])
+            .filter(|at| *at < self.input[axis])
     }
 
-    /// The part of window number `index` along `axis` that lies on the image: the first and last position (exclusive), and how much was cut before. Windows are not dilated.
+    /// The part of window number `index` along `axis` that lies on the image: the first and last
+    /// position (exclusive), and how much was cut before. Windows are not dilated.
     #[inline(always)]
     pub(crate) fn span(&self, axis: usize, index: usize) -> (usize, usize, usize) {
         let start = index * self.strides[axis];
-        let (from, to) = (start.max(self.before[axis]), (start + self.size[axis]).min(self.input[axis] + self.before[axis]));
+        let (from, to) = (
+            start.max(self.before[axis]),
+            (start + self.size[axis]).min(self.input[axis] + self.before[axis]),
+        );
         (from - self.before[axis], to - self.before[axis], from - start)
     }
 
@@ -120,9 +137,15 @@ mod tests {
     fn same_padding_adds_the_odd_one_at_the_end() {
         let window = Window::new([5, 4, 2], [3, 2], [2, 1], Padding::Same);
         assert_eq!((window.output, window.before), ([3, 4], [1, 0]));
-        assert_eq!((window.span(0, 0), window.span(0, 2), window.span(1, 3)), ((0, 2, 1), (3, 5, 0), (3, 4, 0)));
+        assert_eq!(
+            (window.span(0, 0), window.span(0, 2), window.span(1, 3)),
+            ((0, 2, 1), (3, 5, 0), (3, 4, 0))
+        );
         assert_eq!(window.inside(3).collect::<Vec<_>>(), [3, 7]);
         let valid = Window::new([5, 4, 2], [3, 2], [2, 1], Padding::Valid);
-        assert_eq!((valid.output, valid.before, valid.patch(), valid.image(), valid.places()), ([2, 3], [0, 0], 12, 40, 6));
+        assert_eq!(
+            (valid.output, valid.before, valid.patch(), valid.image(), valid.places()),
+            ([2, 3], [0, 0], 12, 40, 6)
+        );
     }
 }

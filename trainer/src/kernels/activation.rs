@@ -1,7 +1,7 @@
 //! Activation functions, in place, and their gradients.
 //!
-//! All but two have a gradient that follows from the result alone, so that a layer with such a one keeps nothing else; `gelu` and `silu` need what
-//! went in ([`Activation::needs_input`]).
+//! All but two have a gradient that follows from the result alone, so that a layer with such a one
+//! keeps nothing else; `gelu` and `silu` need what went in ([`Activation::needs_input`]).
 
 use candle_core::{Result, Tensor};
 use hpo::network::Activation;
@@ -57,7 +57,8 @@ vectorised! {
 }
 
 vectorised! {
-    /// Turns the gradient of the result `y` into that of the input, in rows of `width` numbers. `x` is the input where [`Activation::needs_input`], else it may be anything.
+    /// Turns the gradient of the result `y` into that of the input, in rows of `width` numbers. `x`
+    /// is the input where [`Activation::needs_input`], else it may be anything.
     pub(crate) fn activation_gradient<T: Real>(activation: Activation, x: &[T], y: &[T], gradient: &mut [T], width: usize) {
         let (zero, one) = (T::ZERO, T::ONE);
         let inputs = || x.iter();
@@ -165,7 +166,13 @@ impl Operation<1> for Rows {
         y
     }
 
-    fn backward<T: Real>(&self, [x]: [&[T]; 1], y: &[T], gradient: &[T], _: [bool; 1]) -> [Option<Vec<T>>; 1] {
+    fn backward<T: Real>(
+        &self,
+        [x]: [&[T]; 1],
+        y: &[T],
+        gradient: &[T],
+        _: [bool; 1],
+    ) -> [Option<Vec<T>>; 1] {
         let mut of_x = gradient.to_vec();
         activation_gradient(self.activation, x, y, &mut of_x, self.width);
         [Some(of_x)]
@@ -180,7 +187,13 @@ impl Operation<1> for Leaky {
         x.iter().map(|x| if *x < T::ZERO { *x * slope } else { *x }).collect()
     }
 
-    fn backward<T: Real>(&self, [x]: [&[T]; 1], _y: &[T], gradient: &[T], _: [bool; 1]) -> [Option<Vec<T>>; 1] {
+    fn backward<T: Real>(
+        &self,
+        [x]: [&[T]; 1],
+        _y: &[T],
+        gradient: &[T],
+        _: [bool; 1],
+    ) -> [Option<Vec<T>>; 1] {
         let slope = T::of(self.0);
         [Some(gradient.iter().zip(x).map(|(g, x)| if *x > T::ZERO { *g } else { *g * slope }).collect())]
     }

@@ -1,4 +1,5 @@
-//! What holds for a weight after each step, in place: Keras's constraints (<https://keras.io/api/layers/constraints/>).
+//! What holds for a weight after each step, in place: Keras's constraints
+//! (<https://keras.io/api/layers/constraints/>).
 
 use candle_core::{CpuStorage, InplaceOp1, Layout, Result};
 use hpo::network::Constraint;
@@ -40,14 +41,16 @@ vectorised! {
     }
 }
 
-/// Multiplies the numbers that share a norm, which is taken over the dimensions `axis`, with the factor of that norm. A sum goes through its numbers as they
-/// lie, in `f64`; a product is rounded once.
+/// Multiplies the numbers that share a norm, which is taken over the dimensions `axis`, with the
+/// factor of that norm. A sum goes through its numbers as they lie, in `f64`; a product is rounded
+/// once.
 fn scale<T: Real>(weight: &mut [T], dims: &[usize], axis: &[usize], factor: impl Fn(f64) -> f64) {
     let (row, outer) = dims.split_last().map_or((1, dims), |(row, outer)| (*row, outer));
     // How far apart the norms of neighbours along a dimension are.
     let mut strides = vec![0; dims.len()];
     let mut norms = 1;
-    for (dimension, size) in dims.iter().enumerate().rev().filter(|(dimension, _)| !axis.contains(dimension)) {
+    for (dimension, size) in dims.iter().enumerate().rev().filter(|(dimension, _)| !axis.contains(dimension))
+    {
         strides[dimension] = norms;
         norms *= size;
     }
@@ -63,9 +66,15 @@ fn scale<T: Real>(weight: &mut [T], dims: &[usize], axis: &[usize], factor: impl
     };
 
     let mut factors = vec![0.0; norms];
-    weight.chunks_exact(row).enumerate().for_each(|(at, numbers)| add_squares(&mut factors[norms_of(at)], numbers));
+    weight
+        .chunks_exact(row)
+        .enumerate()
+        .for_each(|(at, numbers)| add_squares(&mut factors[norms_of(at)], numbers));
     factors.iter_mut().for_each(|sum| *sum = factor(sum.sqrt()));
-    weight.chunks_exact_mut(row).enumerate().for_each(|(at, numbers)| multiply(numbers, &factors[norms_of(at)]));
+    weight
+        .chunks_exact_mut(row)
+        .enumerate()
+        .for_each(|(at, numbers)| multiply(numbers, &factors[norms_of(at)]));
 }
 
 vectorised! {

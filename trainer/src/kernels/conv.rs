@@ -1,4 +1,5 @@
-//! A convolution over (batch, height, width, channels) in one operation: windows laid out as rows, a product, bias and activation, and their gradients.
+//! A convolution over (batch, height, width, channels) in one operation: windows laid out as rows,
+//! a product, bias and activation, and their gradients.
 //!
 //! candle's own gradient takes the batch for channels and is several times slower.
 
@@ -13,13 +14,20 @@ use super::real::Real;
 use super::vectorised;
 use crate::engine::Window;
 
-/// Numbers in a block of laid-out windows: 256 KiB of `f32` stay in the second-level cache between layout and product.
-/// The gradient of the kernel is summed block by block, so another number gives other bits.
+/// Numbers in a block of laid-out windows: 256 KiB of `f32` stay in the second-level cache between
+/// layout and product. The gradient of the kernel is summed block by block, so another number gives
+/// other bits.
 pub(super) const BLOCK: usize = 1 << 16;
 
-/// `activation(conv(x, kernel) + bias)` on the CPU: `x (batch, height, width, channels)`, `kernel (height, width, channels, filters)`, `bias (filters)` →
-/// `(batch, rows, columns, filters)`.
-pub(crate) fn conv(x: &Tensor, kernel: &Tensor, bias: &Tensor, window: Window, activation: Activation) -> Result<Tensor> {
+/// `activation(conv(x, kernel) + bias)` on the CPU: `x (batch, height, width, channels)`, `kernel
+/// (height, width, channels, filters)`, `bias (filters)` → `(batch, rows, columns, filters)`.
+pub(crate) fn conv(
+    x: &Tensor,
+    kernel: &Tensor,
+    bias: &Tensor,
+    window: Window,
+    activation: Activation,
+) -> Result<Tensor> {
     if activation.needs_input() {
         return activation::activation(&conv(x, kernel, bias, window, Activation::Linear)?, activation);
     }
@@ -55,7 +63,13 @@ impl Operation<3> for Conv {
         y
     }
 
-    fn backward<T: Real>(&self, [x, kernel, bias]: [&[T]; 3], y: &[T], gradient: &[T], wanted: [bool; 3]) -> [Option<Vec<T>>; 3] {
+    fn backward<T: Real>(
+        &self,
+        [x, kernel, bias]: [&[T]; 3],
+        y: &[T],
+        gradient: &[T],
+        wanted: [bool; 3],
+    ) -> [Option<Vec<T>>; 3] {
         let (window, filters) = (&self.window, bias.len());
         let patch = window.patch();
         let mut of_x = wanted[0].then(|| vec![T::ZERO; x.len()]);
@@ -64,7 +78,9 @@ impl Operation<3> for Conv {
         let kernel = of_x.is_some().then(|| Packed::new(Matrix::new(kernel, patch, filters).t()));
         let mut patches = vec![T::ZERO; rows.min(gradient.len() / filters) * patch];
         let mut before = Vec::with_capacity(rows.min(gradient.len() / filters) * filters);
-        for (block, (y, gradient)) in y.chunks(rows * filters).zip(gradient.chunks(rows * filters)).enumerate() {
+        for (block, (y, gradient)) in
+            y.chunks(rows * filters).zip(gradient.chunks(rows * filters)).enumerate()
+        {
             let count = gradient.len() / filters;
             before.clear();
             before.extend_from_slice(gradient);
@@ -90,7 +106,8 @@ impl Conv {
     }
 }
 
-/// Calls `copy(place in the patches, place on the images, length)` for every run of numbers that lies side by side in both, for the windows from `first` on.
+/// Calls `copy(place in the patches, place on the images, length)` for every run of numbers that
+/// lies side by side in both, for the windows from `first` on.
 #[inline(always)]
 fn runs(window: &Window, first: usize, count: usize, mut copy: impl FnMut(usize, usize, usize)) {
     let &Window { channels, input: [_, width], size: [_, size], output: [rows, columns], .. } = window;
@@ -98,7 +115,8 @@ fn runs(window: &Window, first: usize, count: usize, mut copy: impl FnMut(usize,
     if window.dilation != [1, 1] {
         return dilated_runs(window, first, count, copy);
     }
-    let (mut number, mut y, mut x) = (first / window.places(), first % window.places() / columns, first % columns);
+    let (mut number, mut y, mut x) =
+        (first / window.places(), first % window.places() / columns, first % columns);
     for index in 0..count {
         let ((top, bottom, above), (left, right, cut)) = (window.span(0, y), window.span(1, x));
         let (length, mut to) = ((right - left) * channels, index * patch + (above * size + cut) * channels);
@@ -127,14 +145,19 @@ fn dilated_runs(window: &Window, first: usize, count: usize, mut copy: impl FnMu
         for tap in 0..rows * columns {
             let at = window.pixel(0, y, tap / columns).zip(window.pixel(1, x, tap % columns));
             if let Some((row, column)) = at {
-                copy(index * window.patch() + tap * channels, number * window.image() + (row * width + column) * channels, channels);
+                copy(
+                    index * window.patch() + tap * channels,
+                    number * window.image() + (row * width + column) * channels,
+                    channels,
+                );
             }
         }
     }
 }
 
 vectorised! {
-    /// Writes each window's numbers in a row, from window `first` of the batch on; what lies beside the image is 0.
+    /// Writes each window's numbers in a row, from window `first` of the batch on; what lies beside
+    /// the image is 0.
     pub(super) fn lay_out<T: Real>(window: &Window, x: &[T], first: usize, patches: &mut [T]) {
         if window.overhangs() {
             patches.fill(T::ZERO);

@@ -1,7 +1,9 @@
-//! A convolution and the max pooling after it in one operation, where windows of the pooling are two by two and lie side by side.
+//! A convolution and the max pooling after it in one operation, where windows of the pooling are
+//! two by two and lie side by side.
 //!
-//! The convolution's output is four times as large as the pooled one, and nothing but the largest of each four ever matters: here it lives in the cache, a few
-//! images at a time, and so does its gradient. That saves most of what a small network reads and writes in a step.
+//! The convolution's output is four times as large as the pooled one, and nothing but the largest
+//! of each four ever matters: here it lives in the cache, a few images at a time, and so does its
+//! gradient. That saves most of what a small network reads and writes in a step.
 
 use std::sync::OnceLock;
 
@@ -17,13 +19,17 @@ use super::real::Real;
 use super::vectorised;
 use crate::engine::Window;
 
-/// Whether [`conv_pool`] takes this pair: the gradient of the activation must follow from each number of its result alone.
+/// Whether [`conv_pool`] takes this pair: the gradient of the activation must follow from each
+/// number of its result alone.
 pub(crate) fn takes(activation: Activation, pool: &Window) -> bool {
-    pool.is_quartered() && !activation.needs_input() && !matches!(activation, Activation::Softmax | Activation::LogSoftmax)
+    pool.is_quartered()
+        && !activation.needs_input()
+        && !matches!(activation, Activation::Softmax | Activation::LogSoftmax)
 }
 
-/// `max_pool(activation(conv(x, kernel) + bias))` on the CPU: as [`super::conv::conv`] with [`super::pool::max_pool`] after it, to the bit but for the order in
-/// which the bias's gradient is summed.
+/// `max_pool(activation(conv(x, kernel) + bias))` on the CPU: as [`super::conv::conv`] with
+/// [`super::pool::max_pool`] after it, to the bit but for the order in which the bias's gradient is
+/// summed.
 pub(crate) fn conv_pool(
     x: &Tensor,
     kernel: &Tensor,
@@ -32,14 +38,19 @@ pub(crate) fn conv_pool(
     activation: Activation,
     pool: Window,
 ) -> Result<Tensor> {
-    x.contiguous()?.apply_op3(kernel, bias, Custom(ConvPool { window, activation, pool, largest: OnceLock::new() }))
+    x.contiguous()?.apply_op3(
+        kernel,
+        bias,
+        Custom(ConvPool { window, activation, pool, largest: OnceLock::new() }),
+    )
 }
 
 struct ConvPool {
     window: Window,
     activation: Activation,
     pool: Window,
-    /// Of each number of the result, which of the four it was: 0 to 3, row by row. As wide as a number, so that loops over both vectorise.
+    /// Of each number of the result, which of the four it was: 0 to 3, row by row. As wide as a
+    /// number, so that loops over both vectorise.
     largest: OnceLock<Vec<u32>>,
 }
 
@@ -58,7 +69,8 @@ impl Operation<3> for ConvPool {
         let together = self.images_of_a_block(filters).min(images);
         let mut patches = vec![T::ZERO; together * places * patch];
         let mut block = vec![T::ZERO; together * places * filters];
-        let (mut y, mut largest) = (vec![T::ZERO; images * pool.places() * filters], vec![0; images * pool.places() * filters]);
+        let (mut y, mut largest) =
+            (vec![T::ZERO; images * pool.places() * filters], vec![0; images * pool.places() * filters]);
         let pooled = together * pool.places() * filters;
         for ((at, y), largest) in y.chunks_mut(pooled).enumerate().zip(largest.chunks_mut(pooled)) {
             let count = y.len() / (pool.places() * filters) * places;
@@ -72,7 +84,13 @@ impl Operation<3> for ConvPool {
         y
     }
 
-    fn backward<T: Real>(&self, [x, kernel, bias]: [&[T]; 3], y: &[T], gradient: &[T], wanted: [bool; 3]) -> [Option<Vec<T>>; 3] {
+    fn backward<T: Real>(
+        &self,
+        [x, kernel, bias]: [&[T]; 3],
+        y: &[T],
+        gradient: &[T],
+        wanted: [bool; 3],
+    ) -> [Option<Vec<T>>; 3] {
         let (window, pool, filters) = (&self.window, &self.pool, bias.len());
         let (patch, places) = (window.patch(), window.places());
         let largest = self.largest.get().expect("an operation runs there before it runs back");
@@ -113,7 +131,8 @@ impl ConvPool {
 }
 
 vectorised! {
-    /// Of each four numbers of the images `x` the largest, the first of equals, NaN where there is one, and which it is.
+    /// Of each four numbers of the images `x` the largest, the first of equals, NaN where there is
+    /// one, and which it is.
     fn maxima<T: Real>(pool: &Window, x: &[T], y: &mut [T], largest: &mut [u32]) {
         let channels = pool.channels;
         let mut places = y.chunks_exact_mut(channels).zip(largest.chunks_exact_mut(channels));
@@ -136,7 +155,8 @@ vectorised! {
 }
 
 vectorised! {
-    /// Writes each gradient to the one of its four places that was the largest, and 0 to the others.
+    /// Writes each gradient to the one of its four places that was the largest, and 0 to the
+    /// others.
     fn spread<T: Real>(pool: &Window, pooled: &[T], largest: &[u32], block: &mut [T]) {
         let (channels, width) = (pool.channels, pool.input[1]);
         let mut places = pooled.chunks_exact(channels).zip(largest.chunks_exact(channels));
@@ -147,7 +167,8 @@ vectorised! {
                 let (a, b) = above[..2 * channels].split_at_mut(channels);
                 let (c, d) = below[..2 * channels].split_at_mut(channels);
                 let of_four = a.iter_mut().zip(b).zip(&mut c[..channels]).zip(&mut d[..channels]);
-                // Read where only some of four want it, the gradient would be read under masks: a third of the speed.
+                // Read where only some of four want it, the gradient would be read under masks: a
+                // third of the speed.
                 for ((((a, b), c), d), (&g, which)) in of_four.zip(g.iter().zip(largest)) {
                     *a = if *which == 0 { g } else { T::ZERO };
                     *b = if *which == 1 { g } else { T::ZERO };

@@ -9,7 +9,8 @@ use super::product::{Matrix, Right, product, product_onto};
 use super::real::Real;
 use super::vectorised;
 
-/// `activation(x · kernel + bias)` on the CPU: `x (…, inputs)`, `kernel (inputs, units)`, `bias (units)` → `(…, units)`.
+/// `activation(x · kernel + bias)` on the CPU: `x (…, inputs)`, `kernel (inputs, units)`, `bias
+/// (units)` → `(…, units)`.
 pub(crate) fn dense(x: &Tensor, kernel: &Tensor, bias: &Tensor, activation: Activation) -> Result<Tensor> {
     if activation.needs_input() {
         return activation::activation(&dense(x, kernel, bias, Activation::Linear)?, activation);
@@ -32,13 +33,20 @@ impl Operation<3> for Dense {
         y
     }
 
-    fn backward<T: Real>(&self, [x, kernel, bias]: [&[T]; 3], y: &[T], gradient: &[T], wanted: [bool; 3]) -> [Option<Vec<T>>; 3] {
+    fn backward<T: Real>(
+        &self,
+        [x, kernel, bias]: [&[T]; 3],
+        y: &[T],
+        gradient: &[T],
+        wanted: [bool; 3],
+    ) -> [Option<Vec<T>>; 3] {
         let [x, kernel] = matrices(x, kernel, bias.len());
         let mut before = gradient.to_vec();
         activation_gradient(self.0, &[], y, &mut before, bias.len());
         let g = Matrix::new(&before, x.rows(), bias.len());
         let of_kernel = product(x.t(), g);
-        // Nobody wants the gradient of the data: the first layer saves a product as large as its forward pass.
+        // Nobody wants the gradient of the data: the first layer saves a product as large as its
+        // forward pass.
         let of_x = wanted[0].then(|| product(g, kernel.t()));
         [of_x, Some(of_kernel), wanted[2].then(|| sums_of_columns(&before, bias.len()))]
     }
@@ -58,7 +66,8 @@ vectorised! {
     }
 }
 
-/// The sums of the columns of rows of `width` numbers: the gradient of a bias, from that of what it was added to.
+/// The sums of the columns of rows of `width` numbers: the gradient of a bias, from that of what it
+/// was added to.
 pub(crate) fn sums_of_columns<T: Real>(rows: &[T], width: usize) -> Vec<T> {
     let mut sums = vec![T::ZERO; width];
     add_columns(&mut sums, rows);

@@ -1,4 +1,5 @@
-//! A convolution of each channel on its own, over (batch, height, width, channels): no product of matrices, but sums along the channels.
+//! A convolution of each channel on its own, over (batch, height, width, channels): no product of
+//! matrices, but sums along the channels.
 
 use candle_core::{Result, Tensor};
 use hpo::network::Activation;
@@ -10,9 +11,17 @@ use super::real::Real;
 use super::vectorised;
 use crate::engine::Window;
 
-/// `activation(conv(x, kernel) + bias)`, each channel on its own, on the CPU: `x (batch, height, width, channels)`, `kernel (height, width, channels, multiplier)`,
-/// `bias (channels · multiplier)` → `(batch, rows, columns, channels · multiplier)`; those of a channel lie side by side.
-pub(crate) fn depthwise(x: &Tensor, kernel: &Tensor, bias: &Tensor, window: Window, activation: Activation) -> Result<Tensor> {
+/// `activation(conv(x, kernel) + bias)`, each channel on its own, on the CPU: `x (batch, height,
+/// width, channels)`, `kernel (height, width, channels, multiplier)`, `bias (channels ·
+/// multiplier)` → `(batch, rows, columns, channels · multiplier)`; those of a channel lie side by
+/// side.
+pub(crate) fn depthwise(
+    x: &Tensor,
+    kernel: &Tensor,
+    bias: &Tensor,
+    window: Window,
+    activation: Activation,
+) -> Result<Tensor> {
     if activation.needs_input() {
         return activation::activation(&depthwise(x, kernel, bias, window, Activation::Linear)?, activation);
     }
@@ -36,7 +45,13 @@ impl Operation<3> for Depthwise {
         y
     }
 
-    fn backward<T: Real>(&self, [x, kernel, bias]: [&[T]; 3], y: &[T], gradient: &[T], wanted: [bool; 3]) -> [Option<Vec<T>>; 3] {
+    fn backward<T: Real>(
+        &self,
+        [x, kernel, bias]: [&[T]; 3],
+        y: &[T],
+        gradient: &[T],
+        wanted: [bool; 3],
+    ) -> [Option<Vec<T>>; 3] {
         let mut before = gradient.to_vec();
         activation_gradient(self.activation, &[], y, &mut before, bias.len());
         let mut of_kernel = vec![T::ZERO; kernel.len()];
@@ -50,7 +65,8 @@ impl Operation<3> for Depthwise {
     }
 }
 
-/// Calls `each(place of the output, pixel of the image, place in the window)` for every pixel of every window that lies on the image.
+/// Calls `each(place of the output, pixel of the image, place in the window)` for every pixel of
+/// every window that lies on the image.
 #[inline(always)]
 fn taps(window: &Window, mut each: impl FnMut(usize, usize, usize)) {
     let ([rows, columns], [_, width]) = (window.output, window.input);

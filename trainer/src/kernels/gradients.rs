@@ -1,7 +1,8 @@
 //! The way back, with the gradients of weights handed over as they are.
 //!
-//! candle adds each gradient that an operation returns to zeros of its own, since another operation may add more to it: for the kernel of a dense layer, a fifth of
-//! the step. A weight belongs to one operation, so ours hand such gradients over beside candle's tape.
+//! candle adds each gradient that an operation returns to zeros of its own, since another operation
+//! may add more to it: for the kernel of a dense layer, a fifth of the step. A weight belongs to
+//! one operation, so ours hand such gradients over beside candle's tape.
 
 use std::cell::RefCell;
 
@@ -29,7 +30,8 @@ pub(crate) fn backward(loss: &Tensor) -> Result<GradStore> {
     Ok(gradients)
 }
 
-/// What an operation returns for one of its arguments: its gradient, or none where that was handed over.
+/// What an operation returns for one of its arguments: its gradient, or none where that was handed
+/// over.
 pub(crate) fn hand_over(weight: &Tensor, gradient: Tensor) -> Option<Tensor> {
     HANDED.with_borrow_mut(|handed| match handed {
         Some(handed) if weight.is_variable() => {

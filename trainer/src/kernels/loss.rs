@@ -1,4 +1,5 @@
-//! Keras's losses (<https://keras.io/api/losses/>), each in one operation: the mean over the rows of a batch, each times its weight.
+//! Keras's losses (<https://keras.io/api/losses/>), each in one operation: the mean over the rows
+//! of a batch, each times its weight.
 
 use std::cmp::Ordering;
 
@@ -47,7 +48,8 @@ impl Judge {
     /// Over what the loss goes.
     pub(crate) fn form(&self) -> Form {
         match self.loss {
-            Loss::SparseCategoricalCrossentropy { from_logits } | Loss::CategoricalCrossentropy { from_logits, .. } => match from_logits {
+            Loss::SparseCategoricalCrossentropy { from_logits }
+            | Loss::CategoricalCrossentropy { from_logits, .. } => match from_logits {
                 true => Form::Logits,
                 false => Form::Probabilities,
             },
@@ -59,7 +61,8 @@ impl Judge {
     /// How much of a label is spread.
     pub(crate) fn smoothing(&self) -> f64 {
         match self.loss {
-            Loss::CategoricalCrossentropy { label_smoothing, .. } | Loss::BinaryCrossentropy { label_smoothing, .. } => label_smoothing,
+            Loss::CategoricalCrossentropy { label_smoothing, .. }
+            | Loss::BinaryCrossentropy { label_smoothing, .. } => label_smoothing,
             _ => 0.0,
         }
     }
@@ -69,15 +72,18 @@ impl Judge {
     pub(crate) fn target(&self, row: usize, column: usize, width: usize) -> f64 {
         let label = self.targets.labels.at(row, column, width);
         match self.loss {
-            Loss::BinaryCrossentropy { label_smoothing, .. } => label * (1.0 - label_smoothing) + 0.5 * label_smoothing,
+            Loss::BinaryCrossentropy { label_smoothing, .. } => {
+                label * (1.0 - label_smoothing) + 0.5 * label_smoothing
+            }
             Loss::Hinge => 2.0 * label - 1.0,
             Loss::KlDivergence => label.max(EPSILON),
             _ => label,
         }
     }
 
-    /// What the loss of one number looks at: of a probability in binary cross-entropy, what is left after clipping. Clipped as the number that it is, since
-    /// of 1 - 1e-7 32 bits make another, and its logarithm is a hundredth larger.
+    /// What the loss of one number looks at: of a probability in binary cross-entropy, what is left
+    /// after clipping. Clipped as the number that it is, since of 1 - 1e-7 32 bits make another,
+    /// and its logarithm is a hundredth larger.
     #[inline(always)]
     fn seen<T: Real>(&self, x: T) -> T {
         match self.loss {
@@ -116,12 +122,17 @@ impl Judge {
                 if smoothing == 0.0 {
                     return -own;
                 }
-                let mean = output.iter().map(|x| Real::ln(clip(*x / sum)).to_f64()).sum::<f64>() / width as f64;
+                let mean =
+                    output.iter().map(|x| Real::ln(clip(*x / sum)).to_f64()).sum::<f64>() / width as f64;
                 -(own * (1.0 - smoothing) + mean * smoothing)
             }
             Form::Each { sum } => {
                 let target = |column| self.target(row, column, width);
-                let all: f64 = output.iter().enumerate().map(|(column, x)| value(self.loss, self.seen(*x).to_f64(), target(column))).sum();
+                let all: f64 = output
+                    .iter()
+                    .enumerate()
+                    .map(|(column, x)| value(self.loss, self.seen(*x).to_f64(), target(column)))
+                    .sum();
                 if sum { all } else { all / width as f64 }
             }
         }
@@ -157,14 +168,19 @@ impl Judge {
                 for (column, x) in output.iter_mut().enumerate() {
                     // Where it was clipped, nothing flows back; what is no number was not clipped.
                     let clipped = self.seen(*x).partial_cmp(x).is_some_and(Ordering::is_ne);
-                    *x = if clipped { T::ZERO } else { T::of(slope(self.loss, x.to_f64(), self.target(row, column, width))) * scale };
+                    *x = if clipped {
+                        T::ZERO
+                    } else {
+                        T::of(slope(self.loss, x.to_f64(), self.target(row, column, width))) * scale
+                    };
                 }
             }
         }
     }
 }
 
-/// The loss of one number, as it is [seen](Judge::seen). In `f64`, since differences of logarithms lose most of their digits.
+/// The loss of one number, as it is [seen](Judge::seen). In `f64`, since differences of logarithms
+/// lose most of their digits.
 fn value(loss: Loss, x: f64, y: f64) -> f64 {
     let difference = x - y;
     // ln(1 + exp(-|x|)): for a logistic of any size.
@@ -182,7 +198,9 @@ fn value(loss: Loss, x: f64, y: f64) -> f64 {
         Loss::KlDivergence => y * Real::ln(y / x.clamp(EPSILON, 1.0)),
         Loss::Hinge => (1.0 - x * y).max(0.0),
         Loss::Poisson => x - y * Real::ln(x + EPSILON),
-        Loss::SparseCategoricalCrossentropy { .. } | Loss::CategoricalCrossentropy { .. } => unreachable!("they go over rows"),
+        Loss::SparseCategoricalCrossentropy { .. } | Loss::CategoricalCrossentropy { .. } => {
+            unreachable!("they go over rows")
+        }
     }
 }
 
@@ -202,7 +220,9 @@ fn slope(loss: Loss, x: f64, y: f64) -> f64 {
         Loss::Hinge if 1.0 - x * y < 0.0 => 0.0,
         Loss::Hinge => -y,
         Loss::Poisson => 1.0 - y / (x + EPSILON),
-        Loss::SparseCategoricalCrossentropy { .. } | Loss::CategoricalCrossentropy { .. } => unreachable!("they go over rows"),
+        Loss::SparseCategoricalCrossentropy { .. } | Loss::CategoricalCrossentropy { .. } => {
+            unreachable!("they go over rows")
+        }
     }
 }
 
@@ -265,9 +285,20 @@ impl Operation<1> for Mean {
         vec![T::of(sum / (output.len() / self.width) as f64)]
     }
 
-    fn backward<T: Real>(&self, [output]: [&[T]; 1], _loss: &[T], gradient: &[T], _: [bool; 1]) -> [Option<Vec<T>>; 1] {
+    fn backward<T: Real>(
+        &self,
+        [output]: [&[T]; 1],
+        _loss: &[T],
+        gradient: &[T],
+        _: [bool; 1],
+    ) -> [Option<Vec<T>>; 1] {
         let mut of_output = output.to_vec();
-        gradients(&self.judge, &mut of_output, self.width, gradient[0] / T::of((output.len() / self.width) as f64));
+        gradients(
+            &self.judge,
+            &mut of_output,
+            self.width,
+            gradient[0] / T::of((output.len() / self.width) as f64),
+        );
         [Some(of_output)]
     }
 }

@@ -1,4 +1,5 @@
-//! Normalisation over the batch and over the last dimension: mean 0 and variance 1 (the biased one, as in Keras), then `gamma x + beta`.
+//! Normalisation over the batch and over the last dimension: mean 0 and variance 1 (the biased one,
+//! as in Keras), then `gamma x + beta`.
 
 use candle_core::{Result, Tensor};
 
@@ -6,20 +7,23 @@ use super::operation::{Custom, Operation};
 use super::real::Real;
 use super::{values, vectorised, with_real};
 
-/// Mean 0 and variance 1 over the last dimension of `x (…, width)`, then `gamma x + beta`, on the CPU; `gamma (width)`, `beta (width)`.
+/// Mean 0 and variance 1 over the last dimension of `x (…, width)`, then `gamma x + beta`, on the
+/// CPU; `gamma (width)`, `beta (width)`.
 pub(crate) fn layer_norm(x: &Tensor, gamma: &Tensor, beta: &Tensor, epsilon: f64) -> Result<Tensor> {
     x.contiguous()?.apply_op3(gamma, beta, Custom(LayerNorm(epsilon)))
 }
 
-/// Mean 0 and variance 1 over all but the last dimension of `x (…, channels)`, then `gamma x + beta`, on the CPU; with the batch's mean and variance,
-/// each `(channels)`, through which no gradient flows.
+/// Mean 0 and variance 1 over all but the last dimension of `x (…, channels)`, then `gamma x +
+/// beta`, on the CPU; with the batch's mean and variance, each `(channels)`, through which no
+/// gradient flows.
 pub(crate) fn batch_norm(x: &Tensor, gamma: &Tensor, beta: &Tensor, epsilon: f64) -> Result<[Tensor; 3]> {
     let x = x.contiguous()?;
     let statistics = {
         let numbers = x.storage_and_layout();
         with_real!(x, T => Statistics::of::<T>(values(&numbers)?, gamma.elem_count()))
     };
-    let tensor = |numbers: &Vec<f64>| Tensor::from_slice(numbers, numbers.len(), x.device())?.to_dtype(x.dtype());
+    let tensor =
+        |numbers: &Vec<f64>| Tensor::from_slice(numbers, numbers.len(), x.device())?.to_dtype(x.dtype());
     let (mean, variance) = (tensor(&statistics.mean)?, tensor(&statistics.variance)?);
     Ok([x.apply_op3(gamma, beta, Custom(BatchNorm { epsilon, statistics }))?, mean, variance])
 }
@@ -40,12 +44,21 @@ impl Operation<3> for LayerNorm {
         let mut y = x.to_vec();
         for row in y.chunks_exact_mut(gamma.len()) {
             let (mean, scale) = moments(row, T::of(self.0));
-            row.iter_mut().zip(gamma).zip(beta).for_each(|((x, gamma), beta)| *x = (*x - mean) * scale * *gamma + *beta);
+            row.iter_mut()
+                .zip(gamma)
+                .zip(beta)
+                .for_each(|((x, gamma), beta)| *x = (*x - mean) * scale * *gamma + *beta);
         }
         y
     }
 
-    fn backward<T: Real>(&self, [x, gamma, _]: [&[T]; 3], _y: &[T], gradient: &[T], _: [bool; 3]) -> [Option<Vec<T>>; 3] {
+    fn backward<T: Real>(
+        &self,
+        [x, gamma, _]: [&[T]; 3],
+        _y: &[T],
+        gradient: &[T],
+        _: [bool; 3],
+    ) -> [Option<Vec<T>>; 3] {
         let width = gamma.len();
         let (mut of_gamma, mut of_beta) = (vec![T::ZERO; width], vec![T::ZERO; width]);
         let mut of_x = gradient.to_vec();
@@ -142,7 +155,8 @@ vectorised! {
 }
 
 vectorised! {
-    /// Turns the gradient of the result into that of the input; `of_gamma` and `of_beta` are means over the rows.
+    /// Turns the gradient of the result into that of the input; `of_gamma` and `of_beta` are means
+    /// over the rows.
     fn input_gradient<T: Real>(x: &[T], gradient: &mut [T], mean: &[T], scale: &[T], gamma: &[T], of_gamma: &[T], of_beta: &[T]) {
         for (x, g) in x.chunks_exact(mean.len()).zip(gradient.chunks_exact_mut(mean.len())) {
             for i in 0..mean.len() {
@@ -160,7 +174,13 @@ impl Operation<3> for BatchNorm {
         y
     }
 
-    fn backward<T: Real>(&self, [x, gamma, _]: [&[T]; 3], _y: &[T], gradient: &[T], wanted: [bool; 3]) -> [Option<Vec<T>>; 3] {
+    fn backward<T: Real>(
+        &self,
+        [x, gamma, _]: [&[T]; 3],
+        _y: &[T],
+        gradient: &[T],
+        wanted: [bool; 3],
+    ) -> [Option<Vec<T>>; 3] {
         let channels = gamma.len();
         let (mean, scale) = self.statistics.scales::<T>(self.epsilon);
         let (mut of_gamma, mut of_beta) = (vec![0.0; channels], vec![0.0; channels]);

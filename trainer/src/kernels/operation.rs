@@ -1,4 +1,5 @@
-//! What all operations have in common: candle's tensors become slices of numbers on the way there and back, and gradients become tensors.
+//! What all operations have in common: candle's tensors become slices of numbers on the way there
+//! and back, and gradients become tensors.
 
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, WithDType};
 
@@ -6,9 +7,11 @@ use super::gradients::hand_over;
 use super::real::Real;
 use super::{slice, values, with_real};
 
-/// An operation on the numbers of `N` contiguous tensors on the CPU. [`Custom`] makes it one of candle's.
+/// An operation on the numbers of `N` contiguous tensors on the CPU. [`Custom`] makes it one of
+/// candle's.
 pub(crate) trait Operation<const N: usize>: Send + Sync + 'static {
-    /// The dimensions of the result, from those of the arguments; those of the first one where an operation knows nothing else.
+    /// The dimensions of the result, from those of the arguments; those of the first one where an
+    /// operation knows nothing else.
     fn dims(&self, arguments: [&[usize]; N]) -> Vec<usize> {
         arguments[0].to_vec()
     }
@@ -16,8 +19,15 @@ pub(crate) trait Operation<const N: usize>: Send + Sync + 'static {
     /// The numbers of the result.
     fn forward<T: Real>(&self, arguments: [&[T]; N]) -> Vec<T>;
 
-    /// The gradient of each argument, from that of the result `y`; one that isn't `wanted` may be left out.
-    fn backward<T: Real>(&self, arguments: [&[T]; N], y: &[T], gradient: &[T], wanted: [bool; N]) -> [Option<Vec<T>>; N];
+    /// The gradient of each argument, from that of the result `y`; one that isn't `wanted` may be
+    /// left out.
+    fn backward<T: Real>(
+        &self,
+        arguments: [&[T]; N],
+        y: &[T],
+        gradient: &[T],
+        wanted: [bool; N],
+    ) -> [Option<Vec<T>>; N];
 }
 
 /// An [`Operation`] as one of candle's custom operations.
@@ -42,11 +52,23 @@ impl<O: Operation<2>> CustomOp2 for Custom<O> {
         std::any::type_name::<O>()
     }
 
-    fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, a: &CpuStorage, la: &Layout) -> Result<(CpuStorage, Shape)> {
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        lx: &Layout,
+        a: &CpuStorage,
+        la: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
         forward(&self.0, [(x, lx), (a, la)])
     }
 
-    fn bwd(&self, x: &Tensor, a: &Tensor, y: &Tensor, gradient: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+    fn bwd(
+        &self,
+        x: &Tensor,
+        a: &Tensor,
+        y: &Tensor,
+        gradient: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         backward(&self.0, [x, a], y, gradient).map(<(_, _)>::from)
     }
 }
@@ -80,7 +102,10 @@ impl<O: Operation<3>> CustomOp3 for Custom<O> {
     }
 }
 
-fn forward<const N: usize>(operation: &impl Operation<N>, arguments: [(&CpuStorage, &Layout); N]) -> Result<(CpuStorage, Shape)> {
+fn forward<const N: usize>(
+    operation: &impl Operation<N>,
+    arguments: [(&CpuStorage, &Layout); N],
+) -> Result<(CpuStorage, Shape)> {
     let dims = operation.dims(arguments.map(|(_, layout)| layout.dims()));
     with_real!(arguments[0].0, T => {
         let mut numbers: [&[T]; N] = [&[]; N];
@@ -91,7 +116,8 @@ fn forward<const N: usize>(operation: &impl Operation<N>, arguments: [(&CpuStora
     })
 }
 
-/// The gradients of the arguments that something flows back to; those of weights are [handed over](hand_over).
+/// The gradients of the arguments that something flows back to; those of weights are [handed
+/// over](hand_over).
 fn backward<const N: usize>(
     operation: &impl Operation<N>,
     arguments: [&Tensor; N],

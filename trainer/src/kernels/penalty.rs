@@ -29,7 +29,13 @@ impl Operation<1> for Penalty {
         vec![T::of(self.l1 * absolutes + self.l2 * squares)]
     }
 
-    fn backward<T: Real>(&self, [x]: [&[T]; 1], _penalty: &[T], gradient: &[T], _: [bool; 1]) -> [Option<Vec<T>>; 1] {
+    fn backward<T: Real>(
+        &self,
+        [x]: [&[T]; 1],
+        _penalty: &[T],
+        gradient: &[T],
+        _: [bool; 1],
+    ) -> [Option<Vec<T>>; 1] {
         let (l1, l2) = (gradient[0] * T::of(self.l1), gradient[0] * T::of(2.0 * self.l2));
         // At 0 the absolute value has no slope, as in Keras.
         let sign = |x: T| {

@@ -1,5 +1,7 @@
-//! Pooling over (batch, height, width, channels). Of a maximum, the whole gradient of a window goes to its first one, as in Keras; candle's own
-//! `max_pool2d` divides it by the window's size. Of the maximum of a whole image, which is a reduction in Keras, equals share it. A mean is taken over what lies on the image: what is added at the edges does not count, as in Keras.
+//! Pooling over (batch, height, width, channels). Of a maximum, the whole gradient of a window goes
+//! to its first one, as in Keras; candle's own `max_pool2d` divides it by the window's size. Of the
+//! maximum of a whole image, which is a reduction in Keras, equals share it. A mean is taken over
+//! what lies on the image: what is added at the edges does not count, as in Keras.
 
 use candle_core::{Result, Tensor};
 
@@ -8,17 +10,20 @@ use super::real::Real;
 use super::vectorised;
 use crate::engine::Window;
 
-/// The largest value of each window on the CPU: `(batch, height, width, channels)` → `(batch, rows, columns, channels)`. NaN is larger than all.
+/// The largest value of each window on the CPU: `(batch, height, width, channels)` → `(batch, rows,
+/// columns, channels)`. NaN is larger than all.
 pub(crate) fn max_pool(x: &Tensor, window: Window) -> Result<Tensor> {
     x.contiguous()?.apply_op1(Custom(Pool { window, kind: Kind::Max }))
 }
 
-/// The largest value of each image, which is the window, on the CPU: `(batch, height, width, channels)` → `(batch, 1, 1, channels)`. NaN is larger than all.
+/// The largest value of each image, which is the window, on the CPU: `(batch, height, width,
+/// channels)` → `(batch, 1, 1, channels)`. NaN is larger than all.
 pub(crate) fn global_max(x: &Tensor, window: Window) -> Result<Tensor> {
     x.contiguous()?.apply_op1(Custom(Pool { window, kind: Kind::GlobalMax }))
 }
 
-/// The mean of each window on the CPU: `(batch, height, width, channels)` → `(batch, rows, columns, channels)`.
+/// The mean of each window on the CPU: `(batch, height, width, channels)` → `(batch, rows, columns,
+/// channels)`.
 pub(crate) fn average_pool(x: &Tensor, window: Window) -> Result<Tensor> {
     x.contiguous()?.apply_op1(Custom(Pool { window, kind: Kind::Mean }))
 }
@@ -49,10 +54,18 @@ impl Operation<1> for Pool {
         y
     }
 
-    fn backward<T: Real>(&self, [x]: [&[T]; 1], y: &[T], gradient: &[T], _: [bool; 1]) -> [Option<Vec<T>>; 1] {
+    fn backward<T: Real>(
+        &self,
+        [x]: [&[T]; 1],
+        y: &[T],
+        gradient: &[T],
+        _: [bool; 1],
+    ) -> [Option<Vec<T>>; 1] {
         let mut of_x = vec![T::ZERO; x.len()];
         match self.kind {
-            Kind::Max if self.window.is_quartered() => quarters_gradient(&self.window, x, y, gradient, &mut of_x),
+            Kind::Max if self.window.is_quartered() => {
+                quarters_gradient(&self.window, x, y, gradient, &mut of_x)
+            }
             Kind::Max => maxima_gradient(&self.window, x, y, gradient, &mut of_x),
             Kind::GlobalMax => equals_gradient(&self.window, x, y, gradient, &mut of_x),
             Kind::Mean => means_gradient(&self.window, gradient, &mut of_x),
@@ -114,7 +127,8 @@ vectorised! {
 }
 
 vectorised! {
-    /// As [`maxima_gradient`], for windows of two by two that don't overlap: each pixel is written once, and nothing is carried along.
+    /// As [`maxima_gradient`], for windows of two by two that don't overlap: each pixel is written
+    /// once, and nothing is carried along.
     fn quarters_gradient<T: Real>(window: &Window, x: &[T], y: &[T], gradient: &[T], of_x: &mut [T]) {
         let (channels, width) = (window.channels, window.input[1]);
         let mut places = y.chunks_exact(channels).zip(gradient.chunks_exact(channels));

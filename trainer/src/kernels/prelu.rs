@@ -5,7 +5,8 @@ use candle_core::{Result, Tensor};
 use super::operation::{Custom, Operation};
 use super::real::Real;
 
-/// `x` above 0, `alpha x` below, on the CPU: `x (rows, …)`, `alpha (…)` with a size of 1 where it is shared.
+/// `x` above 0, `alpha x` below, on the CPU: `x (rows, …)`, `alpha (…)` with a size of 1 where it
+/// is shared.
 pub(crate) fn prelu(x: &Tensor, alpha: &Tensor) -> Result<Tensor> {
     let row = &x.dims()[1..];
     let shared = row.iter().zip(alpha.dims()).any(|(x, alpha)| x != alpha);
@@ -52,7 +53,13 @@ impl Operation<2> for Prelu {
         x.iter().enumerate().map(each).collect()
     }
 
-    fn backward<T: Real>(&self, [x, alpha]: [&[T]; 2], _y: &[T], gradient: &[T], _: [bool; 2]) -> [Option<Vec<T>>; 2] {
+    fn backward<T: Real>(
+        &self,
+        [x, alpha]: [&[T]; 2],
+        _y: &[T],
+        gradient: &[T],
+        _: [bool; 2],
+    ) -> [Option<Vec<T>>; 2] {
         let mut of_alpha = vec![T::ZERO; alpha.len()];
         let mut of_x = gradient.to_vec();
         for (at, (of_x, x)) in of_x.iter_mut().zip(x).enumerate() {

@@ -1,14 +1,16 @@
 //! Products of matrices on one thread, with the same bits on every machine.
 //!
-//! Each number of a product is one chain of fused multiply-adds in the order of the inner index, begun anew every [`SUM_BLOCK`]. Tiles and vectors only decide
-//! which chains run side by side, so neither the width of a machine's vectors nor its caches can change a bit.
+//! Each number of a product is one chain of fused multiply-adds in the order of the inner index,
+//! begun anew every [`SUM_BLOCK`]. Tiles and vectors only decide which chains run side by side, so
+//! neither the width of a machine's vectors nor its caches can change a bit.
 
 use pulp::{Simd, WithSimd};
 
 use super::real::Real;
 use super::vectorised::arch;
 
-/// How long a chain gets before it is added to the result: so much of a panel of `b` stays in the first-level cache.
+/// How long a chain gets before it is added to the result: so much of a panel of `b` stays in the
+/// first-level cache.
 const SUM_BLOCK: usize = 256;
 /// Vectors beside each other in a row of a tile; one where `b` is no wider.
 const TILE_VECTORS: usize = 2;
@@ -17,8 +19,8 @@ const TILE_ROWS: usize = 6;
 /// Rows of a tile where there are 32 registers.
 const TALL_TILE_ROWS: usize = 12;
 
-/// Columns of a right side that is laid out once for many products. A narrower one would take as much as this, many times what it is: each product lays it out
-/// for itself, a part at a time.
+/// Columns of a right side that is laid out once for many products. A narrower one would take as
+/// much as this, many times what it is: each product lays it out for itself, a part at a time.
 const PACKED_COLUMNS_MIN: usize = 16;
 
 /// A view of numbers as a matrix.
@@ -61,19 +63,22 @@ pub(crate) fn add_product<T: Real>(out: &mut [T], a: Matrix<T>, b: Matrix<T>) {
     arch().dispatch(Product { out: out.as_mut_ptr(), base: Base::There, a, b: Right::Matrix(b) });
 }
 
-/// `a (m, k) · b (k, n)`: the numbers that [`add_product`] adds to zeros, without the zeros. `k` is at least 1.
+/// `a (m, k) · b (k, n)`: the numbers that [`add_product`] adds to zeros, without the zeros. `k` is
+/// at least 1.
 pub(crate) fn product<T: Real>(a: Matrix<T>, b: Matrix<T>) -> Vec<T> {
     assert_eq!(a.columns, b.rows, "the inner sizes of a product");
     assert!(a.columns > 0, "a product of nothing");
     let count = a.rows * b.columns;
     let mut out = Vec::with_capacity(count);
     arch().dispatch(Product { out: out.as_mut_ptr(), base: Base::Nothing, a, b: Right::Matrix(b) });
-    // SAFETY: the capacity is there, and the first block of the inner index writes every number of it.
+    // SAFETY: the capacity is there, and the first block of the inner index writes every number of
+    // it.
     unsafe { out.set_len(count) };
     out
 }
 
-/// Makes `out (m, n)` `bias + a (m, k) · b (k, n)`: the numbers that [`add_product`] adds to rows of `bias (n)`, without those rows.
+/// Makes `out (m, n)` `bias + a (m, k) · b (k, n)`: the numbers that [`add_product`] adds to rows
+/// of `bias (n)`, without those rows.
 pub(crate) fn product_onto<T: Real>(out: &mut [T], bias: &[T], a: Matrix<T>, b: Right<T>) {
     assert_eq!(a.columns, b.rows(), "the inner sizes of a product");
     assert_eq!((out.len(), bias.len()), (a.rows * b.columns(), b.columns()), "the size of a product");
@@ -81,7 +86,8 @@ pub(crate) fn product_onto<T: Real>(out: &mut [T], bias: &[T], a: Matrix<T>, b: 
     arch().dispatch(Product { out: out.as_mut_ptr(), base: Base::Row(bias), a, b });
 }
 
-/// Adds `a (m, k) · b (k, n)` to `out (m, n)`, the same numbers as [`add_product`]: for a `b` that many products share.
+/// Adds `a (m, k) · b (k, n)` to `out (m, n)`, the same numbers as [`add_product`]: for a `b` that
+/// many products share.
 pub(crate) fn add_product_with<T: Real>(out: &mut [T], a: Matrix<T>, b: &Packed<T>) {
     assert_eq!(a.columns, b.rows, "the inner sizes of a product");
     assert_eq!(out.len(), a.rows * b.columns, "the size of a product");
@@ -173,7 +179,8 @@ enum Base<'a, T> {
     Row(&'a [T]),
 }
 
-/// What is dispatched: `out` has room for `a.rows * b.columns` numbers, which are there already where this is added to them.
+/// What is dispatched: `out` has room for `a.rows * b.columns` numbers, which are there already
+/// where this is added to them.
 struct Product<'a, T> {
     out: *mut T,
     base: Base<'a, T>,
@@ -231,7 +238,8 @@ impl<T: Real> Product<'_, T> {
                         Panel { numbers: &b.numbers[start * b.columns + column..], stride: b.columns, copy }
                     }
                 };
-                // Rows are shared out evenly: a last tile of one or two would wait for its own sums.
+                // Rows are shared out evenly: a last tile of one or two would wait for its own
+                // sums.
                 for tile in 0..tiles {
                     let (row, end) = (a.rows * tile / tiles, a.rows * (tile + 1) / tiles);
                     // SAFETY: `row` and `column` lie inside of the product.
@@ -276,7 +284,8 @@ const fn lanes<T: Real, S: Simd>() -> usize {
 struct Panel<'a, T> {
     numbers: &'a [T],
     stride: usize,
-    /// Room for its rows without what lies between them: the first tile lays them there while it waits for its sums, for the others.
+    /// Room for its rows without what lies between them: the first tile lays them there while it
+    /// waits for its sums, for the others.
     copy: Option<*mut T>,
 }
 
@@ -299,7 +308,15 @@ struct Target<'a, T> {
 
 /// Copies a part of `b` into rows of `width`; what lies beyond its columns is 0.
 #[inline(always)]
-fn pack<T: Real>(packed: &mut Vec<T>, width: usize, b: Matrix<T>, start: usize, length: usize, column: usize, columns: usize) {
+fn pack<T: Real>(
+    packed: &mut Vec<T>,
+    width: usize,
+    b: Matrix<T>,
+    start: usize,
+    length: usize,
+    column: usize,
+    columns: usize,
+) {
     let (b_row, b_column) = b.strides();
     packed.resize(length * width, T::ZERO);
     if columns < width {
@@ -333,16 +350,25 @@ fn pack<T: Real>(packed: &mut Vec<T>, width: usize, b: Matrix<T>, start: usize, 
 
 /// Adds the products of `M` rows with a panel of `V` vectors to their target.
 #[inline(always)]
-fn add_tile<T: Real, S: Simd, const M: usize, const V: usize>(simd: S, out: Target<T>, block: Block<T>, panel: Panel<T>) {
+fn add_tile<T: Real, S: Simd, const M: usize, const V: usize>(
+    simd: S,
+    out: Target<T>,
+    block: Block<T>,
+    panel: Panel<T>,
+) {
     let Block { a, row, start, length } = block;
     let (a_row, a_column) = a.strides();
     let a = &a.numbers[row * a_row + start * a_column..];
     let width = V * lanes::<T, S>();
-    assert!((M - 1) * a_row + (length - 1) * a_column < a.len() && (length - 1) * panel.stride + width <= panel.numbers.len());
+    assert!(
+        (M - 1) * a_row + (length - 1) * a_column < a.len()
+            && (length - 1) * panel.stride + width <= panel.numbers.len()
+    );
     let mut sums = [[T::splat(simd, T::ZERO); V]; M];
     for at in 0..length {
-        // SAFETY: `at < length` and `i < M`, for which the line before the loop proves that all places are inside; a vector is so many plain numbers. A copy has
-        // room for `length` rows of `width`, and nobody looks at it meanwhile.
+        // SAFETY: `at < length` and `i < M`, for which the line before the loop proves that all
+        // places are inside; a vector is so many plain numbers. A copy has room for `length` rows
+        // of `width`, and nobody looks at it meanwhile.
         unsafe {
             let from = panel.numbers.as_ptr().add(at * panel.stride).cast::<T::Vector<S>>();
             let b: [T::Vector<S>; V] = std::array::from_fn(|v| from.add(v).read_unaligned());
@@ -350,7 +376,10 @@ fn add_tile<T: Real, S: Simd, const M: usize, const V: usize>(simd: S, out: Targ
                 let to = copy.add(at * width).cast::<T::Vector<S>>();
                 (0..V).for_each(|v| to.add(v).write_unaligned(b[v]));
             }
-            #[allow(clippy::needless_range_loop, reason = "iterators over both arrays are not unrolled, and the sums then lie in memory")]
+            #[allow(
+                clippy::needless_range_loop,
+                reason = "iterators over both arrays are not unrolled, and the sums then lie in memory"
+            )]
             for i in 0..M {
                 let a = T::splat(simd, *a.get_unchecked(i * a_row + at * a_column));
                 for v in 0..V {
@@ -366,10 +395,12 @@ fn add_tile<T: Real, S: Simd, const M: usize, const V: usize>(simd: S, out: Targ
         Base::Row(row) => Some((row.as_ptr(), 0)),
     };
     let vector = |numbers: *const T, v: usize| numbers.cast::<T::Vector<S>>().wrapping_add(v);
-    // SAFETY: a vector is so many plain numbers; the target's rows have `columns` numbers each, which nobody else looks at, and so have those of the base.
+    // SAFETY: a vector is so many plain numbers; the target's rows have `columns` numbers each,
+    // which nobody else looks at, and so have those of the base.
     unsafe {
         match base {
-            // Each with loops of its own, whose ends the compiler knows: else the sums would lie in memory from the start.
+            // Each with loops of its own, whose ends the compiler knows: else the sums would lie in
+            // memory from the start.
             None if out.columns == width => {
                 for (i, sums) in sums.iter().enumerate() {
                     let row = out.numbers.add(i * out.stride);
@@ -412,7 +443,8 @@ mod tests {
             let a: Vec<f32> = (0..m * k).map(number).collect();
             let b: Vec<f32> = (0..k * n).map(|i| number(i + 5)).collect();
             let (a, b) = (Matrix::new(&a, m, k), Matrix::new(&b, n, k).t());
-            let products: Vec<Vec<f32>> = widths().into_iter().map(|width| on(width, || product(a, b))).collect();
+            let products: Vec<Vec<f32>> =
+                widths().into_iter().map(|width| on(width, || product(a, b))).collect();
             assert!(products.iter().all(|product| *product == products[0]), "{m} {k} {n}");
         }
     }
@@ -424,7 +456,9 @@ mod tests {
             let b: Vec<f64> = (0..k * n).map(|i| (i % 7) as f64 - 3.0).collect();
             let at: Vec<f64> = (0..k * m).map(|i| a[(i % m) * k + i / m]).collect();
             let bt: Vec<f64> = (0..n * k).map(|i| b[(i % k) * n + i / k]).collect();
-            let expected: Vec<f64> = (0..m * n).map(|i| 1.0 + (0..k).map(|j| a[i / n * k + j] * b[j * n + i % n]).sum::<f64>()).collect();
+            let expected: Vec<f64> = (0..m * n)
+                .map(|i| 1.0 + (0..k).map(|j| a[i / n * k + j] * b[j * n + i % n]).sum::<f64>())
+                .collect();
             for (a, b) in [
                 (Matrix::new(&a, m, k), Matrix::new(&b, k, n)),
                 (Matrix::new(&at, k, m).t(), Matrix::new(&b, k, n)),

@@ -1,12 +1,15 @@
-//! The numbers that kernels compute with: `f32` in production, `f64` where a test takes finite differences.
+//! The numbers that kernels compute with: `f32` in production, `f64` where a test takes finite
+//! differences.
 
 use candle_core::WithDType;
 use pulp::Simd;
 
 /// A real number. Its transcendental functions give the same bits on every machine.
 ///
-/// Those of `f32` are polynomials of our own, because the loops over activations must vectorise and a call of `libm` would not; they follow Cephes
-/// (<https://www.netlib.org/cephes/>) and stay within 2 units in the last place. `f64` and the logarithm, which is taken once a row, use the crate `libm`.
+/// Those of `f32` are polynomials of our own, because the loops over activations must vectorise and
+/// a call of `libm` would not; they follow Cephes (<https://www.netlib.org/cephes/>) and stay
+/// within 2 units in the last place. `f64` and the logarithm, which is taken once a row, use the
+/// crate `libm`.
 pub(crate) trait Real: WithDType + std::ops::Neg<Output = Self> + From<f32> {
     /// 0.
     const ZERO: Self;
@@ -14,9 +17,11 @@ pub(crate) trait Real: WithDType + std::ops::Neg<Output = Self> + From<f32> {
     const ONE: Self;
     /// The smallest number above 0 that is normal.
     const LEAST: Self;
-    /// Below it, a product with a learning rate, or with a slope, may not be normal: the smallest normal number, divided by the precision.
+    /// Below it, a product with a learning rate, or with a slope, may not be normal: the smallest
+    /// normal number, divided by the precision.
     const LEAST_FACTOR: Self;
-    /// `e^x`; outside of [-87, 88] it is that of the nearest bound, so the result is neither 0 nor infinite.
+    /// `e^x`; outside of [-87, 88] it is that of the nearest bound, so the result is neither 0 nor
+    /// infinite.
     fn exp(self) -> Self;
     /// The natural logarithm.
     fn ln(self) -> Self;
@@ -35,11 +40,18 @@ pub(crate) trait Real: WithDType + std::ops::Neg<Output = Self> + From<f32> {
     /// A vector of one number.
     fn splat<S: Simd>(simd: S, x: Self) -> Self::Vector<S>;
     /// `a * b + c`, rounded once.
-    fn mul_add<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>, c: Self::Vector<S>) -> Self::Vector<S>;
+    fn mul_add<S: Simd>(
+        simd: S,
+        a: Self::Vector<S>,
+        b: Self::Vector<S>,
+        c: Self::Vector<S>,
+    ) -> Self::Vector<S>;
     /// `a + b`.
     fn sum<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
-    /// 0 of what no step of training would show, else the number. What decays from step to step ends at the numbers that are too small to be normal, the least
-    /// of which round back to themselves, and many a CPU takes a hundred times as long over each such number. TensorFlow's threads have none of them either.
+    /// 0 of what no step of training would show, else the number. What decays from step to step
+    /// ends at the numbers that are too small to be normal, the least of which round back to
+    /// themselves, and many a CPU takes a hundred times as long over each such number. TensorFlow's
+    /// threads have none of them either.
     #[inline(always)]
     fn kept(self) -> Self {
         if self < Self::LEAST_FACTOR && self > -Self::LEAST_FACTOR { Self::ZERO } else { self }
@@ -57,7 +69,11 @@ impl Real for f32 {
     const LEAST_FACTOR: f32 = f32::MIN_POSITIVE / f32::EPSILON;
 
     #[inline(always)]
-    #[allow(clippy::excessive_precision, clippy::approx_constant, reason = "the digits of Cephes; its ln 2 is split in two")]
+    #[allow(
+        clippy::excessive_precision,
+        clippy::approx_constant,
+        reason = "the digits of Cephes; its ln 2 is split in two"
+    )]
     fn exp(self) -> f32 {
         // Adding 1.5 * 2^23 rounds to an integer and leaves it in the lowest bits of the sum.
         const ROUND: f32 = 12_582_912.0;
@@ -66,7 +82,9 @@ impl Real for f32 {
         let n = rounded - ROUND;
         let r = x - n * 0.693359375 + n * 2.12194440e-4;
         let mut p = 1.9875691500e-4;
-        for coefficient in [1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1] {
+        for coefficient in
+            [1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1]
+        {
             p = p * r + coefficient;
         }
         let two_to_n = f32::from_bits(rounded.to_bits().wrapping_add(127) << 23);
@@ -199,7 +217,10 @@ mod tests {
     fn the_edges_are_kept() {
         assert_eq!(Real::exp(0f32), 1.0);
         assert!(Real::exp(f32::NEG_INFINITY) > 0.0 && Real::exp(f32::INFINITY).is_finite());
-        assert_eq!((Real::tanh(f32::INFINITY), Real::tanh(f32::NEG_INFINITY), Real::tanh(0f32)), (1.0, -1.0, 0.0));
+        assert_eq!(
+            (Real::tanh(f32::INFINITY), Real::tanh(f32::NEG_INFINITY), Real::tanh(0f32)),
+            (1.0, -1.0, 0.0)
+        );
         assert!(Real::exp(f32::NAN).is_nan() && Real::tanh(f32::NAN).is_nan());
     }
 

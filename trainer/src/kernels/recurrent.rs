@@ -1,8 +1,9 @@
 //! Recurrent layers: all steps in one operation, and back through them.
 //!
-//! What the inputs add to a gate at all steps is one product, so that only the state's products are left to the steps. Numbers lie gate by gate and
-//! step by step in the order taken, `(gate, step, batch, units)`: products write where activations read, on the way back too, and nothing is copied between.
-//! A [`Tape`] keeps them for the way back.
+//! What the inputs add to a gate at all steps is one product, so that only the state's products are
+//! left to the steps. Numbers lie gate by gate and step by step in the order taken, `(gate, step,
+//! batch, units)`: products write where activations read, on the way back too, and nothing is
+//! copied between. A [`Tape`] keeps them for the way back.
 
 mod gru;
 mod lstm;
@@ -28,7 +29,8 @@ pub(crate) enum Cell {
     Simple,
     /// Gates i, f, c and o (Hochreiter and Schmidhuber 1997, with forget gates).
     Lstm,
-    /// Gates z, r and h (Cho et al. 2014); the reset gate acts before the product with the state, or after it.
+    /// Gates z, r and h (Cho et al. 2014); the reset gate acts before the product with the state,
+    /// or after it.
     Gru {
         /// After it.
         reset_after: bool,
@@ -61,14 +63,19 @@ impl Cell {
     }
 }
 
-/// The states of a recurrent layer on the CPU: `x (batch, steps, features)`, `kernel (features + units, gates · units)` for inputs and state, `bias (2, gates · units)`
-/// for both of their products (only a GRU with `reset_after` adds the second to the state's) → `(batch, units)`, or `(batch, steps, units)` in the order of the
-/// steps taken.
+/// The states of a recurrent layer on the CPU: `x (batch, steps, features)`, `kernel (features +
+/// units, gates · units)` for inputs and state, `bias (2, gates · units)` for both of their
+/// products (only a GRU with `reset_after` adds the second to the state's) → `(batch, units)`, or
+/// `(batch, steps, units)` in the order of the steps taken.
 pub(crate) fn recurrence(x: &Tensor, kernel: &Tensor, bias: &Tensor, what: Recurrence) -> Result<Tensor> {
     let (batch, steps, features) = x.dims3()?;
     let gates = what.cell.gates();
     let sizes = Sizes { batch, steps, features, units: kernel.dim(1)? / gates, gates };
-    x.contiguous()?.apply_op3(kernel, bias, Custom(Recurrent { what, sizes, single: OnceLock::new(), double: OnceLock::new() }))
+    x.contiguous()?.apply_op3(
+        kernel,
+        bias,
+        Custom(Recurrent { what, sizes, single: OnceLock::new(), double: OnceLock::new() }),
+    )
 }
 
 /// The sizes of a run.
@@ -101,7 +108,8 @@ struct Tape<T> {
     before: Vec<T>,
     /// The gates: `(gates, steps, batch, units)`.
     gates: Vec<T>,
-    /// The memory of an LSTM, as `states`; of a GRU the last gate's product with the state: `(steps, batch, units)`.
+    /// The memory of an LSTM, as `states`; of a GRU the last gate's product with the state:
+    /// `(steps, batch, units)`.
     memory: Vec<T>,
     /// Of an LSTM, the activation of its memory: `(steps, batch, units)`.
     active: Vec<T>,
@@ -140,7 +148,13 @@ impl Operation<3> for Recurrent {
         y
     }
 
-    fn backward<T: Real>(&self, [x, kernel, bias]: [&[T]; 3], _y: &[T], gradient: &[T], wanted: [bool; 3]) -> [Option<Vec<T>>; 3] {
+    fn backward<T: Real>(
+        &self,
+        [x, kernel, bias]: [&[T]; 3],
+        _y: &[T],
+        gradient: &[T],
+        wanted: [bool; 3],
+    ) -> [Option<Vec<T>>; 3] {
         let tape = self.tape().get().expect("an operation runs there before it runs back");
         Run::new(self.what, self.sizes, kernel, bias, Way::Back).backward(tape, x, gradient, wanted[0])
     }
@@ -186,7 +200,8 @@ impl<'a, T: Real> Run<'a, T> {
         let Sizes { features, units, gates, .. } = sizes;
         let of_gate = |rows: &[T], gate: usize| {
             let mut numbers = Vec::with_capacity(rows.len() / gates);
-            rows.chunks_exact(gates * units).for_each(|row| numbers.extend_from_slice(&row[gate * units..][..units]));
+            rows.chunks_exact(gates * units)
+                .for_each(|row| numbers.extend_from_slice(&row[gate * units..][..units]));
             let of_gate = Matrix::new(&numbers, rows.len() / (gates * units), units);
             Packed::new(if way == Way::Back { of_gate.t() } else { of_gate })
         };
@@ -202,7 +217,8 @@ impl<'a, T: Real> Run<'a, T> {
         let mut taken = Vec::with_capacity(x.len());
         for at in 0..steps {
             let step = if self.what.backwards { steps - 1 - at } else { at };
-            (0..batch).for_each(|row| taken.extend_from_slice(&x[(row * steps + step) * features..][..features]));
+            (0..batch)
+                .for_each(|row| taken.extend_from_slice(&x[(row * steps + step) * features..][..features]));
         }
         taken
     }
@@ -212,7 +228,8 @@ impl<'a, T: Real> Run<'a, T> {
         let (state, gate) = (self.sizes.state(), self.sizes.gate());
         let lstm = self.what.cell == Cell::Lstm;
         let gru = matches!(self.what.cell, Cell::Gru { .. });
-        let keeps_before = [self.what.activation, self.what.recurrent_activation].into_iter().any(Activation::needs_input);
+        let keeps_before =
+            [self.what.activation, self.what.recurrent_activation].into_iter().any(Activation::needs_input);
         let mut tape = Tape {
             states: vec![T::ZERO; (steps + 1) * state],
             before: vec![T::ZERO; if keeps_before { gates * gate } else { 0 }],
@@ -249,7 +266,8 @@ impl<'a, T: Real> Run<'a, T> {
         let (state, gate) = (self.sizes.state(), self.sizes.gate());
         let gru = matches!(self.what.cell, Cell::Gru { .. });
         // Of the state after the step at hand, and of an LSTM's memory.
-        let (mut of_state, mut of_memory) = (vec![T::ZERO; state], vec![T::ZERO; if self.what.cell == Cell::Lstm { state } else { 0 }]);
+        let (mut of_state, mut of_memory) =
+            (vec![T::ZERO; state], vec![T::ZERO; if self.what.cell == Cell::Lstm { state } else { 0 }]);
         if !self.what.sequences {
             of_state.copy_from_slice(gradient);
         }
@@ -259,7 +277,10 @@ impl<'a, T: Real> Run<'a, T> {
         for at in (0..steps).rev() {
             if self.what.sequences {
                 for (row, of_state) in of_state.chunks_exact_mut(units).enumerate() {
-                    of_state.iter_mut().zip(&gradient[(row * steps + at) * units..][..units]).for_each(|(sum, g)| *sum += *g);
+                    of_state
+                        .iter_mut()
+                        .zip(&gradient[(row * steps + at) * units..][..units])
+                        .for_each(|(sum, g)| *sum += *g);
                 }
             }
             match self.what.cell {
@@ -278,21 +299,26 @@ impl<'a, T: Real> Run<'a, T> {
         let inputs = Matrix::new(&taken, steps * batch, features);
         let rows = gates * units;
         let of_x = wants_x.then(|| self.of_inputs(&of_gates));
-        let (mut of_kernel, mut of_bias) = (vec![T::ZERO; (features + units) * rows], vec![T::ZERO; 2 * rows]);
+        let (mut of_kernel, mut of_bias) =
+            (vec![T::ZERO; (features + units) * rows], vec![T::ZERO; 2 * rows]);
         for (nth, of_gate) in of_gates.chunks_exact(gate).enumerate() {
             let of_product = if gru && nth == 2 { &of_products[..] } else { of_gate };
             let reset: Vec<T>;
             let states = match self.what.cell {
                 Cell::Gru { reset_after: false } if nth == 2 => {
                     // The product was with the state after its reset.
-                    reset = tape.states.iter().zip(&tape.gates[gate..2 * gate]).map(|(h, r)| *h * *r).collect();
+                    reset =
+                        tape.states.iter().zip(&tape.gates[gate..2 * gate]).map(|(h, r)| *h * *r).collect();
                     &reset[..]
                 }
                 _ => &tape.states[..gate],
             };
             let of_gate_matrix = Matrix::new(of_gate, steps * batch, units);
             let of_inputs = product(inputs.t(), of_gate_matrix);
-            let of_state = product(Matrix::new(states, steps * batch, units).t(), Matrix::new(of_product, steps * batch, units));
+            let of_state = product(
+                Matrix::new(states, steps * batch, units).t(),
+                Matrix::new(of_product, steps * batch, units),
+            );
             let both = of_inputs.chunks_exact(units).chain(of_state.chunks_exact(units));
             for (row, from) in of_kernel.chunks_exact_mut(rows).zip(both) {
                 row[nth * units..][..units].copy_from_slice(from);
@@ -335,7 +361,8 @@ impl<'a, T: Real> Run<'a, T> {
     /// What `gates`, in the layout of [`Tape::gates`], has at a step: a piece for each gate.
     fn at_step<'g, const G: usize>(&self, gates: &'g mut [T], at: usize) -> [&'g mut [T]; G] {
         let state = self.sizes.state();
-        let mut pieces = gates.chunks_exact_mut(self.sizes.gate()).map(|gate| &mut gate[at * state..][..state]);
+        let mut pieces =
+            gates.chunks_exact_mut(self.sizes.gate()).map(|gate| &mut gate[at * state..][..state]);
         std::array::from_fn(|_| pieces.next().expect("there are as many gates as the cell has"))
     }
 
@@ -355,7 +382,14 @@ impl<'a, T: Real> Run<'a, T> {
     }
 
     /// Takes the gradient of gate number `gate` at a step through its activation.
-    fn activate_back(&self, tape: &Tape<T>, gate: usize, at: usize, activation: Activation, of_gate: &mut [T]) {
+    fn activate_back(
+        &self,
+        tape: &Tape<T>,
+        gate: usize,
+        at: usize,
+        activation: Activation,
+        of_gate: &mut [T],
+    ) {
         let place = self.place(gate, at);
         let before = tape.before.get(place.clone()).unwrap_or_default();
         activation_gradient(activation, before, &tape.gates[place], of_gate, self.sizes.units);

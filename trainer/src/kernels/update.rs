@@ -1,8 +1,9 @@
-//! The optimisers' steps: one pass over weight, gradient and slots, in place. What comes before a rule (regulariser, clipping, decay) is in the same
-//! pass; a pass without any of it has a loop of its own, and so has one that only decays (adamw).
+//! The optimisers' steps: one pass over weight, gradient and slots, in place. What comes before a
+//! rule (regulariser, clipping, decay) is in the same pass; a pass without any of it has a loop of
+//! its own, and so has one that only decays (adamw).
 //!
-//! Formulas of Keras's optimisers (<https://keras.io/api/optimizers/>), in their order of operations; what is the same for all numbers of a step is
-//! worked out once, in `f64`.
+//! Formulas of Keras's optimisers (<https://keras.io/api/optimizers/>), in their order of
+//! operations; what is the same for all numbers of a step is worked out once, in `f64`.
 
 use std::any::Any;
 use std::cell::RefCell;
@@ -12,26 +13,41 @@ use candle_core::{CpuStorage, InplaceOp1, InplaceOp2, Layout, Result, Tensor, ba
 use super::real::Real;
 use super::{slice, values, vectorised, with_real};
 
-/// What a step makes of each number of a weight: `w` the weight, `g` its gradient, the other letters its slots in their order.
+/// What a step makes of each number of a weight: `w` the weight, `g` its gradient, the other
+/// letters its slots in their order.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Update {
     /// `w -= g rate`.
     Sgd { rate: f64 },
-    /// `m = m momentum - g rate`, `w += m`; with nesterov `w += m momentum - g rate` (Sutskever et al. 2013).
+    /// `m = m momentum - g rate`, `w += m`; with nesterov `w += m momentum - g rate` (Sutskever et
+    /// al. 2013).
     Momentum { rate: f64, momentum: f64, nesterov: bool },
-    /// `v = rho v + (1 - rho) g²`, `w -= rate g / sqrt(v + epsilon)`. With a momentum `m = momentum m + ` that quotient, `w -= m`. Centered, there is
-    /// `a = rho a + (1 - rho) g` as the last slot, and `v - a²` for `v` in the quotient.
+    /// `v = rho v + (1 - rho) g²`, `w -= rate g / sqrt(v + epsilon)`. With a momentum `m = momentum
+    /// m + ` that quotient, `w -= m`. Centered, there is `a = rho a + (1 - rho) g` as the last
+    /// slot, and `v - a²` for `v` in the quotient.
     Rmsprop { rate: f64, rho: f64, momentum: f64, epsilon: f64, centered: bool },
-    /// `m += (g - m)(1 - beta_1)`, `v += (g² - v)(1 - beta_2)`, `w -= m alpha / (sqrt(v) + epsilon)`, where alpha is
-    /// `learning_rate sqrt(1 - beta_2^t) / (1 - beta_1^t)`. With amsgrad the last slot is the largest `v` so far and stands for it.
+    /// `m += (g - m)(1 - beta_1)`, `v += (g² - v)(1 - beta_2)`, `w -= m alpha / (sqrt(v) +
+    /// epsilon)`, where alpha is `learning_rate sqrt(1 - beta_2^t) / (1 - beta_1^t)`. With amsgrad
+    /// the last slot is the largest `v` so far and stands for it.
     Adam { alpha: f64, beta_1: f64, beta_2: f64, epsilon: f64, amsgrad: bool },
-    /// `m` and `v` as Adam's, `w -= (m of_momentum + g of_gradient) rate / (sqrt(v of_velocity) + epsilon)`.
-    Nadam { rate: f64, of_momentum: f64, of_gradient: f64, of_velocity: f64, beta_1: f64, beta_2: f64, epsilon: f64 },
-    /// `m` as Adam's, `u = max(beta_2 u, |g|)`, `w -= rate m / (correction (u + epsilon))`, where the correction is `1 - beta_1^t`.
+    /// `m` and `v` as Adam's, `w -= (m of_momentum + g of_gradient) rate / (sqrt(v of_velocity) +
+    /// epsilon)`.
+    Nadam {
+        rate: f64,
+        of_momentum: f64,
+        of_gradient: f64,
+        of_velocity: f64,
+        beta_1: f64,
+        beta_2: f64,
+        epsilon: f64,
+    },
+    /// `m` as Adam's, `u = max(beta_2 u, |g|)`, `w -= rate m / (correction (u + epsilon))`, where
+    /// the correction is `1 - beta_1^t`.
     Adamax { rate: f64, correction: f64, beta_1: f64, beta_2: f64, epsilon: f64 },
     /// `a += g²`, `w -= rate g / sqrt(a + epsilon)`.
     Adagrad { rate: f64, epsilon: f64 },
-    /// `a = rho a + (1 - rho) g²`, `delta = sqrt(d + epsilon) g / sqrt(a + epsilon)`, `d = rho d + (1 - rho) delta²`, `w -= rate delta`.
+    /// `a = rho a + (1 - rho) g²`, `delta = sqrt(d + epsilon) g / sqrt(a + epsilon)`, `d = rho d +
+    /// (1 - rho) delta²`, `w -= rate delta`.
     Adadelta { rate: f64, rho: f64, epsilon: f64 },
     /// `w -= rate sign(m beta_1 + g (1 - beta_1))`, `m = m beta_2 + g (1 - beta_2)`.
     Lion { rate: f64, beta_1: f64, beta_2: f64 },
@@ -55,20 +71,31 @@ pub(crate) struct Before<T> {
 }
 
 /// Nothing happens.
-pub(crate) const NOTHING: Before<f64> = Before { l1: 0.0, twice_l2: 0.0, factor: 1.0, bound: f64::INFINITY, decay: 0.0, rate: 0.0 };
+pub(crate) const NOTHING: Before<f64> =
+    Before { l1: 0.0, twice_l2: 0.0, factor: 1.0, bound: f64::INFINITY, decay: 0.0, rate: 0.0 };
 
 impl Before<f64> {
     fn cast<T: Real>(self) -> Before<T> {
         let of = T::of;
         let Before { l1, twice_l2, factor, bound, decay, rate } = self;
-        Before { l1: of(l1), twice_l2: of(twice_l2), factor: of(factor), bound: of(bound), decay: of(decay), rate: of(rate) }
+        Before {
+            l1: of(l1),
+            twice_l2: of(twice_l2),
+            factor: of(factor),
+            bound: of(bound),
+            decay: of(decay),
+            rate: of(rate),
+        }
     }
 }
 
 impl<T: Real> Before<T> {
     /// Whether the rule sees the gradient as it is.
     fn leaves_gradient(&self) -> bool {
-        self.l1 == T::ZERO && self.twice_l2 == T::ZERO && self.factor == T::ONE && self.bound == T::of(f64::INFINITY)
+        self.l1 == T::ZERO
+            && self.twice_l2 == T::ZERO
+            && self.factor == T::ONE
+            && self.bound == T::of(f64::INFINITY)
     }
 
     #[inline(always)]
@@ -96,7 +123,8 @@ impl<T: Real> Before<T> {
     }
 }
 
-/// A step of one weight on the CPU, with its slots: candle mutates only the weight, so they live in the operation.
+/// A step of one weight on the CPU, with its slots: candle mutates only the weight, so they live in
+/// the operation.
 pub(crate) struct Step<'a> {
     pub(crate) update: Update,
     pub(crate) before: Before<f64>,
@@ -109,7 +137,13 @@ impl InplaceOp2 for Step<'_> {
         "step"
     }
 
-    fn cpu_fwd(&self, weight: &mut CpuStorage, layout: &Layout, gradient: &CpuStorage, of_gradient: &Layout) -> Result<()> {
+    fn cpu_fwd(
+        &self,
+        weight: &mut CpuStorage,
+        layout: &Layout,
+        gradient: &CpuStorage,
+        of_gradient: &Layout,
+    ) -> Result<()> {
         let slots = &mut *self.slots.borrow_mut();
         with_real!(weight, T => apply::<T>(self.update, self.before.cast(), within(weight, layout)?, slice(gradient, of_gradient)?, slots))
     }
@@ -181,7 +215,13 @@ fn numbers<T: Real>(storage: &mut CpuStorage) -> Result<&mut [T]> {
     }
 }
 
-fn apply<T: Real>(update: Update, before: Before<T>, w: &mut [T], g: &[T], slots: &mut [CpuStorage]) -> Result<()> {
+fn apply<T: Real>(
+    update: Update,
+    before: Before<T>,
+    w: &mut [T],
+    g: &[T],
+    slots: &mut [CpuStorage],
+) -> Result<()> {
     let mut slots = slots.iter_mut();
     let mut slot = || match slots.next().map(numbers::<T>) {
         Some(Ok(slot)) if slot.len() == g.len() => Ok(slot),
@@ -191,15 +231,21 @@ fn apply<T: Real>(update: Update, before: Before<T>, w: &mut [T], g: &[T], slots
     let of = T::of;
     match update {
         Update::Sgd { rate } => sgd(w, g, before, of(rate)),
-        Update::Momentum { rate, momentum, nesterov: false } => with_momentum(w, g, slot()?, before, of(rate), of(momentum)),
-        Update::Momentum { rate, momentum, nesterov: true } => nesterov(w, g, slot()?, before, of(rate), of(momentum)),
+        Update::Momentum { rate, momentum, nesterov: false } => {
+            with_momentum(w, g, slot()?, before, of(rate), of(momentum))
+        }
+        Update::Momentum { rate, momentum, nesterov: true } => {
+            nesterov(w, g, slot()?, before, of(rate), of(momentum))
+        }
         Update::Rmsprop { rate, rho, momentum, epsilon, centered } => {
             let constants = [rate, rho, 1.0 - rho, epsilon, momentum].map(of);
             match (momentum != 0.0, centered) {
                 (false, false) => rmsprop(w, g, slot()?, before, constants),
                 (true, false) => rmsprop_with_momentum(w, g, slot()?, slot()?, before, constants),
                 (false, true) => rmsprop_centered(w, g, slot()?, slot()?, before, constants),
-                (true, true) => rmsprop_centered_with_momentum(w, g, slot()?, slot()?, slot()?, before, constants),
+                (true, true) => {
+                    rmsprop_centered_with_momentum(w, g, slot()?, slot()?, slot()?, before, constants)
+                }
             }
         }
         Update::Adam { alpha, beta_1, beta_2, epsilon, amsgrad } => {
@@ -210,15 +256,20 @@ fn apply<T: Real>(update: Update, before: Before<T>, w: &mut [T], g: &[T], slots
             }
         }
         Update::Nadam { rate, of_momentum, of_gradient, of_velocity, beta_1, beta_2, epsilon } => {
-            let constants = [rate, of_momentum, of_gradient, of_velocity, 1.0 - beta_1, 1.0 - beta_2, epsilon].map(of);
+            let constants =
+                [rate, of_momentum, of_gradient, of_velocity, 1.0 - beta_1, 1.0 - beta_2, epsilon].map(of);
             nadam(w, g, slot()?, slot()?, before, constants)
         }
         Update::Adamax { rate, correction, beta_1, beta_2, epsilon } => {
             adamax(w, g, slot()?, slot()?, before, [rate, correction, 1.0 - beta_1, beta_2, epsilon].map(of))
         }
         Update::Adagrad { rate, epsilon } => adagrad(w, g, slot()?, before, of(rate), of(epsilon)),
-        Update::Adadelta { rate, rho, epsilon } => adadelta(w, g, slot()?, slot()?, before, [rate, rho, 1.0 - rho, epsilon].map(of)),
-        Update::Lion { rate, beta_1, beta_2 } => lion(w, g, slot()?, before, [rate, beta_1, 1.0 - beta_1, beta_2, 1.0 - beta_2].map(of)),
+        Update::Adadelta { rate, rho, epsilon } => {
+            adadelta(w, g, slot()?, slot()?, before, [rate, rho, 1.0 - rho, epsilon].map(of))
+        }
+        Update::Lion { rate, beta_1, beta_2 } => {
+            lion(w, g, slot()?, before, [rate, beta_1, 1.0 - beta_1, beta_2, 1.0 - beta_2].map(of))
+        }
     }
     Ok(())
 }
@@ -264,7 +315,8 @@ fn abs<T: Real>(x: T) -> T {
     if x < T::ZERO { -x } else { x }
 }
 
-/// What a slot keeps whose numbers are divided by, or are taken for their signs: 0 only of what is not normal. Of the others it is [`Real::kept`].
+/// What a slot keeps whose numbers are divided by, or are taken for their signs: 0 only of what is
+/// not normal. Of the others it is [`Real::kept`].
 #[inline(always)]
 fn normal<T: Real>(x: T) -> T {
     if x < T::LEAST && x > -T::LEAST { T::ZERO } else { x }
@@ -448,10 +500,12 @@ vectorised! {
 /// Sums side by side, each of every sixteenth number: the same on vectors of any width.
 const LANES: usize = 16;
 
-/// Numbers between two loops, a multiple of the lanes: what chooses and what adds up are vectorised apart.
+/// Numbers between two loops, a multiple of the lanes: what chooses and what adds up are vectorised
+/// apart.
 const BLOCK: usize = 16 * LANES;
 
-/// Adds the terms of numbers to the lanes. But for the last time, their number is a multiple of the lanes.
+/// Adds the terms of numbers to the lanes. But for the last time, their number is a multiple of the
+/// lanes.
 #[inline(always)]
 fn add<T: Real>(lanes: &mut [f64; LANES], numbers: &[T], term: impl Fn(T) -> f64) {
     let (chunks, rest) = numbers.as_chunks::<LANES>();

@@ -1,5 +1,6 @@
-//! How wide the vectors are: the machine's widest, chosen at run time. Loops are compiled once for every x86-64, once for those with AVX2 and fused
-//! multiply-add, and once for those with AVX-512. Vectors twice as wide, the same bits: nothing is contracted or reassociated.
+//! How wide the vectors are: the machine's widest, chosen at run time. Loops are compiled once for
+//! every x86-64, once for those with AVX2 and fused multiply-add, and once for those with AVX-512.
+//! Vectors twice as wide, the same bits: nothing is contracted or reassociated.
 
 use pulp::Arch;
 
@@ -15,7 +16,8 @@ pub(crate) fn arch() -> Arch {
     tests::CHOSEN.get().unwrap_or_default()
 }
 
-/// Defines a generic function whose body is compiled for each width. Loops in it should be plain: what is not inlined is compiled once, for every machine.
+/// Defines a generic function whose body is compiled for each width. Loops in it should be plain:
+/// what is not inlined is compiled once, for every machine.
 macro_rules! vectorised {
     ($(#[$doc:meta])* $vis:vis fn $name:ident<$real:ident: $bound:path>($($arg:ident: $type:ty),* $(,)?) $body:block) => {
         $(#[$doc])*
@@ -34,9 +36,11 @@ macro_rules! vectorised {
                     portable($($arg),*)
                 }
                 match $crate::kernels::vectorised::arch() {
-                    // SAFETY: there is a V4 only on a processor that has said it has all of this and more.
+                    // SAFETY: there is a V4 only on a processor that has said it has all of this
+                    // and more.
                     pulp::x86::Arch::V4(_) => return unsafe { avx512($($arg),*) },
-                    // SAFETY: there is a V3 only on a processor that has said it has all of this and more.
+                    // SAFETY: there is a V3 only on a processor that has said it has all of this
+                    // and more.
                     pulp::x86::Arch::V3(_) => return unsafe { avx2($($arg),*) },
                     _ => {}
                 }

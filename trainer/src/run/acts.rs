@@ -1,4 +1,5 @@
-//! An argument acts, or is refused: each field of the contract, changed in a study, changes what comes of it, or is held to one value.
+//! An argument acts, or is refused: each field of the contract, changed in a study, changes what
+//! comes of it, or is held to one value.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,10 +13,12 @@ use store::artifact::Artifacts;
 
 use super::*;
 
-/// Fields that say which kind of thing an object is, or what it is called: what each kind does is held to Keras's numbers elsewhere.
+/// Fields that say which kind of thing an object is, or what it is called: what each kind does is
+/// held to Keras's numbers elsewhere.
 const KINDS: [&str; 3] = ["layer", "type", "name"];
 
-/// Fields that act outside of a trial, or on files that are not written here, and the test that shows each; `*` stands for all that a component has.
+/// Fields that act outside of a trial, or on files that are not written here, and the test that
+/// shows each; `*` stands for all that a component has.
 const ELSEWHERE: &[(&str, &str, &str)] = &[
     ("Study", "max_trials", "more_trials_reopen_a_completed_study_and_fewer_end_what_waits"),
     ("Study", "max_parallel", "max_parallel_bounds_what_runs"),
@@ -35,7 +38,8 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
     ("DatasetFiles", "*", "every_example_is_a_study_that_runs"),
 ];
 
-/// Where an object of a component stands in a study, and values for its fields that should make a difference.
+/// Where an object of a component stands in a study, and values for its fields that should make a
+/// difference.
 struct Base {
     component: &'static str,
     study: Json,
@@ -49,17 +53,28 @@ fn every_field_of_the_contract_acts_or_is_held_to_one_value() {
     write_tables(folder.path());
     let catalog = data::Catalog::new(folder.path());
     let (sources, mut wrong) = (sources(), Vec::new());
-    let bases: Vec<(Base, _)> =
-        bases().into_iter().map(|base| (outcome(&catalog, &base.study), base)).map(|(as_it_is, base)| (base, as_it_is)).collect();
+    let bases: Vec<(Base, _)> = bases()
+        .into_iter()
+        .map(|base| (outcome(&catalog, &base.study), base))
+        .map(|(as_it_is, base)| (base, as_it_is))
+        .collect();
     for (component, fields) in contract() {
         let bases: Vec<_> = bases.iter().filter(|(base, _)| base.component == component).collect();
         for (field, schema) in fields.iter().filter(|(field, _)| !KINDS.contains(&field.as_str())) {
-            if let Some((.., test)) = ELSEWHERE.iter().find(|(of, name, _)| *of == component && [field, "*"].contains(name)) {
-                wrong.extend((!sources.contains(&format!("fn {test}("))).then(|| format!("{component}.{field}: there is no test {test}")));
+            if let Some((.., test)) =
+                ELSEWHERE.iter().find(|(of, name, _)| *of == component && [field, "*"].contains(name))
+            {
+                wrong.extend(
+                    (!sources.contains(&format!("fn {test}(")))
+                        .then(|| format!("{component}.{field}: there is no test {test}")),
+                );
                 continue;
             }
             // What each layer has, a layer is asked for here.
-            if field == "when" && !["DenseLayer", "Repeat"].contains(&component.as_str()) && component.ends_with("Layer") {
+            if field == "when"
+                && !["DenseLayer", "Repeat"].contains(&component.as_str())
+                && component.ends_with("Layer")
+            {
                 continue;
             }
             let held = only(schema);
@@ -67,9 +82,16 @@ fn every_field_of_the_contract_acts_or_is_held_to_one_value() {
                 let value = held.as_ref().map_or_else(|| change(base, field), |only| Some(another(only)));
                 let Some(value) = value else { return false };
                 let mut changed = base.study.clone();
-                changed.pointer_mut(base.pointer).unwrap().as_object_mut().unwrap().insert(field.clone(), value);
+                changed
+                    .pointer_mut(base.pointer)
+                    .unwrap()
+                    .as_object_mut()
+                    .unwrap()
+                    .insert(field.clone(), value);
                 match (held.is_some(), outcome(&catalog, &changed)) {
-                    (true, outcome) => outcome.is_err_and(|pointers| pointers.contains(&format!("{}/{field}", base.pointer))),
+                    (true, outcome) => {
+                        outcome.is_err_and(|pointers| pointers.contains(&format!("{}/{field}", base.pointer)))
+                    }
                     (false, changed) => changed != *as_it_is,
                 }
             });
@@ -79,16 +101,20 @@ fn every_field_of_the_contract_acts_or_is_held_to_one_value() {
     assert!(wrong.is_empty(), "{} fields change nothing:\n{}", wrong.len(), wrong.join("\n"));
 }
 
-/// What a user can see of a study: the first points of its sampler, the curve of its first trial, the best value and the best weights; or the pointers of what is refused.
+/// What a user can see of a study: the first points of its sampler, the curve of its first trial,
+/// the best value and the best weights; or the pointers of what is refused.
 fn outcome(catalog: &data::Catalog, document: &Json) -> Result<String, Vec<String>> {
-    let pointers = |problems: Vec<hpo::Problem>| problems.into_iter().map(|problem| problem.pointer).collect::<Vec<_>>();
+    let pointers =
+        |problems: Vec<hpo::Problem>| problems.into_iter().map(|problem| problem.pointer).collect::<Vec<_>>();
     let study = Study::parse(document).map_err(pointers)?;
-    let described =
-        catalog.described(&study.dataset, Asker::patient(60)).map_err(|error| vec![format!("/dataset/{}", error.field(&study.dataset))])?;
+    let described = catalog
+        .described(&study.dataset, Asker::patient(60))
+        .map_err(|error| vec![format!("/dataset/{}", error.field(&study.dataset))])?;
     preflight(&study, &described.schema, &described.findings).map_err(pointers)?;
     let mut sampler = Sampler::new(&study);
     let points: Vec<Point> = (0..6).map_while(|number| sampler.suggest(number)).collect();
-    let mut seen: Vec<String> = points.iter().map(|point| format!("{:?}", study.space.to_json(point))).collect();
+    let mut seen: Vec<String> =
+        points.iter().map(|point| format!("{:?}", study.space.to_json(point))).collect();
     for (number, point) in points.iter().enumerate().take(2) {
         seen.push(trained(catalog, &study, number as u64, point));
     }
@@ -98,11 +124,19 @@ fn outcome(catalog: &data::Catalog, document: &Json) -> Result<String, Vec<Strin
 /// Curve, best value and best weights of a trial.
 fn trained(catalog: &data::Catalog, study: &Study, number: u64, point: &Point) -> String {
     let folder = tempfile::tempdir().unwrap();
-    let (dataset, plan) = (catalog.load(&study.dataset, Asker::patient(60)).unwrap(), study.plan(point).unwrap());
+    let (dataset, plan) =
+        (catalog.load(&study.dataset, Asker::patient(60)).unwrap(), study.plan(point).unwrap());
     let splits = data::splits(&dataset, &study.dataset, study.seed).unwrap().into_iter();
-    let folds: Vec<Fold> =
-        splits.map(|split| Fold { data: Scaled::new(dataset.clone(), &split.train, plan.scale).unwrap(), split }).collect();
-    let audience = Audience { study: "01JD".into(), number, numerics: "cpu-1".into(), dataset: String::new(), runs: study.runs() as usize };
+    let folds: Vec<Fold> = splits
+        .map(|split| Fold { data: Scaled::new(dataset.clone(), &split.train, plan.scale).unwrap(), split })
+        .collect();
+    let audience = Audience {
+        study: "01JD".into(),
+        number,
+        numerics: "cpu-1".into(),
+        dataset: String::new(),
+        runs: study.runs() as usize,
+    };
     let artifacts = Artifacts::open(folder.path().to_str().unwrap()).unwrap();
     let (spool, stop, device) = (|| artifacts.spool("01JD", number), Stop::default(), Device::Cpu);
     let job = Job {
@@ -126,7 +160,11 @@ fn trained(catalog: &data::Catalog, study: &Study, number: u64, point: &Point) -
         Trained::Completed(Best { value, step, weights }) => {
             let named = weights.named().map(|(name, tensor)| {
                 let numbers: Vec<f32> = tensor.flatten_all().unwrap().to_vec1().unwrap();
-                format!("{name} {:?} {:?}", tensor.dims(), numbers.iter().map(|number| number.to_bits()).collect::<Vec<_>>())
+                format!(
+                    "{name} {:?} {:?}",
+                    tensor.dims(),
+                    numbers.iter().map(|number| number.to_bits()).collect::<Vec<_>>()
+                )
             });
             format!("{curve:?} {value} {step} {}", named.collect::<Vec<_>>().join(" "))
         }
@@ -152,7 +190,11 @@ fn contract() -> BTreeMap<String, Map<String, Json>> {
 fn references(schema: &Json) -> Vec<String> {
     match schema {
         Json::Object(members) => {
-            let here = members.get("$ref").and_then(Json::as_str).and_then(|path| path.rsplit('/').next()).map(str::to_owned);
+            let here = members
+                .get("$ref")
+                .and_then(Json::as_str)
+                .and_then(|path| path.rsplit('/').next())
+                .map(str::to_owned);
             here.into_iter().chain(members.values().flat_map(references)).collect()
         }
         Json::Array(items) => items.iter().flat_map(references).collect(),
@@ -176,8 +218,10 @@ fn another(value: &Json) -> Json {
 /// All sources in which tests stand.
 fn sources() -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let mut open: Vec<_> =
-        ["hpo/src", "data/src", "store/src", "trainer/src", "tests/suite"].iter().map(|folder| root.join(folder)).collect();
+    let mut open: Vec<_> = ["hpo/src", "data/src", "store/src", "trainer/src", "tests/suite"]
+        .iter()
+        .map(|folder| root.join(folder))
+        .collect();
     let mut text = String::new();
     while let Some(path) = open.pop() {
         if path.is_dir() {
@@ -194,7 +238,14 @@ fn write_tables(folder: &Path) {
     for (name, factor) in [("one.csv", 7), ("two.csv", 11)] {
         let rows = (0..60).map(|row| {
             let x = row * factor % 17;
-            format!("{x},{},{},{},{},{}\n", row % 5, ["red", "green", "blue"][row % 3], 1 + row % 2, usize::from(x > 8), row % 2)
+            format!(
+                "{x},{},{},{},{},{}\n",
+                row % 5,
+                ["red", "green", "blue"][row % 3],
+                1 + row % 2,
+                usize::from(x > 8),
+                row % 2
+            )
         });
         std::fs::write(folder.join(name), format!("a,b,c,w,y,z\n{}", rows.collect::<String>())).unwrap();
     }
@@ -203,7 +254,10 @@ fn write_tables(folder: &Path) {
 /// A study of the digits: a network of these layers before a sound end.
 fn study(layers: Json) -> Json {
     let mut network = layers.as_array().unwrap().clone();
-    network.extend([json!({"layer": "Flatten"}), json!({"layer": "Dense", "units": 10, "activation": "softmax"})]);
+    network.extend([
+        json!({"layer": "Flatten"}),
+        json!({"layer": "Dense", "units": 10, "activation": "softmax"}),
+    ]);
     json!({
         "name": "acts", "seed": 1, "network": network, "dataset": {"source": "builtin:digits", "validation_split": 0.9, "scale": "unit"},
         "training": {"optimizer": {"name": "sgd", "learning_rate": 0.5}, "loss": "sparse_categorical_crossentropy", "metrics": ["accuracy"], "batch_size": 60, "epochs": 2},
@@ -219,7 +273,10 @@ fn with(mut study: Json, pointer: &str, value: Json) -> Json {
 }
 
 fn bases() -> Vec<Base> {
-    [layers(), weights(), space(), optimizers(), losses(), callbacks(), data_and_search()].into_iter().flatten().collect()
+    [layers(), weights(), space(), optimizers(), losses(), callbacks(), data_and_search()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// A value for a field of `base` that differs from what it has, or is by default.
@@ -231,12 +288,27 @@ fn change(base: &Base, field: &str) -> Option<Json> {
         "padding" => json!("same"),
         "activation" | "recurrent_activation" => json!("relu"),
         "use_bias" | "center" | "scale" | "unit_forget_bias" | "reset_after" => json!(false),
-        "return_sequences" | "go_backwards" | "keepdims" | "nesterov" | "amsgrad" | "use_ema" | "centered" | "staircase" | "cycle" => {
+        "return_sequences" | "go_backwards" | "keepdims" | "nesterov" | "amsgrad" | "use_ema"
+        | "centered" | "staircase" | "cycle" => {
             json!(true)
         }
-        "dropout" | "rate" | "stddev" | "momentum" | "epsilon" | "negative_slope" | "rho" | "initial_accumulator_value" => json!(0.45),
-        "beta_1" | "beta_2" | "ema_momentum" | "weight_decay" | "alpha" | "decay_rate" | "m_mul" => json!(0.45),
-        "clipnorm" | "clipvalue" | "global_clipnorm" | "learning_rate" | "initial_learning_rate" | "end_learning_rate" => json!(0.01),
+        "dropout"
+        | "rate"
+        | "stddev"
+        | "momentum"
+        | "epsilon"
+        | "negative_slope"
+        | "rho"
+        | "initial_accumulator_value" => json!(0.45),
+        "beta_1" | "beta_2" | "ema_momentum" | "weight_decay" | "alpha" | "decay_rate" | "m_mul" => {
+            json!(0.45)
+        }
+        "clipnorm"
+        | "clipvalue"
+        | "global_clipnorm"
+        | "learning_rate"
+        | "initial_learning_rate"
+        | "end_learning_rate" => json!(0.01),
         "ema_overwrite_frequency" | "decay_steps" | "first_decay_steps" | "power" => json!(3),
         "label_smoothing" | "delta" => json!(0.2),
         "from_logits" => json!(true),
@@ -270,22 +342,52 @@ fn layers() -> Vec<Base> {
         ("PermuteLayer", &sequence, json!({"dims": [2, 1]}), &conv1, json!({"dims": [1, 2]})),
         ("RescalingLayer", &flat, json!({"scale": 0.5}), &none, json!({"scale": 2, "offset": 1})),
         ("ZeroPadding2DLayer", &image, json!({}), &conv2, json!({"padding": 2})),
-        ("DenseLayer", &flat, json!({"units": 6, "activation": "tanh"}), &none, json!({"when": {"flag": [true]}})),
+        (
+            "DenseLayer",
+            &flat,
+            json!({"units": 6, "activation": "tanh"}),
+            &none,
+            json!({"when": {"flag": [true]}}),
+        ),
         ("Conv1DLayer", &sequence, convolution.clone(), &none, json!({})),
         ("Conv2DLayer", &image, convolution.clone(), &none, json!({})),
         ("DepthwiseConv2DLayer", &image, json!({"kernel_size": 2, "activation": "tanh"}), &none, json!({})),
         ("SeparableConv2DLayer", &image, convolution, &none, json!({})),
-        ("MaxPooling1DLayer", &sequence, json!({"pool_size": 3}), &none, json!({"pool_size": 2, "strides": 1})),
+        (
+            "MaxPooling1DLayer",
+            &sequence,
+            json!({"pool_size": 3}),
+            &none,
+            json!({"pool_size": 2, "strides": 1}),
+        ),
         ("MaxPooling2DLayer", &image, json!({"pool_size": 3}), &none, json!({"pool_size": 2, "strides": 1})),
-        ("AveragePooling1DLayer", &sequence, json!({"pool_size": 3}), &none, json!({"pool_size": 2, "strides": 1})),
-        ("AveragePooling2DLayer", &image, json!({"pool_size": 3}), &none, json!({"pool_size": 2, "strides": 1})),
+        (
+            "AveragePooling1DLayer",
+            &sequence,
+            json!({"pool_size": 3}),
+            &none,
+            json!({"pool_size": 2, "strides": 1}),
+        ),
+        (
+            "AveragePooling2DLayer",
+            &image,
+            json!({"pool_size": 3}),
+            &none,
+            json!({"pool_size": 2, "strides": 1}),
+        ),
         ("GlobalAveragePooling1DLayer", &sequence, json!({}), &conv1, json!({})),
         ("GlobalAveragePooling2DLayer", &image, json!({}), &conv2, json!({})),
         ("GlobalMaxPooling1DLayer", &sequence, json!({}), &conv1, json!({})),
         ("GlobalMaxPooling2DLayer", &image, json!({}), &conv2, json!({})),
         ("ActivationLayer", &hidden, json!({"activation": "tanh"}), &none, json!({})),
         ("LeakyReLULayer", &hidden, json!({}), &none, json!({})),
-        ("PReLULayer", &hidden, json!({"alpha_initializer": {"name": "constant", "value": 0.3}}), &none, json!({"shared_axes": [1]})),
+        (
+            "PReLULayer",
+            &hidden,
+            json!({"alpha_initializer": {"name": "constant", "value": 0.3}}),
+            &none,
+            json!({"shared_axes": [1]}),
+        ),
         ("DropoutLayer", &hidden, json!({"rate": 0.2}), &none, json!({})),
         ("SpatialDropout2DLayer", &image, json!({"rate": 0.2}), &none, json!({})),
         ("GaussianNoiseLayer", &hidden, json!({"stddev": 0.2}), &none, json!({})),
@@ -315,14 +417,24 @@ fn layers() -> Vec<Base> {
         }
         if component == "DenseLayer" {
             study["space"] = json!([{"name": "flag", "type": "boolean"}]);
-            study["network"].as_array_mut().unwrap().insert(2, json!({"layer": "Dense", "units": 4, "when": {"flag": [false]}}));
+            study["network"]
+                .as_array_mut()
+                .unwrap()
+                .insert(2, json!({"layer": "Dense", "units": 4, "when": {"flag": [false]}}));
         }
         if let Some(wrapped) =
-            [("SimpleRNN", "WrappedSimpleRNN"), ("LSTM", "WrappedLSTM"), ("GRU", "WrappedGRU")].iter().find(|(name, _)| *name == class)
+            [("SimpleRNN", "WrappedSimpleRNN"), ("LSTM", "WrappedLSTM"), ("GRU", "WrappedGRU")]
+                .iter()
+                .find(|(name, _)| *name == class)
         {
             let mut study = study.clone();
             study["network"][1] = json!({"layer": "Bidirectional", "wrapped": layer});
-            bases.push(Base { component: wrapped.1, study, pointer: "/network/1/wrapped", changes: json!({}) });
+            bases.push(Base {
+                component: wrapped.1,
+                study,
+                pointer: "/network/1/wrapped",
+                changes: json!({}),
+            });
         }
         bases.push(Base { component, study, pointer, changes });
     }
@@ -336,17 +448,36 @@ fn weights() -> Vec<Base> {
         dense[argument] = object;
         Base { component, study: study(json!([{"layer": "Flatten"}, dense])), pointer, changes }
     };
-    let initializer = |component, object, changes| of(component, "kernel_initializer", "/network/1/kernel_initializer", object, changes);
-    let regularizer =
-        |component, object| of(component, "kernel_regularizer", "/network/1/kernel_regularizer", object, json!({"l1": 0.3, "l2": 0.3}));
+    let initializer = |component, object, changes| {
+        of(component, "kernel_initializer", "/network/1/kernel_initializer", object, changes)
+    };
+    let regularizer = |component, object| {
+        of(
+            component,
+            "kernel_regularizer",
+            "/network/1/kernel_regularizer",
+            object,
+            json!({"l1": 0.3, "l2": 0.3}),
+        )
+    };
     let constraint = |component, object| {
-        of(component, "kernel_constraint", "/network/1/kernel_constraint", object, json!({"max_value": 0.2, "axis": 1}))
+        of(
+            component,
+            "kernel_constraint",
+            "/network/1/kernel_constraint",
+            object,
+            json!({"max_value": 0.2, "axis": 1}),
+        )
     };
     vec![
         initializer("ConstantInitializer", json!({"name": "constant", "value": 0.1}), json!({"value": 0.2})),
         initializer("RandomNormalInitializer", json!({"name": "random_normal"}), json!({"mean": 0.2})),
         initializer("TruncatedNormalInitializer", json!({"name": "truncated_normal"}), json!({"mean": 0.2})),
-        initializer("RandomUniformInitializer", json!({"name": "random_uniform"}), json!({"minval": -0.3, "maxval": 0.3})),
+        initializer(
+            "RandomUniformInitializer",
+            json!({"name": "random_uniform"}),
+            json!({"minval": -0.3, "maxval": 0.3}),
+        ),
         initializer(
             "VarianceScalingInitializer",
             json!({"name": "variance_scaling"}),
@@ -363,7 +494,9 @@ fn weights() -> Vec<Base> {
 
 /// Hyperparameters, and what refers to them.
 fn space() -> Vec<Base> {
-    let grid = |space: Json, layers: Json| with(with(study(layers), "/space", space), "/sampler", json!({"name": "grid"}));
+    let grid = |space: Json, layers: Json| {
+        with(with(study(layers), "/space", space), "/sampler", json!({"name": "grid"}))
+    };
     let dense = json!([{"layer": "Flatten"}, {"layer": "Dense", "units": {"hp": "n"}}]);
     let dropout = json!([{"layer": "Flatten"}, {"layer": "Dropout", "rate": {"hp": "n"}}]);
     let flag = json!({"name": "flag", "type": "boolean"});
@@ -371,31 +504,54 @@ fn space() -> Vec<Base> {
     let repeat = |when: Json| json!([{"layer": "Flatten"}, {"repeat": {"hp": "count"}, "layers": [{"layer": "Dense", "units": {"hp": "n"}}], "when": when}]);
     // Beside the plain use, one in a branch, and one in each repetition.
     let of = |component, hyperparameter: Json, layers: &Json, changes: Json| {
-        let (mut plain, at_flag) =
-            (grid(json!([hyperparameter]), layers.clone()), json!({"hp": "flag", "cases": {"true": layers[1], "false": null}}));
+        let (mut plain, at_flag) = (
+            grid(json!([hyperparameter]), layers.clone()),
+            json!({"hp": "flag", "cases": {"true": layers[1], "false": null}}),
+        );
         plain["max_trials"] = json!(6);
-        let branch = with(grid(json!([flag, hyperparameter]), json!([layers[0], at_flag])), "/max_trials", json!(6));
+        let branch =
+            with(grid(json!([flag, hyperparameter]), json!([layers[0], at_flag])), "/max_trials", json!(6));
         let mut repeated = repeat(json!({}));
         repeated[1]["layers"][0] = layers[1].clone();
         let repeated = with(grid(json!([count, hyperparameter]), repeated), "/max_trials", json!(6));
         [
             Base { component, study: plain, pointer: "/space/0", changes },
-            Base { component, study: branch, pointer: "/space/1", changes: json!({"when": {"flag": [true]}}) },
+            Base {
+                component,
+                study: branch,
+                pointer: "/space/1",
+                changes: json!({"when": {"flag": [true]}}),
+            },
             Base { component, study: repeated, pointer: "/space/1", changes: json!({"per": "count"}) },
         ]
     };
     let int = json!({"name": "n", "type": "int", "min_value": 2, "max_value": 64, "sampling": "log"});
     let float = json!({"name": "n", "type": "float", "min_value": 0.1, "max_value": 0.8});
     let mut bases: Vec<Base> = [
-        of("IntHyperparameter", int, &dense, json!({"min_value": 3, "max_value": 32, "step": 2, "sampling": "linear", "default": 7})),
+        of(
+            "IntHyperparameter",
+            int,
+            &dense,
+            json!({"min_value": 3, "max_value": 32, "step": 2, "sampling": "linear", "default": 7}),
+        ),
         of(
             "FloatHyperparameter",
             float,
             &dropout,
             json!({"min_value": 0.2, "max_value": 0.6, "step": 0.2, "sampling": "log", "default": 0.33}),
         ),
-        of("ChoiceHyperparameter", json!({"name": "n", "type": "choice", "values": [4, 6]}), &dense, json!({"values": [6, 5]})),
-        of("FixedHyperparameter", json!({"name": "n", "type": "fixed", "value": 4}), &dense, json!({"value": 5})),
+        of(
+            "ChoiceHyperparameter",
+            json!({"name": "n", "type": "choice", "values": [4, 6]}),
+            &dense,
+            json!({"values": [6, 5]}),
+        ),
+        of(
+            "FixedHyperparameter",
+            json!({"name": "n", "type": "fixed", "value": 4}),
+            &dense,
+            json!({"value": 5}),
+        ),
     ]
     .into_iter()
     .flatten()
@@ -456,8 +612,11 @@ fn optimizers() -> Vec<Base> {
         ("AdadeltaOptimizer", "adadelta"),
         ("LionOptimizer", "lion"),
     ];
-    let plain = kinds.map(|(component, name)| of(component, json!({"name": name, "learning_rate": 0.1}), json!({})));
-    let averaged = kinds.map(|(component, name)| of(component, json!({"name": name, "learning_rate": 0.1, "use_ema": true}), json!({})));
+    let plain =
+        kinds.map(|(component, name)| of(component, json!({"name": name, "learning_rate": 0.1}), json!({})));
+    let averaged = kinds.map(|(component, name)| {
+        of(component, json!({"name": name, "learning_rate": 0.1, "use_ema": true}), json!({}))
+    });
     let scheduled = |component, schedule: Json, changes| {
         let Base { study, .. } = of(component, json!({"name": "sgd", "learning_rate": schedule}), json!({}));
         Base { component, study, pointer: "/training/optimizer/learning_rate", changes }
@@ -473,7 +632,11 @@ fn optimizers() -> Vec<Base> {
             json!({"name": "inverse_time_decay", "initial_learning_rate": 0.1, "decay_steps": 2, "decay_rate": 0.5}),
             json!({}),
         ),
-        scheduled("PolynomialDecay", json!({"name": "polynomial_decay", "initial_learning_rate": 0.1, "decay_steps": 2}), json!({})),
+        scheduled(
+            "PolynomialDecay",
+            json!({"name": "polynomial_decay", "initial_learning_rate": 0.1, "decay_steps": 2}),
+            json!({}),
+        ),
         scheduled(
             "PiecewiseConstantDecay",
             json!({"name": "piecewise_constant_decay", "boundaries": [1], "values": [0.1, 0.2]}),
@@ -506,26 +669,53 @@ fn optimizers() -> Vec<Base> {
 
 /// Losses, metrics and the recipe as a whole.
 fn losses() -> Vec<Base> {
-    let dense = |units: u32, activation: &str| json!([{"layer": "Dense", "units": units, "activation": activation}]);
+    let dense =
+        |units: u32, activation: &str| json!([{"layer": "Dense", "units": units, "activation": activation}]);
     let of = |component, network: Json, source: &str, loss: Json| {
         let mut study = with(with(study(json!([])), "/network", network), "/training/loss", loss);
         study["training"]["metrics"] = json!([]);
         study["dataset"] = json!({"source": source, "validation_split": 0.5, "scale": "standardize"});
         Base { component, study, pointer: "/training/loss", changes: json!({}) }
     };
-    let ranked = with(study(json!([])), "/training/metrics", json!([{"name": "top_k_categorical_accuracy", "k": 2}]));
+    let ranked =
+        with(study(json!([])), "/training/metrics", json!([{"name": "top_k_categorical_accuracy", "k": 2}]));
     let recipe = json!({
         "optimizer": "adam", "loss": "categorical_crossentropy", "metrics": ["auc"], "batch_size": 30, "epochs": 3,
         "callbacks": [{"name": "early_stopping", "mode": "max"}], "class_weight": {"0": 5}
     });
     let loss = json!({"name": "categorical_crossentropy", "label_smoothing": 0.2});
     vec![
-        of("SparseCategoricalCrossentropy", dense(3, "softmax"), "builtin:iris", json!({"name": "sparse_categorical_crossentropy"})),
-        of("CategoricalCrossentropy", dense(3, "softmax"), "builtin:iris", json!({"name": "categorical_crossentropy"})),
-        of("BinaryCrossentropy", dense(1, "sigmoid"), "builtin:breast_cancer", json!({"name": "binary_crossentropy"})),
+        of(
+            "SparseCategoricalCrossentropy",
+            dense(3, "softmax"),
+            "builtin:iris",
+            json!({"name": "sparse_categorical_crossentropy"}),
+        ),
+        of(
+            "CategoricalCrossentropy",
+            dense(3, "softmax"),
+            "builtin:iris",
+            json!({"name": "categorical_crossentropy"}),
+        ),
+        of(
+            "BinaryCrossentropy",
+            dense(1, "sigmoid"),
+            "builtin:breast_cancer",
+            json!({"name": "binary_crossentropy"}),
+        ),
         of("Huber", dense(1, "linear"), "builtin:diabetes", json!({"name": "huber"})),
-        Base { component: "TopKMetric", study: ranked, pointer: "/training/metrics/0", changes: json!({"k": 3}) },
-        Base { component: "Training", study: study(json!([])), pointer: "/training", changes: recipe.clone() },
+        Base {
+            component: "TopKMetric",
+            study: ranked,
+            pointer: "/training/metrics/0",
+            changes: json!({"k": 3}),
+        },
+        Base {
+            component: "Training",
+            study: study(json!([])),
+            pointer: "/training",
+            changes: recipe.clone(),
+        },
         Base {
             component: "Training",
             study: with(study(json!([])), "/training/epochs", json!(3)),
@@ -564,12 +754,17 @@ fn callbacks() -> Vec<Base> {
 /// Tables, the objective, and what a study says of itself.
 fn data_and_search() -> Vec<Base> {
     let table = |dataset: Json| {
-        let mut study = with(study(json!([])), "/network", json!([{"layer": "Dense", "units": 2, "activation": "softmax"}]));
+        let mut study = with(
+            study(json!([])),
+            "/network",
+            json!([{"layer": "Dense", "units": 2, "activation": "softmax"}]),
+        );
         study["dataset"] = dataset;
         study
     };
     let csv = |more: Json, changes| {
-        let mut dataset = json!({"source": "one.csv", "label": "y", "one_hot": ["c"], "scale": "standardize"});
+        let mut dataset =
+            json!({"source": "one.csv", "label": "y", "one_hot": ["c"], "scale": "standardize"});
         dataset.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         let split = dataset.get("validation_split").is_some();
         let study = with(table(dataset), "/objective/metric", json!(if split { "val_loss" } else { "loss" }));
@@ -600,14 +795,22 @@ fn data_and_search() -> Vec<Base> {
         },
         Base {
             component: "BuiltinDataset",
-            study: with(with(study(json!([])), "/dataset", json!({"source": "builtin:iris"})), "/objective/metric", json!("loss")),
+            study: with(
+                with(study(json!([])), "/dataset", json!({"source": "builtin:iris"})),
+                "/objective/metric",
+                json!("loss"),
+            ),
             pointer: "/dataset",
             changes: json!({"folds": 3, "validation": {"features": "one.csv", "labels": "two.csv"}}),
         },
         Base {
             component: "BuiltinDataset",
             study: with(
-                with(study(json!([])), "/dataset", json!({"source": "builtin:breast_cancer", "scale": "standardize"})),
+                with(
+                    study(json!([])),
+                    "/dataset",
+                    json!({"source": "builtin:breast_cancer", "scale": "standardize"}),
+                ),
                 "/objective/metric",
                 json!("loss"),
             ),
@@ -621,6 +824,11 @@ fn data_and_search() -> Vec<Base> {
             changes: json!({"metric": "val_accuracy", "direction": "maximize"}),
         },
         Base { component: "Study", study: whole, pointer: "", changes },
-        Base { component: "Study", study: searched, pointer: "", changes: json!({"sampler": {"name": "grid"}}) },
+        Base {
+            component: "Study",
+            study: searched,
+            pointer: "",
+            changes: json!({"sampler": {"name": "grid"}}),
+        },
     ]
 }

@@ -45,10 +45,16 @@ impl TestTrial {
         let study = Study::parse(document).unwrap();
         let folder = tempfile::tempdir().unwrap();
         write(folder.path());
-        let dataset = data::Catalog::new(folder.path()).load(&study.dataset, data::Asker::patient(60)).unwrap();
+        let dataset =
+            data::Catalog::new(folder.path()).load(&study.dataset, data::Asker::patient(60)).unwrap();
         let plan = study.plan(&hpo::Point::default()).unwrap();
         let splits = data::splits(&dataset, &study.dataset, study.seed).unwrap().into_iter();
-        let folds = splits.map(|split| Fold { data: Scaled::new(dataset.clone(), &split.train, plan.scale).unwrap(), split }).collect();
+        let folds = splits
+            .map(|split| Fold {
+                data: Scaled::new(dataset.clone(), &split.train, plan.scale).unwrap(),
+                split,
+            })
+            .collect();
         TestTrial { study, folds, folder }
     }
 
@@ -69,10 +75,21 @@ impl TestTrial {
         let spool = || artifacts.spool("01JD", 0);
         let (study, plan, folds, stop) = (&self.study, &plan, &self.folds[..], &Stop::default());
         let device = &Device::Cpu;
-        work(&Job { study, number: 0, plan, folds, device, audience: &audience, spool: &spool, checkpoint_seconds: 0, stop })
+        work(&Job {
+            study,
+            number: 0,
+            plan,
+            folds,
+            device,
+            audience: &audience,
+            spool: &spool,
+            checkpoint_seconds: 0,
+            stop,
+        })
     }
 
-    /// Trains from these checkpoints on. Returns the curve, the checkpoints and the most bytes held, in units of what the pre-flight says.
+    /// Trains from these checkpoints on. Returns the curve, the checkpoints and the most bytes
+    /// held, in units of what the pre-flight says.
     fn run(&self, checkpoints: Vec<File>) -> (Vec<Vec<f32>>, Vec<Spool>, f64) {
         let plan = self.study.plan(&hpo::Point::default()).unwrap();
         let dataset = self.folds[0].data.dataset();
@@ -80,7 +97,8 @@ impl TestTrial {
         let (mut curve, mut spools) = (Vec::new(), Vec::new());
         let (ended, peak) = self.with_job(|job| {
             counted::peak(|| {
-                let checkpoints = checkpoints.into_iter().filter_map(|file| Checkpoint::open(file, job.audience));
+                let checkpoints =
+                    checkpoints.into_iter().filter_map(|file| Checkpoint::open(file, job.audience));
                 train(job, checkpoints, |event| match event {
                     Event::Epoch { values, .. } => curve.push(values),
                     Event::Checkpoint(Saved { spool, .. }) => spools.push(spool),
@@ -102,14 +120,15 @@ fn opened(spool: &Spool) -> File {
 #[test]
 fn a_trial_with_validation_and_checkpoints_takes_at_most_half_more_than_the_preflight_says() {
     let end = json!({"layer": "Dense", "units": 10, "activation": "softmax"});
-    let wide =
-        json!([{"layer": "Flatten"}, {"layer": "Dense", "units": 1500, "activation": "relu"}, {"layer": "Dense", "units": 200}, end]);
+    let wide = json!([{"layer": "Flatten"}, {"layer": "Dense", "units": 1500, "activation": "relu"}, {"layer": "Dense", "units": 200}, end]);
     let images = json!([
         {"layer": "Reshape", "target_shape": [8, 8, 1]}, {"layer": "Conv2D", "filters": 32, "kernel_size": 3, "activation": "relu", "padding": "same"}, {"layer": "BatchNormalization"},
         {"layer": "MaxPooling2D"}, {"layer": "Conv2D", "filters": 16, "kernel_size": 3}, {"layer": "Flatten"}, end
     ]);
-    let sequence = json!([{"layer": "Reshape", "target_shape": [16, 4]}, {"layer": "LSTM", "units": 128}, end]);
-    let wide_sequence = json!([{"layer": "Reshape", "target_shape": [16, 4]}, {"layer": "LSTM", "units": 512}, end]);
+    let sequence =
+        json!([{"layer": "Reshape", "target_shape": [16, 4]}, {"layer": "LSTM", "units": 128}, end]);
+    let wide_sequence =
+        json!([{"layer": "Reshape", "target_shape": [16, 4]}, {"layer": "LSTM", "units": 512}, end]);
     let image = json!({"layer": "Reshape", "target_shape": [8, 8, 1]});
     let groups = json!([
         image, {"layer": "Conv2D", "filters": 256, "kernel_size": 8}, {"layer": "Conv2D", "filters": 512, "kernel_size": 3, "padding": "same", "groups": 2},
@@ -146,7 +165,8 @@ fn a_batch_larger_than_the_training_rows_validates_on_no_more_than_is_counted() 
         {"layer": "Reshape", "target_shape": [8, 8, 1]}, {"layer": "Conv2D", "filters": 32, "kernel_size": 3, "padding": "same", "activation": "relu"},
         {"layer": "GlobalAveragePooling2D"}, {"layer": "Dense", "units": 10, "activation": "softmax"}
     ]);
-    let (.., peak) = TestTrial::split(0.95, network, json!({"optimizer": "sgd", "batch_size": 2048}), 1).run(Vec::new());
+    let (.., peak) =
+        TestTrial::split(0.95, network, json!({"optimizer": "sgd", "batch_size": 2048}), 1).run(Vec::new());
     assert!(peak < 1.5, "{peak}");
 }
 
@@ -184,7 +204,8 @@ fn a_step_of_whatever_layers_takes_at_most_half_more_than_the_preflight_says() {
         json!({"layer": "Activation", "activation": "gelu"}),
     ];
     // They go over the last dimension, which needs two numbers.
-    let over_rows = [json!({"layer": "LayerNormalization"}), json!({"layer": "Activation", "activation": "softmax"})];
+    let over_rows =
+        [json!({"layer": "LayerNormalization"}), json!({"layer": "Activation", "activation": "softmax"})];
     let grouped = convolution(json!({"groups": 4}));
     let mut of_sequences = vec![
         json!({"layer": "Conv1D", "filters": 16, "kernel_size": 3}),
@@ -202,13 +223,18 @@ fn a_step_of_whatever_layers_takes_at_most_half_more_than_the_preflight_says() {
     let image = json!({"layer": "Reshape", "target_shape": [8, 8, 1]});
     let sequence = json!({"layer": "Reshape", "target_shape": [32, 2]});
     let two_channels = json!({"layer": "Reshape", "target_shape": [8, 4, 2]});
-    let alone = of_images.iter().map(|layer| (&image, layer)).chain(over_rows.iter().map(|layer| (&two_channels, layer)));
+    let alone = of_images
+        .iter()
+        .map(|layer| (&image, layer))
+        .chain(over_rows.iter().map(|layer| (&two_channels, layer)));
     let alone = alone.map(|(image, layer)| json!([image, layer, {"layer": "Flatten"}, end]));
     let deep = of_images.iter().chain(&over_rows).chain([&grouped]);
-    let deep = deep.map(|layer| json!([image, convolution(json!({})), layer, layer, {"layer": "Flatten"}, end]));
+    let deep =
+        deep.map(|layer| json!([image, convolution(json!({})), layer, layer, {"layer": "Flatten"}, end]));
     let sequences = of_sequences.iter().map(|layer| json!([sequence, layer, {"layer": "Flatten"}, end]));
     for network in alone.chain(deep).chain(sequences) {
-        let trial = TestTrial::new(network.clone(), json!({"optimizer": "adam", "batch_size": 256, "epochs": 1}), 1);
+        let trial =
+            TestTrial::new(network.clone(), json!({"optimizer": "adam", "batch_size": 256, "epochs": 1}), 1);
         let (.., peak) = trial.run(Vec::new());
         assert!(peak < 1.5, "{peak} of {network}");
     }
@@ -216,7 +242,8 @@ fn a_step_of_whatever_layers_takes_at_most_half_more_than_the_preflight_says() {
 
 #[test]
 fn large_numbers_that_differ_by_little_are_learned_as_small_ones() {
-    // 400 times within a minute: in milliseconds since 1970 (41 bits), and since its begin. The second half of the minute is the one class.
+    // 400 times within a minute: in milliseconds since 1970 (41 bits), and since its begin. The
+    // second half of the minute is the one class.
     let since_begin: Vec<i64> = (0..400).map(|row| row * 7_919 % 60_000).collect();
     let since_1970: Vec<i64> = since_begin.iter().map(|time| 1_700_000_000_000 + time).collect();
     let class = |row: usize| u8::from(since_begin[row] >= 30_000);
@@ -227,7 +254,10 @@ fn large_numbers_that_differ_by_little_are_learned_as_small_ones() {
     let tensors = |numbers: Vec<u8>, dtype: safetensors::Dtype| {
         let labels: Vec<u8> = (0..400).map(class).collect();
         let view = |dtype, shape, bytes| safetensors::tensor::TensorView::new(dtype, shape, bytes).unwrap();
-        let tensors = HashMap::from([("x", view(dtype, vec![400, 1], &numbers)), ("y", view(safetensors::Dtype::U8, vec![400], &labels))]);
+        let tensors = HashMap::from([
+            ("x", view(dtype, vec![400, 1], &numbers)),
+            ("y", view(safetensors::Dtype::U8, vec![400], &labels)),
+        ]);
         safetensors::serialize(tensors, None).unwrap()
     };
     let table = |source: &str| json!({"source": source, "label": "y"});
@@ -253,8 +283,12 @@ fn large_numbers_that_differ_by_little_are_learned_as_small_ones() {
             let Ok(Trained::Completed(best)) = ended else { panic!("{path}: {ended:?}") };
             assert_eq!(best.value, 1.0, "{path}, {scale}");
             let dtype = if path == "small.csv" { candle_core::DType::F32 } else { candle_core::DType::F64 };
-            let scaling: Vec<_> =
-                best.weights.named().filter(|(name, _)| name.starts_with("scale.")).map(|(_, tensor)| tensor.dtype()).collect();
+            let scaling: Vec<_> = best
+                .weights
+                .named()
+                .filter(|(name, _)| name.starts_with("scale."))
+                .map(|(_, tensor)| tensor.dtype())
+                .collect();
             assert_eq!(scaling, [dtype, dtype], "{path}, {scale}");
         }
     }
@@ -298,7 +332,8 @@ fn a_checkpoint_that_is_damaged_gives_way_to_another() {
     assert!(Checkpoint::open(altered(|_| ()), &trial.audience(0)).is_some());
     assert!(Checkpoint::open(altered(|_| ()), &trial.audience(1)).is_none(), "another trial's");
     assert!(damaged.iter().all(|alter| Checkpoint::open(altered(*alter), &trial.audience(0)).is_none()));
-    // A sound one that some other version of us would have written: its first layer is restored, its last does not fit.
+    // A sound one that some other version of us would have written: its first layer is restored,
+    // its last does not fit.
     let wider = json!([{"layer": "Flatten"}, {"layer": "Dense", "units": 4}, {"layer": "Dense", "units": 10, "activation": "softmax"}]);
     let other = opened(&TestTrial::new(wider, json!({"optimizer": "adam"}), 1).run(Vec::new()).1[0]);
     let files = [other].into_iter().chain(damaged.map(altered)).chain([altered(|_| ())]).collect();
@@ -329,6 +364,9 @@ fn the_time_that_earlier_attempts_took_counts() {
         })
     };
     let (ended, progress) = resumed(1_000_000);
-    assert!(matches!(ended, Trained::Completed(_)) && progress.step == 2 && progress.spent_ms >= 1_000_000, "{ended:?} {progress:?}");
+    assert!(
+        matches!(ended, Trained::Completed(_)) && progress.step == 2 && progress.spent_ms >= 1_000_000,
+        "{ended:?} {progress:?}"
+    );
     assert!(matches!(resumed(3_600_000).0, Trained::OutOfTime));
 }

@@ -24,7 +24,8 @@ pub(crate) fn live() -> i64 {
     LIVE.get()
 }
 
-/// Does the work and returns, beside what comes of it, the most bytes that it held at once; what it gives to other threads counts as held.
+/// Does the work and returns, beside what comes of it, the most bytes that it held at once; what it
+/// gives to other threads counts as held.
 pub(crate) fn peak<T>(work: impl FnOnce() -> T) -> (T, u64) {
     let before = LIVE.get();
     PEAK.set(before);
@@ -41,7 +42,8 @@ fn count(calls: u64, bytes: i64) {
     });
 }
 
-// SAFETY: all is left to the system's allocator, which takes back what it gave; the counters allocate nothing.
+// SAFETY: all is left to the system's allocator, which takes back what it gave; the counters
+// allocate nothing.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(1, layout.size() as i64);

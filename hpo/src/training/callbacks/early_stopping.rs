@@ -31,7 +31,8 @@ pub struct Patience {
 }
 
 impl EarlyStopping {
-    /// Whether training ends after `epoch`, from 0, with this `value` of the monitored metric. Each epoch is asked for once, in order.
+    /// Whether training ends after `epoch`, from 0, with this `value` of the monitored metric. Each
+    /// epoch is asked for once, in order.
     pub fn ends(&self, patience: &mut Patience, epoch: u32, value: f64) -> bool {
         if epoch < self.start_from_epoch {
             return false;

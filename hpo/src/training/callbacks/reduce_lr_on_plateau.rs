@@ -35,8 +35,8 @@ pub struct Plateau {
 }
 
 impl ReduceLrOnPlateau {
-    /// The learning rate after an epoch with this `value` of the monitored metric and this learning rate; none where it stays. Each epoch
-    /// is asked for once, in order.
+    /// The learning rate after an epoch with this `value` of the monitored metric and this learning
+    /// rate; none where it stays. Each epoch is asked for once, in order.
     pub fn epoch(&self, plateau: &mut Plateau, value: f64, learning_rate: f64) -> Option<f64> {
         if plateau.cooldown > 0 {
             plateau.cooldown -= 1;

@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::study::Direction;
 
-/// The best value so far; none before the first. Kept as its bits: a checkpoint in JSON would make null of NaN and the infinities.
+/// The best value so far; none before the first. Kept as its bits: a checkpoint in JSON would make
+/// null of NaN and the infinities.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(super) struct Best(Option<u64>);
 
@@ -19,7 +20,8 @@ impl Best {
     }
 }
 
-/// Whether `value` is better than `reference` by more than `min_delta`. NaN beats nothing, and nothing beats NaN, as in Keras.
+/// Whether `value` is better than `reference` by more than `min_delta`. NaN beats nothing, and
+/// nothing beats NaN, as in Keras.
 pub(super) fn beats(value: f64, reference: f64, mode: Direction, min_delta: f64) -> bool {
     match mode {
         Direction::Minimize => value + min_delta < reference,

@@ -14,20 +14,25 @@ pub(crate) fn loss(output: &Tensor, judge: Judge) -> Result<Tensor> {
             let shifted = output.broadcast_sub(&output.max_keepdim(1)?.detach())?;
             cross_entropy(&shifted.broadcast_sub(&shifted.exp()?.sum_keepdim(1)?.log()?)?, &judge)?
         }
-        Form::Probabilities => cross_entropy(&clip(&output.broadcast_div(&output.sum_keepdim(1)?)?)?.log()?, &judge)?,
+        Form::Probabilities => {
+            cross_entropy(&clip(&output.broadcast_div(&output.sum_keepdim(1)?)?)?.log()?, &judge)?
+        }
         Form::Each { sum } => {
             let targets = (0..rows * width).map(|at| judge.target(at / width, at % width, width)).collect();
             let losses = values(judge.loss, output, &like(targets, (rows, width), output)?)?;
             if sum { losses.sum_keepdim(1)? } else { losses.mean_keepdim(1)? }
         }
     };
-    let weights = like((0..rows).map(|row| f64::from(judge.targets.weight(row))).collect(), (rows, 1), output)?;
+    let weights =
+        like((0..rows).map(|row| f64::from(judge.targets.weight(row))).collect(), (rows, 1), output)?;
     (losses * weights)?.mean_all()
 }
 
 /// The losses `(rows, 1)` of logarithms of probabilities.
 fn cross_entropy(logarithms: &Tensor, judge: &Judge) -> Result<Tensor> {
-    let Labels::Classes(classes) = &judge.targets.labels else { unreachable!("a loss of classes is made with classes") };
+    let Labels::Classes(classes) = &judge.targets.labels else {
+        unreachable!("a loss of classes is made with classes")
+    };
     let own = logarithms.gather(&Tensor::from_slice(classes, (classes.len(), 1), logarithms.device())?, 1)?;
     let smoothing = judge.smoothing();
     if smoothing == 0.0 {
@@ -58,7 +63,9 @@ fn values(loss: Loss, x: &Tensor, y: &Tensor) -> Result<Tensor> {
         Loss::KlDivergence => y * y.div(&x.clamp(EPSILON, 1.0)?)?.log()?,
         Loss::Hinge => (x * y)?.affine(-1.0, 1.0)?.relu(),
         Loss::Poisson => x - (y * (x + EPSILON)?.log()?)?,
-        Loss::SparseCategoricalCrossentropy { .. } | Loss::CategoricalCrossentropy { .. } => unreachable!("they go over rows"),
+        Loss::SparseCategoricalCrossentropy { .. } | Loss::CategoricalCrossentropy { .. } => {
+            unreachable!("they go over rows")
+        }
     }
 }
 

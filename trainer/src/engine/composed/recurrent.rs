@@ -8,7 +8,12 @@ use super::{activation, dense};
 use crate::kernels::recurrent::{Cell, Recurrence};
 
 /// As [`crate::kernels::recurrent::recurrence`].
-pub(in crate::engine) fn recurrence(x: &Tensor, kernel: &Tensor, bias: &Tensor, what: Recurrence) -> Result<Tensor> {
+pub(in crate::engine) fn recurrence(
+    x: &Tensor,
+    kernel: &Tensor,
+    bias: &Tensor,
+    what: Recurrence,
+) -> Result<Tensor> {
     let (batch, steps, features) = x.dims3()?;
     let units = kernel.dims()[1] / what.cell.gates();
     let (of_inputs, bias) = (bias.get(0)?, bias.get(1)?);
@@ -30,7 +35,8 @@ pub(in crate::engine) fn recurrence(x: &Tensor, kernel: &Tensor, bias: &Tensor, 
                 (recurrent(gate(&gates, 3)?)? * activation(&memory, what.activation)?)?
             }
             Cell::Gru { reset_after } => {
-                let products = if reset_after { h.matmul(kernel)?.broadcast_add(&bias)? } else { h.matmul(kernel)? };
+                let products =
+                    if reset_after { h.matmul(kernel)?.broadcast_add(&bias)? } else { h.matmul(kernel)? };
                 let keep = recurrent((gate(&x, 0)? + gate(&products, 0)?)?)?;
                 let reset = recurrent((gate(&x, 1)? + gate(&products, 1)?)?)?;
                 let product = match reset_after {

@@ -26,7 +26,12 @@ fn metrics_are_what_keras_makes_of_them() {
         let width = case["width"].as_u64().unwrap() as usize;
         let present: Vec<u32> = (0..case["classes"].as_u64().unwrap_or(0) as u32).collect();
         // Outputs of these cases are probabilities.
-        let mut totals = Totals::new(&[metric], if present.is_empty() { Outputs::Values } else { Outputs::Probabilities }, width, &present);
+        let mut totals = Totals::new(
+            &[metric],
+            if present.is_empty() { Outputs::Values } else { Outputs::Probabilities },
+            width,
+            &present,
+        );
         for batch in case["batches"].as_array().unwrap() {
             let floats = |json: &Json| -> Vec<f32> { serde_json::from_value(json.clone()).unwrap() };
             let targets = match case["classes"].is_null() {
@@ -42,7 +47,8 @@ fn metrics_are_what_keras_makes_of_them() {
 
 #[test]
 fn logits_count_as_the_probabilities_that_they_stand_for() {
-    let metrics = [Metric::CategoricalAccuracy, Metric::Precision, Metric::Recall, Metric::Auc, Metric::F1Score];
+    let metrics =
+        [Metric::CategoricalAccuracy, Metric::Precision, Metric::Recall, Metric::Auc, Metric::F1Score];
     let logits = [2.0, -1.0, 0.5, -3.0, 0.1, 4.0, 0.2, 0.3, -0.1];
     for (outputs, activation, width) in [
         (Outputs::ClassLogits, Activation::Softmax, 3),
@@ -50,14 +56,18 @@ fn logits_count_as_the_probabilities_that_they_stand_for() {
         (Outputs::Logits, Activation::Sigmoid, 1),
     ] {
         let targets = if width == 1 { classes(&[1, 0, 1, 0, 0, 1, 1, 1, 0]) } else { classes(&[0, 1, 2]) };
-        let (metrics, present) = if width == 1 { (&metrics[1..], &[0, 1][..]) } else { (&metrics[..], &[0, 1, 2][..]) };
+        let (metrics, present) =
+            if width == 1 { (&metrics[1..], &[0, 1][..]) } else { (&metrics[..], &[0, 1, 2][..]) };
         let mut probabilities = logits.to_vec();
         activate(activation, &mut probabilities, width);
         let mut of_logits = Totals::new(metrics, outputs, width, present);
         of_logits.add(&output(logits.to_vec(), width), 1.0, &targets).unwrap();
         let mut done = Totals::new(metrics, Outputs::Probabilities, width, present);
         done.add(&output(probabilities, width), 1.0, &targets).unwrap();
-        assert!((0..metrics.len()).all(|index| of_logits.value(index) == done.value(index)), "{outputs:?} {of_logits:?} {done:?}");
+        assert!(
+            (0..metrics.len()).all(|index| of_logits.value(index) == done.value(index)),
+            "{outputs:?} {of_logits:?} {done:?}"
+        );
     }
 }
 
@@ -85,15 +95,19 @@ fn labels_without_variance_explain_nothing() {
     assert_eq!(totals.value(0), 0.0);
 }
 
-/// Every metric × loss × end of the network × kind of labels (tests/golden/metric_table.py): scikit-learn's value, or a refusal with its pointer.
+/// Every metric × loss × end of the network × kind of labels (tests/golden/metric_table.py):
+/// scikit-learn's value, or a refusal with its pointer.
 #[test]
 fn a_metric_is_of_what_it_names_or_refused() {
-    let table: Json = serde_json::from_str(include_str!("../../../../tests/golden/metric_table.json")).unwrap();
+    let table: Json =
+        serde_json::from_str(include_str!("../../../../tests/golden/metric_table.json")).unwrap();
     let (mut values, mut refusals, mut wrong) = (0, 0, Vec::new());
     for group in table["groups"].as_array().unwrap() {
         let Some(expected) = group["metrics"].as_array() else {
             let pointers = judged(&table, group, None).err().unwrap_or_default();
-            let at_fault = pointers.iter().any(|pointer| pointer.starts_with("/training/loss") || pointer.starts_with("/network"));
+            let at_fault = pointers
+                .iter()
+                .any(|pointer| pointer.starts_with("/training/loss") || pointer.starts_with("/network"));
             refusals += table["metrics"].as_array().unwrap().len();
             wrong.extend((!at_fault).then(|| format!("{group}: {pointers:?}")));
             continue;
@@ -113,7 +127,8 @@ fn a_metric_is_of_what_it_names_or_refused() {
     assert!(values > 1_000 && refusals > 10_000, "{values} values, {refusals} refusals");
 }
 
-/// The value of a metric in a group of the table, as a trial computes it, 0 without a metric; or the pointers of what the pre-flight refuses.
+/// The value of a metric in a group of the table, as a trial computes it, 0 without a metric; or
+/// the pointers of what the pre-flight refuses.
 fn judged(table: &Json, group: &Json, metric: Option<&Json>) -> std::result::Result<f64, Vec<String>> {
     let width = group["width"].as_u64().unwrap() as usize;
     let labels = &table["labels"][group["labels"].as_str().unwrap()];
@@ -129,19 +144,35 @@ fn judged(table: &Json, group: &Json, metric: Option<&Json>) -> std::result::Res
     .unwrap();
     let classes = labels.classes().last().map(|last| last + 1);
     let rows = labels.len();
-    let schema = DatasetSchema { shape: vec![width], dtype: "float32".into(), rows: rows as u64, classes, ..DatasetSchema::default() };
-    let pointers = |problems: Vec<Problem>| problems.into_iter().map(|problem| problem.pointer).collect::<Vec<_>>();
+    let schema = DatasetSchema {
+        shape: vec![width],
+        dtype: "float32".into(),
+        rows: rows as u64,
+        classes,
+        ..DatasetSchema::default()
+    };
+    let pointers =
+        |problems: Vec<Problem>| problems.into_iter().map(|problem| problem.pointer).collect::<Vec<_>>();
     preflight(&study, &schema, &Findings::default()).map_err(pointers)?;
     let plan = study.plan(&Point::default()).unwrap();
-    let model = Model::new(&plan.layers, &plan.training, &schema.shape, classes, (1, 0), &Device::Cpu).unwrap();
+    let model =
+        Model::new(&plan.layers, &plan.training, &schema.shape, classes, (1, 0), &Device::Cpu).unwrap();
     // What comes in leaves through the activation alone.
     let identity = (0..width * width).map(|at| f32::from(u8::from(at / width == at % width))).collect();
-    model.test_weights()[0].var.set(&Tensor::from_vec(identity, (width, width), &Device::Cpu).unwrap()).unwrap();
-    let x: Vec<f32> = serde_json::from_value(table["inputs"][format!("{}, {width}", group["labels"].as_str().unwrap())].clone()).unwrap();
+    model.test_weights()[0]
+        .var
+        .set(&Tensor::from_vec(identity, (width, width), &Device::Cpu).unwrap())
+        .unwrap();
+    let x: Vec<f32> = serde_json::from_value(
+        table["inputs"][format!("{}, {width}", group["labels"].as_str().unwrap())].clone(),
+    )
+    .unwrap();
     let mut totals = model.totals(&labels.classes());
     // Two batches, the second smaller.
     for (x, rows) in x.chunks(16 * width).zip((0..rows as u32).collect::<Vec<_>>().chunks(16)) {
-        model.evaluate(x.to_vec(), &Targets::of(&labels, rows, &RowWeights::evaluation(None)), &mut totals).unwrap();
+        model
+            .evaluate(x.to_vec(), &Targets::of(&labels, rows, &RowWeights::evaluation(None)), &mut totals)
+            .unwrap();
     }
     Ok(if metric.is_some() { totals.value(0) } else { 0.0 })
 }

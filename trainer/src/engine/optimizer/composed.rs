@@ -1,6 +1,8 @@
-//! What [`crate::kernels::update`] and [`crate::kernels::constraint`] do, in candle's own operations: for devices that are not the CPU.
+//! What [`crate::kernels::update`] and [`crate::kernels::constraint`] do, in candle's own
+//! operations: for devices that are not the CPU.
 //!
-//! Weights and gradients are detached first: what is kept from step to step would else keep the tape of every step before.
+//! Weights and gradients are detached first: what is kept from step to step would else keep the
+//! tape of every step before.
 
 use candle_core::{DType, Device, Result, Tensor, Var, bail};
 use hpo::network::Constraint;
@@ -9,7 +11,13 @@ use crate::kernels::constraint::EPSILON;
 use crate::kernels::update::{Before, Update};
 
 /// As [`crate::kernels::update::Step`].
-pub(super) fn step(update: Update, before: Before<f64>, weight: &Var, gradient: &Tensor, slots: &mut [Tensor]) -> Result<()> {
+pub(super) fn step(
+    update: Update,
+    before: Before<f64>,
+    weight: &Var,
+    gradient: &Tensor,
+    slots: &mut [Tensor],
+) -> Result<()> {
     let mut g = (regularized(weight, gradient, before)? * before.factor)?;
     if before.bound.is_finite() {
         g = g.clamp(-before.bound, before.bound)?;
@@ -29,7 +37,9 @@ pub(super) fn step(update: Update, before: Before<f64>, weight: &Var, gradient: 
         (Update::Rmsprop { rate, rho, momentum, epsilon, centered }, [v, rest @ ..]) => {
             *v = mix(v, &g.sqr()?, rho)?;
             let mut spread = v.clone();
-            if let (true, [.., a]) = (centered, &mut rest[..usize::from(momentum != 0.0) + usize::from(centered)]) {
+            if let (true, [.., a]) =
+                (centered, &mut rest[..usize::from(momentum != 0.0) + usize::from(centered)])
+            {
                 *a = mix(a, &g, rho)?;
                 spread = (spread - a.sqr()?)?;
             }
@@ -50,7 +60,10 @@ pub(super) fn step(update: Update, before: Before<f64>, weight: &Var, gradient: 
             }
             (w - ((&*m * alpha)? / (square.sqrt()? + epsilon)?)?)?
         }
-        (Update::Nadam { rate, of_momentum, of_gradient, of_velocity, beta_1, beta_2, epsilon }, [m, v, ..]) => {
+        (
+            Update::Nadam { rate, of_momentum, of_gradient, of_velocity, beta_1, beta_2, epsilon },
+            [m, v, ..],
+        ) => {
             towards(m, &g, beta_1)?;
             towards(v, &g.sqr()?, beta_2)?;
             let ahead = ((&*m * of_momentum)? + (g * of_gradient)?)?;

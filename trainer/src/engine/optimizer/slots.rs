@@ -12,7 +12,8 @@ use crate::engine::weight::Weight;
 use crate::kernels::update::{Average, Before, Step, Update};
 use crate::kernels::with_real;
 
-/// The slots of one weight, each of its shape: those of the rule, then the average if there is one. None for one that is not trainable.
+/// The slots of one weight, each of its shape: those of the rule, then the average if there is one.
+/// None for one that is not trainable.
 pub(super) enum Slots {
     /// Changed in place.
     Kernels(RefCell<Vec<CpuStorage>>),
@@ -24,15 +25,23 @@ pub(super) enum Slots {
 pub(super) fn names(recipe: &training::Optimizer) -> Vec<&'static str> {
     let kept: &[(&'static str, bool)] = match recipe.rule {
         Rule::Sgd { momentum, .. } => &[("momentum", momentum != 0.0)],
-        Rule::Rmsprop { momentum, centered, .. } => &[("velocity", true), ("momentum", momentum != 0.0), ("average_gradient", centered)],
-        Rule::Adam { amsgrad, .. } | Rule::AdamW { amsgrad, .. } => &[("momentum", true), ("velocity", true), ("velocity_hat", amsgrad)],
+        Rule::Rmsprop { momentum, centered, .. } => {
+            &[("velocity", true), ("momentum", momentum != 0.0), ("average_gradient", centered)]
+        }
+        Rule::Adam { amsgrad, .. } | Rule::AdamW { amsgrad, .. } => {
+            &[("momentum", true), ("velocity", true), ("velocity_hat", amsgrad)]
+        }
         Rule::Nadam { .. } => &[("momentum", true), ("velocity", true)],
         Rule::Adamax { .. } => &[("momentum", true), ("norm", true)],
         Rule::Adagrad { .. } => &[("accumulator", true)],
         Rule::Adadelta { .. } => &[("accumulated_grad", true), ("accumulated_delta_var", true)],
         Rule::Lion { .. } => &[("momentum", true)],
     };
-    kept.iter().chain(&[("average", recipe.ema.is_some())]).filter(|(_, kept)| *kept).map(|(name, _)| *name).collect()
+    kept.iter()
+        .chain(&[("average", recipe.ema.is_some())])
+        .filter(|(_, kept)| *kept)
+        .map(|(name, _)| *name)
+        .collect()
 }
 
 impl Slots {
@@ -51,14 +60,18 @@ impl Slots {
     fn hold(tensors: Vec<Tensor>, ops: Ops) -> Result<Slots> {
         match ops {
             Ops::Composed => Ok(Slots::Composed(tensors)),
-            Ops::Kernels => Ok(Slots::Kernels(RefCell::new(tensors.iter().map(storage).collect::<Result<_>>()?))),
+            Ops::Kernels => {
+                Ok(Slots::Kernels(RefCell::new(tensors.iter().map(storage).collect::<Result<_>>()?)))
+            }
         }
     }
 
     /// The slot at `index` as a part of a state.
     pub(super) fn part(&self, name: String, index: usize, weight: &Var) -> Part<'_> {
         match self {
-            Slots::Kernels(slots) => Part::of_slot(name, weight, Ref::map(slots.borrow(), |slots| &slots[index])),
+            Slots::Kernels(slots) => {
+                Part::of_slot(name, weight, Ref::map(slots.borrow(), |slots| &slots[index]))
+            }
             Slots::Composed(slots) => Part::of(name, &slots[index]),
         }
     }
@@ -73,7 +86,13 @@ impl Slots {
     }
 
     /// Moves the weight.
-    pub(super) fn step(&mut self, update: Update, before: Before<f64>, weight: &Var, gradient: &Tensor) -> Result<()> {
+    pub(super) fn step(
+        &mut self,
+        update: Update,
+        before: Before<f64>,
+        weight: &Var,
+        gradient: &Tensor,
+    ) -> Result<()> {
         match self {
             Slots::Kernels(slots) => weight.inplace_op2(gradient, &Step { update, before, slots }),
             Slots::Composed(slots) => composed::step(update, before, weight, gradient, slots),

@@ -1,4 +1,5 @@
-//! The optimisers against Keras, number by number, against their own second form, and against themselves.
+//! The optimisers against Keras, number by number, against their own second form, and against
+//! themselves.
 
 use std::collections::BTreeMap;
 
@@ -22,14 +23,18 @@ fn recipe(optimizer: &Json) -> training::Optimizer {
 }
 
 fn weight(name: &str, numbers: &[f64], dtype: DType) -> Weight {
-    let var = Var::from_tensor(&Tensor::new(numbers, &Device::Cpu).unwrap().to_dtype(dtype).unwrap()).unwrap();
+    let var =
+        Var::from_tensor(&Tensor::new(numbers, &Device::Cpu).unwrap().to_dtype(dtype).unwrap()).unwrap();
     Weight { name: name.to_owned(), var, trainable: true, regularizer: None, constraint: None }
 }
 
 /// Gradients of weights, each from a tensor of it: those of `sum(w · gradient)`.
 fn gradients(weights: &[&Weight], numbers: &[&[f64]]) -> GradStore {
     let term = |(weight, numbers): (&&Weight, &&[f64])| {
-        let gradient = Tensor::from_slice(numbers, weight.var.shape(), &Device::Cpu).unwrap().to_dtype(weight.var.dtype()).unwrap();
+        let gradient = Tensor::from_slice(numbers, weight.var.shape(), &Device::Cpu)
+            .unwrap()
+            .to_dtype(weight.var.dtype())
+            .unwrap();
         (weight.var.as_tensor() * gradient).unwrap().sum_all().unwrap()
     };
     let sum = weights.iter().zip(numbers).map(term).reduce(|a, b| (a + b).unwrap()).unwrap();
@@ -104,7 +109,10 @@ fn five_steps_of_every_rule_are_keras_s() {
         for ops in BOTH {
             close(&format!("{optimizer}, {ops:?}"), &five_steps(&optimizer, DType::F64, ops), &after);
             let rounded = five_steps(&optimizer, DType::F32, ops);
-            assert!(rounded.iter().zip(&after).all(|(a, b)| (a - b).abs() < 3e-6), "{optimizer}, {ops:?}: {rounded:?}, not {after:?}");
+            assert!(
+                rounded.iter().zip(&after).all(|(a, b)| (a - b).abs() < 3e-6),
+                "{optimizer}, {ops:?}: {rounded:?}, not {after:?}"
+            );
         }
     }
 }
@@ -112,7 +120,8 @@ fn five_steps_of_every_rule_are_keras_s() {
 /// What the optimiser remembers of a weight, in the order of the names.
 fn slots_of(optimizer: &Optimizer, weight: &Weight, weights: &[Weight]) -> Vec<Tensor> {
     let state = kept(&optimizer.state(weights).unwrap());
-    let all: BTreeMap<&String, &Tensor> = state.iter().filter(|(name, _)| name.ends_with(&format!(".{}", weight.name))).collect();
+    let all: BTreeMap<&String, &Tensor> =
+        state.iter().filter(|(name, _)| name.ends_with(&format!(".{}", weight.name))).collect();
     all.into_values().cloned().collect()
 }
 
@@ -126,7 +135,10 @@ fn a_weight_has_as_many_slots_as_the_plan_says() {
         weights[1].trainable = false;
         for ops in BOTH {
             let optimizer = Optimizer::new(recipe.clone(), &weights, ops).unwrap();
-            assert_eq!(weights.each_ref().map(|weight| slots_of(&optimizer, weight, &weights).len()), [names.len(), 0]);
+            assert_eq!(
+                weights.each_ref().map(|weight| slots_of(&optimizer, weight, &weights).len()),
+                [names.len(), 0]
+            );
         }
     }
 }
@@ -164,7 +176,12 @@ fn with(optimizer: &Json, more: Json) -> Json {
 #[test]
 fn both_forms_agree_with_everything_in_the_way() {
     for (optimizer, _) in golden() {
-        for more in [json!({}), json!({"clipnorm": 2.0, "weight_decay": 0.1}), json!({"clipvalue": 0.4}), json!({"global_clipnorm": 3.0})] {
+        for more in [
+            json!({}),
+            json!({"clipnorm": 2.0, "weight_decay": 0.1}),
+            json!({"clipvalue": 0.4}),
+            json!({"global_clipnorm": 3.0}),
+        ] {
             let optimizer = with(&optimizer, more);
             let [kernels, composed] = BOTH.map(|ops| {
                 let weights = regular_weights(DType::F64);
@@ -254,7 +271,9 @@ fn constraints_are_keras_s() {
 #[test]
 fn what_is_not_a_number_stays_so() {
     for (optimizer, _) in golden() {
-        for constraint in [None, Some(Constraint::NonNeg), Some(Constraint::MaxNorm { max_value: 1.0, axis: vec![0] })] {
+        for constraint in
+            [None, Some(Constraint::NonNeg), Some(Constraint::MaxNorm { max_value: 1.0, axis: vec![0] })]
+        {
             let mut weights = [weight("w", &[0.5, -0.25, 1.0], DType::F32)];
             weights[0].constraint = constraint.clone();
             let mut optimizer_ = Optimizer::new(recipe(&optimizer), &weights, Ops::Kernels).unwrap();
@@ -273,7 +292,9 @@ fn a_weight_without_a_gradient_or_not_trainable_stays() {
         let adam = json!({"name": "adam", "weight_decay": 0.1, "use_ema": true, "ema_momentum": 0.5});
         let mut optimizer = Optimizer::new(recipe(&adam), &weights, ops).unwrap();
         for t in 0..2 {
-            optimizer.step(&weights, &gradients(&[&weights[0], &weights[2]], &[&gradient(t), &gradient(t)])).unwrap();
+            optimizer
+                .step(&weights, &gradients(&[&weights[0], &weights[2]], &[&gradient(t), &gradient(t)]))
+                .unwrap();
         }
         assert_eq!(optimizer.penalty(&weights).unwrap(), 0.0);
         for _ in 0..2 {
@@ -308,8 +329,9 @@ fn what_is_restored_goes_on_to_the_bit() {
     let schedule = json!({"name": "sgd", "learning_rate": {"name": "exponential_decay", "initial_learning_rate": 0.5, "decay_steps": 2, "decay_rate": 0.5}});
     for optimizer in golden().into_iter().map(|(optimizer, _)| optimizer).chain([schedule]) {
         for ops in BOTH {
-            let bits =
-                |weights: &[Weight]| -> Vec<u64> { weights.iter().flat_map(|weight| numbers(&weight.var)).map(f64::to_bits).collect() };
+            let bits = |weights: &[Weight]| -> Vec<u64> {
+                weights.iter().flat_map(|weight| numbers(&weight.var)).map(f64::to_bits).collect()
+            };
             let weights = regular_weights(DType::F32);
             let mut whole = Optimizer::new(recipe(&optimizer), &weights, ops).unwrap();
             train(&mut whole, &weights, 0..3);
@@ -317,7 +339,10 @@ fn what_is_restored_goes_on_to_the_bit() {
             whole.set_learning_rate(0.1 / 3.0);
             let state = kept(&whole.state(&weights).unwrap());
             let again = regular_weights(DType::F32);
-            again.iter().zip(&weights).for_each(|(again, weight)| again.var.set(&weight.var.copy().unwrap()).unwrap());
+            again
+                .iter()
+                .zip(&weights)
+                .for_each(|(again, weight)| again.var.set(&weight.var.copy().unwrap()).unwrap());
             train(&mut whole, &weights, 3..6);
             let mut restored = Optimizer::new(recipe(&optimizer), &again, ops).unwrap();
             restored.restore(&again, &mut |name| Ok(state.get(name).cloned())).unwrap();
@@ -337,19 +362,42 @@ fn what_cannot_be_restored_is_named() {
         let mut state = state.clone();
         state.remove(name);
         state.extend(tensor.map(|tensor| (name.to_owned(), tensor)));
-        optimizer.restore(&weights, &mut |name| Ok(state.get(name).cloned())).unwrap_err().to_string().lines().next().unwrap().to_owned()
+        optimizer
+            .restore(&weights, &mut |name| Ok(state.get(name).cloned()))
+            .unwrap_err()
+            .to_string()
+            .lines()
+            .next()
+            .unwrap()
+            .to_owned()
     };
     let zeros = |shape: &[usize], dtype| Some(Tensor::zeros(shape, dtype, &Device::Cpu).unwrap());
-    for name in
-        ["optimizer.velocity.kernel", "optimizer.momentum.bias", "optimizer.steps", "optimizer.learning_rate", "optimizer.u_product"]
-    {
+    for name in [
+        "optimizer.velocity.kernel",
+        "optimizer.momentum.bias",
+        "optimizer.steps",
+        "optimizer.learning_rate",
+        "optimizer.u_product",
+    ] {
         assert_eq!(refuse(name, None), format!("{name} is missing"));
     }
     let name = "optimizer.velocity.kernel";
-    assert_eq!(refuse(name, zeros(&[9, 7], DType::F32)), format!("{name} is [9, 7] of F32, not [7, 9] of F32"));
-    assert_eq!(refuse(name, zeros(&[7, 9], DType::F64)), format!("{name} is [7, 9] of F64, not [7, 9] of F32"));
-    assert_eq!(refuse("optimizer.steps", zeros(&[], DType::F64)), "optimizer.steps is [] of F64, not one I64");
-    assert_eq!(refuse("optimizer.steps", zeros(&[2], DType::I64)), "optimizer.steps is [2] of I64, not one I64");
+    assert_eq!(
+        refuse(name, zeros(&[9, 7], DType::F32)),
+        format!("{name} is [9, 7] of F32, not [7, 9] of F32")
+    );
+    assert_eq!(
+        refuse(name, zeros(&[7, 9], DType::F64)),
+        format!("{name} is [7, 9] of F64, not [7, 9] of F32")
+    );
+    assert_eq!(
+        refuse("optimizer.steps", zeros(&[], DType::F64)),
+        "optimizer.steps is [] of F64, not one I64"
+    );
+    assert_eq!(
+        refuse("optimizer.steps", zeros(&[2], DType::I64)),
+        "optimizer.steps is [2] of I64, not one I64"
+    );
 }
 
 #[test]
@@ -359,8 +407,12 @@ fn a_number_s_bits_are_its_own_wherever_it_lies_in_a_vector() {
             let (starts, moves) = (drawn(100, 1), drawn(100, 2));
             let mut weights = [weight("w", &starts[at..at + count], DType::F32)];
             weights[0].regularizer = Some(Regularizer { l1: 0.01, l2: 0.02 });
-            let mut optimizer = Optimizer::new(recipe(&with(&optimizer, json!({"clipvalue": 0.5}))), &weights, Ops::Kernels).unwrap();
-            (0..3).for_each(|_| optimizer.step(&weights, &gradients(&[&weights[0]], &[&moves[at..at + count]])).unwrap());
+            let mut optimizer =
+                Optimizer::new(recipe(&with(&optimizer, json!({"clipvalue": 0.5}))), &weights, Ops::Kernels)
+                    .unwrap();
+            (0..3).for_each(|_| {
+                optimizer.step(&weights, &gradients(&[&weights[0]], &[&moves[at..at + count]])).unwrap()
+            });
             numbers(&weights[0].var).into_iter().map(f64::to_bits).collect()
         };
         let whole = one_by_one(100, 0);
@@ -400,10 +452,14 @@ fn a_plateau_lowers_a_constant_rate_only() {
     assert_eq!(constant.learning_rate(), 0.001);
     constant.set_learning_rate(0.0005);
     assert_eq!(constant.learning_rate(), 0.0005);
-    let schedule = json!({"name": "piecewise_constant_decay", "boundaries": [1, 3], "values": [0.1, 0.02, 0.3]});
-    let mut schedule = Optimizer::new(recipe(&json!({"name": "adam", "learning_rate": schedule})), &weights, Ops::Kernels).unwrap();
+    let schedule =
+        json!({"name": "piecewise_constant_decay", "boundaries": [1, 3], "values": [0.1, 0.02, 0.3]});
+    let mut schedule =
+        Optimizer::new(recipe(&json!({"name": "adam", "learning_rate": schedule})), &weights, Ops::Kernels)
+            .unwrap();
     schedule.set_learning_rate(0.7);
-    let rates: Vec<f64> = (0..5).map(|t| (schedule.learning_rate(), train(&mut schedule, &weights, t..t + 1)).0).collect();
+    let rates: Vec<f64> =
+        (0..5).map(|t| (schedule.learning_rate(), train(&mut schedule, &weights, t..t + 1)).0).collect();
     assert_eq!(rates, [0.1, 0.1, 0.02, 0.02, 0.3]);
 }
 
@@ -420,8 +476,10 @@ fn a_step_allocates_nothing() {
         sut.step(&weights, &gradients).unwrap();
         let before = counted::calls();
         sut.step(&weights, &gradients).unwrap();
-        // candle looks for overlaps with a small vector before each operation in place: the step, the constraint, what is done to the average.
-        let averages = u64::from(optimizer["use_ema"] == true) + u64::from(optimizer["ema_overwrite_frequency"] == 2);
+        // candle looks for overlaps with a small vector before each operation in place: the step,
+        // the constraint, what is done to the average.
+        let averages =
+            u64::from(optimizer["use_ema"] == true) + u64::from(optimizer["ema_overwrite_frequency"] == 2);
         assert_eq!(counted::calls() - before, 2 * (2 + averages), "{optimizer}");
     }
 }

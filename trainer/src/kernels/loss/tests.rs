@@ -27,23 +27,35 @@ fn losses_of_classes() -> Vec<Loss> {
     losses
 }
 
-const LOSSES_OF_VALUES: [Loss; 6] =
-    [Loss::MeanSquaredError, Loss::MeanAbsoluteError, Loss::Huber { delta: 1.0 }, Loss::Huber { delta: 0.3 }, Loss::LogCosh, Loss::Poisson];
+const LOSSES_OF_VALUES: [Loss; 6] = [
+    Loss::MeanSquaredError,
+    Loss::MeanAbsoluteError,
+    Loss::Huber { delta: 1.0 },
+    Loss::Huber { delta: 0.3 },
+    Loss::LogCosh,
+    Loss::Poisson,
+];
 
-/// Holds both forms of a loss against finite differences, with and without weights. Outputs are probabilities where the loss needs them: within
-/// (0, 1), of any sum.
+/// Holds both forms of a loss against finite differences, with and without weights. Outputs are
+/// probabilities where the loss needs them: within (0, 1), of any sum.
 fn check(loss: Loss, labels: &Labels, (rows, width): (usize, usize)) {
     let x = variable(&[rows, width], 1);
-    let x = match loss.outputs().are_logits() || !(loss.is_classification() || loss == Loss::Poisson) || loss == Loss::Hinge {
+    let x = match loss.outputs().are_logits()
+        || !(loss.is_classification() || loss == Loss::Poisson)
+        || loss == Loss::Hinge
+    {
         true => x,
         false => Var::from_tensor(&((x.tanh().unwrap() * 0.4).unwrap() + 0.5).unwrap()).unwrap(),
     };
     for weights in [None, Some([0.5, 2.0, 0.0, 1.0, 3.5])] {
         let judge = judge(loss, labels.clone(), weights.as_ref().map(|weights| &weights[..rows]));
         for form in FORMS {
-            check_gradients(&format!("{form:?} {judge:?}"), std::slice::from_ref(&x), || form.loss(&x, judge.clone()));
+            check_gradients(&format!("{form:?} {judge:?}"), std::slice::from_ref(&x), || {
+                form.loss(&x, judge.clone())
+            });
         }
-        let [ours, theirs] = FORMS.map(|form| form.loss(&x, judge.clone()).unwrap().to_scalar::<f64>().unwrap());
+        let [ours, theirs] =
+            FORMS.map(|form| form.loss(&x, judge.clone()).unwrap().to_scalar::<f64>().unwrap());
         assert!((ours - theirs).abs() < 1e-12 * (1.0 + ours.abs()), "{judge:?}: {ours} {theirs}");
     }
 }
@@ -55,7 +67,11 @@ fn gradients_are_the_finite_differences() {
         losses_of_classes().into_iter().for_each(|loss| check(loss, &classes, (rows, width)));
     }
     let two = Labels::Classes([0, 1, 1, 0, 1].into());
-    for loss in losses_of_classes().into_iter().filter(|loss| matches!(loss, Loss::BinaryCrossentropy { .. })).chain([Loss::Hinge]) {
+    for loss in losses_of_classes()
+        .into_iter()
+        .filter(|loss| matches!(loss, Loss::BinaryCrossentropy { .. }))
+        .chain([Loss::Hinge])
+    {
         check(loss, &two, (5, 1));
     }
     let values = Labels::Values(numbers(5, 5).iter().map(|x| *x as f32).collect());
@@ -74,9 +90,20 @@ fn numbers_as_far_apart_as_floats_go_have_a_finite_loss_and_gradient() {
     for (x, loss, labels) in cases.chain([(&column, Loss::Hinge, Labels::Classes([1, 0].into()))]) {
         for form in FORMS {
             let loss_of_x = form.loss(x, judge(loss, labels.clone(), None)).unwrap();
-            let gradient = loss_of_x.backward().unwrap().get(x).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+            let gradient = loss_of_x
+                .backward()
+                .unwrap()
+                .get(x)
+                .unwrap()
+                .flatten_all()
+                .unwrap()
+                .to_vec1::<f32>()
+                .unwrap();
             let value = loss_of_x.to_scalar::<f32>().unwrap();
-            assert!(value.is_finite() && gradient.iter().all(|x| x.is_finite()), "{form:?} {loss:?}: {value} {gradient:?}");
+            assert!(
+                value.is_finite() && gradient.iter().all(|x| x.is_finite()),
+                "{form:?} {loss:?}: {value} {gradient:?}"
+            );
         }
     }
 }
@@ -88,7 +115,8 @@ fn certainty_costs_no_more_than_sixteen() {
     let wrong = Labels::Classes([1].into());
     for loss in losses_of_classes().into_iter().filter(|loss| !loss.outputs().are_logits()) {
         for form in FORMS {
-            let value = form.loss(&certain, judge(loss, wrong.clone(), None)).unwrap().to_scalar::<f32>().unwrap();
+            let value =
+                form.loss(&certain, judge(loss, wrong.clone(), None)).unwrap().to_scalar::<f32>().unwrap();
             assert!(value.is_finite() && value < 16.2, "{form:?} {loss:?}: {value}");
         }
     }
@@ -98,8 +126,11 @@ fn certainty_costs_no_more_than_sixteen() {
 fn losses_are_what_keras_makes_of_them() {
     let cases: Json = serde_json::from_str(include_str!("../../../../tests/golden/losses.json")).unwrap();
     // The loss of these has penalties in it.
-    for case in cases.as_array().unwrap().iter().filter(|case| !case["name"].as_str().unwrap().ends_with("penalties")) {
-        let training: hpo::training::Training = Reading::default().root(&case["training"], None).read().unwrap();
+    for case in
+        cases.as_array().unwrap().iter().filter(|case| !case["name"].as_str().unwrap().ends_with("penalties"))
+    {
+        let training: hpo::training::Training =
+            Reading::default().root(&case["training"], None).read().unwrap();
         let floats = |json: &Json| -> Vec<f32> { serde_json::from_value(json.clone()).unwrap() };
         let labels = match case["classes"].is_null() {
             true => data::Labels::Values(floats(&case["y"])),
@@ -107,11 +138,14 @@ fn losses_are_what_keras_makes_of_them() {
         };
         let own = (!case["sample_weight"].is_null()).then(|| floats(&case["sample_weight"]));
         let rows: Vec<u32> = (0..case["rows"].as_u64().unwrap() as u32).collect();
-        let output = Tensor::from_vec(floats(&case["output"]), case["output"].as_array().unwrap().len(), &Device::Cpu).unwrap();
+        let output =
+            Tensor::from_vec(floats(&case["output"]), case["output"].as_array().unwrap().len(), &Device::Cpu)
+                .unwrap();
         let output = output.reshape((rows.len(), ())).unwrap();
         let evaluated = (&case["mean_loss"], RowWeights::evaluation(own.as_deref()));
         // Nothing has moved before the first step.
-        let trained = (&case["steps"][0], RowWeights::training(&training.class_weight, &labels, &rows, own.as_deref()));
+        let trained =
+            (&case["steps"][0], RowWeights::training(&training.class_weight, &labels, &rows, own.as_deref()));
         for (keras, weights) in [evaluated, trained] {
             let targets = Targets::of(&labels, &rows, &weights);
             // Each as it is, and with the last activation left to it.
@@ -124,9 +158,17 @@ fn losses_are_what_keras_makes_of_them() {
             });
             for (output, loss) in [(output.clone(), training.loss)].into_iter().chain(whole) {
                 for form in FORMS {
-                    let ours = form.loss(&output, Judge { loss, targets: targets.clone() }).unwrap().to_scalar::<f32>().unwrap();
+                    let ours = form
+                        .loss(&output, Judge { loss, targets: targets.clone() })
+                        .unwrap()
+                        .to_scalar::<f32>()
+                        .unwrap();
                     let keras = keras.as_f64().unwrap() as f32;
-                    assert!((ours - keras).abs() < 2e-6 * (1.0 + keras.abs()), "{} ({form:?}, {loss:?}): {ours} {keras}", case["name"]);
+                    assert!(
+                        (ours - keras).abs() < 2e-6 * (1.0 + keras.abs()),
+                        "{} ({form:?}, {loss:?}): {ours} {keras}",
+                        case["name"]
+                    );
                 }
             }
         }
@@ -137,13 +179,16 @@ fn losses_are_what_keras_makes_of_them() {
 #[test]
 fn a_certain_mistake_costs_what_it_costs_in_32_bits() {
     let loss = Loss::BinaryCrossentropy { from_logits: false, label_smoothing: 0.0 };
-    for (p, class, expect) in [(1f32, 0, 15.942_385), (1.0, 1, 1.192_092_9e-7), (0.0, 1, 16.118_095), (0.999_999_94, 0, 15.942_385)] {
+    for (p, class, expect) in
+        [(1f32, 0, 15.942_385), (1.0, 1, 1.192_092_9e-7), (0.0, 1, 16.118_095), (0.999_999_94, 0, 15.942_385)]
+    {
         let x = Var::from_slice(&[p], (1, 1), &Device::Cpu).unwrap();
         for form in FORMS {
             let loss = form.loss(&x, judge(loss, Labels::Classes([class].into()), None)).unwrap();
             let found = loss.to_scalar::<f32>().unwrap();
             assert!((found / expect - 1.0).abs() < 1e-6, "{form:?} {p} {class}: {found}, not {expect}");
-            let gradient = loss.backward().unwrap().get(&x).map(|g| g.flatten_all().unwrap().to_vec1::<f32>().unwrap());
+            let gradient =
+                loss.backward().unwrap().get(&x).map(|g| g.flatten_all().unwrap().to_vec1::<f32>().unwrap());
             assert_eq!(gradient, Some(vec![0.0]), "{form:?}: what is clipped has no gradient");
         }
     }

@@ -1,6 +1,7 @@
 //! A step of a GRU with Keras's gates z, r and h: `h' = z h + (1 - z) g`.
 //!
-//! What the state may become is `g = activation(x + r (h U + b))` with `reset_after`, as cuDNN has it, else `activation(x + (r h) U)`, as first published.
+//! What the state may become is `g = activation(x + r (h U + b))` with `reset_after`, as cuDNN has
+//! it, else `activation(x + (r h) U)`, as first published.
 
 use super::super::real::Real;
 use super::{Run, Tape};
@@ -12,7 +13,9 @@ impl<T: Real> Run<'_, T> {
             let numbers = &mut tape.gates[self.place(gate, at)];
             if reset_after {
                 let bias = &self.bias[1][gate * units..][..units];
-                numbers.chunks_exact_mut(units).for_each(|row| row.iter_mut().zip(bias).for_each(|(x, b)| *x += *b));
+                numbers
+                    .chunks_exact_mut(units)
+                    .for_each(|row| row.iter_mut().zip(bias).for_each(|(x, b)| *x += *b));
             }
             self.add_state(numbers, &tape.states[at * state..][..state], gate);
             self.activate(tape, gate, at, self.what.recurrent_activation);
@@ -37,7 +40,8 @@ impl<T: Real> Run<'_, T> {
         }
     }
 
-    /// The gradients of the gates before their activations go to `of_gates`, that of the last gate's product with the state to `of_product`.
+    /// The gradients of the gates before their activations go to `of_gates`, that of the last
+    /// gate's product with the state to `of_product`.
     pub(super) fn gru_back(
         &self,
         tape: &Tape<T>,

@@ -30,13 +30,21 @@ impl<T: Real> Run<'_, T> {
         next.iter_mut().zip(active.iter()).zip(o.iter()).for_each(|((h, active), o)| *h = *o * *active);
     }
 
-    pub(super) fn lstm_back(&self, tape: &Tape<T>, at: usize, of_state: &mut [T], of_memory: &mut [T], of_gates: &mut [T]) {
+    pub(super) fn lstm_back(
+        &self,
+        tape: &Tape<T>,
+        at: usize,
+        of_state: &mut [T],
+        of_memory: &mut [T],
+        of_gates: &mut [T],
+    ) {
         let state = self.sizes.state();
         let [i, f, g, o] = [0, 1, 2, 3].map(|gate| &tape.gates[self.place(gate, at)]);
         let active = &tape.active[at * state..][..state];
         let (old, new) = tape.memory[at * state..][..2 * state].split_at(state);
         let mut of = self.at_step::<4>(of_gates, at);
-        // What reaches the memory through its activation lies in the place of the forget gate for a moment.
+        // What reaches the memory through its activation lies in the place of the forget gate for a
+        // moment.
         let through = &mut *of[1];
         through.iter_mut().zip(of_state.iter()).zip(o).for_each(|((through, g), o)| *through = *g * *o);
         activation_gradient(self.what.activation, new, active, through, self.sizes.units);
@@ -73,7 +81,8 @@ vectorised! {
 }
 
 vectorised! {
-    /// The gradient of what the memory keeps, of `f old`; that of the memory becomes the one before the step.
+    /// The gradient of what the memory keeps, of `f old`; that of the memory becomes the one before
+    /// the step.
     fn of_kept<T: Real>(of_memory: &mut [T], f: &[T], old: &[T], of_f: &mut [T]) {
         for (((of_memory, f), old), of_f) in of_memory.iter_mut().zip(f).zip(old).zip(of_f) {
             *of_f = *of_memory * *old;
