@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::limits;
 use data::Catalog;
-use hpo::limits;
 use store::Store;
 use store::artifact::Artifacts;
 

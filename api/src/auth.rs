@@ -3,13 +3,13 @@
 use std::net::IpAddr;
 use std::path::Path;
 
+use crate::limits;
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{AUTHORIZATION, HOST};
 use actix_web::middleware::Next;
 use actix_web::web::Data;
 use anyhow::Context;
-use hpo::limits;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 

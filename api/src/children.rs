@@ -8,8 +8,8 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use crate::limits;
 use anyhow::Context;
-use hpo::limits;
 use tokio::sync::watch;
 
 /// How the trainer child is started.

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::limits;
 use clap::{Args, Parser, Subcommand};
-use hpo::limits;
 use store::TlsFiles;
 
 /// Hyperparameter tuning as a service.

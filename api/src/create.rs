@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use crate::limits;
 use data::{Asker, Catalog, Described};
 use hpo::dataset::{DatasetSchema, DatasetSpec, Source};
 use hpo::preflight::{Preflight, preflight};
-use hpo::{Problem, ProblemKind, Study, limits};
+use hpo::{Problem, ProblemKind, Study};
 use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
 use store::{Idempotency, NewStudy, Store, StudyId, StudyRecord};

@@ -27,13 +27,13 @@ pub enum Error {
     #[error("{0}")]
     InvalidParameter(String),
     /// A body over the limit.
-    #[error("the body has more than {} bytes", hpo::limits::BODY_BYTES_MAX)]
+    #[error("the body has more than {} bytes", crate::limits::BODY_BYTES_MAX)]
     BodyTooLarge,
     /// A body of another type, or encoded.
     #[error("the body must be sent with content-type: application/json, and without a content-encoding")]
     UnsupportedMediaType,
     /// The body took too long to arrive.
-    #[error("the body did not arrive within {} s", hpo::limits::HTTP_BODY_SECONDS_MAX)]
+    #[error("the body did not arrive within {} s", crate::limits::HTTP_BODY_SECONDS_MAX)]
     RequestTimeout,
     /// No route.
     #[error("there is nothing at this path; /openapi.json lists what there is")]
@@ -192,7 +192,7 @@ impl ResponseError for Error {
             Error::MethodNotAllowed(methods) => response.insert_header((ALLOW, methods.as_str())),
             Error::Unauthorized => response.insert_header((WWW_AUTHENTICATE, "Bearer")),
             Error::Unavailable(_) | Error::StorageFull(_) | Error::OutcomeUnknown { .. } => {
-                response.insert_header((RETRY_AFTER, hpo::limits::RETRY_AFTER_SECONDS.to_string()))
+                response.insert_header((RETRY_AFTER, crate::limits::RETRY_AFTER_SECONDS.to_string()))
             }
             _ => &mut response,
         };

@@ -14,6 +14,7 @@ pub mod code;
 pub mod config;
 mod create;
 pub mod error;
+pub mod limits;
 pub mod metrics;
 mod reaper;
 pub mod router;

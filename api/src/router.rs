@@ -1,5 +1,6 @@
 //! Every route on one screen.
 
+use crate::limits;
 use actix_web::body::MessageBody;
 use actix_web::dev::{ResourceDef, ServiceRequest, ServiceResponse};
 use actix_web::http::header::{ACCEPT_ENCODING, AcceptEncoding, CONTENT_TYPE, Encoding};
@@ -7,7 +8,6 @@ use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::web::{Data, PathConfig};
 use actix_web::{HttpMessage, HttpRequest, HttpResponse, get};
-use hpo::limits;
 use hpo::trial::Sort;
 use utoipa::openapi::OpenApi as Document;
 use utoipa::openapi::path::{Operation, Parameter, ParameterIn, PathItem};

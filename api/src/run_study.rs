@@ -5,9 +5,9 @@ use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use crate::limits;
 use anyhow::Context;
 use comfy_table::{LineStyle, Table, presets};
-use hpo::limits;
 use hpo::preflight::Preflight;
 use hpo::study::{DeviceClass, Direction, Study};
 use hpo::trial::{StudyState, TrialState, WaitingFor};

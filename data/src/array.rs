@@ -8,8 +8,8 @@
 
 use std::io::Read;
 
+use crate::limits;
 use half::{bf16, f16};
-use hpo::limits;
 
 use crate::Error;
 use crate::bits::{Bits, Number, Rounding};

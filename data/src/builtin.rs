@@ -55,7 +55,7 @@ pub(crate) fn read(name: &str, reading: &Reading) -> Result<Rows, Error> {
 
 #[cfg(test)]
 mod tests {
-    use hpo::limits;
+    use crate::limits;
 
     use super::*;
     use crate::dataset::Labels;

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use crate::limits;
 use hpo::dataset::{DatasetSchema, DatasetSpec, Files, Findings, Source};
-use hpo::limits;
 
 use crate::array::{self, Array, At};
 use crate::bits::Bits;
@@ -114,7 +114,7 @@ impl Catalog {
 
     /// The study's dataset, read at most once while it is in use and its files are unchanged;
     /// beside those in use the last ones stay in memory, up to
-    /// `hpo::limits::DATASETS_LOADED_BYTES_MAX` in all. Waits and fails as [`Catalog::described`].
+    /// `crate::limits::DATASETS_LOADED_BYTES_MAX` in all. Waits and fails as [`Catalog::described`].
     pub fn load(&self, spec: &DatasetSpec, asker: Asker) -> Result<Arc<Dataset>, Error> {
         let key = (self.inner.key(spec)?, held_out(spec));
         if let Some(dataset) = self.inner.in_memory(&key.0) {

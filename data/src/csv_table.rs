@@ -2,8 +2,8 @@
 
 use std::io::{self, Read};
 
+use crate::limits;
 use csv::{ByteRecord, Reader, ReaderBuilder};
-use hpo::limits;
 
 use crate::Error;
 use crate::bits::Number;

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::limits;
 use hpo::dataset::{Collapse, DatasetSchema};
-use hpo::limits;
 use sha2::{Digest, Sha256};
 
 use crate::Error;

@@ -41,7 +41,7 @@ pub enum Error {
         /// What the machine says.
         source: Arc<std::io::Error>,
     },
-    /// A bound of `hpo::limits` is exceeded.
+    /// A bound of `crate::limits` is exceeded.
     #[error("{path}: {what} exceeds the bound of {max}")]
     TooLarge {
         /// The file.

@@ -7,8 +7,8 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use crate::limits;
 use flate2::bufread::MultiGzDecoder;
-use hpo::limits;
 
 use crate::Error;
 

@@ -7,9 +7,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::limits;
 use flate2::write::GzEncoder;
 use hpo::dataset::{DatasetSpec, Files, Source};
-use hpo::limits;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::metadata::{ColumnChunkMetaDataBuilder, ParquetMetaDataWriter};
 use parquet::file::reader::{FileReader, SerializedFileReader};

@@ -5,7 +5,7 @@
 
 use std::io::Read;
 
-use hpo::limits;
+use crate::limits;
 
 use crate::Error;
 use crate::array::{self, Array, At, Header, Kind, Order};

@@ -10,7 +10,7 @@ mod jpeg;
 
 use std::io::Cursor;
 
-use hpo::limits;
+use crate::limits;
 use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::zune_core::bytestream::ZCursor;

@@ -27,6 +27,7 @@ mod golden;
 mod ids;
 mod idx;
 mod images;
+pub mod limits;
 mod listing;
 mod npz;
 mod parquet_pages;

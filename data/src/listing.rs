@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use crate::limits;
 use hpo::dataset::{DatasetSchema, DatasetSpec, Files, Source};
-use hpo::limits;
 use serde::Serialize;
 
 use crate::images::is_image;
@@ -67,7 +67,7 @@ impl Catalog {
     /// The built-in datasets, then those of the folder in the order of their paths: IDX pairs named
     /// as MNIST's (`*images*idx3-ubyte*` with its `*labels*idx1-ubyte*`, gzipped or not), `*.csv`,
     /// `*.csv.gz`, `*.parquet`, `*.npz`, `*.safetensors` and folders of folders of images. Blocks
-    /// for `hpo::limits::DATASETS_LIST_SECONDS` at most: one file that was not seen before is read
+    /// for `crate::limits::DATASETS_LIST_SECONDS` at most: one file that was not seen before is read
     /// on after that, the others are at the next listings. A file that can't be read is listed with
     /// its problem; a folder that can't, is passed over.
     pub fn list(&self) -> Vec<Listed> {

@@ -12,7 +12,7 @@
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 
-use hpo::limits;
+use crate::limits;
 use zip::ZipArchive;
 use zip::result::ZipError;
 

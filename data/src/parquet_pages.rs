@@ -11,8 +11,8 @@
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 
+use crate::limits;
 use flate2::read::MultiGzDecoder;
-use hpo::limits;
 use parquet::basic::Compression;
 use parquet::file::metadata::ColumnChunkMetaData;
 

@@ -12,7 +12,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use hpo::limits;
+use crate::limits;
 
 use crate::Error;
 use crate::room::{Memory, Room};

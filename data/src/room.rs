@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use hpo::limits;
+use crate::limits;
 use sysinfo::{MemoryRefreshKind, RefreshKind, System};
 
 use crate::Error;

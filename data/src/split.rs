@@ -3,8 +3,8 @@
 
 use std::borrow::Cow;
 
+use crate::limits;
 use hpo::dataset::{DatasetSpec, Source};
-use hpo::limits;
 use hpo::rng::{Purpose, stream};
 
 use crate::{Dataset, Error, Labels};

@@ -12,7 +12,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use hpo::limits;
+use crate::limits;
 
 use crate::Error;
 use crate::bits::{Bits, Number, Rounding};

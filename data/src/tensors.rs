@@ -8,7 +8,7 @@
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 
-use hpo::limits;
+use crate::limits;
 use safetensors::Dtype;
 use safetensors::tensor::Metadata;
 

@@ -1,6 +1,6 @@
 //! Why a model cannot be exported.
 
-use hpo::limits::EXPORT_BYTES_MAX;
+use crate::limits::EXPORT_BYTES_MAX;
 
 /// Why a model cannot be exported.
 #[derive(Debug, thiserror::Error)]

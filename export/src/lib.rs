@@ -9,6 +9,7 @@
 
 mod error;
 mod keras;
+mod limits;
 pub mod model;
 mod onnx;
 

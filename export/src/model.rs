@@ -1,6 +1,6 @@
 //! A trained model: its layers with their shapes and weights.
 
-use hpo::limits::{EXPORT_BYTES_MAX, FLAT_LAYERS_MAX};
+use crate::limits::{EXPORT_BYTES_MAX, FLAT_LAYERS_MAX};
 use hpo::network::Layer;
 use hpo::shape::output_shape;
 use safetensors::{Dtype, SafeTensors};
@@ -129,12 +129,12 @@ impl Trained {
 
 /// A row's shape, if `json` is one.
 fn shape(json: &Json) -> Option<Vec<usize>> {
-    let sizes = json.as_array().filter(|sizes| sizes.len() <= hpo::limits::RANK_MAX)?;
+    let sizes = json.as_array().filter(|sizes| sizes.len() <= crate::limits::RANK_MAX)?;
     sizes
         .iter()
         .map(|size| {
             size.as_u64()
-                .filter(|size| (1..=hpo::limits::ROW_ELEMENTS_MAX).contains(size))
+                .filter(|size| (1..=crate::limits::ROW_ELEMENTS_MAX).contains(size))
                 .map(|size| size as usize)
         })
         .collect()

@@ -13,7 +13,7 @@ mod recurrent;
 mod scan;
 mod window;
 
-use hpo::limits::EXPORT_BYTES_MAX;
+use crate::limits::EXPORT_BYTES_MAX;
 use prost::Message;
 
 use crate::{Error, Model};

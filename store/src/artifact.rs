@@ -10,12 +10,12 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
-use futures_util::{StreamExt, TryStreamExt, future, stream};
-use hpo::limits::{
+use crate::limits::{
     ARTIFACT_BYTES_MAX, ARTIFACT_DELETE_BATCH, ARTIFACTS_PROBE_BYTES, CHECKPOINT_BYTES_MAX,
     CHECKPOINTS_LISTED_MAX, PART_BYTES, UPLOADS_AT_ONCE,
 };
+use bytes::{Bytes, BytesMut};
+use futures_util::{StreamExt, TryStreamExt, future, stream};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;

@@ -22,9 +22,9 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use crate::limits;
 use child::{Mode, Place, Redis};
 use disk::{Disk, free_bytes};
-use hpo::limits;
 use tokio::sync::watch;
 
 /// How soon a death is noticed; a look costs one system call.

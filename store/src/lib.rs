@@ -28,6 +28,7 @@ pub mod embedded;
 mod error;
 mod id;
 mod keys;
+pub mod limits;
 mod link;
 pub mod metrics;
 mod packed;
@@ -49,7 +50,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use hpo::limits;
 use hpo::sampler::Sampler;
 use hpo::study::Study;
 use redis::Value;

@@ -8,7 +8,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use hpo::limits;
+use crate::limits;
 use redis::{Cmd, Value};
 use tokio::time::{Instant, sleep, timeout_at};
 

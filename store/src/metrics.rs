@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use hpo::limits;
+use crate::limits;
 use hpo::study::DeviceClass;
 use hpo::trial::{StudyState, TrialState, WaitingFor};
 
@@ -50,10 +50,10 @@ pub struct ServiceMetrics {
 }
 
 impl Store {
-    /// The metrics of the service now, within [`hpo::limits::REDIS_PROBE_MS`]; costs the same
+    /// The metrics of the service now, within [`crate::limits::REDIS_PROBE_MS`]; costs the same
     /// however many studies there are.
     pub async fn collect(&self) -> Result<ServiceMetrics> {
-        self.within(hpo::limits::REDIS_PROBE_MS).collect_lanes().await
+        self.within(crate::limits::REDIS_PROBE_MS).collect_lanes().await
     }
 
     async fn collect_lanes(&self) -> Result<ServiceMetrics> {

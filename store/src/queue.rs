@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use hpo::limits;
+use crate::limits;
 use hpo::study::DeviceClass;
 use hpo::trial::ErrorKind;
 use redis::Value;

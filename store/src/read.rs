@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::fmt;
 
+use crate::limits;
 use hpo::dataset::DatasetSchema;
-use hpo::limits;
 use hpo::study::DeviceClass;
 pub use hpo::trial::Sort;
 use hpo::trial::{ErrorKind, StudyState, TrialState};

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use hpo::limits;
+use crate::limits;
 use tokio::time::{Instant, timeout_at};
 
 use crate::artifact::{self, Artifacts};

@@ -219,7 +219,7 @@ impl Refused {
         let refusal = Refusal::of(said)?;
         let came_late = said.contains("@user_script") || said.contains("failure in script");
         let said = if refusal.is_quoted() {
-            said.chars().take(hpo::limits::REDIS_ERROR_CHARACTERS_MAX).collect()
+            said.chars().take(crate::limits::REDIS_ERROR_CHARACTERS_MAX).collect()
         } else {
             String::new()
         };

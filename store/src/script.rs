@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use hpo::limits;
+use crate::limits;
 use hpo::trial::{ErrorKind, TriedAgain};
 
 use crate::keys;

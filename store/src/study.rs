@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::limits;
 use hpo::dataset::DatasetSchema;
-use hpo::limits;
 use hpo::study::{Direction, Study};
 pub use hpo::trial::StopReason;
 use hpo::trial::StudyState;

@@ -6,7 +6,7 @@
 
 use std::sync::PoisonError;
 
-use hpo::limits;
+use crate::limits;
 
 use crate::error::{Error, Result};
 use crate::packed::pack;

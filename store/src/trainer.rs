@@ -1,6 +1,6 @@
 //! Who is connected.
 
-use hpo::limits;
+use crate::limits;
 use hpo::study::DeviceClass;
 use serde::{Deserialize, Serialize};
 

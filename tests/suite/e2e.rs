@@ -497,7 +497,7 @@ async fn an_embedded_service_whose_disk_is_full_answers_reads_refuses_changes_an
     refused_and_read().await;
     // Deaths on a full disk do not count: more than the five within a minute that would end the
     // service.
-    for _ in 0..hpo::limits::REDIS_DEATHS_MAX + 1 {
+    for _ in 0..store::limits::REDIS_DEATHS_MAX + 1 {
         let redis =
             eventually("the Redis child", || async { child_called(service.program.pid(), "-server") }).await;
         // SAFETY: kill takes no pointer; the process is a child of the service that this test

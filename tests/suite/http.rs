@@ -708,7 +708,7 @@ async fn a_scrape_of_a_hung_redis_says_so_in_time() {
     app.client.get("/readyz").await.expect(503);
     assert!(text.contains("\nchandler_redis_up 0\n"), "{text}");
     assert!(
-        begun.elapsed() < Duration::from_millis(3 * hpo::limits::REDIS_PROBE_MS),
+        begun.elapsed() < Duration::from_millis(3 * store::limits::REDIS_PROBE_MS),
         "{:?}",
         begun.elapsed()
     );

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use hpo::limits;
+use api::limits;
 use reqwest::Method;
 use serde_json::{Value as Json, json};
 use tests::{Answer, ChaosProxy, Client, Mood, TestApp, TestRedis, eventually, example};

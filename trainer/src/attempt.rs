@@ -12,7 +12,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hpo::limits;
+use crate::limits;
 use hpo::trial::ErrorKind;
 use store::artifact::{self, Artifacts};
 use store::{Ack, Directive, End, Lease, Point};

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use hpo::limits;
+use crate::limits;
 use store::TlsFiles;
 
 /// Trains the trials of a Chandler service.

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use hpo::limits;
+use crate::limits;
 use prometheus::IntGauge;
 use store::artifact::{self, Artifacts};
 use tokio::sync::{Mutex, Notify, watch};

@@ -26,6 +26,7 @@ pub mod device;
 pub mod engine;
 mod health;
 pub(crate) mod kernels;
+pub mod limits;
 mod memory;
 mod metrics;
 mod page;

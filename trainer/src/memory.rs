@@ -5,9 +5,10 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::limits;
 use data::Catalog;
 use hpo::dataset::DatasetSchema;
-use hpo::{Plan, Study, limits, preflight};
+use hpo::{Plan, Study, preflight};
 
 /// The memory that was free on a device when the trainer started, what of it is promised to trials,
 /// and who waits for some.

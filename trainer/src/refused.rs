@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::limits;
 use data::Catalog;
 use hpo::dataset::DatasetSpec;
-use hpo::limits;
 use store::RefusedDataset;
 use tokio::sync::watch;
 

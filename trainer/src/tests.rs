@@ -62,7 +62,7 @@ impl House {
     }
 
     fn trainer_on(&self, devices: Vec<DeviceInfo>, slots: u32) -> TestTrainer {
-        self.start(devices, slots, hpo::limits::CHECKPOINT_SECONDS)
+        self.start(devices, slots, crate::limits::CHECKPOINT_SECONDS)
     }
 
     /// A trainer of one slot that writes a checkpoint after each epoch, if it can.
@@ -328,7 +328,7 @@ async fn a_dataset_of_another_hash_is_refused_and_burns_nothing() {
 async fn more_datasets_than_a_claim_names_are_refused_without_a_storm() {
     let house = House::new().await;
     let mut lacking = Vec::new();
-    for number in 0..hpo::limits::REFUSED_MAX + 6 {
+    for number in 0..crate::limits::REFUSED_MAX + 6 {
         lacking.push(house.study(json!({}), Some(&format!("another{number}"))).await);
     }
     let trainer = house.trainer(1);

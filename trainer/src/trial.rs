@@ -5,11 +5,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::limits;
 use candle_core::Device;
 use data::{Asker, Catalog, Dataset, Scaled};
 use hpo::network::Layer;
 use hpo::trial::ErrorKind;
-use hpo::{Plan, Study, limits};
+use hpo::{Plan, Study};
 use serde_json::{Value as Json, json};
 use store::Lease;
 use store::artifact::Artifacts;

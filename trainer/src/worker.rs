@@ -4,10 +4,10 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use crate::limits;
 use anyhow::Context;
 use candle_core::Device;
 use data::Catalog;
-use hpo::limits;
 use hpo::study::DeviceClass;
 use store::artifact::Artifacts;
 use store::{Claim, Lease, Nonce, Store, StudyId, Trainer};

@@ -1,9 +1,9 @@
 //! `/v1/studies`.
 
+use crate::limits;
 use actix_web::http::header::LOCATION;
 use actix_web::web::{Data, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse, delete, get, patch, post};
-use hpo::limits;
 use store::{Idempotency, StudyRecord};
 
 use super::{AnyErrors, BodyErrors, StudyErrors};

@@ -29,7 +29,7 @@ pub(crate) async fn list_trials(
 ) -> Result<HttpResponse, Error> {
     let id = study_id(&id)?;
     let Query(TrialsQuery { cursor, limit, state, sort }) = query;
-    let limit = limit.map_or(hpo::limits::PAGE_DEFAULT, usize::from);
+    let limit = limit.map_or(crate::limits::PAGE_DEFAULT, usize::from);
     let store = app.reads();
     let (records, next) =
         store.trials(id, TrialPage { cursor, limit, state, sort: sort.unwrap_or_default() }).await?;

@@ -1,8 +1,8 @@
 //! Pages of lists.
 
+use crate::limits;
 use actix_web::http::header::LINK;
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
-use hpo::limits;
 
 use super::query::PageQuery;
 use crate::error::Error;

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::future::{Ready, ready};
 
+use crate::limits;
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest};
-use hpo::limits;
 use hpo::trial::{Sort, StudyState, TrialState};
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};

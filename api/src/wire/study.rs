@@ -1,10 +1,11 @@
 //! Studies on the wire.
 
+use crate::limits;
 use hpo::dataset::DatasetSchema;
 use hpo::preflight::Preflight;
 use hpo::study::Study;
 use hpo::trial::{StopReason, StudyState, TrialState, WaitingFor};
-use hpo::{Problem, ProblemKind, limits};
+use hpo::{Problem, ProblemKind};
 use serde::Serialize;
 use serde_json::{Map, Value as Json, json};
 use store::{Best, Change, StudyRecord, TrialCounts, Waiting};

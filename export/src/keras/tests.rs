@@ -115,7 +115,7 @@ fn a_bidirectional_gets_both_of_its_layers() {
 fn the_weights_of_the_deepest_network_read_back() {
     // A group of HDF5 is a list of links, and long ones are where writers fail.
     let layers: Vec<Json> =
-        (0..hpo::limits::FLAT_LAYERS_MAX).map(|_| json!({"layer": "Dense", "units": 1})).collect();
+        (0..crate::limits::FLAT_LAYERS_MAX).map(|_| json!({"layer": "Dense", "units": 1})).collect();
     let names: Vec<String> = (0..layers.len())
         .flat_map(|at| [format!("layers.{at}.kernel"), format!("layers.{at}.bias")])
         .collect();

@@ -96,7 +96,7 @@ pub(crate) fn floats(name: &str, floats: Vec<f32>) -> AttributeProto {
 
 /// An attribute that is a list of integers.
 pub(crate) fn integers<T: Copy + TryInto<i64>>(name: &str, ints: &[T]) -> AttributeProto {
-    // Sizes of layers, which `hpo::limits` keeps far below.
+    // Sizes of layers, which `crate::limits` keeps far below.
     let ints = ints.iter().map(|int| (*int).try_into().unwrap_or(i64::MAX)).collect();
     AttributeProto { ints, ..attribute(name, AttributeType::Ints) }
 }

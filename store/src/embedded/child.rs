@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use hpo::limits;
+use crate::limits;
 
 use super::{Error, STOP, TICK};
 

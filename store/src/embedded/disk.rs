@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use hpo::limits;
+use crate::limits;
 
 use super::child::Mode;
 

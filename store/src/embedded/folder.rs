@@ -10,7 +10,7 @@ use std::process::Command;
 use std::thread;
 use std::time::Instant;
 
-use hpo::limits;
+use crate::limits;
 
 use super::child::{ask, signal};
 use super::{Error, STOP, TICK};

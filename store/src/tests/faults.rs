@@ -266,9 +266,11 @@ async fn after_two_failures(kind: ErrorKind, retry: Value) -> (TrialState, Study
     match kind {
         ErrorKind::Stalled => bench.pass(33_000).await,
         ErrorKind::Refused => {
-            drop(bench.finish(&lease, End::Refused { why: "it lacks the dataset".into() }).await)
+            bench.finish(&lease, End::Refused { why: "it lacks the dataset".into() }).await;
         }
-        kind => drop(bench.finish(&lease, failed(kind)).await),
+        kind => {
+            bench.finish(&lease, failed(kind)).await;
+        }
     }
     let (trial, study) = (bench.trial(id, lease.number).await, bench.record(id).await.state);
     assert_eq!(trial.error.map(|error| error.kind), Some(kind));

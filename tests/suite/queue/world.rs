@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use hpo::dataset::DatasetSchema;
-use hpo::limits;
 use hpo::study::{DeviceClass, Study as Document};
 use hpo::trial::{ErrorKind, StudyState, TrialState};
 use serde_json::{Value, json};
 use store::artifact::Artifacts;
 use store::audit::{audit, forget_scripts};
+use store::limits;
 use store::{
     Ack, Change, Claim, Config, Directive, End, Error, Lease, NewStudy, Nonce, Point, Store, StudyId,
     TrialPage,
