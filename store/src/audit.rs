@@ -9,11 +9,9 @@ use crate::{Args, Store};
 /// A line for each invariant that does not hold; empty is health.
 pub async fn audit(store: &Store) -> Result<Vec<String>> {
     let mut wrong = Vec::new();
-    for lane in 0..store.inner.lanes.len() {
-        let mut lines = Reply::of(store.call_lane(Name::Audit, lane, Args::new()).await?)?;
-        while let Some(line) = lines.next() {
-            wrong.push(text(line)?);
-        }
+    let mut lines = Reply::of(store.call(Name::Audit, Args::new()).await?)?;
+    while let Some(line) = lines.next() {
+        wrong.push(text(line)?);
     }
     Ok(wrong)
 }

@@ -86,8 +86,6 @@ pub struct Config {
     pub namespace: String,
     /// How long a lease lasts without a heartbeat.
     pub lease_ms: u64,
-    /// Lanes of the queue. Counts at the first start only; later, what was stored then is used.
-    pub lanes: u32,
     /// Hears of every script call.
     pub observe: Option<Observe>,
     /// For tests: the time in ms instead of the server's.
@@ -102,7 +100,6 @@ impl Config {
             tls: TlsFiles::default(),
             namespace: "chandler".into(),
             lease_ms: limits::LEASE_MS,
-            lanes: 1,
             observe: None,
             now_ms: None,
         }
@@ -120,12 +117,11 @@ pub struct Store {
 struct Inner {
     link: Link,
     namespace: String,
-    lanes: Vec<String>,
+    /// The key that each script gets.
+    queue: String,
     lease_ms: u64,
     now_ms: Option<Arc<AtomicU64>>,
     studies: Mutex<HashMap<StudyId, Cached>>,
-    /// Where the next claim looks first, so that no lane starves.
-    turn: AtomicU64,
 }
 
 /// What a process remembers of a study: its document never changes, and a sampler is a function of
@@ -137,22 +133,18 @@ struct Cached {
 }
 
 impl Store {
-    /// Connects, fixes the number of lanes at the first start, and loads the scripts. A Redis that
-    /// was used before need not accept changes for this: reads work there, and where its memory is
-    /// full, so does whatever frees some.
+    /// Connects and loads the scripts. Redis need not accept changes for this: reads work without,
+    /// and where its memory is full, so does whatever frees some.
     pub async fn connect(config: Config) -> Result<Store> {
         let link = Link::new(&config)?;
-        let until = in_ms(limits::REDIS_CALL_MS);
-        let lanes = lanes(&link, &config, until).await?;
-        link.load(until).await?;
+        link.load(in_ms(limits::REDIS_CALL_MS)).await?;
         let inner = Arc::new(Inner {
             link,
-            lanes: (0..lanes).map(|lane| keys::lane(&config.namespace, lane)).collect(),
+            queue: keys::queue(&config.namespace),
             namespace: config.namespace,
             lease_ms: config.lease_ms,
             now_ms: config.now_ms,
             studies: Mutex::default(),
-            turn: AtomicU64::new(0),
         });
         Ok(Store { inner, deadline: None })
     }
@@ -171,7 +163,7 @@ impl Store {
     /// [`limits::REDIS_PROBE_MS`]. It makes the smallest change there is, because only then does a
     /// server tell that its disk or memory is full, or that it is a replica.
     pub async fn ready(&self) -> Result<()> {
-        self.within(limits::REDIS_PROBE_MS).call_lane(Name::Ready, 0, Args::new()).await.map(drop)
+        self.within(limits::REDIS_PROBE_MS).call(Name::Ready, Args::new()).await.map(drop)
     }
 
     /// How long a lease lasts; send a heartbeat every third of it.
@@ -184,14 +176,8 @@ impl Store {
         Duration::from_millis((self.inner.lease_ms / limits::TICKS_PER_LEASE).max(1))
     }
 
-    /// The answer of a script in the lane of `study`.
-    async fn call(&self, name: Name, study: StudyId, args: Args) -> Result<Value> {
-        let lane = crc32fast::hash(study.as_str().as_bytes()) as usize % self.inner.lanes.len();
-        self.call_lane(name, lane, args).await
-    }
-
-    /// The answer of a script in a lane.
-    async fn call_lane(&self, name: Name, lane: usize, args: Args) -> Result<Value> {
+    /// The answer of a script.
+    async fn call(&self, name: Name, args: Args) -> Result<Value> {
         let mut all = Vec::with_capacity(args.0.len() + 1);
         all.push(
             self.inner
@@ -201,7 +187,7 @@ impl Store {
                 .unwrap_or_default(),
         );
         all.extend(args.0);
-        self.inner.link.call(name, &self.inner.lanes[lane], &all, self.until()).await
+        self.inner.link.call(name, &self.inner.queue, &all, self.until()).await
     }
 
     /// When a call that begins now must have ended.
@@ -268,22 +254,4 @@ impl Args {
 
 fn in_ms(ms: u64) -> Instant {
     Instant::now() + Duration::from_millis(ms)
-}
-
-/// The number of lanes: the first to ask fixes it, since a study's lane follows from it.
-async fn lanes(link: &Link, config: &Config, until: Instant) -> Result<u32> {
-    let key = keys::lanes(&config.namespace);
-    let get = || redis::cmd("GET").arg(&key).to_owned();
-    let mut stored = link.run(&get(), Effect::None, until).await?;
-    if stored == Value::Nil {
-        let lanes = config.lanes.clamp(1, limits::LANES_MAX);
-        link.run(redis::cmd("SET").arg(&key).arg(lanes).arg("NX"), Effect::None, until).await?;
-        stored = link.run(&get(), Effect::None, until).await?;
-    }
-    let stored = reply::text(stored)?;
-    stored
-        .parse()
-        .ok()
-        .filter(|lanes| (1..=limits::LANES_MAX).contains(lanes))
-        .ok_or_else(|| Error::Corrupt(format!("{key} is {stored}")))
 }

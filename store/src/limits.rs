@@ -155,8 +155,6 @@ pub const REDIS_PIPELINE: usize = 1_000;
 pub const WAKE_WAIT_MS_MAX: u64 = 5_000;
 /// Studies whose parsed document and sampler a process keeps; when full, it forgets them all.
 pub const STUDIES_CACHED_MAX: usize = 256;
-/// Lanes: more than any cluster has nodes.
-pub const LANES_MAX: u32 = 1_024;
 
 // ---- The API ----
 

@@ -63,7 +63,7 @@ impl Link {
     pub(crate) async fn call(
         &self,
         name: Name,
-        lane: &str,
+        queue: &str,
         args: &[Vec<u8>],
         until: Instant,
     ) -> Result<Value> {
@@ -71,7 +71,7 @@ impl Link {
         let script = script(name);
         let eval = |how: &str, what: &str| {
             let mut cmd = redis::cmd(how);
-            cmd.arg(what).arg(1).arg(lane).arg(args);
+            cmd.arg(what).arg(1).arg(queue).arg(args);
             cmd
         };
         let mut is_open = false;

@@ -1,4 +1,4 @@
-//! The service's metrics, gathered at scrape by two scripts a lane, and the list of trainers.
+//! The service's metrics, gathered at scrape by two scripts and the list of trainers.
 
 use std::collections::HashMap;
 
@@ -7,7 +7,7 @@ use hpo::study::DeviceClass;
 use hpo::trial::{StudyState, TrialState, WaitingFor};
 
 use crate::error::Result;
-use crate::reply::Reply;
+use crate::reply::{Reply, text};
 use crate::script::Name;
 use crate::{Args, Needs, Store, StudyId};
 
@@ -50,42 +50,30 @@ pub struct ServiceMetrics {
 }
 
 impl Store {
-    /// The metrics of the service now, within [`crate::limits::REDIS_PROBE_MS`]; costs the same
+    /// The metrics of the service now, within [`limits::REDIS_PROBE_MS`]; costs the same
     /// however many studies there are.
     pub async fn collect(&self) -> Result<ServiceMetrics> {
-        self.within(crate::limits::REDIS_PROBE_MS).collect_lanes().await
-    }
-
-    async fn collect_lanes(&self) -> Result<ServiceMetrics> {
-        let mut sums: HashMap<String, u64> = HashMap::new();
-        // Every lane hears every trainer, and lanes of one server share its memory: these do not
-        // add up.
-        let shared = ["trainers", "slots", "memory", "memory_max", "lease_overdue_ms"];
-        let classes =
-            || Args::new().list(DeviceClass::ALL.iter().map(|class| class.as_str()).collect::<Vec<_>>());
+        let store = self.within(limits::REDIS_PROBE_MS);
+        let classes = || Args::new().list(DeviceClass::ALL.iter().map(|class| class.as_str()));
         let mut needs = Vec::new();
-        for lane in 0..self.inner.lanes.len() {
-            let mut rows = Reply::of(
-                self.call_lane(Name::Waiting, lane, classes().arg(limits::WAITING_SCANNED_MAX)).await?,
-            )?;
-            while let Some(row) = rows.next() {
-                needs.push(needs_of(Reply::of(row)?)?);
-            }
-            let mut answer = Reply::of(self.call_lane(Name::Collect, lane, classes()).await?)?;
-            while let Some(name) = answer.next() {
-                let (name, number) = (crate::reply::text(name)?, answer.parse::<u64>()?);
-                let sum = sums.entry(name.clone()).or_default();
-                *sum = if shared.contains(&name.as_str()) { number.max(*sum) } else { number + *sum };
-            }
+        let mut rows =
+            Reply::of(store.call(Name::Waiting, classes().arg(limits::WAITING_SCANNED_MAX)).await?)?;
+        while let Some(row) = rows.next() {
+            needs.push(needs_of(Reply::of(row)?)?);
         }
-        let trainers = self.trainers().await?;
+        let mut numbers: HashMap<String, u64> = HashMap::new();
+        let mut answer = Reply::of(store.call(Name::Collect, classes()).await?)?;
+        while let Some(name) = answer.next() {
+            numbers.insert(text(name)?, answer.parse()?);
+        }
+        let trainers = store.trainers().await?;
         let waiting: Vec<WaitingFor> = needs
             .iter()
             .filter_map(|needs| needs.waiting_for(&trainers))
             .map(|waiting| waiting.kind)
             .collect();
         let waiting_for = |kind: WaitingFor| waiting.iter().filter(|other| **other == kind).count() as u64;
-        let of = |name: &str| sums.get(name).copied().unwrap_or_default();
+        let of = |name: &str| numbers.get(name).copied().unwrap_or_default();
         let each_trial = |class: DeviceClass| TrialState::ALL.iter().map(move |state| (class, *state));
         Ok(ServiceMetrics {
             studies: StudyState::ALL.iter().map(|state| (*state, of(&format!("study:{state}")))).collect(),

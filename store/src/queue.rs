@@ -163,16 +163,7 @@ impl Store {
     /// Up to as many leases as `claim` has nonces, from the studies that were served least for
     /// their weight. Empty: nothing to do.
     pub async fn claim(&self, claim: &Claim) -> Result<Vec<Lease>> {
-        let lanes = self.inner.lanes.len();
-        let first = self.inner.turn.fetch_add(1, std::sync::atomic::Ordering::Relaxed) as usize;
-        for lane in (first..first + lanes).map(|lane| lane % lanes) {
-            let leases =
-                leases(Reply::of(self.call_lane(Name::Claim, lane, self.claim_args(claim)).await?)?)?;
-            if !leases.is_empty() {
-                return Ok(leases);
-            }
-        }
-        Ok(Vec::new())
+        leases(Reply::of(self.call(Name::Claim, self.claim_args(claim)).await?)?)
     }
 
     /// Waits until there may be work for a trainer of these classes, at most `timeout` and
@@ -180,13 +171,9 @@ impl Store {
     pub async fn wait_for_work(&self, classes: &[DeviceClass], timeout: Duration) -> Result<bool> {
         let timeout =
             timeout.min(Duration::from_millis(limits::WAKE_WAIT_MS_MAX)).max(Duration::from_millis(1));
-        // A command may not span lanes; with several, each wait watches one of them.
-        let lanes = &self.inner.lanes;
-        let lane =
-            &lanes[self.inner.turn.fetch_add(1, std::sync::atomic::Ordering::Relaxed) as usize % lanes.len()];
         let mut pop = redis::cmd("BLPOP");
         for class in classes {
-            pop.arg(keys::wake(lane, *class));
+            pop.arg(keys::wake(&self.inner.queue, *class));
         }
         pop.arg(timeout.as_secs_f64());
         Ok(self.inner.link.block(&pop, timeout).await? != Value::Nil)
@@ -216,12 +203,11 @@ impl Store {
     }
 
     async fn finish_attempt(&self, lease: &Lease, end: &End, has_checkpoints: bool) -> Result<Ack> {
-        ack(Reply::of(self.call(Name::Finish, lease.study, finish_args(lease, end, has_checkpoints)).await?)?)
+        ack(Reply::of(self.call(Name::Finish, finish_args(lease, end, has_checkpoints)).await?)?)
     }
 
     /// [`Store::finish`], or [with checkpoints](Store::finish_with_checkpoints), and
-    /// [`Store::claim`] in one round trip, for short trials. With several lanes the claim looks
-    /// only at this trial's.
+    /// [`Store::claim`] in one round trip, for short trials.
     pub async fn finish_and_claim(
         &self,
         lease: &Lease,
@@ -230,21 +216,21 @@ impl Store {
         claim: &Claim,
     ) -> Result<(Ack, Vec<Lease>)> {
         let args = finish_args(lease, end, has_checkpoints).then(self.claim_args(claim));
-        let mut answer = Reply::of(self.call(Name::FinishAndClaim, lease.study, args).await?)?;
+        let mut answer = Reply::of(self.call(Name::FinishAndClaim, args).await?)?;
         Ok((ack(answer.array()?)?, leases(answer.array()?)?))
     }
 
     /// Sends a paused trial to its next rung, before new trials; false where it is not paused at
     /// `rung`.
     pub async fn promote(&self, id: StudyId, number: u64, rung: u32) -> Result<bool> {
-        Ok(integer(self.call(Name::Promote, id, Args::new().arg(id).arg(number).arg(rung)).await?)? == 1)
+        Ok(integer(self.call(Name::Promote, Args::new().arg(id).arg(number).arg(rung)).await?)? == 1)
     }
 
     /// Cancels one trial; returns it as it is right after: still running where its trainer is yet
     /// to be told, and a terminal state is left as it is. Errors: [`Error::NoSuchStudy`],
     /// [`Error::NoSuchTrial`].
     pub async fn cancel_trial(&self, id: StudyId, number: u64) -> Result<TrialRecord> {
-        match self.call(Name::Cancel, id, Args::new().arg(id).arg(number)).await? {
+        match self.call(Name::Cancel, Args::new().arg(id).arg(number)).await? {
             row @ Value::Array(_) => trial_record(Reply::of(row)?),
             none if text(none.clone())? == "no_study" => Err(Error::NoSuchStudy(id)),
             _ => Err(Error::NoSuchTrial { study: id, number }),
@@ -257,7 +243,7 @@ impl Store {
             point.step.to_le_bytes().into_iter().chain(values).collect::<Vec<u8>>()
         });
         let args = lease_args(lease).arg(self.inner.lease_ms).list(packed.collect::<Vec<_>>());
-        match text(self.call(Name::Report, lease.study, args).await?)?.as_str() {
+        match text(self.call(Name::Report, args).await?)?.as_str() {
             "go_on" => Ok(Directive::GoOn),
             "prune" => Ok(Directive::Prune),
             "pause" => Ok(Directive::Pause),

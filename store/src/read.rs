@@ -201,7 +201,7 @@ impl Store {
     /// A study; none where there is none of that id, or it was deleted.
     pub async fn study(&self, id: StudyId) -> Result<Option<StudyRecord>> {
         let args = Args::new().arg(id).arg("").arg(1).arg("").arg("");
-        let mut answer = Reply::of(self.call(Name::Studies, id, args).await?)?;
+        let mut answer = Reply::of(self.call(Name::Studies, args).await?)?;
         answer.text()?;
         answer.next().filter(|row| *row != Value::Nil).map(study_record).transpose()
     }
@@ -211,26 +211,15 @@ impl Store {
     pub async fn list_studies(&self, page: StudyPage) -> Result<(Vec<StudyRecord>, Option<String>)> {
         let limit = page.limit.clamp(1, limits::PAGE_MAX);
         let cursor = page.cursor.map(|cursor| StudyId::parse(&cursor).ok_or(Error::BadCursor)).transpose()?;
-        let (mut studies, mut reached) = (Vec::new(), None);
-        for lane in 0..self.inner.lanes.len() {
-            let args =
-                Args::new().arg("").option(cursor).arg(limit).option(page.state).option(page.name.as_ref());
-            let mut answer = Reply::of(self.call_lane(Name::Studies, lane, args).await?)?;
-            let next = answer.text()?;
-            while let Some(row) = answer.next() {
-                studies.push(study_record(row)?);
-            }
-            // Below the point that the slowest lane has reached, another lane may still have newer
-            // studies.
-            reached = reached.max(StudyId::parse(&next));
+        let args =
+            Args::new().arg("").option(cursor).arg(limit).option(page.state).option(page.name.as_ref());
+        let mut answer = Reply::of(self.call(Name::Studies, args).await?)?;
+        let next = Some(answer.text()?).filter(|next| !next.is_empty());
+        let mut studies = Vec::new();
+        while let Some(row) = answer.next() {
+            studies.push(study_record(row)?);
         }
-        studies.sort_by_key(|study| std::cmp::Reverse(study.id));
-        studies.retain(|study| Some(study.id) >= reached);
-        if studies.len() > limit {
-            studies.truncate(limit);
-            reached = studies.last().map(|study| study.id);
-        }
-        Ok((studies, reached.map(|id| id.to_string())))
+        Ok((studies, next))
     }
 
     /// A trial; none where its study or its number is not there.
@@ -282,7 +271,7 @@ impl Store {
 
     /// What a trial reported; none where there is no such trial.
     pub async fn curve(&self, id: StudyId, number: u64) -> Result<Option<Curve>> {
-        let answer = self.call(Name::Curve, id, Args::new().arg(id).arg(number)).await?;
+        let answer = self.call(Name::Curve, Args::new().arg(id).arg(number)).await?;
         if answer == Value::Nil {
             return Ok(None);
         }
@@ -297,7 +286,7 @@ impl Store {
     /// next number. The smaller score is better.
     async fn ranked(&self, id: StudyId, wanted: usize) -> Result<(Vec<(f64, u64)>, u64)> {
         let wanted = wanted.min(limits::TRIALS_MAX as usize);
-        let mut answer = Reply::of(self.call(Name::Ranking, id, Args::new().arg(id).arg(wanted)).await?)?;
+        let mut answer = Reply::of(self.call(Name::Ranking, Args::new().arg(id).arg(wanted)).await?)?;
         if answer.text()? == "0" {
             return Err(Error::NoSuchStudy(id));
         }
@@ -328,7 +317,7 @@ impl Store {
     /// The trials of those numbers, in that order; a number without one is left out.
     async fn rows(&self, id: StudyId, numbers: &[u64]) -> Result<Vec<TrialRecord>> {
         let answer = self
-            .call(Name::Trials, id, Args::new().arg(id).list(numbers.iter().map(|number| number.to_string())))
+            .call(Name::Trials, Args::new().arg(id).list(numbers.iter().map(|number| number.to_string())))
             .await?;
         let Ok(mut rows) = Reply::of(answer) else {
             return Err(Error::NoSuchStudy(id));

@@ -7,14 +7,14 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::artifact::{self, Artifacts};
 use crate::error::Result;
-use crate::reply::Reply;
+use crate::reply::{Reply, text};
 use crate::script::Name;
 use crate::{Args, Store, StudyId};
 
-/// What one [`Store::reap`] did, over all lanes.
+/// What one [`Store::reap`] did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Reaped {
-    /// Whether it ran anywhere, or another process had just done so.
+    /// Whether it ran: false where another process had just done so.
     pub ran: bool,
     /// Leases that had run out.
     pub stalled: u64,
@@ -89,21 +89,17 @@ impl Store {
     /// Takes expired leases back, queues delayed trials whose time has come, sweeps closed studies,
     /// hands out deleted ones and what trials may have left, forgets silent trainers.
     pub async fn reap(&self) -> Result<Reaped> {
-        let mut reaped = Reaped::default();
-        for lane in 0..self.inner.lanes.len() {
-            let args = Args::new().arg(self.tick().as_millis()).arg(self.inner.lease_ms);
-            let mut answer = Reply::of(self.call_lane(Name::Reap, lane, args).await?)?;
-            reaped.ran |= answer.text()? == "1";
-            reaped.stalled += answer.parse::<u64>()?;
-            reaped.outage |= answer.text()? == "1";
-            let mut deleted = answer.array()?;
-            while let Some(id) = deleted.next() {
-                reaped.deleted.push(crate::reply::text(id)?.parse().map_err(crate::Error::Corrupt)?);
-            }
-            let mut leftovers = answer.array()?;
-            while let Some(trial) = leftovers.next() {
-                reaped.leftovers.push(leftover(&crate::reply::text(trial)?)?);
-            }
+        let args = Args::new().arg(self.tick().as_millis()).arg(self.inner.lease_ms);
+        let mut answer = Reply::of(self.call(Name::Reap, args).await?)?;
+        let (ran, stalled, outage) = (answer.text()? == "1", answer.parse::<u64>()?, answer.text()? == "1");
+        let mut reaped = Reaped { ran, stalled, outage, ..Reaped::default() };
+        let mut deleted = answer.array()?;
+        while let Some(id) = deleted.next() {
+            reaped.deleted.push(text(id)?.parse().map_err(crate::Error::Corrupt)?);
+        }
+        let mut leftovers = answer.array()?;
+        while let Some(trial) = leftovers.next() {
+            reaped.leftovers.push(leftover(&text(trial)?)?);
         }
         Ok(reaped)
     }
@@ -116,14 +112,14 @@ impl Store {
         artifacts: &Artifacts,
     ) -> std::result::Result<(), RemovalError> {
         while !artifacts.delete_study(study.as_str()).await? {}
-        self.call(Name::Purge, study, Args::new().arg(study)).await?;
+        self.call(Name::Purge, Args::new().arg(study)).await?;
         Ok(())
     }
 
     /// Notes that a trainer which has lost a trial may have written checkpoints since: where the
     /// trial has ended, or its study is gone, they are handed out [to be cleared](Store::clear).
     pub async fn abandon(&self, study: StudyId, number: u64) -> Result<()> {
-        self.call(Name::Abandon, study, Args::new().arg(study).arg(number)).await?;
+        self.call(Name::Abandon, Args::new().arg(study).arg(number)).await?;
         Ok(())
     }
 
@@ -136,7 +132,7 @@ impl Store {
         artifacts: &Artifacts,
     ) -> std::result::Result<(), RemovalError> {
         artifacts.delete_checkpoints(study.as_str(), number).await?;
-        self.call(Name::Cleared, study, Args::new().arg(study).arg(number)).await?;
+        self.call(Name::Cleared, Args::new().arg(study).arg(number)).await?;
         Ok(())
     }
 }

@@ -102,7 +102,7 @@ fn assemble(name: &'static str, flags: &str, files: &[&str]) -> Script {
     let kinds = kinds.collect::<Vec<_>>().join(", ");
     let effect = if flags.contains("no-writes") || name == "ready" { Effect::None } else { Effect::Change };
     // The clock moves with every script that writes.
-    let clock = if flags.contains("no-writes") { "" } else { "redis.call('HSET', LANE, 'now', NOW)\n" };
+    let clock = if flags.contains("no-writes") { "" } else { "redis.call('HSET', QUEUE, 'now', NOW)\n" };
     let (keys, prelude, files) = (keys::LUA, include_str!("lua/prelude.lua"), files.join("\n"));
     let code = format!(
         "#!lua {flags}\n{keys}{limit}local KIND = {{{kinds}}}\n{prelude}\n{files}\n{clock}return {name}()\n"

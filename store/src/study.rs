@@ -92,7 +92,7 @@ impl Store {
             (study.retry.backoff_seconds * 1_000.0).round().to_string(),
             study.early_stop.max_failures_in_a_row.to_string(),
         ];
-        let answer = self.call(Name::Create, id, Args::new().arg(id).list(fields)).await?;
+        let answer = self.call(Name::Create, Args::new().arg(id).list(fields)).await?;
         if answer == Value::Int(-1) {
             return Err(Error::Deleted(id));
         }
@@ -123,7 +123,7 @@ impl Store {
 
     /// The study after as much of a change as one call does, and whether that is all of it.
     async fn change_some(&self, id: StudyId, args: Args) -> Result<(StudyRecord, bool)> {
-        let mut answer = Reply::of(self.call(Name::Change, id, args).await?)?;
+        let mut answer = Reply::of(self.call(Name::Change, args).await?)?;
         match answer.text()?.as_str() {
             "missing" => Err(Error::NoSuchStudy(id)),
             "closed" => Err(Error::Closed { study: id, state: answer.name(StudyState::parse)? }),
@@ -158,7 +158,7 @@ impl Store {
     /// The cancelled study after as many of its trials as one call cancels, and how many still
     /// wait.
     async fn cancel_some(&self, id: StudyId) -> Result<(StudyRecord, u64)> {
-        let answer = self.call(Name::CancelStudy, id, Args::new().arg(id)).await?;
+        let answer = self.call(Name::CancelStudy, Args::new().arg(id)).await?;
         if answer == Value::Int(-1) {
             return Err(Error::NoSuchStudy(id));
         }
@@ -170,7 +170,7 @@ impl Store {
     /// Deletes a study: it is not found from now on, and its running trials are lost to their
     /// trainers. The reaper purges it. Errors: [`Error::NoSuchStudy`].
     pub async fn delete_study(&self, id: StudyId) -> Result<()> {
-        match integer(self.call(Name::Delete, id, Args::new().arg(id).arg(self.inner.lease_ms)).await?)? {
+        match integer(self.call(Name::Delete, Args::new().arg(id).arg(self.inner.lease_ms)).await?)? {
             1 => Ok(()),
             _ => Err(Error::NoSuchStudy(id)),
         }
@@ -208,7 +208,7 @@ impl Store {
     /// deleted. Errors: [`Error::IdempotencyMismatch`].
     pub async fn reserved(&self, idempotency: &Idempotency) -> Result<Option<StudyId>> {
         let args = Args::new().arg(&idempotency.key).arg(StudyId::BYTES).arg(&idempotency.request_hash);
-        let mut answer = Reply::of(self.call_lane(Name::Reserved, 0, args).await?)?;
+        let mut answer = Reply::of(self.call(Name::Reserved, args).await?)?;
         let Some(held) = answer.next() else { return Ok(None) };
         let held = text(held)?.parse().map_err(Error::Corrupt)?;
         if answer.text()? == "1" { Ok(Some(held)) } else { Err(Error::IdempotencyMismatch) }
@@ -225,7 +225,7 @@ impl Store {
             });
         }
         let args = Args::new().arg(&idempotency.key).arg(id).arg(&idempotency.request_hash);
-        let mut answer = Reply::of(self.call_lane(Name::Reserve, 0, args).await?)?;
+        let mut answer = Reply::of(self.call(Name::Reserve, args).await?)?;
         let held = answer.name(StudyId::parse)?;
         if answer.text()? == "1" { Ok(held) } else { Err(Error::IdempotencyMismatch) }
     }

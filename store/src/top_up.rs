@@ -24,7 +24,7 @@ impl Store {
             let count = batch.1.len() as u64;
             // Nothing adaptive yet, so no suggestion has seen a finished trial.
             let args = Args::new().arg(id).arg(batch.0).arg(0).list(batch.1);
-            let mut answer = Reply::of(self.call(Name::Enqueue, id, args).await?)?;
+            let mut answer = Reply::of(self.call(Name::Enqueue, args).await?)?;
             if answer.text()? == "ok" {
                 enqueued += count;
             }
@@ -38,7 +38,7 @@ impl Store {
             };
             batch = (next, suggest(cached, next, wants.min(limits::ENQUEUE_BATCH)).await?);
             if batch.1.is_empty() {
-                self.call(Name::Exhaust, id, Args::new().arg(id).arg(next)).await?;
+                self.call(Name::Exhaust, Args::new().arg(id).arg(next)).await?;
                 return Ok(enqueued);
             }
         }
@@ -50,16 +50,14 @@ impl Store {
     /// take any.
     pub async fn drain_wanted(&self) -> Result<u64> {
         let mut enqueued = 0;
-        for lane in 0..self.inner.lanes.len() {
-            let mut wanted = Reply::of(self.call_lane(Name::Wanted, lane, Args::new()).await?)?;
-            while let Some(id) = wanted.next() {
-                let id = text(id)?.parse().map_err(Error::Corrupt)?;
-                match self.top_up(id).await {
-                    Ok(count) => enqueued += count,
-                    Err(error) if error.may_pass() => return Err(error),
-                    Err(error) => {
-                        tracing::warn!(study.id = %id, %error, "Study {id} could not be topped up: {error}")
-                    }
+        let mut wanted = Reply::of(self.call(Name::Wanted, Args::new()).await?)?;
+        while let Some(id) = wanted.next() {
+            let id = text(id)?.parse().map_err(Error::Corrupt)?;
+            match self.top_up(id).await {
+                Ok(count) => enqueued += count,
+                Err(error) if error.may_pass() => return Err(error),
+                Err(error) => {
+                    tracing::warn!(study.id = %id, %error, "Study {id} could not be topped up: {error}")
                 }
             }
         }

@@ -85,19 +85,18 @@ impl Store {
             }
         }
         let info = serde_json::to_string(trainer).map_err(|error| Error::Corrupt(error.to_string()))?;
-        self.each_lane(Args::new().arg(&trainer.id).arg(trainer.slots).arg(info)).await
+        self.call(Name::Trainer, Args::new().arg(&trainer.id).arg(trainer.slots).arg(info)).await.map(drop)
     }
 
     /// Takes leave: the trainer is no longer listed. Its leases are not touched: release them
     /// before.
     pub async fn forget_trainer(&self, id: &str) -> Result<()> {
-        self.each_lane(Args::new().arg(id).arg("").arg("")).await
+        self.call(Name::Trainer, Args::new().arg(id).arg("").arg("")).await.map(drop)
     }
 
     /// Everyone connected, by id.
     pub async fn trainers(&self) -> Result<Vec<TrainerRecord>> {
-        // Every lane hears every heartbeat, so any lane knows all of them.
-        let mut rows = Reply::of(self.call_lane(Name::Trainers, 0, Args::new()).await?)?;
+        let mut rows = Reply::of(self.call(Name::Trainers, Args::new()).await?)?;
         let mut trainers = Vec::new();
         while let Some(row) = rows.next() {
             let mut row = Reply::of(row)?;
@@ -108,13 +107,6 @@ impl Store {
         }
         trainers.sort_by(|a: &TrainerRecord, b| a.trainer.id.cmp(&b.trainer.id));
         Ok(trainers)
-    }
-
-    async fn each_lane(&self, args: Args) -> Result<()> {
-        for lane in 0..self.inner.lanes.len() {
-            self.call_lane(Name::Trainer, lane, args.clone()).await?;
-        }
-        Ok(())
     }
 }
 

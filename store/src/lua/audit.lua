@@ -1,5 +1,5 @@
--- audit: what the invariants of a lane say against what is stored; for tests.
--- KEYS lane
+-- audit: what the invariants of the queue say against what is stored; for tests.
+-- KEYS the queue
 -- ARGV time
 -- OUT  a line for each violation; none is health
 local function audit()
@@ -56,7 +56,7 @@ local function audit()
     for index, state in pairs({[LEASES] = 'running', [DELAYED] = 'delayed'}) do
       local first = redis.call('ZRANGE', of(id, state), 0, 0, 'WITHSCORES')
       local bound = redis.call('ZSCORE', index, id)
-      expect(not first[2] or (bound and tonumber(bound) <= tonumber(first[2])), '3: study', id, 'has', state, 'trials the lane does not know')
+      expect(not first[2] or (bound and tonumber(bound) <= tonumber(first[2])), '3: study', id, 'has', state, 'trials the queue does not know')
     end
   end
   for _, chore in ipairs(redis.call('ZRANGE', LEFTOVERS, 0, -1)) do
@@ -67,10 +67,10 @@ local function audit()
   local stored = redis.call('HGETALL', TOTALS)
   for i = 1, #stored, 2 do
     if string.find(stored[i], ':', 1, true) then
-      expect(tonumber(stored[i + 1]) == (totals[stored[i]] or 0), '1: the lane counts', stored[i + 1], stored[i], 'stored are', totals[stored[i]] or 0)
+      expect(tonumber(stored[i + 1]) == (totals[stored[i]] or 0), '1: the queue counts', stored[i + 1], stored[i], 'stored are', totals[stored[i]] or 0)
       totals[stored[i]] = nil
     end
   end
-  for what, n in pairs(totals) do expect(n == 0, '1: the lane does not count', n, what) end
+  for what, n in pairs(totals) do expect(n == 0, '1: the queue does not count', n, what) end
   return wrong
 end

@@ -1,5 +1,5 @@
 -- cancel: one trial. Waiting: cancelled now; running: its trainer is told with its next report.
--- KEYS lane
+-- KEYS the queue
 -- ARGV time, study, number
 -- OUT  its trial_row right after, 'no_study' or 'no_trial'
 local function cancel()

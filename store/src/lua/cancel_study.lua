@@ -1,5 +1,5 @@
 -- cancel_study: closes it; what waits is cancelled, a bounded number a call, what runs is told with its next report.
--- KEYS lane
+-- KEYS the queue
 -- ARGV time, study
 -- OUT  {trials still waiting (call again while positive), study_row}, -1 no such study
 local function cancel_study()

@@ -1,7 +1,7 @@
 -- change: pause or resume a study, set its limits; '-' leaves a thing as it is, '' takes a limit away.
 -- Raising max_trials reopens a completed study. Lowering it takes the last trials back, as far as they never started: they were never tried, and
 -- come again, the same ones, when it is raised. Other waiting trials beyond it are cancelled. Both in a bounded number a call.
--- KEYS lane
+-- KEYS the queue
 -- ARGV time, study, paused (1 | 0 | -), max_trials, max_parallel
 -- OUT  {missing}, {closed, state}, or {ok, 1 trials are left to take back or cancel (call again) | 0, study_row}
 local function take_back_beyond(s, max_trials)

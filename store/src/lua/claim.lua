@@ -1,5 +1,5 @@
 -- claim: leases up to k trials to a trainer, from the studies with the least virtual time. The same first nonce gets the same leases.
--- KEYS lane
+-- KEYS the queue
 -- ARGV time, trainer, numerics class, lease ms, bytes of memory, n device classes, n ids of refused datasets, k nonces
 -- OUT  a row for each lease: {study, number, attempt, nonce, point, spec version, alone 0 | 1, dataset hash, dataset id}
 local function lease_row(s, t)
@@ -42,7 +42,7 @@ local function take(s, nonce, trainer, numerics, lease_ms)
   unflag(t, 'd')
   unflag(t, 'p')
   t.attempt, t.nonce, t.started, t.ended, t.who = t.attempt + 1, nonce, NOW - s.created, 0, who(s, trainer, numerics)
-  LANE_VT = math.max(LANE_VT, s.vt)
+  QUEUE_VT = math.max(QUEUE_VT, s.vt)
   t.charge = s.cost or LIMIT.first_charge_ms
   s.vt = s.vt + t.charge / s.weight
   save_trial(s, t)
@@ -78,7 +78,7 @@ local function claim()
     if has(t, 'a') then break end
   end
   if #leases == 0 then return leases end
-  redis.call('HSET', LANE, 'vt', LANE_VT)
+  redis.call('HSET', QUEUE, 'vt', QUEUE_VT)
   redis.call('HSET', trainer_key(trainer), 'nonce', nonces[1], 'claims', cmsgpack.pack(claims))
   redis.call('ZADD', TRAINERS, NOW, trainer)
   count('claims', #leases)

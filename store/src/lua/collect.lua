@@ -1,5 +1,5 @@
 -- collect: the service's metrics at one moment; costs the same however many studies there are.
--- KEYS lane
+-- KEYS the queue
 -- ARGV time, n device classes
 -- OUT  name, number, name, number, …
 local function collect()
@@ -12,7 +12,7 @@ local function collect()
   add('wanted', redis.call('SCARD', WANTED))
   add('trainers', redis.call('ZCOUNT', TRAINERS, NOW - LIMIT.trainer_ttl_ms, '+inf'))
   add('slots', SLOTS)
-  -- The lane's bounds may be stale by a heartbeat; the study's own set says how late its oldest lease really is.
+  -- The queue's bounds may be stale by a heartbeat; the study's own set says how late its oldest lease really is.
   local overdue = 0
   for _, id in ipairs(redis.call('ZRANGE', LEASES, '-inf', NOW, 'BYSCORE', 'LIMIT', 0, LIMIT.due)) do
     local first = redis.call('ZRANGE', of(id, 'running'), 0, 0, 'WITHSCORES')

@@ -1,5 +1,5 @@
 -- create: a study, once; its trials come by enqueue. The id of one that was deleted is not used again.
--- KEYS lane
+-- KEYS the queue
 -- ARGV time, id, then `n` field values in the order: spec, preflight, dataset, metrics, name, class, dataset_hash, dataset_id, step_bytes,
 --      weight, sign, max_trials, max_parallel, max_failures, max_stalls, backoff_ms, row_max ('' where there is none)
 -- OUT  {1 created | 0 the id was there already, study_row}, or -1 it was deleted

@@ -1,5 +1,5 @@
 -- curve: what a trial reported.
--- KEYS lane
+-- KEYS the queue
 -- ARGV time, study, number
 -- OUT  nil, or {metric names (JSON), packed points}
 local function curve()

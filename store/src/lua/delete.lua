@@ -1,6 +1,6 @@
 -- delete: a tombstone. From now on the study is not found and its trials are lost to their trainers; once none of them can write any more, reap
 -- hands it out to be purged.
--- KEYS lane
+-- KEYS the queue
 -- ARGV time, study, lease ms
 -- OUT  1 deleted, 0 no such study
 local function delete()

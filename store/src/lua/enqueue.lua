@@ -1,6 +1,6 @@
 -- enqueue: trials first, first + 1, … of a study, only if `first` is its next number. Without points it only says whether to begin;
 -- once begun, the queue is filled to the brim.
--- KEYS lane
+-- KEYS the queue
 -- ARGV time, study, first, seen (finished trials the sampler saw), n points (packed)
 -- OUT  {ok | taken | closed | full | missing, next number, trials wanted}
 local function enqueue()

@@ -1,5 +1,5 @@
 -- finish: the end of an attempt. Only its own nonce counts, while it is the trial's last: running, or queued or delayed again after a stall.
--- KEYS lane
+-- KEYS the queue
 -- ARGV time, study, number, nonce, end (completed | pruned | paused | failed | cancelled | released),
 --      value (f64 big endian, '' none), best step, error kind, error message, beside others 0 | 1,
 --      0 it has no checkpoints | 1 it may have some

@@ -1,5 +1,5 @@
 -- finish_and_claim: one round trip for short trials; finish.lua, then claim.lua.
--- KEYS lane
+-- KEYS the queue
 -- ARGV time, finish's arguments, claim's arguments
 -- OUT  {finish's answer, claim's answer}
 local function finish_and_claim()

@@ -1,10 +1,10 @@
 -- Shared by every script, before its own part: time, arguments, the codec of a study and of a trial, and the two functions that keep the
 -- invariants, `move` (a trial changes its place) and `save` (a study's ring, wanted set, totals and end follow from its counters).
--- KEYS[1] is the lane; every other key is made from it (keys.rs), so all share one hash tag.
+-- KEYS[1] is the queue; every other key is made from it (keys.rs), so all share one hash tag.
 -- ARGV[1] is the time in ms for tests, or '' for the server's; `arg`, `num` and `list` read the rest in order.
 
-local lane = redis.call('HMGET', LANE, 'now', 'vt', 'slots', 'tick', 'grace')
-local LANE_VT, SLOTS, TICK, GRACE = tonumber(lane[2]) or 0, tonumber(lane[3]) or 0, tonumber(lane[4]), tonumber(lane[5]) or 0
+local queue = redis.call('HMGET', QUEUE, 'now', 'vt', 'slots', 'tick', 'grace')
+local QUEUE_VT, SLOTS, TICK, GRACE = tonumber(queue[2]) or 0, tonumber(queue[3]) or 0, tonumber(queue[4]), tonumber(queue[5]) or 0
 
 -- The server's clock made monotone: a step back would prolong leases, and no client's clock is ever compared.
 local NOW = tonumber(ARGV[1])
@@ -12,7 +12,7 @@ if not NOW then
   local time = redis.call('TIME')
   NOW = time[1] * 1000 + math.floor(time[2] / 1000)
 end
-NOW = math.max(NOW, tonumber(lane[1]) or 0)
+NOW = math.max(NOW, tonumber(queue[1]) or 0)
 
 local cursor = 1
 local function arg() cursor = cursor + 1; return ARGV[cursor] end
@@ -79,8 +79,8 @@ end
 local function place_in_ring(s)
   local score = redis.call('ZSCORE', ring(s.class), s.id)
   if s.state == 'running' and s.queued > 0 and s.running < (s.max_parallel or math.huge) then
-    -- Who had nothing to run may not save up time: it starts at the lane's virtual time.
-    if not score then s.vt = math.max(s.vt, LANE_VT) end
+    -- Who had nothing to run may not save up time: it starts at the queue's virtual time.
+    if not score then s.vt = math.max(s.vt, QUEUE_VT) end
     redis.call('ZADD', ring(s.class), s.vt, s.id)
     if not score or s.queued > s.was.queued then wake(s.class) end
   elseif score then
@@ -169,7 +169,7 @@ local function who_is(s, index)
 end
 
 -- Trials of a study wait and run in one sorted set a state: queued by order, delayed by ready-at, running by deadline, paused by rung.
--- The lane keeps, for each study, a lower bound of its earliest ready-at and deadline, so nobody scans all studies.
+-- The queue keeps, for each study, a lower bound of its earliest ready-at and deadline, so nobody scans all studies.
 local function place(s, t, score)
   redis.call('ZADD', of(s.id, t.state), score, t.n)
   if t.state == 'delayed' then redis.call('ZADD', DELAYED, 'LT', score, s.id) end
@@ -284,7 +284,7 @@ end
 
 local function forget_trainer(id)
   local slots = tonumber(redis.call('HGET', trainer_key(id), 'slots') or 0)
-  if slots ~= 0 then redis.call('HINCRBY', LANE, 'slots', -slots) end
+  if slots ~= 0 then redis.call('HINCRBY', QUEUE, 'slots', -slots) end
   redis.call('UNLINK', trainer_key(id))
   redis.call('ZREM', TRAINERS, id)
 end

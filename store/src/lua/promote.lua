@@ -1,5 +1,5 @@
 -- promote: a paused trial to its next rung, compare-and-set on the rung; it is queued before new trials.
--- KEYS lane
+-- KEYS the queue
 -- ARGV time, study, number, rung it is paused at
 -- OUT  1 promoted (or already was), 0 not paused at that rung
 local function promote()

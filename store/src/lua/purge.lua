@@ -1,5 +1,5 @@
 -- purge: the keys of a deleted study, after its artifacts. Its id stays taken for as long as an idempotency key may ask for it.
--- KEYS lane
+-- KEYS the queue
 -- ARGV time, study
 -- OUT  1 purged, 0 there is nothing to purge
 local function purge()

@@ -1,5 +1,5 @@
 -- ranking: the completed trials' numbers, best first, from the kept best; deeper: the packed column of scores, to be sorted by the caller.
--- KEYS lane
+-- KEYS the queue
 -- ARGV time, study, how many
 -- OUT  {1 the study is there | 0, next number, packed (number u32, score f64) big endian each, column of f64 big endian ('' when those suffice)}
 local function ranking()

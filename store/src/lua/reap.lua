@@ -1,7 +1,7 @@
 -- reap: what time alone must do. Expired leases are queued again with a stall counted, or failed, or cancelled; delayed trials come due;
 -- closed studies are swept, deleted ones handed out to be purged and ended trials to be cleared (once in a lease, until someone does it), silent
 -- trainers forgotten. Skipped when one just ran.
--- KEYS lane
+-- KEYS the queue
 -- ARGV time, tick ms, lease ms
 -- OUT  {1 ran | 0 skipped, leases expired, 1 an outage was noticed | 0, {study ids to purge …}, {study:number to clear …}}
 local function expire(s)
@@ -35,12 +35,12 @@ end
 local function reap()
   local tick_ms, lease_ms = num(), num()
   if TICK and NOW - TICK < tick_ms / 2 then return {0, 0, 0, {}, {}} end
-  redis.call('HSET', LANE, 'tick', NOW)
+  redis.call('HSET', QUEUE, 'tick', NOW)
   -- Nobody ticked for so long: Redis was down or paused, so nobody could send a heartbeat either, and nothing is counted for a lease.
   local outage = TICK and NOW - TICK > lease_ms / 2
   if outage then
     GRACE = NOW + lease_ms
-    redis.call('HSET', LANE, 'grace', GRACE)
+    redis.call('HSET', QUEUE, 'grace', GRACE)
     count('outages')
   end
   local stalled = 0

@@ -1,5 +1,5 @@
 -- report: heartbeat, curve and directive in one call. Steps strictly grow, so a replay adds nothing; an expired lease not yet reaped is renewed.
--- KEYS lane
+-- KEYS the queue
 -- ARGV time, study, number, nonce, lease ms, n points (step u32 and values f32, little endian)
 -- OUT  go_on | prune | pause | cancel | lost
 local function report()
@@ -9,7 +9,7 @@ local function report()
     count('lost')
     return 'lost'
   end
-  -- Only the study's own sorted set: the lane's entry is a lower bound, and a deadline only moves later.
+  -- Only the study's own sorted set: the queue's entry is a lower bound, and a deadline only moves later.
   redis.call('ZADD', of(s.id, 'running'), NOW + lease_ms, n)
   local curve, added = nil, {}
   for _, point in ipairs(points) do

@@ -1,5 +1,5 @@
 -- reserve: an idempotency key, before its study is created; who asks again with the same request gets the same study id.
--- KEYS lane 0
+-- KEYS the queue
 -- ARGV time, key, study id, request hash
 -- OUT  {study id, 1 the request is the same | 0 another request holds this key}
 local function reserve()

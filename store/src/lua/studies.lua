@@ -1,5 +1,5 @@
--- studies: one study by id, or a page of the lane's newest before a cursor, filtered.
--- KEYS lane
+-- studies: one study by id, or a page of the queue's newest before a cursor, filtered.
+-- KEYS the queue
 -- ARGV time, id ('' for a page), cursor ('' from the newest), limit, state ('' any), part of the name ('' any)
 -- OUT  {id to go on after ('' at the end), n hashes: field, value, …; with `id` and the best trial's `best_point`}
 local function studies()

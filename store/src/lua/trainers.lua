@@ -1,5 +1,5 @@
 -- trainers: who is connected.
--- KEYS lane
+-- KEYS the queue
 -- ARGV time
 -- OUT  rows {info (JSON), last seen ms}
 local function trainers()

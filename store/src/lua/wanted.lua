@@ -1,5 +1,5 @@
 -- wanted: studies that want top_up.
--- KEYS lane
+-- KEYS the queue
 -- ARGV time
 -- OUT  study ids, at most one batch
 local function wanted()

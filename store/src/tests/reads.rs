@@ -250,35 +250,3 @@ async fn every_script_call_is_observed() {
     store.study(new_id()).await.unwrap();
     assert_eq!(*seen.lock().unwrap(), [("studies", true)]);
 }
-
-#[tokio::test]
-async fn several_lanes_behave_as_one() {
-    let redis = TestRedis::start();
-    let store = Store::connect(Config { lanes: 3, ..Config::new(redis.url()) }).await.unwrap();
-    let again = Store::connect(Config { lanes: 5, ..Config::new(redis.url()) }).await.unwrap();
-    assert_eq!(again.inner.lanes.len(), 3);
-    let mut ids = Vec::new();
-    for _ in 0..12 {
-        let id = store.create_study(new_study(json!({"max_trials": 1})), None).await.unwrap().study.id;
-        store.top_up(id).await.unwrap();
-        ids.insert(0, id);
-    }
-    let (mut listed, mut cursor) = (Vec::new(), None);
-    loop {
-        let (studies, next) =
-            store.list_studies(StudyPage { cursor, limit: 5, ..StudyPage::default() }).await.unwrap();
-        listed.extend(studies.iter().map(|study| study.id));
-        cursor = next;
-        if cursor.is_none() {
-            break;
-        }
-    }
-    assert_eq!(listed, ids);
-    let mut claimed = 0;
-    while let [lease] = &store.claim(&Claim::new(&trainer("a"), vec![], 1)).await.unwrap()[..] {
-        store.finish(lease, &completed(0.5)).await.unwrap();
-        claimed += 1;
-    }
-    assert_eq!(claimed, 12);
-    assert_eq!(audit(&store).await.unwrap(), Vec::<String>::new());
-}
