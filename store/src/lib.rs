@@ -1,13 +1,13 @@
 //! The queue and the results of Chandler, in Redis. The only crate that names a Redis key.
 //!
 //! ```text
-//!             ready                         promote (next rung)
-//!  delayed ─────────▶ queued ◀────────────────────── paused
-//!     ▲                 │  ▲                             ▲
-//!     │ retry      claim│  │ release / stall             │ rung reached
-//!     └──── failed? ◀── running ─────────────────────────┘
-//!                       └──▶ completed | pruned | failed | cancelled     terminal states never change
-//!  queued | delayed | paused ──▶ cancelled          study: running ⇄ paused ──▶ completed | cancelled | failed
+//!             ready
+//!  delayed ─────────▶ queued ◀───────┐
+//!     ▲                 │            │ release / stall
+//!     │ retry      claim│            │
+//!     └──── failed? ◀── running ─────┘
+//!                       └──▶ completed | failed | cancelled     terminal states never change
+//!  queued | delayed ──▶ cancelled          study: running ⇄ paused ──▶ completed | cancelled | failed
 //! ```
 //!
 //! Each arrow is one Lua script (`lua/*.lua`, put together by `script`), so no process reads,
@@ -244,11 +244,6 @@ impl Args {
     /// A number, or nothing.
     fn option(self, arg: Option<impl ToString>) -> Args {
         self.arg(arg.map(|arg| arg.to_string()).unwrap_or_default())
-    }
-
-    fn then(mut self, more: Args) -> Args {
-        self.0.extend(more.0);
-        self
     }
 }
 

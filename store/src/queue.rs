@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use crate::limits;
 use hpo::study::DeviceClass;
-use hpo::trial::ErrorKind;
+use hpo::trial::{AttemptEnd, ErrorKind};
 use redis::Value;
 
 use crate::error::{Error, Result};
 use crate::packed;
 use crate::read::{TrialRecord, trial_record};
-use crate::reply::{Reply, integer, text};
+use crate::reply::{Reply, text};
 use crate::script::Name;
 use crate::{Args, Nonce, Store, StudyId, Trainer, keys};
 
@@ -61,8 +61,6 @@ pub struct Lease {
     pub nonce: Nonce,
     /// Its hyperparameters, for `SearchSpace::unpack`.
     pub point: String,
-    /// Which version of the study's document they belong to.
-    pub spec_version: u32,
     /// Run it only when nothing else runs on the device, and claim nothing beside it: memory ran
     /// out when it had company.
     pub alone: bool,
@@ -87,10 +85,6 @@ pub struct Point {
 pub enum Directive {
     /// Train on.
     GoOn,
-    /// Stop, and finish it as pruned.
-    Prune,
-    /// Save a checkpoint, and finish it as paused.
-    Pause,
     /// Stop, and finish it as cancelled.
     Cancel,
     /// Stop: the lease is no longer this trainer's, or the study is gone. Nothing is to be
@@ -106,20 +100,6 @@ pub enum End {
         /// The best of the objective over the steps. Not finite: stored as failed, diverged.
         value: f64,
         /// The step of the best.
-        best_step: u32,
-    },
-    /// Stopped early by a directive.
-    Pruned {
-        /// The best so far, if any.
-        value: Option<f64>,
-        /// Its step; 0 without one.
-        best_step: u32,
-    },
-    /// Stopped at a rung, with a checkpoint, until it is promoted.
-    Paused {
-        /// The best so far.
-        value: f64,
-        /// Its step.
         best_step: u32,
     },
     /// Failed.
@@ -142,6 +122,19 @@ pub enum End {
         /// What it lacks, for the user; cut at [`limits::ERROR_BYTES_MAX`].
         why: String,
     },
+}
+
+impl End {
+    /// The end that a trial's record has for the attempt.
+    pub fn kind(&self) -> AttemptEnd {
+        match self {
+            End::Completed { value, .. } if !value.is_finite() => AttemptEnd::Failed,
+            End::Completed { .. } => AttemptEnd::Completed,
+            End::Failed { .. } => AttemptEnd::Failed,
+            End::Cancelled => AttemptEnd::Cancelled,
+            End::Released | End::Refused { .. } => AttemptEnd::Released,
+        }
+    }
 }
 
 /// The answer to [`Store::finish`].
@@ -206,26 +199,6 @@ impl Store {
         ack(Reply::of(self.call(Name::Finish, finish_args(lease, end, has_checkpoints)).await?)?)
     }
 
-    /// [`Store::finish`], or [with checkpoints](Store::finish_with_checkpoints), and
-    /// [`Store::claim`] in one round trip, for short trials.
-    pub async fn finish_and_claim(
-        &self,
-        lease: &Lease,
-        end: &End,
-        has_checkpoints: bool,
-        claim: &Claim,
-    ) -> Result<(Ack, Vec<Lease>)> {
-        let args = finish_args(lease, end, has_checkpoints).then(self.claim_args(claim));
-        let mut answer = Reply::of(self.call(Name::FinishAndClaim, args).await?)?;
-        Ok((ack(answer.array()?)?, leases(answer.array()?)?))
-    }
-
-    /// Sends a paused trial to its next rung, before new trials; false where it is not paused at
-    /// `rung`.
-    pub async fn promote(&self, id: StudyId, number: u64, rung: u32) -> Result<bool> {
-        Ok(integer(self.call(Name::Promote, Args::new().arg(id).arg(number).arg(rung)).await?)? == 1)
-    }
-
     /// Cancels one trial; returns it as it is right after: still running where its trainer is yet
     /// to be told, and a terminal state is left as it is. Errors: [`Error::NoSuchStudy`],
     /// [`Error::NoSuchTrial`].
@@ -245,8 +218,6 @@ impl Store {
         let args = lease_args(lease).arg(self.inner.lease_ms).list(packed.collect::<Vec<_>>());
         match text(self.call(Name::Report, args).await?)?.as_str() {
             "go_on" => Ok(Directive::GoOn),
-            "prune" => Ok(Directive::Prune),
-            "pause" => Ok(Directive::Pause),
             "cancel" => Ok(Directive::Cancel),
             "lost" => Ok(Directive::Lost),
             other => Err(Error::Corrupt(format!("directive {other:?}"))),
@@ -272,26 +243,21 @@ fn lease_args(lease: &Lease) -> Args {
 }
 
 fn finish_args(lease: &Lease, end: &End, has_checkpoints: bool) -> Args {
-    let (name, value, best_step) = match end {
-        End::Completed { value, .. } | End::Paused { value, .. } if !value.is_finite() => ("failed", None, 0),
-        End::Completed { value, best_step } => ("completed", Some(*value), *best_step),
-        End::Paused { value, best_step } => ("paused", Some(*value), *best_step),
-        End::Pruned { value, best_step } => ("pruned", value.filter(|value| value.is_finite()), *best_step),
-        End::Failed { .. } => ("failed", None, 0),
-        End::Cancelled => ("cancelled", None, 0),
-        End::Released | End::Refused { .. } => ("released", None, 0),
-    };
-    let (kind, message, beside_others) = match end {
-        End::Failed { kind, message, beside_others } => (kind.as_str(), cut(message), *beside_others),
-        End::Refused { why } => (ErrorKind::Refused.as_str(), cut(why), false),
-        _ if name == "failed" => {
-            (ErrorKind::Diverged.as_str(), "the objective is not a finite number", false)
+    let without_value = |kind, message, beside_others| (Vec::new(), 0, kind, message, beside_others);
+    let (value, best_step, kind, message, beside_others) = match end {
+        End::Completed { value, .. } if !value.is_finite() => {
+            without_value(ErrorKind::Diverged.as_str(), "the objective is not a finite number", false)
         }
-        _ => ("", "", false),
+        End::Completed { value, best_step } => (value.to_be_bytes().to_vec(), *best_step, "", "", false),
+        End::Failed { kind, message, beside_others } => {
+            without_value(kind.as_str(), cut(message), *beside_others)
+        }
+        End::Refused { why } => without_value(ErrorKind::Refused.as_str(), cut(why), false),
+        End::Cancelled | End::Released => without_value("", "", false),
     };
     lease_args(lease)
-        .arg(name)
-        .bytes(value.map(|value| value.to_be_bytes().to_vec()).unwrap_or_default())
+        .arg(end.kind())
+        .bytes(value)
         .arg(best_step)
         .arg(kind)
         .arg(message)
@@ -323,7 +289,6 @@ fn leases(mut rows: Reply) -> Result<Vec<Lease>> {
             attempt: row.parse()?,
             nonce: nonce(row.bytes()?)?,
             point: packed::unpack(&row.bytes()?)?,
-            spec_version: row.parse()?,
             alone: row.text()? == "1",
             dataset_hash: row.text()?,
             dataset_id: row.text()?,

@@ -7,7 +7,7 @@ use crate::limits;
 use hpo::dataset::DatasetSchema;
 use hpo::study::DeviceClass;
 pub use hpo::trial::Sort;
-use hpo::trial::{ErrorKind, StudyState, TrialState};
+use hpo::trial::{AttemptEnd, ErrorKind, StudyState, TrialState};
 use redis::Value;
 use serde::de::DeserializeOwned;
 
@@ -107,9 +107,7 @@ pub struct TrialRecord {
     pub state: TrialState,
     /// Its hyperparameters, for `SearchSpace::unpack`.
     pub point: String,
-    /// Which version of the study's document they belong to.
-    pub spec_version: u32,
-    /// The best of the objective, once completed, pruned or paused.
+    /// The best of the objective, once completed.
     pub value: Option<f64>,
     /// The last step reported; 0 before the first.
     pub step: u32,
@@ -127,10 +125,6 @@ pub struct TrialRecord {
     pub stalls: u32,
     /// Whether its trainer is yet to be told of a cancel.
     pub cancel_requested: bool,
-    /// How many finished trials its sampler had seen.
-    pub seen: u64,
-    /// The rung it has reached.
-    pub rung: u32,
     /// Its attempts, oldest first; the last [`limits::ATTEMPTS_KEPT`] and the current.
     pub attempts: Vec<AttemptRecord>,
     /// Its last error, where it failed or is tried again.
@@ -150,8 +144,8 @@ pub struct AttemptRecord {
     pub started_at_ms: u64,
     /// When it ended.
     pub ended_at_ms: Option<u64>,
-    /// How: completed, pruned, paused, failed, cancelled, released or stalled.
-    pub end: Option<String>,
+    /// How; none while it runs.
+    pub end: Option<AttemptEnd>,
 }
 
 /// Why a trial failed.
@@ -441,7 +435,6 @@ pub(crate) fn trial_record(mut row: Reply) -> Result<TrialRecord> {
         number: row.parse()?,
         state: row.name(TrialState::parse)?,
         point: packed::unpack(&row.bytes()?)?,
-        spec_version: row.parse()?,
         value: value(&row.bytes()?),
         step: row.parse()?,
         best_step: Some(row.parse()?).filter(|step| *step > 0),
@@ -450,8 +443,6 @@ pub(crate) fn trial_record(mut row: Reply) -> Result<TrialRecord> {
         failures: row.parse()?,
         stalls: row.parse()?,
         cancel_requested: row.text()? == "1",
-        seen: row.parse()?,
-        rung: row.parse()?,
         error: trial_error(&row.text()?),
         metrics: Some(row.bytes()?)
             .filter(|entry| !entry.is_empty())
@@ -474,7 +465,7 @@ fn attempt_record(mut row: Reply) -> Result<AttemptRecord> {
         numerics: row.text()?,
         started_at_ms: row.parse()?,
         ended_at_ms: u64::try_from(row.parse::<i64>()?).ok(),
-        end: Some(row.text()?).filter(|end| !end.is_empty()),
+        end: row.option(AttemptEnd::parse)?,
     })
 }
 

@@ -51,6 +51,14 @@ impl Reply {
         read(&text).ok_or_else(|| Error::Corrupt(format!("unknown name {text:?}")))
     }
 
+    /// As [`Reply::name`], and none of an empty text.
+    pub(crate) fn option<T>(&mut self, read: fn(&str) -> Option<T>) -> Result<Option<T>> {
+        match self.text()?.as_str() {
+            "" => Ok(None),
+            text => read(text).map(Some).ok_or_else(|| Error::Corrupt(format!("unknown name {text:?}"))),
+        }
+    }
+
     /// The next value, whatever it is.
     pub(crate) fn take(&mut self) -> Result<Value> {
         self.0.next().ok_or_else(|| Error::Corrupt("an answer is too short".into()))

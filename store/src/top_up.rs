@@ -22,8 +22,7 @@ impl Store {
         let mut batch = (0, Vec::new());
         for _ in 0..limits::TOP_UP_ROUNDS_MAX {
             let count = batch.1.len() as u64;
-            // Nothing adaptive yet, so no suggestion has seen a finished trial.
-            let args = Args::new().arg(id).arg(batch.0).arg(0).list(batch.1);
+            let args = Args::new().arg(id).arg(batch.0).list(batch.1);
             let mut answer = Reply::of(self.call(Name::Enqueue, args).await?)?;
             if answer.text()? == "ok" {
                 enqueued += count;

@@ -12,7 +12,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::limits;
+use crate::{limits, metrics};
 use hpo::trial::ErrorKind;
 use store::artifact::{self, Artifacts};
 use store::{Ack, Directive, End, Lease, Point};
@@ -390,8 +390,6 @@ impl Line<'_> {
                 self.is_away = false;
                 match directive {
                     Directive::GoOn => {}
-                    Directive::Prune => self.stop.set(Reason::Prune),
-                    Directive::Pause => self.stop.set(Reason::Pause),
                     Directive::Cancel => self.stop.set(Reason::Cancel),
                     Directive::Lost => self.stop.set(Reason::Lost),
                 }
@@ -446,19 +444,12 @@ impl Line<'_> {
                     Written::GivenUp(Reason::Lost) => return self.abandon().await,
                     Written::GivenUp(Reason::Cancel) => End::Cancelled,
                     // It goes on from its last checkpoint elsewhere, or here after a restart.
-                    Written::GivenUp(Reason::Release | Reason::Prune | Reason::Pause) => End::Released,
+                    Written::GivenUp(Reason::Release) => End::Released,
                 }
             }
             Outcome::Stopped(Reason::Lost, _) => return self.abandon().await,
             Outcome::Stopped(Reason::Cancel, _) => End::Cancelled,
             Outcome::Stopped(Reason::Release, _) => End::Released,
-            Outcome::Stopped(Reason::Prune, best) => End::Pruned {
-                value: best.as_ref().map(|best| best.value),
-                best_step: best.map_or(0, |best| best.step),
-            },
-            // Nothing of this version pauses a trial; were it asked to, it would be handed back
-            // whole.
-            Outcome::Stopped(Reason::Pause, _) => End::Released,
             Outcome::Refused(lacking) => {
                 let why = lacking.why.clone();
                 tracing::warn!(study.id = %self.lease.study, "Trials of study {} are not for this trainer: {why}", self.lease.study);
@@ -482,7 +473,7 @@ impl Line<'_> {
                 if self.has_checkpoints && has_ended {
                     self.clear_checkpoints().await;
                 }
-                name(&end)
+                end.kind().as_str()
             }
             Some(Ack::Stale) => {
                 if let Some(path) = artifact {
@@ -604,7 +595,7 @@ impl Line<'_> {
                 tracing::warn!(trial.number = number, study.id = %study, error.kind = %kind, "Trial {number} of study {study} failed ({kind}): {message}");
             }
             other => {
-                tracing::info!(trial.number = number, study.id = %study, "Trial {number} of study {study} {}", name(other))
+                tracing::info!(trial.number = number, study.id = %study, "Trial {number} of study {study} {}", other.kind())
             }
         }
     }
@@ -612,18 +603,6 @@ impl Line<'_> {
     fn lost(&self) -> &'static str {
         let Lease { study, number, .. } = self.lease;
         tracing::info!(trial.number = number, study.id = %study, "Trial {number} of study {study} is no longer this trainer's");
-        "lost"
-    }
-}
-
-/// The name of an end, one of [`crate::metrics::ENDS`].
-fn name(end: &End) -> &'static str {
-    match end {
-        End::Completed { .. } => "completed",
-        End::Pruned { .. } => "pruned",
-        End::Paused { .. } => "paused",
-        End::Failed { .. } => "failed",
-        End::Cancelled => "cancelled",
-        End::Released | End::Refused { .. } => "released",
+        metrics::LOST
     }
 }

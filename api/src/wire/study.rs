@@ -6,7 +6,7 @@ use hpo::preflight::Preflight;
 use hpo::study::Study;
 use hpo::trial::{StopReason, StudyState, TrialState, WaitingFor};
 use hpo::{Problem, ProblemKind};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value as Json, json};
 use store::{Best, Change, StudyRecord, TrialCounts, Waiting};
 use utoipa::openapi::{RefOr, Schema};
@@ -73,24 +73,30 @@ pub(crate) struct WaitingView {
 }
 
 /// The number of trials by state.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct TrialCountsView {
-    /// Wait for a trainer.
-    queued: u64,
-    /// Wait for their time.
-    delayed: u64,
-    /// Are being trained.
-    running: u64,
-    /// Wait for a promotion.
-    paused: u64,
-    /// Ended with a value.
-    completed: u64,
-    /// Were stopped early.
-    pruned: u64,
-    /// Ended without a value.
-    failed: u64,
-    /// Were stopped by a user.
-    cancelled: u64,
+#[derive(Debug)]
+pub(crate) struct TrialCountsView(TrialCounts);
+
+impl Serialize for TrialCountsView {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter())
+    }
+}
+
+impl ToSchema for TrialCountsView {}
+
+/// A property for each state there is.
+impl PartialSchema for TrialCountsView {
+    fn schema() -> RefOr<Schema> {
+        let states: Vec<&str> = TrialState::ALL.iter().map(|state| state.as_str()).collect();
+        let count = json!({"type": "integer", "format": "int64", "minimum": 0});
+        let counts: Map<String, Json> =
+            states.iter().map(|state| ((*state).to_owned(), count.clone())).collect();
+        let schema = json!({
+            "type": "object", "description": "The number of trials by state.",
+            "required": states, "properties": counts,
+        });
+        serde_json::from_value(schema).expect("what stands above is a schema")
+    }
 }
 
 /// How far a study is.
@@ -262,7 +268,7 @@ impl StudySummary {
             stop_reason: record.stop_reason,
             created_at: timestamp(record.created_at_ms),
             seed: study.seed,
-            trials: TrialCountsView::from_counts(&record.counts),
+            trials: TrialCountsView(record.counts),
             progress: Progress {
                 finished: record.counts.finished(),
                 total: if ended { record.counts.finished() } else { expected(record) },
@@ -285,21 +291,6 @@ pub(crate) fn expected(record: &StudyRecord) -> u64 {
         .map(|points| points.parse().unwrap_or(u64::MAX));
     let there_are = record.counts.iter().map(|(_, count)| count).sum();
     record.max_trials.unwrap_or(u64::MAX).min(points.unwrap_or(u64::MAX)).max(there_are)
-}
-
-impl TrialCountsView {
-    fn from_counts(counts: &TrialCounts) -> TrialCountsView {
-        TrialCountsView {
-            queued: counts.get(TrialState::Queued),
-            delayed: counts.get(TrialState::Delayed),
-            running: counts.get(TrialState::Running),
-            paused: counts.get(TrialState::Paused),
-            completed: counts.get(TrialState::Completed),
-            pruned: counts.get(TrialState::Pruned),
-            failed: counts.get(TrialState::Failed),
-            cancelled: counts.get(TrialState::Cancelled),
-        }
-    }
 }
 
 impl BestTrial {

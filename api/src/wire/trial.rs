@@ -52,8 +52,7 @@ pub(crate) struct AttemptView {
     /// RFC 3339, UTC; null while it runs.
     ended_at: Option<String>,
     /// How it ended; null while it runs.
-    #[schema(value_type = Option<AttemptEnd>)]
-    end: Option<String>,
+    end: Option<AttemptEnd>,
 }
 
 /// Why a trial failed, or was handed back.

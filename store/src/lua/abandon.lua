@@ -1,4 +1,4 @@
--- abandon: a trainer has lost a trial, and may have written checkpoints of it until it knew.
+-- abandon: a trainer has lost a trial, and may have written checkpoints of it until it noticed.
 -- KEYS the queue
 -- ARGV time, study, number
 -- OUT  1

@@ -120,7 +120,7 @@ async fn a_lost_trial_is_not_handed_out_by_a_replayed_claim() {
 
 #[tokio::test]
 async fn a_pending_cancel_outweighs_every_way_back() {
-    let ends = [End::Released, failed(ErrorKind::Io), End::Paused { value: 0.5, best_step: 1 }];
+    let ends = [End::Released, failed(ErrorKind::Io)];
     let oom = End::Failed { kind: ErrorKind::OutOfMemory, message: String::new(), beside_others: true };
     for end in ends.into_iter().chain([oom]).map(Some).chain([None]) {
         let bench = Bench::new().await;

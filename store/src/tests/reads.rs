@@ -170,7 +170,8 @@ async fn metrics_are_complete_and_follow_the_store() {
     let metrics = bench.store.collect().await.unwrap();
     let trials =
         |state| metrics.trials.iter().find(|row| row.0 == DeviceClass::Cpu && row.1 == state).unwrap().2;
-    assert_eq!((trials(TrialState::Queued), trials(TrialState::Running), metrics.trials.len()), (2, 1, 32));
+    assert_eq!((trials(TrialState::Queued), trials(TrialState::Running)), (2, 1));
+    assert_eq!(metrics.trials.len(), DeviceClass::ALL.len() * TrialState::ALL.len());
     assert_eq!((metrics.slots, metrics.trainers, metrics.claims, metrics.lease_overdue_ms), (2, 1, 1, 1_000));
     assert!(metrics.studies.contains(&(StudyState::Running, 1)) && metrics.redis_memory_bytes > 0);
     assert!(metrics.runnable.contains(&(DeviceClass::Cpu, 1)));

@@ -474,11 +474,10 @@ async fn a_trial_is_handed_out_again_where_who_has_lost_it_may_have_written_sinc
     // A later attempt cannot speak for the first.
     bench.finish(&again[0], completed(0.5)).await;
     for (lease, has_checkpoints) in [(&again[1], false), (&again[2], true)] {
-        bench
-            .store
-            .finish_and_claim(lease, &completed(0.5), has_checkpoints, &Claim::new(&trainer("b"), vec![], 1))
-            .await
-            .unwrap();
+        match has_checkpoints {
+            true => bench.store.finish_with_checkpoints(lease, &completed(0.5)).await.unwrap(),
+            false => bench.store.finish(lease, &completed(0.5)).await.unwrap(),
+        };
     }
     assert_eq!(leftovers().await, [(id, 0), (id, 1), (id, 2)]);
     for number in 0..3 {

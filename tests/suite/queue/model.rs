@@ -16,13 +16,11 @@ pub(crate) struct Trial {
     pub(crate) failures: u32,
     pub(crate) stalls: u32,
     pub(crate) step: u32,
-    pub(crate) rung: u32,
     pub(crate) nonce: u64,
     /// The last nonce's end was settled.
     done: bool,
     pub(crate) cancel: bool,
     pub(crate) alone: bool,
-    promoted: bool,
     /// Ready-at of a delayed trial, deadline of a running one.
     until: u64,
 }
@@ -34,7 +32,7 @@ pub(crate) struct Study {
     pub(crate) max_parallel: u64,
     pub(crate) max_failures: u32,
     pub(crate) max_stalls: u32,
-    pub(crate) row: u32,
+    pub(crate) failures_in_a_row: u32,
     pub(crate) trials: Vec<Trial>,
 }
 
@@ -55,8 +53,7 @@ impl Study {
 
     /// The number that a claim must get.
     pub(crate) fn first_queued(&self) -> Option<usize> {
-        let queued = (0..self.trials.len()).filter(|n| self.trials[*n].state == TrialState::Queued);
-        queued.min_by_key(|n| (!self.trials[*n].promoted, *n))
+        self.trials.iter().position(|trial| trial.state == TrialState::Queued)
     }
 
     pub(crate) fn top_up(&mut self) -> u64 {
@@ -71,12 +68,10 @@ impl Study {
             failures: 0,
             stalls: 0,
             step: 0,
-            rung: 0,
             nonce: 0,
             done: false,
             cancel: false,
             alone: false,
-            promoted: false,
             until: 0,
         };
         self.trials.extend((0..missing).map(|_| fresh.clone()));
@@ -87,10 +82,10 @@ impl Study {
         let trial = &mut self.trials[number];
         trial.state = TrialState::Running;
         trial.attempt += 1;
-        (trial.nonce, trial.done, trial.promoted, trial.until) = (nonce, false, false, now + LEASE_MS);
+        (trial.nonce, trial.done, trial.until) = (nonce, false, now + LEASE_MS);
     }
 
-    pub(crate) fn promote_due(&mut self, now: u64) {
+    pub(crate) fn queue_due(&mut self, now: u64) {
         for trial in
             self.trials.iter_mut().filter(|trial| trial.state == TrialState::Delayed && trial.until <= now)
         {
@@ -108,13 +103,8 @@ impl Study {
         trial.done = true;
         let back = if closed || trial.cancel { TrialState::Cancelled } else { TrialState::Queued };
         trial.state = match end {
-            End::Completed { value, .. } | End::Paused { value, .. } if !value.is_finite() => {
-                TrialState::Failed
-            }
+            End::Completed { value, .. } if !value.is_finite() => TrialState::Failed,
             End::Completed { .. } => TrialState::Completed,
-            End::Pruned { .. } => TrialState::Pruned,
-            End::Paused { .. } if back == TrialState::Cancelled => TrialState::Cancelled,
-            End::Paused { .. } => TrialState::Paused,
             End::Cancelled => TrialState::Cancelled,
             End::Released | End::Refused { .. } => back,
             End::Failed { kind: ErrorKind::OutOfMemory, beside_others: true, .. } if !trial.alone => {
@@ -137,7 +127,7 @@ impl Study {
         match (trial.state, end) {
             (TrialState::Failed, End::Failed { kind, .. }) => self.failed(*kind),
             (TrialState::Failed, _) => self.failed(ErrorKind::Diverged),
-            (_, End::Completed { .. } | End::Pruned { .. } | End::Paused { .. }) => self.row = 0,
+            (_, End::Completed { .. }) => self.failures_in_a_row = 0,
             _ => {}
         }
         Some(())
@@ -145,11 +135,14 @@ impl Study {
 
     fn failed(&mut self, kind: ErrorKind) {
         match kind.in_a_row() {
-            InARow::Counts => self.row += 1,
-            InARow::Resets => self.row = 0,
+            InARow::Counts => self.failures_in_a_row += 1,
+            InARow::Resets => self.failures_in_a_row = 0,
             InARow::Leaves => {}
         }
-        if kind.in_a_row() == InARow::Counts && self.row >= FAILURES_IN_A_ROW && !self.is_closed() {
+        if kind.in_a_row() == InARow::Counts
+            && self.failures_in_a_row >= FAILURES_IN_A_ROW
+            && !self.is_closed()
+        {
             self.close(StudyState::Failed);
         }
     }
@@ -194,17 +187,6 @@ impl Study {
         }
     }
 
-    pub(crate) fn promote(&mut self, number: usize, rung: u32) -> bool {
-        if self.is_closed() || number >= self.trials.len() {
-            return false;
-        }
-        let trial = &mut self.trials[number];
-        if trial.state == TrialState::Paused && trial.rung == rung {
-            (trial.state, trial.rung, trial.promoted) = (TrialState::Queued, rung + 1, true);
-        }
-        trial.rung == rung + 1
-    }
-
     pub(crate) fn set_max_trials(&mut self, max_trials: u64) {
         self.max_trials = max_trials;
         if self.state == StudyState::Completed && (self.trials.len() as u64) < max_trials {
@@ -216,7 +198,7 @@ impl Study {
             self.trials.pop();
         }
         for trial in self.trials.iter_mut().skip(max_trials as usize) {
-            if trial.state == TrialState::Delayed || (trial.state == TrialState::Queued && !trial.promoted) {
+            if trial.state.is_waiting() {
                 trial.state = TrialState::Cancelled;
             }
         }

@@ -159,7 +159,7 @@ impl World {
                     max_parallel,
                     max_failures,
                     max_stalls,
-                    row: 0,
+                    failures_in_a_row: 0,
                     trials: vec![],
                 }));
             }
@@ -197,36 +197,6 @@ impl World {
                 let expected = self.finish_model(&lease, &end, now);
                 same("finish", is_accepted(self.store.finish(&lease, &end).await.unwrap()), expected)?;
                 same("finish again", is_accepted(self.store.finish(&lease, &end).await.unwrap()), expected)?;
-            }
-            Step::FinishAndClaim { lease, end, trainer } if !self.leases.is_empty() => {
-                let (lease, end, claim) = (
-                    self.leases[lease % self.leases.len()].clone(),
-                    end_of(*end),
-                    self.claim_of(*trainer, 1),
-                );
-                let expected = self.finish_model(&lease, &end, now);
-                let (ack, leases) = self.store.finish_and_claim(&lease, &end, false, &claim).await.unwrap();
-                same("finish of finish_and_claim", is_accepted(ack), expected)?;
-                // Not the whole again: should the claim have got this very trial anew, the old
-                // nonce is stale by now, as it must be.
-                same(
-                    "claim of finish_and_claim again",
-                    self.store.claim(&claim).await.unwrap(),
-                    leases.clone(),
-                )?;
-                self.claimed(*trainer, claim, leases, now)?;
-            }
-            Step::Promote { study, trial, rung } => {
-                if let Some((id, study)) = self.pick(*study) {
-                    let number = *trial % 8;
-                    let expected = study.as_mut().is_some_and(|study| study.promote(number, *rung));
-                    same("promote", self.store.promote(id, number as u64, *rung).await.unwrap(), expected)?;
-                    same(
-                        "promote again",
-                        self.store.promote(id, number as u64, *rung).await.unwrap(),
-                        expected,
-                    )?;
-                }
             }
             Step::Cancel { study, trial } => {
                 let store = self.store.clone();
@@ -356,7 +326,7 @@ impl World {
                     study.expire(now);
                     study.complete();
                 }
-                study.promote_due(now);
+                study.queue_due(now);
             }
         }
         Ok(())
@@ -377,7 +347,7 @@ impl World {
 
     /// Whether these leases are what the model may give out; then it has.
     fn claimed(&mut self, trainer: usize, claim: Claim, leases: Vec<Lease>, now: u64) -> Outcome {
-        self.studies.iter_mut().flatten().for_each(|study| study.promote_due(now));
+        self.studies.iter_mut().flatten().for_each(|study| study.queue_due(now));
         for (lease, nonce) in leases.iter().zip(&claim.nonces) {
             let study = self.model(lease).ok_or("a lease on a deleted study")?;
             same("a lease on a study that can run", study.is_runnable(), true)?;
@@ -401,12 +371,8 @@ impl World {
     }
 
     fn finish_model(&mut self, lease: &Lease, end: &End, now: u64) -> bool {
-        let accepted = self
-            .model(lease)
-            .is_some_and(|study| study.finish(lease.number as usize, nonce(lease), end, now).is_some());
-        // Before the claim of finish_and_claim, which must see a completed study as completed.
-        self.studies.iter_mut().flatten().for_each(Study::complete);
-        accepted
+        self.model(lease)
+            .is_some_and(|study| study.finish(lease.number as usize, nonce(lease), end, now).is_some())
     }
 
     fn is_held(&self, lease: &Lease) -> bool {
@@ -438,20 +404,11 @@ impl World {
             for (trial, model) in trials.iter().zip(&study.trials) {
                 let nonce =
                     trial.nonce.map_or(0, |nonce| u64::from_str_radix(&nonce.to_string(), 16).unwrap());
-                let found =
-                    (trial.state, trial.attempt, trial.failures, trial.stalls, trial.step, trial.rung, nonce);
+                let found = (trial.state, trial.attempt, trial.failures, trial.stalls, trial.step, nonce);
                 same(
                     &format!("trial {}", trial.number),
                     found,
-                    (
-                        model.state,
-                        model.attempt,
-                        model.failures,
-                        model.stalls,
-                        model.step,
-                        model.rung,
-                        model.nonce,
-                    ),
+                    (model.state, model.attempt, model.failures, model.stalls, model.step, model.nonce),
                 )?;
                 same(
                     "attempts listed",
@@ -474,19 +431,17 @@ fn nonce(lease: &Lease) -> u64 {
 
 fn end_of(which: usize) -> End {
     let failed = |kind, beside_others| End::Failed { kind, message: "it broke".into(), beside_others };
-    match which % 15 {
+    match which % 13 {
         0..=2 => End::Completed { value: which as f64 / 7.0, best_step: 1 },
         3 => End::Completed { value: f64::NAN, best_step: 1 },
-        4 => End::Pruned { value: None, best_step: 0 },
-        5 => End::Paused { value: 0.5, best_step: 1 },
-        6 => failed(ErrorKind::Panic, false),
-        7 => failed(ErrorKind::Io, false),
-        8 => failed(ErrorKind::OutOfMemory, true),
-        9 => End::Cancelled,
-        12 => failed(ErrorKind::Diverged, false),
-        13 => failed(ErrorKind::OutOfTime, false),
-        14 => failed(ErrorKind::Invalid, false),
-        10 => End::Refused { why: "it lacks the dataset".into() },
+        4 => failed(ErrorKind::Panic, false),
+        5 => failed(ErrorKind::Io, false),
+        6 => failed(ErrorKind::OutOfMemory, true),
+        7 => End::Cancelled,
+        8 => failed(ErrorKind::Diverged, false),
+        9 => failed(ErrorKind::OutOfTime, false),
+        10 => failed(ErrorKind::Invalid, false),
+        11 => End::Refused { why: "it lacks the dataset".into() },
         _ => End::Released,
     }
 }
