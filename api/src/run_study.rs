@@ -252,7 +252,7 @@ async fn conclude(
 ) -> anyhow::Result<ExitCode> {
     let record = store.study(id).await?.context("the study is gone")?;
     let best = store.best(id, config.best.clamp(1, limits::PAGE_MAX)).await?;
-    say!("{}", table(&best, study));
+    say!("{}", table(&best, study)?);
     let reason = record.stop_reason.map_or(String::new(), |reason| format!(" ({})", reason.as_str()));
     let ended = record
         .counts
@@ -289,15 +289,14 @@ async fn conclude(
     }
 }
 
-fn table(best: &[TrialRecord], study: &Study) -> Table {
+fn table(best: &[TrialRecord], study: &Study) -> store::Result<Table> {
     let names: Vec<&str> =
         study.space.hyperparameters().iter().map(|hyperparameter| hyperparameter.name.as_str()).collect();
     let mut table = Table::new();
     table.load_style(presets::NOTHING.header_separator(LineStyle::none().fill('─').junction('─')));
     table.set_header(["trial", &study.objective.metric, "epoch"].into_iter().chain(names.iter().copied()));
     for trial in best {
-        let hyperparameters =
-            study.space.unpack(&trial.point).map(|point| study.space.to_json(&point)).unwrap_or_default();
+        let hyperparameters = study.space.to_json(&study.space.unpack(&trial.point)?);
         let cell = |name: &&str| match hyperparameters.get(*name) {
             Some(serde_json::Value::String(text)) => text.clone(),
             Some(serde_json::Value::Number(number)) if number.to_string().len() > 8 => {
@@ -310,7 +309,7 @@ fn table(best: &[TrialRecord], study: &Study) -> Table {
         let epoch = trial.best_step.map_or(String::new(), |step| step.to_string());
         table.add_row([trial.number.to_string(), value, epoch].into_iter().chain(names.iter().map(cell)));
     }
-    table
+    Ok(table)
 }
 
 async fn print_failures(store: &Store, id: StudyId) -> anyhow::Result<()> {

@@ -1,5 +1,6 @@
 //! What can go wrong between a caller and Redis.
 
+use hpo::space::Misfit;
 use hpo::trial::StudyState;
 
 use crate::StudyId;
@@ -70,6 +71,13 @@ pub enum Error {
 
 /// A result of the store.
 pub type Result<T> = std::result::Result<T, Error>;
+
+/// Hyperparameters were read that are no point of their study's space.
+impl From<Misfit> for Error {
+    fn from(misfit: Misfit) -> Error {
+        Error::Corrupt(misfit.to_string())
+    }
+}
 
 impl Error {
     /// Whether the same call may succeed later, with nothing changed about the caller.

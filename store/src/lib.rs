@@ -12,8 +12,8 @@
 //!
 //! Each arrow is one Lua script (`lua/*.lua`, put together by `script`), so no process reads,
 //! decides and writes; any number of processes may call anything at any time, and every call may be
-//! repeated. In reading order: [`Store`] and [`Config`] here; `id`, `keys`, `script`, `reply`,
-//! `packed` are the ground; `address`, `connection`, `link` the way to Redis, `refusal` its errors;
+//! repeated. In reading order: [`Store`] and [`Config`] here; `id`, `keys`, `script` and `reply` are
+//! the ground; `address`, `connection`, `link` the way to Redis, `refusal` its errors;
 //! [`study`] makes and changes studies, [`top_up`](Store::top_up) fills their queues; [`queue`]
 //! hands trials out and takes results in; [`reap`](Store::reap) does what time alone must do;
 //! [`trainer`], [`read`] and [`metrics`] look, and `waiting` tells why nobody takes a study's
@@ -31,7 +31,6 @@ mod keys;
 pub mod limits;
 mod link;
 pub mod metrics;
-mod packed;
 pub mod queue;
 pub mod read;
 pub mod reap;

@@ -8,7 +8,6 @@ use hpo::trial::{AttemptEnd, ErrorKind};
 use redis::Value;
 
 use crate::error::{Error, Result};
-use crate::packed;
 use crate::read::{TrialRecord, trial_record};
 use crate::reply::{Reply, text};
 use crate::script::Name;
@@ -60,7 +59,7 @@ pub struct Lease {
     /// Fences this attempt: no other's reports and results count.
     pub nonce: Nonce,
     /// Its hyperparameters, for `SearchSpace::unpack`.
-    pub point: String,
+    pub point: Vec<u8>,
     /// Run it only when nothing else runs on the device, and claim nothing beside it: memory ran
     /// out when it had company.
     pub alone: bool,
@@ -288,7 +287,7 @@ fn leases(mut rows: Reply) -> Result<Vec<Lease>> {
             number: row.parse()?,
             attempt: row.parse()?,
             nonce: nonce(row.bytes()?)?,
-            point: packed::unpack(&row.bytes()?)?,
+            point: row.bytes()?,
             alone: row.text()? == "1",
             dataset_hash: row.text()?,
             dataset_id: row.text()?,

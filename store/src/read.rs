@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use crate::error::{Error, Result};
 use crate::reply::{Reply, text};
 use crate::script::Name;
-use crate::{Args, Nonce, Point, StopReason, Store, StudyId, packed, queue};
+use crate::{Args, Nonce, Point, StopReason, Store, StudyId, queue};
 
 /// A study as stored.
 #[derive(Debug, Clone)]
@@ -61,7 +61,7 @@ pub struct Best {
     /// Its value.
     pub value: f64,
     /// Its hyperparameters, for `SearchSpace::unpack`.
-    pub point: String,
+    pub point: Vec<u8>,
 }
 
 /// How many trials of a study are in each state.
@@ -106,7 +106,7 @@ pub struct TrialRecord {
     /// Where it stands.
     pub state: TrialState,
     /// Its hyperparameters, for `SearchSpace::unpack`.
-    pub point: String,
+    pub point: Vec<u8>,
     /// The best of the objective, once completed.
     pub value: Option<f64>,
     /// The last step reported; 0 before the first.
@@ -405,7 +405,7 @@ pub(crate) fn study_record(row: Value) -> Result<StudyRecord> {
                 .get("best_value")
                 .and_then(|bytes| value(bytes))
                 .ok_or_else(|| wrong("best_value"))?,
-            point: packed::unpack(fields.get("best_point").ok_or_else(|| wrong("best_point"))?)?,
+            point: fields.get("best_point").cloned().ok_or_else(|| wrong("best_point"))?,
         }),
         None => None,
     };
@@ -434,7 +434,7 @@ pub(crate) fn trial_record(mut row: Reply) -> Result<TrialRecord> {
     Ok(TrialRecord {
         number: row.parse()?,
         state: row.name(TrialState::parse)?,
-        point: packed::unpack(&row.bytes()?)?,
+        point: row.bytes()?,
         value: value(&row.bytes()?),
         step: row.parse()?,
         best_step: Some(row.parse()?).filter(|step| *step > 0),

@@ -9,7 +9,6 @@ use std::sync::PoisonError;
 use crate::limits;
 
 use crate::error::{Error, Result};
-use crate::packed::pack;
 use crate::reply::{Reply, text};
 use crate::script::Name;
 use crate::{Args, Cached, Store, StudyId};
@@ -70,7 +69,7 @@ async fn suggest(cached: Cached, first: u64, count: u64) -> Result<Vec<Vec<u8>>>
     let suggesting = tokio::task::spawn_blocking(move || {
         let mut sampler = cached.sampler.lock().unwrap_or_else(PoisonError::into_inner);
         let points = (first..first + count).map_while(|number| sampler.suggest(number));
-        points.map(|point| pack(&cached.study.space.pack(&point))).collect()
+        points.map(|point| cached.study.space.pack(&point)).collect()
     });
-    suggesting.await.unwrap_or_else(|error| Err(Error::Corrupt(format!("the sampler ended: {error}"))))
+    suggesting.await.map_err(|error| Error::Corrupt(format!("the sampler ended: {error}")))
 }

@@ -81,9 +81,7 @@ impl Trial {
         let Trial { lease, study, .. } = self;
         let invalid = |error: String| Outcome::Failed(ErrorKind::Invalid, error);
         let dataset = self.dataset()?;
-        let Some(point) = study.space.unpack(&lease.point) else {
-            return Err(invalid(format!("the hyperparameters {} do not fit the search space", lease.point)));
-        };
+        let point = study.space.unpack(&lease.point).map_err(|misfit| invalid(misfit.to_string()))?;
         let mut plan = study.plan(&point).map_err(|problems| {
             let problems: Vec<String> =
                 problems.iter().map(|problem| format!("{}: {}", problem.pointer, problem.detail)).collect();

@@ -252,16 +252,24 @@ impl From<StudyPatch> for Change {
 }
 
 impl StudyView {
-    pub(crate) fn from_record(record: StudyRecord, study: &Study, waiting: Option<Waiting>) -> StudyView {
-        let summary = StudySummary::from_record(&record, study, waiting);
-        StudyView { summary, dataset: record.dataset, spec: record.spec, preflight: record.preflight }
+    pub(crate) fn from_record(
+        record: StudyRecord,
+        study: &Study,
+        waiting: Option<Waiting>,
+    ) -> store::Result<StudyView> {
+        let summary = StudySummary::from_record(&record, study, waiting)?;
+        Ok(StudyView { summary, dataset: record.dataset, spec: record.spec, preflight: record.preflight })
     }
 }
 
 impl StudySummary {
-    pub(crate) fn from_record(record: &StudyRecord, study: &Study, waiting: Option<Waiting>) -> StudySummary {
+    pub(crate) fn from_record(
+        record: &StudyRecord,
+        study: &Study,
+        waiting: Option<Waiting>,
+    ) -> store::Result<StudySummary> {
         let ended = !matches!(record.state, StudyState::Running | StudyState::Paused);
-        StudySummary {
+        Ok(StudySummary {
             id: record.id.to_string(),
             name: record.name.clone(),
             state: record.state,
@@ -275,9 +283,9 @@ impl StudySummary {
             },
             max_trials: record.max_trials,
             max_parallel: record.max_parallel,
-            best: record.best.as_ref().and_then(|best| BestTrial::from_best(best, study)),
+            best: record.best.as_ref().map(|best| BestTrial::from_best(best, study)).transpose()?,
             waiting_for: waiting.map(|Waiting { kind, detail }| WaitingView { kind, detail }),
-        }
+        })
     }
 }
 
@@ -294,9 +302,9 @@ pub(crate) fn expected(record: &StudyRecord) -> u64 {
 }
 
 impl BestTrial {
-    fn from_best(best: &Best, study: &Study) -> Option<BestTrial> {
+    fn from_best(best: &Best, study: &Study) -> store::Result<BestTrial> {
         let point = study.space.unpack(&best.point)?;
-        Some(BestTrial {
+        Ok(BestTrial {
             number: best.number,
             value: shortest(best.value),
             hyperparameters: study.space.to_json(&point),

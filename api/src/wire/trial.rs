@@ -106,13 +106,13 @@ impl TrialView {
         record: TrialRecord,
         study: &Study,
         metrics: &[String],
-    ) -> TrialView {
-        let point = study.space.unpack(&record.point);
-        TrialView {
+    ) -> store::Result<TrialView> {
+        let point = study.space.unpack(&record.point)?;
+        Ok(TrialView {
             study: id.to_string(),
             number: record.number,
             state: record.state,
-            hyperparameters: point.map(|point| study.space.to_json(&point)).unwrap_or_default(),
+            hyperparameters: study.space.to_json(&point),
             value: record.value.map(shortest),
             step: record.step,
             best_step: record.best_step,
@@ -120,7 +120,7 @@ impl TrialView {
             cancel_requested: record.cancel_requested,
             attempts: record.attempts.into_iter().map(AttemptView::from_record).collect(),
             error: record.error.map(|error| TrialErrorView { kind: error.kind, message: error.message }),
-        }
+        })
     }
 }
 

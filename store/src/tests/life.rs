@@ -11,7 +11,7 @@ async fn a_study_runs_from_creation_to_completion() {
     for number in 0..3 {
         let lease = bench.claim("a").await.unwrap();
         assert_eq!((lease.study, lease.number, lease.attempt), (id, number, 1));
-        assert!(bench.store.spec(id).await.unwrap().space.unpack(&lease.point).is_some());
+        assert!(bench.store.spec(id).await.unwrap().space.unpack(&lease.point).is_ok());
         let points =
             [Point { step: 1, values: vec![1.0, 0.5, 1.1, 0.25] }, Point { step: 2, values: vec![0.0; 4] }];
         assert_eq!(bench.store.report(&lease, &points).await.unwrap(), Directive::GoOn);
