@@ -4,26 +4,25 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use ulid::Ulid;
 
 /// The id of a study: a ULID, 26 characters of Crockford's base 32, so that ids sort by time.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct StudyId([u8; StudyId::BYTES]);
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StudyId(Ulid);
 
 impl StudyId {
     /// The length of every id.
-    pub const BYTES: usize = 26;
+    pub const BYTES: usize = ulid::ULID_LEN;
+
+    /// A fresh one.
+    pub fn generate() -> StudyId {
+        StudyId(Ulid::generate())
+    }
 
     /// The id that `text` is; none where it is not a ULID in upper case.
     pub fn parse(text: &str) -> Option<StudyId> {
-        let bytes: [u8; StudyId::BYTES] = text.as_bytes().try_into().ok()?;
-        let valid = bytes[0] <= b'7'
-            && bytes.iter().all(|c| c.is_ascii_digit() || (c.is_ascii_uppercase() && !b"ILOU".contains(c)));
-        valid.then_some(StudyId(bytes))
-    }
-
-    /// Its 26 characters.
-    pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.0).expect("parse lets only ASCII through")
+        // The crate reads lower case as well, and letters that look like digits.
+        Ulid::from_string(text).ok().filter(|id| id.to_string() == text).map(StudyId)
     }
 }
 
@@ -38,19 +37,13 @@ impl FromStr for StudyId {
 
 impl fmt::Display for StudyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-impl fmt::Debug for StudyId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        f.pad(self.0.array_to_str(&mut [0; StudyId::BYTES]))
     }
 }
 
 impl Serialize for StudyId {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
+        serializer.collect_str(self)
     }
 }
 

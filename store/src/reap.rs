@@ -111,7 +111,7 @@ impl Store {
         study: StudyId,
         artifacts: &Artifacts,
     ) -> std::result::Result<(), RemovalError> {
-        while !artifacts.delete_study(study.as_str()).await? {}
+        while !artifacts.delete_study(study).await? {}
         self.call(Name::Purge, Args::new().arg(study)).await?;
         Ok(())
     }
@@ -131,7 +131,7 @@ impl Store {
         number: u64,
         artifacts: &Artifacts,
     ) -> std::result::Result<(), RemovalError> {
-        artifacts.delete_checkpoints(study.as_str(), number).await?;
+        artifacts.delete_checkpoints(study, number).await?;
         self.call(Name::Cleared, Args::new().arg(study).arg(number)).await?;
         Ok(())
     }

@@ -130,7 +130,7 @@ async fn train(
 async fn checkpoints(worker: &Worker, lease: &Lease) -> Vec<String> {
     let Lease { study, number, .. } = lease;
     loop {
-        match worker.artifacts.checkpoints(study.as_str(), *number).await {
+        match worker.artifacts.checkpoints(*study, *number).await {
             Ok(paths) => return paths,
             Err(error) if worker.health.is_well().await => {
                 tracing::warn!(trial.number = number, study.id = %study, "Trial {number} of study {study} starts over, its checkpoints cannot be listed: {error}");
@@ -165,7 +165,7 @@ async fn open(worker: &Worker, path: &str) -> Option<File> {
     loop {
         match worker.artifacts.open_checkpoint(path).await {
             Ok(file) => return Some(file),
-            Err(error) if !error.is_of_the_place() || worker.health.is_well().await => {
+            Err(error) if !error.is_of_the_storage() || worker.health.is_well().await => {
                 tracing::warn!("The checkpoint {path} cannot be read: {error}");
                 return None;
             }
@@ -246,7 +246,7 @@ async fn keep(
     Saved { step, spool, on_its_way: _on_its_way }: Saved,
 ) -> Kept {
     let Lease { study, number, attempt, nonce, .. } = lease;
-    artifacts.put_checkpoint(study.as_str(), number, step, &format!("{attempt}-{nonce}"), spool).await
+    artifacts.put_checkpoint(study, number, step, &format!("{attempt}-{nonce}"), spool).await
 }
 
 /// The line to Redis of one attempt.
@@ -516,14 +516,13 @@ impl Line<'_> {
     async fn write(&mut self, weights: Weights, document: serde_json::Value) -> Written {
         let Line { worker, lease, stop, .. } = *self;
         let Lease { study, number, attempt, nonce, .. } = lease;
-        let nonce = nonce.to_string();
         self.beating(async {
             let serialized = tokio::task::spawn_blocking(move || weights.serialize(&document)).await.map_err(|error| error.to_string());
             let bytes = match serialized.flatten() {
                 Ok(bytes) => bytes,
                 Err(error) => return Written::Not(ErrorKind::Panic, error),
             };
-            let put = || worker.artifacts.put_model(study.as_str(), *number, *attempt, &nonce, bytes.clone());
+            let put = || worker.artifacts.put_model(*study, *number, *attempt, *nonce, bytes.clone());
             tokio::select! {
                 written = worker.health.written(put) => match written {
                     Ok(path) => Written::At(path),
@@ -543,7 +542,7 @@ impl Line<'_> {
         let clear = async {
             match attempt {
                 1 => store.clear(*study, *number, artifacts).await,
-                _ => Ok(artifacts.delete_checkpoints(study.as_str(), *number).await?),
+                _ => Ok(artifacts.delete_checkpoints(*study, *number).await?),
             }
         };
         match tokio::time::timeout(Duration::from_secs(limits::CLEAR_SECONDS_MAX), clear).await {

@@ -51,7 +51,7 @@ impl House {
         let mut dataset =
             data::Catalog::new(self.folder.path().join("datasets")).schema(&study.dataset).unwrap();
         dataset.hash = hash.map_or(dataset.hash, str::to_owned);
-        let id = StudyId::parse(&format!("01J0000000{}", Nonce::random()).to_uppercase()).unwrap();
+        let id = StudyId::generate();
         self.store.create_study(NewStudy { id, study, dataset, preflight: json!({}) }, None).await.unwrap();
         self.store.top_up(id).await.unwrap();
         id
@@ -123,13 +123,7 @@ impl House {
     }
 
     async fn artifact(&self, id: StudyId, trial: &TrialRecord) -> Vec<u8> {
-        let path = Artifacts::model_path(
-            id.as_str(),
-            trial.number,
-            trial.attempt,
-            &trial.nonce.unwrap().to_string(),
-        )
-        .unwrap();
+        let path = Artifacts::model_path(id, trial.number, trial.attempt, trial.nonce.unwrap());
         let artifacts = Artifacts::open(&self.folder.path().join("artifacts").display().to_string()).unwrap();
         artifacts.get(&path).await.unwrap().to_vec()
     }

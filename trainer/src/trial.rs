@@ -110,7 +110,7 @@ impl Trial {
             (self.numerics.clone(), dataset.schema.hash.clone(), study.runs() as usize);
         let audience =
             Audience { study: lease.study.to_string(), number, numerics, dataset: dataset_hash, runs };
-        let spool = || self.artifacts.spool(lease.study.as_str(), number);
+        let spool = || self.artifacts.spool(lease.study, number);
         let (plan, device) = (&plan, &self.device);
         let job = Job {
             study,

@@ -303,8 +303,10 @@ async fn a_deleted_study_is_gone_at_once_and_leaves_no_key() {
     bench.jump(3_000);
     assert_eq!(bench.store.reap().await.unwrap().deleted, [], "what runs may still write its weights");
     let (_folder, artifacts) = artifacts();
-    let late =
-        artifacts.put_model(id.as_str(), 2, 1, "late", bytes::Bytes::from_static(b"weights")).await.unwrap();
+    let late = artifacts
+        .put_model(id, 2, 1, Nonce::from_number(9), bytes::Bytes::from_static(b"weights"))
+        .await
+        .unwrap();
     bench.pass(limits::LEASE_MS).await;
     bench.jump(limits::LEASE_MS);
     assert_eq!(bench.store.reap().await.unwrap().deleted, [id], "who was asked first did not do it");
@@ -327,9 +329,12 @@ async fn files_that_cannot_be_removed_keep_their_study_until_they_can() {
     let ids = [bench.study(json!({})).await, bench.study(json!({})).await];
     let (folder, artifacts) = artifacts();
     // A file where the folder of the first study would lie.
-    let blocked = folder.path().join("studies").join(ids[0].as_str());
+    let blocked = folder.path().join("studies").join(ids[0].to_string());
     for id in ids {
-        artifacts.put_model(id.as_str(), 0, 1, "n", bytes::Bytes::from_static(b"weights")).await.unwrap();
+        artifacts
+            .put_model(id, 0, 1, Nonce::from_number(9), bytes::Bytes::from_static(b"weights"))
+            .await
+            .unwrap();
         bench.store.delete_study(id).await.unwrap();
     }
     let moved = folder.path().join("moved");
@@ -398,7 +403,7 @@ async fn what_trials_leave_behind_is_handed_out_until_it_is_cleared() {
     bench.healthy().await;
     let (folder, artifacts) = artifacts();
     let checkpoints = |number: u64| {
-        folder.path().join("studies").join(id.as_str()).join(number.to_string()).join("checkpoints")
+        folder.path().join("studies").join(id.to_string()).join(number.to_string()).join("checkpoints")
     };
     for number in 1..8 {
         std::fs::create_dir_all(checkpoints(number)).unwrap();
@@ -422,7 +427,7 @@ async fn checkpoints_that_cannot_be_removed_are_tried_again() {
     let lease = bench.claim("a").await.unwrap();
     bench.store.finish_with_checkpoints(&lease, &completed(0.5)).await.unwrap();
     let (folder, artifacts) = artifacts();
-    let trial = folder.path().join("studies").join(id.as_str()).join("0");
+    let trial = folder.path().join("studies").join(id.to_string()).join("0");
     std::fs::create_dir_all(trial.parent().unwrap()).unwrap();
     std::os::unix::fs::symlink("/dev/null/nowhere", &trial).unwrap();
     bench.pass(limits::LEFTOVER_MS - limits::LEASE_MS / 2).await;

@@ -121,7 +121,7 @@ impl World {
         )?;
         let keys = store::audit::keys(&self.store).await.unwrap();
         let gone = self.ids.iter().zip(&self.studies).filter(|(_, study)| study.is_none());
-        let is_left = |key: &str, id: &StudyId| key.contains(id.as_str()) && !key.contains(":study:");
+        let is_left = |key: &str, id: &StudyId| key.contains(&id.to_string()) && !key.contains(":study:");
         let left: Vec<_> = gone.flat_map(|(id, _)| keys.iter().filter(move |key| is_left(key, id))).collect();
         same("keys of deleted studies", left, vec![])
     }
