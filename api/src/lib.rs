@@ -16,7 +16,6 @@ mod create;
 pub mod error;
 pub mod limits;
 pub mod metrics;
-mod reaper;
 pub mod router;
 mod routes;
 pub mod run_study;

@@ -13,7 +13,7 @@ use actix_web::web::{self, Data};
 use actix_web::{App as HttpApp, HttpServer};
 use anyhow::Context;
 use data::Catalog;
-use store::Store;
+use store::{Store, Tick};
 use store::artifact::Artifacts;
 use store::embedded::Embedded;
 use tokio::signal::unix::{SignalKind, signal};
@@ -27,7 +27,7 @@ use crate::auth::{self, Keys};
 use crate::children::{TrainerChild, TrainerCommand};
 use crate::config::Config;
 use crate::metrics::{self, Metrics};
-use crate::{reaper, router};
+use crate::router;
 
 /// Serves until a signal, or until the embedded Redis is given up.
 pub async fn serve(config: Config) -> anyhow::Result<()> {
@@ -138,10 +138,17 @@ async fn connect(config: store::Config) -> store::Result<Store> {
     }
 }
 
+/// Takes part in what any process does with every tick.
+async fn tend(app: App) {
+    // A tick changes something, which an embedded Redis refuses while its disk is full.
+    let next = || if app.disk_full.load(Ordering::Acquire) { Tick::Skip } else { Tick::Take };
+    app.store.tend_forever(&app.artifacts, next).await;
+}
+
 /// Serves `app` on `listener` until `shutdown` is ready; then lets requests in flight end. It is an
 /// error if what serves ends before.
 pub async fn run(listener: TcpListener, app: App, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
-    let mut reaper = tokio::spawn(reaper::tick_forever(app.clone()));
+    let mut reaper = tokio::spawn(tend(app.clone()));
     let draining = app.draining.clone();
     let document = Data::new(router::document());
     let known = Data::new(router::Known::of(&document));

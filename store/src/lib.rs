@@ -15,7 +15,8 @@
 //! repeated. In reading order: [`Store`] and [`Config`] here; `id`, `keys`, `script` and `reply` are
 //! the ground; `address`, `connection`, `link` the way to Redis, `refusal` its errors;
 //! [`study`] makes and changes studies, [`top_up`](Store::top_up) fills their queues; [`queue`]
-//! hands trials out and takes results in; [`reap`](Store::reap) does what time alone must do;
+//! hands trials out and takes results in; [`reap`](Store::reap) does what only the passing of
+//! time calls for;
 //! [`trainer`], [`read`] and [`metrics`] look, and `waiting` tells why nobody takes a study's
 //! trials. [`embedded`] runs a private Redis, [`artifact`] keeps files.
 
@@ -62,7 +63,7 @@ pub use queue::{Ack, Claim, Directive, End, Lease, Point};
 pub use read::{
     AttemptRecord, Best, Curve, Sort, StudyPage, StudyRecord, TrialCounts, TrialError, TrialPage, TrialRecord,
 };
-pub use reap::Reaped;
+pub use reap::{ReapReport, TendReport, Tick, jittered};
 pub use refusal::{Refusal, Refused};
 pub use study::{Change, Created, Idempotency, NewStudy, StopReason};
 pub use trainer::{RefusedDataset, Trainer, TrainerRecord};
@@ -170,7 +171,7 @@ impl Store {
         self.inner.lease_ms
     }
 
-    /// How often to call [`Store::reap`], with some jitter.
+    /// How often to call [`Store::tend`], with some jitter.
     pub fn tick(&self) -> Duration {
         Duration::from_millis((self.inner.lease_ms / limits::TICKS_PER_LEASE).max(1))
     }

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use crate::{limits, metrics};
 use hpo::trial::ErrorKind;
 use store::artifact::{self, Artifacts};
-use store::{Ack, Directive, End, Lease, Point};
+use store::{Ack, Directive, End, Lease, Point, jittered};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, oneshot};
@@ -23,7 +23,7 @@ use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, oneshot};
 use crate::run::{Best, Event, Reason, Saved, Stop};
 use crate::trial::{Completed, Outcome, Trial};
 use crate::weights::Weights;
-use crate::worker::{Worker, jittered, retry};
+use crate::worker::{Worker, retry};
 
 /// Sees a leased trial through: trains it, reports it, ends it, and says how it went.
 pub(crate) async fn attempt(worker: &Arc<Worker>, lease: Lease) {

@@ -8,9 +8,8 @@ use std::time::Duration;
 use crate::limits;
 use prometheus::IntGauge;
 use store::artifact::{self, Artifacts};
+use store::jittered;
 use tokio::sync::{Mutex, Notify, watch};
-
-use crate::worker::jittered;
 
 /// The health of the artifacts, as far as this process knows.
 #[derive(Debug)]

@@ -436,7 +436,7 @@ async fn checkpoints_that_cannot_be_removed_are_tried_again() {
     assert!(
         undone.len() == 1
             && undone[0].starts_with(&format!(
-                "Trial 0 of study {id} has ended, but its checkpoints are still there"
+                "Trial 0 of study {id} has ended, but its checkpoints could not be removed yet"
             )),
         "{undone:?}"
     );
@@ -514,10 +514,7 @@ async fn artifacts_that_hang_keep_no_study_waiting() {
         .unwrap();
     assert_eq!(tended.undone.len(), 2, "{tended:?}");
     assert!(
-        tended
-            .undone
-            .iter()
-            .all(|undone| undone.ends_with("this is tried again: there is no time left for it")),
+        tended.undone.iter().all(|undone| undone.ends_with("trying again: it did not finish in time")),
         "{tended:?}"
     );
     assert_eq!(store.study(waiting).await.unwrap().unwrap().counts.get(TrialState::Queued), 3);
