@@ -228,7 +228,7 @@ impl Display {
             let value = trial
                 .value
                 .map_or(String::new(), |value| format!(" {} {:.4}", study.objective.metric, shortest(value)));
-            format!("trial {} epoch {}{value}", trial.number, trial.step)
+            format!("trial {} epoch {}{value}", trial.number, trial.epoch)
         };
         let kind = waiting.as_ref().map(|waiting| waiting.kind);
         let waits = waiting.map(|waiting| format!("waits: {}", waiting.detail));
@@ -306,7 +306,7 @@ fn table(best: &[TrialRecord], study: &Study) -> store::Result<Table> {
             None => String::new(),
         };
         let value = trial.value.map_or(String::new(), |value| format!("{:.4}", shortest(value)));
-        let epoch = trial.best_step.map_or(String::new(), |step| step.to_string());
+        let epoch = trial.best_epoch.map_or(String::new(), |epoch| epoch.to_string());
         table.add_row([trial.number.to_string(), value, epoch].into_iter().chain(names.iter().map(cell)));
     }
     Ok(table)

@@ -59,7 +59,7 @@ pub use address::TlsFiles;
 pub use error::{Error, Result};
 pub use id::{Nonce, StudyId};
 pub use metrics::ServiceMetrics;
-pub use queue::{Ack, Claim, Directive, End, Lease, Point};
+pub use queue::{Ack, Claim, Directive, End, EpochMetrics, Lease};
 pub use read::{
     AttemptRecord, Best, Curve, Sort, StudyPage, StudyRecord, TrialCounts, TrialError, TrialPage, TrialRecord,
 };

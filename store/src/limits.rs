@@ -103,7 +103,7 @@ pub const WAITING_SCANNED_MAX: u64 = 256;
 /// Leases in one claim: the slots of the largest machine.
 pub const CLAIMS_MAX: usize = 256;
 /// Points in one report; a trainer that was cut off for longer sends several.
-pub const REPORT_POINTS_MAX: usize = 1_000;
+pub const REPORT_EPOCHS_MAX: usize = 1_000;
 /// What a study without finished trials is charged for a claim, in ms; settled with the truth at
 /// the end.
 pub const FIRST_CHARGE_MS: u64 = 1_000;

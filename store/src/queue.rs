@@ -70,11 +70,11 @@ pub struct Lease {
     pub dataset_id: String,
 }
 
-/// The logged metrics of one step.
+/// The logged metrics of one epoch.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Point {
+pub struct EpochMetrics {
     /// The epoch, from 1.
-    pub step: u32,
+    pub epoch: u32,
     /// A value for each of the study's metrics, in `Study::logged`'s order.
     pub values: Vec<f32>,
 }
@@ -98,8 +98,8 @@ pub enum End {
     Completed {
         /// The best of the objective over the steps. Not finite: stored as failed, diverged.
         value: f64,
-        /// The step of the best.
-        best_step: u32,
+        /// The epoch of the best.
+        best_epoch: u32,
     },
     /// Failed.
     Failed {
@@ -171,13 +171,13 @@ impl Store {
         Ok(self.inner.link.block(&pop, timeout).await? != Value::Nil)
     }
 
-    /// Heartbeat, curve and directive in one call; without points a mere heartbeat. Points at or
-    /// below the last step are ignored.
-    pub async fn report(&self, lease: &Lease, points: &[Point]) -> Result<Directive> {
+    /// Heartbeat, curve and directive in one call; without epochs a mere heartbeat. Epochs up to
+    /// the last one reported are ignored.
+    pub async fn report(&self, lease: &Lease, epochs: &[EpochMetrics]) -> Result<Directive> {
         let mut directive =
-            self.report_some(lease, &points[..points.len().min(limits::REPORT_POINTS_MAX)]).await?;
-        for points in points.chunks(limits::REPORT_POINTS_MAX).skip(1) {
-            directive = self.report_some(lease, points).await?;
+            self.report_some(lease, &epochs[..epochs.len().min(limits::REPORT_EPOCHS_MAX)]).await?;
+        for epochs in epochs.chunks(limits::REPORT_EPOCHS_MAX).skip(1) {
+            directive = self.report_some(lease, epochs).await?;
         }
         Ok(directive)
     }
@@ -209,10 +209,10 @@ impl Store {
         }
     }
 
-    async fn report_some(&self, lease: &Lease, points: &[Point]) -> Result<Directive> {
-        let packed = points.iter().map(|point| {
-            let values = point.values.iter().flat_map(|value| value.to_le_bytes());
-            point.step.to_le_bytes().into_iter().chain(values).collect::<Vec<u8>>()
+    async fn report_some(&self, lease: &Lease, epochs: &[EpochMetrics]) -> Result<Directive> {
+        let packed = epochs.iter().map(|metrics| {
+            let values = metrics.values.iter().flat_map(|value| value.to_le_bytes());
+            metrics.epoch.to_le_bytes().into_iter().chain(values).collect::<Vec<u8>>()
         });
         let args = lease_args(lease).arg(self.inner.lease_ms).list(packed.collect::<Vec<_>>());
         match text(self.call(Name::Report, args).await?)?.as_str() {
@@ -243,11 +243,11 @@ fn lease_args(lease: &Lease) -> Args {
 
 fn finish_args(lease: &Lease, end: &End, has_checkpoints: bool) -> Args {
     let without_value = |kind, message, beside_others| (Vec::new(), 0, kind, message, beside_others);
-    let (value, best_step, kind, message, beside_others) = match end {
+    let (value, best_epoch, kind, message, beside_others) = match end {
         End::Completed { value, .. } if !value.is_finite() => {
             without_value(ErrorKind::Diverged.as_str(), "the objective is not a finite number", false)
         }
-        End::Completed { value, best_step } => (value.to_be_bytes().to_vec(), *best_step, "", "", false),
+        End::Completed { value, best_epoch } => (value.to_be_bytes().to_vec(), *best_epoch, "", "", false),
         End::Failed { kind, message, beside_others } => {
             without_value(kind.as_str(), cut(message), *beside_others)
         }
@@ -257,7 +257,7 @@ fn finish_args(lease: &Lease, end: &End, has_checkpoints: bool) -> Args {
     lease_args(lease)
         .arg(end.kind())
         .bytes(value)
-        .arg(best_step)
+        .arg(best_epoch)
         .arg(kind)
         .arg(message)
         .arg(u8::from(beside_others))

@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use crate::error::{Error, Result};
 use crate::reply::{Reply, text};
 use crate::script::Name;
-use crate::{Args, Nonce, Point, StopReason, Store, StudyId, queue};
+use crate::{Args, EpochMetrics, Nonce, StopReason, Store, StudyId, queue};
 
 /// A study as stored.
 #[derive(Debug, Clone)]
@@ -109,11 +109,11 @@ pub struct TrialRecord {
     pub point: Vec<u8>,
     /// The best of the objective, once completed.
     pub value: Option<f64>,
-    /// The last step reported; 0 before the first.
-    pub step: u32,
-    /// The step of `value`.
-    pub best_step: Option<u32>,
-    /// The metrics at `best_step`, without one at `step`; empty before the first.
+    /// The last epoch reported; 0 before the first.
+    pub epoch: u32,
+    /// The epoch of `value`.
+    pub best_epoch: Option<u32>,
+    /// The metrics at `best_epoch`, without one at `epoch`; empty before the first.
     pub metrics: Vec<f32>,
     /// Claims so far.
     pub attempt: u32,
@@ -175,8 +175,8 @@ pub struct TrialPage {
 pub struct Curve {
     /// The names of the values.
     pub metrics: Vec<String>,
-    /// Steps in rising order.
-    pub points: Vec<Point>,
+    /// The epochs, rising.
+    pub epochs: Vec<EpochMetrics>,
 }
 
 impl Default for StudyPage {
@@ -272,8 +272,8 @@ impl Store {
         let mut answer = Reply::of(answer)?;
         let metrics: Vec<String> = json(&answer.text()?)?;
         let packed = answer.bytes()?;
-        let points = packed.chunks_exact(4 + 4 * metrics.len()).map(point).collect();
-        Ok(Some(Curve { metrics, points }))
+        let epochs = packed.chunks_exact(4 + 4 * metrics.len()).map(epoch_metrics).collect();
+        Ok(Some(Curve { metrics, epochs }))
     }
 
     /// Score and number of the best `wanted` completed trials at least, best first, and the study's
@@ -436,8 +436,8 @@ pub(crate) fn trial_record(mut row: Reply) -> Result<TrialRecord> {
         state: row.name(TrialState::parse)?,
         point: row.bytes()?,
         value: value(&row.bytes()?),
-        step: row.parse()?,
-        best_step: Some(row.parse()?).filter(|step| *step > 0),
+        epoch: row.parse()?,
+        best_epoch: Some(row.parse()?).filter(|epoch| *epoch > 0),
         attempt: row.parse()?,
         nonce: Some(row.bytes()?).filter(|nonce| !nonce.is_empty()).map(queue::nonce).transpose()?,
         failures: row.parse()?,
@@ -446,7 +446,7 @@ pub(crate) fn trial_record(mut row: Reply) -> Result<TrialRecord> {
         error: trial_error(&row.text()?),
         metrics: Some(row.bytes()?)
             .filter(|entry| !entry.is_empty())
-            .map(|entry| point(&entry).values)
+            .map(|entry| epoch_metrics(&entry).values)
             .unwrap_or_default(),
         attempts: {
             let (mut rows, mut attempts) = (row.array()?, Vec::new());
@@ -479,11 +479,11 @@ fn value(stored: &[u8]) -> Option<f64> {
     stored.try_into().ok().map(f64::from_be_bytes)
 }
 
-/// A packed entry of a curve: a step, then its values.
-fn point(entry: &[u8]) -> Point {
+/// A packed entry of a curve: an epoch, then its values.
+fn epoch_metrics(entry: &[u8]) -> EpochMetrics {
     let mut words = entry.chunks_exact(4).map(|four| <[u8; 4]>::try_from(four).expect("chunks of four"));
-    Point {
-        step: words.next().map_or(0, u32::from_le_bytes),
+    EpochMetrics {
+        epoch: words.next().map_or(0, u32::from_le_bytes),
         values: words.map(f32::from_le_bytes).collect(),
     }
 }

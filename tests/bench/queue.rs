@@ -98,7 +98,7 @@ async fn claim(store: &Store) -> anyhow::Result<Option<Lease>> {
 }
 
 async fn finish(store: &Store, lease: &Lease) -> anyhow::Result<()> {
-    let ack = store.finish(lease, &End::Completed { value: 0.5, best_step: 1 }).await?;
+    let ack = store.finish(lease, &End::Completed { value: 0.5, best_epoch: 1 }).await?;
     ensure!(matches!(ack, Ack::Accepted { .. }), "the end of {lease:?} is stale");
     Ok(())
 }

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use crate::{limits, metrics};
 use hpo::trial::ErrorKind;
 use store::artifact::{self, Artifacts};
-use store::{Ack, Directive, End, Lease, Point, jittered};
+use store::{Ack, Directive, End, EpochMetrics, Lease, jittered};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, oneshot};
@@ -254,7 +254,7 @@ struct Line<'a> {
     worker: &'a Worker,
     lease: &'a Lease,
     stop: &'a Stop,
-    unreported: Vec<Point>,
+    unreported: Vec<EpochMetrics>,
     /// The path of this attempt's last checkpoint.
     checkpoint: Option<String>,
     /// Whether any attempt may have left one.
@@ -328,7 +328,7 @@ impl Line<'_> {
     fn note(&mut self, event: Event) -> Option<Saved> {
         match event {
             Event::Epoch { step, values, .. } => {
-                self.unreported.push(Point { step, values });
+                self.unreported.push(EpochMetrics { epoch: step, values });
                 None
             }
             Event::Checkpoint(saved) => {
@@ -438,7 +438,7 @@ impl Line<'_> {
                 match self.write(weights, document).await {
                     Written::At(path) => {
                         artifact = Some(path);
-                        End::Completed { value, best_step: step }
+                        End::Completed { value, best_epoch: step }
                     }
                     Written::Not(kind, message) => End::Failed { kind, message, beside_others: false },
                     Written::GivenUp(Reason::Lost) => return self.abandon().await,

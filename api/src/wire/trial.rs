@@ -4,7 +4,7 @@ use hpo::study::Study;
 use hpo::trial::{AttemptEnd, ErrorKind, TrialState};
 use serde::Serialize;
 use serde_json::{Map, Value as Json};
-use store::{AttemptRecord, Curve, Point, StudyId, TrialRecord};
+use store::{AttemptRecord, Curve, EpochMetrics, StudyId, TrialRecord};
 use utoipa::ToSchema;
 
 use super::{shortest, timestamp};
@@ -114,8 +114,8 @@ impl TrialView {
             state: record.state,
             hyperparameters: study.space.to_json(&point),
             value: record.value.map(shortest),
-            step: record.step,
-            best_step: record.best_step,
+            step: record.epoch,
+            best_step: record.best_epoch,
             metrics: named(metrics, &record.metrics),
             cancel_requested: record.cancel_requested,
             attempts: record.attempts.into_iter().map(AttemptView::from_record).collect(),
@@ -139,9 +139,11 @@ impl AttemptView {
 
 impl CurveView {
     pub(crate) fn from_curve(curve: Curve) -> CurveView {
-        let point =
-            |point: &Point| CurvePoint { step: point.step, metrics: named(&curve.metrics, &point.values) };
-        let steps = curve.points.iter().map(point).collect();
+        let point = |epoch: &EpochMetrics| CurvePoint {
+            step: epoch.epoch,
+            metrics: named(&curve.metrics, &epoch.values),
+        };
+        let steps = curve.epochs.iter().map(point).collect();
         CurveView { steps, metrics: curve.metrics }
     }
 }

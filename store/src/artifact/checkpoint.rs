@@ -61,17 +61,17 @@ impl Artifacts {
         Ok(Spool(SpoolFile::Named(named)))
     }
 
-    /// Makes a checkpoint of a trial after `step` of a file from [`spool`](Self::spool), whole or
+    /// Makes a checkpoint of a trial after `epoch` of a file from [`spool`](Self::spool), whole or
     /// not at all, and returns its path. `writer` tells the attempts apart.
     pub async fn put_checkpoint(
         &self,
         study: StudyId,
         number: u64,
-        step: u32,
+        epoch: u32,
         writer: &str,
         spool: Spool,
     ) -> Result<String, Error> {
-        let path = checkpoints_path(study, number).join(format!("{step:010}-{writer}.safetensors"));
+        let path = checkpoints_path(study, number).join(format!("{epoch:010}-{writer}.safetensors"));
         bounded(&path, spool.file().metadata()?.len(), CHECKPOINT_BYTES_MAX)?;
         match spool.0 {
             SpoolFile::Named(file) => {

@@ -22,10 +22,10 @@ fn folder() -> (tempfile::TempDir, Artifacts) {
     (dir, artifacts)
 }
 
-async fn put(artifacts: &Artifacts, number: u64, step: u32, writer: &str, bytes: &[u8]) -> String {
+async fn put(artifacts: &Artifacts, number: u64, epoch: u32, writer: &str, bytes: &[u8]) -> String {
     let spool = artifacts.spool(study(), number).unwrap();
     spool.file().write_all(bytes).unwrap();
-    artifacts.put_checkpoint(study(), number, step, writer, spool).await.unwrap()
+    artifacts.put_checkpoint(study(), number, epoch, writer, spool).await.unwrap()
 }
 
 #[tokio::test]
@@ -107,8 +107,8 @@ async fn a_late_attempt_does_not_touch_what_the_accepted_one_wrote() {
 #[tokio::test]
 async fn of_a_trial_s_checkpoints_the_furthest_comes_first() {
     let (dir, artifacts) = folder();
-    for (step, writer) in [(9, "1-a"), (10, "2-b"), (2, "1-a")] {
-        put(&artifacts, 4, step, writer, b"x").await;
+    for (epoch, writer) in [(9, "1-a"), (10, "2-b"), (2, "1-a")] {
+        put(&artifacts, 4, epoch, writer, b"x").await;
     }
     put(&artifacts, 40, 99, "1-a", b"x").await;
     let paths = artifacts.checkpoints(study(), 4).await.unwrap();
@@ -146,8 +146,8 @@ async fn a_folder_that_cannot_be_removed_is_an_error() {
 #[tokio::test]
 async fn more_checkpoints_than_a_list_shows_are_removed_all() {
     let artifacts = Artifacts::open("memory:///some/where").unwrap();
-    for step in 0..=CHECKPOINTS_LISTED_MAX {
-        let path = checkpoints_path(study(), 4).join(format!("{step:010}-1-a.safetensors"));
+    for epoch in 0..=CHECKPOINTS_LISTED_MAX {
+        let path = checkpoints_path(study(), 4).join(format!("{epoch:010}-1-a.safetensors"));
         artifacts.store.put(&path, Bytes::from_static(b"x").into()).await.unwrap();
     }
     artifacts.delete_checkpoints(study(), 4).await.unwrap();

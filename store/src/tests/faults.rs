@@ -228,14 +228,14 @@ async fn a_diverged_trial_is_final_whatever_the_budget_and_keeps_its_curve() {
     let bench = Bench::new().await;
     let id = bench.study(json!({"retry": {"max_failures": 5}})).await;
     let lease = bench.claim("a").await.unwrap();
-    bench.store.report(&lease, &[Point { step: 1, values: vec![f32::NAN; 4] }]).await.unwrap();
+    bench.store.report(&lease, &[EpochMetrics { epoch: 1, values: vec![f32::NAN; 4] }]).await.unwrap();
     bench.finish(&lease, completed(f64::NAN)).await;
     let trial = bench.trial(id, 0).await;
     assert_eq!(
         (trial.state, trial.value, trial.error.unwrap().kind),
         (TrialState::Failed, None, ErrorKind::Diverged)
     );
-    assert_eq!(bench.store.curve(id, 0).await.unwrap().unwrap().points.len(), 1);
+    assert_eq!(bench.store.curve(id, 0).await.unwrap().unwrap().epochs.len(), 1);
 }
 
 #[tokio::test]
@@ -393,15 +393,15 @@ async fn a_clock_that_steps_back_changes_nothing() {
 async fn another_numerics_class_starts_a_new_curve() {
     let bench = Bench::new().await;
     let id = bench.study(json!({})).await;
-    let point = |step| Point { step, values: vec![step as f32; 4] };
+    let point = |epoch| EpochMetrics { epoch, values: vec![epoch as f32; 4] };
     for (numerics, kept) in [("cpu-1", 0), ("cpu-1", 2), ("cpu-2", 0)] {
         let claim = Claim { numerics: numerics.into(), ..Claim::new(&trainer("a"), vec![], 1) };
         let lease = bench.store.claim(&claim).await.unwrap().remove(0);
-        assert_eq!(bench.store.curve(id, 0).await.unwrap().unwrap().points.len(), kept, "{numerics}");
+        assert_eq!(bench.store.curve(id, 0).await.unwrap().unwrap().epochs.len(), kept, "{numerics}");
         bench.store.report(&lease, &[point(1), point(2)]).await.unwrap();
         bench.finish(&lease, End::Released).await;
     }
-    assert_eq!(bench.store.curve(id, 0).await.unwrap().unwrap().points.len(), 2);
+    assert_eq!(bench.store.curve(id, 0).await.unwrap().unwrap().epochs.len(), 2);
 }
 
 #[tokio::test]
@@ -454,7 +454,7 @@ async fn a_full_memory_refuses_new_studies_and_lets_work_finish() {
         matches!(bench.store.create_study(new_study(json!({})), None).await, Err(Error::Refused(refused)) if refused.refusal == Refusal::OutOfMemory)
     );
     assert_eq!(
-        bench.store.report(&lease, &[Point { step: 1, values: vec![0.0; 4] }]).await.unwrap(),
+        bench.store.report(&lease, &[EpochMetrics { epoch: 1, values: vec![0.0; 4] }]).await.unwrap(),
         Directive::GoOn
     );
     bench.finish(&lease, completed(1.0)).await;
@@ -467,7 +467,7 @@ async fn run_and_kill(store: &Store, redis: &embedded::Embedded, id: &str) {
     loop {
         let claim = Claim::new(&trainer(id), vec![], 1);
         let Some(lease) = until_answered(async || store.claim(&claim).await).await.pop() else { return };
-        let points = [Point { step: 1, values: vec![0.5; 4] }];
+        let points = [EpochMetrics { epoch: 1, values: vec![0.5; 4] }];
         assert_eq!(until_answered(async || store.report(&lease, &points).await).await, Directive::GoOn);
         if lease.number % 20 == 0 && lease.number > 0 {
             let pid = redis.pid();
@@ -513,7 +513,7 @@ async fn an_embedded_redis_killed_in_use_comes_back_with_every_answer_it_gave() 
     assert_eq!(store.study(id).await.unwrap().unwrap().counts.get(TrialState::Completed), 50);
     for trial in store.trials(id, TrialPage::default()).await.unwrap().0 {
         assert_eq!(
-            (trial.value, trial.step, trial.attempt, trial.attempts.len()),
+            (trial.value, trial.epoch, trial.attempt, trial.attempts.len()),
             (Some(trial.number as f64), 1, 1, 1)
         );
     }

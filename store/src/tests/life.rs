@@ -12,8 +12,10 @@ async fn a_study_runs_from_creation_to_completion() {
         let lease = bench.claim("a").await.unwrap();
         assert_eq!((lease.study, lease.number, lease.attempt), (id, number, 1));
         assert!(bench.store.spec(id).await.unwrap().space.unpack(&lease.point).is_ok());
-        let points =
-            [Point { step: 1, values: vec![1.0, 0.5, 1.1, 0.25] }, Point { step: 2, values: vec![0.0; 4] }];
+        let points = [
+            EpochMetrics { epoch: 1, values: vec![1.0, 0.5, 1.1, 0.25] },
+            EpochMetrics { epoch: 2, values: vec![0.0; 4] },
+        ];
         assert_eq!(bench.store.report(&lease, &points).await.unwrap(), Directive::GoOn);
         bench.jump(1_500);
         bench.finish(&lease, completed(0.1 * number as f64)).await;
@@ -28,7 +30,7 @@ async fn a_study_runs_from_creation_to_completion() {
     assert_eq!((best.number, best.value), (2, 0.2));
     let trial = bench.trial(id, 2).await;
     assert_eq!(
-        (trial.state, trial.value, trial.step, trial.best_step, trial.metrics),
+        (trial.state, trial.value, trial.epoch, trial.best_epoch, trial.metrics),
         (TrialState::Completed, Some(0.2), 2, Some(1), vec![1.0, 0.5, 1.1, 0.25])
     );
     assert_eq!(trial.attempts[0].ended_at_ms.unwrap() - trial.attempts[0].started_at_ms, 1_500);
@@ -53,11 +55,11 @@ async fn the_same_claim_again_gets_the_same_leases() {
 }
 
 #[tokio::test]
-async fn a_curve_takes_each_step_once_and_in_order() {
+async fn a_curve_takes_each_epoch_once_and_in_order() {
     let bench = Bench::new().await;
     let id = bench.study(json!({})).await;
     let lease = bench.claim("a").await.unwrap();
-    let point = |step| Point { step, values: vec![step as f32, 0.1, 0.2, f32::NAN] };
+    let point = |epoch| EpochMetrics { epoch, values: vec![epoch as f32, 0.1, 0.2, f32::NAN] };
     for points in
         [vec![point(1), point(2)], vec![point(1), point(2)], vec![point(2), point(3)], vec![], vec![point(3)]]
     {
@@ -65,9 +67,9 @@ async fn a_curve_takes_each_step_once_and_in_order() {
     }
     let curve = bench.store.curve(id, 0).await.unwrap().unwrap();
     assert_eq!(curve.metrics, ["loss", "accuracy", "val_loss", "val_accuracy"]);
-    assert_eq!(curve.points.iter().map(|point| point.step).collect::<Vec<_>>(), [1, 2, 3]);
-    assert!(curve.points[0].values[3].is_nan());
-    assert_eq!(bench.store.curve(id, 1).await.unwrap().unwrap().points, []);
+    assert_eq!(curve.epochs.iter().map(|metrics| metrics.epoch).collect::<Vec<_>>(), [1, 2, 3]);
+    assert!(curve.epochs[0].values[3].is_nan());
+    assert_eq!(bench.store.curve(id, 1).await.unwrap().unwrap().epochs, []);
     assert!(bench.store.curve(id, 9).await.unwrap().is_none());
     bench.healthy().await;
 }

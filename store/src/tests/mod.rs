@@ -147,7 +147,7 @@ pub(crate) fn trainer(id: &str) -> Trainer {
 }
 
 pub(crate) fn completed(value: f64) -> End {
-    End::Completed { value, best_step: 1 }
+    End::Completed { value, best_epoch: 1 }
 }
 
 pub(crate) fn failed(kind: ErrorKind) -> End {

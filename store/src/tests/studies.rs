@@ -288,7 +288,7 @@ async fn a_deleted_study_is_gone_at_once_and_leaves_no_key() {
     let id = bench.study(json!({"max_trials": 4, "retry": {"max_failures": 1}})).await;
     let leases = bench.claims("a", 3).await;
     bench.finish(&leases[0], failed(ErrorKind::Io)).await;
-    bench.store.report(&leases[1], &[Point { step: 1, values: vec![0.0; 4] }]).await.unwrap();
+    bench.store.report(&leases[1], &[EpochMetrics { epoch: 1, values: vec![0.0; 4] }]).await.unwrap();
     bench.finish(&leases[1], completed(0.5)).await;
     bench.store.delete_study(id).await.unwrap();
     assert!(

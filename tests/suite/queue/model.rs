@@ -15,7 +15,7 @@ pub(crate) struct Trial {
     pub(crate) attempt: u32,
     pub(crate) failures: u32,
     pub(crate) stalls: u32,
-    pub(crate) step: u32,
+    pub(crate) epoch: u32,
     pub(crate) nonce: u64,
     /// The last nonce's end was settled.
     done: bool,
@@ -67,7 +67,7 @@ impl Study {
             attempt: 0,
             failures: 0,
             stalls: 0,
-            step: 0,
+            epoch: 0,
             nonce: 0,
             done: false,
             cancel: false,
@@ -177,10 +177,10 @@ impl Study {
     }
 
     /// True: its lease was renewed.
-    pub(crate) fn report(&mut self, number: usize, nonce: u64, step: u32, now: u64) -> bool {
+    pub(crate) fn report(&mut self, number: usize, nonce: u64, epoch: u32, now: u64) -> bool {
         match self.trials.get_mut(number) {
             Some(trial) if trial.state == TrialState::Running && trial.nonce == nonce => {
-                (trial.until, trial.step) = (now + LEASE_MS, trial.step.max(step));
+                (trial.until, trial.epoch) = (now + LEASE_MS, trial.epoch.max(epoch));
                 true
             }
             _ => false,

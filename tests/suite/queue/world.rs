@@ -14,7 +14,7 @@ use store::artifact::Artifacts;
 use store::audit::{audit, forget_scripts};
 use store::limits;
 use store::{
-    Ack, Change, Claim, Config, Directive, End, Error, Lease, NewStudy, Nonce, Point, Store, StudyId,
+    Ack, Change, Claim, Config, Directive, End, EpochMetrics, Error, Lease, NewStudy, Nonce, Store, StudyId,
     TrialPage,
 };
 
@@ -176,11 +176,12 @@ impl World {
                     same("a claim replayed", self.store.claim(claim).await.unwrap(), expected)?;
                 }
             }
-            Step::Report { lease, step } if !self.leases.is_empty() => {
+            Step::Report { lease, epoch } if !self.leases.is_empty() => {
                 let lease = self.leases[lease % self.leases.len()].clone();
-                let points: Vec<_> = (1..=*step).map(|step| Point { step, values: vec![0.5; 4] }).collect();
+                let epochs: Vec<_> =
+                    (1..=*epoch).map(|epoch| EpochMetrics { epoch, values: vec![0.5; 4] }).collect();
                 let expected = self.model(&lease).map_or(Directive::Lost, |study| {
-                    match study.report(lease.number as usize, nonce(&lease), *step, now) {
+                    match study.report(lease.number as usize, nonce(&lease), *epoch, now) {
                         false => Directive::Lost,
                         true if study.is_closed() || study.trials[lease.number as usize].cancel => {
                             Directive::Cancel
@@ -188,8 +189,8 @@ impl World {
                         true => Directive::GoOn,
                     }
                 });
-                same("report", self.store.report(&lease, &points).await.unwrap(), expected)?;
-                same("report again", self.store.report(&lease, &points).await.unwrap(), expected)?;
+                same("report", self.store.report(&lease, &epochs).await.unwrap(), expected)?;
+                same("report again", self.store.report(&lease, &epochs).await.unwrap(), expected)?;
             }
             Step::Finish { lease, end } if !self.leases.is_empty() => {
                 let lease = self.leases[lease % self.leases.len()].clone();
@@ -404,11 +405,11 @@ impl World {
             for (trial, model) in trials.iter().zip(&study.trials) {
                 let nonce =
                     trial.nonce.map_or(0, |nonce| u64::from_str_radix(&nonce.to_string(), 16).unwrap());
-                let found = (trial.state, trial.attempt, trial.failures, trial.stalls, trial.step, nonce);
+                let found = (trial.state, trial.attempt, trial.failures, trial.stalls, trial.epoch, nonce);
                 same(
                     &format!("trial {}", trial.number),
                     found,
-                    (model.state, model.attempt, model.failures, model.stalls, model.step, model.nonce),
+                    (model.state, model.attempt, model.failures, model.stalls, model.epoch, model.nonce),
                 )?;
                 same(
                     "attempts listed",
@@ -432,8 +433,8 @@ fn nonce(lease: &Lease) -> u64 {
 fn end_of(which: usize) -> End {
     let failed = |kind, beside_others| End::Failed { kind, message: "it broke".into(), beside_others };
     match which % 13 {
-        0..=2 => End::Completed { value: which as f64 / 7.0, best_step: 1 },
-        3 => End::Completed { value: f64::NAN, best_step: 1 },
+        0..=2 => End::Completed { value: which as f64 / 7.0, best_epoch: 1 },
+        3 => End::Completed { value: f64::NAN, best_epoch: 1 },
         4 => failed(ErrorKind::Panic, false),
         5 => failed(ErrorKind::Io, false),
         6 => failed(ErrorKind::OutOfMemory, true),
