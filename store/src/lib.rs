@@ -39,6 +39,8 @@ mod refusal;
 mod reply;
 mod script;
 pub mod study;
+#[cfg(any(test, feature = "test-server"))]
+pub mod test_server;
 #[cfg(test)]
 mod tests;
 mod top_up;

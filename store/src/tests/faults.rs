@@ -523,10 +523,7 @@ async fn an_embedded_redis_killed_in_use_comes_back_with_every_answer_it_gave() 
 #[tokio::test]
 async fn probes_and_scrapes_of_a_hung_redis_are_answered_soon() {
     let bench = Bench::new().await;
-    let pid = bench.redis.child.id() as libc::pid_t;
-    // SAFETY: kill takes two numbers and touches no memory, and the child is ours.
-    let signal = |signal| unsafe { libc::kill(pid, signal) };
-    signal(libc::SIGSTOP);
+    bench.redis.pause();
     // Others wait for the same connection with more patience.
     let patient = tokio::spawn({
         let store = bench.store.clone();
@@ -541,7 +538,7 @@ async fn probes_and_scrapes_of_a_hung_redis_are_answered_soon() {
         );
         assert!(begun.elapsed() < Duration::from_millis(2 * limits::REDIS_PROBE_MS), "{:?}", begun.elapsed());
     }
-    signal(libc::SIGCONT);
+    bench.redis.resume();
     patient.await.unwrap().unwrap();
     bench.store.ready().await.unwrap();
     bench.store.collect().await.unwrap();

@@ -245,7 +245,7 @@ async fn a_scrape_looks_at_no_more_studies_than_it_may() {
 async fn every_script_call_is_observed() {
     let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
     let sink = seen.clone();
-    let redis = TestRedis::start();
+    let redis = TestRedis::start_volatile();
     let observe: Observe = Arc::new(move |name, _, ok| sink.lock().unwrap().push((name, ok)));
     let store = Store::connect(Config { observe: Some(observe), ..Config::new(redis.url()) }).await.unwrap();
     store.study(new_id()).await.unwrap();

@@ -500,7 +500,7 @@ async fn a_trial_is_handed_out_again_where_who_has_lost_it_may_have_written_sinc
 
 #[tokio::test]
 async fn artifacts_that_hang_keep_no_study_waiting() {
-    let redis = TestRedis::start();
+    let redis = TestRedis::start_volatile();
     let store = Store::connect(Config { lease_ms: 1_000, ..Config::new(redis.url()) }).await.unwrap();
     let gone = [new_study(json!({})), new_study(json!({}))];
     for new in gone.clone() {

@@ -6,6 +6,7 @@ mod model;
 mod world;
 
 use proptest::prelude::*;
+use tests::TestRedis;
 
 use world::World;
 
@@ -55,7 +56,7 @@ fn step() -> impl Strategy<Value = Step> {
 #[test]
 fn the_store_does_what_the_model_does() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let redis = world::Redis::start();
+    let redis = TestRedis::start_volatile();
     let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(96);
     let config = ProptestConfig {
         cases,
@@ -70,7 +71,7 @@ fn the_store_does_what_the_model_does() {
 }
 
 /// What a history comes to in a new world.
-async fn played(redis: &world::Redis, steps: &[Step]) -> Result<(), String> {
+async fn played(redis: &TestRedis, steps: &[Step]) -> Result<(), String> {
     let mut world = World::new(redis).await;
     for step in steps {
         world.take(step).await.map_err(|problem| format!("at {step:?}: {problem}"))?;
@@ -93,5 +94,5 @@ async fn what_a_forgotten_trainer_claimed_is_forgotten_too() {
         Step::Reap,
         Step::ClaimAgain { trainer: 2 },
     ];
-    assert_eq!(played(&world::Redis::start(), &steps).await, Ok(()));
+    assert_eq!(played(&TestRedis::start_volatile(), &steps).await, Ok(()));
 }

@@ -1,10 +1,8 @@
 //! A real store and the model side by side.
 
 use std::collections::HashMap;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use hpo::dataset::DatasetSchema;
 use hpo::study::{DeviceClass, Study as Document};
@@ -17,39 +15,14 @@ use store::{
     Ack, Change, Claim, Config, Directive, End, EpochMetrics, Error, Lease, NewStudy, Nonce, Store, StudyId,
     TrialPage,
 };
+use tests::TestRedis;
 
 use super::Step;
 use super::model::{LEASE_MS, Study, TICK_MS};
 
 const STUDIES_MAX: usize = 4;
 
-/// A private `redis-server` without persistence; each world has a namespace in it.
-pub(crate) struct Redis(Child, tempfile::TempDir);
-
-impl Redis {
-    pub(crate) fn start() -> Redis {
-        let folder = tempfile::tempdir().unwrap();
-        let mut command = Command::new(store::embedded::server().expect("a Redis server"));
-        command
-            .args(["--port", "0", "--save", "", "--unixsocket"])
-            .arg(folder.path().join("s"))
-            .current_dir(folder.path())
-            .stdout(Stdio::null());
-        let redis = Redis(command.spawn().expect("a started server"), folder);
-        while std::os::unix::net::UnixStream::connect(redis.1.path().join("s")).is_err() {
-            std::thread::sleep(Duration::from_millis(2));
-        }
-        redis
-    }
-}
-
-impl Drop for Redis {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
+/// Each world has a namespace of its own in a Redis that they share.
 pub(crate) struct World {
     store: Store,
     now: Arc<AtomicU64>,
@@ -76,15 +49,11 @@ fn same<T: PartialEq + std::fmt::Debug>(what: &str, found: T, expected: T) -> Ou
 }
 
 impl World {
-    pub(crate) async fn new(redis: &Redis) -> World {
+    pub(crate) async fn new(redis: &TestRedis) -> World {
         static WORLDS: AtomicU64 = AtomicU64::new(0);
         let now = Arc::new(AtomicU64::new(1_800_000_000_000));
         let namespace = format!("world{}", WORLDS.fetch_add(1, Ordering::Relaxed));
-        let config = Config {
-            namespace,
-            now_ms: Some(now.clone()),
-            ..Config::new(format!("unix://{}/s", redis.1.path().display()))
-        };
+        let config = Config { namespace, now_ms: Some(now.clone()), ..Config::new(redis.url()) };
         let store = Store::connect(config).await.unwrap();
         let artifacts = Artifacts::open("memory:///").unwrap();
         World {
