@@ -17,7 +17,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::address::{Address, Place};
+use crate::address::{Address, Endpoint};
 use crate::error::Error;
 use crate::refusal::Refused;
 
@@ -95,7 +95,7 @@ impl Connection {
                 "no connection to {} within {} ms{}",
                 address.shown(),
                 limits::REDIS_CONNECT_MS,
-                hint_of_silence(&address.place)
+                hint_of_silence(&address.endpoint)
             )))
         };
         timeout(Duration::from_millis(limits::REDIS_CONNECT_MS), Connection::reach(address))
@@ -104,13 +104,15 @@ impl Connection {
     }
 
     async fn reach(address: &Address) -> Result<Connection, Failure> {
-        match &address.place {
-            Place::Tcp { host, port } => Connection::greet(tcp(host, *port, address).await?, address).await,
-            Place::Tls { host, port, name, tls } => {
+        match &address.endpoint {
+            Endpoint::Tcp { host, port } => {
+                Connection::greet(tcp(host, *port, address).await?, address).await
+            }
+            Endpoint::Tls { host, port, name, tls } => {
                 let stream = tls.connect(name.clone(), tcp(host, *port, address).await?).await;
                 Connection::greet(stream.map_err(|error| failure(&error, address))?, address).await
             }
-            Place::Unix(path) => {
+            Endpoint::Unix(path) => {
                 let stream = UnixStream::connect(path).await;
                 Connection::greet(stream.map_err(|error| failure(&error, address))?, address).await
             }
@@ -203,7 +205,10 @@ async fn refusal(
             let closed = || {
                 io::Error::new(
                     io::ErrorKind::UnexpectedEof,
-                    format!("it closed the connection without an answer{}", hint_of_silence(&address.place)),
+                    format!(
+                        "it closed the connection without an answer{}",
+                        hint_of_silence(&address.endpoint)
+                    ),
                 )
             };
             Err(failure(&read.err().or(written.err()).unwrap_or_else(closed), address))
@@ -212,11 +217,11 @@ async fn refusal(
 }
 
 /// A likely reason why a server is silent.
-fn hint_of_silence(place: &Place) -> &'static str {
-    match place {
-        Place::Tcp { .. } => "; if it expects TLS there, the URL begins with rediss://",
-        Place::Tls { .. } => "; TLS has a port of its own there (its setting tls-port)",
-        Place::Unix(_) => "",
+fn hint_of_silence(endpoint: &Endpoint) -> &'static str {
+    match endpoint {
+        Endpoint::Tcp { .. } => "; if it expects TLS there, the URL begins with rediss://",
+        Endpoint::Tls { .. } => "; TLS has a port of its own there (its setting tls-port)",
+        Endpoint::Unix(_) => "",
     }
 }
 

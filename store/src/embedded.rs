@@ -23,7 +23,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crate::limits;
-use child::{Mode, Place, Redis};
+use child::{Mode, Redis, Supervisor};
 use disk::{Disk, free_bytes};
 use tokio::sync::watch;
 
@@ -68,7 +68,7 @@ pub struct Embedded {
     disk_full: Arc<AtomicBool>,
     failure: watch::Receiver<Option<Error>>,
     stop: Option<mpsc::Sender<()>>,
-    supervisor: Option<JoinHandle<()>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 /// The program to start: the one that `CHANDLER_REDIS_SERVER` names, else the first `redis-server`
@@ -105,25 +105,25 @@ impl Embedded {
         let (failed, failure) = watch::channel(None);
         let (stop, stopped) = mpsc::channel();
         let (ready, is_ready) = mpsc::channel();
-        let place = Place { server, folder, socket, pid: pid.clone(), disk_full: disk_full.clone() };
+        let supervisor =
+            Supervisor { server, folder, socket, pid: pid.clone(), disk_full: disk_full.clone() };
         let supervise = move || {
-            place.tell(mode);
-            let first = place.launch(mode, &stopped);
+            supervisor.tell(mode);
+            let first = supervisor.launch(mode, &stopped);
             let _ = ready.send(first.as_ref().map(|_| ()).map_err(Clone::clone));
             if let Ok(redis) = first
-                && let Err(error) = place.supervise(redis, disk, &stopped)
+                && let Err(error) = supervisor.supervise(redis, disk, &stopped)
             {
                 let _ = failed.send(Some(error));
             }
-            let _ = fs::remove_file(place.note());
+            let _ = fs::remove_file(supervisor.note());
             drop((runtime, lock)); // last: whoever gets the lock finds nothing of ours running
         };
-        let supervisor = thread::Builder::new()
+        let thread = thread::Builder::new()
             .name("redis-child".into())
             .spawn(supervise)
             .map_err(|e| Error::Io(e.to_string()))?;
-        let embedded =
-            Embedded { url, pid, disk_full, failure, stop: Some(stop), supervisor: Some(supervisor) };
+        let embedded = Embedded { url, pid, disk_full, failure, stop: Some(stop), thread: Some(thread) };
         is_ready.recv().unwrap_or_else(|_| Err(Error::Io("its thread ended".into()))).map(|()| embedded)
     }
 
@@ -164,13 +164,13 @@ impl Embedded {
 impl Drop for Embedded {
     fn drop(&mut self) {
         drop(self.stop.take());
-        if let Some(supervisor) = self.supervisor.take() {
-            let _ = supervisor.join();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
         }
     }
 }
 
-impl Place {
+impl Supervisor {
     /// Watches the child and its disk, and starts it anew whenever it dies, until `stopped` says so
     /// or it died too often.
     fn supervise(&self, mut redis: Redis, mut disk: Disk, stopped: &mpsc::Receiver<()>) -> Result<(), Error> {
@@ -203,7 +203,7 @@ impl Place {
                         .retain(|at| at.elapsed() < Duration::from_secs(limits::REDIS_DEATHS_WINDOW_SECONDS));
                     if deaths.len() >= limits::REDIS_DEATHS_MAX {
                         return Err(Error::Failed(format!(
-                            "Redis died {} times within a minute; the last time it {death}",
+                            "Redis stopped {} times within a minute; the last time it {death}",
                             deaths.len()
                         )));
                     }

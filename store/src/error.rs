@@ -52,7 +52,7 @@ pub enum Error {
     #[error("not a cursor of this list")]
     BadCursor,
     /// An argument is over its bound.
-    #[error("{what} has {bytes} bytes, the most is {bytes_max}")]
+    #[error("{what} has {bytes} bytes; at most {bytes_max} are allowed")]
     TooLong {
         /// Which argument.
         what: &'static str,

@@ -35,6 +35,7 @@ pub mod metrics;
 pub mod queue;
 pub mod read;
 pub mod reap;
+mod record;
 mod refusal;
 mod reply;
 mod script;
@@ -62,10 +63,9 @@ pub use error::{Error, Result};
 pub use id::{Nonce, StudyId};
 pub use metrics::ServiceMetrics;
 pub use queue::{Ack, Claim, Directive, End, EpochMetrics, Lease};
-pub use read::{
-    AttemptRecord, Best, Curve, Sort, StudyPage, StudyRecord, TrialCounts, TrialError, TrialPage, TrialRecord,
-};
+pub use read::{Sort, StudyPage, TrialPage};
 pub use reap::{ReapReport, TendReport, Tick, jittered};
+pub use record::{AttemptRecord, Best, Curve, StudyRecord, TrialCounts, TrialError, TrialRecord};
 pub use refusal::{Refusal, Refused};
 pub use study::{Change, Created, Idempotency, NewStudy, StopReason};
 pub use trainer::{RefusedDataset, Trainer, TrainerRecord};

@@ -8,7 +8,7 @@ use hpo::trial::{AttemptEnd, ErrorKind};
 use redis::Value;
 
 use crate::error::{Error, Result};
-use crate::read::{TrialRecord, trial_record};
+use crate::record::{TrialRecord, trial_record};
 use crate::reply::{Reply, text};
 use crate::script::Name;
 use crate::{Args, Nonce, Store, StudyId, Trainer, keys};

@@ -11,7 +11,7 @@ use redis::Value;
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
-use crate::read::{StudyRecord, study_record};
+use crate::record::{StudyRecord, study_record};
 use crate::reply::{Reply, integer, text};
 use crate::script::Name;
 use crate::{Args, Cached, Store, StudyId};

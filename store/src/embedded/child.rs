@@ -37,7 +37,7 @@ pub(super) enum Mode {
 }
 
 /// What stays the same over all children of one service.
-pub(super) struct Place {
+pub(super) struct Supervisor {
     pub(super) server: PathBuf,
     pub(super) folder: PathBuf,
     pub(super) socket: PathBuf,
@@ -53,7 +53,7 @@ pub(super) struct Redis {
     reader: JoinHandle<()>,
 }
 
-impl Place {
+impl Supervisor {
     /// The note beside the data that lets the next start find a child left over: its process id and
     /// its socket.
     pub(super) fn note(&self) -> PathBuf {

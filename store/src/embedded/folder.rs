@@ -22,7 +22,7 @@ pub(super) fn find_server(named: Option<OsString>, path: Option<OsString>) -> Re
     let found = match named.filter(|name| !name.is_empty()).map(PathBuf::from) {
         Some(name) if !runs(&name) => {
             return Err(Error::Io(format!(
-                "CHANDLER_REDIS_SERVER is {}, which is no program",
+                "CHANDLER_REDIS_SERVER is {}, which is not an executable file",
                 name.display()
             )));
         }
@@ -77,7 +77,7 @@ pub(super) fn end_stale_child(folder: &Path) -> Result<(), Error> {
                 let _ = ask(socket, "SHUTDOWN"); // it hangs up without an answer; one that is stopped or stuck doesn't hear it
                 asked = true;
             } else if since.elapsed() > STOP * 2 {
-                return Err(Error::Io(format!("a Redis left behind (process {pid}) cannot be ended")));
+                return Err(Error::Io(format!("a Redis left behind by an earlier chandler (process {pid}) cannot be stopped")));
             } else if since.elapsed() > STOP {
                 signal(pid, libc::SIGKILL);
             }

@@ -1,10 +1,12 @@
 //! The store against a real Redis, each test with a private one and a clock of its own.
 
+mod failures;
 mod fairness;
 mod faults;
 mod life;
 mod memory;
 mod reads;
+mod removal;
 mod studies;
 
 use std::sync::Arc;
