@@ -1,5 +1,5 @@
 //! The address of Redis, read once from its URL and the certificate files. Every part of a URL is
-//! used or refused.
+//! either used or refused.
 
 use std::collections::HashMap;
 use std::fs;
@@ -47,7 +47,7 @@ impl TlsFiles {
             .map(|(_, flag)| flag)
     }
 
-    /// Fails where a file is given although there is no TLS. `scheme` says what there is instead.
+    /// Fails if a file is given although there is no TLS. `scheme` says what there is instead.
     pub fn expect_none(&self, scheme: &str) -> Result<()> {
         match self.first() {
             Some(flag) => {
@@ -134,7 +134,7 @@ impl Address {
         Ok(Address { endpoint, user, password, database: settings.db() })
     }
 
-    /// The address in words, without credentials.
+    /// The address to show, without credentials.
     pub(crate) fn shown(&self) -> String {
         match &self.endpoint {
             Endpoint::Tcp { host, port } | Endpoint::Tls { host, port, .. } if host.contains(':') => {
@@ -146,8 +146,8 @@ impl Address {
     }
 }
 
-/// Refuses the parts of a URL that would be ignored: unknown parameters, fragments, the credentials
-/// of a socket.
+/// Refuses the parts of a URL that would be ignored: unknown parameters, fragments, credentials in
+/// the wrong place of a socket's URL.
 fn check_parts(url: &Url, is_socket: bool) -> Result<()> {
     if let Some(fragment) = url.fragment() {
         return Err(misconfigured(match fragment {

@@ -24,24 +24,24 @@ use crate::{Nonce, StudyId};
 /// What went wrong with an artifact.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// There is no such artifact, or what was given is no path of one.
+    /// There is no such artifact, or the path is not that of one.
     #[error("there is no artifact {0:?}")]
     NotFound(String),
     /// The artifact is larger than [`ARTIFACT_BYTES_MAX`](crate::limits::ARTIFACT_BYTES_MAX), or
     /// the checkpoint than [`CHECKPOINT_BYTES_MAX`](crate::limits::CHECKPOINT_BYTES_MAX).
     #[error("the artifact {path} has {bytes} bytes, the limit is {max}")]
     TooLarge {
-        /// Where it lies or should have lain.
+        /// Where it is, or was to be written.
         path: String,
         /// Its size.
         bytes: u64,
-        /// What it may have.
+        /// How many it may have.
         max: u64,
     },
-    /// The place given for artifacts cannot be opened, or is not there any more.
+    /// The folder or bucket for artifacts cannot be opened, or is no longer there.
     #[error("cannot keep artifacts in {place}: {why}")]
     Storage {
-        /// As given.
+        /// The folder or URL, as given.
         place: String,
         /// What is wrong with it.
         why: String,
@@ -49,7 +49,7 @@ pub enum Error {
     /// The disk or the bucket failed; another try may succeed.
     #[error("the artifact store: {0}")]
     Store(object_store::Error),
-    /// A file on its way from or to the artifacts failed; another try may succeed.
+    /// A file that was being read or written failed; another try may succeed.
     #[error("the artifact store: {0}")]
     Io(#[from] io::Error),
 }
@@ -65,19 +65,19 @@ impl Error {
     }
 }
 
-/// The place where artifacts are kept. Clones share it.
+/// The folder or bucket of artifacts. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Artifacts {
     store: Arc<dyn ObjectStore>,
     folder: Option<PathBuf>,
-    /// Where files are on their way from or to a bucket.
+    /// Where files are kept while they are sent to or read from a bucket.
     scratch: PathBuf,
 }
 
 impl Artifacts {
-    /// Opens a folder (made where it is missing) or a URL: `file:///…` always, `s3://…`, `gs://…`,
-    /// `az://…` in builds with the feature `aws`, `gcp` or `azure`, with credentials from the
-    /// environment variables these clouds use. A bucket is first reached when it is used.
+    /// Opens a folder, which is made if it is missing, or a URL: `file:///…` always, `s3://…`,
+    /// `gs://…`, `az://…` in builds with the feature `aws`, `gcp` or `azure`, with credentials from
+    /// the environment variables these clouds use. A bucket is first reached when it is used.
     pub fn open(place: &str) -> Result<Artifacts, Error> {
         let fault = |why: String| Error::Storage { place: place.into(), why };
         let url = if place.contains("://") {
@@ -103,25 +103,25 @@ impl Artifacts {
         };
         std::fs::create_dir_all(&folder).map_err(|e| fault(e.to_string()))?;
         let local = LocalFileSystem::new_with_prefix(&folder).map_err(|e| fault(e.to_string()))?;
-        // Synced, for a trial whose result is acknowledged must have its weights after a power
-        // failure too.
+        // Synced: a trial whose result was acknowledged must have its weights after a power
+        // failure.
         let store = Arc::new(local.with_fsync(true).with_automatic_cleanup(true));
         Ok(Artifacts { store, folder: Some(folder), scratch: std::env::temp_dir() })
     }
 
-    /// With this folder, rather than the system's for temporary files, for checkpoints on their way
-    /// from or to a bucket: on many systems that one is memory.
+    /// With this folder instead of the system's for temporary files, which is memory on many
+    /// systems, for checkpoints that are sent to or read from a bucket.
     pub fn with_scratch(self, folder: &std::path::Path) -> Artifacts {
         Artifacts { scratch: folder.to_owned(), ..self }
     }
 
-    /// Writes a small artifact, reads it and removes it. Errors: the place is full, or cannot be
-    /// reached.
+    /// Writes a small artifact, reads it and removes it. Errors: the folder or bucket is full, or
+    /// cannot be reached.
     pub async fn probe(&self) -> Result<(), Error> {
         self.is_there().await?;
         match self.write_read_and_remove().await {
             Ok(()) => Ok(()),
-            // The place may have gone meanwhile, which says more.
+            // If the folder has gone meanwhile, that says more.
             Err(error) => Err(self.is_there().await.err().unwrap_or(error)),
         }
     }
@@ -137,8 +137,8 @@ impl Artifacts {
         read.map(drop)
     }
 
-    /// An error where the folder is gone, as one does whose disk is not mounted any more: nothing
-    /// would be found in it, and what is written would make a new one, on another disk.
+    /// An error if the folder is gone, for example because its disk is no longer mounted: nothing
+    /// would be found in it, and a write would make a new one on another disk.
     async fn is_there(&self) -> Result<(), Error> {
         let Some(folder) = &self.folder else { return Ok(()) };
         match tokio::fs::metadata(folder).await {
@@ -148,7 +148,7 @@ impl Artifacts {
         }
     }
 
-    /// Removes one artifact; one that is not there is removed already.
+    /// Removes one artifact. It is no error if it is not there.
     pub async fn delete(&self, path: &str) -> Result<(), Error> {
         match self.store.delete(&parse(path)?).await {
             Err(object_store::Error::NotFound { .. }) => Ok(()),
@@ -156,8 +156,8 @@ impl Artifacts {
         }
     }
 
-    /// Removes up to [`ARTIFACT_DELETE_BATCH`] artifacts of a study; returns whether none is left.
-    /// Until then, call again.
+    /// Removes up to [`ARTIFACT_DELETE_BATCH`] artifacts of a study, and returns whether none is
+    /// left. Otherwise call again.
     pub async fn delete_study(&self, study: StudyId) -> Result<bool, Error> {
         let prefix = study_path(study);
         self.is_there().await?;
@@ -165,7 +165,7 @@ impl Artifacts {
         let batch: Vec<Path> = listed.try_collect().await.map_err(Error::Store)?;
         let last = batch.len() < ARTIFACT_DELETE_BATCH;
         let deleted = self.store.delete_stream(stream::iter(batch.into_iter().map(Ok)).boxed());
-        // Somebody else may be deleting the same study.
+        // Another process may be deleting the same study.
         let failed = deleted.filter(|d| {
             future::ready(matches!(d, Err(e) if !matches!(e, object_store::Error::NotFound { .. })))
         });
@@ -176,8 +176,8 @@ impl Artifacts {
         Ok(last)
     }
 
-    /// Removes a folder with all that is in it, where there are folders: what a killed trainer had
-    /// half written is not listed. One that is not there is removed already.
+    /// Removes a folder with all that is in it, unless this is a bucket: lists do not show what a
+    /// killed trainer left half written. It is no error if the folder is not there.
     async fn remove_folder(&self, path: &Path) -> Result<(), Error> {
         let Some(folder) = &self.folder else { return Ok(()) };
         match tokio::fs::remove_dir_all(folder.join(path.as_ref())).await {
@@ -191,7 +191,7 @@ fn gone(folder: &std::path::Path, why: &str) -> Error {
     Error::Storage { place: folder.display().to_string(), why: why.into() }
 }
 
-/// An error where it has more bytes than it may.
+/// An error if it has more bytes than it may.
 fn bounded(path: &Path, bytes: u64, max: u64) -> Result<(), Error> {
     if bytes > max { Err(Error::TooLarge { path: path.to_string(), bytes, max }) } else { Ok(()) }
 }
@@ -201,7 +201,7 @@ fn study_path(study: StudyId) -> Path {
     Path::from("studies").join(study.to_string())
 }
 
-/// Paths come back from Redis; anything that points out of the store is no path.
+/// Paths come back from Redis; one that leads out of the store is refused.
 fn parse(path: &str) -> Result<Path, Error> {
     Path::parse(path).map_err(|_| Error::NotFound(path.into()))
 }

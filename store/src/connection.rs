@@ -1,8 +1,7 @@
 //! One connection to Redis: opened, greeted, ready for commands.
 //!
-//! It is opened here rather than by the crate, which drops the errors that a server sends at the
-//! start of a connection: protected mode, too many connections, the reason why a password is
-//! refused.
+//! It is opened here and not by the crate, which drops the errors that a server sends at the start
+//! of a connection: protected mode, too many connections, the reason why a password is refused.
 
 use std::io;
 use std::sync::Arc;
@@ -24,23 +23,23 @@ use crate::refusal::Refused;
 /// The failure of a connection or of a command on it.
 #[derive(Debug, Clone)]
 pub(crate) enum Failure {
-    /// No connection, no answer, or not in time.
+    /// There is no connection, or no answer in time.
     Lost(String),
     /// Redis refuses.
     Refused(Refused),
-    /// An error of Redis that is a fault of ours.
+    /// An error of Redis about one of our scripts or about stored data.
     Fault(String),
     /// The server is not a Redis, or TLS with it fails.
     Misfit(String),
 }
 
 impl Failure {
-    /// The failure that an error of Redis means.
+    /// The failure in an error of Redis.
     fn said(text: &str) -> Failure {
         Refused::of(text).map_or_else(|| Failure::Fault(text.to_owned()), Failure::Refused)
     }
 
-    /// Whether a command that was sent may have been carried out, in part or as a whole.
+    /// Whether a command that was sent may have been carried out, at least in part.
     pub(crate) fn leaves_it_open(&self) -> bool {
         match self {
             Failure::Lost(_) => true,
@@ -49,7 +48,7 @@ impl Failure {
         }
     }
 
-    /// Whether a fresh connection may fare better.
+    /// Whether a fresh connection may succeed.
     pub(crate) fn is_of_the_connection(&self) -> bool {
         match self {
             Failure::Lost(_) => true,
@@ -77,8 +76,8 @@ pub(crate) struct Connection {
     driver: Arc<Driver>,
 }
 
-/// The task that writes and reads for a connection. It is aborted with the connection, or a server
-/// that hangs would keep it for ever.
+/// The task that writes and reads for a connection. It is aborted with the connection, since a
+/// server that hangs would keep it alive.
 struct Driver(JoinHandle<()>);
 
 impl Drop for Driver {
@@ -140,7 +139,7 @@ impl Connection {
                 return Err(Failure::said(&said));
             }
         }
-        // Each answer was one line, and nothing more was asked: the buffer is empty.
+        // Each answer was one line, and no further command was sent: the buffer is empty.
         let stream = stream.into_inner();
         let config = AsyncConnectionConfig::new()
             .set_response_timeout(None)
@@ -184,7 +183,7 @@ async fn refusal(
     cmd: &Cmd,
     address: &Address,
 ) -> Result<Option<String>, Failure> {
-    // A server that turns the connection away sends its reason and closes, so the reason is read
+    // A server that refuses the connection sends its reason and closes, so that the reason is read
     // even if the write fails.
     let written = async {
         stream.write_all(&cmd.get_packed_command()).await?;
@@ -225,7 +224,7 @@ fn hint_of_silence(endpoint: &Endpoint) -> &'static str {
     }
 }
 
-/// The failure that an error of a socket means. TLS says why it ends.
+/// The failure in an error of a socket.
 fn failure(error: &io::Error, address: &Address) -> Failure {
     let at = address.shown();
     let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) else {
@@ -233,7 +232,7 @@ fn failure(error: &io::Error, address: &Address) -> Failure {
     };
     use rustls::Error as Tls;
     Failure::Misfit(match tls {
-        // BadSignature: an authority of the same name with another key, as after a renewal.
+        // BadSignature: an authority of the same name has another key, for example after a renewal.
         Tls::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
             format!(
                 "the certificate of Redis at {at} is not signed by an authority that is trusted here: give the file of its authority with --redis-ca"

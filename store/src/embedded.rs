@@ -1,13 +1,13 @@
 //! The embedded Redis: a private `redis-server` or `valkey-server` child on a unix socket, its data
 //! in the data folder.
 //!
-//! One thread per [`Embedded`] spawns the child, watches it, starts it anew when it dies and stops
-//! it at the end. It must be a thread of its own: on Linux the child is told to end with its parent
-//! (PDEATHSIG), and "parent" means the *thread* that spawned it. Elsewhere, and where both were
-//! killed in the wrong order, a child left over is found by the note beside its data and shut down
-//! first.
+//! One thread per [`Embedded`] spawns the child, watches it, restarts it when it dies and stops it
+//! at the end. It must be a thread of its own: on Linux the child is told to end with its parent
+//! (PDEATHSIG), and "parent" means the *thread* that spawned it. On other systems, or if both were
+//! killed in the wrong order, a child that is left over is found by the note beside its data and
+//! shut down first.
 //!
-//! While its disk has no space left, the child is read-only: it would end at the first write.
+//! While its disk is full, the child is read-only, because it would end at the first write.
 
 mod child;
 mod disk;
@@ -27,7 +27,7 @@ use child::{Mode, Redis, Supervisor};
 use disk::{Disk, free_bytes};
 use tokio::sync::watch;
 
-/// How soon a death is noticed; a look costs one system call.
+/// How soon the end of a child is noticed; a check costs one system call.
 const TICK: Duration = Duration::from_millis(20);
 /// How long a child may take to end once asked.
 const STOP: Duration = Duration::from_secs(limits::REDIS_STOP_SECONDS_MAX);
@@ -45,16 +45,16 @@ pub enum Error {
     InUse {
         /// The Redis folder inside the data folder.
         folder: PathBuf,
-        /// ` (process 123)`, or nothing where it isn't known.
+        /// ` (process 123)`, or nothing if it is not known.
         holder: String,
     },
-    /// There is nothing stored yet, and no space to store anything.
+    /// Nothing is stored yet, and there is no space to store anything.
     #[error("no space left on the disk of {0}: free some, at least {mib} MiB", mib = limits::REDIS_DISK_BYTES_RESUME >> 20)]
     NoSpace(PathBuf),
-    /// The child did not come up, or died too often; the text ends with its last log lines.
+    /// The child did not start, or died too often; the text ends with its last log lines.
     #[error("{0}")]
     Failed(String),
-    /// The machine refused something.
+    /// The operating system refused something.
     #[error("the embedded Redis: {0}")]
     Io(String),
 }
@@ -71,9 +71,9 @@ pub struct Embedded {
     thread: Option<JoinHandle<()>>,
 }
 
-/// The program to start: the one that `CHANDLER_REDIS_SERVER` names, else the first `redis-server`
-/// on `PATH`, else the first `valkey-server`. Errors: [`Error::NotInstalled`]; [`Error::Io`] where
-/// the one named is no program.
+/// The program to start: the one that `CHANDLER_REDIS_SERVER` names, or the first `redis-server` on
+/// `PATH`, or the first `valkey-server`. Errors: [`Error::NotInstalled`]; [`Error::Io`] if the one
+/// named is not an executable file.
 pub fn server() -> Result<PathBuf, Error> {
     folder::find_server(std::env::var_os("CHANDLER_REDIS_SERVER"), std::env::var_os("PATH"))
 }
@@ -117,7 +117,7 @@ impl Embedded {
                 let _ = failed.send(Some(error));
             }
             let _ = fs::remove_file(supervisor.note());
-            drop((runtime, lock)); // last: whoever gets the lock finds nothing of ours running
+            drop((runtime, lock)); // last, so that the next holder of the lock finds nothing of ours running
         };
         let thread = thread::Builder::new()
             .name("redis-child".into())
@@ -133,19 +133,19 @@ impl Embedded {
         &self.url
     }
 
-    /// The process id of the child, another after a restart; 0 while there is none.
+    /// The process id of the child, which changes with a restart; 0 while there is none.
     pub fn pid(&self) -> u32 {
         self.pid.load(Ordering::Acquire)
     }
 
-    /// Whether there is no space left on its disk, now and from now on: nothing can be changed
-    /// then, and what is stored can be read.
+    /// A flag that is set while its disk is full: nothing can be changed then, but what is stored
+    /// can be read.
     pub fn disk_full(&self) -> Arc<AtomicBool> {
         self.disk_full.clone()
     }
 
-    /// Waits until the child is given up: it died five times within a minute, and not for lack of
-    /// space on its disk. The error carries its last log lines.
+    /// Waits until the child is given up, which it is once it has died five times within a minute,
+    /// and not because its disk is full. The error has its last log lines.
     pub async fn failed(&self) -> Error {
         let mut failure = self.failure.clone();
         match failure.wait_for(Option::is_some).await.as_deref() {
@@ -154,8 +154,8 @@ impl Embedded {
         }
     }
 
-    /// Stops the child in order and waits for its end; what it has acknowledged is on disk.
-    /// Everything that uses it should have ended before.
+    /// Stops the child and waits for its end; what it has acknowledged is on disk. Stop everything
+    /// that uses it first.
     pub async fn stop(self) {
         let _ = tokio::task::spawn_blocking(move || drop(self)).await;
     }
@@ -171,8 +171,8 @@ impl Drop for Embedded {
 }
 
 impl Supervisor {
-    /// Watches the child and its disk, and starts it anew whenever it dies, until `stopped` says so
-    /// or it died too often.
+    /// Watches the child and its disk, and restarts the child whenever it dies, until it is to stop
+    /// or has died too often.
     fn supervise(&self, mut redis: Redis, mut disk: Disk, stopped: &mpsc::Receiver<()>) -> Result<(), Error> {
         let mut deaths: VecDeque<Instant> = VecDeque::new();
         loop {
@@ -234,10 +234,10 @@ impl Supervisor {
             return;
         }
         if mode == Mode::ReadOnly {
-            self.tell(mode); // first, so that nobody finds out by what Redis answers
+            self.tell(mode); // before Redis refuses anything
         }
         if !self.set_mode(redis, mode) {
-            return; // it is busy, or about to end: at the next look
+            return; // it is busy or about to end: tried again with the next tick
         }
         self.tell(mode);
         let folder = self.folder.display();
@@ -251,7 +251,7 @@ impl Supervisor {
         }
     }
 
-    /// Lets others know whether the child is read-only.
+    /// Publishes whether the child is read-only.
     fn tell(&self, mode: Mode) {
         self.disk_full.store(mode == Mode::ReadOnly, Ordering::Release);
     }

@@ -13,20 +13,20 @@ pub enum Error {
     /// does not help.
     #[error("{0}")]
     Misconfigured(String),
-    /// Redis does not answer, also not on a fresh connection. Nothing was changed.
+    /// Redis does not answer, not even on a fresh connection. Nothing was changed.
     #[error("Redis does not answer: {0}")]
     Unavailable(String),
-    /// Redis was asked to change something and has not answered, or did not do all of it: it is not
-    /// known what was carried out. Every call may be repeated.
+    /// Redis was asked to change something and did not answer, or did only a part of it: the effect
+    /// is not known. Every call may be repeated.
     #[error("it is not known whether Redis has carried it out: {0}")]
     Unanswered(String),
-    /// Redis answers that it will not. Nothing was changed.
+    /// Redis refuses. Nothing was changed.
     #[error("{0}")]
     Refused(Refused),
     /// No study has that id, or it was deleted.
     #[error("no study {0}")]
     NoSuchStudy(StudyId),
-    /// The study that this request created is gone, and its id is not used again.
+    /// The study that this request created was deleted, and its id is not used again.
     #[error("study {0} was deleted")]
     Deleted(StudyId),
     /// The study has no trial of that number.
@@ -37,7 +37,7 @@ pub enum Error {
         /// The number asked for.
         number: u64,
     },
-    /// The study has ended and cannot be changed so.
+    /// The study has ended and does not allow this change.
     #[error("study {study} is {state}")]
     Closed {
         /// The study.
@@ -48,7 +48,7 @@ pub enum Error {
     /// Another request was made under that idempotency key.
     #[error("the idempotency key belongs to another request")]
     IdempotencyMismatch,
-    /// A cursor that no list has handed out.
+    /// The cursor is not from this list.
     #[error("not a cursor of this list")]
     BadCursor,
     /// An argument is over its bound.
@@ -61,7 +61,7 @@ pub enum Error {
         /// The bound.
         bytes_max: usize,
     },
-    /// What is stored cannot be read: another version wrote it, or it is damaged.
+    /// Stored data cannot be read: another version wrote it, or it is damaged.
     #[error("stored data cannot be read: {0}")]
     Corrupt(String),
     /// A script of ours failed in Redis.
@@ -80,7 +80,7 @@ impl From<Misfit> for Error {
 }
 
 impl Error {
-    /// Whether the same call may succeed later, with nothing changed about the caller.
+    /// Whether the same call may succeed later without a change by the caller.
     pub fn may_pass(&self) -> bool {
         match self {
             Error::Unavailable(_) | Error::Unanswered(_) => true,
@@ -89,7 +89,7 @@ impl Error {
         }
     }
 
-    /// The error of a call of several steps that fails after its first step.
+    /// This error, if it comes after the first of several steps.
     pub(crate) fn in_its_course(self) -> Error {
         match self {
             Error::Unavailable(_) | Error::Refused(_) => Error::Unanswered(self.to_string()),

@@ -1,4 +1,4 @@
-//! Names of studies, and the nonce that fences an attempt.
+//! The id of a study, and the nonce that fences an attempt.
 
 use std::fmt;
 use std::str::FromStr;
@@ -19,7 +19,7 @@ impl StudyId {
         StudyId(Ulid::generate())
     }
 
-    /// The id that `text` is; none where it is not a ULID in upper case.
+    /// The id in `text`; none unless it is a ULID in upper case.
     pub fn parse(text: &str) -> Option<StudyId> {
         // The crate reads lower case as well, and letters that look like digits.
         Ulid::from_string(text).ok().filter(|id| id.to_string() == text).map(StudyId)
@@ -53,8 +53,8 @@ impl<'de> Deserialize<'de> for StudyId {
     }
 }
 
-/// Names one attempt at a trial. It is random: after a fail-over Redis can issue the same attempt
-/// number twice.
+/// Identifies one attempt at a trial. It is random, because after a fail-over Redis can issue the
+/// same attempt number twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Nonce(pub(crate) u64);
 
@@ -64,7 +64,7 @@ impl Nonce {
         Nonce(getrandom::u64().expect("the operating system gives random numbers"))
     }
 
-    /// The one of that number: for tests that must repeat.
+    /// The nonce of that number, for tests that must repeat.
     pub fn from_number(number: u64) -> Nonce {
         Nonce(number)
     }

@@ -4,10 +4,10 @@
 //! |---|---|---|
 //! | (nothing) | hash | the queue: monotone clock `now`, virtual time `vt`, reaper's `tick`, outage `grace`, `slots` connected |
 //! | `:studies` | zset | every study, by id |
-//! | `:wanted` `:closing` | sets | studies that want top_up, a sweep |
+//! | `:wanted` `:closing` | sets | studies that want a top-up, a sweep |
 //! | `:deleted` | zset | deleted studies by the time of their (next) purge |
-//! | `:leftovers` | zset | ended trials, `<study>:<number>`, that may have checkpoints, by the time they are (next) handed out to be cleared |
-//! | `:ring:<class>` | zset | studies that can be claimed from, by virtual time |
+//! | `:leftovers` | zset | ended trials, `<study>:<number>`, that may have checkpoints, by the time of their (next) removal |
+//! | `:ring:<class>` | zset | studies that a trainer can claim from, by virtual time |
 //! | `:wake:<class>` | list | hints for blocked trainers |
 //! | `:leases` `:delayed` | zsets | studies, by a lower bound of their earliest deadline, ready-at |
 //! | `:totals` | hash | counts by state, kept in step with the studies; counters since the first start |

@@ -1,4 +1,4 @@
-//! The queue and the results of Chandler, in Redis. The only crate that names a Redis key.
+//! The queue and the results of Chandler, in Redis. No other crate names a Redis key.
 //!
 //! ```text
 //!             ready
@@ -10,15 +10,14 @@
 //!  queued | delayed ──▶ cancelled          study: running ⇄ paused ──▶ completed | cancelled | failed
 //! ```
 //!
-//! Each arrow is one Lua script (`lua/*.lua`, put together by `script`), so no process reads,
-//! decides and writes; any number of processes may call anything at any time, and every call may be
-//! repeated. In reading order: [`Store`] and [`Config`] here; `id`, `keys`, `script` and `reply` are
-//! the ground; `address`, `connection`, `link` the way to Redis, `refusal` its errors;
+//! Each arrow is one Lua script (`lua/*.lua`, put together by `script`), so that no process reads,
+//! decides and writes. Any number of processes may call anything at any time, and every call may be
+//! repeated. In reading order: [`Store`] and [`Config`] here; `id`, `keys`, `script` and `reply`
+//! are the ground; `address`, `connection`, `link` the way to Redis, `refusal` its errors;
 //! [`study`] makes and changes studies, [`top_up`](Store::top_up) fills their queues; [`queue`]
-//! hands trials out and takes results in; [`reap`](Store::reap) does what only the passing of
-//! time calls for;
-//! [`trainer`], [`read`] and [`metrics`] look, and `waiting` tells why nobody takes a study's
-//! trials. [`embedded`] runs a private Redis, [`artifact`] keeps files.
+//! hands trials out and takes results in; [`reap`](Store::reap) does what only the passing of time
+//! calls for; [`trainer`], [`read`] and [`metrics`] look, and `waiting` tells why no trainer takes
+//! a study's trials. [`embedded`] runs a private Redis, [`artifact`] keeps files.
 
 mod address;
 pub mod artifact;
@@ -74,10 +73,10 @@ pub use waiting::{Needs, Waiting};
 use link::{Effect, Link};
 use script::Name;
 
-/// Told of every script call: its name, how long it took, whether it was answered.
+/// Called for every script call with its name, its duration, and whether it was answered.
 pub type Observe = Arc<dyn Fn(&'static str, Duration, bool) + Send + Sync>;
 
-/// Where the store is and how it behaves.
+/// The Redis of a store, and how the store behaves.
 #[derive(Clone)]
 pub struct Config {
     /// `redis://`, `rediss://` or `unix://`.
@@ -88,14 +87,14 @@ pub struct Config {
     pub namespace: String,
     /// How long a lease lasts without a heartbeat.
     pub lease_ms: u64,
-    /// Hears of every script call.
+    /// Observes every script call.
     pub observe: Option<Observe>,
-    /// For tests: the time in ms instead of the server's.
+    /// For tests: the time in ms, instead of the server's clock.
     pub now_ms: Option<Arc<AtomicU64>>,
 }
 
 impl Config {
-    /// The defaults with the Redis at `url`.
+    /// The defaults, with the Redis at `url`.
     pub fn new(url: impl Into<String>) -> Config {
         Config {
             url: url.into(),
@@ -126,7 +125,7 @@ struct Inner {
     studies: Mutex<HashMap<StudyId, Cached>>,
 }
 
-/// What a process remembers of a study: its document never changes, and a sampler is a function of
+/// What a process keeps of a study: the document never changes, and the sampler is a function of
 /// it.
 #[derive(Clone)]
 struct Cached {
@@ -161,9 +160,9 @@ impl Store {
         self.inner.link.run(&redis::cmd("PING"), Effect::None, self.until()).await.map(drop)
     }
 
-    /// Whether Redis answers and accepts changes, new studies among them; within
+    /// Whether Redis answers and accepts changes, new studies included; within
     /// [`limits::REDIS_PROBE_MS`]. It makes the smallest change there is, because only then does a
-    /// server tell that its disk or memory is full, or that it is a replica.
+    /// server say that its disk or memory is full, or that it is a replica.
     pub async fn ready(&self) -> Result<()> {
         self.within(limits::REDIS_PROBE_MS).call(Name::Ready, Args::new()).await.map(drop)
     }
@@ -192,17 +191,17 @@ impl Store {
         self.inner.link.call(name, &self.inner.queue, &all, self.until()).await
     }
 
-    /// When a call that begins now must have ended.
+    /// When a call that begins now must end.
     fn until(&self) -> Instant {
         self.deadline.unwrap_or_else(|| in_ms(limits::REDIS_CALL_MS))
     }
 
-    /// What is remembered of a study, where it is.
+    /// What is kept of a study, if anything is.
     fn cached(&self, id: StudyId) -> Option<Cached> {
         self.inner.studies.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
     }
 
-    /// Remembers a study.
+    /// Keeps a study.
     fn cache(&self, id: StudyId, study: Arc<Study>) -> Cached {
         let mut studies = self.inner.studies.lock().unwrap_or_else(PoisonError::into_inner);
         if studies.len() >= limits::STUDIES_CACHED_MAX {
@@ -232,7 +231,7 @@ impl Args {
         self
     }
 
-    /// A count, then as many arguments.
+    /// The number of items, then the items.
     fn list<T: Into<Vec<u8>>>(
         mut self,
         items: impl IntoIterator<Item = T, IntoIter: ExactSizeIterator>,
@@ -243,7 +242,7 @@ impl Args {
         self
     }
 
-    /// A number, or nothing.
+    /// The argument, or an empty one.
     fn option(self, arg: Option<impl ToString>) -> Args {
         self.arg(arg.map(|arg| arg.to_string()).unwrap_or_default())
     }

@@ -11,7 +11,8 @@ use crate::reply::{Reply, text};
 use crate::script::Name;
 use crate::{Args, Needs, Store, StudyId};
 
-/// The whole service at one moment. Closed sets are complete: what there is none of stands with 0.
+/// The whole service at one moment. Closed sets are complete: a state without studies is listed
+/// with 0.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ServiceMetrics {
     /// Studies stored, by state.
@@ -20,8 +21,8 @@ pub struct ServiceMetrics {
     pub trials: Vec<(DeviceClass, TrialState, u64)>,
     /// Studies that can be claimed from, by device class.
     pub runnable: Vec<(DeviceClass, u64)>,
-    /// Studies that wait, by what they [wait for](Needs::waiting_for); of each device class, the
-    /// [`limits::WAITING_SCANNED_MAX`] least served count.
+    /// Studies that wait, by what they [wait for](Needs::waiting_for); the
+    /// [`limits::WAITING_SCANNED_MAX`] least served of each device class are counted.
     pub waiting: Vec<(WaitingFor, u64)>,
     /// Studies that want a top-up.
     pub wanted: u64,
@@ -29,7 +30,7 @@ pub struct ServiceMetrics {
     pub trainers: u64,
     /// Their slots.
     pub slots: u64,
-    /// How late the most overdue lease is that was not yet taken back, in ms.
+    /// How long ago the oldest expired lease that was not yet taken back expired, in ms.
     pub lease_overdue_ms: u64,
     /// Leases given out, ever.
     pub claims: u64,
@@ -37,7 +38,7 @@ pub struct ServiceMetrics {
     pub stalls: u64,
     /// Results refused because another attempt had taken over, ever.
     pub stale: u64,
-    /// Reports answered LOST, ever.
+    /// Reports refused because the lease was lost, ever.
     pub lost: u64,
     /// Retries after failures, ever.
     pub retries: u64,
@@ -50,8 +51,8 @@ pub struct ServiceMetrics {
 }
 
 impl Store {
-    /// The metrics of the service now, within [`limits::REDIS_PROBE_MS`]; costs the same
-    /// however many studies there are.
+    /// The metrics of the service now, within [`limits::REDIS_PROBE_MS`]. The cost does not grow
+    /// with the number of studies.
     pub async fn collect(&self) -> Result<ServiceMetrics> {
         let store = self.within(limits::REDIS_PROBE_MS);
         let classes = || Args::new().list(DeviceClass::ALL.iter().map(|class| class.as_str()));

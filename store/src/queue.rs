@@ -13,7 +13,7 @@ use crate::reply::{Reply, text};
 use crate::script::Name;
 use crate::{Args, Nonce, Store, StudyId, Trainer, keys};
 
-/// A request for leases. After an error, send the very same again: it gets the leases that the
+/// A request for leases. After an error, send the same claim again: it gets the leases that the
 /// first one got.
 #[derive(Debug, Clone)]
 pub struct Claim {
@@ -23,13 +23,12 @@ pub struct Claim {
     pub numerics: String,
     /// The device classes it serves: a trainer on a CPU, `any` and `cpu`.
     pub classes: Vec<DeviceClass>,
-    /// How much memory it offers, in bytes: studies whose smallest network takes more are not for
-    /// it.
+    /// How much memory it offers, in bytes: it gets no study whose smallest network takes more.
     pub memory_bytes: u64,
-    /// The [identities](Lease::dataset_id) of datasets that it lacks; the first
-    /// [`limits::REFUSED_MAX`] count.
+    /// The [ids](Lease::dataset_id) of datasets that it lacks; the first [`limits::REFUSED_MAX`]
+    /// count.
     pub refused: Vec<String>,
-    /// A nonce for each lease wanted.
+    /// A nonce for each lease that it wants.
     pub nonces: Vec<Nonce>,
 }
 
@@ -60,13 +59,12 @@ pub struct Lease {
     pub nonce: Nonce,
     /// Its hyperparameters, for `SearchSpace::unpack`.
     pub point: Vec<u8>,
-    /// Run it only when nothing else runs on the device, and claim nothing beside it: memory ran
-    /// out when it had company.
+    /// Nothing else may run on its device meanwhile: memory ran out when other trials did.
     pub alone: bool,
     /// The hash of the dataset that the study was accepted with.
     pub dataset_hash: String,
-    /// Which dataset it is: where the study says that it lies, and the hash. Another file with the
-    /// same content is another dataset.
+    /// Identifies the dataset by what the study says about it and by the hash. Another file with
+    /// the same content is another dataset.
     pub dataset_id: String,
 }
 
@@ -79,15 +77,14 @@ pub struct EpochMetrics {
     pub values: Vec<f32>,
 }
 
-/// What a trainer is to do with a trial it reported on.
+/// What a trainer is told about a trial that it reported on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Directive {
     /// Train on.
     GoOn,
     /// Stop, and finish it as cancelled.
     Cancel,
-    /// Stop: the lease is no longer this trainer's, or the study is gone. Nothing is to be
-    /// finished.
+    /// Stop, and finish nothing: another trainer has the lease, or the study was deleted.
     Lost,
 }
 
@@ -96,7 +93,8 @@ pub enum Directive {
 pub enum End {
     /// Trained to its end.
     Completed {
-        /// The best of the objective over the steps. Not finite: stored as failed, diverged.
+        /// The best of the objective over the epochs. If it is not finite, the trial has failed:
+        /// diverged.
         value: f64,
         /// The epoch of the best.
         best_epoch: u32,
@@ -111,12 +109,12 @@ pub enum End {
         /// this one.
         beside_others: bool,
     },
-    /// Stopped by a directive.
+    /// Stopped, as [`Directive::Cancel`] says.
     Cancelled,
-    /// Handed back: the trainer shuts down. No budget is charged.
+    /// Handed back because the trainer shuts down. No budget is charged.
     Released,
-    /// Handed back: this trainer lacks its dataset, another may have it. No budget is charged; why
-    /// is shown, as `refused`, until it runs elsewhere.
+    /// Handed back because this trainer lacks its dataset, which another may have. No budget is
+    /// charged; the reason is shown, as `refused`, until the trial runs elsewhere.
     Refused {
         /// What it lacks, for the user; cut at [`limits::ERROR_BYTES_MAX`].
         why: String,
@@ -143,23 +141,24 @@ pub enum Ack {
     Accepted {
         /// How many trials the study wants: if any, top it up.
         wants: u64,
-        /// Whether the trial has ended with this; else it waits for another attempt.
+        /// Whether the trial has ended; otherwise it waits for another attempt.
         has_ended: bool,
     },
-    /// Another attempt has taken the trial over, or it was cancelled meanwhile, or the study is
-    /// gone. Nothing was changed.
+    /// Another attempt has the trial, or it was cancelled, or the study was deleted. Nothing was
+    /// changed.
     Stale,
 }
 
 impl Store {
     /// Up to as many leases as `claim` has nonces, from the studies that were served least for
-    /// their weight. Empty: nothing to do.
+    /// their weight; none if there is nothing to do.
     pub async fn claim(&self, claim: &Claim) -> Result<Vec<Lease>> {
         leases(Reply::of(self.call(Name::Claim, self.claim_args(claim)).await?)?)
     }
 
-    /// Waits until there may be work for a trainer of these classes, at most `timeout` and
-    /// [`limits::WAKE_WAIT_MS_MAX`]; false: time is up. A hint only: claim, and expect nothing.
+    /// Waits until there may be work for a trainer of these classes, for at most `timeout` and
+    /// [`limits::WAKE_WAIT_MS_MAX`]. False means that time is up, true is only a hint: a claim may
+    /// get nothing.
     pub async fn wait_for_work(&self, classes: &[DeviceClass], timeout: Duration) -> Result<bool> {
         let timeout =
             timeout.min(Duration::from_millis(limits::WAKE_WAIT_MS_MAX)).max(Duration::from_millis(1));
@@ -182,14 +181,15 @@ impl Store {
         Ok(directive)
     }
 
-    /// Ends an attempt that left no checkpoints. Repeat it until it is answered: it counts once.
+    /// Ends an attempt that left no checkpoints. Repeat the call until it is answered: it counts
+    /// once.
     pub async fn finish(&self, lease: &Lease, end: &End) -> Result<Ack> {
         self.finish_attempt(lease, end, false).await
     }
 
-    /// [`Store::finish`] of a trial that may have checkpoints. Where it has ended they are to be
-    /// [cleared](Store::clear), which [`reap`](Store::reap) asks for until it is done; where this
-    /// is stale, likewise, once it has.
+    /// [`Store::finish`] of a trial that may have checkpoints. Once the trial has ended,
+    /// [clear](Store::clear) them; [`reap`](Store::reap) asks for it until that is done, also if
+    /// this attempt is stale.
     pub async fn finish_with_checkpoints(&self, lease: &Lease, end: &End) -> Result<Ack> {
         self.finish_attempt(lease, end, true).await
     }
@@ -198,9 +198,8 @@ impl Store {
         ack(Reply::of(self.call(Name::Finish, finish_args(lease, end, has_checkpoints)).await?)?)
     }
 
-    /// Cancels one trial; returns it as it is right after: still running where its trainer is yet
-    /// to be told, and a terminal state is left as it is. Errors: [`Error::NoSuchStudy`],
-    /// [`Error::NoSuchTrial`].
+    /// Cancels one trial, and returns it as it is right after: still running if its trainer must be
+    /// told first. A terminal state stays. Errors: [`Error::NoSuchStudy`], [`Error::NoSuchTrial`].
     pub async fn cancel_trial(&self, id: StudyId, number: u64) -> Result<TrialRecord> {
         match self.call(Name::Cancel, Args::new().arg(id).arg(number)).await? {
             row @ Value::Array(_) => trial_record(Reply::of(row)?),

@@ -1,4 +1,4 @@
-//! Reads: studies, trials, the best, curves. One script a page, nothing is locked.
+//! Reads studies, trials, the best and curves: one script a page, and nothing is locked.
 
 use std::fmt;
 
@@ -12,27 +12,27 @@ use crate::reply::Reply;
 use crate::script::Name;
 use crate::{Args, Store, StudyId, limits};
 
-/// Which studies to list.
+/// A page of a list of studies.
 #[derive(Debug, Clone)]
 pub struct StudyPage {
-    /// Where the page before ended.
+    /// Where the page before it ended.
     pub cursor: Option<String>,
     /// How many at most; up to [`limits::PAGE_MAX`].
     pub limit: usize,
-    /// Only those in this state.
+    /// Only studies in this state.
     pub state: Option<StudyState>,
-    /// Only those whose name contains this.
+    /// Only studies whose name contains this.
     pub name: Option<String>,
 }
 
-/// Which trials to list.
+/// A page of a list of trials.
 #[derive(Debug, Clone)]
 pub struct TrialPage {
-    /// Where the page before ended.
+    /// Where the page before it ended.
     pub cursor: Option<String>,
     /// How many at most; up to [`limits::PAGE_MAX`].
     pub limit: usize,
-    /// Only those in this state.
+    /// Only trials in this state.
     pub state: Option<TrialState>,
     /// In which order.
     pub sort: Sort,
@@ -51,7 +51,7 @@ impl Default for TrialPage {
 }
 
 impl Store {
-    /// A study; none where there is none of that id, or it was deleted.
+    /// A study; none if no study has that id, or it was deleted.
     pub async fn study(&self, id: StudyId) -> Result<Option<StudyRecord>> {
         let args = Args::new().arg(id).arg("").arg(1).arg("").arg("");
         let mut answer = Reply::of(self.call(Name::Studies, args).await?)?;
@@ -75,7 +75,7 @@ impl Store {
         Ok((studies, next))
     }
 
-    /// A trial; none where its study or its number is not there.
+    /// A trial; none if its study or its number does not exist.
     pub async fn trial(&self, id: StudyId, number: u64) -> Result<Option<TrialRecord>> {
         match self.rows(id, &[number]).await {
             Err(Error::NoSuchStudy(_)) => Ok(None),
@@ -92,8 +92,8 @@ impl Store {
         let wanted = if page.sort == Sort::Value { usize::MAX } else { 0 };
         let (ranked, total) = self.ranked(id, wanted).await?;
         let order = in_order(page.sort, &ranked, total);
-        // What has moved since the page before lies where it belongs now: behind what was shown, or
-        // never again on this way.
+        // A trial whose rank has changed since the page before is shown at its new rank, if that
+        // comes after the cursor.
         let (mut trials, mut at) =
             (Vec::new(), last.map_or(0, |last| order.partition_point(|rank| *rank <= last)));
         let end = order.len().min(at.saturating_add(limits::TRIALS_SCANNED_MAX));
@@ -122,7 +122,7 @@ impl Store {
         self.rows(id, &numbers).await
     }
 
-    /// What a trial reported; none where there is no such trial.
+    /// The curve of a trial; none if there is no such trial.
     pub async fn curve(&self, id: StudyId, number: u64) -> Result<Option<Curve>> {
         let answer = self.call(Name::Curve, Args::new().arg(id).arg(number)).await?;
         if answer == Value::Nil {
@@ -131,8 +131,8 @@ impl Store {
         curve(Reply::of(answer)?).map(Some)
     }
 
-    /// Score and number of the best `wanted` completed trials at least, best first, and the study's
-    /// next number. The smaller score is better.
+    /// Score and number of at least the best `wanted` completed trials, best first, and the study's
+    /// next number. A smaller score is better.
     async fn ranked(&self, id: StudyId, wanted: usize) -> Result<(Vec<(f64, u64)>, u64)> {
         let wanted = wanted.min(limits::TRIALS_MAX as usize);
         let mut answer = Reply::of(self.call(Name::Ranking, Args::new().arg(id).arg(wanted)).await?)?;
@@ -163,7 +163,7 @@ impl Store {
         Ok((scored, next))
     }
 
-    /// The trials of those numbers, in that order; a number without one is left out.
+    /// The trials of these numbers, in this order; a number without a trial is left out.
     async fn rows(&self, id: StudyId, numbers: &[u64]) -> Result<Vec<TrialRecord>> {
         let answer = self
             .call(Name::Trials, Args::new().arg(id).list(numbers.iter().map(|number| number.to_string())))
@@ -179,9 +179,8 @@ impl Store {
     }
 }
 
-/// A trial's place in a list of trials, which is also the cursor of a page that ends with it: what
-/// follows is what lies behind it, whatever was ranked or added meanwhile. In the order of either
-/// list.
+/// A trial's place in a list of trials, which is also the cursor of a page that ends with it: the
+/// next page begins after it, whatever was ranked or added meanwhile. Ordered as either list is.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
 enum Rank {
     /// In the order of numbers.
@@ -226,7 +225,7 @@ impl fmt::Display for Rank {
     }
 }
 
-/// All of `total` trials in the order of a list, of which `ranked` are completed, best first.
+/// All of `total` trials in the order of a list. `ranked` are the completed ones, best first.
 fn in_order(sort: Sort, ranked: &[(f64, u64)], total: u64) -> Vec<Rank> {
     if sort == Sort::Number {
         return (0..total).map(Rank::Number).collect();

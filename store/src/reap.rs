@@ -124,7 +124,7 @@ impl Store {
     }
 
     /// Takes expired leases back, queues delayed trials whose time has come, sweeps closed studies,
-    /// hands out deleted ones and what trials may have left, forgets silent trainers.
+    /// hands out what is to be removed, and forgets silent trainers.
     pub async fn reap(&self) -> Result<ReapReport> {
         let args = Args::new().arg(self.tick().as_millis()).arg(self.inner.lease_ms);
         let mut answer = Reply::of(self.call(Name::Reap, args).await?)?;
@@ -141,8 +141,8 @@ impl Store {
         Ok(reaped)
     }
 
-    /// Removes all that is left of a deleted study: its artifacts, then its keys. Errors leave it
-    /// to a later [`reap`](Store::reap).
+    /// Removes the artifacts of a deleted study, then its keys. After an error a later
+    /// [`reap`](Store::reap) hands it out again.
     pub async fn purge(
         &self,
         study: StudyId,
@@ -153,15 +153,15 @@ impl Store {
         Ok(())
     }
 
-    /// Notes that a trainer which has lost a trial may have written checkpoints since: where the
-    /// trial has ended, or its study is gone, they are handed out [to be cleared](Store::clear).
+    /// Notes that a trainer may have written checkpoints of a trial after it lost it: if the trial
+    /// has ended, or its study was deleted, they are handed out to be [cleared](Store::clear).
     pub async fn abandon(&self, study: StudyId, number: u64) -> Result<()> {
         self.call(Name::Abandon, Args::new().arg(study).arg(number)).await?;
         Ok(())
     }
 
-    /// Removes the checkpoints of a trial that has ended. Errors leave them to a later
-    /// [`reap`](Store::reap).
+    /// Removes the checkpoints of a trial that has ended. After an error a later
+    /// [`reap`](Store::reap) hands them out again.
     pub async fn clear(
         &self,
         study: StudyId,
@@ -206,7 +206,7 @@ pub fn jittered(duration: Duration) -> Duration {
     duration.mul_f64(0.8 + 0.4 * unit)
 }
 
-/// The trial that `<study>:<number>` is.
+/// The trial in `<study>:<number>`.
 fn leftover(trial: &str) -> Result<(StudyId, u64)> {
     let parts =
         trial.split_once(':').and_then(|(study, number)| Some((study.parse().ok()?, number.parse().ok()?)));

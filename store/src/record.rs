@@ -1,4 +1,4 @@
-//! What is stored of studies and trials, read from the answers of scripts.
+//! Stored studies and trials, read from the answers of scripts.
 
 use std::collections::HashMap;
 
@@ -25,7 +25,7 @@ pub struct StudyRecord {
     pub preflight: serde_json::Value,
     /// Its dataset when it was accepted.
     pub dataset: DatasetSchema,
-    /// Which dataset that is, as [`Lease::dataset_id`](crate::Lease::dataset_id).
+    /// Identifies that dataset, as [`Lease::dataset_id`](crate::Lease::dataset_id) does.
     pub dataset_id: String,
     /// Which trainers may run it.
     pub device: DeviceClass,
@@ -35,11 +35,11 @@ pub struct StudyRecord {
     pub metrics: Vec<String>,
     /// Where it stands.
     pub state: StudyState,
-    /// Why it ended.
+    /// Why it ended; none before.
     pub stop_reason: Option<StopReason>,
     /// When it was created, ms since 1970 by Redis's clock.
     pub created_at_ms: u64,
-    /// Its trials by state.
+    /// The number of its trials by state.
     pub counts: TrialCounts,
     /// How many trials at most, as last set.
     pub max_trials: Option<u64>,
@@ -96,7 +96,7 @@ pub struct TrialRecord {
     pub epoch: u32,
     /// The epoch of `value`.
     pub best_epoch: Option<u32>,
-    /// The metrics at `best_epoch`, without one at `epoch`; empty before the first.
+    /// The metrics at `best_epoch`, or at `epoch` while there is no best; empty before the first.
     pub metrics: Vec<f32>,
     /// Claims so far.
     pub attempt: u32,
@@ -106,11 +106,12 @@ pub struct TrialRecord {
     pub failures: u32,
     /// Lost leases counted against `retry.max_stalls`.
     pub stalls: u32,
-    /// Whether its trainer is yet to be told of a cancel.
+    /// Whether it was cancelled and its trainer has not been told yet.
     pub cancel_requested: bool,
-    /// Its attempts, oldest first; the last [`limits::ATTEMPTS_KEPT`] and the current.
+    /// Its attempts, oldest first: the current one and the last
+    /// [`ATTEMPTS_KEPT`](crate::limits::ATTEMPTS_KEPT) before it.
     pub attempts: Vec<AttemptRecord>,
-    /// Its last error, where it failed or is tried again.
+    /// Its last error, if it failed or is tried again.
     pub error: Option<TrialError>,
 }
 
@@ -119,13 +120,13 @@ pub struct TrialRecord {
 pub struct AttemptRecord {
     /// Its number, from 1.
     pub attempt: u32,
-    /// Who ran it.
+    /// The trainer that ran it.
     pub trainer: String,
-    /// In which numerics class.
+    /// The numerics class that it ran in.
     pub numerics: String,
     /// When it was claimed, ms since 1970 by Redis's clock.
     pub started_at_ms: u64,
-    /// When it ended.
+    /// When it ended; none while it runs.
     pub ended_at_ms: Option<u64>,
     /// How; none while it runs.
     pub end: Option<AttemptEnd>,
@@ -136,11 +137,11 @@ pub struct AttemptRecord {
 pub struct TrialError {
     /// What kind.
     pub kind: ErrorKind,
-    /// The trainer's words.
+    /// The message of the trainer.
     pub message: String,
 }
 
-/// What a trial reported.
+/// What a trial reported, epoch by epoch.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Curve {
     /// The names of the values.
@@ -149,7 +150,7 @@ pub struct Curve {
     pub epochs: Vec<EpochMetrics>,
 }
 
-/// The study that a `study_row` of the scripts is.
+/// The study in a `study_row` of the scripts.
 pub(crate) fn study_record(row: Value) -> Result<StudyRecord> {
     let (mut row, mut fields) = (Reply::of(row)?, HashMap::new());
     while let Some(field) = row.next() {
@@ -196,7 +197,7 @@ pub(crate) fn study_record(row: Value) -> Result<StudyRecord> {
     })
 }
 
-/// The trial that a `trial_row` of the scripts is.
+/// The trial in a `trial_row` of the scripts.
 pub(crate) fn trial_record(mut row: Reply) -> Result<TrialRecord> {
     Ok(TrialRecord {
         number: row.parse()?,
@@ -225,7 +226,7 @@ pub(crate) fn trial_record(mut row: Reply) -> Result<TrialRecord> {
     })
 }
 
-/// The curve that the script of that name answers.
+/// The curve in the answer of the script `curve`.
 pub(crate) fn curve(mut answer: Reply) -> Result<Curve> {
     let metrics: Vec<String> = json(&answer.text()?)?;
     let epochs = answer.bytes()?.chunks_exact(4 + 4 * metrics.len()).map(epoch_metrics).collect();
@@ -248,7 +249,7 @@ fn trial_error(stored: &str) -> Option<TrialError> {
     Some(TrialError { kind: ErrorKind::parse(kind)?, message: message.to_owned() })
 }
 
-/// The value of a trial, where it has one.
+/// The value of a trial, if it has one.
 fn value(stored: &[u8]) -> Option<f64> {
     stored.try_into().ok().map(f64::from_be_bytes)
 }

@@ -1,4 +1,4 @@
-//! The scripts: each transition's Lua, put together and hashed once.
+//! The scripts: the Lua of each transition, put together and hashed once.
 
 use std::sync::LazyLock;
 
@@ -32,8 +32,8 @@ macro_rules! scripts {
     };
 }
 
-// allow-oom: work that was begun can finish when memory is full; only what brings new work is
-// refused, and `ready`, which tells.
+// allow-oom: when memory is full, work that was begun can finish; only new work is refused, and
+// `ready`, which tells so.
 scripts! {
     Reserve = "reserve", "", ["reserve"];
     Reserved = "reserved", "flags=no-writes", ["reserved"];
@@ -94,8 +94,7 @@ limits_for_scripts![
     WAKE_TOKENS_MAX,
 ];
 
-/// What the scripts know of limits, trial states and kinds of failure: each is declared once, in
-/// Rust.
+/// The limits, trial states and kinds of failure as Lua: each is declared once, in Rust.
 fn declarations() -> String {
     let states = |is_listed: fn(TrialState) -> bool| {
         let listed = TrialState::ALL.iter().filter(|state| is_listed(**state));

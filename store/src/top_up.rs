@@ -1,8 +1,8 @@
 //! Fills the queue of a study: one idempotent function that any process may call at any time.
 //!
-//! Trial *n* is a function of (space, seed, *n*), and is enqueued only as the study's next number;
-//! so two processes at it make the same trials, and the slower one is told that the number is
-//! taken. Hence no scheduler, no leader, no lock.
+//! Trial *n* is a function of (space, seed, *n*) and is enqueued only as the study's next number:
+//! two processes that do it at once make the same trials, and the slower one is told that the
+//! number is taken. So there is no scheduler, no leader and no lock.
 
 use std::sync::PoisonError;
 
@@ -14,8 +14,8 @@ use crate::script::Name;
 use crate::{Args, Cached, Store, StudyId};
 
 impl Store {
-    /// Enqueues the trials that a study wants; returns how many this call enqueued. A study that is
-    /// not there, paused or ended wants none.
+    /// Enqueues the trials that a study wants, and returns how many. A study that does not exist,
+    /// is paused or has ended wants none.
     pub async fn top_up(&self, id: StudyId) -> Result<u64> {
         let mut enqueued = 0;
         let mut batch = (0, Vec::new());
@@ -43,9 +43,8 @@ impl Store {
         Ok(enqueued)
     }
 
-    /// Tops up some of the studies that want it; returns how many trials were enqueued. A study
-    /// that cannot be topped up does not keep the others from it, unless it is Redis that does not
-    /// take any.
+    /// Tops up some of the studies that want it, and returns how many trials were enqueued. A study
+    /// that cannot be topped up does not stop the others, unless Redis takes no trials at all.
     pub async fn drain_wanted(&self) -> Result<u64> {
         let mut enqueued = 0;
         let mut wanted = Reply::of(self.call(Name::Wanted, Args::new()).await?)?;
@@ -63,8 +62,8 @@ impl Store {
     }
 }
 
-/// The points of up to `count` trials from `first`; fewer where the space ends. Off the runtime: a
-/// jump to a high number takes a while.
+/// The packed points of up to `count` trials from `first`; fewer at the end of the space. Off the
+/// runtime, since a jump to a high number takes a while.
 async fn suggest(cached: Cached, first: u64, count: u64) -> Result<Vec<Vec<u8>>> {
     let suggesting = tokio::task::spawn_blocking(move || {
         let mut sampler = cached.sampler.lock().unwrap_or_else(PoisonError::into_inner);

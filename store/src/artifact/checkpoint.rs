@@ -27,14 +27,14 @@ pub struct Spool(SpoolFile);
 
 #[derive(Debug)]
 enum SpoolFile {
-    /// In the folder that it is to lie in.
+    /// In the folder of the checkpoint.
     Named(NamedTempFile),
-    /// Anywhere; it has no name.
+    /// In the scratch folder, without a name.
     Unnamed(File),
 }
 
 impl Spool {
-    /// Where it is written.
+    /// The file to write to.
     pub fn file(&self) -> &File {
         match &self.0 {
             SpoolFile::Named(file) => file.as_file(),
@@ -44,8 +44,8 @@ impl Spool {
 }
 
 impl Artifacts {
-    /// A file for a checkpoint of a trial: where it is to lie, if that is a folder. It blocks for a
-    /// moment.
+    /// A file for a checkpoint of a trial, in its final folder if artifacts are in a folder. It
+    /// blocks for a moment.
     pub fn spool(&self, study: StudyId, number: u64) -> Result<Spool, Error> {
         let Some(folder) = &self.folder else { return Ok(Spool(SpoolFile::Unnamed(self.unnamed()?))) };
         if !folder.is_dir() {
@@ -53,8 +53,8 @@ impl Artifacts {
         }
         let folder = folder.join(checkpoints_path(study, number).as_ref());
         std::fs::create_dir_all(&folder)?;
-        // A name that no list has, as those of the object store's own half-written files, and the
-        // rights that its files have.
+        // A name that lists leave out, like those of the object store's own half-written files, and
+        // the permissions of its files.
         let mut named = tempfile::Builder::new();
         let named =
             named.suffix(".safetensors#1").permissions(Permissions::from_mode(0o666)).tempfile_in(folder)?;
@@ -85,7 +85,7 @@ impl Artifacts {
         Ok(path.to_string())
     }
 
-    /// A file that goes when it is closed.
+    /// A file that is removed when it is closed.
     fn unnamed(&self) -> io::Result<File> {
         std::fs::create_dir_all(&self.scratch)?;
         tempfile::tempfile_in(&self.scratch)
@@ -108,7 +108,7 @@ impl Artifacts {
                 Err(error) => Err(error.into()),
             };
             if let Err(error) = sent {
-                let _ = parts.abort().await; // what stays in the bucket, its own rules remove
+                let _ = parts.abort().await; // the bucket's own rules remove what stays
                 return Err(error);
             }
             parts.put(buffer.split().freeze());
@@ -117,7 +117,7 @@ impl Artifacts {
     }
 
     /// The checkpoint at a path that [`checkpoints`](Self::checkpoints) listed: the file itself, or
-    /// a copy of it that goes when it is closed.
+    /// a copy that is removed when it is closed.
     pub async fn open_checkpoint(&self, path: &str) -> Result<File, Error> {
         let location = parse(path)?;
         self.is_there().await?;
@@ -132,7 +132,7 @@ impl Artifacts {
         let bytes = self.store.head(&location).await.map_err(|e| named(e, path))?.size;
         bounded(&location, bytes, CHECKPOINT_BYTES_MAX)?;
         let mut file = tokio::fs::File::from_std(self.unnamed()?);
-        // In parts, for one request has a time limit.
+        // In parts, since one request has a time limit.
         for begin in (0..bytes).step_by(PART_BYTES) {
             let part = self.store.get_range(&location, begin..bytes.min(begin + PART_BYTES as u64)).await;
             file.write_all(&part.map_err(|e| named(e, path))?).await?;
@@ -166,7 +166,7 @@ impl Artifacts {
     }
 }
 
-/// Puts the file where it belongs. Synced, as all that is written here.
+/// Gives the file its name. Synced, as every artifact is.
 fn publish(file: NamedTempFile, place: &std::path::Path) -> io::Result<()> {
     file.as_file().sync_all()?;
     file.persist(place).map_err(|error| error.error)?;

@@ -1,5 +1,5 @@
-//! The weights of trials: one file for each attempt, under its attempt and nonce, so that an attempt
-//! whose lease was lost cannot overwrite what the accepted one wrote.
+//! The weights of trials: one file for each attempt, under its attempt and nonce, so that an
+//! attempt whose lease was lost cannot overwrite what the accepted one wrote.
 
 use bytes::Bytes;
 use object_store::ObjectStoreExt;
@@ -9,8 +9,8 @@ use crate::limits::ARTIFACT_BYTES_MAX;
 use crate::{Nonce, StudyId};
 
 impl Artifacts {
-    /// Where the weights of one attempt lie. Only those of the attempt that `finish` accepted are
-    /// ever asked for.
+    /// The path of the weights of one attempt. Only those of the attempt that `finish` accepted are
+    /// ever read.
     pub fn model_path(study: StudyId, number: u64, attempt: u32, nonce: Nonce) -> String {
         study_path(study)
             .join(number.to_string())
@@ -19,8 +19,8 @@ impl Artifacts {
             .to_string()
     }
 
-    /// Writes the weights of one attempt, whole or not at all, and returns their path. Writing
-    /// again replaces.
+    /// Writes the weights of one attempt, whole or not at all, and returns their path. A second
+    /// write replaces the first.
     pub async fn put_model(
         &self,
         study: StudyId,

@@ -73,7 +73,10 @@ async fn five_deaths_within_a_minute_are_reported_with_the_last_lines() {
     }
     signal(redis.pid(), libc::SIGKILL);
     let error = tokio::time::timeout(Duration::from_secs(20), redis.failed()).await.unwrap().to_string();
-    assert!(error.starts_with("Redis died 5 times within a minute") && error.contains("manifest"), "{error}");
+    assert!(
+        error.starts_with("Redis stopped 5 times within a minute") && error.contains("manifest"),
+        "{error}"
+    );
     assert_eq!(redis.pid(), 0);
     redis.stop().await;
 }
@@ -268,6 +271,6 @@ fn the_server_is_the_named_one_or_the_first_on_the_path() {
     let error = find_server(Some("/no/such".into()), path()).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the embedded Redis: CHANDLER_REDIS_SERVER is /no/such, which is no program"
+        "the embedded Redis: CHANDLER_REDIS_SERVER is /no/such, which is not an executable file"
     );
 }
