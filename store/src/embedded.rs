@@ -16,6 +16,7 @@ mod folder;
 use std::collections::VecDeque;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -174,56 +175,80 @@ impl Supervisor {
     /// Watches the child and its disk, and restarts the child whenever it dies, until it is to stop
     /// or has died too often.
     fn supervise(&self, mut redis: Redis, mut disk: Disk, stopped: &mpsc::Receiver<()>) -> Result<(), Error> {
-        let mut deaths: VecDeque<Instant> = VecDeque::new();
-        loop {
-            let status = loop {
-                if stopped.recv_timeout(TICK) != Err(RecvTimeoutError::Timeout) {
-                    self.end(&mut redis);
-                    return Ok(());
-                }
-                if let Ok(Some(status)) = redis.child.try_wait() {
-                    break status;
-                }
-                self.follow_disk(&mut redis, &mut disk);
-            };
-            let mut death = redis.obituary(&format!("ended ({status})"));
-            let mut starts = 0;
-            redis = loop {
-                self.pid.store(0, Ordering::Release);
-                let free = free_bytes(&self.folder).unwrap_or(u64::MAX);
-                let backoff = if disk.has_ended_it(&death, free, Instant::now()) {
-                    let folder = self.folder.display();
-                    tracing::warn!(
-                        "The embedded Redis {death}\n  No space left on the disk of {folder} ({free} bytes free): starting it again, read-only"
-                    );
-                    limits::REDIS_RESTART_BACKOFF_MS << starts.min(limits::REDIS_DEATHS_MAX)
-                } else {
-                    deaths.push_back(Instant::now());
-                    deaths
-                        .retain(|at| at.elapsed() < Duration::from_secs(limits::REDIS_DEATHS_WINDOW_SECONDS));
-                    if deaths.len() >= limits::REDIS_DEATHS_MAX {
-                        return Err(Error::Failed(format!(
-                            "Redis stopped {} times within a minute; the last time it {death}",
-                            deaths.len()
-                        )));
-                    }
-                    let backoff = limits::REDIS_RESTART_BACKOFF_MS << (deaths.len() - 1);
-                    tracing::warn!(backoff_ms = backoff, "The embedded Redis {death}; starting it again");
-                    backoff
-                };
-                if stopped.recv_timeout(Duration::from_millis(backoff)) != Err(RecvTimeoutError::Timeout) {
-                    return Ok(());
-                }
-                starts += 1;
-                let mode = disk.mode(free_bytes(&self.folder).unwrap_or(u64::MAX), Instant::now());
-                self.tell(mode);
-                match self.launch(mode, stopped) {
-                    Ok(redis) => break redis,
-                    Err(error) => death = format!("did not start: {error}"),
-                }
-            };
+        let mut deaths = VecDeque::new();
+        while let Some(status) = self.watch(&mut redis, &mut disk, stopped) {
+            let death = redis.obituary(&format!("ended ({status})"));
+            let Some(restarted) = self.restart(death, &mut deaths, &mut disk, stopped)? else { break };
+            redis = restarted;
             tracing::info!(redis.pid = self.pid.load(Ordering::Acquire), "The embedded Redis is back");
         }
+        Ok(())
+    }
+
+    /// Follows the disk until the child dies. If it is to stop first, it is stopped; then none.
+    fn watch(&self, redis: &mut Redis, disk: &mut Disk, stopped: &mpsc::Receiver<()>) -> Option<ExitStatus> {
+        while stopped.recv_timeout(TICK) == Err(RecvTimeoutError::Timeout) {
+            if let Ok(Some(status)) = redis.child.try_wait() {
+                return Some(status);
+            }
+            self.follow_disk(redis, disk);
+        }
+        self.end(redis);
+        None
+    }
+
+    /// A new child after a death, however many starts it takes; none if it is to stop.
+    fn restart(
+        &self,
+        mut death: String,
+        deaths: &mut VecDeque<Instant>,
+        disk: &mut Disk,
+        stopped: &mpsc::Receiver<()>,
+    ) -> Result<Option<Redis>, Error> {
+        self.pid.store(0, Ordering::Release);
+        for starts in 0.. {
+            let backoff = Duration::from_millis(self.backoff_ms(&death, deaths, disk, starts)?);
+            if stopped.recv_timeout(backoff) != Err(RecvTimeoutError::Timeout) {
+                break;
+            }
+            let mode = disk.mode(free_bytes(&self.folder).unwrap_or(u64::MAX), Instant::now());
+            self.tell(mode);
+            match self.launch(mode, stopped) {
+                Ok(redis) => return Ok(Some(redis)),
+                Err(error) => death = format!("did not start: {error}"),
+            }
+        }
+        Ok(None)
+    }
+
+    /// How long to wait after a death, in ms. An error if it was one too many; deaths for lack of
+    /// space on the disk do not count.
+    fn backoff_ms(
+        &self,
+        death: &str,
+        deaths: &mut VecDeque<Instant>,
+        disk: &mut Disk,
+        starts: usize,
+    ) -> Result<u64, Error> {
+        let free = free_bytes(&self.folder).unwrap_or(u64::MAX);
+        if disk.has_ended_it(death, free, Instant::now()) {
+            let folder = self.folder.display();
+            tracing::warn!(
+                "The embedded Redis {death}\n  No space left on the disk of {folder} ({free} bytes free): starting it again, read-only"
+            );
+            return Ok(limits::REDIS_RESTART_BACKOFF_MS << starts.min(limits::REDIS_DEATHS_MAX));
+        }
+        deaths.push_back(Instant::now());
+        deaths.retain(|at| at.elapsed() < Duration::from_secs(limits::REDIS_DEATHS_WINDOW_SECONDS));
+        if deaths.len() >= limits::REDIS_DEATHS_MAX {
+            return Err(Error::Failed(format!(
+                "Redis stopped {} times within a minute; the last time it {death}",
+                deaths.len()
+            )));
+        }
+        let backoff = limits::REDIS_RESTART_BACKOFF_MS << (deaths.len() - 1);
+        tracing::warn!(backoff_ms = backoff, "The embedded Redis {death}; starting it again");
+        Ok(backoff)
     }
 
     /// Puts the child into the mode that its disk allows.

@@ -8,13 +8,14 @@ mod world;
 use proptest::prelude::*;
 use tests::TestRedis;
 
+use model::Limits;
 use world::World;
 
 /// One step of a history. Which study, trial or lease is meant is an index, taken modulo how many
 /// there are.
 #[derive(Debug, Clone)]
 pub(crate) enum Step {
-    Create { max_trials: u64, max_parallel: u64, max_failures: u32, max_stalls: u32 },
+    Create(Limits),
     TopUp(usize),
     Claim { trainer: usize, count: usize },
     ClaimAgain { trainer: usize },
@@ -35,7 +36,7 @@ fn step() -> impl Strategy<Value = Step> {
     let any = 0..64_usize;
     let trainer = 0..3_usize;
     prop_oneof![
-        2 => (1..8_u64, 1..4_u64, 0..2_u32, 0..2_u32).prop_map(|(max_trials, max_parallel, max_failures, max_stalls)| Step::Create { max_trials, max_parallel, max_failures, max_stalls }),
+        2 => (1..8_u64, 1..4_u64, 0..2_u32, 0..2_u32).prop_map(|(max_trials, max_parallel, max_failures, max_stalls)| Step::Create(Limits { max_trials, max_parallel, max_failures, max_stalls })),
         3 => any.clone().prop_map(Step::TopUp),
         10 => (trainer.clone(), 1..4_usize).prop_map(|(trainer, count)| Step::Claim { trainer, count }),
         2 => trainer.prop_map(|trainer| Step::ClaimAgain { trainer }),
@@ -83,7 +84,8 @@ async fn played(redis: &TestRedis, steps: &[Step]) -> Result<(), String> {
 /// it.
 #[tokio::test]
 async fn what_a_forgotten_trainer_claimed_is_forgotten_too() {
-    let study = |max_stalls| Step::Create { max_trials: 1, max_parallel: 1, max_failures: 0, max_stalls };
+    let study =
+        |max_stalls| Step::Create(Limits { max_trials: 1, max_parallel: 1, max_failures: 0, max_stalls });
     let claim = Step::Claim { trainer: 2, count: 1 };
     let steps = [
         study(1),

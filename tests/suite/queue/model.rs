@@ -1,5 +1,5 @@
-//! The queue as plain data: what the scripts must do, without Redis. Which study a claim is served
-//! from is the store's choice (the fair share); everything else is decided here.
+//! The queue as plain data: what the scripts must do, without Redis. The store chooses the study of a
+//! claim (the fair share); everything else is decided here.
 
 use hpo::trial::{ErrorKind, InARow, StudyState, TrialState, TriedAgain};
 use store::End;
@@ -25,18 +25,28 @@ pub(crate) struct Trial {
     until: u64,
 }
 
-#[derive(Debug, Clone)]
-pub(crate) struct Study {
-    pub(crate) state: StudyState,
+/// The limits of a study that a history chooses.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
     pub(crate) max_trials: u64,
     pub(crate) max_parallel: u64,
     pub(crate) max_failures: u32,
     pub(crate) max_stalls: u32,
-    pub(crate) failures_in_a_row: u32,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Study {
+    pub(crate) state: StudyState,
+    pub(crate) limits: Limits,
+    failures_in_a_row: u32,
     pub(crate) trials: Vec<Trial>,
 }
 
 impl Study {
+    pub(crate) fn new(limits: Limits) -> Study {
+        Study { state: StudyState::Running, limits, failures_in_a_row: 0, trials: vec![] }
+    }
+
     pub(crate) fn count(&self, state: TrialState) -> u64 {
         self.trials.iter().filter(|trial| trial.state == state).count() as u64
     }
@@ -48,7 +58,7 @@ impl Study {
     pub(crate) fn is_runnable(&self) -> bool {
         self.state == StudyState::Running
             && self.count(TrialState::Queued) > 0
-            && self.count(TrialState::Running) < self.max_parallel
+            && self.count(TrialState::Running) < self.limits.max_parallel
     }
 
     /// The number that a claim must get.
@@ -58,7 +68,7 @@ impl Study {
 
     pub(crate) fn top_up(&mut self) -> u64 {
         let missing = if self.state == StudyState::Running {
-            self.max_trials.saturating_sub(self.trials.len() as u64)
+            self.limits.max_trials.saturating_sub(self.trials.len() as u64)
         } else {
             0
         };
@@ -93,9 +103,9 @@ impl Study {
         }
     }
 
-    /// None: stale.
+    /// None if the nonce is stale.
     pub(crate) fn finish(&mut self, number: usize, nonce: u64, end: &End, now: u64) -> Option<()> {
-        let (closed, max_failures) = (self.is_closed(), self.max_failures);
+        let (closed, max_failures) = (self.is_closed(), self.limits.max_failures);
         let trial = self.trials.get_mut(number).filter(|trial| trial.nonce == nonce)?;
         if trial.done || trial.state.is_terminal() {
             return trial.done.then_some(());
@@ -162,7 +172,7 @@ impl Study {
             (0..self.trials.len()).filter(|number| is_silent(&self.trials[*number])).collect();
         silent.sort_by_key(|number| (self.trials[*number].until, *number));
         for number in silent {
-            let (closed, max_stalls) = (self.is_closed(), self.max_stalls);
+            let (closed, max_stalls) = (self.is_closed(), self.limits.max_stalls);
             let trial = &mut self.trials[number];
             trial.stalls += 1;
             trial.state = match trial.stalls > max_stalls {
@@ -176,7 +186,7 @@ impl Study {
         }
     }
 
-    /// True: its lease was renewed.
+    /// Whether its lease was renewed.
     pub(crate) fn report(&mut self, number: usize, nonce: u64, epoch: u32, now: u64) -> bool {
         match self.trials.get_mut(number) {
             Some(trial) if trial.state == TrialState::Running && trial.nonce == nonce => {
@@ -188,7 +198,7 @@ impl Study {
     }
 
     pub(crate) fn set_max_trials(&mut self, max_trials: u64) {
-        self.max_trials = max_trials;
+        self.limits.max_trials = max_trials;
         if self.state == StudyState::Completed && (self.trials.len() as u64) < max_trials {
             self.state = StudyState::Running;
         }
@@ -209,7 +219,7 @@ impl Study {
         let open = self.trials.iter().any(|trial| !trial.state.is_terminal());
         if matches!(self.state, StudyState::Running | StudyState::Paused)
             && !open
-            && self.trials.len() as u64 >= self.max_trials
+            && self.trials.len() as u64 >= self.limits.max_trials
         {
             self.state = StudyState::Completed;
         }

@@ -18,7 +18,7 @@ use store::{
 use tests::TestRedis;
 
 use super::Step;
-use super::model::{LEASE_MS, Study, TICK_MS};
+use super::model::{LEASE_MS, Limits, Study, TICK_MS};
 
 const STUDIES_MAX: usize = 4;
 
@@ -29,7 +29,7 @@ pub(crate) struct World {
     tick: Option<u64>,
     grace: u64,
     ids: Vec<StudyId>,
-    /// None: deleted.
+    /// None if it was deleted.
     studies: Vec<Option<Study>>,
     leases: Vec<Lease>,
     claims: HashMap<usize, (Claim, Vec<Lease>, u64)>,
@@ -97,139 +97,130 @@ impl World {
 
     async fn act(&mut self, step: &Step) -> Outcome {
         let now = self.now.load(Ordering::Relaxed);
-        match step {
-            Step::Pass(ms) => drop(self.now.fetch_add(*ms, Ordering::Relaxed)),
+        match *step {
+            Step::Pass(ms) => drop(self.now.fetch_add(ms, Ordering::Relaxed)),
             Step::Flush => forget_scripts(&self.store).await.unwrap(),
             Step::Reap => self.reap(now).await?,
-            Step::Create { max_trials, max_parallel, max_failures, max_stalls }
-                if self.ids.len() < STUDIES_MAX =>
-            {
-                let (id, study) = (
-                    StudyId::parse(&format!("{:026}", self.ids.len())).unwrap(),
-                    document(*max_trials, *max_parallel, *max_failures, *max_stalls),
-                );
-                let dataset = DatasetSchema {
-                    shape: vec![4],
-                    dtype: "float32".into(),
-                    rows: 150,
-                    classes: Some(3),
-                    hash: "abc".into(),
-                    ..DatasetSchema::default()
-                };
-                let new = NewStudy { id, study: Arc::new(study), dataset, preflight: Value::Null };
-                same("create", self.store.create_study(new.clone(), None).await.unwrap().fresh, true)?;
-                same("create again", self.store.create_study(new, None).await.unwrap().fresh, false)?;
-                self.ids.push(id);
-                let (max_trials, max_parallel, max_failures, max_stalls) =
-                    (*max_trials, *max_parallel, *max_failures, *max_stalls);
-                self.studies.push(Some(Study {
-                    state: StudyState::Running,
-                    max_trials,
-                    max_parallel,
-                    max_failures,
-                    max_stalls,
-                    failures_in_a_row: 0,
-                    trials: vec![],
-                }));
-            }
+            Step::Create(limits) => self.create(limits).await?,
+            Step::TopUp(study) => self.top_up(study).await?,
             Step::Claim { trainer, count } => {
-                let claim = self.claim_of(*trainer, *count);
+                let claim = self.claim_of(trainer, count);
                 let leases = self.store.claim(&claim).await.unwrap();
                 same("claim again", self.store.claim(&claim).await.unwrap(), leases.clone())?;
-                self.claimed(*trainer, claim, leases, now)?;
+                self.claimed(trainer, claim, leases, now)?;
             }
             Step::ClaimAgain { trainer } => {
-                if let Some((claim, leases, _)) = self.claims.get(trainer) {
+                if let Some((claim, leases, _)) = self.claims.get(&trainer) {
                     let expected: Vec<_> =
                         leases.iter().filter(|lease| self.is_held(lease)).cloned().collect();
                     same("a claim replayed", self.store.claim(claim).await.unwrap(), expected)?;
                 }
             }
-            Step::Report { lease, epoch } if !self.leases.is_empty() => {
-                let lease = self.leases[lease % self.leases.len()].clone();
-                let epochs: Vec<_> =
-                    (1..=*epoch).map(|epoch| EpochMetrics { epoch, values: vec![0.5; 4] }).collect();
-                let expected = self.model(&lease).map_or(Directive::Lost, |study| {
-                    match study.report(lease.number as usize, nonce(&lease), *epoch, now) {
-                        false => Directive::Lost,
-                        true if study.is_closed() || study.trials[lease.number as usize].cancel => {
-                            Directive::Cancel
-                        }
-                        true => Directive::GoOn,
-                    }
-                });
-                same("report", self.store.report(&lease, &epochs).await.unwrap(), expected)?;
-                same("report again", self.store.report(&lease, &epochs).await.unwrap(), expected)?;
-            }
-            Step::Finish { lease, end } if !self.leases.is_empty() => {
-                let lease = self.leases[lease % self.leases.len()].clone();
-                let end = end_of(*end);
-                let expected = self.finish_model(&lease, &end, now);
-                same("finish", is_accepted(self.store.finish(&lease, &end).await.unwrap()), expected)?;
-                same("finish again", is_accepted(self.store.finish(&lease, &end).await.unwrap()), expected)?;
-            }
-            Step::Cancel { study, trial } => {
-                let store = self.store.clone();
-                if let Some((id, Some(study))) = self.pick(*study)
-                    && !study.trials.is_empty()
-                {
-                    let number = trial % study.trials.len();
-                    let trial = &mut study.trials[number];
-                    if trial.state == TrialState::Running {
-                        trial.cancel = true;
-                    } else if !trial.state.is_terminal() {
-                        trial.state = TrialState::Cancelled;
-                    }
-                    let expected = trial.state;
-                    same("cancel", store.cancel_trial(id, number as u64).await.unwrap().state, expected)?;
-                    same(
-                        "cancel again",
-                        store.cancel_trial(id, number as u64).await.unwrap().state,
-                        expected,
-                    )?;
-                }
-            }
-            Step::TopUp(study) => {
-                let store = self.store.clone();
-                if let Some((id, study)) = self.pick(*study) {
-                    let expected = study.as_mut().map_or(0, Study::top_up);
-                    same("top_up", store.top_up(id).await.unwrap(), expected)?;
-                    same("top_up again", store.top_up(id).await.unwrap(), 0)?;
-                }
-            }
-            Step::CancelStudy(study) => {
-                let store = self.store.clone();
-                if let Some((id, study)) = self.pick(*study) {
-                    let there = study.is_some();
-                    if let Some(study) = study
-                        .as_mut()
-                        .filter(|study| !study.is_closed() && study.state != StudyState::Completed)
-                    {
-                        study.close(StudyState::Cancelled);
-                    }
-                    same("cancel_study", store.cancel_study(id).await.is_ok(), there)?;
-                    same("cancel_study again", store.cancel_study(id).await.is_ok(), there)?;
-                }
-            }
-            Step::Delete(study) => {
-                let store = self.store.clone();
-                if let Some((id, study)) = self.pick(*study) {
-                    same("delete", store.delete_study(id).await.is_ok(), study.take().is_some())?;
-                    same("delete again", store.delete_study(id).await.is_ok(), false)?;
-                }
-            }
+            Step::Report { lease, epoch } => self.report(lease, epoch, now).await?,
+            Step::Finish { lease, end } => self.finish(lease, &end_of(end), now).await?,
+            Step::Cancel { study, trial } => self.cancel(study, trial).await?,
+            Step::CancelStudy(study) => self.cancel_study(study).await?,
+            Step::Delete(study) => self.delete(study).await?,
             Step::Pause(study, paused) => {
-                self.change(*study, Change { paused: Some(*paused), ..Change::default() }).await?
+                self.change(study, Change { paused: Some(paused), ..Change::default() }).await?
             }
             Step::MaxTrials(study, n) => {
-                self.change(*study, Change { max_trials: Some(Some(*n)), ..Change::default() }).await?
+                self.change(study, Change { max_trials: Some(Some(n)), ..Change::default() }).await?
             }
             Step::MaxParallel(study, n) => {
-                self.change(*study, Change { max_parallel: Some(Some(*n)), ..Change::default() }).await?
+                self.change(study, Change { max_parallel: Some(Some(n)), ..Change::default() }).await?
             }
-            _ => {}
         }
         Ok(())
+    }
+
+    async fn create(&mut self, limits: Limits) -> Outcome {
+        if self.ids.len() == STUDIES_MAX {
+            return Ok(());
+        }
+        let id = StudyId::parse(&format!("{:026}", self.ids.len())).unwrap();
+        let dataset = DatasetSchema {
+            shape: vec![4],
+            dtype: "float32".into(),
+            rows: 150,
+            classes: Some(3),
+            hash: "abc".into(),
+            ..DatasetSchema::default()
+        };
+        let new = NewStudy { id, study: Arc::new(document(&limits)), dataset, preflight: Value::Null };
+        same("create", self.store.create_study(new.clone(), None).await.unwrap().fresh, true)?;
+        same("create again", self.store.create_study(new, None).await.unwrap().fresh, false)?;
+        self.ids.push(id);
+        self.studies.push(Some(Study::new(limits)));
+        Ok(())
+    }
+
+    async fn top_up(&mut self, study: usize) -> Outcome {
+        let store = self.store.clone();
+        let Some((id, study)) = self.pick(study) else { return Ok(()) };
+        let expected = study.as_mut().map_or(0, Study::top_up);
+        same("top_up", store.top_up(id).await.unwrap(), expected)?;
+        same("top_up again", store.top_up(id).await.unwrap(), 0)
+    }
+
+    async fn report(&mut self, lease: usize, epoch: u32, now: u64) -> Outcome {
+        let Some(lease) = self.lease(lease) else { return Ok(()) };
+        let epochs: Vec<_> = (1..=epoch).map(|epoch| EpochMetrics { epoch, values: vec![0.5; 4] }).collect();
+        let expected = self.model(&lease).map_or(Directive::Lost, |study| {
+            match study.report(lease.number as usize, nonce(&lease), epoch, now) {
+                false => Directive::Lost,
+                true if study.is_closed() || study.trials[lease.number as usize].cancel => Directive::Cancel,
+                true => Directive::GoOn,
+            }
+        });
+        same("report", self.store.report(&lease, &epochs).await.unwrap(), expected)?;
+        same("report again", self.store.report(&lease, &epochs).await.unwrap(), expected)
+    }
+
+    async fn finish(&mut self, lease: usize, end: &End, now: u64) -> Outcome {
+        let Some(lease) = self.lease(lease) else { return Ok(()) };
+        let expected = self
+            .model(&lease)
+            .is_some_and(|study| study.finish(lease.number as usize, nonce(&lease), end, now).is_some());
+        same("finish", is_accepted(self.store.finish(&lease, end).await.unwrap()), expected)?;
+        same("finish again", is_accepted(self.store.finish(&lease, end).await.unwrap()), expected)
+    }
+
+    async fn cancel(&mut self, study: usize, trial: usize) -> Outcome {
+        let store = self.store.clone();
+        let Some((id, Some(study))) = self.pick(study) else { return Ok(()) };
+        if study.trials.is_empty() {
+            return Ok(());
+        }
+        let number = trial % study.trials.len();
+        let trial = &mut study.trials[number];
+        if trial.state == TrialState::Running {
+            trial.cancel = true;
+        } else if !trial.state.is_terminal() {
+            trial.state = TrialState::Cancelled;
+        }
+        let expected = trial.state;
+        same("cancel", store.cancel_trial(id, number as u64).await.unwrap().state, expected)?;
+        same("cancel again", store.cancel_trial(id, number as u64).await.unwrap().state, expected)
+    }
+
+    async fn cancel_study(&mut self, study: usize) -> Outcome {
+        let store = self.store.clone();
+        let Some((id, study)) = self.pick(study) else { return Ok(()) };
+        let exists = study.is_some();
+        let open = study.as_mut().filter(|study| !study.is_closed() && study.state != StudyState::Completed);
+        if let Some(study) = open {
+            study.close(StudyState::Cancelled);
+        }
+        same("cancel_study", store.cancel_study(id).await.is_ok(), exists)?;
+        same("cancel_study again", store.cancel_study(id).await.is_ok(), exists)
+    }
+
+    async fn delete(&mut self, study: usize) -> Outcome {
+        let store = self.store.clone();
+        let Some((id, study)) = self.pick(study) else { return Ok(()) };
+        same("delete", store.delete_study(id).await.is_ok(), study.take().is_some())?;
+        same("delete again", store.delete_study(id).await.is_ok(), false)
     }
 
     async fn change(&mut self, study: usize, change: Change) -> Outcome {
@@ -250,7 +241,7 @@ impl World {
                     }
                     _ => {}
                 }
-                change.max_parallel.flatten().inspect(|n| study.max_parallel = *n);
+                change.max_parallel.flatten().inspect(|n| study.limits.max_parallel = *n);
                 change.max_trials.flatten().inspect(|n| study.set_max_trials(*n));
                 "ok"
             }
@@ -340,9 +331,9 @@ impl World {
         Ok(())
     }
 
-    fn finish_model(&mut self, lease: &Lease, end: &End, now: u64) -> bool {
-        self.model(lease)
-            .is_some_and(|study| study.finish(lease.number as usize, nonce(lease), end, now).is_some())
+    /// The lease that an index means, among all that were ever given out.
+    fn lease(&self, at: usize) -> Option<Lease> {
+        self.leases.get(at % self.leases.len().max(1)).cloned()
     }
 
     fn is_held(&self, lease: &Lease) -> bool {
@@ -416,7 +407,8 @@ fn end_of(which: usize) -> End {
     }
 }
 
-fn document(max_trials: u64, max_parallel: u64, max_failures: u32, max_stalls: u32) -> Document {
+fn document(limits: &Limits) -> Document {
+    let Limits { max_trials, max_parallel, max_failures, max_stalls } = limits;
     let document = json!({
         "name": "test", "seed": 7,
         "space": [{"name": "learning_rate", "type": "float", "min_value": 1e-4, "max_value": 1e-1}],
