@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_script_does_wrong_is_no_refusal() {
+    fn an_error_of_a_script_is_not_a_refusal() {
         for said in [
             "ERR user_script:12: attempt to index a nil value",
             "WRONGTYPE Operation against a key",

@@ -18,15 +18,16 @@ impl Store {
     /// is paused or has ended wants none.
     pub async fn top_up(&self, id: StudyId) -> Result<u64> {
         let mut enqueued = 0;
-        let mut batch = (0, Vec::new());
+        let (mut first, mut points) = (0, Vec::new());
         for _ in 0..limits::TOP_UP_ROUNDS_MAX {
-            let count = batch.1.len() as u64;
-            let args = Args::new().arg(id).arg(batch.0).list(batch.1);
+            let count = points.len() as u64;
+            let args = Args::new().arg(id).arg(first).list(points);
             let mut answer = Reply::of(self.call(Name::Enqueue, args).await?)?;
             if answer.text()? == "ok" {
                 enqueued += count;
             }
-            let (next, wants): (u64, u64) = (answer.parse()?, answer.parse()?);
+            first = answer.parse()?;
+            let wants: u64 = answer.parse()?;
             if wants == 0 {
                 return Ok(enqueued);
             }
@@ -34,9 +35,9 @@ impl Store {
                 Err(Error::NoSuchStudy(_)) => return Ok(enqueued),
                 cached => cached?,
             };
-            batch = (next, suggest(cached, next, wants.min(limits::ENQUEUE_BATCH)).await?);
-            if batch.1.is_empty() {
-                self.call(Name::Exhaust, Args::new().arg(id).arg(next)).await?;
+            points = suggest(cached, first, wants.min(limits::ENQUEUE_BATCH)).await?;
+            if points.is_empty() {
+                self.call(Name::Exhaust, Args::new().arg(id).arg(first)).await?;
                 return Ok(enqueued);
             }
         }

@@ -43,7 +43,7 @@ async fn a_model_is_read_back_from_a_folder_by_another_process_and_from_memory()
 }
 
 #[tokio::test]
-async fn a_probe_tells_whether_the_place_can_be_used_and_leaves_nothing() {
+async fn a_probe_tells_whether_the_storage_can_be_used_and_leaves_nothing() {
     let (dir, artifacts) = folder();
     artifacts.probe().await.unwrap();
     assert_eq!(std::fs::read_dir(dir.path().join("artifacts")).unwrap().count(), 0);
@@ -51,7 +51,7 @@ async fn a_probe_tells_whether_the_place_can_be_used_and_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn a_folder_that_is_gone_is_a_fault_of_the_place_whatever_is_asked_and_is_not_made_anew() {
+async fn every_call_fails_while_the_folder_is_gone_and_none_makes_a_new_one() {
     let (dir, artifacts) = folder();
     let weights = Bytes::from_static(b"weights");
     let model = artifacts.put_model(study(), 4, 1, nonce(0xa1b2), weights.clone()).await.unwrap();
@@ -105,7 +105,7 @@ async fn a_late_attempt_does_not_touch_what_the_accepted_one_wrote() {
 }
 
 #[tokio::test]
-async fn of_a_trial_s_checkpoints_the_furthest_comes_first() {
+async fn checkpoints_are_listed_with_the_furthest_first() {
     let (dir, artifacts) = folder();
     for (epoch, writer) in [(9, "1-a"), (10, "2-b"), (2, "1-a")] {
         put(&artifacts, 4, epoch, writer, b"x").await;
@@ -144,7 +144,7 @@ async fn a_folder_that_cannot_be_removed_is_an_error() {
 }
 
 #[tokio::test]
-async fn more_checkpoints_than_a_list_shows_are_removed_all() {
+async fn all_checkpoints_are_removed_even_if_there_are_more_than_a_list_shows() {
     let artifacts = Artifacts::open("memory:///some/where").unwrap();
     for epoch in 0..=CHECKPOINTS_LISTED_MAX {
         let path = checkpoints_path(study(), 4).join(format!("{epoch:010}-1-a.safetensors"));
@@ -230,7 +230,7 @@ async fn no_path_leads_out_of_the_store() {
 }
 
 #[test]
-fn a_place_that_cannot_be_opened_says_why() {
+fn a_storage_that_cannot_be_opened_says_why() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("file");
     std::fs::write(&file, "").unwrap();

@@ -149,7 +149,7 @@ async fn after_two_failures(kind: ErrorKind, retry: Value) -> (TrialState, Study
 }
 
 #[tokio::test]
-async fn the_scripts_make_of_each_kind_of_failure_what_is_said_of_it() {
+async fn the_scripts_treat_each_kind_of_failure_as_hpo_declares_it() {
     for kind in ErrorKind::ALL {
         let of_study = match kind.in_a_row() {
             InARow::Counts => (StudyState::Failed, StudyState::Failed),
@@ -171,7 +171,7 @@ async fn the_scripts_make_of_each_kind_of_failure_what_is_said_of_it() {
 }
 
 #[tokio::test]
-async fn a_search_of_which_half_diverges_does_not_fail() {
+async fn a_search_in_which_half_of_the_trials_diverge_does_not_fail() {
     let bench = Bench::new().await;
     let id = bench.study(json!({"max_trials": 12})).await;
     for number in 0..12 {

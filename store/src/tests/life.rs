@@ -109,7 +109,7 @@ async fn a_released_trial_keeps_its_place_and_its_budgets() {
 }
 
 #[tokio::test]
-async fn why_a_trial_was_refused_is_shown_until_it_has_run_elsewhere() {
+async fn the_reason_of_a_refusal_is_shown_until_the_trial_runs_elsewhere() {
     let bench = Bench::new().await;
     let id = bench.study(json!({})).await;
     let lease = bench.claim("a").await.unwrap();

@@ -95,7 +95,7 @@ async fn pages_by_value_show_each_trial_once_while_the_study_runs() {
 }
 
 #[tokio::test]
-async fn a_cursor_of_one_order_is_none_of_another() {
+async fn a_cursor_of_one_order_is_refused_by_another() {
     let bench = Bench::new().await;
     let id = bench.study(json!({})).await;
     let lease = bench.claim("a").await.unwrap();

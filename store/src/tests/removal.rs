@@ -48,7 +48,7 @@ async fn a_deleted_study_is_gone_at_once_and_leaves_no_key() {
 }
 
 #[tokio::test]
-async fn files_that_cannot_be_removed_keep_their_study_until_they_can() {
+async fn a_study_is_handed_out_until_all_of_its_files_are_removed() {
     let bench = Bench::new().await;
     let ids = [bench.study(json!({})).await, bench.study(json!({})).await];
     let (folder, artifacts) = artifacts();
@@ -81,7 +81,7 @@ async fn files_that_cannot_be_removed_keep_their_study_until_they_can() {
 }
 
 #[tokio::test]
-async fn what_trials_leave_behind_is_handed_out_until_it_is_cleared() {
+async fn checkpoints_of_ended_trials_are_handed_out_until_they_are_cleared() {
     let bench = Bench::new().await;
     let id = bench.study(json!({"max_trials": 8, "retry": {"max_failures": 1, "max_stalls": 0}})).await;
     let leases = bench.claims("a", 7).await;
@@ -172,7 +172,7 @@ async fn checkpoints_that_cannot_be_removed_are_tried_again() {
 }
 
 #[tokio::test]
-async fn a_trial_is_handed_out_again_where_who_has_lost_it_may_have_written_since() {
+async fn checkpoints_are_handed_out_again_if_a_trainer_that_lost_the_trial_may_have_written_since() {
     let bench = Bench::new().await;
     let (_folder, artifacts) = artifacts();
     let id = bench.study(json!({"max_trials": 3, "retry": {"max_stalls": 1}})).await;
@@ -223,7 +223,7 @@ async fn a_trial_is_handed_out_again_where_who_has_lost_it_may_have_written_sinc
 }
 
 #[tokio::test]
-async fn artifacts_that_hang_keep_no_study_waiting() {
+async fn artifacts_that_hang_do_not_keep_studies_waiting() {
     let redis = TestRedis::start_volatile();
     let store = Store::connect(Config { lease_ms: 1_000, ..Config::new(redis.url()) }).await.unwrap();
     let gone = [new_study(json!({})), new_study(json!({}))];

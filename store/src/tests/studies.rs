@@ -44,7 +44,7 @@ async fn an_idempotency_key_stands_for_one_request() {
 }
 
 #[tokio::test]
-async fn top_up_fills_the_queue_and_no_further_however_many_do_it() {
+async fn any_number_of_top_ups_fill_the_queue_and_no_further() {
     let bench = Bench::new().await;
     let new = new_study(json!({"max_trials": 1_000, "max_parallel": 100}));
     let id = bench.store.create_study(new, None).await.unwrap().study.id;
@@ -64,7 +64,7 @@ async fn top_up_fills_the_queue_and_no_further_however_many_do_it() {
 }
 
 #[tokio::test]
-async fn trials_are_enqueued_in_order_and_only_where_they_are_wanted() {
+async fn trials_are_enqueued_in_order_and_only_if_they_are_wanted() {
     let bench = Bench::new().await;
     let id = bench.store.create_study(new_study(json!({})), None).await.unwrap().study.id;
     let enqueue = async |first: u64, count: usize| {
@@ -86,7 +86,7 @@ async fn trials_are_enqueued_in_order_and_only_where_they_are_wanted() {
 }
 
 #[tokio::test]
-async fn studies_that_want_trials_are_known_without_a_search() {
+async fn studies_that_want_trials_are_found_without_a_search() {
     let bench = Bench::new().await;
     let new = || new_study(json!({"max_trials": 1_000, "max_parallel": 16}));
     let id = bench.store.create_study(new(), None).await.unwrap().study.id;
@@ -195,7 +195,7 @@ async fn a_paused_study_is_not_claimed_from_until_it_resumes() {
 }
 
 #[tokio::test]
-async fn more_trials_reopen_a_completed_study_and_fewer_end_what_waits() {
+async fn more_trials_reopen_a_completed_study_and_fewer_cancel_waiting_ones() {
     let bench = Bench::new().await;
     let id = bench.study(json!({"retry": {"max_failures": 1}})).await;
     for lease in bench.claims("a", 3).await {
@@ -223,7 +223,7 @@ async fn more_trials_reopen_a_completed_study_and_fewer_end_what_waits() {
 }
 
 #[tokio::test]
-async fn a_trial_that_ran_when_max_trials_fell_below_it_is_cancelled_by_no_later_change() {
+async fn a_trial_that_ran_when_max_trials_fell_below_it_is_not_cancelled_by_a_later_change() {
     let bench = Bench::new().await;
     let id = bench.study(json!({})).await;
     let leases = bench.claims("a", 2).await;
@@ -235,7 +235,7 @@ async fn a_trial_that_ran_when_max_trials_fell_below_it_is_cancelled_by_no_later
 }
 
 #[tokio::test]
-async fn a_cancelled_study_cancels_what_waits_and_tells_what_runs() {
+async fn a_cancelled_study_cancels_waiting_trials_and_tells_the_trainers_of_running_ones() {
     let bench = Bench::new().await;
     let id =
         bench.study(json!({"max_trials": 2_000, "max_parallel": 1_500, "retry": {"max_failures": 1}})).await;
@@ -264,7 +264,7 @@ async fn a_cancelled_study_cancels_what_waits_and_tells_what_runs() {
 }
 
 #[tokio::test]
-async fn one_trial_is_cancelled_where_it_stands() {
+async fn one_trial_is_cancelled_whether_it_waits_or_runs() {
     let bench = Bench::new().await;
     let id = bench.study(json!({})).await;
     let lease = bench.claim("a").await.unwrap();

@@ -11,8 +11,7 @@ use tests::TestRedis;
 use model::Limits;
 use world::World;
 
-/// One step of a history. Which study, trial or lease is meant is an index, taken modulo how many
-/// there are.
+/// One step of a history. A study, trial or lease is given by an index, taken modulo their number.
 #[derive(Debug, Clone)]
 pub(crate) enum Step {
     Create(Limits),
@@ -71,7 +70,7 @@ fn the_store_does_what_the_model_does() {
     });
 }
 
-/// What a history comes to in a new world.
+/// The outcome of a history in a new world.
 async fn played(redis: &TestRedis, steps: &[Step]) -> Result<(), String> {
     let mut world = World::new(redis).await;
     for step in steps {
@@ -80,10 +79,10 @@ async fn played(redis: &TestRedis, steps: &[Step]) -> Result<(), String> {
     world.end().await
 }
 
-/// Found by chance: a trainer that is silent for two minutes is forgotten, and its last claim with
-/// it.
+/// Found by a random history: a trainer that is silent for two minutes is forgotten, and its last
+/// claim with it.
 #[tokio::test]
-async fn what_a_forgotten_trainer_claimed_is_forgotten_too() {
+async fn the_last_claim_of_a_forgotten_trainer_is_forgotten() {
     let study =
         |max_stalls| Step::Create(Limits { max_trials: 1, max_parallel: 1, max_failures: 0, max_stalls });
     let claim = Step::Claim { trainer: 2, count: 1 };
