@@ -33,6 +33,7 @@ mod page;
 mod process;
 mod refused;
 mod run;
+mod targets;
 #[cfg(test)]
 mod tests;
 mod trial;
