@@ -1,40 +1,41 @@
-//! Whether the artifacts can be written and read. A fault there is the place's and no trial's:
-//! nothing fails for it, results wait until it is over, and nothing more is claimed meanwhile.
+//! Whether the artifacts can be written and read. A fault there is not a trial's: nothing fails
+//! because of it, results wait until it is over, and nothing more is claimed meanwhile.
 
 use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::limits;
 use prometheus::IntGauge;
 use store::artifact::{self, Artifacts};
 use store::jittered;
 use tokio::sync::{Mutex, Notify, watch};
 
+use crate::limits;
+
 /// The health of the artifacts, as far as this process knows.
 #[derive(Debug)]
 pub(crate) struct Health {
     artifacts: Artifacts,
-    /// What is wrong, in words.
+    /// The fault, in words.
     fault: watch::Sender<Option<String>>,
-    /// Results that could not be written and have not been given up. While there are any the fault
-    /// is not over, whatever a small file says.
+    /// Results that could not be written and have not been given up. While there are any, the fault
+    /// is not over, even if a small file can be written.
     unwritten: AtomicUsize,
     /// Asks for a probe.
     suspected: Notify,
-    /// Says that a result was written, or given up.
+    /// A result was written, or given up.
     settled: Notify,
-    /// Says that another try may succeed.
+    /// Another try may succeed.
     try_again: Notify,
-    /// One probe at a time: one that hangs may keep a thread for good.
+    /// Allows one probe at a time: one that hangs may keep a thread for ever.
     probing: Mutex<()>,
-    /// How long a result may be on its way before the place is suspected.
+    /// How long a write may take before the artifacts are probed.
     patience: Duration,
     gauge: IntGauge,
 }
 
 impl Health {
-    /// Of artifacts that are well; `gauge` is 1 while they are not.
+    /// The health of artifacts without a fault; `gauge` is 1 while there is one.
     pub(crate) fn new(artifacts: Artifacts, gauge: IntGauge) -> Health {
         let (suspected, settled, try_again, probing) = Default::default();
         let (fault, unwritten, patience) = (
@@ -45,12 +46,12 @@ impl Health {
         Health { artifacts, fault, unwritten, suspected, settled, try_again, probing, patience, gauge }
     }
 
-    /// What is wrong now, in words.
+    /// The fault, if there is one, in words.
     pub(crate) fn fault(&self) -> Option<String> {
         self.fault.borrow().clone()
     }
 
-    /// Hears of each fault as it begins and ends.
+    /// Receives each fault as it begins and ends.
     pub(crate) fn subscribe(&self) -> watch::Receiver<Option<String>> {
         self.fault.subscribe()
     }
@@ -61,12 +62,12 @@ impl Health {
         let _ = self.subscribe().wait_for(Option::is_none).await;
     }
 
-    /// Something went wrong that may be the place's fault: has it probed, soon.
+    /// Has the artifacts probed soon, after an error that may be their fault.
     pub(crate) fn suspect(&self) {
         self.suspected.notify_one();
     }
 
-    /// Probes the artifacts: whether they are well.
+    /// Probes the artifacts, and returns whether they can be used.
     pub(crate) async fn is_well(&self) -> bool {
         let _one = self.probing.lock().await;
         let mut probe = std::pin::pin!(self.artifacts.probe());
@@ -84,8 +85,8 @@ impl Health {
         outcome.inspect_err(|error| self.begin(error.to_string())).is_ok()
     }
 
-    /// What comes of `put`, which is repeated as long as the place is at fault. Whoever drops this
-    /// gives the result up.
+    /// Repeats `put` until it succeeds, or fails for another reason than a fault of the artifacts.
+    /// Dropping this gives the result up.
     pub(crate) async fn written<T, F: Future<Output = Result<T, artifact::Error>>>(
         &self,
         put: impl Fn() -> F,
@@ -103,7 +104,7 @@ impl Health {
         }
     }
 
-    /// What comes of `work`; where that takes long, the place may hang.
+    /// Has the artifacts probed each time that `work` has taken long: they may hang.
     async fn unless_slow<T>(&self, work: impl Future<Output = T>) -> T {
         let mut work = std::pin::pin!(work);
         loop {
@@ -114,7 +115,7 @@ impl Health {
         }
     }
 
-    /// Probes whenever something is suspected, and through each fault until it is over.
+    /// Probes whenever [`Health::suspect`] asks for it, and during each fault until it is over.
     pub(crate) async fn watch(&self) {
         loop {
             self.suspected.notified().await;
@@ -159,7 +160,7 @@ impl Health {
     }
 }
 
-/// A result that waits to be written.
+/// Counts a result that waits to be written.
 struct Unwritten<'h>(&'h Health);
 
 impl Unwritten<'_> {
@@ -186,7 +187,7 @@ mod tests {
 
     use super::*;
 
-    /// Artifacts in a folder, and what watches them.
+    /// Artifacts in a folder, watched.
     struct Bench {
         _dir: tempfile::TempDir,
         place: PathBuf,

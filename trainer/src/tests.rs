@@ -84,7 +84,7 @@ impl House {
             parent_death: false,
         };
         let (stop, stopped) = oneshot::channel::<()>();
-        let running = tokio::spawn(crate::worker::run_on(devices, config, async {
+        let running = tokio::spawn(crate::trainer::run_on(devices, config, async {
             let _ = stopped.await;
         }));
         TestTrainer { stop, running }
@@ -310,7 +310,8 @@ async fn a_dataset_of_another_hash_is_refused_and_burns_nothing() {
     assert_eq!((trial.failures, trial.stalls), (0, 0));
     let error = trial.error.unwrap();
     assert!(
-        error.kind == ErrorKind::Refused && error.message.contains("the study was accepted with another"),
+        error.kind == ErrorKind::Refused
+            && error.message.contains("differs from the one that the study was created with"),
         "{}",
         error.message
     );
