@@ -188,28 +188,28 @@ mod tests {
     use super::*;
 
     /// Artifacts in a folder, watched.
-    struct Bench {
+    struct TestHealth {
         _dir: tempfile::TempDir,
         place: PathBuf,
         health: Arc<Health>,
     }
 
-    impl Bench {
-        fn new() -> Bench {
+    impl TestHealth {
+        fn new() -> TestHealth {
             let dir = tempfile::tempdir().unwrap();
             let place = dir.path().join("artifacts");
             let artifacts = Artifacts::open(place.to_str().unwrap()).unwrap();
             let health = Arc::new(Health::new(artifacts, IntGauge::new("fault", "fault").unwrap()));
             let watched = health.clone();
             tokio::spawn(async move { watched.watch().await });
-            Bench { _dir: dir, place, health }
+            TestHealth { _dir: dir, place, health }
         }
 
-        fn break_place(&self) {
+        fn break_artifacts(&self) {
             std::fs::rename(&self.place, self.place.with_extension("moved")).unwrap();
         }
 
-        fn mend_place(&self) {
+        fn mend_artifacts(&self) {
             std::fs::rename(self.place.with_extension("moved"), &self.place).unwrap();
         }
 
@@ -220,65 +220,65 @@ mod tests {
 
     #[tokio::test]
     async fn a_fault_is_found_where_it_is_suspected_and_ends_with_its_cause() {
-        let bench = Bench::new();
-        bench.health.suspect();
-        assert!(bench.health.is_well().await && bench.health.fault().is_none());
-        bench.break_place();
-        bench.health.suspect();
-        bench.faulty().await;
-        assert!(bench.health.fault().unwrap().starts_with("cannot keep artifacts in "));
-        assert_eq!(bench.health.gauge.get(), 1);
-        bench.mend_place();
-        bench.health.well().await;
-        assert_eq!(bench.health.gauge.get(), 0);
+        let test = TestHealth::new();
+        test.health.suspect();
+        assert!(test.health.is_well().await && test.health.fault().is_none());
+        test.break_artifacts();
+        test.health.suspect();
+        test.faulty().await;
+        assert!(test.health.fault().unwrap().starts_with("cannot keep artifacts in "));
+        assert_eq!(test.health.gauge.get(), 1);
+        test.mend_artifacts();
+        test.health.well().await;
+        assert_eq!(test.health.gauge.get(), 0);
     }
 
     #[tokio::test]
     async fn a_result_is_written_once_the_place_is_well() {
-        let bench = Bench::new();
-        bench.break_place();
-        let health = bench.health.clone();
+        let test = TestHealth::new();
+        test.break_artifacts();
+        let health = test.health.clone();
         let writing = tokio::spawn(async move {
             let put =
                 || health.artifacts.put_model(StudyId::generate(), 4, 1, Nonce::random(), "weights".into());
             health.written(put).await
         });
-        bench.faulty().await;
+        test.faulty().await;
         assert!(!writing.is_finished());
-        bench.mend_place();
+        test.mend_artifacts();
         let path = writing.await.unwrap().unwrap();
-        assert_eq!(bench.health.artifacts.get(&path).await.unwrap(), "weights");
-        bench.health.well().await;
+        assert_eq!(test.health.artifacts.get(&path).await.unwrap(), "weights");
+        test.health.well().await;
     }
 
     #[tokio::test]
     async fn a_place_that_takes_small_files_only_is_at_fault_until_its_result_is_written_or_given_up() {
-        let bench = Bench::new();
+        let test = TestHealth::new();
         let full = || artifact::Error::Io(std::io::ErrorKind::StorageFull.into());
         let is_full = Arc::new(AtomicBool::new(true));
-        let (health, asked) = (bench.health.clone(), is_full.clone());
+        let (health, asked) = (test.health.clone(), is_full.clone());
         let put = move || std::future::ready(if asked.load(Ordering::SeqCst) { Err(full()) } else { Ok(()) });
         let writing = tokio::spawn(async move { health.written(put).await });
-        bench.faulty().await;
+        test.faulty().await;
         assert!(
-            bench.health.is_well().await && bench.health.fault().is_some(),
+            test.health.is_well().await && test.health.fault().is_some(),
             "a small file can be written, the result cannot"
         );
         is_full.store(false, Ordering::SeqCst);
         writing.await.unwrap().unwrap();
-        bench.health.well().await;
+        test.health.well().await;
 
-        let health = bench.health.clone();
+        let health = test.health.clone();
         let given_up =
             tokio::spawn(async move { health.written(|| std::future::ready(Err::<(), _>(full()))).await });
-        bench.faulty().await;
+        test.faulty().await;
         given_up.abort();
-        bench.health.well().await;
+        test.health.well().await;
     }
 
     #[tokio::test]
     async fn an_artifact_that_no_place_would_take_is_an_error_at_once() {
-        let bench = Bench::new();
+        let test = TestHealth::new();
         let large = || {
             std::future::ready(Err::<(), _>(artifact::Error::TooLarge {
                 path: String::new(),
@@ -286,7 +286,7 @@ mod tests {
                 max: 1,
             }))
         };
-        assert!(bench.health.written(large).await.is_err() && bench.health.fault().is_none());
+        assert!(test.health.written(large).await.is_err() && test.health.fault().is_none());
     }
 
     #[tokio::test]
