@@ -53,3 +53,32 @@ pub const TRAINER_START_SECONDS_MAX: u64 = 60;
 pub const TRAINER_RESTART_MS: u64 = 2_000;
 /// Seconds that the trainer child has to hand its trials back.
 pub const TRAINER_STOP_SECONDS_MAX: u64 = 15;
+
+// ---- The client ----
+
+/// How long a client waits for a connection to the API, in seconds.
+pub const CLIENT_CONNECT_SECONDS_MAX: u64 = 10;
+/// How long a client waits for the head of an answer, in seconds: the API may wait for its turn to
+/// read a dataset, read it, and then wait for Redis.
+pub const CLIENT_ANSWER_SECONDS_MAX: u64 = 2 * DATASET_POST_SECONDS_MAX + 30;
+/// How long the body of an answer may take, in seconds: the largest model over a poor line.
+pub const CLIENT_BODY_SECONDS_MAX: u64 = 3_600;
+/// The largest answer in JSON, in bytes: a study of [`BODY_BYTES_MAX`], with its defaults and the
+/// class names of its dataset.
+pub const CLIENT_ANSWER_BYTES_MAX: u64 = 16 << 20;
+/// The largest model, in bytes: weights at their limit, and what a format adds.
+pub const CLIENT_MODEL_BYTES_MAX: u64 = ARTIFACT_BYTES_MAX as u64 + (16 << 20);
+/// How often a client sends a study before it gives up: pauses included, Redis is back by then from
+/// a restart or a full disk's minute.
+pub const CLIENT_TRIES_MAX: u32 = 6;
+/// The longest pause before a request is repeated, in seconds, whatever the API asks for.
+pub const CLIENT_PAUSE_SECONDS_MAX: u64 = 30;
+/// Milliseconds between two looks at a study that a client waits for.
+pub const CLIENT_LOOK_MS: u64 = 500;
+/// How long a client that waits for a study bears a service that does not answer, in seconds: an
+/// upgrade of the API takes less.
+pub const CLIENT_OUTAGE_SECONDS_MAX: u64 = 300;
+/// Studies in the list of `chandler status`: a screen.
+pub const STUDIES_SHOWN: usize = 20;
+/// Columns of the progress bar of `chandler run`: as wide as its numbers, whatever the terminal is.
+pub const PROGRESS_BAR_COLUMNS: usize = 40;

@@ -1,5 +1,5 @@
-//! What time alone must do: leases that ran out, studies that want suggestions, artifacts of
-//! studies that are gone.
+//! What is due without a request: leases that ran out, studies that need suggestions, artifacts of
+//! deleted studies.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -9,17 +9,17 @@ use store::artifact::Artifacts;
 
 use crate::app::App;
 
-/// Ticks until the process ends. Any number of processes may tick; a script skips those that come
+/// Ticks until the process ends. Any number of processes may tick; a script skips ticks that come
 /// too soon after another.
 pub(crate) async fn tick_forever(app: App) {
     loop {
         tokio::time::sleep(jittered(app.store.tick())).await;
-        // What it has to do changes something.
+        // Its work changes something, which Redis cannot store now.
         if app.disk_full.load(Ordering::Acquire) {
             continue;
         }
         if let Err(error) = tick(&app.store, &app.artifacts).await {
-            tracing::warn!("The reaper could not do its round: {error:#}");
+            tracing::warn!("The reaper failed and will try again: {error:#}");
         }
     }
 }

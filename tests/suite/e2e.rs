@@ -772,8 +772,7 @@ fn run_prints_the_best_trials_and_its_exit_code_says_whether_they_are_good_enoug
     elsewhere["device"] = json!("cuda");
     let (code, _, err) = run(&elsewhere, &[]);
     assert!(
-        code == Some(1)
-            && err.contains("asks for the device \"cuda\", and the trainer here serves any and cpu"),
+        code == Some(1) && err.contains("needs the device \"cuda\", but the trainer here has any and cpu"),
         "{err}"
     );
     let mut wrong = short_study();
