@@ -12,7 +12,7 @@ use crate::auth::Keys;
 use crate::error::Error;
 use crate::metrics::Metrics;
 
-/// What a handler can reach. A clone shares everything.
+/// The shared data of a server. A clone shares everything.
 #[derive(Clone)]
 pub struct App {
     /// The queue and the results.
@@ -23,7 +23,7 @@ pub struct App {
     pub artifacts: Artifacts,
     /// The accepted API keys; none: only loopback is served.
     pub keys: Option<Arc<Keys>>,
-    /// What this process counts.
+    /// The metrics of this process.
     pub metrics: Arc<Metrics>,
     /// Whether the server is shutting down.
     pub draining: Arc<AtomicBool>,

@@ -1,4 +1,4 @@
-//! API keys, and what counts as this machine where there are none.
+//! API keys, and the names and addresses of loopback, which alone is served without keys.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -71,7 +71,7 @@ fn digest(key: &str) -> [u8; 32] {
     Sha256::digest(key.as_bytes()).into()
 }
 
-/// Whether the host of a URL or a `Host` header is this machine by a loopback name or address.
+/// Whether the host in a URL or a `Host` header is loopback.
 pub(crate) fn is_loopback(host: &str) -> bool {
     let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     host.eq_ignore_ascii_case("localhost")
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn only_loopback_is_this_machine() {
+    fn loopback_is_told_from_other_hosts() {
         for host in ["localhost", "LocalHost", "127.0.0.1", "127.9.9.9", "[::1]", "::1"] {
             assert!(is_loopback(host), "{host}");
         }

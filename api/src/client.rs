@@ -1,8 +1,8 @@
 //! The commands that talk to a running service: `chandler submit`, `status` and `best`.
 //!
-//! Results go to stdout, what they mean and what to do next to stderr. In reading order: `server`
-//! sends requests, with a bound on each wait and each answer; `failure` is every way not to get
-//! what was asked for; then one file a command.
+//! Results go to stdout, explanations and the next steps to stderr. In reading order: `server`
+//! sends requests, with a bound on each wait and each answer; `failure` is every reason for not
+//! getting a result; then one file for each command.
 
 mod best;
 mod failure;
@@ -26,7 +26,7 @@ fn say_json(body: &[u8]) {
     say(String::from_utf8_lossy(body).trim_end());
 }
 
-/// Tells why a command did not get what it asked for, and with `--json` also what the API said.
+/// Prints why a command failed, and with `--json` also the answer of the API.
 fn failed(failure: &Failure, json: bool) -> ExitCode {
     if let (true, Failure::Refused { body, .. }) = (json, failure) {
         say_json(body);

@@ -24,7 +24,7 @@ Exit codes: 0 done, 1 refused or failed, 2 wrong usage.";
 #[derive(Debug, Parser)]
 #[command(name = "chandler", version, after_help = EXAMPLES)]
 pub struct Cli {
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
 }
@@ -42,7 +42,7 @@ pub enum Command {
     Status(Status),
     /// Show the best trial of a study, and save its model
     Best(Best),
-    /// Write the safetensors of a model as ONNX or for Keras
+    /// Convert a saved model to ONNX or Keras
     Export(Export),
 }
 
@@ -67,10 +67,10 @@ pub struct Serve {
     /// start with # are comments
     #[arg(long, env = "CHANDLER_API_KEYS_FILE", value_name = "FILE")]
     pub api_keys_file: Option<PathBuf>,
-    /// What it may use of this machine.
+    /// The resources of this machine.
     #[command(flatten)]
     pub machine: Machine,
-    /// What it has in common with the trainers.
+    /// The settings that it shares with the trainers.
     #[command(flatten)]
     pub service: Service,
 }
@@ -99,7 +99,7 @@ pub struct Run {
     /// Exit with 1 unless the best value is at least this (at most, when minimising)
     #[arg(long, value_name = "VALUE")]
     pub require_value: Option<f64>,
-    /// What it may use of this machine.
+    /// The resources of this machine.
     #[command(flatten)]
     pub machine: Machine,
 }
@@ -139,7 +139,7 @@ pub struct Submit {
     /// Wait until the study has ended
     #[arg(long)]
     pub wait: bool,
-    /// Where the service is.
+    /// The service and how to talk to it.
     #[command(flatten)]
     pub remote: Remote,
 }
@@ -159,7 +159,7 @@ pub struct Status {
     /// Id of a study; without it the newest studies are listed
     #[arg(value_parser = study_id)]
     pub id: Option<StudyId>,
-    /// Where the service is.
+    /// The service and how to talk to it.
     #[command(flatten)]
     pub remote: Remote,
 }
@@ -181,7 +181,7 @@ pub struct Best {
     /// File to save the model in: .safetensors, .onnx or .keras
     #[arg(long, value_name = "FILE")]
     pub output: Option<ModelFile>,
-    /// Where the service is.
+    /// The service and how to talk to it.
     #[command(flatten)]
     pub remote: Remote,
 }

@@ -35,7 +35,7 @@ pub enum Error {
     /// The body took too long to arrive.
     #[error("the body did not arrive within {} s", crate::limits::HTTP_BODY_SECONDS_MAX)]
     RequestTimeout,
-    /// No route.
+    /// An unknown path.
     #[error("no route has this path; /openapi.json lists the routes")]
     NotFound,
     /// A known path without this method; the methods that it has.
@@ -64,7 +64,7 @@ pub enum Error {
     /// No key, or a wrong one.
     #[error("send an API key as `Authorization: Bearer KEY`")]
     Unauthorized,
-    /// Not a loopback `Host`, where no keys protect the service.
+    /// A `Host` that is not loopback, on a server without keys.
     #[error("without API keys only requests to localhost are served")]
     ForbiddenHost,
     /// There is no room for more, in Redis or on its disk.
@@ -94,11 +94,11 @@ pub struct ProblemDetails {
     /// `urn:chandler:problem:` and the code.
     #[serde(rename = "type")]
     pub kind: String,
-    /// What kind of error this is, in words.
+    /// The kind of the error, in words.
     pub title: &'static str,
     /// The HTTP status.
     pub status: u16,
-    /// What kind of error this is, for programs.
+    /// The kind of the error, for programs.
     pub code: Code,
     /// What went wrong this time, and what to do. It never has a password in it.
     pub detail: String,
@@ -117,7 +117,7 @@ pub struct FieldProblem {
 }
 
 impl Error {
-    /// What kind of error it is.
+    /// Its code.
     pub fn code(&self) -> Code {
         match self {
             // A study with any real mistake is invalid, whatever else is only not supported.

@@ -4,7 +4,7 @@
 //! In reading order: [`config`] has the commands and their flags; [`app`] the one piece of shared
 //! data; [`router`] every route on one screen; `middleware` what surrounds them; `routes` one file
 //! per resource; `wire` what goes over the wire; [`contract`] the OpenAPI document; [`error`] every
-//! way to say no, and [`code`] the table of their codes. [`serve`] puts a whole service together,
+//! error, and [`code`] the table of their codes. [`serve`] puts a whole service together,
 //! with its own Redis and trainer if none is given, and [`run_study`] does so for one study;
 //! [`client`] talks to a running service. What commands print is written in `report`, models as
 //! files in [`model_file`].

@@ -94,7 +94,7 @@ impl ModelFile {
         self.format
     }
 
-    /// Fails if there is no folder to make it in: better known before the work than after it.
+    /// Fails if its folder does not exist: this is better known before the work than after it.
     pub(crate) fn check_folder(&self) -> anyhow::Result<()> {
         let folder = self.folder();
         anyhow::ensure!(
@@ -115,7 +115,7 @@ impl ModelFile {
         let path = self.path.display();
         let cannot = || format!("cannot write {path}");
         let mut builder = tempfile::Builder::new();
-        // As any file of this user: the system takes the umask off.
+        // The permissions of any new file: the system applies the umask.
         builder.prefix(".chandler-").permissions(Permissions::from_mode(0o666));
         let mut file = builder.tempfile_in(self.folder()).with_context(cannot)?;
         fill(file.as_file_mut())?;
@@ -148,7 +148,7 @@ pub fn export(Export { model, output }: &Export) -> anyhow::Result<ExitCode> {
         size(limits::ARTIFACT_BYTES_MAX as u64)
     );
     let weights = std::fs::read(model).with_context(cannot)?;
-    // In any format: what is no model of a trial is not written under the name of one.
+    // Checked for every format: only a model of a trial is written under the name of one.
     export::Model::read(&weights).with_context(cannot)?;
     say(output.write_weights(weights.into())?);
     Ok(ExitCode::SUCCESS)

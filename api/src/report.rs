@@ -34,7 +34,7 @@ pub(crate) fn hyperparameter(value: &Json) -> String {
     }
 }
 
-/// A size in the unit that suits it.
+/// A number of bytes, in bytes, KiB or MiB.
 pub(crate) fn size(bytes: u64) -> String {
     match bytes {
         0..1_024 => format!("{bytes} bytes"),
@@ -43,7 +43,7 @@ pub(crate) fn size(bytes: u64) -> String {
     }
 }
 
-/// A path as a shell reads it back.
+/// A path, quoted for a shell if necessary.
 pub(crate) fn shell_word(path: &Path) -> String {
     let text = path.display().to_string();
     let is_plain = |character: char| character.is_ascii_alphanumeric() || "_-./:+,@%".contains(character);

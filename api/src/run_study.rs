@@ -1,5 +1,4 @@
-//! `chandler run`: one study here and now, with a live progress display and a table of the best
-//! trials.
+//! `chandler run`: one study on this machine, with live progress and a table of the best trials.
 
 mod display;
 
@@ -32,7 +31,7 @@ use display::Display;
 /// fraction of a percent of a core.
 const REFRESH: Duration = Duration::from_millis(50);
 
-/// Failed trials that are shown with their errors: most have the same.
+/// Failed trials that are shown with their errors: most have the same error.
 const FAILURES_SHOWN: usize = 3;
 
 /// A run as it was asked for, and the folder of what it makes.
@@ -237,7 +236,7 @@ async fn save(app: &App, id: StudyId, best: &TrialRecord, run: &RunFolder<'_>) -
     };
     match output.write_weights(weights.clone()) {
         Ok(said) => say(said),
-        // What was trained for is not lost with a full disk or a model that is too large for ONNX.
+        // A full disk, or a model that is too large for ONNX, does not cost the weights.
         Err(error) => {
             kept.write_weights(weights)?;
             return Err(error.context(format!("the best model is kept in {}", kept.path().display())));

@@ -9,7 +9,7 @@ use crate::config::Best;
 use crate::report::{self, say};
 use crate::wire::{BestList, StudyView, TrialView};
 
-/// Prints the best trial, and saves its model where that is asked for.
+/// Prints the best trial, and saves its model if a file is named.
 pub fn best(config: &Best) -> ExitCode {
     try_best(config).unwrap_or_else(|failure| failed(&failure, config.remote.json))
 }
@@ -31,7 +31,7 @@ fn try_best(config: &Best) -> Result<ExitCode, Failure> {
         say(trial_text(trial, &server.get::<StudyView>(&path)?.view));
     }
     if let Some(output) = &config.output {
-        // By its number: the best may be another one by now.
+        // By its number: another trial may be the best by now.
         let format = output.format().as_str();
         let model = format!("{path}/trials/{}/model?format={format}", trial.number);
         eprintln!("{}", output.write(|file| server.download(&model, file))?);

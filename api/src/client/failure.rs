@@ -38,7 +38,7 @@ pub(super) enum Failure {
     /// An answer that this API does not give.
     #[error("{server} answered {what}; is it the URL of a Chandler API of this version?")]
     Strange { server: String, what: String },
-    /// Something on this machine.
+    /// A fault on this machine, such as a file that cannot be read.
     #[error("{0:#}")]
     Here(#[from] anyhow::Error),
 }

@@ -191,7 +191,7 @@ fn settings(url: &ServerUrl) -> Config {
     let mut settings = Agent::config_builder()
         .user_agent(concat!("chandler/", env!("CARGO_PKG_VERSION")))
         .http_status_as_error(false)
-        // A key and a study are for the place that the user has named.
+        // The key and the study are for the server that the user has named.
         .max_redirects(0)
         .timeout_resolve(seconds(limits::CLIENT_CONNECT_SECONDS_MAX))
         .timeout_connect(seconds(limits::CLIENT_CONNECT_SECONDS_MAX))
@@ -199,7 +199,7 @@ fn settings(url: &ServerUrl) -> Config {
         .timeout_recv_response(seconds(limits::CLIENT_ANSWER_SECONDS_MAX))
         .timeout_recv_body(seconds(limits::CLIENT_BODY_SECONDS_MAX));
     if url.is_loopback {
-        // The proxy of the environment leads elsewhere.
+        // A proxy cannot reach the loopback of this machine.
         settings = settings.proxy(None);
     }
     settings.build()

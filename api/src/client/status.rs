@@ -40,7 +40,7 @@ fn try_status(config: &Status) -> Result<(), Failure> {
     Ok(())
 }
 
-/// All that a person asks of a study, a fact a line.
+/// The study in a few lines: state, counts, best trial, and what it waits for.
 pub(super) fn study_text(study: &StudyView) -> String {
     let summary = &study.summary;
     let reason = summary.stop_reason.map_or(String::new(), |reason| format!(" ({reason})"));
@@ -60,7 +60,7 @@ pub(super) fn study_text(study: &StudyView) -> String {
     lines.join("\n")
 }
 
-/// A line that changes whenever the study gets on.
+/// The progress of the study in one line.
 pub(super) fn progress(summary: &StudySummary) -> String {
     let progress = &summary.progress;
     let best = summary.best.as_ref().map_or(String::new(), |best| {

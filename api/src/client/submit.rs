@@ -48,7 +48,7 @@ fn try_submit(config: &Submit) -> Result<ExitCode, Failure> {
     Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The bytes of the study; what is not JSON is left to the API, which says where.
+/// The bytes of the study. The API checks that they are JSON.
 fn read(study: &Path) -> anyhow::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let bounded = |reader: &mut dyn Read, bytes: &mut Vec<u8>| {
@@ -69,13 +69,13 @@ fn read(study: &Path) -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Sends the study until there is an answer that will not change. The key makes all requests one.
+/// Sends the study until the answer is final. All requests have one key, so they create one study.
 fn create(server: &Server, document: &[u8]) -> Result<Answer<StudyView>, Failure> {
     let key = Ulid::generate().to_string();
     let mut tries = 1;
     loop {
         match server.post("/v1/studies", document, &key) {
-            // Nothing runs there: no accident of a request under way.
+            // No service is there; only one that goes away under way is waited for.
             Err(failure @ Failure::Unreachable { .. }) if tries == 1 => return Err(failure),
             Err(failure) if failure.may_pass() && tries < limits::CLIENT_TRIES_MAX => {
                 let pause = failure.pause();

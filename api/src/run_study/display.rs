@@ -24,7 +24,7 @@ pub(super) struct Display {
 }
 
 impl Display {
-    /// Nothing yet.
+    /// A display without progress.
     pub(super) fn new() -> Display {
         let bars = MultiProgress::new();
         let study = bars.add(ProgressBar::new(0));
@@ -73,7 +73,7 @@ impl Display {
             .set_message(waits.unwrap_or_else(|| running.iter().map(line).collect::<Vec<_>>().join("  ·  ")));
     }
 
-    /// Takes the bars off the terminal.
+    /// Removes the bars from the terminal.
     pub(super) fn clear(&self) -> std::io::Result<()> {
         self.bars.clear()
     }
