@@ -28,8 +28,8 @@ fn say_json(body: &[u8]) {
 
 /// Prints why a command failed, and with `--json` also the answer of the API.
 fn failed(failure: &Failure, json: bool) -> ExitCode {
-    if let (true, Failure::Refused { body, .. }) = (json, failure) {
-        say_json(body);
+    if let (true, Failure::Refused(refusal)) = (json, failure) {
+        say_json(&refusal.body);
     }
     eprintln!("chandler: {failure}");
     ExitCode::FAILURE

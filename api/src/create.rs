@@ -10,7 +10,6 @@ use hpo::{Problem, ProblemKind, Study};
 use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
 use store::{Idempotency, NewStudy, Store, StudyId, StudyRecord};
-use ulid::Ulid;
 
 use crate::app::App;
 use crate::error::{Error, study_path};
@@ -83,7 +82,7 @@ pub(crate) async fn create(
     idempotency: Option<Idempotency>,
 ) -> Result<StudyRecord, Error> {
     // All tries of this request have one id, so it creates at most one study.
-    let id = StudyId::parse(&Ulid::generate().to_string()).expect("a ULID is a study's id");
+    let id = StudyId::generate();
     let preflight =
         serde_json::to_value(&draft.preflight).map_err(|error| Error::Internal(error.to_string()))?;
     let new = NewStudy { id, study: Arc::new(draft.study), dataset: draft.dataset, preflight };

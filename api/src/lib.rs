@@ -22,7 +22,6 @@ pub mod limits;
 pub mod metrics;
 mod middleware;
 pub mod model_file;
-mod reaper;
 mod report;
 pub mod router;
 mod routes;

@@ -193,7 +193,7 @@ async fn conclude(
 ) -> anyhow::Result<ExitCode> {
     let record = app.store.study(id).await?.context("the study is gone")?;
     let best = app.store.best(id, run.config.best.clamp(1, limits::PAGE_MAX)).await?;
-    say(table(&best, study));
+    say(table(&best, study)?);
     say(summary(&record, took));
     if record.counts.get(TrialState::Failed) > 0 {
         print_failures(&app.store, id).await?;
@@ -222,8 +222,8 @@ async fn conclude(
 
 /// Writes the model of the best trial, and says how to have it in another format.
 async fn save(app: &App, id: StudyId, best: &TrialRecord, run: &RunFolder<'_>) -> anyhow::Result<()> {
-    let nonce = best.nonce.context("a completed trial has weights")?.to_string();
-    let path = Artifacts::model_path(id.as_str(), best.number, best.attempt, &nonce)?;
+    let nonce = best.nonce.context("a completed trial has weights")?;
+    let path = Artifacts::model_path(id, best.number, best.attempt, nonce);
     let weights = app.artifacts.get(&path).await.context("cannot read the weights of the best trial")?;
     let kept = ModelFile::safetensors(run.folder.join("best.safetensors"));
     let Some(output) = &run.config.output else {
@@ -259,20 +259,19 @@ fn summary(record: &StudyRecord, took: Duration) -> String {
     )
 }
 
-fn table(best: &[TrialRecord], study: &Study) -> Table {
+fn table(best: &[TrialRecord], study: &Study) -> store::Result<Table> {
     let names: Vec<&str> =
         study.space.hyperparameters().iter().map(|hyperparameter| hyperparameter.name.as_str()).collect();
     let header = ["trial", &study.objective.metric, "epoch"].into_iter().chain(names.iter().copied());
     let mut table = report::table(header);
     for trial in best {
-        let hyperparameters =
-            study.space.unpack(&trial.point).map(|point| study.space.to_json(&point)).unwrap_or_default();
+        let hyperparameters = study.space.to_json(&study.space.unpack(&trial.point)?);
         let cell = |name: &&str| hyperparameters.get(*name).map_or(String::new(), report::hyperparameter);
         let value = trial.value.map_or(String::new(), report::value);
-        let epoch = trial.best_step.map_or(String::new(), |step| step.to_string());
+        let epoch = trial.best_epoch.map_or(String::new(), |epoch| epoch.to_string());
         table.add_row([trial.number.to_string(), value, epoch].into_iter().chain(names.iter().map(cell)));
     }
-    table
+    Ok(table)
 }
 
 async fn print_failures(store: &Store, id: StudyId) -> anyhow::Result<()> {

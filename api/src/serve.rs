@@ -13,9 +13,9 @@ use actix_web::web::{self, Data};
 use actix_web::{App as HttpApp, HttpServer};
 use anyhow::Context;
 use data::Catalog;
-use store::Store;
 use store::artifact::Artifacts;
 use store::embedded::Embedded;
+use store::{Store, Tick};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 use utoipa::OpenApi;
@@ -30,7 +30,7 @@ use crate::config::{Serve, datasets_folder};
 use crate::contract;
 use crate::metrics::Metrics;
 use crate::report::{say, shell_word};
-use crate::{middleware, reaper, router};
+use crate::{middleware, router};
 
 /// Serves until a signal, or until the embedded Redis is given up.
 pub async fn serve(config: Serve) -> anyhow::Result<()> {
@@ -164,10 +164,17 @@ async fn connect(config: store::Config) -> store::Result<Store> {
     }
 }
 
+/// Takes part in what any process does with every tick.
+async fn tend(app: App) {
+    // A tick changes something, which an embedded Redis refuses while its disk is full.
+    let next = || if app.disk_full.load(Ordering::Acquire) { Tick::Skip } else { Tick::Take };
+    app.store.tend_forever(&app.artifacts, next).await;
+}
+
 /// Serves `app` on `listener` until `shutdown` is ready, then lets requests in flight end. Errors: the
 /// server or the reaper ended before.
 pub async fn run(listener: TcpListener, app: App, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
-    let mut reaper = tokio::spawn(reaper::tick_forever(app.clone()));
+    let mut reaper = tokio::spawn(tend(app.clone()));
     let draining = app.draining.clone();
     let document = Data::new(contract::document());
     let known = Data::new(contract::Known::of(&document));

@@ -5,8 +5,10 @@
 //! …), each active where the count reaches it; from here on there are only plain hyperparameters
 //! with conditions.
 
+mod packing;
 mod parse;
 
+pub use packing::Misfit;
 pub(crate) use parse::read_when;
 
 use std::collections::{BTreeSet, HashSet};
@@ -212,35 +214,6 @@ impl SearchSpace {
     /// The active hyperparameters by name, in order, as the API shows them.
     pub fn to_json(&self, point: &Point) -> Map<String, Json> {
         point.0.iter().map(|(at, value)| (self.hyperparameters[*at].name.clone(), value.to_json())).collect()
-    }
-
-    /// A compact form of `point` for the store: a JSON array of what varies, in order; choices and
-    /// booleans by position.
-    pub fn pack(&self, point: &Point) -> String {
-        let packed = point.0.iter().filter_map(|(at, value)| match &self.hyperparameters[*at].domain {
-            Domain::Fixed(_) => None,
-            domain @ (Domain::Choice { .. } | Domain::Boolean) => domain.position(value).map(Json::from),
-            Domain::Int { .. } | Domain::Float { .. } => Some(value.to_json()),
-        });
-        Json::Array(packed.collect()).to_string()
-    }
-
-    /// The point that [`pack`](Self::pack) made `packed` from; none if it is not a point of this
-    /// space.
-    pub fn unpack(&self, packed: &str) -> Option<Point> {
-        let packed: Vec<Json> = serde_json::from_str(packed).ok()?;
-        let mut packed = packed.iter();
-        let point = self.build(|_, hyperparameter| match &hyperparameter.domain {
-            Domain::Fixed(value) => Some(value.clone()),
-            Domain::Choice { .. } | Domain::Boolean => packed
-                .next()?
-                .as_u64()
-                .filter(|at| Some(*at) < hyperparameter.domain.count())
-                .map(|at| hyperparameter.domain.value(at)),
-            Domain::Float { .. } => packed.next()?.as_f64().map(Value::Float),
-            Domain::Int { .. } => packed.next()?.as_i64().map(Value::Int),
-        })?;
-        packed.next().is_none().then_some(point)
     }
 }
 

@@ -47,12 +47,8 @@ closed_set! {
         Delayed = "delayed",
         /// A trainer holds its lease.
         Running = "running",
-        /// Reached a rung and waits for a promotion.
-        Paused = "paused",
         /// Trained to its end, with a value.
         Completed = "completed",
-        /// Stopped early by the pruner.
-        Pruned = "pruned",
         /// Ended without a value.
         Failed = "failed",
         /// Stopped by a user.
@@ -63,10 +59,18 @@ closed_set! {
 impl TrialState {
     /// Whether it never changes again.
     pub fn is_terminal(self) -> bool {
-        matches!(
-            self,
-            TrialState::Completed | TrialState::Pruned | TrialState::Failed | TrialState::Cancelled
-        )
+        match self {
+            TrialState::Queued | TrialState::Delayed | TrialState::Running => false,
+            TrialState::Completed | TrialState::Failed | TrialState::Cancelled => true,
+        }
+    }
+
+    /// Whether it is open and no trainer has the trial.
+    pub fn is_waiting(self) -> bool {
+        match self {
+            TrialState::Queued | TrialState::Delayed => true,
+            TrialState::Running | TrialState::Completed | TrialState::Failed | TrialState::Cancelled => false,
+        }
     }
 }
 
@@ -105,10 +109,6 @@ closed_set! {
     pub enum AttemptEnd {
         /// Trained to its end.
         Completed = "completed",
-        /// Stopped early by the pruner.
-        Pruned = "pruned",
-        /// Reached a rung.
-        Paused = "paused",
         /// Ended without a value.
         Failed = "failed",
         /// Stopped by a user.
@@ -117,6 +117,16 @@ closed_set! {
         Released = "released",
         /// Its trainer was silent for too long.
         Stalled = "stalled",
+    }
+}
+
+impl AttemptEnd {
+    /// Whether a trainer hands it in; the reaper notes the others.
+    pub fn is_handed_in(self) -> bool {
+        match self {
+            AttemptEnd::Completed | AttemptEnd::Failed | AttemptEnd::Cancelled | AttemptEnd::Released => true,
+            AttemptEnd::Stalled => false,
+        }
     }
 }
 

@@ -9,7 +9,6 @@ mod certificates;
 mod chaos;
 mod client;
 mod program;
-mod redis;
 mod service;
 
 pub use app::{API_KEY, TestApp};
@@ -17,8 +16,8 @@ pub use certificates::Certificates;
 pub use chaos::{ChaosProxy, Mood};
 pub use client::{Answer, Client, contract};
 pub use program::{Program, binary};
-pub use redis::{TestRedis, free_port};
 pub use service::{Service, start_trainer};
+pub use store::test_server::TestRedis;
 
 use std::future::Future;
 use std::path::Path;
@@ -27,6 +26,12 @@ use std::time::{Duration, Instant};
 /// The most that a test waits for anything: far more than it takes, so that only what never comes
 /// is given up.
 pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A port of loopback that was free just now, for a server that cannot choose one itself.
+pub fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("a local address").port()
+}
 
 /// What `probe` finds, asked again and again until it finds something. Panics, naming `what`, when
 /// patience ends.

@@ -12,10 +12,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::limits;
+use crate::{limits, metrics};
 use hpo::trial::ErrorKind;
 use store::artifact::{self, Artifacts};
-use store::{Ack, Directive, End, Lease, Point};
+use store::{Ack, Directive, End, EpochMetrics, Lease, jittered};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, oneshot};
@@ -23,7 +23,7 @@ use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, oneshot};
 use crate::run::{Best, Event, Reason, Saved, Stop};
 use crate::trial::{Completed, Outcome, Trial};
 use crate::weights::Weights;
-use crate::worker::{Worker, jittered, retry};
+use crate::worker::{Worker, retry};
 
 /// Sees a leased trial through: trains it, reports it, ends it, and says how it went.
 pub(crate) async fn attempt(worker: &Arc<Worker>, lease: Lease) {
@@ -130,7 +130,7 @@ async fn train(
 async fn checkpoints(worker: &Worker, lease: &Lease) -> Vec<String> {
     let Lease { study, number, .. } = lease;
     loop {
-        match worker.artifacts.checkpoints(study.as_str(), *number).await {
+        match worker.artifacts.checkpoints(*study, *number).await {
             Ok(paths) => return paths,
             Err(error) if worker.health.is_well().await => {
                 tracing::warn!(trial.number = number, study.id = %study, "Trial {number} of study {study} starts over, its checkpoints cannot be listed: {error}");
@@ -165,7 +165,7 @@ async fn open(worker: &Worker, path: &str) -> Option<File> {
     loop {
         match worker.artifacts.open_checkpoint(path).await {
             Ok(file) => return Some(file),
-            Err(error) if !error.is_of_the_place() || worker.health.is_well().await => {
+            Err(error) if !error.is_of_the_storage() || worker.health.is_well().await => {
                 tracing::warn!("The checkpoint {path} cannot be read: {error}");
                 return None;
             }
@@ -246,7 +246,7 @@ async fn keep(
     Saved { step, spool, on_its_way: _on_its_way }: Saved,
 ) -> Kept {
     let Lease { study, number, attempt, nonce, .. } = lease;
-    artifacts.put_checkpoint(study.as_str(), number, step, &format!("{attempt}-{nonce}"), spool).await
+    artifacts.put_checkpoint(study, number, step, &format!("{attempt}-{nonce}"), spool).await
 }
 
 /// The line to Redis of one attempt.
@@ -254,7 +254,7 @@ struct Line<'a> {
     worker: &'a Worker,
     lease: &'a Lease,
     stop: &'a Stop,
-    unreported: Vec<Point>,
+    unreported: Vec<EpochMetrics>,
     /// The path of this attempt's last checkpoint.
     checkpoint: Option<String>,
     /// Whether any attempt may have left one.
@@ -328,7 +328,7 @@ impl Line<'_> {
     fn note(&mut self, event: Event) -> Option<Saved> {
         match event {
             Event::Epoch { step, values, .. } => {
-                self.unreported.push(Point { step, values });
+                self.unreported.push(EpochMetrics { epoch: step, values });
                 None
             }
             Event::Checkpoint(saved) => {
@@ -390,8 +390,6 @@ impl Line<'_> {
                 self.is_away = false;
                 match directive {
                     Directive::GoOn => {}
-                    Directive::Prune => self.stop.set(Reason::Prune),
-                    Directive::Pause => self.stop.set(Reason::Pause),
                     Directive::Cancel => self.stop.set(Reason::Cancel),
                     Directive::Lost => self.stop.set(Reason::Lost),
                 }
@@ -440,25 +438,18 @@ impl Line<'_> {
                 match self.write(weights, document).await {
                     Written::At(path) => {
                         artifact = Some(path);
-                        End::Completed { value, best_step: step }
+                        End::Completed { value, best_epoch: step }
                     }
                     Written::Not(kind, message) => End::Failed { kind, message, beside_others: false },
                     Written::GivenUp(Reason::Lost) => return self.abandon().await,
                     Written::GivenUp(Reason::Cancel) => End::Cancelled,
                     // It goes on from its last checkpoint elsewhere, or here after a restart.
-                    Written::GivenUp(Reason::Release | Reason::Prune | Reason::Pause) => End::Released,
+                    Written::GivenUp(Reason::Release) => End::Released,
                 }
             }
             Outcome::Stopped(Reason::Lost, _) => return self.abandon().await,
             Outcome::Stopped(Reason::Cancel, _) => End::Cancelled,
             Outcome::Stopped(Reason::Release, _) => End::Released,
-            Outcome::Stopped(Reason::Prune, best) => End::Pruned {
-                value: best.as_ref().map(|best| best.value),
-                best_step: best.map_or(0, |best| best.step),
-            },
-            // Nothing of this version pauses a trial; were it asked to, it would be handed back
-            // whole.
-            Outcome::Stopped(Reason::Pause, _) => End::Released,
             Outcome::Refused(lacking) => {
                 let why = lacking.why.clone();
                 tracing::warn!(study.id = %self.lease.study, "Trials of study {} are not for this trainer: {why}", self.lease.study);
@@ -482,7 +473,7 @@ impl Line<'_> {
                 if self.has_checkpoints && has_ended {
                     self.clear_checkpoints().await;
                 }
-                name(&end)
+                end.kind().as_str()
             }
             Some(Ack::Stale) => {
                 if let Some(path) = artifact {
@@ -525,14 +516,13 @@ impl Line<'_> {
     async fn write(&mut self, weights: Weights, document: serde_json::Value) -> Written {
         let Line { worker, lease, stop, .. } = *self;
         let Lease { study, number, attempt, nonce, .. } = lease;
-        let nonce = nonce.to_string();
         self.beating(async {
             let serialized = tokio::task::spawn_blocking(move || weights.serialize(&document)).await.map_err(|error| error.to_string());
             let bytes = match serialized.flatten() {
                 Ok(bytes) => bytes,
                 Err(error) => return Written::Not(ErrorKind::Panic, error),
             };
-            let put = || worker.artifacts.put_model(study.as_str(), *number, *attempt, &nonce, bytes.clone());
+            let put = || worker.artifacts.put_model(*study, *number, *attempt, *nonce, bytes.clone());
             tokio::select! {
                 written = worker.health.written(put) => match written {
                     Ok(path) => Written::At(path),
@@ -552,7 +542,7 @@ impl Line<'_> {
         let clear = async {
             match attempt {
                 1 => store.clear(*study, *number, artifacts).await,
-                _ => Ok(artifacts.delete_checkpoints(study.as_str(), *number).await?),
+                _ => Ok(artifacts.delete_checkpoints(*study, *number).await?),
             }
         };
         match tokio::time::timeout(Duration::from_secs(limits::CLEAR_SECONDS_MAX), clear).await {
@@ -604,7 +594,7 @@ impl Line<'_> {
                 tracing::warn!(trial.number = number, study.id = %study, error.kind = %kind, "Trial {number} of study {study} failed ({kind}): {message}");
             }
             other => {
-                tracing::info!(trial.number = number, study.id = %study, "Trial {number} of study {study} {}", name(other))
+                tracing::info!(trial.number = number, study.id = %study, "Trial {number} of study {study} {}", other.kind())
             }
         }
     }
@@ -612,18 +602,6 @@ impl Line<'_> {
     fn lost(&self) -> &'static str {
         let Lease { study, number, .. } = self.lease;
         tracing::info!(trial.number = number, study.id = %study, "Trial {number} of study {study} is no longer this trainer's");
-        "lost"
-    }
-}
-
-/// The name of an end, one of [`crate::metrics::ENDS`].
-fn name(end: &End) -> &'static str {
-    match end {
-        End::Completed { .. } => "completed",
-        End::Pruned { .. } => "pruned",
-        End::Paused { .. } => "paused",
-        End::Failed { .. } => "failed",
-        End::Cancelled => "cancelled",
-        End::Released | End::Refused { .. } => "released",
+        metrics::LOST
     }
 }

@@ -8,9 +8,8 @@ use std::time::Duration;
 use crate::limits;
 use prometheus::IntGauge;
 use store::artifact::{self, Artifacts};
+use store::jittered;
 use tokio::sync::{Mutex, Notify, watch};
-
-use crate::worker::jittered;
 
 /// The health of the artifacts, as far as this process knows.
 #[derive(Debug)]
@@ -94,7 +93,7 @@ impl Health {
         let mut unwritten = None;
         loop {
             match self.unless_slow(put()).await {
-                Err(error) if error.is_of_the_place() => {
+                Err(error) if error.is_of_the_storage() => {
                     unwritten.get_or_insert_with(|| Unwritten::of(self));
                     self.begin(error.to_string());
                     self.try_again.notified().await;
@@ -183,6 +182,8 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::AtomicBool;
 
+    use store::{Nonce, StudyId};
+
     use super::*;
 
     /// Artifacts in a folder, and what watches them.
@@ -237,7 +238,8 @@ mod tests {
         bench.break_place();
         let health = bench.health.clone();
         let writing = tokio::spawn(async move {
-            let put = || health.artifacts.put_model("01JD", 4, 1, "a", "weights".into());
+            let put =
+                || health.artifacts.put_model(StudyId::generate(), 4, 1, Nonce::random(), "weights".into());
             health.written(put).await
         });
         bench.faulty().await;

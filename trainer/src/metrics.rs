@@ -1,6 +1,7 @@
 //! What a trainer shows on its `/metrics`. Names and meanings are part of the product; no label
 //! carries a study or a trial.
 
+use hpo::trial::AttemptEnd;
 use prometheus::{
     Encoder, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry, TextEncoder,
@@ -8,9 +9,8 @@ use prometheus::{
 
 use crate::device::DeviceInfo;
 
-/// Every way a trial leaves a trainer.
-pub(crate) const ENDS: [&str; 7] =
-    ["completed", "pruned", "paused", "failed", "cancelled", "released", "lost"];
+/// The end of a trial that is no longer this trainer's.
+pub(crate) const LOST: &str = "lost";
 
 /// The metrics of one trainer.
 pub(crate) struct Metrics {
@@ -66,7 +66,8 @@ impl Metrics {
             info.with_label_values(&[device.name().as_str(), &device.numerics]).set(1.0);
         }
         // A series that is not there before its first event has no rate.
-        ENDS.iter().for_each(|end| metrics.trials.with_label_values(&[end]).reset());
+        let ends = AttemptEnd::ALL.iter().filter(|end| end.is_handed_in()).map(|end| end.as_str());
+        ends.chain([LOST]).for_each(|end| metrics.trials.with_label_values(&[end]).reset());
         let Metrics { registry, epochs, samples, trials, trial_duration, busy, artifacts_fault: _ } =
             &metrics;
         registry.register(Box::new(epochs.clone()))?;

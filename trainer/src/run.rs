@@ -361,16 +361,12 @@ fn features(data: &Scaled, rows: &[u32]) -> Vec<f32> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Reason {
-    /// The pruner says so.
-    Prune = 1,
-    /// It waits at a rung.
-    Pause = 2,
     /// A user says so.
-    Cancel = 3,
+    Cancel = 1,
     /// The trainer shuts down.
-    Release = 4,
+    Release = 2,
     /// It is no longer ours.
-    Lost = 5,
+    Lost = 3,
 }
 
 /// A flag between the two halves of a trial: set by the async side, read by the training thread
@@ -390,7 +386,7 @@ impl Stop {
 
     /// The reason to stop, if there is one.
     pub(crate) fn reason(&self) -> Option<Reason> {
-        [Reason::Prune, Reason::Pause, Reason::Cancel, Reason::Release, Reason::Lost]
+        [Reason::Cancel, Reason::Release, Reason::Lost]
             .into_iter()
             .find(|reason| *reason as u8 == self.0.load(Ordering::Relaxed))
     }

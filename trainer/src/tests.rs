@@ -52,7 +52,7 @@ impl House {
         let mut dataset =
             data::Catalog::new(self.folder.path().join("datasets")).schema(&study.dataset).unwrap();
         dataset.hash = hash.map_or(dataset.hash, str::to_owned);
-        let id = StudyId::parse(&format!("01J0000000{}", Nonce::random()).to_uppercase()).unwrap();
+        let id = StudyId::generate();
         self.store.create_study(NewStudy { id, study, dataset, preflight: json!({}) }, None).await.unwrap();
         self.store.top_up(id).await.unwrap();
         id
@@ -121,13 +121,7 @@ impl House {
     }
 
     async fn artifact(&self, id: StudyId, trial: &TrialRecord) -> Vec<u8> {
-        let path = Artifacts::model_path(
-            id.as_str(),
-            trial.number,
-            trial.attempt,
-            &trial.nonce.unwrap().to_string(),
-        )
-        .unwrap();
+        let path = Artifacts::model_path(id, trial.number, trial.attempt, trial.nonce.unwrap());
         let artifacts = Artifacts::open(&self.folder.path().join("artifacts").display().to_string()).unwrap();
         artifacts.get(&path).await.unwrap().to_vec()
     }
@@ -201,9 +195,9 @@ async fn a_study_is_trained_to_its_end_and_its_best_weights_are_kept() {
     for number in 0..4 {
         let trial = house.ended(id, number).await;
         let curve = house.curve(id, number).await;
-        assert_eq!((trial.state, trial.step, curve.points.len()), (TrialState::Completed, 5, 5));
+        assert_eq!((trial.state, trial.epoch, curve.epochs.len()), (TrialState::Completed, 5, 5));
         assert_eq!(curve.metrics, ["loss", "accuracy", "val_loss", "val_accuracy"]);
-        let best = curve.points.iter().fold(f32::MIN, |best, point| best.max(point.values[3]));
+        let best = curve.epochs.iter().fold(f32::MIN, |best, point| best.max(point.values[3]));
         assert_eq!(trial.value.map(|value| value as f32), Some(best));
         let file = house.artifact(id, &trial).await;
         let (_, header) = safetensors::SafeTensors::read_metadata(&file).unwrap();
@@ -244,7 +238,7 @@ async fn slots_do_not_change_a_bit() {
         for number in 0..6 {
             let trial = house.ended(id, number).await;
             of_study
-                .push((house.curve(id, number).await.points, weights_of(&house.artifact(id, &trial).await)));
+                .push((house.curve(id, number).await.epochs, weights_of(&house.artifact(id, &trial).await)));
         }
         results.push(of_study);
         trainer.stop().await;
@@ -257,7 +251,7 @@ async fn a_cancelled_trial_stops_at_once() {
     let house = House::new().await;
     let id = house.study(long(), None).await;
     let trainer = house.trainer(1);
-    house.when(id, 0, |trial| trial.step > 0).await;
+    house.when(id, 0, |trial| trial.epoch > 0).await;
     house.store.cancel_trial(id, 0).await.unwrap();
     let trial = house.ended(id, 0).await;
     assert_eq!(trial.state, TrialState::Cancelled);
@@ -269,7 +263,7 @@ async fn a_trainer_that_stops_hands_its_trials_back() {
     let house = House::new().await;
     let id = house.study(long(), None).await;
     let trainer = house.trainer(1);
-    house.when(id, 0, |trial| trial.step > 0).await;
+    house.when(id, 0, |trial| trial.epoch > 0).await;
     trainer.stop().await;
     let trial = house.trial(id, 0).await;
     assert_eq!(
@@ -353,12 +347,12 @@ async fn while_artifacts_are_away_results_wait_nothing_is_claimed_and_nothing_fa
     let id = house.study_without_artifacts(3).await;
     let line = house.when_listed(|line| !line.faults.is_empty()).await;
     assert!(line.faults[0].contains("cannot keep artifacts in "), "{line:?}");
-    house.when(id, 0, |trial| trial.step == 3_000).await;
+    house.when(id, 0, |trial| trial.epoch == 3_000).await;
     // Longer than the trainer's lease, which heartbeats keep.
     tokio::time::sleep(Duration::from_secs(2)).await;
     let held = house.trial(id, 0).await;
     assert_eq!(
-        (held.state, held.step, held.attempt),
+        (held.state, held.epoch, held.attempt),
         (TrialState::Running, 3_000, 1),
         "trained, and not handed in"
     );
@@ -460,7 +454,7 @@ async fn a_trial_out_of_time_completes_with_what_it_has() {
     let hopeless = house.study(changes, None).await;
     let trainer = house.trainer(2);
     let trial = house.ended(id, 0).await;
-    assert_eq!((trial.state, trial.step > 0, trial.value.is_some()), (TrialState::Completed, true, true));
+    assert_eq!((trial.state, trial.epoch > 0, trial.value.is_some()), (TrialState::Completed, true, true));
     let error = house.ended(hopeless, 0).await.error.unwrap();
     assert!(
         error.kind == ErrorKind::OutOfTime && error.message.contains("raise max_trial_seconds"),
@@ -475,7 +469,7 @@ async fn a_trial_of_a_deleted_study_is_dropped_and_its_slot_is_free_again() {
     let house = House::new().await;
     let id = house.study(long(), None).await;
     let trainer = house.trainer(1);
-    house.when(id, 0, |trial| trial.step > 0).await;
+    house.when(id, 0, |trial| trial.epoch > 0).await;
     house.store.delete_study(id).await.unwrap();
     let next = house.study(json!({}), None).await;
     assert_eq!(house.ended(next, 0).await.state, TrialState::Completed);
@@ -487,7 +481,7 @@ async fn a_trainer_that_stops_as_its_study_is_cancelled_leaves_no_checkpoint() {
     let house = House::new().await;
     let id = house.study(long(), None).await;
     let trainer = house.careful_trainer();
-    house.when(id, 0, |trial| trial.step > 1).await;
+    house.when(id, 0, |trial| trial.epoch > 1).await;
     let checkpoints = house.folder.path().join(format!("artifacts/studies/{id}/0/checkpoints"));
     assert!(checkpoints.exists());
     house.store.cancel_study(id).await.unwrap();
@@ -500,7 +494,7 @@ async fn a_trainer_that_has_lost_a_trial_says_that_there_may_be_checkpoints() {
     let house = House::new().await;
     let id = house.study(long(), None).await;
     let trainer = house.careful_trainer();
-    house.when(id, 0, |trial| trial.step > 1).await;
+    house.when(id, 0, |trial| trial.epoch > 1).await;
     let are_left = async || {
         store::audit::keys(&house.store).await.unwrap().iter().any(|key| key.ends_with(":leftovers"))
     };
@@ -517,7 +511,7 @@ async fn a_trial_survives_the_death_of_redis_with_its_whole_curve() {
     changes["training"]["epochs"] = json!(2_000);
     let id = house.study(changes, None).await;
     let trainer = house.trainer(1);
-    house.when(id, 0, |trial| trial.step > 0).await;
+    house.when(id, 0, |trial| trial.epoch > 0).await;
     // SAFETY: a signal to a child of ours that is alive: it has just answered.
     unsafe { libc::kill(house.redis.pid() as libc::pid_t, libc::SIGKILL) };
     let trial = loop {
@@ -528,7 +522,7 @@ async fn a_trial_survives_the_death_of_redis_with_its_whole_curve() {
         }
     };
     assert_eq!((trial.state, trial.attempt, trial.stalls), (TrialState::Completed, 1, 0));
-    let steps: Vec<u32> = house.curve(id, 0).await.points.iter().map(|point| point.step).collect();
+    let steps: Vec<u32> = house.curve(id, 0).await.epochs.iter().map(|metrics| metrics.epoch).collect();
     assert_eq!(steps, (1..=2_000).collect::<Vec<_>>());
     trainer.stop().await;
 }
@@ -550,7 +544,7 @@ async fn each_device_has_slots_of_its_own() {
     let trainer = house.trainer_on(vec![gpu(0), gpu(1)], 2);
     let mut of_each = HashMap::new();
     for number in 0..4 {
-        let trial = house.when(id, number, |trial| trial.step > 0).await;
+        let trial = house.when(id, number, |trial| trial.epoch > 0).await;
         let name = trial.attempts[0].trainer.clone();
         *of_each.entry(name.split_once("-cuda").unwrap().1.to_owned()).or_insert(0) += 1;
     }
@@ -588,7 +582,7 @@ async fn a_trial_that_ran_out_of_memory_beside_others_runs_alone() {
     let end = End::Failed { kind: ErrorKind::OutOfMemory, message: "no memory".into(), beside_others: true };
     house.store.finish(&lease, &end).await.unwrap();
     let trainer = house.trainer(3);
-    house.when(id, 0, |trial| trial.step > 10).await;
+    house.when(id, 0, |trial| trial.epoch > 10).await;
     for number in [1, 2] {
         assert_eq!(
             house.trial(id, number).await.state,
@@ -598,7 +592,7 @@ async fn a_trial_that_ran_out_of_memory_beside_others_runs_alone() {
     }
     house.store.cancel_trial(id, 0).await.unwrap();
     for number in [1, 2] {
-        house.when(id, number, |trial| trial.step > 0).await;
+        house.when(id, number, |trial| trial.epoch > 0).await;
     }
     assert_eq!(house.trial(id, 0).await.failures, 0);
     trainer.stop().await;
@@ -630,7 +624,7 @@ async fn classes_are_weighed_by_what_stands_in_the_file() {
         let error = trial.error.map(|error| (error.kind, error.message));
         curves.push((
             error,
-            house.curve(id, 0).await.points.iter().map(|point| point.values.clone()).collect::<Vec<_>>(),
+            house.curve(id, 0).await.epochs.iter().map(|metrics| metrics.values.clone()).collect::<Vec<_>>(),
         ));
     }
     let [(None, fraud), (None, first), (None, legit), (Some((ErrorKind::Invalid, scam)), _)] =

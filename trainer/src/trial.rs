@@ -81,9 +81,7 @@ impl Trial {
         let Trial { lease, study, .. } = self;
         let invalid = |error: String| Outcome::Failed(ErrorKind::Invalid, error);
         let dataset = self.dataset()?;
-        let Some(point) = study.space.unpack(&lease.point) else {
-            return Err(invalid(format!("the hyperparameters {} do not fit the search space", lease.point)));
-        };
+        let point = study.space.unpack(&lease.point).map_err(|misfit| invalid(misfit.to_string()))?;
         let mut plan = study.plan(&point).map_err(|problems| {
             let problems: Vec<String> =
                 problems.iter().map(|problem| format!("{}: {}", problem.pointer, problem.detail)).collect();
@@ -112,7 +110,7 @@ impl Trial {
             (self.numerics.clone(), dataset.schema.hash.clone(), study.runs() as usize);
         let audience =
             Audience { study: lease.study.to_string(), number, numerics, dataset: dataset_hash, runs };
-        let spool = || self.artifacts.spool(lease.study.as_str(), number);
+        let spool = || self.artifacts.spool(lease.study, number);
         let (plan, device) = (&plan, &self.device);
         let job = Job {
             study,

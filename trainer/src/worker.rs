@@ -10,7 +10,7 @@ use candle_core::Device;
 use data::Catalog;
 use hpo::study::DeviceClass;
 use store::artifact::Artifacts;
-use store::{Claim, Lease, Nonce, Store, StudyId, Trainer};
+use store::{Claim, Lease, Nonce, Store, StudyId, Tick, Trainer, jittered};
 use tokio::net::TcpListener;
 use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, RwLock, Semaphore, watch};
 use tokio::task::JoinSet;
@@ -80,7 +80,7 @@ pub(crate) async fn run_on(
         }
         let mut claims = JoinSet::new();
         for worker in workers.iter().take(1) {
-            chores.spawn(reap(worker.clone()));
+            chores.spawn(tend(worker.clone()));
             let health = worker.health.clone();
             chores.spawn(async move { health.watch().await });
         }
@@ -401,31 +401,15 @@ async fn show_up(worker: Arc<Worker>) {
     }
 }
 
-/// Does what time alone must do, beside all other processes that do it too: expired leases, deleted
-/// studies, checkpoints of ended trials, studies that want trials.
-async fn reap(worker: Arc<Worker>) {
-    loop {
-        tokio::time::sleep(jittered(worker.store.tick())).await;
-        match worker.store.tend(&worker.artifacts).await {
-            // A fault of the artifacts has been told already.
-            Ok(tended) if worker.health.fault().is_some() => {
-                tended.undone.iter().for_each(|undone| tracing::debug!("{undone}"))
-            }
-            Ok(tended) => tended.undone.iter().for_each(|undone| tracing::warn!("{undone}")),
-            Err(error) => tracing::debug!("The reaper's tick failed: {error}"),
-        }
-    }
+/// Takes part in what any process does with every tick.
+async fn tend(worker: Arc<Worker>) {
+    let next = || if worker.health.fault().is_some() { Tick::TakeQuietly } else { Tick::Take };
+    worker.store.tend_forever(&worker.artifacts, next).await;
 }
 
 /// The time between two tries while Redis is away.
 pub(crate) fn retry() -> Duration {
     jittered(Duration::from_millis(limits::TRAINER_RETRY_MS))
-}
-
-/// The duration ± 20 %, so that many trainers don't come at once.
-pub(crate) fn jittered(duration: Duration) -> Duration {
-    let unit = f64::from(getrandom::u32().unwrap_or(u32::MAX / 2)) / f64::from(u32::MAX);
-    duration.mul_f64(0.8 + 0.4 * unit)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

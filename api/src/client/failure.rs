@@ -20,12 +20,22 @@ pub(super) struct Problem {
     errors: Vec<FieldProblem>,
 }
 
+/// How the API refused a request.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) problem: Problem,
+    /// The problem as it came.
+    pub(super) body: Vec<u8>,
+    /// How long the API asks to wait before the next try.
+    pub(super) retry_after: Option<Duration>,
+}
+
 /// Why there is no result.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
     /// The API refused the request.
-    #[error("{}", explain(problem))]
-    Refused { problem: Problem, body: Vec<u8>, retry_after: Option<Duration> },
+    #[error("{}", explain(&.0.problem))]
+    Refused(Box<Refusal>),
     /// There was no connection, so nothing was sent.
     #[error(
         "cannot reach the API at {server}: {cause}\n\
@@ -55,9 +65,8 @@ impl Failure {
     /// Whether the same request may succeed in a moment.
     pub(super) fn may_pass(&self) -> bool {
         match self {
-            Failure::Refused { problem, .. } => {
-                [Code::Unavailable.as_str(), Code::OutcomeUnknown.as_str()].contains(&problem.code.as_str())
-            }
+            Failure::Refused(refusal) => [Code::Unavailable.as_str(), Code::OutcomeUnknown.as_str()]
+                .contains(&refusal.problem.code.as_str()),
             Failure::Unreachable { .. } | Failure::Unanswered { .. } => true,
             Failure::Strange { .. } | Failure::Here(_) => false,
         }
@@ -66,7 +75,7 @@ impl Failure {
     /// How long to wait before the request is sent again.
     pub(super) fn pause(&self) -> Duration {
         let asked = match self {
-            Failure::Refused { retry_after, .. } => *retry_after,
+            Failure::Refused(refusal) => refusal.retry_after,
             _ => None,
         };
         asked
@@ -80,11 +89,11 @@ mod tests {
     use super::*;
 
     fn refused(problem: &str, retry_after: Option<u64>) -> Failure {
-        Failure::Refused {
+        Failure::Refused(Box::new(Refusal {
             problem: serde_json::from_str(problem).unwrap(),
             body: Vec::new(),
             retry_after: retry_after.map(Duration::from_secs),
-        }
+        }))
     }
 
     #[test]

@@ -10,7 +10,7 @@ use ureq::config::Config;
 use ureq::http::{Request, Response, Uri};
 use ureq::{Agent, Body, Timeout};
 
-use super::failure::Failure;
+use super::failure::{Failure, Refusal};
 use crate::auth;
 use crate::config::Remote;
 use crate::limits;
@@ -130,7 +130,7 @@ impl Server {
         let status = response.status();
         let body = self.body(&mut response)?;
         match serde_json::from_slice(&body) {
-            Ok(problem) => Err(Failure::Refused { problem, body, retry_after }),
+            Ok(problem) => Err(Failure::Refused(Box::new(Refusal { problem, body, retry_after }))),
             Err(_) => Err(self.strange(format!("{status}"))),
         }
     }

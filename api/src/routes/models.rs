@@ -75,16 +75,15 @@ async fn model(app: &App, id: StudyId, record: &TrialRecord, format: Format) -> 
     if record.state != TrialState::Completed {
         return Err(none(&format!("it is {}", record.state)));
     }
-    let nonce = record.nonce.ok_or_else(|| none("it was never trained"))?.to_string();
-    let path = Artifacts::model_path(id.as_str(), record.number, record.attempt, &nonce)
-        .map_err(|error| Error::Internal(error.to_string()))?;
+    let nonce = record.nonce.ok_or_else(|| none("it was never trained"))?;
+    let path = Artifacts::model_path(id, record.number, record.attempt, nonce);
     let weights: Bytes = match app.artifacts.get(&path).await {
         Err(artifact::Error::NotFound(_)) => {
             return Err(none(
                 "they are not in the artifact store; do the trainers use the same store as the API?",
             ));
         }
-        Err(error) if error.is_of_the_place() => {
+        Err(error) if error.is_of_the_storage() => {
             return Err(Error::Unavailable(format!("the weights cannot be read now: {error}")));
         }
         found => found.map_err(|error| Error::Internal(error.to_string()))?,

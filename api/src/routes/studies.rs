@@ -83,11 +83,7 @@ pub(crate) async fn list_studies(
     let (records, next) = store.list_studies(store::StudyPage { cursor, limit, state, name }).await?;
     let trainers = store.trainers().await?;
     let summary = |record: &StudyRecord| {
-        Ok(StudySummary::from_record(
-            record,
-            &*app.store.spec_of(record)?,
-            record.needs().waiting_for(&trainers),
-        ))
+        StudySummary::from_record(record, &*app.store.spec_of(record)?, record.needs().waiting_for(&trainers))
     };
     let studies = records.iter().map(summary).collect::<store::Result<_>>()?;
     Ok(page_response(&request, next.as_deref()).json(StudyPage { studies, next }))
@@ -103,7 +99,7 @@ pub(crate) async fn get_study(app: Data<App>, id: Path<String>) -> Result<HttpRe
     let store = app.reads();
     let record = store.study(id).await?.ok_or(store::Error::NoSuchStudy(id))?;
     let (study, waiting) = (store.spec_of(&record)?, store.waiting_for(&record).await?);
-    Ok(HttpResponse::Ok().json(StudyView::from_record(record, &study, waiting)))
+    Ok(HttpResponse::Ok().json(StudyView::from_record(record, &study, waiting)?))
 }
 
 /// Change a study
@@ -161,7 +157,7 @@ async fn view(app: &App, record: StudyRecord) -> Result<StudyView, Error> {
     let study = app.store.spec_of(&record)?;
     // The study was changed: the answer says so even if Redis has gone silent since.
     let waiting = app.reads().waiting_for(&record).await.unwrap_or_default();
-    Ok(StudyView::from_record(record, &study, waiting))
+    Ok(StudyView::from_record(record, &study, waiting)?)
 }
 
 fn idempotency(request: &HttpRequest, body: &[u8]) -> Result<Option<Idempotency>, Error> {

@@ -35,7 +35,7 @@ pub(crate) async fn list_trials(
     let store = app.reads();
     let (records, next) =
         store.trials(id, TrialPage { cursor, limit, state, sort: sort.unwrap_or_default() }).await?;
-    let trials = views(&*store.spec(id).await?, id, records);
+    let trials = views(&*store.spec(id).await?, id, records)?;
     Ok(page_response(&request, next.as_deref()).json(TrialList { trials, next }))
 }
 
@@ -52,7 +52,7 @@ pub(crate) async fn get_trial(app: Data<App>, path: Path<(String, String)>) -> R
     let (id, number) = trial_path(&path)?;
     let store = app.reads();
     let record = trial(&store, id, number).await?;
-    Ok(HttpResponse::Ok().json(view(&*store.spec(id).await?, id, record)))
+    Ok(HttpResponse::Ok().json(view(&*store.spec(id).await?, id, record)?))
 }
 
 /// Show the curve of a trial
@@ -97,7 +97,7 @@ pub(crate) async fn cancel_trial(
         return Err(Error::Conflict(format!("trial {number} is {} already", record.state)));
     }
     create::top_up(&store, id).await;
-    Ok(HttpResponse::Ok().json(view(&study, id, record)))
+    Ok(HttpResponse::Ok().json(view(&study, id, record)?))
 }
 
 /// Show the best trials of a study
@@ -117,7 +117,7 @@ pub(crate) async fn best_trials(
     let id = study_id(&id)?;
     let store = app.reads();
     let records = store.best(id, query.count.map_or(1, usize::from)).await?;
-    Ok(HttpResponse::Ok().json(BestList { trials: views(&*store.spec(id).await?, id, records) }))
+    Ok(HttpResponse::Ok().json(BestList { trials: views(&*store.spec(id).await?, id, records)? }))
 }
 
 /// The study and the number in a path.
@@ -148,10 +148,10 @@ pub(super) async fn trial(store: &Store, id: StudyId, number: u64) -> Result<Tri
     }
 }
 
-fn view(study: &Study, id: StudyId, record: TrialRecord) -> TrialView {
+fn view(study: &Study, id: StudyId, record: TrialRecord) -> store::Result<TrialView> {
     TrialView::from_record(id, record, study, &study.logged())
 }
 
-fn views(study: &Study, id: StudyId, records: Vec<TrialRecord>) -> Vec<TrialView> {
+fn views(study: &Study, id: StudyId, records: Vec<TrialRecord>) -> store::Result<Vec<TrialView>> {
     records.into_iter().map(|record| view(study, id, record)).collect()
 }

@@ -61,7 +61,7 @@ impl Display {
             let value = trial.value.map_or(String::new(), |value| {
                 format!(" {} {}", study.objective.metric, report::value(value))
             });
-            format!("trial {} epoch {}{value}", trial.number, trial.step)
+            format!("trial {} epoch {}{value}", trial.number, trial.epoch)
         };
         let kind = waiting.as_ref().map(|waiting| waiting.kind);
         let waits = waiting.map(|waiting| format!("waits: {}", waiting.detail));

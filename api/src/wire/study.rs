@@ -1,13 +1,16 @@
 //! Studies on the wire.
 
+use std::collections::BTreeMap;
+
 use hpo::dataset::DatasetSchema;
 use hpo::preflight::Preflight;
 use hpo::study::Study;
 use hpo::trial::{StopReason, StudyState, TrialState, WaitingFor};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value as Json};
-use store::{Best, StudyRecord, TrialCounts, Waiting};
-use utoipa::ToSchema;
+use serde_json::{Map, Value as Json, json};
+use store::{Best, StudyRecord, Waiting};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 use super::{shortest, timestamp};
 
@@ -70,24 +73,32 @@ pub(crate) struct WaitingView {
 }
 
 /// The number of trials by state.
-#[derive(Debug, Serialize, Deserialize, ToSchema)]
-pub(crate) struct TrialCountsView {
-    /// Waiting for a trainer.
-    pub(crate) queued: u64,
-    /// Waiting before a retry.
-    pub(crate) delayed: u64,
-    /// Being trained.
-    pub(crate) running: u64,
-    /// Paused (not used in this version).
-    pub(crate) paused: u64,
-    /// Ended with a value.
-    pub(crate) completed: u64,
-    /// Stopped early.
-    pub(crate) pruned: u64,
-    /// Ended without a value.
-    pub(crate) failed: u64,
-    /// Stopped by a user.
-    pub(crate) cancelled: u64,
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct TrialCountsView(BTreeMap<TrialState, u64>);
+
+impl TrialCountsView {
+    /// Each state with its number of trials.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (TrialState, u64)> {
+        self.0.iter().map(|(state, count)| (*state, *count))
+    }
+}
+
+impl ToSchema for TrialCountsView {}
+
+/// A property for each state there is.
+impl PartialSchema for TrialCountsView {
+    fn schema() -> RefOr<Schema> {
+        let states: Vec<&str> = TrialState::ALL.iter().map(|state| state.as_str()).collect();
+        let count = json!({"type": "integer", "format": "int64", "minimum": 0});
+        let counts: Map<String, Json> =
+            states.iter().map(|state| ((*state).to_owned(), count.clone())).collect();
+        let schema = json!({
+            "type": "object", "description": "The number of trials by state.",
+            "required": states, "properties": counts,
+        });
+        serde_json::from_value(schema).expect("what stands above is a schema")
+    }
 }
 
 /// The progress of a study.
@@ -133,9 +144,13 @@ pub(crate) struct DryRun {
 }
 
 impl StudyView {
-    pub(crate) fn from_record(record: StudyRecord, study: &Study, waiting: Option<Waiting>) -> StudyView {
-        let summary = StudySummary::from_record(&record, study, waiting);
-        StudyView { summary, dataset: record.dataset, spec: record.spec, preflight: record.preflight }
+    pub(crate) fn from_record(
+        record: StudyRecord,
+        study: &Study,
+        waiting: Option<Waiting>,
+    ) -> store::Result<StudyView> {
+        let summary = StudySummary::from_record(&record, study, waiting)?;
+        Ok(StudyView { summary, dataset: record.dataset, spec: record.spec, preflight: record.preflight })
     }
 
     /// The metric of its objective.
@@ -145,24 +160,28 @@ impl StudyView {
 }
 
 impl StudySummary {
-    pub(crate) fn from_record(record: &StudyRecord, study: &Study, waiting: Option<Waiting>) -> StudySummary {
-        StudySummary {
+    pub(crate) fn from_record(
+        record: &StudyRecord,
+        study: &Study,
+        waiting: Option<Waiting>,
+    ) -> store::Result<StudySummary> {
+        Ok(StudySummary {
             id: record.id.to_string(),
             name: record.name.clone(),
             state: record.state,
             stop_reason: record.stop_reason,
             created_at: timestamp(record.created_at_ms),
             seed: study.seed,
-            trials: TrialCountsView::from_counts(&record.counts),
+            trials: TrialCountsView(record.counts.iter().collect()),
             progress: Progress {
                 finished: record.counts.finished(),
                 total: if has_ended(record.state) { record.counts.finished() } else { expected(record) },
             },
             max_trials: record.max_trials,
             max_parallel: record.max_parallel,
-            best: record.best.as_ref().and_then(|best| BestTrial::from_best(best, study)),
+            best: record.best.as_ref().map(|best| BestTrial::from_best(best, study)).transpose()?,
             waiting_for: waiting.map(|Waiting { kind, detail }| WaitingView { kind, detail }),
-        }
+        })
     }
 
     /// Whether it will not go on by itself.
@@ -191,43 +210,10 @@ pub(crate) fn expected(record: &StudyRecord) -> u64 {
     record.max_trials.unwrap_or(u64::MAX).min(points.unwrap_or(u64::MAX)).max(there_are)
 }
 
-impl TrialCountsView {
-    fn from_counts(counts: &TrialCounts) -> TrialCountsView {
-        TrialCountsView {
-            queued: counts.get(TrialState::Queued),
-            delayed: counts.get(TrialState::Delayed),
-            running: counts.get(TrialState::Running),
-            paused: counts.get(TrialState::Paused),
-            completed: counts.get(TrialState::Completed),
-            pruned: counts.get(TrialState::Pruned),
-            failed: counts.get(TrialState::Failed),
-            cancelled: counts.get(TrialState::Cancelled),
-        }
-    }
-
-    /// Each state with its number of trials.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (TrialState, u64)> {
-        TrialState::ALL.iter().map(|state| (*state, self.get(*state)))
-    }
-
-    fn get(&self, state: TrialState) -> u64 {
-        match state {
-            TrialState::Queued => self.queued,
-            TrialState::Delayed => self.delayed,
-            TrialState::Running => self.running,
-            TrialState::Paused => self.paused,
-            TrialState::Completed => self.completed,
-            TrialState::Pruned => self.pruned,
-            TrialState::Failed => self.failed,
-            TrialState::Cancelled => self.cancelled,
-        }
-    }
-}
-
 impl BestTrial {
-    fn from_best(best: &Best, study: &Study) -> Option<BestTrial> {
+    fn from_best(best: &Best, study: &Study) -> store::Result<BestTrial> {
         let point = study.space.unpack(&best.point)?;
-        Some(BestTrial {
+        Ok(BestTrial {
             number: best.number,
             value: shortest(best.value),
             hyperparameters: study.space.to_json(&point),

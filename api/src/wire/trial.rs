@@ -4,7 +4,7 @@ use hpo::study::Study;
 use hpo::trial::{AttemptEnd, ErrorKind, TrialState};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
-use store::{AttemptRecord, Curve, Point, StudyId, TrialRecord};
+use store::{AttemptRecord, Curve, EpochMetrics, StudyId, TrialRecord};
 use utoipa::ToSchema;
 
 use super::{shortest, timestamp};
@@ -50,8 +50,7 @@ pub(crate) struct AttemptView {
     /// RFC 3339, UTC; null while it runs.
     ended_at: Option<String>,
     /// How it ended; null while it runs.
-    #[schema(value_type = Option<AttemptEnd>)]
-    end: Option<String>,
+    end: Option<AttemptEnd>,
 }
 
 /// Why a trial failed, or was handed back.
@@ -105,21 +104,21 @@ impl TrialView {
         record: TrialRecord,
         study: &Study,
         metrics: &[String],
-    ) -> TrialView {
-        let point = study.space.unpack(&record.point);
-        TrialView {
+    ) -> store::Result<TrialView> {
+        let point = study.space.unpack(&record.point)?;
+        Ok(TrialView {
             study: id.to_string(),
             number: record.number,
             state: record.state,
-            hyperparameters: point.map(|point| study.space.to_json(&point)).unwrap_or_default(),
+            hyperparameters: study.space.to_json(&point),
             value: record.value.map(shortest),
-            step: record.step,
-            best_step: record.best_step,
+            step: record.epoch,
+            best_step: record.best_epoch,
             metrics: named(metrics, &record.metrics),
             cancel_requested: record.cancel_requested,
             attempts: record.attempts.into_iter().map(AttemptView::from_record).collect(),
             error: record.error.map(|error| TrialErrorView { kind: error.kind, message: error.message }),
-        }
+        })
     }
 }
 
@@ -138,9 +137,11 @@ impl AttemptView {
 
 impl CurveView {
     pub(crate) fn from_curve(curve: Curve) -> CurveView {
-        let point =
-            |point: &Point| CurvePoint { step: point.step, metrics: named(&curve.metrics, &point.values) };
-        let steps = curve.points.iter().map(point).collect();
+        let point = |epoch: &EpochMetrics| CurvePoint {
+            step: epoch.epoch,
+            metrics: named(&curve.metrics, &epoch.values),
+        };
+        let steps = curve.epochs.iter().map(point).collect();
         CurveView { steps, metrics: curve.metrics }
     }
 }

@@ -25,8 +25,8 @@ pub struct Random {
 struct Finite {
     points: Enumeration,
     /// The packed points of all numbers below, in order.
-    suggested: Vec<String>,
-    seen: HashSet<String>,
+    suggested: Vec<Vec<u8>>,
+    seen: HashSet<Vec<u8>>,
     permutation: Permutation,
     /// All that the permutation yields before this are seen.
     cursor: u128,
@@ -55,13 +55,14 @@ impl Random {
             finite.seen.insert(next.clone());
             finite.suggested.push(next);
         }
-        self.space.unpack(&finite.suggested[number as usize])
+        let point = self.space.unpack(&finite.suggested[number as usize]);
+        Some(point.expect("it was packed from a point of this space"))
     }
 }
 
 impl Finite {
     /// The packed point of the first number that has none.
-    fn next(&mut self, space: &SearchSpace, seed: u64) -> Option<String> {
+    fn next(&mut self, space: &SearchSpace, seed: u64) -> Option<Vec<u8>> {
         let number = self.suggested.len() as u64;
         if BigUint::from(number) >= *self.points.size() {
             return None;

@@ -1,7 +1,7 @@
--- create: a study, once; its trials come by enqueue. The id of one that was deleted is not used again.
--- KEYS lane
+-- create: creates a study, once; its trials come by enqueue. The id of a deleted study is not used again.
+-- KEYS the queue
 -- ARGV time, id, then `n` field values in the order: spec, preflight, dataset, metrics, name, class, dataset_hash, dataset_id, step_bytes,
---      weight, sign, max_trials, max_parallel, max_failures, max_stalls, backoff_ms, row_max ('' where there is none)
+--      weight, sign, max_trials, max_parallel, max_failures, max_stalls, backoff_ms, max_failures_in_a_row ('' for no limit)
 -- OUT  {1 created | 0 the id was there already, study_row}, or -1 it was deleted
 local function create()
   local id, given = arg(), list()
@@ -9,8 +9,8 @@ local function create()
   if state == 'deleted' then return -1 end
   if state then return {0, study_row(id)} end
   local names = {'spec', 'preflight', 'dataset', 'metrics', 'name', 'class', 'dataset_hash', 'dataset_id', 'step_bytes', 'weight', 'sign',
-    'max_trials', 'max_parallel', 'max_failures', 'max_stalls', 'backoff_ms', 'row_max'}
-  local fields = {'created', NOW, 'next', 0, 'seq', 0, 'row', 0, 'vt', 0, 'state', 'running', 'sv', 1}
+    'max_trials', 'max_parallel', 'max_failures', 'max_stalls', 'backoff_ms', 'max_failures_in_a_row'}
+  local fields = {'created', NOW, 'next', 0, 'seq', 0, 'failures_in_a_row', 0, 'vt', 0, 'state', 'running'}
   for i, name in ipairs(names) do
     fields[#fields + 1] = name
     fields[#fields + 1] = given[i]

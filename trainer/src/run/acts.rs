@@ -9,6 +9,7 @@ use hpo::Point;
 use hpo::preflight::preflight;
 use hpo::sampler::Sampler;
 use serde_json::{Map, Value as Json, json};
+use store::StudyId;
 use store::artifact::Artifacts;
 
 use super::*;
@@ -138,7 +139,8 @@ fn trained(catalog: &data::Catalog, study: &Study, number: u64, point: &Point) -
         runs: study.runs() as usize,
     };
     let artifacts = Artifacts::open(folder.path().to_str().unwrap()).unwrap();
-    let (spool, stop, device) = (|| artifacts.spool("01JD", number), Stop::default(), Device::Cpu);
+    let (spool, stop, device) =
+        (|| artifacts.spool(StudyId::generate(), number), Stop::default(), Device::Cpu);
     let job = Job {
         study,
         number,

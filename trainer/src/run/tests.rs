@@ -6,6 +6,7 @@ use std::io::{Read, Seek, Write};
 use std::path::Path;
 
 use serde_json::{Value as Json, json};
+use store::StudyId;
 use store::artifact::Artifacts;
 
 use super::*;
@@ -72,7 +73,7 @@ impl TestTrial {
         let plan = self.study.plan(&hpo::Point::default()).unwrap();
         let audience = self.audience(0);
         let artifacts = Artifacts::open(self.folder.path().to_str().unwrap()).unwrap();
-        let spool = || artifacts.spool("01JD", 0);
+        let spool = || artifacts.spool(StudyId::generate(), 0);
         let (study, plan, folds, stop) = (&self.study, &plan, &self.folds[..], &Stop::default());
         let device = &Device::Cpu;
         work(&Job {
