@@ -12,6 +12,7 @@ use hpo::trial::{AttemptEnd, ErrorKind, TrialState, WaitingFor};
 use serde_json::{Value as Json, json};
 use store::artifact::Artifacts;
 use store::embedded::Embedded;
+use store::flags::{Machine, Service};
 use store::{Claim, Curve, End, NewStudy, Store, StudyId, Trainer, TrialRecord};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -72,14 +73,11 @@ impl TestService {
 
     fn start(&self, devices: Vec<DeviceInfo>, slots: u32, checkpoint_seconds: u64) -> TestTrainer {
         let config = Config {
-            tls: store::TlsFiles::default(),
             redis_url: self.redis.url().to_owned(),
-            data_dir: self.folder.path().to_owned(),
-            artifacts: None,
-            slots: Some(slots),
+            machine: Machine { data_dir: self.folder.path().to_owned(), datasets: None, slots: Some(slots) },
+            service: Service { tls: store::TlsFiles::default(), artifacts: None, lease_seconds: 1 },
             metrics_listen: None,
             checkpoint_seconds,
-            lease_seconds: 1,
             namespace: "chandler".to_owned(),
             parent_death: false,
         };

@@ -113,11 +113,12 @@ async fn start(
     config: &Config,
     stopping: watch::Receiver<bool>,
 ) -> anyhow::Result<(Vec<Arc<Worker>>, Arc<Metrics>)> {
-    let slots = config.slots.unwrap_or_else(|| slots(&devices));
+    let slots = config.machine.slots.unwrap_or_else(|| slots(&devices));
     let metrics = Arc::new(Metrics::new(slots * devices.len() as u32, &devices)?);
-    let artifacts = Artifacts::open(&config.artifacts())?.with_scratch(&config.data_dir);
+    let artifacts =
+        Artifacts::open(&config.service.artifacts(&config.machine))?.with_scratch(&config.machine.data_dir);
     let health = Arc::new(Health::new(artifacts.clone(), metrics.artifacts_fault.clone()));
-    let catalog = Arc::new(Catalog::new(config.data_dir.join("datasets")));
+    let catalog = Arc::new(Catalog::new(config.machine.datasets()));
     let refused = Arc::new(Refused::new(catalog.clone()));
     let store = connect(config, &stopping).await?;
     let process = process::name();
@@ -206,9 +207,9 @@ fn slots(devices: &[DeviceInfo]) -> u32 {
 async fn connect(config: &Config, stopping: &watch::Receiver<bool>) -> anyhow::Result<Store> {
     loop {
         let settings = store::Config {
-            tls: config.tls.clone(),
+            tls: config.service.tls.clone(),
             namespace: config.namespace.clone(),
-            lease_ms: config.lease_seconds * 1_000,
+            lease_ms: config.service.lease_seconds * 1_000,
             ..store::Config::new(&config.redis_url)
         };
         match Store::connect(settings).await {
