@@ -19,7 +19,7 @@ mod reshaping;
 mod sizes;
 mod weight;
 
-pub use activation::Activation;
+pub use activation::{Activation, Range};
 pub use convolution::{Conv, DepthwiseConv2D, SeparableConv2D};
 pub use dense::{Dense, Embedding};
 pub use flat::{FlatLayer, Network};

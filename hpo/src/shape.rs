@@ -72,7 +72,20 @@ fn constant(layer: &Layer, output: &[usize]) -> Option<(String, String)> {
         let always = match activation {
             Activation::Softmax => 1,
             Activation::LogSoftmax => 0,
-            _ => return None,
+            Activation::Linear
+            | Activation::Relu
+            | Activation::LeakyRelu
+            | Activation::Relu6
+            | Activation::Elu
+            | Activation::Selu
+            | Activation::Gelu
+            | Activation::Silu
+            | Activation::Softplus
+            | Activation::Softsign
+            | Activation::Sigmoid
+            | Activation::HardSigmoid
+            | Activation::Tanh
+            | Activation::Exponential => return None,
         };
         let (class, name) = (layer.class(), activation.as_str());
         let reason = format!(
@@ -176,7 +189,7 @@ pub(crate) fn unbounded(layer: &Layer, input: &[usize]) -> Result<Vec<usize>, St
         Layer::Conv1D(_) | Layer::MaxPooling1D(_) | Layer::AveragePooling1D(_) => {
             let [steps, channels] = sequence(class, input)?;
             let [_, steps] = places(layer, [1, steps])?;
-            Ok(vec![steps, depth(layer, channels)?])
+            Ok(vec![steps, grouped(layer, channels)?])
         }
         Layer::Conv2D(_)
         | Layer::DepthwiseConv2D(_)
@@ -185,7 +198,7 @@ pub(crate) fn unbounded(layer: &Layer, input: &[usize]) -> Result<Vec<usize>, St
         | Layer::AveragePooling2D(_) => {
             let [height, width, channels] = image(class, input)?;
             let [height, width] = places(layer, [height, width])?;
-            Ok(vec![height, width, depth(layer, channels)?])
+            Ok(vec![height, width, grouped(layer, channels)?])
         }
         Layer::GlobalAveragePooling1D { keepdims } | Layer::GlobalMaxPooling1D { keepdims } => {
             let [_, channels] = sequence(class, input)?;
@@ -212,6 +225,8 @@ pub(crate) fn unbounded(layer: &Layer, input: &[usize]) -> Result<Vec<usize>, St
 
 /// The windows of a layer over [height, width]; the height is 1 over steps.
 pub(crate) struct Windows {
+    /// How many axes they go over: 1 for steps, 2 for height and width.
+    pub(crate) axes: usize,
     /// With the places that a dilation leaves out.
     pub(crate) size: [usize; 2],
     pub(crate) strides: [usize; 2],
@@ -222,24 +237,47 @@ pub(crate) struct Windows {
 impl Windows {
     /// Those of `layer`, if it has some.
     pub(crate) fn of(layer: &Layer) -> Option<Windows> {
-        let (size, strides, padding, dilation) = match layer {
-            Layer::Conv1D(conv) | Layer::Conv2D(conv) => {
-                (conv.kernel_size, conv.strides, conv.padding, conv.dilation_rate)
-            }
+        let (axes, size, strides, padding, dilation) = match layer {
+            Layer::Conv1D(conv) => (1, conv.kernel_size, conv.strides, conv.padding, conv.dilation_rate),
+            Layer::Conv2D(conv) => (2, conv.kernel_size, conv.strides, conv.padding, conv.dilation_rate),
             Layer::DepthwiseConv2D(conv) => {
-                (conv.kernel_size, conv.strides, conv.padding, conv.dilation_rate)
+                (2, conv.kernel_size, conv.strides, conv.padding, conv.dilation_rate)
             }
             Layer::SeparableConv2D(conv) => {
-                (conv.kernel_size, conv.strides, conv.padding, conv.dilation_rate)
+                (2, conv.kernel_size, conv.strides, conv.padding, conv.dilation_rate)
             }
-            Layer::MaxPooling1D(pool)
-            | Layer::MaxPooling2D(pool)
-            | Layer::AveragePooling1D(pool)
-            | Layer::AveragePooling2D(pool) => (pool.pool_size, pool.strides, pool.padding, [1, 1]),
-            _ => return None,
+            Layer::MaxPooling1D(pool) | Layer::AveragePooling1D(pool) => {
+                (1, pool.pool_size, pool.strides, pool.padding, [1, 1])
+            }
+            Layer::MaxPooling2D(pool) | Layer::AveragePooling2D(pool) => {
+                (2, pool.pool_size, pool.strides, pool.padding, [1, 1])
+            }
+            Layer::Dense(_)
+            | Layer::Flatten
+            | Layer::Reshape { .. }
+            | Layer::Permute { .. }
+            | Layer::Rescaling { .. }
+            | Layer::ZeroPadding2D { .. }
+            | Layer::GlobalAveragePooling1D { .. }
+            | Layer::GlobalAveragePooling2D { .. }
+            | Layer::GlobalMaxPooling1D { .. }
+            | Layer::GlobalMaxPooling2D { .. }
+            | Layer::Activation { .. }
+            | Layer::LeakyReLU { .. }
+            | Layer::PReLU(_)
+            | Layer::Dropout { .. }
+            | Layer::SpatialDropout2D { .. }
+            | Layer::GaussianNoise { .. }
+            | Layer::BatchNormalization(_)
+            | Layer::LayerNormalization(_)
+            | Layer::Embedding(_)
+            | Layer::SimpleRNN(_)
+            | Layer::LSTM(_)
+            | Layer::GRU(_)
+            | Layer::Bidirectional(_) => return None,
         };
         let size = [0, 1].map(|axis| (size[axis] - 1) * dilation[axis] + 1);
-        Some(Windows { size, strides, padding, dilated: dilation != [1, 1] })
+        Some(Windows { axes, size, strides, padding, dilated: dilation != [1, 1] })
     }
 }
 
@@ -263,21 +301,53 @@ fn places(layer: &Layer, sides: [usize; 2]) -> Result<[usize; 2], String> {
     Ok([place(0)?, place(1)?])
 }
 
-/// The channels that a layer with windows makes of `channels`.
-pub(crate) fn depth(layer: &Layer, channels: usize) -> Result<usize, String> {
+/// The channels that a layer with windows makes of `channels`, which its groups divide.
+fn grouped(layer: &Layer, channels: usize) -> Result<usize, String> {
+    if let Layer::Conv1D(Conv { filters, groups, .. }) | Layer::Conv2D(Conv { filters, groups, .. }) = layer
+        && !(channels.is_multiple_of(*groups) && filters.is_multiple_of(*groups))
+    {
+        let class = layer.class();
+        return Err(format!(
+            "{class} divides {channels} channels and {filters} filters into {groups} groups: both must be multiples of it"
+        ));
+    }
+    Ok(depth(layer, channels))
+}
+
+/// The channels that a layer with windows makes of `channels`, whether or not its groups divide
+/// them.
+pub(crate) fn depth(layer: &Layer, channels: usize) -> usize {
     match layer {
-        Layer::Conv1D(conv) | Layer::Conv2D(conv)
-            if !channels.is_multiple_of(conv.groups) || !conv.filters.is_multiple_of(conv.groups) =>
-        {
-            let (class, Conv { filters, groups, .. }) = (layer.class(), conv);
-            Err(format!(
-                "{class} divides {channels} channels and {filters} filters into {groups} groups: both must be multiples of it"
-            ))
-        }
-        Layer::Conv1D(conv) | Layer::Conv2D(conv) => Ok(conv.filters),
-        Layer::DepthwiseConv2D(conv) => Ok(channels.saturating_mul(conv.depth_multiplier)),
-        Layer::SeparableConv2D(conv) => Ok(conv.filters),
-        _ => Ok(channels),
+        Layer::Conv1D(conv) | Layer::Conv2D(conv) => conv.filters,
+        Layer::DepthwiseConv2D(conv) => channels.saturating_mul(conv.depth_multiplier),
+        Layer::SeparableConv2D(conv) => conv.filters,
+        Layer::Dense(_)
+        | Layer::Flatten
+        | Layer::Reshape { .. }
+        | Layer::Permute { .. }
+        | Layer::Rescaling { .. }
+        | Layer::ZeroPadding2D { .. }
+        | Layer::MaxPooling1D(_)
+        | Layer::MaxPooling2D(_)
+        | Layer::AveragePooling1D(_)
+        | Layer::AveragePooling2D(_)
+        | Layer::GlobalAveragePooling1D { .. }
+        | Layer::GlobalAveragePooling2D { .. }
+        | Layer::GlobalMaxPooling1D { .. }
+        | Layer::GlobalMaxPooling2D { .. }
+        | Layer::Activation { .. }
+        | Layer::LeakyReLU { .. }
+        | Layer::PReLU(_)
+        | Layer::Dropout { .. }
+        | Layer::SpatialDropout2D { .. }
+        | Layer::GaussianNoise { .. }
+        | Layer::BatchNormalization(_)
+        | Layer::LayerNormalization(_)
+        | Layer::Embedding(_)
+        | Layer::SimpleRNN(_)
+        | Layer::LSTM(_)
+        | Layer::GRU(_)
+        | Layer::Bidirectional(_) => channels,
     }
 }
 

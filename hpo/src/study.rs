@@ -421,8 +421,9 @@ fn logged(metrics: &[Metric], validated: bool, runs: u32) -> Vec<String> {
 /// How many trials at most, where `given` stands in the document: without it all of a grid, else
 /// KerasTuner's 10.
 fn trials(space: &SearchSpace, sampler: SamplerName, given: Option<u64>, root: &Place) -> Option<u64> {
-    if sampler == SamplerName::Random {
-        return given.or(Some(10));
+    match sampler {
+        SamplerName::Random => return given.or(Some(10)),
+        SamplerName::Grid => {}
     }
     match Enumeration::grid(space) {
         Ok(grid) if given.is_none() && *grid.size() > BigUint::from(limits::TRIALS_MAX) => {
@@ -432,8 +433,8 @@ fn trials(space: &SearchSpace, sampler: SamplerName, given: Option<u64>, root: &
                 limits::TRIALS_MAX
             ));
         }
+        Ok(_) => {}
         Err(entangled) => root.invalid(entangled.to_string()),
-        _ => {}
     }
     given
 }
