@@ -22,8 +22,8 @@ pub use metric::Metric;
 pub(crate) use metric::{canonical, direction};
 #[cfg(feature = "openapi")]
 pub(crate) use optimizer::OPTIMIZERS;
-pub(crate) use optimizer::Slots;
-pub use optimizer::{Clip, Ema, Optimizer, Rule};
+pub(crate) use optimizer::SlotCount;
+pub use optimizer::{Clip, Ema, Optimizer, Rule, Slot};
 pub use schedule::Schedule;
 
 use crate::document::{FromDocument, Place, bounded};
