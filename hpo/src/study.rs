@@ -12,6 +12,7 @@ use crate::document::{
 use crate::grid::Enumeration;
 use crate::limits;
 use crate::network::{Layer, Network};
+pub use crate::objective::{Direction, Objective};
 use crate::sampler::SamplerName;
 use crate::space::{Point, SearchSpace};
 use crate::training::{self, BATCH_SIZE, EPOCHS, Metric, Training};
@@ -55,36 +56,6 @@ pub struct Study {
     pub tags: BTreeMap<String, String>,
     /// The document it was parsed from, with what it left out.
     document: Json,
-}
-
-/// What makes a trial better than another.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Objective {
-    /// A logged metric, by its canonical name: `val_f1` is `val_f1_score`.
-    pub metric: String,
-    /// Which way is better.
-    pub direction: Direction,
-}
-
-names! {
-    /// Which way is better.
-    pub enum Direction {
-        /// Smaller is better.
-        Minimize = "minimize",
-        /// Larger is better.
-        Maximize = "maximize",
-    }
-    later []
-}
-
-impl Direction {
-    /// Whether `a` is better than `b`.
-    pub fn is_better(self, a: f64, b: f64) -> bool {
-        match self {
-            Direction::Minimize => a < b,
-            Direction::Maximize => a > b,
-        }
-    }
 }
 
 names! {

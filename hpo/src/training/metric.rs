@@ -2,7 +2,7 @@
 
 use crate::document::{FromDocument, Place, bounded, name_and_fields};
 use crate::limits;
-use crate::study::Direction;
+use crate::objective::Direction;
 
 /// What is logged besides the loss.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
