@@ -96,14 +96,9 @@ fn constant(layer: &Layer, output: &[usize]) -> Option<(String, String)> {
     let last = output.last().copied().unwrap_or(1);
     match layer {
         Layer::Activation { activation } => softmax("activation", *activation, last),
-        Layer::Dense(dense) => softmax("activation", dense.activation, last),
-        Layer::Conv1D(conv) | Layer::Conv2D(conv) => softmax("activation", conv.activation, last),
-        Layer::DepthwiseConv2D(conv) => softmax("activation", conv.activation, last),
-        Layer::SeparableConv2D(conv) => softmax("activation", conv.activation, last),
-        Layer::SimpleRNN(recurrent) => softmax("activation", recurrent.activation, recurrent.units),
         Layer::LSTM(recurrent) | Layer::GRU(recurrent) => {
-            softmax("activation", recurrent.activation, recurrent.units)
-                .or_else(|| softmax("recurrent_activation", recurrent.recurrent_activation, recurrent.units))
+            softmax("activation", recurrent.output.activation, last)
+                .or_else(|| softmax("recurrent_activation", recurrent.recurrent_activation, last))
         }
         Layer::Bidirectional(Bidirectional { wrapped, .. }) => {
             let one = if let Layer::SimpleRNN(of) | Layer::LSTM(of) | Layer::GRU(of) = &**wrapped {
@@ -117,27 +112,7 @@ fn constant(layer: &Layer, output: &[usize]) -> Option<(String, String)> {
             let reason = "LayerNormalization goes over the last dimension, which has one number here: it is beta, whatever comes in";
             Some((String::new(), reason.to_owned()))
         }
-        Layer::Flatten
-        | Layer::Reshape { .. }
-        | Layer::Permute { .. }
-        | Layer::Rescaling { .. }
-        | Layer::ZeroPadding2D { .. }
-        | Layer::MaxPooling1D(_)
-        | Layer::MaxPooling2D(_)
-        | Layer::AveragePooling1D(_)
-        | Layer::AveragePooling2D(_)
-        | Layer::GlobalAveragePooling1D { .. }
-        | Layer::GlobalAveragePooling2D { .. }
-        | Layer::GlobalMaxPooling1D { .. }
-        | Layer::GlobalMaxPooling2D { .. }
-        | Layer::LeakyReLU { .. }
-        | Layer::PReLU(_)
-        | Layer::Dropout { .. }
-        | Layer::SpatialDropout2D { .. }
-        | Layer::GaussianNoise { .. }
-        | Layer::BatchNormalization(_)
-        | Layer::LayerNormalization(_)
-        | Layer::Embedding(_) => None,
+        _ => layer.output().and_then(|output| softmax("activation", output.activation, last)),
     }
 }
 
