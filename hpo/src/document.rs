@@ -487,6 +487,30 @@ impl<'a> Fields<'a> {
         self.get(name).map_or(Some(default), |place| place.read())
     }
 
+    /// The value of a field, or `default` where it is not there; a hyperparameter cannot stand for
+    /// it.
+    pub fn fixed_or<T: FromDocument>(&mut self, name: &'static str, default: T) -> Option<T> {
+        self.get(name).map_or(Some(default), |place| place.fixed())
+    }
+
+    /// The value of a field that may be left out, but not be wrong; a hyperparameter cannot stand
+    /// for it.
+    pub fn optional<T: FromDocument>(&mut self, name: &'static str) -> Option<Option<T>> {
+        self.optional_by(name, |place| place.fixed())
+    }
+
+    /// What `read` makes of a field that may be left out, but not be wrong.
+    pub fn optional_by<T>(
+        &mut self,
+        name: &'static str,
+        read: impl FnOnce(&Place<'a>) -> Option<T>,
+    ) -> Option<Option<T>> {
+        match self.get(name) {
+            Some(place) => read(&place).map(Some),
+            None => Some(None),
+        }
+    }
+
     /// Asks for a field that must have the value that Keras gives it: others are not supported yet.
     pub fn only(&mut self, name: &'static str, default: Json) -> Option<()> {
         let Some(place) = self.get(name) else { return Some(()) };
