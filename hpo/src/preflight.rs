@@ -8,9 +8,9 @@
 //! intervals bound the costs ([`bounds`]).
 
 mod bounds;
+mod compatibility;
 mod ends;
 mod ids;
-mod judge;
 mod propagate;
 
 use serde::Serialize;
@@ -68,11 +68,11 @@ pub fn preflight(
 ) -> Result<Preflight, Vec<Problem>> {
     let reading = Reading::default();
     let root = reading.root(study.document(), Some(Scope { space: &study.space, point: None }));
-    judge::dataset(&root, study, dataset, findings);
+    compatibility::dataset(&root, study, dataset, findings);
     let recipe = Recipe::of(study, dataset);
     let outcome = propagate::follow(study, dataset, &recipe, &root);
-    ends::judge(study, &root);
-    ids::judge(study, &findings.worst_id, &root);
+    ends::check(study, &root);
+    ids::check(study, &findings.worst_id, &root);
     if !reading.is_clean() {
         return Err(reading.into_problems());
     }
@@ -208,12 +208,12 @@ impl Recipe {
 ///
 /// [`ClassWeight::numbered`]: crate::training::ClassWeight::numbered
 pub fn fits(training: &Training, output: &[usize], classes: Option<u32>) -> Result<(), String> {
-    judge::output(training.loss, output, classes, None).map_err(|(_, why)| why)?;
+    compatibility::output(training.loss, output, classes, None).map_err(|(_, why)| why)?;
     for (index, metric) in training.metrics.iter().enumerate() {
-        judge::metric_labels(*metric, classes)?;
-        judge::metric(index, *metric, output, classes).map_err(|(_, why)| why)?;
+        compatibility::metric_labels(*metric, classes)?;
+        compatibility::metric(index, *metric, output, classes).map_err(|(_, why)| why)?;
     }
-    match judge::class_weight(&training.class_weight, classes, &[]).into_iter().next() {
+    match compatibility::class_weight(&training.class_weight, classes, &[]).into_iter().next() {
         Some((_, why)) => Err(format!("class_weight: {why}")),
         None => Ok(()),
     }

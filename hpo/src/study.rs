@@ -146,7 +146,7 @@ impl Study {
         }
     }
 
-    /// The names of what is logged at each step, in the order of a curve's columns: `loss` and the
+    /// The names of what is logged after each epoch, in the order of a curve's columns: `loss` and the
     /// metrics, then the same with `val_` before them where rows are held out; where a trial has
     /// several [runs](Self::runs) these are means over them, and the same with `_std` behind them
     /// follows, their standard deviations.

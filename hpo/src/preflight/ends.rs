@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::{closure, judge, read_at};
+use super::{closure, compatibility, read_at};
 use crate::document::{FromDocument, Place, Reading, Scope};
 use crate::network::{
     Activation, Conv, Dense, DepthwiseConv2D, FlatLayer, Layer, Recurrent, SeparableConv2D,
@@ -68,7 +68,7 @@ impl End {
 
 /// Reports every end of the network that the loss cannot mean. Says nothing where more than
 /// [`limits::PREFLIGHT_STATES_MAX`](crate::limits::PREFLIGHT_STATES_MAX) combinations decide it.
-pub(super) fn judge(study: &Study, root: &Place) {
+pub(super) fn check(study: &Study, root: &Place) {
     let tail = tail(study);
     let wanted = loss_mentions(study).into_iter().chain(tail.iter().flat_map(|(layer, activation)| {
         layer.when.iter().map(|condition| condition.parent).chain(activation.iter().copied())
@@ -93,7 +93,7 @@ pub(super) fn judge(study: &Study, root: &Place) {
             })
             .find(|(_, end)| !matches!(end, End::Passed));
         let Some((layer, End::Made(activation, name))) = end else { continue };
-        if let Err((at_loss, reason)) = judge::activation(loss, activation, name) {
+        if let Err((at_loss, reason)) = compatibility::activation(loss, activation, name) {
             let places = if at_loss {
                 ["/training/loss/from_logits".to_owned(), "/training/loss".to_owned()]
             } else {

@@ -116,7 +116,7 @@ impl Numbers {
 /// Reports every Embedding that gets other numbers than ids, or whose table lacks the row that
 /// `worst` names. Says nothing where more than
 /// [`limits::PREFLIGHT_STATES_MAX`](crate::limits::PREFLIGHT_STATES_MAX) combinations decide it.
-pub(super) fn judge(study: &Study, worst: &WorstId, root: &Place) {
+pub(super) fn check(study: &Study, worst: &WorstId, root: &Place) {
     let layers = &study.network.layers;
     let Some(last) = layers.iter().rposition(|layer| looks_up(study, layer)) else { return };
     let layers = &layers[..=last];
