@@ -207,25 +207,58 @@ pub(crate) struct Windows {
     pub(crate) strides: [usize; 2],
     pub(crate) padding: Padding,
     pub(crate) dilated: bool,
+    channels: Channels,
+}
+
+/// How many channels come out of windows.
+enum Channels {
+    /// This many.
+    Filters(usize),
+    /// This many for each that goes in.
+    PerInput(usize),
 }
 
 impl Windows {
     /// Those of `layer`, if it has some.
     pub(crate) fn of(layer: &Layer) -> Option<Windows> {
-        let (axes, size, strides, padding, dilation) = match layer {
-            Layer::Conv1D(conv) => (1, conv.kernel_size, conv.strides, conv.padding, conv.dilation_rate),
-            Layer::Conv2D(conv) => (2, conv.kernel_size, conv.strides, conv.padding, conv.dilation_rate),
-            Layer::DepthwiseConv2D(conv) => {
-                (2, conv.kernel_size, conv.strides, conv.padding, conv.dilation_rate)
-            }
-            Layer::SeparableConv2D(conv) => {
-                (2, conv.kernel_size, conv.strides, conv.padding, conv.dilation_rate)
-            }
+        let (axes, size, strides, padding, dilation, channels) = match layer {
+            Layer::Conv1D(conv) => (
+                1,
+                conv.kernel_size,
+                conv.strides,
+                conv.padding,
+                conv.dilation_rate,
+                Channels::Filters(conv.filters),
+            ),
+            Layer::Conv2D(conv) => (
+                2,
+                conv.kernel_size,
+                conv.strides,
+                conv.padding,
+                conv.dilation_rate,
+                Channels::Filters(conv.filters),
+            ),
+            Layer::DepthwiseConv2D(conv) => (
+                2,
+                conv.kernel_size,
+                conv.strides,
+                conv.padding,
+                conv.dilation_rate,
+                Channels::PerInput(conv.depth_multiplier),
+            ),
+            Layer::SeparableConv2D(conv) => (
+                2,
+                conv.kernel_size,
+                conv.strides,
+                conv.padding,
+                conv.dilation_rate,
+                Channels::Filters(conv.filters),
+            ),
             Layer::MaxPooling1D(pool) | Layer::AveragePooling1D(pool) => {
-                (1, pool.pool_size, pool.strides, pool.padding, [1, 1])
+                (1, pool.pool_size, pool.strides, pool.padding, [1, 1], Channels::PerInput(1))
             }
             Layer::MaxPooling2D(pool) | Layer::AveragePooling2D(pool) => {
-                (2, pool.pool_size, pool.strides, pool.padding, [1, 1])
+                (2, pool.pool_size, pool.strides, pool.padding, [1, 1], Channels::PerInput(1))
             }
             Layer::Dense(_)
             | Layer::Flatten
@@ -252,7 +285,15 @@ impl Windows {
             | Layer::Bidirectional(_) => return None,
         };
         let size = [0, 1].map(|axis| (size[axis] - 1) * dilation[axis] + 1);
-        Some(Windows { axes, size, strides, padding, dilated: dilation != [1, 1] })
+        Some(Windows { axes, size, strides, padding, dilated: dilation != [1, 1], channels })
+    }
+
+    /// The channels that come out of `channels`, whether or not groups divide them.
+    pub(crate) fn depth(&self, channels: usize) -> usize {
+        match self.channels {
+            Channels::Filters(filters) => filters,
+            Channels::PerInput(count) => channels.saturating_mul(count),
+        }
     }
 }
 
@@ -286,44 +327,7 @@ fn grouped(layer: &Layer, channels: usize) -> Result<usize, String> {
             "{class} divides {channels} channels and {filters} filters into {groups} groups: both must be multiples of it"
         ));
     }
-    Ok(depth(layer, channels))
-}
-
-/// The channels that a layer with windows makes of `channels`, whether or not its groups divide
-/// them.
-pub(crate) fn depth(layer: &Layer, channels: usize) -> usize {
-    match layer {
-        Layer::Conv1D(conv) | Layer::Conv2D(conv) => conv.filters,
-        Layer::DepthwiseConv2D(conv) => channels.saturating_mul(conv.depth_multiplier),
-        Layer::SeparableConv2D(conv) => conv.filters,
-        Layer::Dense(_)
-        | Layer::Flatten
-        | Layer::Reshape { .. }
-        | Layer::Permute { .. }
-        | Layer::Rescaling { .. }
-        | Layer::ZeroPadding2D { .. }
-        | Layer::MaxPooling1D(_)
-        | Layer::MaxPooling2D(_)
-        | Layer::AveragePooling1D(_)
-        | Layer::AveragePooling2D(_)
-        | Layer::GlobalAveragePooling1D { .. }
-        | Layer::GlobalAveragePooling2D { .. }
-        | Layer::GlobalMaxPooling1D { .. }
-        | Layer::GlobalMaxPooling2D { .. }
-        | Layer::Activation { .. }
-        | Layer::LeakyReLU { .. }
-        | Layer::PReLU(_)
-        | Layer::Dropout { .. }
-        | Layer::SpatialDropout2D { .. }
-        | Layer::GaussianNoise { .. }
-        | Layer::BatchNormalization(_)
-        | Layer::LayerNormalization(_)
-        | Layer::Embedding(_)
-        | Layer::SimpleRNN(_)
-        | Layer::LSTM(_)
-        | Layer::GRU(_)
-        | Layer::Bidirectional(_) => channels,
-    }
+    Ok(Windows::of(layer).map_or(channels, |windows| windows.depth(channels)))
 }
 
 /// A shape in a message: `(28, 28, 1)`.

@@ -14,7 +14,7 @@ use crate::dataset::DatasetSchema;
 use crate::document::has_key;
 use crate::limits;
 use crate::network::{FlatLayer, Layer, Padding};
-use crate::shape::{Cost, Windows, depth, unbounded};
+use crate::shape::{Cost, Windows, unbounded};
 use crate::space::{Domain, Point};
 use crate::study::Study;
 use crate::value::Value;
@@ -88,7 +88,7 @@ fn output(layer: &Layer, (low, high): &Interval) -> Option<Interval> {
             Padding::Valid => size.saturating_sub(windows.size[axis]) / windows.strides[axis] + 1,
         };
         // Other groups between the ends may divide the channels.
-        let depth = depth(layer, *channels);
+        let depth = windows.depth(*channels);
         Some(shape.iter().zip(2 - windows.axes..).map(place).chain([depth]).collect())
     };
     end(low).zip(end(high))
