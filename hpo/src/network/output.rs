@@ -39,8 +39,8 @@ impl Output {
 }
 
 impl Layer {
-    /// What it does to its output, in a `Bidirectional` to that of each direction; none without a
-    /// kernel.
+    /// The activation, bias and regulariser of its output; a `Bidirectional` has those of the layer
+    /// that it wraps. None for a layer without a kernel.
     pub fn output(&self) -> Option<&Output> {
         match self {
             Layer::Dense(dense) => Some(&dense.output),
