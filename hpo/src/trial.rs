@@ -1,44 +1,8 @@
 //! A trial's states and ends, a study's and what it waits for, and the order of a list.
 
-/// Declares a closed set of names: `as_str`, `parse` and `ALL`; in JSON each is its name.
-macro_rules! closed_set {
-    ($(#[$doc:meta])* pub enum $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-        pub enum $name { $($(#[$vdoc])* #[cfg_attr(feature = "openapi", schema(rename = $text))] $variant),+ }
-        impl $name {
-            /// Every one, in the order of the documentation.
-            pub const ALL: &'static [$name] = &[$($name::$variant),+];
-            /// Its name on the wire.
-            pub fn as_str(self) -> &'static str {
-                match self { $($name::$variant => $text),+ }
-            }
-            /// The one of that name.
-            pub fn parse(name: &str) -> Option<$name> {
-                match name { $($text => Some($name::$variant),)+ _ => None }
-            }
-        }
-        impl std::fmt::Display for $name {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.pad(self.as_str())
-            }
-        }
-        impl serde::Serialize for $name {
-            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.serialize_str(self.as_str())
-            }
-        }
-        impl<'de> serde::Deserialize<'de> for $name {
-            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<$name, D::Error> {
-                let name = String::deserialize(deserializer)?;
-                $name::parse(&name).ok_or_else(|| serde::de::Error::unknown_variant(&name, &[$($text),+]))
-            }
-        }
-    };
-}
+use crate::document::names;
 
-closed_set! {
+names! {
     /// Where a trial stands. Terminal states never change.
     pub enum TrialState {
         /// Waits for a trainer.
@@ -74,7 +38,7 @@ impl TrialState {
     }
 }
 
-closed_set! {
+names! {
     /// Where a study stands.
     pub enum StudyState {
         /// Its trials are handed out.
@@ -90,7 +54,7 @@ closed_set! {
     }
 }
 
-closed_set! {
+names! {
     /// Why a study ended.
     pub enum StopReason {
         /// All trials that it may have have ended.
@@ -104,7 +68,7 @@ closed_set! {
     }
 }
 
-closed_set! {
+names! {
     /// How an attempt at a trial ended.
     pub enum AttemptEnd {
         /// Trained to its end.
@@ -130,7 +94,7 @@ impl AttemptEnd {
     }
 }
 
-closed_set! {
+names! {
     /// The order of a list of trials.
     #[derive(Default)]
     pub enum Sort {
@@ -142,7 +106,7 @@ closed_set! {
     }
 }
 
-closed_set! {
+names! {
     /// Why a trial failed, or was handed back.
     pub enum ErrorKind {
         /// The loss was not a finite number: a result of the search.
@@ -167,7 +131,7 @@ closed_set! {
     }
 }
 
-closed_set! {
+names! {
     /// What a failed trial is to the row of failures that ends its study
     /// (`early_stop.max_failures_in_a_row`).
     pub enum InARow {
@@ -223,7 +187,7 @@ impl ErrorKind {
     }
 }
 
-closed_set! {
+names! {
     /// What a study with queued trials waits for where no trainer can take one.
     pub enum WaitingFor {
         /// No trainer is connected.

@@ -60,19 +60,19 @@ impl Builder<'_> {
             Layer::Rescaling { scale, offset } => Module::Rescaling { scale: *scale, offset: *offset },
             Layer::ZeroPadding2D { padding } => Module::Pad(*padding),
             Layer::Dense(dense) => {
-                activity = dense.activity_regularizer;
+                activity = dense.output.activity_regularizer;
                 Module::Dense {
                     kernel: drawn.tensor("kernel")?,
                     bias: self.bias(&drawn, dense.units)?,
-                    activation: dense.activation,
+                    activation: dense.output.activation,
                 }
             }
             Layer::Conv1D(conv) | Layer::Conv2D(conv) => {
-                activity = conv.activity_regularizer;
+                activity = conv.output.activity_regularizer;
                 Module::Conv(self.conv(conv, &drawn, image(input, index)?, row())?)
             }
             Layer::DepthwiseConv2D(conv) => {
-                activity = conv.activity_regularizer;
+                activity = conv.output.activity_regularizer;
                 let window = Window::dilated(
                     image(input, index)?,
                     conv.kernel_size,
@@ -84,7 +84,7 @@ impl Builder<'_> {
                 Module::Depthwise {
                     kernel: drawn.tensor("kernel")?,
                     bias,
-                    activation: conv.activation,
+                    activation: conv.output.activation,
                     window,
                 }
             }
@@ -143,7 +143,7 @@ impl Builder<'_> {
         Ok(Conv {
             kernel: drawn.tensor("kernel")?.reshape((height, width, channels, conv.filters))?,
             bias: self.bias(drawn, conv.filters)?,
-            activation: conv.activation,
+            activation: conv.output.activation,
             window,
             groups: conv.groups,
             row,
@@ -195,8 +195,8 @@ impl Builder<'_> {
         };
         let kernel = drawn.tensor("pointwise_kernel")?.reshape((depth, conv.filters))?;
         let second =
-            Module::Dense { kernel, bias: self.bias(&drawn, conv.filters)?, activation: conv.activation };
-        Ok(([first, second], conv.activity_regularizer))
+            Module::Dense { kernel, bias: self.bias(&drawn, conv.filters)?, activation: conv.output.activation };
+        Ok(([first, second], conv.output.activity_regularizer))
     }
 
     /// One direction of a recurrent layer, whose weights' names begin with `prefix`.
@@ -215,7 +215,7 @@ impl Builder<'_> {
         };
         let what = Recurrence {
             cell: cell(layer),
-            activation: layer.activation,
+            activation: layer.output.activation,
             recurrent_activation: layer.recurrent_activation,
             sequences: layer.return_sequences,
             backwards: layer.go_backwards != backwards,
@@ -232,7 +232,7 @@ impl Builder<'_> {
             bias,
             what,
             dropout: layer.dropout,
-            activity: layer.activity_regularizer,
+            activity: layer.output.activity_regularizer,
         })
     }
 

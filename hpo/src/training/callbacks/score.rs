@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::study::Direction;
+use crate::objective::Direction;
 
 /// The best value so far; none before the first. Kept as its bits: a checkpoint in JSON would make
 /// null of NaN and the infinities.
