@@ -6,9 +6,7 @@ use num_bigint::BigUint;
 use serde_json::{Value as Json, json};
 
 use crate::dataset::{DatasetSpec, Scale};
-use crate::document::{
-    Fields, FromDocument, Place, Problem, Reading, Scope, bounded, did_you_mean, names, quote,
-};
+use crate::document::{FromDocument, Place, Problem, Reading, Scope, bounded, did_you_mean, names, quote};
 use crate::grid::Enumeration;
 use crate::limits;
 use crate::network::{Layer, Network};

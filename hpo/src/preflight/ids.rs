@@ -24,7 +24,7 @@ enum Numbers {
 }
 
 /// What a layer does with ids.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Clone, Copy)]
 enum Effect {
     /// It takes some of them elsewhere, or adds zeros.
     Moves,

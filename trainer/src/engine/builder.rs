@@ -194,8 +194,11 @@ impl Builder<'_> {
             window,
         };
         let kernel = drawn.tensor("pointwise_kernel")?.reshape((depth, conv.filters))?;
-        let second =
-            Module::Dense { kernel, bias: self.bias(&drawn, conv.filters)?, activation: conv.output.activation };
+        let second = Module::Dense {
+            kernel,
+            bias: self.bias(&drawn, conv.filters)?,
+            activation: conv.output.activation,
+        };
         Ok(([first, second], conv.output.activity_regularizer))
     }
 

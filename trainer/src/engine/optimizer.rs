@@ -27,7 +27,7 @@ pub(crate) struct Optimizer {
     steps: u64,
     /// The product of Nadam's momentums of all steps taken.
     product: f64,
-    /// Those of each weight, as [`training::Optimizer::slots`] lists them.
+    /// The slots of each weight, as [`training::Optimizer::slots`] lists them.
     slots: Vec<SlotVariables>,
 }
 
