@@ -72,26 +72,31 @@ impl Store {
         };
         let study = &new.study;
         let sign = if study.objective.direction == Direction::Maximize { -1 } else { 1 };
+        let limit = |limit: Option<u64>| limit.map(|limit| limit.to_string()).unwrap_or_default();
+        let backoff_ms = (study.retry.backoff_seconds * 1_000.0).round();
         let fields = [
-            study.document().to_string(),
-            new.preflight.to_string(),
-            to_json(&new.dataset)?,
-            to_json(&study.logged())?,
-            study.name.clone(),
-            study.device.as_str().to_owned(),
-            new.dataset.hash.clone(),
-            dataset_id(study, &new.dataset),
-            step_bytes(&new.preflight).to_string(),
-            study.weight.to_string(),
-            sign.to_string(),
-            study.max_trials.map(|n| n.to_string()).unwrap_or_default(),
-            study.max_parallel.map(|n| n.to_string()).unwrap_or_default(),
-            study.retry.max_failures.to_string(),
-            study.retry.max_stalls.to_string(),
-            (study.retry.backoff_seconds * 1_000.0).round().to_string(),
-            study.early_stop.max_failures_in_a_row.to_string(),
+            ("spec", study.document().to_string()),
+            ("preflight", new.preflight.to_string()),
+            ("dataset", to_json(&new.dataset)?),
+            ("metrics", to_json(&study.logged())?),
+            ("name", study.name.clone()),
+            ("class", study.device.as_str().to_owned()),
+            ("dataset_hash", new.dataset.hash.clone()),
+            ("dataset_id", dataset_id(study, &new.dataset)),
+            ("step_bytes", step_bytes(&new.preflight).to_string()),
+            ("weight", study.weight.to_string()),
+            ("sign", sign.to_string()),
+            ("max_trials", limit(study.max_trials)),
+            ("max_parallel", limit(study.max_parallel)),
+            ("max_failures", study.retry.max_failures.to_string()),
+            ("max_stalls", study.retry.max_stalls.to_string()),
+            ("backoff_ms", backoff_ms.to_string()),
+            ("max_failures_in_a_row", study.early_stop.max_failures_in_a_row.to_string()),
         ];
-        let answer = self.call(Name::Create, Args::new().arg(id).list(fields)).await?;
+        let fields = fields.map(|(name, value)| [name.to_owned(), value]);
+        let answer = self
+            .call(Name::Create, Args::new().arg(id).list(fields.as_flattened().iter().map(String::as_str)))
+            .await?;
         if answer == Value::Int(-1) {
             return Err(Error::Deleted(id));
         }

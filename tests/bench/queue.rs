@@ -17,7 +17,7 @@ use hpo::Study;
 use hpo::dataset::DatasetSchema;
 use hpo::study::DeviceClass;
 use serde_json::{Value as Json, json};
-use store::{Ack, Claim, Config, End, Lease, NewStudy, Nonce, Store, StudyId, Trainer};
+use store::{Ack, Claim, Config, End, Lease, NewStudy, Store, StudyId, Trainer};
 use tests::TestRedis;
 
 use crate::peer::Peer;
