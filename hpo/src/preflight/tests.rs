@@ -93,7 +93,7 @@ fn layers() -> Vec<Json> {
     ]
 }
 
-/// A study of those of [`layers`], a dense output, and the hyperparameters they mention; with
+/// A study with some of [`layers`], a dense output, and the hyperparameters they mention; with
 /// `folds` if not 0.
 fn study(
     picks: &[prop::sample::Index],
@@ -136,7 +136,7 @@ fn study(
     Study::parse(&document).unwrap_or_else(|problems| panic!("{problems:#?} of {document}"))
 }
 
-/// What reading a dataset says whose features are this to an Embedding.
+/// The findings on a dataset whose worst id is this one.
 fn findings(worst_id: WorstId) -> Findings {
     Findings { worst_id, ..Findings::default() }
 }
@@ -151,8 +151,8 @@ fn dataset(shape: &[usize]) -> DatasetSchema {
     }
 }
 
-/// What enumerating every point says of features with this `worst` one: the least and greatest
-/// (parameters, FLOPs, bytes of a step), and where points fail.
+/// The result of enumerating every point on features with this `worst` id: the least and greatest
+/// (parameters, FLOPs, bytes of a step), and the places where points fail.
 fn brute_force(study: &Study, dataset: &DatasetSchema, worst: f32) -> ([(u64, u64); 3], BTreeSet<String>) {
     let (mut bounds, mut failures) = ([(u64::MAX, 0); 3], BTreeSet::new());
     let mut grid = Enumeration::grid(&study.space).unwrap();
@@ -177,7 +177,7 @@ fn brute_force(study: &Study, dataset: &DatasetSchema, worst: f32) -> ([(u64, u6
     (bounds, failures)
 }
 
-/// The Embeddings without a row for what the layers before make of the feature `worst`.
+/// The Embeddings without a row for the number that earlier layers make from the feature `worst`.
 fn misled(layers: &[Layer], worst: f32) -> Vec<usize> {
     let moves = ["Flatten", "Reshape", "Permute", "ZeroPadding2D", "MaxPooling2D", "GlobalMaxPooling1D"];
     let (mut id, mut misled) = (Some(worst).filter(|worst| worst.fract() == 0.0), Vec::new());
@@ -215,7 +215,7 @@ fn concrete(study: &Study, dataset: &DatasetSchema, plan: &crate::study::Plan) -
     }
     assert!(study.metrics.len() == 1, "the loss of these studies is that of classes");
     // All runs have weights and moments, one has gradients and activations, and the best weights
-    // are kept. Of 50 rows a fifth validates, or a fold.
+    // are kept. A fifth of the 50 rows validates, or a fold.
     let json = |pointer: &str| study.document().pointer(pointer).and_then(Json::as_u64);
     let (folds, executions) = (json("/dataset/folds"), json("/executions_per_trial").unwrap());
     let numbers = folds.unwrap_or(1) * executions * (1 + plan.training.optimizer.slots()) + 2;
@@ -258,7 +258,7 @@ proptest! {
                 prop_assert_eq!(reported, failures, "{}", study.document());
             }
         }
-        // Where there were too many states, intervals would enclose the same.
+        // Intervals would enclose the same totals if there were too many states.
         if parameters.0 <= parameters.1 {
             let wide = bounds::enclose(&study, &dataset, &recipe);
             for ((low, high), (min, max)) in [(wide.parameters, parameters), (wide.flops, flops), (wide.step_bytes, step_bytes)] {
@@ -282,12 +282,12 @@ fn the_random_studies_are_of_all_kinds() {
         let ([(least, most), ..], failures) = brute_force(&study, &dataset, 0.0);
         verdicts.insert((failures.is_empty(), least < most));
     }
-    // Works or not, one size or several, each with each.
+    // Every combination of working or not with one size or several.
     assert_eq!(verdicts.len(), 4, "{verdicts:?}");
 }
 
-/// A study of 30 layers, each with a size of its own: far too many combinations to follow where a
-/// later layer mentions them all.
+/// A study of 30 layers, each with a size of its own: far too many combinations to follow if a
+/// later layer mentions all of them.
 #[test]
 fn past_the_bound_shapes_are_partial_and_bounds_inexact() {
     let space: Vec<Json> = (0..30)
@@ -405,8 +405,8 @@ fn more_folds_than_rows_are_refused() {
     );
 }
 
-/// Checks a study whose network ends with `units` on a dataset of so many classes: exactly these
-/// problems.
+/// Checks that a study whose network ends with `units` has exactly these problems on a dataset of
+/// this many classes.
 #[track_caller]
 fn check_goal(training: Json, units: usize, classes: Option<u32>, expect: &[(&str, &str)]) {
     let metric = training["metrics"].as_array().and_then(|metrics| metrics.first()).cloned();
@@ -589,7 +589,7 @@ fn class_weights_name_classes_as_the_dataset_does() {
         found(json!({"0": 5, "fraud": 1}), &texts),
         [(at("fraud"), "class 0 has a weight already, by its number".to_owned())]
     );
-    // A folder called 2 is the fourth, and none is called 3.
+    // The folder called 2 is the fourth, and none is called 3.
     assert_eq!(found(json!({"2": 5, "10": 1}), &folders), []);
     let weight = ClassWeight::Given(vec![(Class::Number(2), 5.0), (Class::Name("x".into()), 1.0)]);
     assert_eq!(
@@ -718,8 +718,8 @@ fn a_continuous_argument_of_the_loss_leaves_shapes_complete() {
     assert_eq!((found.shapes, found.step_bytes.exact), ("complete", true));
 }
 
-/// Checks what is said of the end of a network on three classes, or two where it has one unit: a
-/// pointer and a part of the words, or nothing.
+/// Checks the problem reported for the end of a network on three classes, or two if it has one
+/// unit: a pointer and a part of the words, or none.
 #[track_caller]
 fn check_end(space: Json, network: Json, loss: Json, expect: &[(&str, &str)]) {
     let mut document =
@@ -805,7 +805,7 @@ fn an_activation_that_the_loss_cannot_mean_is_refused() {
             if activation == "softmax" { &[] } else { &wrong },
         );
         if ["softmax", "log_softmax"].contains(&activation) {
-            continue; // Of one number: the layer itself is refused.
+            continue; // With one number the layer itself is refused.
         }
         let said = format!(
             "hinge needs outputs on both sides of 0, and {activation} at the network's end makes none"
@@ -820,8 +820,8 @@ fn an_activation_that_the_loss_cannot_mean_is_refused() {
     }
 }
 
-/// Checks what is said of a network before a sound end, on rows of 8 numbers: a pointer and a part
-/// of the words, or nothing.
+/// Checks the problem reported for a network before a valid end, on rows of 8 numbers: a pointer
+/// and a part of the words, or none.
 #[track_caller]
 fn check_layers(space: Json, mut layers: Vec<Json>, expect: &[(&str, &str)]) {
     layers.extend([
@@ -883,7 +883,7 @@ fn what_goes_over_one_number_alone_is_the_same_whatever_comes_in() {
             check_layers(json!([]), layers, if activation == "sigmoid" { &[] } else { &problem });
         }
     }
-    // A Bidirectional joins two numbers, and each half makes one.
+    // A Bidirectional makes two numbers, but each half makes one.
     let both = |activation: &str| json!({"layer": "Bidirectional", "wrapped": {"layer": "GRU", "units": 1, "activation": activation}});
     check_layers(json!([]), vec![steps.clone(), both("tanh")], &[]);
     check_layers(
@@ -938,7 +938,7 @@ fn the_layer_that_makes_the_output_is_found_behind_those_that_pass_it_on() {
     check(json!([sequence, {"layer": "LSTM", "units": 3}]), &[("/network/1", "and tanh at")]);
     let both = json!({"layer": "Bidirectional", "merge_mode": "ave", "wrapped": {"layer": "GRU", "units": 3, "activation": "sigmoid"}});
     check(json!([sequence, both]), &[]);
-    // Losses of numbers take any.
+    // Losses that compare numbers take any end.
     let regression = with(smallest(), "/network", json!([{"layer": "Dense", "units": 1}]));
     let regression = with(
         with(regression, "/training", json!({"optimizer": "adam", "loss": "mse"})),
@@ -971,7 +971,7 @@ fn every_end_that_a_search_may_meet_is_judged() {
         sparse(json!(false)),
         &where_relu,
     );
-    // The loss goes with the end, or does not.
+    // The loss fits the end in some trials and not in others.
     let space = || json!([units(), {"name": "logits", "type": "boolean"}]);
     let by = |on: &str, off: &str| json!({"hp": "logits", "cases": {"true": on, "false": off}});
     check_end(space(), last(by("linear", "softmax")), sparse(json!({"hp": "logits"})), &[]);
@@ -983,14 +983,14 @@ fn every_end_that_a_search_may_meet_is_judged() {
         ("/network/1/activation", "linear at the network's end makes none"),
     ];
     check_end(space(), last(by("softmax", "linear")), sparse(json!({"hp": "logits"})), &swapped);
-    // What an Activation passes on where it is linear is made before it, whichever of its values
-    // stands first.
+    // A linear Activation passes on what an earlier layer makes, whichever of its values comes
+    // first.
     for values in [json!(["linear", "softmax"]), json!(["softmax", "linear"])] {
         let network = json!([{"layer": "Dense", "units": 3, "activation": "tanh"}, {"layer": "Activation", "activation": {"hp": "end"}}]);
         let passed = [("/network/0/activation", "or set from_logits of the loss where end is linear")];
         check_end(json!([choice("end", values)]), network, sparse(json!(false)), &passed);
     }
-    // In the only case that the place of the layer leaves.
+    // In the only case that is possible at this place.
     let space = json!([choice("kind", json!(["a", "b"])), choice("end", json!(["relu", "softmax"]))]);
     let only = json!({"hp": "kind", "cases": {"a": {"hp": "end"}}});
     let network = json!([{"layer": "Dense", "units": 3, "activation": "softmax"}, {"layer": "Dense", "units": 3, "activation": only, "when": {"kind": ["a"]}}]);
@@ -999,7 +999,7 @@ fn every_end_that_a_search_may_meet_is_judged() {
         "relu at the network's end makes none; end it with softmax, or set from_logits of the loss where kind is a and end is relu",
     )];
     check_end(space, network, sparse(json!(false)), &passed);
-    // A layer that is there in some trials, one that may pass on what it gets, and repetitions.
+    // A layer that only some trials have, one that may pass on its input, and repetitions.
     let space = json!([units(), rate, {"name": "more", "type": "boolean"}, choice("end", json!(["linear", "softmax"])), {"name": "count", "type": "int", "min_value": 0, "max_value": 2}]);
     let network = |end: Json| {
         json!([
@@ -1021,8 +1021,8 @@ fn every_end_that_a_search_may_meet_is_judged() {
     );
 }
 
-/// Holds the pre-flight of a network over `shape` to the problems expected: pointer, and words of
-/// the detail.
+/// Checks that the pre-flight of a network over `shape` reports the expected problems: a pointer
+/// and words of the detail.
 #[track_caller]
 fn check_network(shape: &[usize], network: Json, space: Json, expect: &[(&str, &str)]) {
     let (document, worst) = (
@@ -1094,7 +1094,7 @@ fn a_weight_of_one_dimension_cannot_start_orthogonal_anywhere_in_the_space() {
     ] {
         check(layer, json!([]), &[(pointer, words)]);
     }
-    // Kernels, what is not there, a GRU's two biases, and slopes of more than one dimension.
+    // Kernels, absent weights, the two biases of a GRU, and slopes of more than one dimension.
     check(
         json!({"layer": "Dense", "units": 7, "use_bias": false, "bias_initializer": "orthogonal", "kernel_initializer": "orthogonal"}),
         json!([]),
@@ -1109,8 +1109,7 @@ fn a_weight_of_one_dimension_cannot_start_orthogonal_anywhere_in_the_space() {
         json!([]),
         &[("/network/1/alpha_initializer", "its alpha (20) as orthogonal")],
     );
-    // One of the values of a hyperparameter, whichever, and one of its cases; a range that is no
-    // choice leaves shapes complete.
+    // Any value of a hyperparameter, and any of its cases; a range keeps the shapes complete.
     for values in [
         json!(["orthogonal", "zeros"]),
         json!(["zeros", "orthogonal"]),

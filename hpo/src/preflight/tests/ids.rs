@@ -1,4 +1,4 @@
-//! Embeddings: what reaches them, and the rows that their tables have.
+//! Embeddings: the numbers that reach them, and the rows of their tables.
 
 use super::*;
 
@@ -39,7 +39,7 @@ fn an_embedding_that_takes_the_features_has_a_row_for_each_of_them() {
         &[("/network/0/input_dim", "has 12 where size is 5")],
     );
     check(&[], json!({"hp": "size"}), size(json!([20, 30])), sound);
-    // A layer that is there in some trials only.
+    // A layer that only some trials have.
     let maybe = json!({"layer": "Rescaling", "scale": 1, "offset": -1, "when": {"rescaled": [true]}});
     let rescaled = json!([{"name": "rescaled", "type": "boolean"}]);
     check(&[maybe], json!(12), rescaled.clone(), &[("/network/1/input_dim", "where rescaled is false")]);
@@ -97,7 +97,7 @@ fn an_embedding_behind_a_layer_that_computes_is_refused() {
     ] {
         check(&[before], none.clone(), &[]);
     }
-    // Twenty that may be there or not are not as many networks as they could be.
+    // Twenty optional layers are merged into few states.
     let optional =
         |at: usize| json!({"layer": "Dropout", "rate": 0.5, "when": {(format!("drop{at}")): [true]}});
     let before: Vec<Json> = (0..20).map(optional).collect();
@@ -156,8 +156,8 @@ fn features_that_are_no_ids_or_scaled_are_refused_before_an_embedding() {
     check_document(&[4], searched, &worst(98.0), &[("/dataset/scale", "use none where scale is min_max")]);
 }
 
-/// Holds the pre-flight of `layers` before a Flatten and an output over rows of (6, 2) to the
-/// problems expected, where `value` is the hardest to take as an id.
+/// Checks that the pre-flight of `layers` before a Flatten and an output over rows of (6, 2)
+/// reports the expected problems; `value` is the worst id.
 #[track_caller]
 fn check_ids(layers: &[Json], space: Json, value: f32, expect: &[(&str, &str)]) {
     let end = [json!({"layer": "Flatten"}), json!({"layer": "Dense", "units": 3, "activation": "softmax"})];
@@ -183,7 +183,7 @@ fn a_layer_is_read_with_what_its_place_says_of_its_hyperparameters() {
     let small = || table(json!({"hp": "kind", "cases": {"a": 5}}));
     check_ids(&[used.clone(), in_a(small())], kind(), 12.0, &[("/network/1/input_dim", lacks)]);
     check_ids(&[used.clone(), of_a(small())], kind(), 12.0, &[("/network/1/cases/a/input_dim", lacks)]);
-    // What stands in the only case there is.
+    // The content of the only possible case.
     let sized = [("/network/0/input_dim", "has 12 where kind is a and size is 5")];
     check_ids(&[in_a(table(json!({"hp": "kind", "cases": {"a": {"hp": "size"}}})))], kind(), 12.0, &sized);
 
@@ -218,7 +218,7 @@ fn an_embedding_has_a_row_for_what_rescalings_make_of_the_features() {
     check(&[rescaled(json!(1), 1)], 10.0, &[]);
     check(&[rescaled(json!(-1), 0)], 3.0, &["w.csv, row 3 has 3, rescaled to -3"]);
     check(&[rescaled(json!(-1), 11)], 11.0, &[]);
-    // From 1, as some number their categories.
+    // Categories that are numbered from 1.
     check(&[rescaled(json!(1), -1)], 12.0, &[]);
     check(
         &[rescaled(json!(2), 1), json!({"layer": "Flatten"}), rescaled(json!(3), -1)],
@@ -244,8 +244,7 @@ fn an_embedding_has_a_row_for_what_rescalings_make_of_the_features() {
         [("/network/1", "the Rescaling before it, /network/0, makes other numbers of them where s is 0.5")];
     check_ids(&searched, factor(json!([0.5, 1.0])), 11.0, &halved);
 
-    // More values than are listed for it, though the conditions of its neighbours have all of them
-    // looked at.
+    // It has more values than are listed, though the conditions of its neighbours use all of them.
     let many = json!([{"name": "s", "type": "int", "min_value": 1, "max_value": 5_000}]);
     let when = |value: i64| json!({"layer": "Dropout", "rate": 0, "when": {"s": [value]}});
     let between = [when(1), rescaled(json!({"hp": "s"}), 0), when(2), table(json!(24))];
@@ -291,7 +290,7 @@ fn arguments_that_a_search_chooses_leave_ids_as_they_are_where_their_values_do()
         &[],
     );
     for (least, most) in [(0.0, 0.5), (-1.0, 1.0)] {
-        // Neither end of a range speaks for what lies between.
+        // Neither end of a range represents the values between them.
         let layer =
             if least < 0.0 { json!({"layer": "Rescaling", "scale": {"hp": "rate"}}) } else { rate.clone() };
         let range = json!([{"name": "rate", "type": "float", "min_value": least, "max_value": most}]);
@@ -372,7 +371,7 @@ fn the_smallest_table_of_a_range_speaks_for_all_however_many_there_are() {
         &[("/dataset/scale", "standardize makes other numbers of them; use none")],
     );
 
-    // In one of the cases; and where something else depends on the range, value by value.
+    // In one of the cases; and value by value if something else depends on the range.
     let mut space = size(2, 200_000);
     space.as_array_mut().unwrap().push(json!({"name": "kind", "type": "choice", "values": ["a", "b"]}));
     let cased = table(json!({"hp": "kind", "cases": {"a": {"hp": "size"}, "b": 12}}));
