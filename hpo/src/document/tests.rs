@@ -262,7 +262,7 @@ fn a_condition_that_lists_every_value_still_needs_its_parent() {
 fn a_per_hyperparameter_stands_in_its_own_repetition_only() {
     let outside: &[_] = &[(
         "/network/0/units/hp",
-        "hyperparameter each is per count: it stands only inside a repeat of {\"hp\": \"count\"}",
+        "hyperparameter each is `per` count: it can be used only inside a repeat of {\"hp\": \"count\"}",
     )];
     check_layers(json!([{"layer": "Dense", "units": {"hp": "each"}}]), outside);
     check_layers(

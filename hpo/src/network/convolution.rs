@@ -1,4 +1,4 @@
-//! Convolutions. Windows are `[height, width]`; those over steps have a height of 1.
+//! Convolutions. Windows are `[height, width]`; windows over steps have height 1.
 
 use super::dense::Output;
 use super::sizes::{Sides, Size};
@@ -15,23 +15,23 @@ pub struct Conv {
     pub filters: usize,
     /// Height and width of the window.
     pub kernel_size: [usize; 2],
-    /// Steps of the window.
+    /// Distance between windows.
     pub strides: [usize; 2],
     /// What happens at the edges.
     pub padding: Padding,
-    /// Steps inside the window.
+    /// Distance between the places a window looks at.
     pub dilation_rate: [usize; 2],
-    /// Channels and filters are divided into so many groups, each convolved on its own.
+    /// Channels and filters are divided into this many groups; each is convolved on its own.
     pub groups: usize,
     /// Applied to the output.
     pub activation: Activation,
-    /// Whether there is a bias.
+    /// Whether a bias is added.
     pub use_bias: bool,
     /// The kernel.
     pub kernel: WeightSpec,
     /// The bias.
     pub bias: WeightSpec,
-    /// What the output adds to the loss, divided by the rows of the batch.
+    /// The penalty on the output that is added to the loss, divided by the rows of the batch.
     pub activity_regularizer: Option<Regularizer>,
 }
 
@@ -42,23 +42,23 @@ pub struct Conv {
 pub struct DepthwiseConv2D {
     /// Height and width of the window.
     pub kernel_size: [usize; 2],
-    /// Steps of the window.
+    /// Distance between windows.
     pub strides: [usize; 2],
     /// What happens at the edges.
     pub padding: Padding,
-    /// Channels of the output for each of the input.
+    /// Channels of the output for each channel of the input.
     pub depth_multiplier: usize,
-    /// Steps inside the window.
+    /// Distance between the places a window looks at.
     pub dilation_rate: [usize; 2],
     /// Applied to the output.
     pub activation: Activation,
-    /// Whether there is a bias.
+    /// Whether a bias is added.
     pub use_bias: bool,
     /// The kernel.
     pub depthwise: WeightSpec,
     /// The bias.
     pub bias: WeightSpec,
-    /// What the output adds to the loss, divided by the rows of the batch.
+    /// The penalty on the output that is added to the loss, divided by the rows of the batch.
     pub activity_regularizer: Option<Regularizer>,
 }
 
@@ -72,17 +72,17 @@ pub struct SeparableConv2D {
     pub filters: usize,
     /// Height and width of the window.
     pub kernel_size: [usize; 2],
-    /// Steps of the window.
+    /// Distance between windows.
     pub strides: [usize; 2],
     /// What happens at the edges.
     pub padding: Padding,
-    /// Steps inside the window.
+    /// Distance between the places a window looks at.
     pub dilation_rate: [usize; 2],
-    /// Channels between the two for each of the input.
+    /// Channels that the first step makes of each channel of the input.
     pub depth_multiplier: usize,
     /// Applied to the output.
     pub activation: Activation,
-    /// Whether there is a bias.
+    /// Whether a bias is added.
     pub use_bias: bool,
     /// The kernel of the windows.
     pub depthwise: WeightSpec,
@@ -90,7 +90,7 @@ pub struct SeparableConv2D {
     pub pointwise: WeightSpec,
     /// The bias.
     pub bias: WeightSpec,
-    /// What the output adds to the loss, divided by the rows of the batch.
+    /// The penalty on the output that is added to the loss, divided by the rows of the batch.
     pub activity_regularizer: Option<Regularizer>,
 }
 
@@ -203,7 +203,7 @@ impl SeparableConv2D {
     }
 }
 
-/// Where the windows of a convolution lie.
+/// The arguments that place the windows of a convolution.
 struct Window {
     kernel_size: [usize; 2],
     strides: [usize; 2],

@@ -1,4 +1,4 @@
-//! Products with a kernel over the last dimension, and rows of a table.
+//! `Dense`, a product with a kernel over the last dimension, and `Embedding`, the rows of a table.
 
 use super::sizes::Size;
 use super::weight::weight_spec;
@@ -12,20 +12,20 @@ pub struct Dense {
     pub units: usize,
     /// Applied to the output.
     pub activation: Activation,
-    /// Whether there is a bias.
+    /// Whether a bias is added.
     pub use_bias: bool,
     /// The kernel.
     pub kernel: WeightSpec,
     /// The bias.
     pub bias: WeightSpec,
-    /// What the output adds to the loss, divided by the rows of the batch.
+    /// The penalty on the output that is added to the loss, divided by the rows of the batch.
     pub activity_regularizer: Option<Regularizer>,
 }
 
 /// [`Layer::Embedding`](super::Layer::Embedding). Embeddings `(input_dim, output_dim)`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Embedding {
-    /// How many integers there are: 0 to `input_dim` - 1.
+    /// How many integers there can be: 0 to `input_dim` - 1.
     pub input_dim: usize,
     /// Size of the last dimension that is added.
     pub output_dim: usize,
@@ -70,7 +70,7 @@ impl Embedding {
     }
 }
 
-/// What every layer with a kernel does to its output.
+/// The arguments that every layer with a kernel has for its output.
 pub(super) struct Output {
     pub(super) activation: Activation,
     pub(super) use_bias: bool,

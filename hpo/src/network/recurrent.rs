@@ -1,4 +1,4 @@
-//! Recurrent layers over (steps, features), and both directions of one.
+//! Recurrent layers over (steps, features), and a wrapper that runs one in both directions.
 
 use super::sizes::Size;
 use super::weight::weight_spec;
@@ -13,11 +13,11 @@ use crate::limits;
 pub struct Recurrent {
     /// Size of the state.
     pub units: usize,
-    /// Applied to what the state takes in.
+    /// Applied to what enters the state.
     pub activation: Activation,
     /// Applied to the gates; a SimpleRNN has none.
     pub recurrent_activation: Activation,
-    /// Whether there is a bias.
+    /// Whether a bias is added.
     pub use_bias: bool,
     /// The kernel of the inputs.
     pub kernel: WeightSpec,
@@ -25,39 +25,40 @@ pub struct Recurrent {
     pub recurrent: WeightSpec,
     /// The bias.
     pub bias: WeightSpec,
-    /// Whether the forget gate's bias starts as 1. Of an LSTM only; false elsewhere.
+    /// Whether the bias of the forget gate starts at 1. For LSTM only; otherwise false.
     pub unit_forget_bias: bool,
-    /// Whether the reset gate acts after the product with the state. Of a GRU only; false
-    /// elsewhere.
+    /// Whether the reset gate is applied after the product with the state. For GRU only; otherwise
+    /// false.
     pub reset_after: bool,
     /// The fraction of the inputs that training sets to zero, the same at each step; in [0, 1).
     pub dropout: f64,
-    /// Whether the state of each step comes out, not only the last.
+    /// Whether the output is the state of every step rather than the last one only.
     pub return_sequences: bool,
-    /// Whether steps are taken from the last to the first; the sequence that comes out is in that
-    /// order, too.
+    /// Whether the steps are read from the last to the first; a sequence that is returned has the
+    /// same order.
     pub go_backwards: bool,
-    /// What the output adds to the loss, divided by the rows of the batch.
+    /// The penalty on the output that is added to the loss, divided by the rows of the batch.
     pub activity_regularizer: Option<Regularizer>,
 }
 
-/// [`Layer::Bidirectional`]: a recurrent layer and its twin that goes the other way.
+/// [`Layer::Bidirectional`]: a recurrent layer, and a second one like it that reads the steps
+/// backwards.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Bidirectional {
     /// The layer of one direction: [`Layer::SimpleRNN`], [`Layer::LSTM`] or [`Layer::GRU`].
     pub wrapped: Box<Layer>,
-    /// What becomes of the two outputs.
+    /// How the two outputs are combined.
     pub merge_mode: MergeMode,
 }
 
 names! {
-    /// How [`Bidirectional`] makes one output of two.
+    /// How [`Bidirectional`] combines its two outputs.
     pub enum MergeMode {
         /// One after the other.
         Concat = "concat",
         /// The sum.
         Sum = "sum",
-        /// The product of each two numbers.
+        /// The product, number by number.
         Mul = "mul",
         /// The mean.
         Ave = "ave",
@@ -65,7 +66,7 @@ names! {
     later []
 }
 
-/// What runs at each step.
+/// The kind of a recurrent layer: what it computes at each step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cell {
     Simple,
@@ -74,7 +75,7 @@ pub(super) enum Cell {
 }
 
 bounded! {
-    /// The fraction that a dropout drops. At 1 nothing would be left to scale.
+    /// The fraction that dropout sets to zero. At 1 nothing would be left to scale.
     pub(super) Rate(f64), 0.0, limits::DROPOUT_RATE_MAX
 }
 
@@ -134,7 +135,7 @@ impl Recurrent {
 }
 
 impl Cell {
-    /// Products side by side in a kernel: of an LSTM i, f, c and o, of a GRU z, r and h.
+    /// Products side by side in a kernel: i, f, c and o in an LSTM; z, r and h in a GRU.
     fn gates(self) -> usize {
         match self {
             Cell::Simple => 1,
@@ -160,7 +161,7 @@ impl Bidirectional {
     }
 }
 
-/// A layer that [`Bidirectional`] takes.
+/// A layer inside a [`Bidirectional`].
 struct Wrapped(Layer);
 
 impl FromDocument for Wrapped {
@@ -169,7 +170,7 @@ impl FromDocument for Wrapped {
         if let Layer::SimpleRNN(recurrent) | Layer::LSTM(recurrent) | Layer::GRU(recurrent) = &layer
             && recurrent.go_backwards
         {
-            place.invalid("Bidirectional takes a layer that goes forward, and goes backwards itself");
+            place.invalid("a layer inside a Bidirectional cannot have `go_backwards`");
             return None;
         }
         Some(Wrapped(layer))

@@ -401,7 +401,7 @@ fn more_folds_than_rows_are_refused() {
     let problems = preflight(&study, &dataset(&[4])).unwrap_err();
     assert_eq!(
         (problems[0].pointer.as_str(), problems[0].detail.as_str()),
-        ("/dataset/folds", "51 folds of 50 rows leave a fold without rows")
+        ("/dataset/folds", "51 folds of 50 rows would leave a fold empty")
     );
 }
 
@@ -449,7 +449,7 @@ fn loss_output_and_labels_go_together_or_say_why_not() {
             "categorical_crossentropy",
             5,
             Some(3),
-            &[("/network/0", "the network's output is (5); categorical_crossentropy needs one")],
+            &[("/network/0", "the output of the network is (5), but categorical_crossentropy needs one")],
         ),
         ("kl_divergence", 3, Some(3), sound),
         ("binary_crossentropy", 1, Some(2), sound),
@@ -468,7 +468,7 @@ fn loss_output_and_labels_go_together_or_say_why_not() {
             &[("/network/0", "needs the probability of the second class, (1), or that of both: (2)")],
         ),
         ("hinge", 1, Some(2), sound),
-        ("hinge", 1, Some(3), &[("/training/loss", "hinge compares two classes, and the dataset has 3")]),
+        ("hinge", 1, Some(3), &[("/training/loss", "hinge compares two classes, but the dataset has 3")]),
         ("hinge", 2, Some(2), &[("/network/0", "it with -1 and 1, so it must be (1)")]),
         (
             "hinge",
@@ -476,16 +476,16 @@ fn loss_output_and_labels_go_together_or_say_why_not() {
             None,
             &[(
                 "/training/loss",
-                "labels are numbers (classes are whole numbers from 0 to k-1, or texts); number the classes so, or use mean_squared_error",
+                "numbers, not classes (classes are whole numbers from 0 to k-1, or texts); number the classes from 0, or use mean_squared_error",
             )],
         ),
         ("poisson", 1, None, sound),
-        ("huber", 2, None, &[("/network/0", "huber compares it with one number a row, so it must be (1)")]),
+        ("huber", 2, None, &[("/network/0", "huber compares it with one number for each row, so it must be (1)")]),
         (
             "log_cosh",
             1,
             Some(2),
-            &[("/training/loss", "log_cosh compares numbers, and the dataset's labels are classes")],
+            &[("/training/loss", "log_cosh compares numbers, but the labels of the dataset are classes")],
         ),
     ] {
         check_goal(of(loss), units, classes, expect);
@@ -503,7 +503,7 @@ fn metrics_and_class_weights_need_the_labels_and_outputs_they_measure() {
         Some(2),
         &[(
             "/training/metrics/0",
-            "binary_accuracy needs one output, and the network makes (2); use accuracy",
+            "binary_accuracy needs one output, but the network makes (2); use accuracy",
         )],
     );
     check_goal(
@@ -512,7 +512,7 @@ fn metrics_and_class_weights_need_the_labels_and_outputs_they_measure() {
         Some(2),
         &[(
             "/training/metrics/0",
-            "needs an output for each class, and the network makes (1); use binary_accuracy",
+            "needs an output for each class, but the network makes (1); use binary_accuracy",
         )],
     );
     check_goal(of(two, "auc"), 1, Some(2), &[]);
@@ -520,7 +520,7 @@ fn metrics_and_class_weights_need_the_labels_and_outputs_they_measure() {
         of(two, "rmse"),
         1,
         Some(2),
-        &[("/training/metrics/0", "rmse cannot be measured: the dataset's labels are classes")],
+        &[("/training/metrics/0", "rmse cannot be measured: the labels of the dataset are classes")],
     );
     check_goal(
         of("mse", "f1"),
@@ -528,7 +528,7 @@ fn metrics_and_class_weights_need_the_labels_and_outputs_they_measure() {
         None,
         &[(
             "/training/metrics/0",
-            "f1_score cannot be measured: the dataset's labels are numbers (classes are whole numbers from 0 to k-1, or texts)",
+            "f1_score cannot be measured: the labels of the dataset are numbers, not classes (classes are whole numbers from 0 to k-1, or texts)",
         )],
     );
     check_goal(of("mse", "r2"), 1, None, &[]);
@@ -541,7 +541,7 @@ fn metrics_and_class_weights_need_the_labels_and_outputs_they_measure() {
             if classes > 5 {
                 &[]
             } else {
-                &[("/training/metrics/0", "is always 1: k is 5, and the dataset has")]
+                &[("/training/metrics/0", "would always be 1: k is 5, but the dataset has")]
             },
         )
     };
@@ -552,7 +552,7 @@ fn metrics_and_class_weights_need_the_labels_and_outputs_they_measure() {
         weighted(two, json!({"0": 1, "2": 3})),
         1,
         Some(2),
-        &[("/training/class_weight/2", "there is no class 2: they are 0 to 1")],
+        &[("/training/class_weight/2", "there is no class 2; the classes are 0 to 1")],
     );
     check_goal(
         weighted("mse", json!("balanced")),
@@ -577,17 +577,17 @@ fn class_weights_name_classes_as_the_dataset_does() {
     };
     assert_eq!(found(json!({"fraud": 5, "a/b": 2, "2": 1}), &texts), []);
     let at = |class: &str| format!("/training/class_weight/{class}");
-    let they_are = "they are 0 (\"fraud\"), 1 (\"a/b\"), 2 (\"legit\")";
+    let they_are = "the classes are 0 (\"fraud\"), 1 (\"a/b\"), 2 (\"legit\")";
     assert_eq!(
         found(json!({"frau/d": 5, "3": 1}), &texts),
         [
-            (at("3"), format!("there is no class 3: {they_are}")),
-            (at("frau~1d"), format!("there is no class \"frau/d\": {they_are}"))
+            (at("3"), format!("there is no class 3; {they_are}")),
+            (at("frau~1d"), format!("there is no class \"frau/d\"; {they_are}"))
         ]
     );
     assert_eq!(
         found(json!({"0": 5, "fraud": 1}), &texts),
-        [(at("fraud"), "class 0 has a weight already, by its number".to_owned())]
+        [(at("fraud"), "class 0 already has a weight, by its number".to_owned())]
     );
     // The folder called 2 is the fourth, and none is called 3.
     assert_eq!(found(json!({"2": 5, "10": 1}), &folders), []);
@@ -770,7 +770,7 @@ fn an_activation_that_the_loss_cannot_mean_is_refused() {
         for activation in all.clone() {
             let network = json!([{"layer": "Dense", "units": 3, "activation": activation}]);
             let said =
-                format!("{loss} takes probabilities, and {activation} at the network's end makes none");
+                format!("{loss} needs probabilities, but the network ends with {activation}");
             let wrong = [("/network/0/activation", said.as_str())];
             check_end(
                 json!([]),
@@ -779,7 +779,7 @@ fn an_activation_that_the_loss_cannot_mean_is_refused() {
                 if probabilities.contains(&activation) { &[] } else { &wrong },
             );
             let said = format!(
-                "{loss} takes logits with from_logits, and {activation} at the network's end makes none"
+                "{loss} with from_logits needs logits, but the network ends with {activation}"
             );
             let wrong = [("/training/loss/from_logits", said.as_str())];
             let from_logits = json!({"name": loss, "from_logits": true});
@@ -795,7 +795,7 @@ fn an_activation_that_the_loss_cannot_mean_is_refused() {
     for activation in all {
         let network = |units: u32| json!([{"layer": "Dense", "units": units, "activation": activation}]);
         let said = format!(
-            "kl_divergence compares probabilities that sum to 1, and {activation} at the network's end makes none"
+            "kl_divergence needs probabilities that sum to 1, but the network ends with {activation}"
         );
         let wrong = [("/network/0/activation", said.as_str())];
         check_end(
@@ -808,7 +808,7 @@ fn an_activation_that_the_loss_cannot_mean_is_refused() {
             continue; // With one number the layer itself is refused.
         }
         let said = format!(
-            "hinge needs outputs on both sides of 0, and {activation} at the network's end makes none"
+            "hinge needs outputs on both sides of 0, but the network ends with {activation}"
         );
         let wrong = [("/network/0/activation", said.as_str())];
         check_end(
@@ -963,7 +963,7 @@ fn every_end_that_a_search_may_meet_is_judged() {
     check_end(ends(json!(["softmax", "sigmoid"])), last(json!({"hp": "end"})), sparse(json!(false)), &[]);
     let where_relu = [(
         "/network/1/activation",
-        "relu at the network's end makes none; end it with softmax, or set from_logits of the loss where end is relu",
+        "but the network ends with relu; end it with softmax, or set from_logits in the loss when end is relu",
     )];
     check_end(
         ends(json!(["softmax", "relu"])),
@@ -978,7 +978,7 @@ fn every_end_that_a_search_may_meet_is_judged() {
     let swapped = [
         (
             "/training/loss/from_logits",
-            "softmax at the network's end makes none; end it with linear, or leave from_logits out",
+            "but the network ends with softmax; end it with linear, or remove from_logits",
         ),
         ("/network/1/activation", "linear at the network's end makes none"),
     ];
@@ -987,7 +987,7 @@ fn every_end_that_a_search_may_meet_is_judged() {
     // first.
     for values in [json!(["linear", "softmax"]), json!(["softmax", "linear"])] {
         let network = json!([{"layer": "Dense", "units": 3, "activation": "tanh"}, {"layer": "Activation", "activation": {"hp": "end"}}]);
-        let passed = [("/network/0/activation", "or set from_logits of the loss where end is linear")];
+        let passed = [("/network/0/activation", "or set from_logits in the loss when end is linear")];
         check_end(json!([choice("end", values)]), network, sparse(json!(false)), &passed);
     }
     // In the only case that is possible at this place.
@@ -996,7 +996,7 @@ fn every_end_that_a_search_may_meet_is_judged() {
     let network = json!([{"layer": "Dense", "units": 3, "activation": "softmax"}, {"layer": "Dense", "units": 3, "activation": only, "when": {"kind": ["a"]}}]);
     let passed = [(
         "/network/1/activation",
-        "relu at the network's end makes none; end it with softmax, or set from_logits of the loss where kind is a and end is relu",
+        "but the network ends with relu; end it with softmax, or set from_logits in the loss when kind is a and end is relu",
     )];
     check_end(space, network, sparse(json!(false)), &passed);
     // A layer that only some trials have, one that may pass on its input, and repetitions.
@@ -1016,7 +1016,7 @@ fn every_end_that_a_search_may_meet_is_judged() {
         sparse(json!(false)),
         &[(
             "/network/4/activation",
-            "elu at the network's end makes none; end it with softmax, or set from_logits of the loss where more is true",
+            "but the network ends with elu; end it with softmax, or set from_logits in the loss when more is true",
         )],
     );
 }
@@ -1119,7 +1119,7 @@ fn a_weight_of_one_dimension_cannot_start_orthogonal_anywhere_in_the_space() {
         check(
             dense,
             choice(values),
-            &[("/network/0/bias_initializer", "use another initializer where start is orthogonal")],
+            &[("/network/0/bias_initializer", "use another initializer when start is orthogonal")],
         );
     }
     let cases = json!({"hp": "start", "cases": {"a": {"name": "orthogonal", "gain": 0.5}, "b": {"name": "constant", "value": {"hp": "value"}}}});
@@ -1156,7 +1156,7 @@ fn a_constraint_on_a_dimension_that_a_weight_lacks_is_found_anywhere_in_the_spac
     check(
         dense(norm(json!({"hp": "axis"}))),
         space(axis),
-        &[("/network/0/kernel_constraint", "lacks where axis is 2")],
+        &[("/network/0/kernel_constraint", "lacks when axis is 2")],
     );
     let axis = json!({"name": "axis", "type": "int", "min_value": 0, "max_value": 1});
     check(dense(norm(json!([{"hp": "axis"}]))), space(axis), &[]);
@@ -1165,8 +1165,8 @@ fn a_constraint_on_a_dimension_that_a_weight_lacks_is_found_anywhere_in_the_spac
     check(
         dense(cases.clone()),
         space(kept.clone()),
-        &[("/network/0/kernel_constraint", "lacks where kept is wide")],
+        &[("/network/0/kernel_constraint", "lacks when kept is wide")],
     );
     let wrapped = json!({"layer": "Bidirectional", "wrapped": {"layer": "LSTM", "units": 2, "return_sequences": true, "kernel_constraint": cases}});
-    check(wrapped, space(kept), &[("/network/0/wrapped/kernel_constraint", "lacks where kept is wide")]);
+    check(wrapped, space(kept), &[("/network/0/wrapped/kernel_constraint", "lacks when kept is wide")]);
 }

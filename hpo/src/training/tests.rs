@@ -36,8 +36,8 @@ fn schedules_go_as_in_keras() {
     for (document, expect) in KERAS {
         let schedule: Schedule = read(&serde_json::from_str(document).unwrap());
         for (step, expect) in STEPS.into_iter().zip(expect) {
-            // Keras computes in single precision, and near the end of a cosine takes the difference
-            // of two numbers near 1.
+            // Keras computes in single precision, and near the end of a cosine it subtracts two
+            // numbers near 1.
             let found = schedule.at(step);
             assert!(
                 (found - expect).abs() <= 1e-6 * expect.abs() + 2e-8,
@@ -186,12 +186,12 @@ fn a_mistake_in_the_training_points_at_its_field() {
     training(
         "optimizer",
         piecewise(json!([5, 5]), json!([1, 1, 1])),
-        &[("/optimizer/learning_rate/boundaries", "each after the one before it")],
+        &[("/optimizer/learning_rate/boundaries", "in rising order")],
     );
     training(
         "optimizer",
         piecewise(json!([5]), json!([1])),
-        &[("/optimizer/learning_rate/values", "one value more than there are boundaries: 2, not 1")],
+        &[("/optimizer/learning_rate/values", "needs 2 values, one more than there are boundaries, not 1")],
     );
     training(
         "optimizer",
@@ -219,8 +219,8 @@ fn a_mistake_in_the_training_points_at_its_field() {
         json!({"a": 1, "00": -1, ("x".repeat(limits::CLASS_NAME_BYTES_MAX + 1)): 1}),
         &[
             ("/class_weight/00", "must lie between"),
-            (&format!("/class_weight/{}", "x".repeat(1_001)), "longer than the name of a class can be"),
+            (&format!("/class_weight/{}", "x".repeat(1_001)), "longer than any name of a class"),
         ],
     );
-    training("class_weight", json!("even"), &[("/class_weight", "must be balanced, or an object")]);
+    training("class_weight", json!("even"), &[("/class_weight", "must be `balanced`, or an object")]);
 }

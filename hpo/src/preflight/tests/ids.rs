@@ -36,7 +36,7 @@ fn an_embedding_that_takes_the_features_has_a_row_for_each_of_them() {
         &[],
         json!({"hp": "size"}),
         size(json!([20, 5, 30])),
-        &[("/network/0/input_dim", "has 12 where size is 5")],
+        &[("/network/0/input_dim", "has 12 when size is 5")],
     );
     check(&[], json!({"hp": "size"}), size(json!([20, 30])), sound);
     // A layer that only some trials have.
@@ -119,7 +119,7 @@ fn an_embedding_behind_a_layer_that_computes_is_refused() {
     assert!(
         problems[1]
             .detail
-            .ends_with("the Dropout before it, /network/1, makes other numbers of them where drop1 is true"),
+            .ends_with("the Dropout before it, /network/1, makes other numbers of them when drop1 is true"),
         "{problems:#?}"
     );
 }
@@ -153,7 +153,7 @@ fn features_that_are_no_ids_or_scaled_are_refused_before_an_embedding() {
         "/space",
         json!([{"name": "scale", "type": "choice", "values": ["none", "min_max"]}]),
     );
-    check_document(&[4], searched, &worst(98.0), &[("/dataset/scale", "use none where scale is min_max")]);
+    check_document(&[4], searched, &worst(98.0), &[("/dataset/scale", "use none when scale is min_max")]);
 }
 
 /// Checks that the pre-flight of `layers` before a Flatten and an output over rows of (6, 2)
@@ -179,17 +179,17 @@ fn a_layer_is_read_with_what_its_place_says_of_its_hyperparameters() {
         layer
     };
     let of_a = |layer: Json| json!({"hp": "kind", "cases": {"a": layer, "b": null}});
-    let lacks = "input_dim 5 takes whole numbers from 0 to 4, and w.csv, row 3 has 12 where kind is a";
+    let lacks = "input_dim 5 takes whole numbers from 0 to 4, and w.csv, row 3 has 12 when kind is a";
     let small = || table(json!({"hp": "kind", "cases": {"a": 5}}));
     check_ids(&[used.clone(), in_a(small())], kind(), 12.0, &[("/network/1/input_dim", lacks)]);
     check_ids(&[used.clone(), of_a(small())], kind(), 12.0, &[("/network/1/cases/a/input_dim", lacks)]);
     // The content of the only possible case.
-    let sized = [("/network/0/input_dim", "has 12 where kind is a and size is 5")];
+    let sized = [("/network/0/input_dim", "has 12 when kind is a and size is 5")];
     check_ids(&[in_a(table(json!({"hp": "kind", "cases": {"a": {"hp": "size"}}})))], kind(), 12.0, &sized);
 
     let dense = || json!({"layer": "Dense", "units": {"hp": "kind", "cases": {"a": 5}}});
     let computes = |pointer: &str| {
-        format!("the Dense before it, {pointer}, makes other numbers of them where kind is a")
+        format!("the Dense before it, {pointer}, makes other numbers of them when kind is a")
     };
     check_ids(
         &[used.clone(), in_a(dense()), table(json!(99))],
@@ -238,10 +238,10 @@ fn an_embedding_has_a_row_for_what_rescalings_make_of_the_features() {
         &searched,
         factor(json!([1, 2, 3])),
         11.0,
-        &[("/network/1/input_dim", "has 11, rescaled to 33 where s is 3")],
+        &[("/network/1/input_dim", "has 11, rescaled to 33 when s is 3")],
     );
     let halved =
-        [("/network/1", "the Rescaling before it, /network/0, makes other numbers of them where s is 0.5")];
+        [("/network/1", "the Rescaling before it, /network/0, makes other numbers of them when s is 0.5")];
     check_ids(&searched, factor(json!([0.5, 1.0])), 11.0, &halved);
 
     // It has more values than are listed, though the conditions of its neighbours use all of them.
@@ -273,13 +273,13 @@ fn arguments_that_a_search_chooses_leave_ids_as_they_are_where_their_values_do()
         &[dropout, table(json!(13))],
         kind(),
         12.0,
-        &[("/network/1", &format!("{dropped} where kind is b"))],
+        &[("/network/1", &format!("{dropped} when kind is b"))],
     );
 
     let activation =
         |b: &str| json!({"layer": "Activation", "activation": by_kind(json!("linear"), json!(b))});
     check_ids(&[activation("relu"), table(json!(13))], kind(), 12.0, &[]);
-    let bent = "the Activation before it, /network/0, makes other numbers of them where kind is b";
+    let bent = "the Activation before it, /network/0, makes other numbers of them when kind is b";
     check_ids(&[activation("tanh"), table(json!(13))], kind(), 12.0, &[("/network/1", bent)]);
 
     let rate = json!({"layer": "Dropout", "rate": {"hp": "rate"}});
@@ -375,7 +375,7 @@ fn the_smallest_table_of_a_range_speaks_for_all_however_many_there_are() {
     let mut space = size(2, 200_000);
     space.as_array_mut().unwrap().push(json!({"name": "kind", "type": "choice", "values": ["a", "b"]}));
     let cased = table(json!({"hp": "kind", "cases": {"a": {"hp": "size"}, "b": 12}}));
-    check_ids(&[cased], space, 11.0, &[("/network/0/input_dim", &format!("{least} where kind is a"))]);
+    check_ids(&[cased], space, 11.0, &[("/network/0/input_dim", &format!("{least} when kind is a"))]);
     let shifted = json!({"layer": "Rescaling", "scale": 1, "offset": {"hp": "size"}});
     let each = ["input_dim 2 takes", "input_dim 3 takes", "has 0, rescaled to 4"]
         .map(|words| ("/network/1/input_dim", words));
