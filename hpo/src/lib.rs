@@ -1,11 +1,11 @@
-//! Pure search: what to try next, and what a study means. No I/O, no clock, no threads; every draw
-//! comes from an argument.
+//! Pure search: what to try next, and what a study means. No I/O, no clock, no threads; all
+//! randomness comes from arguments.
 //!
 //! In reading order: [`limits`] bounds everything; [`document`] reads JSON and collects every
 //! [`Problem`](document::Problem) with its pointer; [`space`] is the search space, [`unit`] maps it
 //! to the unit cube and [`grid`] numbers its points; [`network`], [`training`] and [`dataset`] say
-//! what one trial trains; [`study`] is the whole document; [`preflight`] judges it before anything
-//! is queued; [`sampler`] suggests points and [`trial`] names the states that a trial goes through.
+//! what one trial trains; [`study`] is the whole document; [`preflight`] checks it before anything
+//! is queued; [`sampler`] suggests points, and [`trial`] names the states of a trial.
 
 pub mod context;
 pub mod dataset;

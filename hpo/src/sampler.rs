@@ -1,4 +1,5 @@
-//! Which point a trial tries: a function of (space, seed, number), in any process, in any order.
+//! Chooses the point of a trial: a function of (space, seed, number), the same in every process and
+//! in any order.
 
 mod permutation;
 mod random;
@@ -13,7 +14,7 @@ use crate::study::Study;
 names! {
     /// The samplers.
     pub enum SamplerName {
-        /// Each hyperparameter from its own prior; no point of a finite space twice.
+        /// Draws each hyperparameter from its own prior; no point of a finite space comes twice.
         Random = "random",
         /// Every point of the grid, in order.
         Grid = "grid",
@@ -21,7 +22,7 @@ names! {
     later ["quasi_random", "sobol", "halton", "tpe", "gp", "cmaes", "nsga2", "bayesian", "hyperband", "bohb", "evolution"]
 }
 
-/// The sampler of one study, with what it remembers of lower numbers.
+/// The sampler of one study, with the points of lower numbers if it needs them.
 #[derive(Debug)]
 pub enum Sampler {
     /// See [`SamplerName::Random`].
@@ -41,9 +42,9 @@ impl Sampler {
         }
     }
 
-    /// The point of trial `number`; none once the space is exhausted. Asked in rising order each
-    /// costs microseconds; a first jump to a high number makes the points of all lower ones, where
-    /// the space is finite.
+    /// The point of trial `number`; none once the space is exhausted. In rising order each call
+    /// takes microseconds. In a finite space, a first jump to a high number computes the points of
+    /// all lower ones.
     pub fn suggest(&mut self, number: u64) -> Option<Point> {
         match self {
             Sampler::Random(random) => random.suggest(number),

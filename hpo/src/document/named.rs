@@ -1,15 +1,15 @@
-//! Numbers within bounds, closed sets of names, and things that have a name and arguments.
+//! Reads numbers within bounds, closed sets of names, and things that have a name and arguments.
 
 use super::{Fields, FromDocument, Place, brief, did_you_mean};
 
-/// The number there if it lies within `bounds` (both inclusive).
+/// The number at `place` if it is between `min` and `max`, both included.
 pub fn within<T: FromDocument + PartialOrd + std::fmt::Display + Copy>(
     place: &Place,
     (min, max): (T, T),
 ) -> Option<T> {
     let number = T::from_place(place)?;
     if number < min || number > max {
-        place.invalid(format!("must lie between {min} and {max}, not {number}"));
+        place.invalid(format!("must be between {min} and {max}, not {number}"));
         return None;
     }
     Some(number)
@@ -37,9 +37,9 @@ macro_rules! names {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         $vis enum $name { $($(#[$vdoc])* $variant),+ }
-        #[allow(dead_code)] // Not every set needs them all.
+        #[allow(dead_code)] // Not every set needs all of these.
         impl $name {
-            /// Every one.
+            /// All of them.
             $vis const ALL: &'static [$name] = &[$($name::$variant),+];
             /// Every name that can be read, aliases included.
             $vis const NAMES: &'static [&'static str] = &[$($text $(, $alias)*),+];
@@ -47,7 +47,7 @@ macro_rules! names {
             $vis fn as_str(self) -> &'static str {
                 match self { $($name::$variant => $text),+ }
             }
-            /// The one of that name.
+            /// The one with this name.
             $vis fn parse(name: &str) -> Option<$name> {
                 match name { $($text $(| $alias)* => Some($name::$variant),)+ _ => None }
             }
@@ -62,7 +62,7 @@ macro_rules! names {
 }
 pub(crate) use names;
 
-/// The one of `known` that stands there.
+/// The name in `known` that is at `place`.
 pub(crate) fn read_name(
     place: &Place,
     known: impl Iterator<Item = &'static str> + Clone,
@@ -73,20 +73,20 @@ pub(crate) fn read_name(
     if found.is_none() {
         let all = known.clone().collect::<Vec<_>>().join(", ");
         if later.contains(&name.as_str()) {
-            place.not_supported(format!("{name} is not supported yet; supported are {all}"));
+            place.not_supported(format!("{name} is not supported yet; supported: {all}"));
         } else {
             let near = did_you_mean(&name, known.chain(later.iter().copied()));
-            place.invalid(format!("unknown name {}{near}; known are {all}", brief(place.json())));
+            place.invalid(format!("unknown name {}{near}; known names: {all}", brief(place.json())));
         }
     }
     found
 }
 
-/// Reads the arguments of one kind of thing.
+/// A function that reads the arguments of one kind of thing.
 pub(crate) type Reader<T> = fn(&mut Fields) -> Option<T>;
 
-/// What stands there as a name of `table`, or as an object with `name` and its arguments. `later`
-/// are names, and arguments of any of them, that are known but not supported yet.
+/// Reads a name of `table`, or an object with `name` and its arguments. `later` has the names, and
+/// the arguments of any of them, that are known but not supported yet.
 pub(crate) fn read_named<T>(
     place: &Place,
     table: &[(&'static str, Reader<T>)],
@@ -98,7 +98,7 @@ pub(crate) fn read_named<T>(
     thing
 }
 
-/// The name that stands there, alone or in an object, and the other fields.
+/// The name at `place`, alone or in an object, and the other fields.
 pub(crate) fn name_and_fields<'a>(
     place: &Place<'a>,
     known: impl Iterator<Item = &'static str> + Clone,
@@ -108,7 +108,7 @@ pub(crate) fn name_and_fields<'a>(
         return Some((read_name(place, known, later)?, place.no_fields()));
     }
     if !place.json().is_object() {
-        place.invalid(format!("must be a name, or an object with a name, not {}", brief(place.json())));
+        place.invalid(format!("must be a name, or an object with a `name`, not {}", brief(place.json())));
         return None;
     }
     let mut fields = place.fields()?;
@@ -116,7 +116,7 @@ pub(crate) fn name_and_fields<'a>(
     Some((read_name(&name, known, later)?, fields))
 }
 
-/// The reader of that name.
+/// The reader for this name.
 pub(crate) fn pick<T>(table: &[(&'static str, Reader<T>)], name: &str) -> Option<Reader<T>> {
     table.iter().find(|(known, _)| *known == name).map(|(_, read)| *read)
 }

@@ -18,8 +18,10 @@ pub(super) fn dataset(root: &Place, study: &Study, dataset: &DatasetSchema, find
     let training_rows = study.dataset.training_rows(dataset.rows);
     if let Some(folds) = study.dataset.folds {
         if u64::from(folds) > dataset.rows {
-            at("/dataset/folds")
-                .invalid(format!("{folds} folds of {} rows would leave a fold empty; use fewer", dataset.rows));
+            at("/dataset/folds").invalid(format!(
+                "{folds} folds of {} rows would leave a fold empty; use fewer",
+                dataset.rows
+            ));
         }
     } else if training_rows == 0 || (study.dataset.validation_split > 0.0 && training_rows == dataset.rows) {
         let split = study.dataset.validation_split;
@@ -200,9 +202,7 @@ pub(super) fn activation(loss: Loss, activation: Activation, name: &str) -> Resu
             let cure = "end it with linear, or remove from_logits";
             Err((
                 true,
-                format!(
-                    "{takes} with from_logits needs logits, but the network ends with {name}; {cure}"
-                ),
+                format!("{takes} with from_logits needs logits, but the network ends with {name}; {cure}"),
             ))
         }
         Outputs::Shares if !is_probability && !matches!(activation, Softplus | Exponential) => {
@@ -276,7 +276,8 @@ pub(super) fn metric(
 }
 
 fn needs(fits: bool, name: &str, output: &[usize], needs: String) -> Result<(), (String, String)> {
-    let misfit =
-        || ("/network".to_owned(), format!("the output of the network is {}, but {name} {needs}", show(output)));
+    let misfit = || {
+        ("/network".to_owned(), format!("the output of the network is {}, but {name} {needs}", show(output)))
+    };
     fits.then_some(()).ok_or_else(misfit)
 }

@@ -332,8 +332,8 @@ fn a_branch_that_cannot_work_is_named_unless_the_search_stays_out_of_it() {
     assert_eq!(problems.len(), 1);
     assert_eq!(problems[0].pointer, "/network/0");
     assert!(
-        problems[0].detail.contains("window of 9 over an axis of 8")
-            && problems[0].detail.ends_with("where kernel is 9"),
+        problems[0].detail.contains("window of 9 on an axis of 8")
+            && problems[0].detail.ends_with("when kernel is 9"),
         "{problems:?}"
     );
     assert!(preflight(&study(json!([3, 8])), &dataset(&[8, 8, 1])).is_ok());
@@ -401,7 +401,7 @@ fn more_folds_than_rows_are_refused() {
     let problems = preflight(&study, &dataset(&[4])).unwrap_err();
     assert_eq!(
         (problems[0].pointer.as_str(), problems[0].detail.as_str()),
-        ("/dataset/folds", "51 folds of 50 rows would leave a fold empty")
+        ("/dataset/folds", "51 folds of 50 rows would leave a fold empty; use fewer")
     );
 }
 
@@ -480,7 +480,12 @@ fn loss_output_and_labels_go_together_or_say_why_not() {
             )],
         ),
         ("poisson", 1, None, sound),
-        ("huber", 2, None, &[("/network/0", "huber compares it with one number for each row, so it must be (1)")]),
+        (
+            "huber",
+            2,
+            None,
+            &[("/network/0", "huber compares it with one number for each row, so it must be (1)")],
+        ),
         (
             "log_cosh",
             1,
@@ -558,7 +563,7 @@ fn metrics_and_class_weights_need_the_labels_and_outputs_they_measure() {
         weighted("mse", json!("balanced")),
         1,
         None,
-        &[("/training/class_weight", "labels are numbers")],
+        &[("/training/class_weight", "the labels of the dataset are numbers")],
     );
 }
 
@@ -602,7 +607,7 @@ fn class_weights_name_classes_as_the_dataset_does() {
 #[test]
 fn labels_that_are_classes_by_how_they_stand_in_the_source_can_be_values() {
     let names = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect());
-    let texts = "labels are classes; use sparse";
+    let texts = "the labels of the dataset are classes; use sparse";
     for (source, class_names, words) in [
         (
             json!({"source": "a.csv", "label": "y"}),
@@ -703,7 +708,7 @@ fn the_share_of_a_variance_that_there_is_not_is_refused() {
     for one in [split("validation_split", json!(0.02)), split("folds", json!(50))] {
         let problem = said(one.clone(), false).unwrap_or_else(|| panic!("{one}"));
         assert_eq!(
-            (problem.pointer.as_str(), problem.detail.contains("where one row validates")),
+            (problem.pointer.as_str(), problem.detail.contains("with one validation row")),
             ("/training/metrics/1", true)
         );
     }
@@ -769,8 +774,7 @@ fn an_activation_that_the_loss_cannot_mean_is_refused() {
     ] {
         for activation in all.clone() {
             let network = json!([{"layer": "Dense", "units": 3, "activation": activation}]);
-            let said =
-                format!("{loss} needs probabilities, but the network ends with {activation}");
+            let said = format!("{loss} needs probabilities, but the network ends with {activation}");
             let wrong = [("/network/0/activation", said.as_str())];
             check_end(
                 json!([]),
@@ -778,9 +782,8 @@ fn an_activation_that_the_loss_cannot_mean_is_refused() {
                 json!(loss),
                 if probabilities.contains(&activation) { &[] } else { &wrong },
             );
-            let said = format!(
-                "{loss} with from_logits needs logits, but the network ends with {activation}"
-            );
+            let said =
+                format!("{loss} with from_logits needs logits, but the network ends with {activation}");
             let wrong = [("/training/loss/from_logits", said.as_str())];
             let from_logits = json!({"name": loss, "from_logits": true});
             check_end(
@@ -807,9 +810,7 @@ fn an_activation_that_the_loss_cannot_mean_is_refused() {
         if ["softmax", "log_softmax"].contains(&activation) {
             continue; // With one number the layer itself is refused.
         }
-        let said = format!(
-            "hinge needs outputs on both sides of 0, but the network ends with {activation}"
-        );
+        let said = format!("hinge needs outputs on both sides of 0, but the network ends with {activation}");
         let wrong = [("/network/0/activation", said.as_str())];
         check_end(
             json!([]),
@@ -878,7 +879,7 @@ fn what_goes_over_one_number_alone_is_the_same_whatever_comes_in() {
             .for_each(|(layers, _)| check_layers(json!([]), layers, &[]));
         for (layers, argument) in table(1).map(with_activation) {
             let pointer = format!("/network/{}/{argument}", layers.len() - 1);
-            let problem = [(pointer.as_str(), format!("takes the {activation} of one number"))];
+            let problem = [(pointer.as_str(), format!("computes the {activation} of one number"))];
             let problem = problem.each_ref().map(|(pointer, words)| (*pointer, words.as_str()));
             check_layers(json!([]), layers, if activation == "sigmoid" { &[] } else { &problem });
         }
@@ -889,14 +890,14 @@ fn what_goes_over_one_number_alone_is_the_same_whatever_comes_in() {
     check_layers(
         json!([]),
         vec![steps, both("softmax")],
-        &[("/network/1/wrapped/activation", "GRU takes the softmax of one number")],
+        &[("/network/1/wrapped/activation", "GRU computes the softmax of one number")],
     );
     let normalization = json!({"layer": "LayerNormalization"});
     check_layers(json!([]), vec![normalization.clone()], &[]);
     check_layers(
         json!([]),
         vec![reshape(json!([8, 1])), normalization],
-        &[("/network/1", "it is beta, whatever comes in")],
+        &[("/network/1", "so the output is always beta")],
     );
 }
 
@@ -980,7 +981,7 @@ fn every_end_that_a_search_may_meet_is_judged() {
             "/training/loss/from_logits",
             "but the network ends with softmax; end it with linear, or remove from_logits",
         ),
-        ("/network/1/activation", "linear at the network's end makes none"),
+        ("/network/1/activation", "but the network ends with linear"),
     ];
     check_end(space(), last(by("softmax", "linear")), sparse(json!({"hp": "logits"})), &swapped);
     // A linear Activation passes on what an earlier layer makes, whichever of its values comes
@@ -1129,7 +1130,7 @@ fn a_weight_of_one_dimension_cannot_start_orthogonal_anywhere_in_the_space() {
         .unwrap()
         .push(json!({"name": "value", "type": "float", "min_value": 0, "max_value": 1}));
     let dense = json!({"layer": "Dense", "units": 7, "bias_initializer": cases});
-    check(dense, space, &[("/network/0/bias_initializer", "where start is a")]);
+    check(dense, space, &[("/network/0/bias_initializer", "when start is a")]);
     let dense = json!([{"layer": "Dense", "units": 3, "bias_initializer": {"name": "constant", "value": {"hp": "value"}}, "activation": "softmax"}]);
     let space = json!([{"name": "value", "type": "float", "min_value": 0, "max_value": 1}]);
     let study = Study::parse(&with(with(smallest(), "/network", dense), "/space", space)).unwrap();
@@ -1142,7 +1143,7 @@ fn a_constraint_on_a_dimension_that_a_weight_lacks_is_found_anywhere_in_the_spac
     let check = |layer: Json, space: Json, expect: &[(&str, &str)]| {
         check_network(&[5, 4], json!([layer, {"layer": "Flatten"}, end]), space, expect);
     };
-    let lacks = "constrains a dimension that its kernel (4, 7) lacks";
+    let lacks = "constrains a dimension that its kernel (4, 7) does not have";
     let norm = |axis: Json| json!({"name": "max_norm", "max_value": {"hp": "norm"}, "axis": axis});
     let space = |hyperparameter: Json| json!([hyperparameter, {"name": "norm", "type": "float", "min_value": 1, "max_value": 2}]);
     let dense = |constraint: Json| json!({"layer": "Dense", "units": 7, "kernel_constraint": constraint});
@@ -1156,7 +1157,7 @@ fn a_constraint_on_a_dimension_that_a_weight_lacks_is_found_anywhere_in_the_spac
     check(
         dense(norm(json!({"hp": "axis"}))),
         space(axis),
-        &[("/network/0/kernel_constraint", "lacks when axis is 2")],
+        &[("/network/0/kernel_constraint", "does not have when axis is 2")],
     );
     let axis = json!({"name": "axis", "type": "int", "min_value": 0, "max_value": 1});
     check(dense(norm(json!([{"hp": "axis"}]))), space(axis), &[]);
@@ -1165,8 +1166,12 @@ fn a_constraint_on_a_dimension_that_a_weight_lacks_is_found_anywhere_in_the_spac
     check(
         dense(cases.clone()),
         space(kept.clone()),
-        &[("/network/0/kernel_constraint", "lacks when kept is wide")],
+        &[("/network/0/kernel_constraint", "does not have when kept is wide")],
     );
     let wrapped = json!({"layer": "Bidirectional", "wrapped": {"layer": "LSTM", "units": 2, "return_sequences": true, "kernel_constraint": cases}});
-    check(wrapped, space(kept), &[("/network/0/wrapped/kernel_constraint", "lacks when kept is wide")]);
+    check(
+        wrapped,
+        space(kept),
+        &[("/network/0/wrapped/kernel_constraint", "does not have when kept is wide")],
+    );
 }

@@ -21,7 +21,9 @@ impl SearchSpace {
                     put(domain.position(value).expect("each value of a point is in its domain"), &mut bytes);
                 }
                 Domain::Int { .. } => {
-                    let Value::Int(value) = value else { unreachable!("the value of an int is a whole number") };
+                    let Value::Int(value) = value else {
+                        unreachable!("the value of an int is a whole number")
+                    };
                     // Zigzag: small numbers of either sign stay small.
                     put(((value << 1) ^ (value >> 63)) as u64, &mut bytes);
                 }

@@ -233,7 +233,11 @@ fn member(place: &Place, domain: &Domain) -> Option<Value> {
         .map(|value| domain.coerce(value))
         .filter(|value| domain.contains(value));
     if value.is_none() {
-        place.invalid(format!("{} is not one of the values it can have: {}", brief(place.json()), describe(domain)));
+        place.invalid(format!(
+            "{} is not one of the values it can have: {}",
+            brief(place.json()),
+            describe(domain)
+        ));
     }
     value
 }

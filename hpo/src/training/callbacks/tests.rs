@@ -129,8 +129,8 @@ fn a_callback_watches_what_is_logged_each_once_and_not_beside_a_schedule() {
     callbacks(
         json!([{"name": "reduce_lr_on_plateau", "factor": 1, "patience": -1}]),
         &[
-            ("/training/callbacks/0/factor", "must lie between 0 and 0.999999999, not 1"),
-            ("/training/callbacks/0/patience", "must lie between 0 and"),
+            ("/training/callbacks/0/factor", "must be between 0 and 0.999999999, not 1"),
+            ("/training/callbacks/0/patience", "must be between 0 and"),
         ],
     );
     let unvalidated = with(smallest(), "/dataset/validation_split", json!(0));
