@@ -6,21 +6,28 @@
 //! returns the value of that trial. So there are no templates and no mirror types: a
 //! [`Layer`](crate::network::Layer) is always concrete, and so is every other type.
 
+mod fields;
+mod message;
 mod named;
+mod reference;
 
 use std::cell::{Cell, Ref, RefCell};
 use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value as Json};
+use serde_json::Value as Json;
 
 use crate::context::Context;
 use crate::limits;
-use crate::space::{Condition, Point, SearchSpace};
+use crate::space::{Point, SearchSpace};
 use crate::value::Value;
 
+pub use fields::Fields;
+pub(crate) use message::{brief, list, quote};
+pub use message::{did_you_mean, kind};
 pub use named::within;
 pub(crate) use named::{Reader, bounded, name_and_fields, names, pick, read_name, read_named};
+use reference::Reference;
 
 /// One mistake in a document.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -278,120 +285,6 @@ impl<'a> Place<'a> {
         T::from_place(&Place { value: &json, given, ..self.clone() })
     }
 
-    /// The target of `{"hp": …}` at this place; none if there is no such object, an error if it was
-    /// reported as wrong.
-    fn reference(&self) -> Option<Result<Reference<'a>, ()>> {
-        let object = self.value.as_object().filter(|object| object.contains_key("hp"))?;
-        Some(self.read_reference(object).ok_or(()))
-    }
-
-    fn read_reference(&self, object: &'a Map<String, Json>) -> Option<Reference<'a>> {
-        let mut fields = self.fields()?;
-        let name = fields.get("hp");
-        let cases = fields.get("cases");
-        fields.finish(&[]);
-        debug_assert_eq!(name.is_some(), object.contains_key("hp"));
-        let at = name?.hyperparameter_here()?;
-        match cases {
-            None => Some(Reference::Plain(at)),
-            Some(cases) => Some(Reference::Cases(cases.read_cases(at)?)),
-        }
-    }
-
-    /// The position of the hyperparameter that this string names, if it is active here.
-    pub fn hyperparameter_here(&self) -> Option<usize> {
-        let at = self.hyperparameter()?;
-        let scope = self.scope?;
-        self.spend(scope.space.required(at).iter().map(|required| required.values.len()).sum())?;
-        if scope.point.is_none() && !self.context.implies_active(scope.space, at) {
-            let conditions = scope.space.describe_conditions(at);
-            self.invalid(format!(
-                "hyperparameter {} may be inactive here: it is active only when {conditions}",
-                scope.space.hyperparameters()[at].name
-            ));
-            return None;
-        }
-        Some(at)
-    }
-
-    /// The position of the hyperparameter that this string names, active or not. Inside a
-    /// repetition it is the one of this repetition.
-    pub fn hyperparameter(&self) -> Option<usize> {
-        self.named(&String::from_place(self)?)
-    }
-
-    /// The position of the hyperparameter called `name`; problems are reported at this place.
-    pub fn named(&self, name: &str) -> Option<usize> {
-        let Some(scope) = self.scope else {
-            self.invalid("this cannot be a hyperparameter");
-            return None;
-        };
-        match scope.space.resolve(name, self.repetition) {
-            Ok(at) => {
-                self.reading
-                    .mentions
-                    .borrow_mut()
-                    .push(Mention { hyperparameter: at, pointer: self.pointer.clone() });
-                Some(at)
-            }
-            Err(detail) => {
-                self.unresolved(name, detail);
-                None
-            }
-        }
-    }
-
-    /// One branch for each value that the hyperparameter can have here.
-    fn read_cases(&self, at: usize) -> Option<Vec<Place<'a>>> {
-        let scope = self.scope?;
-        let Some(object) = self.value.as_object() else {
-            self.invalid("`cases` must be an object with an entry for each value of the hyperparameter");
-            return None;
-        };
-        let name = &scope.space.hyperparameters()[at].name;
-        let Some(values) = scope.space.listed(at) else {
-            self.invalid(format!(
-                "`cases` can be used with at most {} values, and {name} has more",
-                limits::CASES_MAX
-            ));
-            return None;
-        };
-        self.spend(values.len() + object.len())?;
-        let keys: HashSet<String> = values.iter().map(Value::to_string).collect();
-        for key in object.keys().filter(|key| !keys.contains(*key)).take(limits::PROBLEMS_MAX) {
-            self.child(key, &object[key])
-                .invalid(format!("{name} never has this value; it can be {}", list(&values)));
-        }
-        let possible = match scope.point.and_then(|point| point.get(at)) {
-            Some(value) => vec![value.clone()],
-            None => self.context.known(at).map_or(values, <[Value]>::to_vec),
-        };
-        let mut branches = Vec::new();
-        for value in &possible {
-            match object.get_key_value(&value.to_string()) {
-                Some((key, branch)) => {
-                    let context =
-                        self.context.restrict(scope.space, &Condition::new(at, vec![value.clone()]));
-                    branches.push(self.child(key, branch).within(context));
-                }
-                None => {
-                    self.invalid(format!("there is no case for {name} = {value}; add one, or null for none"))
-                }
-            }
-        }
-        (branches.len() == possible.len()).then_some(branches)
-    }
-
-    /// The subtrees that this place chooses between, each at its own place; none if it does not
-    /// choose. For readers that need the branches separately.
-    pub fn branches(&self) -> Option<Vec<Place<'a>>> {
-        self.value.get("cases")?;
-        match self.reference()? {
-            Ok(Reference::Cases(branches)) => Some(branches),
-            _ => Some(Vec::new()),
-        }
-    }
-
     /// The repetition that this place belongs to.
     pub fn repetition(&self) -> Option<Repetition> {
         self.repetition
@@ -404,18 +297,6 @@ impl<'a> Place<'a> {
             pointer: format!("{}{pointer}", self.pointer),
             ..self.clone()
         })
-    }
-
-    /// The hyperparameter that `{"hp": …}` names here; the object must have no other field.
-    pub fn count(&self) -> Option<usize> {
-        match self.reference() {
-            Some(Ok(Reference::Plain(at))) => Some(at),
-            Some(Err(())) => None,
-            _ => {
-                self.invalid("must be an integer, or {\"hp\": name} with the name of an int");
-                None
-            }
-        }
     }
 
     /// The items of the array at this place, at most `max`.
@@ -431,150 +312,11 @@ impl<'a> Place<'a> {
         Some(items.iter().enumerate().map(|(at, item)| self.child(&at.to_string(), item)).collect())
     }
 
-    /// The fields of the object at this place.
-    pub fn fields(&self) -> Option<Fields<'a>> {
-        let Some(object) = self.value.as_object() else {
-            self.invalid(format!("must be an object, not {}", kind(self.value)));
-            return None;
-        };
-        Some(Fields { object: Some(object), place: self.clone(), known: Vec::new() })
-    }
-
-    /// The fields of a thing that is given by its name alone: there are none.
-    fn no_fields(&self) -> Fields<'a> {
-        Fields { object: None, place: self.clone(), known: Vec::new() }
-    }
-
     /// The place of a field or item of this one.
     pub fn child(&self, key: &str, value: &'a Json) -> Place<'a> {
         let pointer = format!("{}/{}", self.pointer, key.replace('~', "~0").replace('/', "~1"));
         Place { value, pointer, ..self.clone() }
     }
-}
-
-enum Reference<'a> {
-    Plain(usize),
-    Cases(Vec<Place<'a>>),
-}
-
-/// The fields of an object. Each is read once; those that are never read are unknown.
-#[derive(Debug)]
-pub struct Fields<'a> {
-    object: Option<&'a Map<String, Json>>,
-    place: Place<'a>,
-    known: Vec<&'static str>,
-}
-
-impl<'a> Fields<'a> {
-    /// The place of a field, if it is there.
-    pub fn get(&mut self, name: &'static str) -> Option<Place<'a>> {
-        self.known.push(name);
-        self.object?.get(name).map(|value| self.place.child(name, value))
-    }
-
-    /// The place of a field that must be there.
-    pub fn required(&mut self, name: &'static str) -> Option<Place<'a>> {
-        let place = self.get(name);
-        if place.is_none() {
-            self.place.invalid(format!("the field `{name}` is missing"));
-        }
-        place
-    }
-
-    /// The value of a field, or `default` if it is left out.
-    pub fn or<T: FromDocument>(&mut self, name: &'static str, default: T) -> Option<T> {
-        self.get(name).map_or(Some(default), |place| place.read())
-    }
-
-    /// Reads a field that must have Keras's default value: others are not supported yet.
-    pub fn only(&mut self, name: &'static str, default: Json) -> Option<()> {
-        let Some(place) = self.get(name) else { return Some(()) };
-        // 0 and 0.0 are equal.
-        let same =
-            place.json() == &default || (default.is_number() && place.json().as_f64() == default.as_f64());
-        if !same {
-            let known = default.as_str().map_or_else(|| default.to_string(), str::to_owned);
-            place.not_supported(format!(
-                "{name} {} is not supported yet; supported: {known}",
-                brief(place.json())
-            ));
-        }
-        same.then_some(())
-    }
-
-    /// Reports every field that was not read; those in `later` as not supported yet.
-    pub fn finish(self, later: &[&str]) {
-        for (name, value) in self.object.into_iter().flatten() {
-            if self.known.contains(&name.as_str()) {
-                continue;
-            }
-            if self.place.reading.is_full() {
-                return;
-            }
-            let place = self.place.child(name, value);
-            if later.contains(&name.as_str()) {
-                place.not_supported(format!("{name} is not supported yet"));
-            } else {
-                let near = did_you_mean(name, self.known.iter().copied());
-                let hint =
-                    if near.is_empty() { format!("; known fields: {}", self.known.join(", ")) } else { near };
-                place.invalid(format!("unknown field {}{hint}", brief(&Json::from(name.as_str()))));
-            }
-        }
-    }
-}
-
-/// `; did you mean x?` if one of `known` is similar.
-pub fn did_you_mean<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> String {
-    // The time of a comparison is the product of the lengths.
-    if name.len() > limits::NAME_BYTES_MAX {
-        return String::new();
-    }
-    let nearest = known.map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate)).min();
-    match nearest {
-        // With up to a third of the letters wrong it is a typing error; with more it is another
-        // word.
-        Some((distance, candidate)) if distance * 3 <= candidate.len().max(3) => {
-            format!("; did you mean {candidate}?")
-        }
-        _ => String::new(),
-    }
-}
-
-/// The kind of a JSON value, for a message.
-pub fn kind(json: &Json) -> &'static str {
-    match json {
-        Json::Null => "null",
-        Json::Bool(_) => "a boolean",
-        Json::Number(_) => "a number",
-        Json::String(_) => "a string",
-        Json::Array(_) => "an array",
-        Json::Object(_) => "an object",
-    }
-}
-
-/// A JSON value for a message, shortened if it is long.
-pub(crate) fn brief(json: &Json) -> String {
-    cut(json.to_string())
-}
-
-/// A string of the document for a message: quoted, and shortened if it is long.
-pub(crate) fn quote(text: &str) -> String {
-    cut(format!("{text:?}"))
-}
-
-fn cut(text: String) -> String {
-    match text.char_indices().nth(limits::QUOTED_CHARACTERS_MAX) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text,
-    }
-}
-
-/// Values for a message: the first of them if they are many.
-pub(crate) fn list(values: &[Value]) -> String {
-    let first: Vec<String> =
-        values.iter().take(limits::VALUES_NAMED_MAX).map(|value| cut(value.to_string())).collect();
-    first.join(", ") + if values.len() > limits::VALUES_NAMED_MAX { ", …" } else { "" }
 }
 
 impl FromDocument for bool {

@@ -11,6 +11,7 @@ mod document;
 mod flat;
 mod initializer;
 mod normalization;
+mod output;
 mod penalty;
 mod pointwise;
 mod pooling;
@@ -19,7 +20,7 @@ mod reshaping;
 mod sizes;
 mod weight;
 
-pub use activation::Activation;
+pub use activation::{Activation, Range};
 pub use convolution::{Conv, DepthwiseConv2D, SeparableConv2D};
 pub use dense::{Dense, Embedding};
 pub use flat::{FlatLayer, Network};
@@ -27,6 +28,7 @@ pub use flat::{FlatLayer, Network};
 pub(crate) use initializer::INITIALIZERS;
 pub use initializer::{Distribution, FanMode, Initializer};
 pub use normalization::{BatchNormalization, LayerNormalization};
+pub use output::Output;
 #[cfg(feature = "openapi")]
 pub(crate) use penalty::{CONSTRAINTS, REGULARIZERS};
 pub use penalty::{Constraint, Regularizer};

@@ -8,9 +8,9 @@
 //! followed, and intervals bound the costs ([`bounds`]).
 
 mod bounds;
+mod compatibility;
 mod ends;
 mod ids;
-mod judge;
 mod propagate;
 
 use serde::Serialize;
@@ -22,7 +22,7 @@ use crate::limits;
 use crate::shape::{Cost, cost, output_shape};
 use crate::space::{Point, SearchSpace};
 use crate::study::{Plan, Study};
-use crate::training::{BatchSize, Slots, Training, validation_rows};
+use crate::training::{BatchSize, SlotCount, Training, validation_rows};
 
 /// What was found out about a study before anything is queued.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -67,11 +67,11 @@ pub fn preflight(
 ) -> Result<Preflight, Vec<Problem>> {
     let reading = Reading::default();
     let root = reading.root(study.document(), Some(Scope { space: &study.space, point: None }));
-    judge::dataset(&root, study, dataset, findings);
+    compatibility::dataset(&root, study, dataset, findings);
     let recipe = Recipe::of(study, dataset);
     let outcome = propagate::follow(study, dataset, &recipe, &root);
-    ends::judge(study, &root);
-    ids::judge(study, &findings.worst_id, &root);
+    ends::check(study, &root);
+    ids::check(study, &findings.worst_id, &root);
     if !reading.is_clean() {
         return Err(reading.into_problems());
     }
@@ -173,18 +173,18 @@ impl Recipe {
     fn of(study: &Study, dataset: &DatasetSchema) -> Recipe {
         let reading = Reading::default();
         let root = reading.root(study.document(), Some(Scope { space: &study.space, point: None }));
-        let optimizers: Vec<Slots> =
+        let optimizers: Vec<SlotCount> =
             root.at("/training/optimizer").map(|place| place.read_all()).unwrap_or_default();
         let batches: Vec<BatchSize> =
             root.at("/training/batch_size").map(|place| place.read_all()).unwrap_or_default();
         let training_rows = study.dataset.training_rows(dataset.rows);
         let rows = batches.iter().map(|batch| (batch.0 as u64).min(training_rows));
         let least = (
-            numbers(study, optimizers.iter().map(|slots| slots.0).min().unwrap_or(0)),
+            numbers(study, optimizers.iter().map(|slots| slots.least).min().unwrap_or(0)),
             rows.clone().min().unwrap_or(1),
         );
         let most = (
-            numbers(study, optimizers.iter().map(|slots| slots.1).max().unwrap_or(4)),
+            numbers(study, optimizers.iter().map(|slots| slots.most).max().unwrap_or(4)),
             rows.max().unwrap_or(1),
         );
         let mentioned =
@@ -206,12 +206,12 @@ impl Recipe {
 ///
 /// [`ClassWeight::numbered`]: crate::training::ClassWeight::numbered
 pub fn fits(training: &Training, output: &[usize], classes: Option<u32>) -> Result<(), String> {
-    judge::output(training.loss, output, classes, None).map_err(|(_, why)| why)?;
+    compatibility::output(training.loss, output, classes, None).map_err(|(_, why)| why)?;
     for (index, metric) in training.metrics.iter().enumerate() {
-        judge::metric_labels(*metric, classes)?;
-        judge::metric(index, *metric, output, classes).map_err(|(_, why)| why)?;
+        compatibility::metric_labels(*metric, classes)?;
+        compatibility::metric(index, *metric, output, classes).map_err(|(_, why)| why)?;
     }
-    match judge::class_weight(&training.class_weight, classes, &[]).into_iter().next() {
+    match compatibility::class_weight(&training.class_weight, classes, &[]).into_iter().next() {
         Some((_, why)) => Err(format!("class_weight: {why}")),
         None => Ok(()),
     }
@@ -231,7 +231,7 @@ pub fn memory(study: &Study, plan: &Plan, dataset: &DatasetSchema) -> Result<(u6
         shape = output;
     }
     let rows = (plan.training.batch_size as u64).min(study.dataset.training_rows(dataset.rows));
-    let of_layers = step_bytes(total, (numbers(study, plan.training.optimizer.slots()), rows));
+    let of_layers = step_bytes(total, (numbers(study, plan.training.optimizer.slots().len() as u64), rows));
     Ok((total.parameters.saturating_mul(4), of_layers.saturating_add(input_bytes(study, dataset, rows))))
 }
 

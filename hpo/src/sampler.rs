@@ -8,8 +8,7 @@ use num_bigint::BigUint;
 
 use crate::document::names;
 use crate::grid::Enumeration;
-use crate::space::Point;
-use crate::study::Study;
+use crate::space::{Point, SearchSpace};
 
 names! {
     /// The samplers.
@@ -32,12 +31,16 @@ pub enum Sampler {
 }
 
 impl Sampler {
-    /// The sampler of `study`.
-    pub fn new(study: &Study) -> Sampler {
-        match study.sampler {
-            SamplerName::Random => Sampler::Random(Box::new(random::Random::new(&study.space, study.seed))),
+    /// The sampler with this name over `space`; its draws depend on `seed`.
+    ///
+    /// # Panics
+    ///
+    /// If it is a grid that cannot be counted. A valid [`Study`](crate::Study) never has one.
+    pub fn new(name: SamplerName, space: &SearchSpace, seed: u64) -> Sampler {
+        match name {
+            SamplerName::Random => Sampler::Random(Box::new(random::Random::new(space, seed))),
             SamplerName::Grid => Sampler::Grid(
-                Enumeration::grid(&study.space).expect("Study::parse refuses a grid that cannot be counted"),
+                Enumeration::grid(space).expect("Study::parse refuses a grid that cannot be counted"),
             ),
         }
     }

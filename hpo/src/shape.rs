@@ -71,7 +71,20 @@ fn constant(layer: &Layer, output: &[usize]) -> Option<(String, String)> {
         let always = match activation {
             Activation::Softmax => 1,
             Activation::LogSoftmax => 0,
-            _ => return None,
+            Activation::Linear
+            | Activation::Relu
+            | Activation::LeakyRelu
+            | Activation::Relu6
+            | Activation::Elu
+            | Activation::Selu
+            | Activation::Gelu
+            | Activation::Silu
+            | Activation::Softplus
+            | Activation::Softsign
+            | Activation::Sigmoid
+            | Activation::HardSigmoid
+            | Activation::Tanh
+            | Activation::Exponential => return None,
         };
         let (class, name) = (layer.class(), activation.as_str());
         let reason = format!(
@@ -82,14 +95,9 @@ fn constant(layer: &Layer, output: &[usize]) -> Option<(String, String)> {
     let last = output.last().copied().unwrap_or(1);
     match layer {
         Layer::Activation { activation } => softmax("activation", *activation, last),
-        Layer::Dense(dense) => softmax("activation", dense.activation, last),
-        Layer::Conv1D(conv) | Layer::Conv2D(conv) => softmax("activation", conv.activation, last),
-        Layer::DepthwiseConv2D(conv) => softmax("activation", conv.activation, last),
-        Layer::SeparableConv2D(conv) => softmax("activation", conv.activation, last),
-        Layer::SimpleRNN(recurrent) => softmax("activation", recurrent.activation, recurrent.units),
         Layer::LSTM(recurrent) | Layer::GRU(recurrent) => {
-            softmax("activation", recurrent.activation, recurrent.units)
-                .or_else(|| softmax("recurrent_activation", recurrent.recurrent_activation, recurrent.units))
+            softmax("activation", recurrent.output.activation, last)
+                .or_else(|| softmax("recurrent_activation", recurrent.recurrent_activation, last))
         }
         Layer::Bidirectional(Bidirectional { wrapped, .. }) => {
             let one = if let Layer::SimpleRNN(of) | Layer::LSTM(of) | Layer::GRU(of) = &**wrapped {
@@ -103,27 +111,7 @@ fn constant(layer: &Layer, output: &[usize]) -> Option<(String, String)> {
             let reason = "LayerNormalization normalises over the last dimension, which has one number here, so the output is always beta";
             Some((String::new(), reason.to_owned()))
         }
-        Layer::Flatten
-        | Layer::Reshape { .. }
-        | Layer::Permute { .. }
-        | Layer::Rescaling { .. }
-        | Layer::ZeroPadding2D { .. }
-        | Layer::MaxPooling1D(_)
-        | Layer::MaxPooling2D(_)
-        | Layer::AveragePooling1D(_)
-        | Layer::AveragePooling2D(_)
-        | Layer::GlobalAveragePooling1D { .. }
-        | Layer::GlobalAveragePooling2D { .. }
-        | Layer::GlobalMaxPooling1D { .. }
-        | Layer::GlobalMaxPooling2D { .. }
-        | Layer::LeakyReLU { .. }
-        | Layer::PReLU(_)
-        | Layer::Dropout { .. }
-        | Layer::SpatialDropout2D { .. }
-        | Layer::GaussianNoise { .. }
-        | Layer::BatchNormalization(_)
-        | Layer::LayerNormalization(_)
-        | Layer::Embedding(_) => None,
+        _ => layer.output().and_then(|output| softmax("activation", output.activation, last)),
     }
 }
 
@@ -174,7 +162,7 @@ pub(crate) fn unbounded(layer: &Layer, input: &[usize]) -> Result<Vec<usize>, St
         Layer::Conv1D(_) | Layer::MaxPooling1D(_) | Layer::AveragePooling1D(_) => {
             let [steps, channels] = sequence(class, input)?;
             let [_, steps] = places(layer, [1, steps])?;
-            Ok(vec![steps, depth(layer, channels)?])
+            Ok(vec![steps, grouped(layer, channels)?])
         }
         Layer::Conv2D(_)
         | Layer::DepthwiseConv2D(_)
@@ -183,7 +171,7 @@ pub(crate) fn unbounded(layer: &Layer, input: &[usize]) -> Result<Vec<usize>, St
         | Layer::AveragePooling2D(_) => {
             let [height, width, channels] = image(class, input)?;
             let [height, width] = places(layer, [height, width])?;
-            Ok(vec![height, width, depth(layer, channels)?])
+            Ok(vec![height, width, grouped(layer, channels)?])
         }
         Layer::GlobalAveragePooling1D { keepdims } | Layer::GlobalMaxPooling1D { keepdims } => {
             let [_, channels] = sequence(class, input)?;
@@ -210,34 +198,100 @@ pub(crate) fn unbounded(layer: &Layer, input: &[usize]) -> Result<Vec<usize>, St
 
 /// The windows of a layer over [height, width]; the height is 1 over steps.
 pub(crate) struct Windows {
+    /// The number of their axes: 1 for steps, 2 for height and width.
+    pub(crate) axes: usize,
     /// Height and width, including the places that a dilation skips.
     pub(crate) size: [usize; 2],
     pub(crate) strides: [usize; 2],
     pub(crate) padding: Padding,
     pub(crate) dilated: bool,
+    channels: Channels,
+}
+
+/// The number of channels that windows make.
+enum Channels {
+    /// This number.
+    Filters(usize),
+    /// This number for each channel of the input.
+    PerInput(usize),
 }
 
 impl Windows {
     /// The windows of `layer`, if it has any.
     pub(crate) fn of(layer: &Layer) -> Option<Windows> {
-        let (size, strides, padding, dilation) = match layer {
-            Layer::Conv1D(conv) | Layer::Conv2D(conv) => {
-                (conv.kernel_size, conv.strides, conv.padding, conv.dilation_rate)
+        let (axes, size, strides, padding, dilation, channels) = match layer {
+            Layer::Conv1D(conv) => (
+                1,
+                conv.kernel_size,
+                conv.strides,
+                conv.padding,
+                conv.dilation_rate,
+                Channels::Filters(conv.filters),
+            ),
+            Layer::Conv2D(conv) => (
+                2,
+                conv.kernel_size,
+                conv.strides,
+                conv.padding,
+                conv.dilation_rate,
+                Channels::Filters(conv.filters),
+            ),
+            Layer::DepthwiseConv2D(conv) => (
+                2,
+                conv.kernel_size,
+                conv.strides,
+                conv.padding,
+                conv.dilation_rate,
+                Channels::PerInput(conv.depth_multiplier),
+            ),
+            Layer::SeparableConv2D(conv) => (
+                2,
+                conv.kernel_size,
+                conv.strides,
+                conv.padding,
+                conv.dilation_rate,
+                Channels::Filters(conv.filters),
+            ),
+            Layer::MaxPooling1D(pool) | Layer::AveragePooling1D(pool) => {
+                (1, pool.pool_size, pool.strides, pool.padding, [1, 1], Channels::PerInput(1))
             }
-            Layer::DepthwiseConv2D(conv) => {
-                (conv.kernel_size, conv.strides, conv.padding, conv.dilation_rate)
+            Layer::MaxPooling2D(pool) | Layer::AveragePooling2D(pool) => {
+                (2, pool.pool_size, pool.strides, pool.padding, [1, 1], Channels::PerInput(1))
             }
-            Layer::SeparableConv2D(conv) => {
-                (conv.kernel_size, conv.strides, conv.padding, conv.dilation_rate)
-            }
-            Layer::MaxPooling1D(pool)
-            | Layer::MaxPooling2D(pool)
-            | Layer::AveragePooling1D(pool)
-            | Layer::AveragePooling2D(pool) => (pool.pool_size, pool.strides, pool.padding, [1, 1]),
-            _ => return None,
+            Layer::Dense(_)
+            | Layer::Flatten
+            | Layer::Reshape { .. }
+            | Layer::Permute { .. }
+            | Layer::Rescaling { .. }
+            | Layer::ZeroPadding2D { .. }
+            | Layer::GlobalAveragePooling1D { .. }
+            | Layer::GlobalAveragePooling2D { .. }
+            | Layer::GlobalMaxPooling1D { .. }
+            | Layer::GlobalMaxPooling2D { .. }
+            | Layer::Activation { .. }
+            | Layer::LeakyReLU { .. }
+            | Layer::PReLU(_)
+            | Layer::Dropout { .. }
+            | Layer::SpatialDropout2D { .. }
+            | Layer::GaussianNoise { .. }
+            | Layer::BatchNormalization(_)
+            | Layer::LayerNormalization(_)
+            | Layer::Embedding(_)
+            | Layer::SimpleRNN(_)
+            | Layer::LSTM(_)
+            | Layer::GRU(_)
+            | Layer::Bidirectional(_) => return None,
         };
         let size = [0, 1].map(|axis| (size[axis] - 1) * dilation[axis] + 1);
-        Some(Windows { size, strides, padding, dilated: dilation != [1, 1] })
+        Some(Windows { axes, size, strides, padding, dilated: dilation != [1, 1], channels })
+    }
+
+    /// The channels made from `channels`, whether or not groups divide them.
+    pub(crate) fn depth(&self, channels: usize) -> usize {
+        match self.channels {
+            Channels::Filters(filters) => filters,
+            Channels::PerInput(count) => channels.saturating_mul(count),
+        }
     }
 }
 
@@ -261,22 +315,18 @@ fn places(layer: &Layer, sides: [usize; 2]) -> Result<[usize; 2], String> {
     Ok([place(0)?, place(1)?])
 }
 
-/// The channels that a layer with windows makes from `channels`.
-pub(crate) fn depth(layer: &Layer, channels: usize) -> Result<usize, String> {
-    match layer {
-        Layer::Conv1D(conv) | Layer::Conv2D(conv)
-            if !channels.is_multiple_of(conv.groups) || !conv.filters.is_multiple_of(conv.groups) =>
-        {
-            let (class, Conv { filters, groups, .. }) = (layer.class(), conv);
-            Err(format!(
-                "{class} has {groups} groups, but {channels} channels and {filters} filters; both must be multiples of {groups}"
-            ))
-        }
-        Layer::Conv1D(conv) | Layer::Conv2D(conv) => Ok(conv.filters),
-        Layer::DepthwiseConv2D(conv) => Ok(channels.saturating_mul(conv.depth_multiplier)),
-        Layer::SeparableConv2D(conv) => Ok(conv.filters),
-        _ => Ok(channels),
+/// The channels that a layer with windows makes from `channels`. Errors: its groups do not divide
+/// them.
+fn grouped(layer: &Layer, channels: usize) -> Result<usize, String> {
+    if let Layer::Conv1D(Conv { filters, groups, .. }) | Layer::Conv2D(Conv { filters, groups, .. }) = layer
+        && !(channels.is_multiple_of(*groups) && filters.is_multiple_of(*groups))
+    {
+        let class = layer.class();
+        return Err(format!(
+            "{class} has {groups} groups, but {channels} channels and {filters} filters; both must be multiples of {groups}"
+        ));
     }
+    Ok(Windows::of(layer).map_or(channels, |windows| windows.depth(channels)))
 }
 
 /// A shape in a message: `(28, 28, 1)`.

@@ -6,12 +6,11 @@ use num_bigint::BigUint;
 use serde_json::{Value as Json, json};
 
 use crate::dataset::{DatasetSpec, Scale};
-use crate::document::{
-    Fields, FromDocument, Place, Problem, Reading, Scope, bounded, did_you_mean, names, quote,
-};
+use crate::document::{FromDocument, Place, Problem, Reading, Scope, bounded, did_you_mean, names, quote};
 use crate::grid::Enumeration;
 use crate::limits;
 use crate::network::{Layer, Network};
+pub use crate::objective::{Direction, Objective};
 use crate::sampler::SamplerName;
 use crate::space::{Point, SearchSpace};
 use crate::training::{self, BATCH_SIZE, EPOCHS, Metric, Training};
@@ -56,36 +55,6 @@ pub struct Study {
     pub tags: BTreeMap<String, String>,
     /// The document it was parsed from, with the defaults of what was left out.
     document: Json,
-}
-
-/// What makes a trial better than another.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Objective {
-    /// A logged metric, by its canonical name: `val_f1` becomes `val_f1_score`.
-    pub metric: String,
-    /// Which way is better.
-    pub direction: Direction,
-}
-
-names! {
-    /// Which way is better.
-    pub enum Direction {
-        /// Smaller is better.
-        Minimize = "minimize",
-        /// Larger is better.
-        Maximize = "maximize",
-    }
-    later []
-}
-
-impl Direction {
-    /// Whether `a` is better than `b`.
-    pub fn is_better(self, a: f64, b: f64) -> bool {
-        match self {
-            Direction::Minimize => a < b,
-            Direction::Maximize => a > b,
-        }
-    }
 }
 
 names! {
@@ -175,8 +144,8 @@ impl Study {
         }
     }
 
-    /// The names that are logged at each step, in the order of the columns of a curve: `loss` and
-    /// the metrics, then the same with `val_` before them if rows are held out. If a trial has
+    /// The names that are logged after each epoch, in the order of the columns of a curve: `loss`
+    /// and the metrics, then the same with `val_` before them if rows are held out. If a trial has
     /// several [runs](Self::runs), these are means over the runs, followed by their standard
     /// deviations with `_std` after the name.
     pub fn logged(&self) -> Vec<String> {
@@ -264,23 +233,20 @@ fn read(root: &Place, reading: &Reading, document: &Json) -> Option<Study> {
     {
         training::check_callbacks(&callbacks, logged, objective.as_ref());
     }
-    let sampler = fields.get("sampler").map_or(Some(SamplerName::Random), |place| by_name(&place));
-    let pruner = fields.get("pruner").map_or(Some(Pruner::None), |place| by_name(&place));
-    let max_trials =
-        optional(&mut fields, "max_trials").map(|trials| trials.map(|Trials(trials)| trials as u64));
-    let max_parallel = optional(&mut fields, "max_parallel")
-        .map(|parallel| parallel.map(|Parallel(parallel)| parallel as u64));
-    let executions = fields.get("executions_per_trial").map_or(Some(Executions(1)), |place| place.fixed());
-    let max_trial_seconds = optional(&mut fields, "max_trial_seconds")
-        .map(|seconds| seconds.map(|TrialSeconds(seconds)| seconds));
-    let device = fields.get("device").map_or(Some(DeviceClass::Any), |place| place.fixed());
-    let weight = fields.get("weight").map_or(Some(Weight(1.0)), |place| place.fixed());
-    let retry = fields
-        .get("retry")
-        .map_or(Some(Retry { max_failures: 0, max_stalls: 3, backoff_seconds: 1.0 }), |place| place.fixed());
-    let early_stop =
-        fields.get("early_stop").map_or(Some(EarlyStop { max_failures_in_a_row: 3 }), |place| place.fixed());
-    let tags = fields.get("tags").map_or(Some(BTreeMap::new()), |place| tags(&place));
+    let sampler =
+        fields.optional_by("sampler", by_name).map(|sampler| sampler.unwrap_or(SamplerName::Random));
+    let pruner = fields.optional_by("pruner", by_name::<Pruner>);
+    let max_trials = fields.optional("max_trials").map(|given| given.map(|Trials(trials)| trials as u64));
+    let max_parallel =
+        fields.optional("max_parallel").map(|given| given.map(|Parallel(trials)| trials as u64));
+    let executions = fields.fixed_or("executions_per_trial", Executions(1));
+    let max_trial_seconds =
+        fields.optional("max_trial_seconds").map(|given| given.map(|TrialSeconds(seconds)| seconds));
+    let device = fields.fixed_or("device", DeviceClass::Any);
+    let weight = fields.fixed_or("weight", Weight(1.0));
+    let retry = fields.fixed_or("retry", Retry { max_failures: 0, max_stalls: 3, backoff_seconds: 1.0 });
+    let early_stop = fields.fixed_or("early_stop", EarlyStop { max_failures_in_a_row: 3 });
+    let tags = fields.optional_by("tags", tags).map(Option::unwrap_or_default);
     fields.finish(&["priority", "conditions", "constraints", "warm_start"]);
     let (network, training, dataset, sampler, max_trials) =
         (network?, training?, dataset?, sampler?, max_trials?);
@@ -344,14 +310,6 @@ fn spelled_out(mut document: Json, study: &Study) -> Json {
     document
 }
 
-/// The value of a field that may be left out but must not be wrong.
-fn optional<T: FromDocument>(fields: &mut Fields, name: &'static str) -> Option<Option<T>> {
-    match fields.get(name) {
-        Some(place) => place.fixed().map(Some),
-        None => Some(None),
-    }
-}
-
 fn name(place: &Place) -> Option<String> {
     let name = place.fixed::<String>()?;
     if name.trim().is_empty() || name.len() > limits::NAME_BYTES_MAX || name.chars().any(char::is_control) {
@@ -388,7 +346,7 @@ fn objective(place: &Place, logged: Option<&[String]>) -> Option<Objective> {
     }
     let mut fields = place.fields()?;
     let metric = fields.required("metric");
-    let direction = optional::<Direction>(&mut fields, "direction");
+    let direction = fields.optional::<Direction>("direction");
     fields.finish(&["target", "weight"]);
     let (metric_place, direction) = (metric?, direction?);
     let metric = training::canonical(&metric_place.fixed::<String>()?);
@@ -421,8 +379,9 @@ fn logged(metrics: &[Metric], validated: bool, runs: u32) -> Vec<String> {
 /// The largest number of trials: `given` if the document has it, otherwise all points of a grid,
 /// otherwise 10 as in KerasTuner.
 fn trials(space: &SearchSpace, sampler: SamplerName, given: Option<u64>, root: &Place) -> Option<u64> {
-    if sampler == SamplerName::Random {
-        return given.or(Some(10));
+    match sampler {
+        SamplerName::Random => return given.or(Some(10)),
+        SamplerName::Grid => {}
     }
     match Enumeration::grid(space) {
         Ok(grid) if given.is_none() && *grid.size() > BigUint::from(limits::TRIALS_MAX) => {
@@ -432,8 +391,8 @@ fn trials(space: &SearchSpace, sampler: SamplerName, given: Option<u64>, root: &
                 limits::TRIALS_MAX
             ));
         }
+        Ok(_) => {}
         Err(entangled) => root.invalid(entangled.to_string()),
-        _ => {}
     }
     given
 }

@@ -22,8 +22,8 @@ pub use metric::Metric;
 pub(crate) use metric::{canonical, direction};
 #[cfg(feature = "openapi")]
 pub(crate) use optimizer::OPTIMIZERS;
-pub(crate) use optimizer::Slots;
-pub use optimizer::{Clip, Ema, Optimizer, Rule};
+pub(crate) use optimizer::SlotCount;
+pub use optimizer::{Clip, Ema, Optimizer, Rule, Slot};
 pub use schedule::Schedule;
 
 use crate::document::{FromDocument, Place, bounded};
@@ -75,9 +75,7 @@ impl FromDocument for Training {
         let metrics = fields.get("metrics").map_or(Some(Vec::new()), |place| metrics(&place));
         let batch_size = fields.or("batch_size", BatchSize(BATCH_SIZE));
         let epochs = fields.or("epochs", Epochs(EPOCHS));
-        let constant = optimizer
-            .as_ref()
-            .is_none_or(|optimizer| matches!(optimizer.learning_rate, Schedule::Constant(_)));
+        let constant = optimizer.as_ref().is_none_or(|optimizer| optimizer.learning_rate.is_constant());
         let callbacks = fields
             .get("callbacks")
             .map_or(Some(Callbacks::default()), |place| Callbacks::read(&place, constant));

@@ -1,45 +1,9 @@
 //! The states and ends of trials and studies, what a study waits for, and the order of a list of
 //! trials.
 
-/// Declares a closed set of names: `as_str`, `parse` and `ALL`; in JSON each is its name.
-macro_rules! closed_set {
-    ($(#[$doc:meta])* pub enum $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-        pub enum $name { $($(#[$vdoc])* #[cfg_attr(feature = "openapi", schema(rename = $text))] $variant),+ }
-        impl $name {
-            /// All of them, in the order of the documentation.
-            pub const ALL: &'static [$name] = &[$($name::$variant),+];
-            /// Its name on the wire.
-            pub fn as_str(self) -> &'static str {
-                match self { $($name::$variant => $text),+ }
-            }
-            /// The one with this name.
-            pub fn parse(name: &str) -> Option<$name> {
-                match name { $($text => Some($name::$variant),)+ _ => None }
-            }
-        }
-        impl std::fmt::Display for $name {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.pad(self.as_str())
-            }
-        }
-        impl serde::Serialize for $name {
-            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.serialize_str(self.as_str())
-            }
-        }
-        impl<'de> serde::Deserialize<'de> for $name {
-            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<$name, D::Error> {
-                let name = String::deserialize(deserializer)?;
-                $name::parse(&name).ok_or_else(|| serde::de::Error::unknown_variant(&name, &[$($text),+]))
-            }
-        }
-    };
-}
+use crate::document::names;
 
-closed_set! {
+names! {
     /// The state of a trial. Terminal states never change.
     pub enum TrialState {
         /// Waits for a trainer.
@@ -75,7 +39,7 @@ impl TrialState {
     }
 }
 
-closed_set! {
+names! {
     /// The state of a study.
     pub enum StudyState {
         /// Its trials are given to trainers.
@@ -91,7 +55,7 @@ closed_set! {
     }
 }
 
-closed_set! {
+names! {
     /// Why a study ended.
     pub enum StopReason {
         /// `max_trials` trials have ended.
@@ -105,7 +69,7 @@ closed_set! {
     }
 }
 
-closed_set! {
+names! {
     /// How an attempt at a trial ended.
     pub enum AttemptEnd {
         /// Trained to its end.
@@ -131,7 +95,7 @@ impl AttemptEnd {
     }
 }
 
-closed_set! {
+names! {
     /// The order of a list of trials.
     #[derive(Default)]
     pub enum Sort {
@@ -144,7 +108,7 @@ closed_set! {
     }
 }
 
-closed_set! {
+names! {
     /// Why a trial failed or was handed back.
     pub enum ErrorKind {
         /// The loss was not a finite number: a result of the search.
@@ -170,7 +134,7 @@ closed_set! {
     }
 }
 
-closed_set! {
+names! {
     /// How a failed trial affects the row of failures that ends its study
     /// (`early_stop.max_failures_in_a_row`).
     pub enum InARow {
@@ -227,7 +191,7 @@ impl ErrorKind {
     }
 }
 
-closed_set! {
+names! {
     /// What a study with queued trials waits for when no trainer can take one.
     pub enum WaitingFor {
         /// No trainer is connected.

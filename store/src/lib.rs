@@ -207,7 +207,10 @@ impl Store {
         if studies.len() >= limits::STUDIES_CACHED_MAX {
             studies.clear();
         }
-        let fresh = || Cached { sampler: Arc::new(Mutex::new(Sampler::new(&study))), study: study.clone() };
+        let fresh = || Cached {
+            sampler: Arc::new(Mutex::new(Sampler::new(study.sampler, &study.space, study.seed))),
+            study: study.clone(),
+        };
         studies.entry(id).or_insert_with(fresh).clone()
     }
 }

@@ -30,32 +30,63 @@ macro_rules! bounded {
 }
 pub(crate) use bounded;
 
-/// Declares a closed set of Keras's names that can be read from a document (`Silu = "silu" |
-/// "swish"` has an alias), and the names that are known but not supported yet.
+/// Declares a closed set of names, with `ALL`, `NAMES`, `as_str` and `parse`.
+///
+/// A set with `later` can be read from a document. `later` lists names that are known but not
+/// supported yet, and `Silu = "silu" | "swish"` has an alias. A set without `later` is sent and
+/// received: it can be displayed, is written as its name in JSON, and has a schema.
 macro_rules! names {
     ($(#[$doc:meta])* $vis:vis enum $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal $(| $alias:literal)*),+ $(,)? } later [$($later:literal),* $(,)?]) => {
+        $crate::document::names! { @set $(#[$doc])* $vis enum $name { $($(#[$vdoc])* $variant = $text $(| $alias)*),+ } }
+        impl $crate::document::FromDocument for $name {
+            fn from_place(place: &$crate::document::Place) -> Option<$name> {
+                let later: &[&'static str] = &[$($later),*];
+                $crate::document::read_name(place, $name::NAMES.iter().copied(), later).and_then($name::parse)
+            }
+        }
+    };
+    ($(#[$doc:meta])* $vis:vis enum $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
+        $crate::document::names! {
+            @set
+            $(#[$doc])*
+            #[derive(PartialOrd, Ord)]
+            #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+            $vis enum $name { $($(#[$vdoc])* #[cfg_attr(feature = "openapi", schema(rename = $text))] $variant = $text),+ }
+        }
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(self.as_str())
+            }
+        }
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<$name, D::Error> {
+                let name = String::deserialize(deserializer)?;
+                $name::parse(&name).ok_or_else(|| serde::de::Error::unknown_variant(&name, $name::NAMES))
+            }
+        }
+    };
+    (@set $(#[$doc:meta])* $vis:vis enum $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal $(| $alias:literal)*),+ }) => {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         $vis enum $name { $($(#[$vdoc])* $variant),+ }
         #[allow(dead_code)] // Not every set needs all of these.
         impl $name {
-            /// All of them.
+            /// All of them, in the order of the documentation.
             $vis const ALL: &'static [$name] = &[$($name::$variant),+];
             /// Every name that can be read, aliases included.
             $vis const NAMES: &'static [&'static str] = &[$($text $(, $alias)*),+];
-            /// Its name in a document.
+            /// Its name in a document and on the wire.
             $vis fn as_str(self) -> &'static str {
                 match self { $($name::$variant => $text),+ }
             }
             /// The one with this name.
             $vis fn parse(name: &str) -> Option<$name> {
                 match name { $($text $(| $alias)* => Some($name::$variant),)+ _ => None }
-            }
-        }
-        impl $crate::document::FromDocument for $name {
-            fn from_place(place: &$crate::document::Place) -> Option<$name> {
-                let later: &[&'static str] = &[$($later),*];
-                $crate::document::read_name(place, $name::NAMES.iter().copied(), later).and_then($name::parse)
             }
         }
     };

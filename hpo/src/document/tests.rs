@@ -150,7 +150,7 @@ fn works(study: &Study) {
     {
         let _ = preflight(study, &schema_of(study));
     }
-    let mut sampler = Sampler::new(study);
+    let mut sampler = Sampler::new(study.sampler, &study.space, study.seed);
     for number in 0..5 {
         let Some(point) = sampler.suggest(number) else { break };
         study

@@ -4,7 +4,7 @@
 use serde_json::{Map, Value as Json, json};
 
 use super::{
-    Activation, Constraint, Conv, Initializer, Layer, Padding, Pool, Recurrent, Regularizer, WeightSpec,
+    Constraint, Conv, Initializer, Layer, Output, Padding, Pool, Recurrent, Regularizer, WeightSpec,
 };
 use crate::document::{FromDocument, Problem, Reading};
 
@@ -37,27 +37,27 @@ impl Layer {
             Layer::ZeroPadding2D { padding } => arguments.put("padding", json!(padding)),
             Layer::Dense(dense) => {
                 arguments.put("units", dense.units);
-                arguments.output(dense.activation, dense.use_bias, &dense.activity_regularizer);
+                arguments.output(&dense.output);
                 arguments.weight("kernel", &dense.kernel);
-                arguments.weight("bias", &dense.bias);
+                arguments.weight("bias", &dense.output.bias);
             }
             Layer::Conv1D(conv) => arguments.conv(1, conv),
             Layer::Conv2D(conv) => arguments.conv(2, conv),
             Layer::DepthwiseConv2D(conv) => {
                 arguments.put("depth_multiplier", conv.depth_multiplier);
                 arguments.window(2, conv.kernel_size, conv.strides, conv.dilation_rate, conv.padding);
-                arguments.output(conv.activation, conv.use_bias, &conv.activity_regularizer);
+                arguments.output(&conv.output);
                 arguments.weight("depthwise", &conv.depthwise);
-                arguments.weight("bias", &conv.bias);
+                arguments.weight("bias", &conv.output.bias);
             }
             Layer::SeparableConv2D(conv) => {
                 arguments.put("filters", conv.filters);
                 arguments.put("depth_multiplier", conv.depth_multiplier);
                 arguments.window(2, conv.kernel_size, conv.strides, conv.dilation_rate, conv.padding);
-                arguments.output(conv.activation, conv.use_bias, &conv.activity_regularizer);
+                arguments.output(&conv.output);
                 arguments.weight("depthwise", &conv.depthwise);
                 arguments.weight("pointwise", &conv.pointwise);
-                arguments.weight("bias", &conv.bias);
+                arguments.weight("bias", &conv.output.bias);
             }
             Layer::MaxPooling1D(pool) | Layer::AveragePooling1D(pool) => arguments.pool(1, pool),
             Layer::MaxPooling2D(pool) | Layer::AveragePooling2D(pool) => arguments.pool(2, pool),
@@ -123,10 +123,11 @@ impl Arguments {
         self.0.insert(name.to_owned(), value.into());
     }
 
-    fn output(&mut self, activation: Activation, use_bias: bool, activity: &Option<Regularizer>) {
-        self.put("activation", activation.as_str());
-        self.put("use_bias", use_bias);
-        self.put("activity_regularizer", regularizer(activity));
+    /// All of the output's arguments except the bias.
+    fn output(&mut self, output: &Output) {
+        self.put("activation", output.activation.as_str());
+        self.put("use_bias", output.use_bias);
+        self.put("activity_regularizer", regularizer(&output.activity_regularizer));
     }
 
     fn weight(&mut self, name: &str, spec: &WeightSpec) {
@@ -153,9 +154,9 @@ impl Arguments {
         self.put("filters", conv.filters);
         self.window(axes, conv.kernel_size, conv.strides, conv.dilation_rate, conv.padding);
         self.put("groups", conv.groups);
-        self.output(conv.activation, conv.use_bias, &conv.activity_regularizer);
+        self.output(&conv.output);
         self.weight("kernel", &conv.kernel);
-        self.weight("bias", &conv.bias);
+        self.weight("bias", &conv.output.bias);
     }
 
     fn pool(&mut self, axes: usize, pool: &Pool) {
@@ -172,10 +173,10 @@ impl Arguments {
 
     fn recurrent(&mut self, recurrent: &Recurrent) {
         self.put("units", recurrent.units);
-        self.output(recurrent.activation, recurrent.use_bias, &recurrent.activity_regularizer);
+        self.output(&recurrent.output);
         self.weight("kernel", &recurrent.kernel);
         self.weight("recurrent", &recurrent.recurrent);
-        self.weight("bias", &recurrent.bias);
+        self.weight("bias", &recurrent.output.bias);
         self.put("dropout", recurrent.dropout);
         self.put("return_sequences", recurrent.return_sequences);
         self.put("go_backwards", recurrent.go_backwards);

@@ -2,7 +2,7 @@
 
 use super::sizes::Size;
 use super::weight::weight_spec;
-use super::{Activation, Initializer, Layer, LayerWeight, RECURRENT, Regularizer, WeightSpec, read_layer};
+use super::{Activation, Initializer, Layer, LayerWeight, Output, RECURRENT, WeightSpec, read_layer};
 use crate::document::{Fields, FromDocument, Place, bounded, names};
 use crate::limits;
 
@@ -13,18 +13,12 @@ use crate::limits;
 pub struct Recurrent {
     /// Size of the state.
     pub units: usize,
-    /// Applied to what enters the state.
-    pub activation: Activation,
     /// Applied to the gates; a SimpleRNN has none.
     pub recurrent_activation: Activation,
-    /// Whether a bias is added.
-    pub use_bias: bool,
     /// The kernel of the inputs.
     pub kernel: WeightSpec,
     /// The kernel of the state.
     pub recurrent: WeightSpec,
-    /// The bias.
-    pub bias: WeightSpec,
     /// Whether the bias of the forget gate starts at 1. For LSTM only; otherwise false.
     pub unit_forget_bias: bool,
     /// Whether the reset gate is applied after the product with the state. For GRU only; otherwise
@@ -37,8 +31,8 @@ pub struct Recurrent {
     /// Whether the steps are read from the last to the first; a sequence that is returned has the
     /// same order.
     pub go_backwards: bool,
-    /// The penalty on the output that is added to the loss, divided by the rows of the batch.
-    pub activity_regularizer: Option<Regularizer>,
+    /// Activation, bias and regulariser of the output.
+    pub output: Output,
 }
 
 /// [`Layer::Bidirectional`]: a recurrent layer, and a second one like it that reads the steps
@@ -82,22 +76,19 @@ bounded! {
 impl Recurrent {
     pub(super) fn read(cell: Cell, fields: &mut Fields) -> Option<Recurrent> {
         let units = fields.required("units").and_then(|place| place.read::<Size>());
-        let activation = fields.or("activation", Some(Activation::Tanh));
+        let output = Output::read(fields, Activation::Tanh);
         let recurrent_activation = match cell {
             Cell::Simple => Some(Some(Activation::Sigmoid)),
             Cell::Lstm | Cell::Gru => fields.or("recurrent_activation", Some(Activation::Sigmoid)),
         };
-        let use_bias = fields.or("use_bias", true);
         let kernel = weight_spec!(fields, "kernel", Initializer::GlorotUniform);
         let recurrent = weight_spec!(fields, "recurrent", Initializer::Orthogonal { gain: 1.0 });
-        let bias = weight_spec!(fields, "bias", Initializer::Zeros);
         let unit_forget_bias =
             if cell == Cell::Lstm { fields.or("unit_forget_bias", true) } else { Some(false) };
         let reset_after = if cell == Cell::Gru { fields.or("reset_after", true) } else { Some(false) };
         let dropout = fields.or("dropout", Rate(0.0));
         let (return_sequences, go_backwards) =
             (fields.or("return_sequences", false), fields.or("go_backwards", false));
-        let activity_regularizer = fields.or("activity_regularizer", None);
         let plain = [
             fields.only("recurrent_dropout", 0.into()),
             fields.only("return_state", false.into()),
@@ -107,18 +98,15 @@ impl Recurrent {
         plain.into_iter().collect::<Option<()>>()?;
         Some(Recurrent {
             units: units?.get(),
-            activation: activation?.unwrap_or(Activation::Linear),
             recurrent_activation: recurrent_activation?.unwrap_or(Activation::Linear),
-            use_bias: use_bias?,
             kernel: kernel?,
             recurrent: recurrent?,
-            bias: bias?,
             unit_forget_bias: unit_forget_bias?,
             reset_after: reset_after?,
             dropout: dropout?.0,
             return_sequences: return_sequences?,
             go_backwards: go_backwards?,
-            activity_regularizer: activity_regularizer?,
+            output: output?,
         })
     }
 
@@ -129,7 +117,7 @@ impl Recurrent {
         let recurrent = LayerWeight::new("recurrent_kernel", vec![self.units, columns], &self.recurrent);
         let shape = if self.reset_after { vec![2, columns] } else { vec![columns] };
         let ones = self.unit_forget_bias.then(|| self.units..2 * self.units);
-        let bias = self.use_bias.then(|| LayerWeight { ones, ..LayerWeight::new("bias", shape, &self.bias) });
+        let bias = self.output.bias(shape).map(|bias| LayerWeight { ones, ..bias });
         [kernel, recurrent].into_iter().chain(bias).collect()
     }
 }

@@ -15,7 +15,7 @@ use crate::dataset::DatasetSchema;
 use crate::document::has_key;
 use crate::limits;
 use crate::network::{FlatLayer, Layer, Padding};
-use crate::shape::{Cost, Windows, depth, unbounded};
+use crate::shape::{Cost, Windows, unbounded};
 use crate::space::{Domain, Point};
 use crate::study::Study;
 use crate::value::Value;
@@ -83,24 +83,16 @@ fn output(layer: &Layer, (low, high): &Interval) -> Option<Interval> {
     let Some(windows) = Windows::of(layer) else {
         return unbounded(layer, low).ok().zip(unbounded(layer, high).ok());
     };
-    let sides = if matches!(layer, Layer::Conv1D(_) | Layer::MaxPooling1D(_) | Layer::AveragePooling1D(_)) {
-        1
-    } else {
-        2
-    };
     let end = |shape: &[usize]| -> Option<Vec<usize>> {
-        let (channels, shape) = shape.split_last().filter(|(_, shape)| shape.len() == sides)?;
+        let (channels, shape) = shape.split_last().filter(|(_, shape)| shape.len() == windows.axes)?;
         let place = |(size, axis): (&usize, usize)| match windows.padding {
             Padding::Same => size.div_ceil(windows.strides[axis]),
             // A smaller window between the ends may fit, and then it fits at least once.
             Padding::Valid => size.saturating_sub(windows.size[axis]) / windows.strides[axis] + 1,
         };
-        let depth = match layer {
-            // A number of groups between the ends may divide them.
-            Layer::Conv1D(conv) | Layer::Conv2D(conv) => conv.filters,
-            _ => depth(layer, *channels).ok()?,
-        };
-        Some(shape.iter().zip(2 - sides..).map(place).chain([depth]).collect())
+        // A number of groups between the ends may divide the channels.
+        let depth = windows.depth(*channels);
+        Some(shape.iter().zip(2 - windows.axes..).map(place).chain([depth]).collect())
     };
     end(low).zip(end(high))
 }

@@ -4,9 +4,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::{closure, judge, read_at};
+use super::{closure, compatibility, read_at};
 use crate::document::{FromDocument, Place, Reading, Scope};
-use crate::network::{Activation, FlatLayer, Layer};
+use crate::network::{
+    Activation, Conv, Dense, DepthwiseConv2D, FlatLayer, Layer, Recurrent, SeparableConv2D,
+};
 use crate::preflight::propagate::{State, States, decide, loss_mentions, report};
 use crate::space::Point;
 use crate::study::Study;
@@ -42,14 +44,15 @@ impl End {
             | Layer::SpatialDropout2D { .. }
             | Layer::GaussianNoise { .. } => End::Passed,
             Layer::Activation { activation } => End::made(*activation),
-            Layer::Dense(dense) => End::made(dense.activation),
-            Layer::Conv1D(conv) | Layer::Conv2D(conv) => End::made(conv.activation),
-            Layer::DepthwiseConv2D(conv) => End::made(conv.activation),
-            Layer::SeparableConv2D(conv) => End::made(conv.activation),
-            // The gates are in [0, 1], so they keep the range.
-            Layer::SimpleRNN(recurrent) | Layer::LSTM(recurrent) | Layer::GRU(recurrent) => {
-                End::made(recurrent.activation)
-            }
+            // The gates of a recurrent layer are in [0, 1], so they keep the range.
+            Layer::Dense(Dense { output, .. })
+            | Layer::Conv1D(Conv { output, .. })
+            | Layer::Conv2D(Conv { output, .. })
+            | Layer::DepthwiseConv2D(DepthwiseConv2D { output, .. })
+            | Layer::SeparableConv2D(SeparableConv2D { output, .. })
+            | Layer::SimpleRNN(Recurrent { output, .. })
+            | Layer::LSTM(Recurrent { output, .. })
+            | Layer::GRU(Recurrent { output, .. }) => End::made(output.activation),
             Layer::Bidirectional(both) => End::of(&both.wrapped),
             Layer::LeakyReLU { .. } | Layer::PReLU(_) => End::Made(Activation::LeakyRelu, layer.class()),
             Layer::BatchNormalization(_) | Layer::LayerNormalization(_) => {
@@ -66,7 +69,7 @@ impl End {
 
 /// Reports every end of the network that the loss cannot interpret. Reports nothing if more than
 /// [`limits::PREFLIGHT_STATES_MAX`](crate::limits::PREFLIGHT_STATES_MAX) combinations decide it.
-pub(super) fn judge(study: &Study, root: &Place) {
+pub(super) fn check(study: &Study, root: &Place) {
     let tail = tail(study);
     let wanted = loss_mentions(study).into_iter().chain(tail.iter().flat_map(|(layer, activation)| {
         layer.when.iter().map(|condition| condition.parent).chain(activation.iter().copied())
@@ -91,7 +94,7 @@ pub(super) fn judge(study: &Study, root: &Place) {
             })
             .find(|(_, end)| !matches!(end, End::Passed));
         let Some((layer, End::Made(activation, name))) = end else { continue };
-        if let Err((at_loss, reason)) = judge::activation(loss, activation, name) {
+        if let Err((at_loss, reason)) = compatibility::activation(loss, activation, name) {
             let places = if at_loss {
                 ["/training/loss/from_logits".to_owned(), "/training/loss".to_owned()]
             } else {

@@ -36,6 +36,69 @@ enum Effect {
     Computes,
 }
 
+impl Effect {
+    /// The effect of `layer`, and whether it depends on its arguments.
+    fn of(layer: &Layer) -> (Effect, bool) {
+        match layer {
+            Layer::Flatten
+            | Layer::Reshape { .. }
+            | Layer::Permute { .. }
+            | Layer::ZeroPadding2D { .. }
+            | Layer::MaxPooling1D(_)
+            | Layer::MaxPooling2D(_)
+            | Layer::GlobalMaxPooling1D { .. }
+            | Layer::GlobalMaxPooling2D { .. } => (Effect::Moves, false),
+            Layer::LeakyReLU { .. } | Layer::PReLU(_) => (Effect::Rectifies, false),
+            Layer::Activation { activation } => (Effect::of_activation(*activation), true),
+            Layer::Dropout { rate: noise }
+            | Layer::SpatialDropout2D { rate: noise }
+            | Layer::GaussianNoise { stddev: noise } => {
+                (if *noise == 0.0 { Effect::Moves } else { Effect::Computes }, true)
+            }
+            Layer::Rescaling { scale, offset } => {
+                let whole = whole(*scale).zip(whole(*offset));
+                let rescales = |(scale, offset)| Effect::Rescales { scale, offset };
+                (whole.map_or(Effect::Computes, rescales), true)
+            }
+            Layer::Dense(_)
+            | Layer::Conv1D(_)
+            | Layer::Conv2D(_)
+            | Layer::DepthwiseConv2D(_)
+            | Layer::SeparableConv2D(_)
+            | Layer::AveragePooling1D(_)
+            | Layer::AveragePooling2D(_)
+            | Layer::GlobalAveragePooling1D { .. }
+            | Layer::GlobalAveragePooling2D { .. }
+            | Layer::BatchNormalization(_)
+            | Layer::LayerNormalization(_)
+            | Layer::Embedding(_)
+            | Layer::SimpleRNN(_)
+            | Layer::LSTM(_)
+            | Layer::GRU(_)
+            | Layer::Bidirectional(_) => (Effect::Computes, false),
+        }
+    }
+
+    fn of_activation(activation: Activation) -> Effect {
+        match activation {
+            Activation::Linear => Effect::Moves,
+            Activation::Relu | Activation::LeakyRelu | Activation::Elu => Effect::Rectifies,
+            Activation::Relu6
+            | Activation::Selu
+            | Activation::Gelu
+            | Activation::Silu
+            | Activation::Softplus
+            | Activation::Softsign
+            | Activation::Sigmoid
+            | Activation::HardSigmoid
+            | Activation::Tanh
+            | Activation::Softmax
+            | Activation::LogSoftmax
+            | Activation::Exponential => Effect::Computes,
+        }
+    }
+}
+
 impl Numbers {
     /// These numbers after the layer at `index`, which has this effect.
     fn after(self, effect: Effect, index: usize) -> Numbers {
@@ -45,7 +108,7 @@ impl Numbers {
             (Effect::Rescales { scale, offset }, Numbers::Features(Some(id))) => {
                 Numbers::Features(Some(id.saturating_mul(scale).saturating_add(offset)))
             }
-            _ => self,
+            (Effect::Moves | Effect::Rectifies | Effect::Rescales { .. }, unchanged) => unchanged,
         }
     }
 }
@@ -53,7 +116,7 @@ impl Numbers {
 /// Reports every Embedding that gets other numbers than ids, or whose table has no row for `worst`.
 /// Reports nothing if more than
 /// [`limits::PREFLIGHT_STATES_MAX`](crate::limits::PREFLIGHT_STATES_MAX) combinations decide it.
-pub(super) fn judge(study: &Study, worst: &WorstId, root: &Place) {
+pub(super) fn check(study: &Study, worst: &WorstId, root: &Place) {
     let layers = &study.network.layers;
     let Some(last) = layers.iter().rposition(|layer| looks_up(study, layer)) else { return };
     let layers = &layers[..=last];
@@ -191,34 +254,11 @@ fn effect(study: &Study, layer: &FlatLayer, values: &Point) -> Effect {
     let root = reading.root(study.document(), Some(Scope { space: &study.space, point: Some(values) }));
     let concrete = layer.place(&root).and_then(|place| Layer::from_place(&place));
     let is_open = || reading.mentions().iter().any(|mention| values.get(mention.hyperparameter).is_none());
-    match concrete {
-        Some(
-            Layer::Flatten
-            | Layer::Reshape { .. }
-            | Layer::Permute { .. }
-            | Layer::ZeroPadding2D { .. }
-            | Layer::MaxPooling1D(_)
-            | Layer::MaxPooling2D(_)
-            | Layer::GlobalMaxPooling1D { .. }
-            | Layer::GlobalMaxPooling2D { .. },
-        ) => Effect::Moves,
-        Some(Layer::LeakyReLU { .. } | Layer::PReLU(_)) => Effect::Rectifies,
+    match concrete.as_ref().map(Effect::of) {
         // An undecided hyperparameter may have another value, with which the layer computes.
-        _ if is_open() => Effect::Computes,
-        Some(Layer::Activation { activation: Activation::Linear }) => Effect::Moves,
-        Some(Layer::Activation {
-            activation: Activation::Relu | Activation::LeakyRelu | Activation::Elu,
-        }) => Effect::Rectifies,
-        Some(
-            Layer::Dropout { rate: 0.0 }
-            | Layer::SpatialDropout2D { rate: 0.0 }
-            | Layer::GaussianNoise { stddev: 0.0 },
-        ) => Effect::Moves,
-        Some(Layer::Rescaling { scale, offset }) => match (whole(scale), whole(offset)) {
-            (Some(scale), Some(offset)) => Effect::Rescales { scale, offset },
-            _ => Effect::Computes,
-        },
-        _ => Effect::Computes,
+        Some((_, true)) if is_open() => Effect::Computes,
+        Some((effect, _)) => effect,
+        None => Effect::Computes,
     }
 }
 
@@ -265,14 +305,8 @@ fn arguments(study: &Study, layer: &FlatLayer) -> Vec<usize> {
     let mentions = reading.mentions();
     let deciding = mentions.iter().filter(|mention| match &concrete {
         Some(Layer::Embedding(_)) => mention.pointer.starts_with(&of_rows),
-        Some(
-            Layer::Activation { .. }
-            | Layer::Dropout { .. }
-            | Layer::SpatialDropout2D { .. }
-            | Layer::GaussianNoise { .. }
-            | Layer::Rescaling { .. },
-        ) => study.space.listed(mention.hyperparameter).is_some(),
-        _ => false,
+        Some(layer) => Effect::of(layer).1 && study.space.listed(mention.hyperparameter).is_some(),
+        None => false,
     });
     deciding.map(|mention| mention.hyperparameter).collect()
 }

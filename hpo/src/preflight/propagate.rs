@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::hash::Hash;
 
-use super::{Recipe, Totals, closure, judge, needs, read_at};
+use super::{Recipe, Totals, closure, compatibility, needs, read_at};
 use crate::dataset::DatasetSchema;
 use crate::document::{Place, Reading, Scope};
 use crate::limits;
@@ -88,7 +88,7 @@ pub(super) fn follow(
         states = next;
     }
     let states = decide(study, states, &loss_needs, &mut decided)?;
-    judge_outputs(study, dataset, root, &states);
+    check_outputs(study, dataset, root, &states);
     states.into_values().map(|state| state.totals).reduce(Totals::hull)
 }
 
@@ -213,7 +213,7 @@ fn mentions_of_loss(study: &Study, arguments: &[&str]) -> Vec<usize> {
         .collect()
 }
 
-fn judge_outputs(study: &Study, dataset: &DatasetSchema, root: &Place, states: &States<Vec<usize>>) {
+fn check_outputs(study: &Study, dataset: &DatasetSchema, root: &Place, states: &States<Vec<usize>>) {
     let mut misfits: BTreeMap<(String, String), Vec<Key<_>>> = BTreeMap::new();
     let as_values = study.dataset.source.numbers_as_values().filter(|_| !dataset.names_classes());
     for key @ (shape, values) in states.keys() {
@@ -224,9 +224,9 @@ fn judge_outputs(study: &Study, dataset: &DatasetSchema, root: &Place, states: &
             .metrics
             .iter()
             .enumerate()
-            .map(|(index, metric)| judge::metric(index, *metric, shape, dataset.classes));
+            .map(|(index, metric)| compatibility::metric(index, *metric, shape, dataset.classes));
         // Metrics are not checked on an output that the loss cannot use.
-        let judged = judge::output(loss, shape, dataset.classes, as_values)
+        let judged = compatibility::output(loss, shape, dataset.classes, as_values)
             .and_then(|()| metrics.collect::<Result<(), _>>());
         if let Err(misfit) = judged {
             misfits.entry(misfit).or_default().push(key.clone());

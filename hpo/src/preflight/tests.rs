@@ -218,7 +218,7 @@ fn concrete(study: &Study, dataset: &DatasetSchema, plan: &crate::study::Plan) -
     // are kept. A fifth of the 50 rows validates, or a fold.
     let json = |pointer: &str| study.document().pointer(pointer).and_then(Json::as_u64);
     let (folds, executions) = (json("/dataset/folds"), json("/executions_per_trial").unwrap());
-    let numbers = folds.unwrap_or(1) * executions * (1 + plan.training.optimizer.slots()) + 2;
+    let numbers = folds.unwrap_or(1) * executions * (1 + plan.training.optimizer.slots().len() as u64) + 2;
     let rows = (plan.training.batch_size as u64).min(folds.map_or(40, |folds| 50 - 50 / folds));
     let input = dataset.elements() * rows.max(128.min(2 * rows)) + dataset.rows * (2 + folds.unwrap_or(1));
     Ok([parameters, flops, 4 * (numbers * parameters + 3 * joined + rows * 4 * activations + input)])

@@ -99,23 +99,44 @@ pub(crate) fn cost_where(layer: &Layer, input: &[usize], output: &[usize], keeps
     let is_joined = match layer {
         Layer::SimpleRNN(_) | Layer::LSTM(_) | Layer::GRU(_) | Layer::Bidirectional(_) => true,
         Layer::Conv1D(conv) | Layer::Conv2D(conv) => conv.groups > 1,
-        _ => false,
+        Layer::Dense(_)
+        | Layer::DepthwiseConv2D(_)
+        | Layer::SeparableConv2D(_)
+        | Layer::Flatten
+        | Layer::Reshape { .. }
+        | Layer::Permute { .. }
+        | Layer::Rescaling { .. }
+        | Layer::ZeroPadding2D { .. }
+        | Layer::MaxPooling1D(_)
+        | Layer::MaxPooling2D(_)
+        | Layer::AveragePooling1D(_)
+        | Layer::AveragePooling2D(_)
+        | Layer::GlobalAveragePooling1D { .. }
+        | Layer::GlobalAveragePooling2D { .. }
+        | Layer::GlobalMaxPooling1D { .. }
+        | Layer::GlobalMaxPooling2D { .. }
+        | Layer::Activation { .. }
+        | Layer::LeakyReLU { .. }
+        | Layer::PReLU(_)
+        | Layer::Dropout { .. }
+        | Layer::SpatialDropout2D { .. }
+        | Layer::GaussianNoise { .. }
+        | Layer::BatchNormalization(_)
+        | Layer::LayerNormalization(_)
+        | Layer::Embedding(_) => false,
     };
     Cost { parameters, flops, activations, joined: if is_joined { parameters } else { 0 } }
 }
 
 /// Whether an activation of the layer keeps an input that would not be kept otherwise.
 fn keeps_input(layer: &Layer) -> bool {
+    let output_needs = || layer.output().is_some_and(|output| output.activation.needs_input());
     match layer {
-        Layer::Dense(dense) => dense.activation.needs_input(),
-        Layer::Conv1D(conv) | Layer::Conv2D(conv) => conv.activation.needs_input(),
-        Layer::DepthwiseConv2D(conv) => conv.activation.needs_input(),
-        Layer::SeparableConv2D(conv) => conv.activation.needs_input(),
-        Layer::SimpleRNN(recurrent) | Layer::LSTM(recurrent) | Layer::GRU(recurrent) => {
-            recurrent.activation.needs_input() || recurrent.recurrent_activation.needs_input()
+        Layer::LSTM(recurrent) | Layer::GRU(recurrent) => {
+            output_needs() || recurrent.recurrent_activation.needs_input()
         }
         Layer::Bidirectional(bidirectional) => keeps_input(&bidirectional.wrapped),
-        _ => false,
+        _ => output_needs(),
     }
 }
 

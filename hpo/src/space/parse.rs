@@ -52,23 +52,18 @@ impl SearchSpace {
         let domain = domain(&mut fields);
         // Only these need a default: a grid has all values of the other kinds.
         let is_listed = matches!(domain, Some(Domain::Choice { .. } | Domain::Boolean | Domain::Fixed(_)));
-        let default = if is_listed { None } else { fields.get("default") };
-        let (when, per) = (fields.get("when"), fields.get("per"));
+        let default = if is_listed {
+            Some(None)
+        } else {
+            fields.optional_by("default", |default| member(default, domain.as_ref()?))
+        };
+        let when = fields.get("when");
+        let per = fields.optional_by("per", |per| self.count(per));
         fields.finish(&["ordered", "default"]);
-        let default = default.map(|default| domain.as_ref().and_then(|domain| member(&default, domain)));
-        let per = per.map(|per| self.count(&per));
-        if let (Some(when), None) = (&when, &per) {
+        if let (Some(when), Some(None)) = (&when, &per) {
             self.conditions(when, None)?;
         }
-        let (name, domain) = (name?, domain?);
-        let default = match default {
-            Some(default) => Some(default?),
-            None => None,
-        };
-        let per = match per {
-            Some(per) => Some(per?),
-            None => None,
-        };
+        let (name, domain, default, per) = (name?, domain?, default?, per?);
         let first = self.hyperparameters.len();
         for index in 0..per.map_or(1, |(_, max)| max) {
             // A `when` on a `per` parent means the parent of the same repetition.
@@ -298,43 +293,33 @@ bounded! {
 
 fn int(fields: &mut Fields) -> Option<Domain> {
     let (low, high) = (fields.required("min_value"), fields.required("max_value"));
-    let step = fields.get("step");
+    let step = fields.optional_by("step", |step| Some((step.clone(), step.fixed::<ExactInt>()?.0)));
     let sampling = fields.or("sampling", Sampling::Linear);
     let (low, high) = (low?, high?);
     let (min, max) = (low.fixed::<ExactInt>(), high.fixed::<ExactInt>());
-    let step_value = match &step {
-        Some(step) => Some(step.fixed::<ExactInt>()?.0),
-        None => None,
-    };
-    let (min, max, sampling) = (min?.0, max?.0, sampling?);
-    check_range(
-        &low,
-        (min as f64, max as f64),
-        step.as_ref().zip(step_value.map(|step| step as f64)),
-        sampling,
-    )?;
-    Some(Domain::Int { min, max, step: step_value, sampling })
+    let (min, max, step, sampling) = (min?.0, max?.0, step?, sampling?);
+    let (step_place, step) = step.unzip();
+    let placed_step = step_place.as_ref().zip(step.map(|step| step as f64));
+    check_range(&low, (min as f64, max as f64), placed_step, sampling)?;
+    Some(Domain::Int { min, max, step, sampling })
 }
 
 fn float(fields: &mut Fields) -> Option<Domain> {
     let (low, high) = (fields.required("min_value"), fields.required("max_value"));
-    let step = fields.get("step");
+    let step = fields.optional_by("step", |step| Some((step.clone(), step.fixed::<f64>()?)));
     let sampling = fields.or("sampling", Sampling::Linear);
     let (low, high) = (low?, high?);
     let (min, max) = (low.fixed::<f64>(), high.fixed::<f64>());
-    let step_value = match &step {
-        Some(step) => Some(step.fixed::<f64>()?),
-        None => None,
-    };
-    let (min, max, sampling) = (min?, max?, sampling?);
-    check_range(&low, (min, max), step.as_ref().zip(step_value), sampling)?;
+    let (min, max, step, sampling) = (min?, max?, step?, sampling?);
+    let (step_place, step) = step.unzip();
+    check_range(&low, (min, max), step_place.as_ref().zip(step), sampling)?;
     if !(max - min).is_finite() || (sampling != Sampling::Linear && !(max / min).is_finite()) {
         high.invalid("the range from min_value to max_value is too wide for a double");
         return None;
     }
-    let domain = Domain::Float { min, max, step: step_value, sampling };
+    let domain = Domain::Float { min, max, step, sampling };
     if domain.count().is_some_and(|count| count > limits::EXACT_INTEGER_MAX as u64) {
-        step.as_ref().unwrap_or(&low).invalid("makes more than 2^53 values; choose a larger step");
+        step_place.as_ref().unwrap_or(&low).invalid("makes more than 2^53 values; choose a larger step");
         return None;
     }
     Some(domain)

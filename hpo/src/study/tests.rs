@@ -100,7 +100,7 @@ fn every_example_is_a_study_that_works_on_its_dataset() {
         let preflight =
             preflight(&study, &schema_of(&study)).unwrap_or_else(|problems| panic!("{name}: {problems:#?}"));
         assert_eq!(preflight.shapes, "complete", "{name}");
-        let mut sampler = crate::sampler::Sampler::new(&study);
+        let mut sampler = crate::sampler::Sampler::new(study.sampler, &study.space, study.seed);
         for number in 0..20 {
             let Some(point) = sampler.suggest(number) else { break };
             study.plan(&point).unwrap_or_else(|problems| panic!("{name}, trial {number}: {problems:#?}"));
@@ -614,7 +614,7 @@ fn a_grid_past_the_bound_asks_for_max_trials() {
 fn cases_choose_whole_subtrees() {
     let (_, document) = examples().into_iter().find(|(name, _)| name == "everything").unwrap();
     let study = Study::parse(&document).unwrap();
-    let mut sampler = crate::sampler::Sampler::new(&study);
+    let mut sampler = crate::sampler::Sampler::new(study.sampler, &study.space, study.seed);
     let mut seen = (false, false);
     for number in 0..30 {
         let point = sampler.suggest(number).unwrap();

@@ -13,7 +13,7 @@ pub use reduce_lr_on_plateau::{Plateau, ReduceLrOnPlateau};
 
 use crate::document::{Fields, FromDocument, Place, Reader, bounded, did_you_mean, names, quote, read_named};
 use crate::limits;
-use crate::study::{Direction, Objective};
+use crate::objective::{Direction, Objective};
 use crate::training::metric::{canonical, direction};
 
 /// The callbacks of a trial, each at most once.

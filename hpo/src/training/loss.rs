@@ -121,7 +121,14 @@ pub enum Outputs {
 impl Outputs {
     /// Whether the outputs are logits.
     pub fn are_logits(self) -> bool {
-        matches!(self, Outputs::Logits | Outputs::ClassLogits)
+        match self {
+            Outputs::Logits | Outputs::ClassLogits => true,
+            Outputs::Values
+            | Outputs::Probabilities
+            | Outputs::Distribution
+            | Outputs::Shares
+            | Outputs::Margins => false,
+        }
     }
 }
 

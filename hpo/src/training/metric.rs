@@ -2,7 +2,7 @@
 
 use crate::document::{FromDocument, Place, bounded, name_and_fields};
 use crate::limits;
-use crate::study::Direction;
+use crate::objective::Direction;
 
 /// A number that is logged besides the loss.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,15 +61,34 @@ impl Metric {
 
     /// Whether labels are classes rather than numbers.
     pub fn is_classification(self) -> bool {
-        !matches!(self, Metric::Mse | Metric::Rmse | Metric::Mae | Metric::R2Score)
+        match self {
+            Metric::Accuracy
+            | Metric::BinaryAccuracy
+            | Metric::CategoricalAccuracy
+            | Metric::SparseCategoricalAccuracy
+            | Metric::TopKCategoricalAccuracy { .. }
+            | Metric::Precision
+            | Metric::Recall
+            | Metric::Auc
+            | Metric::F1Score => true,
+            Metric::Mse | Metric::Rmse | Metric::Mae | Metric::R2Score => false,
+        }
     }
 
     /// Which way is better.
     pub fn direction(self) -> Direction {
-        if matches!(self, Metric::Mse | Metric::Rmse | Metric::Mae) {
-            Direction::Minimize
-        } else {
-            Direction::Maximize
+        match self {
+            Metric::Mse | Metric::Rmse | Metric::Mae => Direction::Minimize,
+            Metric::Accuracy
+            | Metric::BinaryAccuracy
+            | Metric::CategoricalAccuracy
+            | Metric::SparseCategoricalAccuracy
+            | Metric::TopKCategoricalAccuracy { .. }
+            | Metric::Precision
+            | Metric::Recall
+            | Metric::Auc
+            | Metric::F1Score
+            | Metric::R2Score => Direction::Maximize,
         }
     }
 }

@@ -124,24 +124,71 @@ pub enum Rule {
     },
 }
 
+/// A number that an optimiser keeps for each weight.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Slot {
+    /// Keras's name.
+    pub name: &'static str,
+    /// Its initial value.
+    pub start: f64,
+    /// Whether this optimiser keeps it, and the argument that decides this; none if it always keeps
+    /// it.
+    condition: Option<(&'static str, bool)>,
+}
+
+impl Slot {
+    const fn new(name: &'static str) -> Slot {
+        Slot { name, start: 0.0, condition: None }
+    }
+
+    /// A slot that is kept if `argument` asks for it.
+    const fn kept_for(name: &'static str, argument: &'static str, kept: bool) -> Slot {
+        Slot { name, start: 0.0, condition: Some((argument, kept)) }
+    }
+
+    fn is_kept(&self) -> bool {
+        self.condition.is_none_or(|(_, kept)| kept)
+    }
+}
+
 impl Optimizer {
-    /// How many numbers it keeps for each weight.
-    pub fn slots(&self) -> u64 {
-        self.rule.slots() + u64::from(self.ema.is_some())
+    /// The numbers it keeps for each weight, in the order of the trainer's kernels: the slots of
+    /// the rule, then the average.
+    pub fn slots(&self) -> Vec<Slot> {
+        self.possible_slots().into_iter().filter(Slot::is_kept).collect()
+    }
+
+    /// The numbers it keeps with these or other arguments.
+    fn possible_slots(&self) -> Vec<Slot> {
+        let mut slots = self.rule.possible_slots();
+        slots.push(Slot::kept_for("average", "use_ema", self.ema.is_some()));
+        slots
     }
 }
 
 impl Rule {
-    /// How many numbers it keeps for each weight.
-    pub fn slots(&self) -> u64 {
-        match self {
-            Rule::Sgd { momentum, .. } => u64::from(*momentum != 0.0),
-            Rule::Rmsprop { momentum, centered, .. } => {
-                1 + u64::from(*momentum != 0.0) + u64::from(*centered)
+    fn possible_slots(&self) -> Vec<Slot> {
+        match *self {
+            Rule::Sgd { momentum, .. } => vec![Slot::kept_for("momentum", "momentum", momentum != 0.0)],
+            Rule::Rmsprop { momentum, centered, .. } => vec![
+                Slot::new("velocity"),
+                Slot::kept_for("momentum", "momentum", momentum != 0.0),
+                Slot::kept_for("average_gradient", "centered", centered),
+            ],
+            Rule::Adam { amsgrad, .. } | Rule::AdamW { amsgrad, .. } => vec![
+                Slot::new("momentum"),
+                Slot::new("velocity"),
+                Slot::kept_for("velocity_hat", "amsgrad", amsgrad),
+            ],
+            Rule::Nadam { .. } => vec![Slot::new("momentum"), Slot::new("velocity")],
+            Rule::Adamax { .. } => vec![Slot::new("momentum"), Slot::new("norm")],
+            Rule::Adagrad { initial_accumulator_value, .. } => {
+                vec![Slot { start: initial_accumulator_value, ..Slot::new("accumulator") }]
             }
-            Rule::Adam { amsgrad, .. } | Rule::AdamW { amsgrad, .. } => 2 + u64::from(*amsgrad),
-            Rule::Nadam { .. } | Rule::Adamax { .. } | Rule::Adadelta { .. } => 2,
-            Rule::Adagrad { .. } | Rule::Lion { .. } => 1,
+            Rule::Adadelta { .. } => {
+                vec![Slot::new("accumulated_grad"), Slot::new("accumulated_delta_var")]
+            }
+            Rule::Lion { .. } => vec![Slot::new("momentum")],
         }
     }
 
@@ -332,41 +379,37 @@ fn ema(fields: &mut Fields) -> Option<Option<Ema>> {
     Some(used?.then_some(ema))
 }
 
-/// The least and the most numbers that an optimiser keeps for each weight, over all values of its
-/// arguments.
-pub(crate) struct Slots(pub(crate) u64, pub(crate) u64);
+/// The least and the largest number of slots of an optimiser, over all values of its arguments.
+pub(crate) struct SlotCount {
+    pub(crate) least: u64,
+    pub(crate) most: u64,
+}
 
-impl FromDocument for Slots {
-    fn from_place(place: &Place) -> Option<Slots> {
-        let some = Optimizer::from_place(place)?;
-        // The numbers kept because of an argument: whether all of its values need them, and whether
-        // any does.
-        let kept = |name: &str, needed: fn(&Place) -> Vec<bool>| {
-            let needed = place.at(&format!("/{name}")).map(|place| needed(&place)).unwrap_or_default();
-            (
-                u64::from(!needed.is_empty() && needed.iter().all(|needed| *needed)),
-                u64::from(needed.contains(&true)),
-            )
-        };
-        let momentum =
-            |place: &Place| place.read_all::<f64>().iter().map(|momentum| *momentum != 0.0).collect();
-        let switch = |place: &Place| place.read_all::<bool>();
-        let optional = [
-            kept("momentum", momentum),
-            kept("centered", switch),
-            kept("amsgrad", switch),
-            kept("use_ema", switch),
-        ];
-        let varying: u64 = match some.rule {
-            Rule::Sgd { momentum, .. } => u64::from(momentum != 0.0),
-            Rule::Rmsprop { momentum, centered, .. } => u64::from(momentum != 0.0) + u64::from(centered),
-            Rule::Adam { amsgrad, .. } | Rule::AdamW { amsgrad, .. } => u64::from(amsgrad),
-            _ => 0,
-        } + u64::from(some.ema.is_some());
-        let fixed = some.slots() - varying;
-        Some(Slots(
-            fixed + optional.iter().map(|(least, _)| least).sum::<u64>(),
-            fixed + optional.iter().map(|(_, most)| most).sum::<u64>(),
-        ))
+impl FromDocument for SlotCount {
+    fn from_place(place: &Place) -> Option<SlotCount> {
+        let optimizer = Optimizer::from_place(place)?;
+        let (mut least, mut most) = (0, 0);
+        for slot in optimizer.possible_slots() {
+            let argument = slot.condition.and_then(|(argument, _)| place.at(&format!("/{argument}")));
+            let kept: Vec<bool> = match argument {
+                Some(argument) => argument.read_all::<IsSet>().into_iter().map(|IsSet(set)| set).collect(),
+                None => vec![slot.is_kept()],
+            };
+            least += u64::from(!kept.is_empty() && kept.iter().all(|kept| *kept));
+            most += u64::from(kept.contains(&true));
+        }
+        Some(SlotCount { least, most })
+    }
+}
+
+/// Whether a switch is on or a number is not 0.
+struct IsSet(bool);
+
+impl FromDocument for IsSet {
+    fn from_place(place: &Place) -> Option<IsSet> {
+        if place.json().is_boolean() {
+            return bool::from_place(place).map(IsSet);
+        }
+        f64::from_place(place).map(|number| IsSet(number != 0.0))
     }
 }

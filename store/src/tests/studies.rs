@@ -57,7 +57,7 @@ async fn any_number_of_top_ups_fill_the_queue_and_no_further() {
     assert_eq!(bench.store.top_up(id).await.unwrap(), 0);
     bench.healthy().await;
     let study = bench.store.spec(id).await.unwrap();
-    let mut sampler = hpo::sampler::Sampler::new(&study);
+    let mut sampler = hpo::sampler::Sampler::new(study.sampler, &study.space, study.seed);
     for number in 0..164 {
         assert_eq!(bench.trial(id, number).await.point, study.space.pack(&sampler.suggest(number).unwrap()));
     }

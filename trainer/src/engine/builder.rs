@@ -56,15 +56,15 @@ impl Builder<'_> {
             Layer::Rescaling { scale, offset } => Built::Rescaling { scale: *scale, offset: *offset },
             Layer::ZeroPadding2D { padding } => Built::Pad(*padding),
             Layer::Dense(dense) => {
-                activity = dense.activity_regularizer;
+                activity = dense.output.activity_regularizer;
                 Built::Dense {
                     kernel: drawn.tensor("kernel")?,
                     bias: self.bias(&drawn, dense.units)?,
-                    activation: dense.activation,
+                    activation: dense.output.activation,
                 }
             }
             Layer::Conv1D(conv) | Layer::Conv2D(conv) => {
-                activity = conv.activity_regularizer;
+                activity = conv.output.activity_regularizer;
                 let [height, width, _] = image(input, index)?;
                 let input = [height, width, channels / conv.groups];
                 let window =
@@ -76,7 +76,7 @@ impl Builder<'_> {
                 Built::Conv(Conv {
                     kernel,
                     bias,
-                    activation: conv.activation,
+                    activation: conv.output.activation,
                     window,
                     groups: conv.groups,
                     row: row(),
@@ -84,7 +84,7 @@ impl Builder<'_> {
                 })
             }
             Layer::DepthwiseConv2D(conv) => {
-                activity = conv.activity_regularizer;
+                activity = conv.output.activity_regularizer;
                 let window = Window::dilated(
                     image(input, index)?,
                     conv.kernel_size,
@@ -96,7 +96,7 @@ impl Builder<'_> {
                 Built::Depthwise {
                     kernel: drawn.tensor("kernel")?,
                     bias,
-                    activation: conv.activation,
+                    activation: conv.output.activation,
                     window,
                 }
             }
@@ -183,9 +183,12 @@ impl Builder<'_> {
             window,
         };
         let kernel = drawn.tensor("pointwise_kernel")?.reshape((depth, conv.filters))?;
-        let second =
-            Built::Dense { kernel, bias: self.bias(&drawn, conv.filters)?, activation: conv.activation };
-        Ok(([first, second], conv.activity_regularizer))
+        let second = Built::Dense {
+            kernel,
+            bias: self.bias(&drawn, conv.filters)?,
+            activation: conv.output.activation,
+        };
+        Ok(([first, second], conv.output.activity_regularizer))
     }
 
     /// One direction of a recurrent layer, whose weights' names begin with `prefix`.
@@ -204,7 +207,7 @@ impl Builder<'_> {
         };
         let what = Recurrence {
             cell: cell(layer),
-            activation: layer.activation,
+            activation: layer.output.activation,
             recurrent_activation: layer.recurrent_activation,
             sequences: layer.return_sequences,
             backwards: layer.go_backwards != backwards,
@@ -221,7 +224,7 @@ impl Builder<'_> {
             bias,
             what,
             dropout: layer.dropout,
-            activity: layer.activity_regularizer,
+            activity: layer.output.activity_regularizer,
         })
     }
 

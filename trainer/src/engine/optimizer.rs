@@ -27,7 +27,7 @@ pub(crate) struct Optimizer {
     steps: u64,
     /// Nadam's: the product of the momentums of all steps taken.
     product: f64,
-    /// Those of each weight, as [`slots::names`] names them.
+    /// Those of each weight, as [`training::Optimizer::slots`] lists them.
     slots: Vec<Slots>,
 }
 
@@ -138,8 +138,8 @@ impl Optimizer {
             state.push(scalar(PRODUCT, self.product)?);
         }
         for (weight, slots) in weights.iter().zip(&self.slots).filter(|(weight, _)| weight.trainable) {
-            let named = slots::names(&self.recipe).into_iter().enumerate();
-            state.extend(named.map(|(index, slot)| slots.part(key(slot, weight), index, &weight.var)));
+            let kept = self.recipe.slots().into_iter().enumerate();
+            state.extend(kept.map(|(index, slot)| slots.part(key(slot.name, weight), index, &weight.var)));
         }
         Ok(state)
     }
@@ -147,10 +147,10 @@ impl Optimizer {
     /// Makes it remember what [`Optimizer::state`] gave. An error names what is missing or of
     /// another shape or type, and leaves it in between.
     pub(crate) fn restore(&mut self, weights: &[Weight], read: &mut Read) -> Result<()> {
-        let names = slots::names(&self.recipe);
+        let kept = self.recipe.slots();
         for (weight, slots) in weights.iter().zip(&mut self.slots).filter(|(weight, _)| weight.trainable) {
-            for (index, slot) in names.iter().enumerate() {
-                slots.set(index, read_like(read, &key(slot, weight), &weight.var)?)?;
+            for (index, slot) in kept.iter().enumerate() {
+                slots.set(index, read_like(read, &key(slot.name, weight), &weight.var)?)?;
             }
         }
         self.steps = read_scalar::<i64>(read, STEPS)? as u64;

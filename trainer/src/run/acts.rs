@@ -112,7 +112,7 @@ fn outcome(catalog: &data::Catalog, document: &Json) -> Result<String, Vec<Strin
         .described(&study.dataset, Asker::patient(60))
         .map_err(|error| vec![format!("/dataset/{}", error.field(&study.dataset))])?;
     preflight(&study, &described.schema, &described.findings).map_err(pointers)?;
-    let mut sampler = Sampler::new(&study);
+    let mut sampler = Sampler::new(study.sampler, &study.space, study.seed);
     let points: Vec<Point> = (0..6).map_while(|number| sampler.suggest(number)).collect();
     let mut seen: Vec<String> =
         points.iter().map(|point| format!("{:?}", study.space.to_json(point))).collect();

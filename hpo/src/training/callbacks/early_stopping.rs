@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::score::{Best, beats};
-use crate::study::Direction;
+use crate::objective::Direction;
 
 /// When to end the training.
 #[derive(Debug, Clone, PartialEq)]

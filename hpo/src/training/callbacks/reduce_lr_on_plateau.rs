@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::score::Best;
-use crate::study::Direction;
+use crate::objective::Direction;
 
 /// When to lower the learning rate, and by how much.
 #[derive(Debug, Clone, PartialEq)]

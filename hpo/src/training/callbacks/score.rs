@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::study::Direction;
+use crate::objective::Direction;
 
 /// The best value so far; none before the first. It is stored as bits, since JSON in a checkpoint
 /// turns NaN and the infinities into null.

@@ -3,7 +3,7 @@
 use std::cell::{Ref, RefCell};
 
 use candle_core::{CpuStorage, Result, Tensor, Var, WithDType};
-use hpo::training::{self, Rule};
+use hpo::training;
 
 use super::composed;
 use crate::engine::ops::Ops;
@@ -21,38 +21,11 @@ pub(super) enum Slots {
     Composed(Vec<Tensor>),
 }
 
-/// The names of a weight's slots, which are Keras's, in the order of the kernels.
-pub(super) fn names(recipe: &training::Optimizer) -> Vec<&'static str> {
-    let kept: &[(&'static str, bool)] = match recipe.rule {
-        Rule::Sgd { momentum, .. } => &[("momentum", momentum != 0.0)],
-        Rule::Rmsprop { momentum, centered, .. } => {
-            &[("velocity", true), ("momentum", momentum != 0.0), ("average_gradient", centered)]
-        }
-        Rule::Adam { amsgrad, .. } | Rule::AdamW { amsgrad, .. } => {
-            &[("momentum", true), ("velocity", true), ("velocity_hat", amsgrad)]
-        }
-        Rule::Nadam { .. } => &[("momentum", true), ("velocity", true)],
-        Rule::Adamax { .. } => &[("momentum", true), ("norm", true)],
-        Rule::Adagrad { .. } => &[("accumulator", true)],
-        Rule::Adadelta { .. } => &[("accumulated_grad", true), ("accumulated_delta_var", true)],
-        Rule::Lion { .. } => &[("momentum", true)],
-    };
-    kept.iter()
-        .chain(&[("average", recipe.ema.is_some())])
-        .filter(|(_, kept)| *kept)
-        .map(|(name, _)| *name)
-        .collect()
-}
-
 impl Slots {
     /// Those of a weight that has not moved yet.
     pub(super) fn new(recipe: &training::Optimizer, weight: &Weight, ops: Ops) -> Result<Slots> {
-        let start = |name: &str| match (name, recipe.rule) {
-            ("accumulator", Rule::Adagrad { initial_accumulator_value, .. }) => initial_accumulator_value,
-            _ => 0.0,
-        };
-        let names = if weight.trainable { names(recipe) } else { Vec::new() };
-        let slots = names.into_iter().map(|name| weight.var.zeros_like()?.affine(1.0, start(name)));
+        let slots = if weight.trainable { recipe.slots() } else { Vec::new() };
+        let slots = slots.into_iter().map(|slot| weight.var.zeros_like()?.affine(1.0, slot.start));
         Slots::hold(slots.collect::<Result<_>>()?, ops)
     }
 

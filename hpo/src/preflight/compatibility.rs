@@ -3,7 +3,7 @@
 use crate::dataset::{DatasetSchema, Findings, Scale};
 use crate::document::{Place, quote};
 use crate::limits;
-use crate::network::Activation;
+use crate::network::{Activation, Range};
 use crate::shape::show;
 use crate::study::Study;
 use crate::training::{Class, ClassWeight, Loss, Metric, Outputs};
@@ -154,7 +154,11 @@ pub(super) fn output(
     let each = || format!("needs one probability for each of {classes} classes: ({classes})");
     let one_hot = output == [classes as usize];
     match loss {
-        _ if !loss.is_classification() => {
+        Loss::MeanSquaredError
+        | Loss::MeanAbsoluteError
+        | Loss::Huber { .. }
+        | Loss::LogCosh
+        | Loss::Poisson => {
             let or = as_values.map_or(String::new(), |how| {
                 format!(" (whole numbers from 0 to {}); {how}, or", classes - 1)
             });
@@ -178,7 +182,9 @@ pub(super) fn output(
             output,
             "needs the probability of the second class, (1), or that of both: (2)".to_owned(),
         ),
-        _ => needs(one_hot, name, output, each()),
+        Loss::CategoricalCrossentropy { .. } | Loss::BinaryCrossentropy { .. } | Loss::KlDivergence => {
+            needs(one_hot, name, output, each())
+        }
     }
 }
 
@@ -189,15 +195,15 @@ pub(super) fn output(
 /// as good as probabilities (except on TensorFlow, which uses the logits before a sigmoid). The
 /// softmax of `log_softmax` is the softmax itself.
 pub(super) fn activation(loss: Loss, activation: Activation, name: &str) -> Result<(), (bool, String)> {
-    use Activation::{Exponential, HardSigmoid, LogSoftmax, Relu, Relu6, Sigmoid, Softmax, Softplus};
     let takes = loss.as_str();
-    let is_probability = matches!(activation, Softmax | Sigmoid | HardSigmoid);
+    let range = activation.range();
+    let is_probability = range == Range::Probability;
     let at_network = |needs: &str, end: &str| {
         Err((false, format!("{takes} needs {needs}, but the network ends with {name}; {end}")))
     };
     match loss.outputs() {
         outputs @ (Outputs::Logits | Outputs::ClassLogits)
-            if is_probability || (outputs == Outputs::Logits && activation == LogSoftmax) =>
+            if is_probability || (outputs == Outputs::Logits && range == Range::NotPositive) =>
         {
             let cure = "end it with linear, or remove from_logits";
             Err((
@@ -205,19 +211,17 @@ pub(super) fn activation(loss: Loss, activation: Activation, name: &str) -> Resu
                 format!("{takes} with from_logits needs logits, but the network ends with {name}; {cure}"),
             ))
         }
-        Outputs::Shares if !is_probability && !matches!(activation, Softplus | Exponential) => {
+        Outputs::Shares if !is_probability && range != Range::Positive => {
             at_network("probabilities", "end it with softmax, or set from_logits in the loss")
         }
         Outputs::Probabilities if !is_probability => {
             at_network("probabilities", "end it with sigmoid, or set from_logits in the loss")
         }
         // With any other activation, the divergence is smallest if all outputs are 1.
-        Outputs::Distribution if activation != Softmax => {
+        Outputs::Distribution if activation != Activation::Softmax => {
             at_network("probabilities that sum to 1", "end it with softmax")
         }
-        Outputs::Margins
-            if is_probability || matches!(activation, Relu | Relu6 | Softplus | Exponential | LogSoftmax) =>
-        {
+        Outputs::Margins if range != Range::BothSides => {
             at_network("outputs on both sides of 0", "end it with tanh or linear")
         }
         Outputs::Values
