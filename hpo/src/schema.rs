@@ -132,7 +132,7 @@ fn space() -> Vec<(&'static str, Json)> {
         ("FixedHyperparameter", hyperparameter("fixed", "One value.", vec![must("value", scalar(), "The value; a string has at most 256 bytes.")])),
         ("When", json!({
             "type": "object",
-            "description": "Holds where each of these hyperparameters is active and has one of the values listed for it.",
+            "description": "Holds if each of these hyperparameters is active and has one of the values listed for it.",
             "additionalProperties": array(scalar(), 1, limits::CHOICES_MAX),
         })),
         ("Reference", object("The value of a hyperparameter, or the case that belongs to it.", vec![

@@ -65,7 +65,7 @@ pub enum Domain {
         max: i64,
         /// The distance (linear) or factor between neighbours.
         step: Option<i64>,
-        /// How values are spread.
+        /// How values are distributed.
         sampling: Sampling,
     },
     /// Numbers from `min` to `max`, both included.
@@ -77,7 +77,7 @@ pub enum Domain {
         /// The distance (linear) or factor between neighbours. Without it, the domain is a
         /// continuum.
         step: Option<f64>,
-        /// How values are spread.
+        /// How values are distributed.
         sampling: Sampling,
     },
     /// One of a list of values of the same type.
