@@ -263,7 +263,7 @@ fn contract() -> Json {
 
 fn examples() -> Vec<(String, Json)> {
     let folder = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/examples")).unwrap();
-    let paths = folder.map(|entry| entry.unwrap().path());
+    let paths = folder.map(|entry| entry.unwrap().path()).filter(|path| path.is_file());
     paths
         .map(|path| {
             (path.display().to_string(), serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap())

@@ -26,6 +26,8 @@ pub mod audit;
 mod connection;
 pub mod embedded;
 mod error;
+#[cfg(feature = "flags")]
+pub mod flags;
 mod id;
 mod keys;
 pub mod limits;

@@ -20,6 +20,7 @@ pub use service::{Service, start_trainer};
 pub use store::test_server::TestRedis;
 
 use std::future::Future;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// The most that a test waits for anything: far more than it takes, so that only what never comes
@@ -42,6 +43,26 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut probe:
         }
         assert!(Instant::now() < deadline, "waited in vain for {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// The names of the studies in `openapi/examples`.
+pub fn examples() -> Vec<String> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../openapi/examples");
+    let entries = std::fs::read_dir(folder).unwrap_or_else(|error| panic!("{folder}: {error}"));
+    let paths = entries.map(|entry| entry.expect("a readable folder").path());
+    let studies = paths.filter(|path| path.extension().is_some_and(|suffix| suffix == "json"));
+    studies.filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned())).collect()
+}
+
+/// Puts the tables of the examples into the datasets folder of a data folder.
+pub fn example_datasets(data_dir: &Path) {
+    let from = concat!(env!("CARGO_MANIFEST_DIR"), "/../openapi/examples/datasets");
+    let to = data_dir.join("datasets");
+    std::fs::create_dir_all(&to).expect("a made folder");
+    for file in std::fs::read_dir(from).expect("the examples' tables are there") {
+        let file = file.expect("a readable folder");
+        std::fs::copy(file.path(), to.join(file.file_name())).expect("a copied file");
     }
 }
 

@@ -12,6 +12,7 @@ pub(crate) fn examples() -> Vec<(String, Json)> {
     let mut examples: Vec<(String, Json)> = std::fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_file())
         .map(|path| {
             (
                 path.file_stem().unwrap().to_str().unwrap().to_owned(),
@@ -34,6 +35,7 @@ pub(crate) fn schema_of(study: &Study) -> DatasetSchema {
             "diabetes" => (vec![10], 442, None, None),
             other => panic!("no schema of {other}"),
         },
+        crate::dataset::Source::Csv { .. } => (vec![6], 180, Some(3), None),
         _ => (vec![28, 28], 60_000, Some(10), Some(255.0)),
     };
     DatasetSchema { shape, dtype: "float32".to_owned(), rows, classes, scale_max, ..DatasetSchema::default() }
