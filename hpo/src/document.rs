@@ -1,10 +1,10 @@
-//! Reading a study document: every mistake is collected with its JSON pointer, and `{"hp": …}` may
-//! stand for any value.
+//! Reads a study document: every mistake is collected with its JSON pointer, and `{"hp": …}` can
+//! replace any value.
 //!
-//! One set of readers serves two ends. With no assignment, a reader checks every value that a
-//! hyperparameter may have at its place and returns some representative; with the [`Point`] of a
-//! trial it returns what that trial has. So there are no templates and no mirror types:
-//! [`Layer`](crate::network::Layer) and its like are always concrete.
+//! One set of readers serves two purposes. Without a point, a reader checks every value that a
+//! hyperparameter can have at its place and returns one of them; with the [`Point`] of a trial it
+//! returns the value of that trial. So there are no templates and no mirror types: a
+//! [`Layer`](crate::network::Layer) is always concrete, and so is every other type.
 
 mod fields;
 mod message;
@@ -32,37 +32,37 @@ use reference::Reference;
 /// One mistake in a document.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
-    /// Where: a JSON pointer (RFC 6901) into the document.
+    /// Its place: a JSON pointer (RFC 6901) into the document.
     pub pointer: String,
     /// What is wrong, and what to do.
     pub detail: String,
-    /// Whether it is wrong or only not there yet.
+    /// Whether it is wrong or not supported yet.
     #[serde(skip)]
     pub kind: ProblemKind,
 }
 
-/// Whether something is wrong, or right but not built yet.
+/// Whether something is wrong, or right but not supported yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ProblemKind {
     /// Wrong in any version.
     #[default]
     Invalid,
-    /// A known name or field that this version does not act on.
+    /// A known name or field that this version does not support.
     NotSupported,
 }
 
-/// What can be read from a place that holds no reference to a hyperparameter.
+/// A type that can be read from a place without a reference to a hyperparameter.
 pub trait FromDocument: Sized {
     /// The value at `place`, or none after reporting every problem with it.
     fn from_place(place: &Place) -> Option<Self>;
 }
 
-/// The hyperparameters that a document may refer to, and the values they have.
+/// The hyperparameters that a document can refer to, and their values.
 #[derive(Debug, Clone, Copy)]
 pub struct Scope<'a> {
     /// The search space.
     pub space: &'a SearchSpace,
-    /// The values of one trial, or some of them; none to check all that a trial could have.
+    /// The values of one trial, or some of them; none to check all values that a trial could have.
     pub point: Option<&'a Point>,
 }
 
@@ -71,7 +71,7 @@ pub struct Scope<'a> {
 pub struct Mention {
     /// Its position in the space.
     pub hyperparameter: usize,
-    /// Where it is used.
+    /// The place that uses it.
     pub pointer: String,
 }
 
@@ -80,17 +80,16 @@ pub struct Mention {
 pub struct Reading {
     problems: RefCell<Vec<Problem>>,
     mentions: RefCell<Vec<Mention>>,
-    /// Names of hyperparameters whose declaration is wrong: what refers to them is not wrong for
-    /// that.
+    /// Names of hyperparameters whose declaration is wrong. References to them are not reported.
     broken: RefCell<HashSet<String>>,
-    /// Whether the declarations as a whole could not be read, so that no name can be told to be
-    /// wrong.
+    /// Whether the declarations as a whole could not be read, so that unknown names cannot be
+    /// reported.
     undeclared: Cell<bool>,
     steps: Cell<u64>,
 }
 
 impl Reading {
-    /// The root of `document`; with a `scope`, hyperparameters may stand for values.
+    /// The root of `document`; with a `scope`, hyperparameters can replace values.
     pub fn root<'a>(&'a self, document: &'a Json, scope: Option<Scope<'a>>) -> Place<'a> {
         Place {
             value: document,
@@ -103,22 +102,22 @@ impl Reading {
         }
     }
 
-    /// Everything that was found wrong, each once, in the order of the document as read.
+    /// Everything that was found wrong, each problem once, in the order in which it was read.
     pub fn into_problems(self) -> Vec<Problem> {
         self.problems.into_inner()
     }
 
-    /// Whether nothing was found wrong so far.
+    /// Whether nothing wrong has been found so far.
     pub fn is_clean(&self) -> bool {
         self.problems.borrow().is_empty()
     }
 
-    /// The hyperparameters mentioned so far, as often as they were read.
+    /// The hyperparameters mentioned so far, once for each time they were read.
     pub fn mentions(&self) -> Ref<'_, Vec<Mention>> {
         self.mentions.borrow()
     }
 
-    /// Whether there is no room for another problem, so that reading on is of no use.
+    /// Whether there is no room for another problem, so that reading can stop.
     pub fn is_full(&self) -> bool {
         self.problems.borrow().len() >= limits::PROBLEMS_MAX
     }
@@ -131,16 +130,16 @@ impl Reading {
     }
 }
 
-/// Which repetition of a `repeat` a place belongs to.
+/// The repetition of a `repeat` that a place belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Repetition {
-    /// The hyperparameter that counts, if it is one.
+    /// The hyperparameter that is the count, if there is one.
     pub count: Option<usize>,
-    /// From 0.
+    /// The number of the repetition, from 0.
     pub index: usize,
 }
 
-/// A value in the document, where it stands, and what is known of the hyperparameters there.
+/// A value in the document, its place, and what is known about the hyperparameters there.
 #[derive(Debug, Clone)]
 pub struct Place<'a> {
     value: &'a Json,
@@ -149,32 +148,32 @@ pub struct Place<'a> {
     scope: Option<Scope<'a>>,
     context: Context,
     repetition: Option<Repetition>,
-    /// The hyperparameter whose value this is, for messages.
+    /// The hyperparameter that has this value, for messages.
     given: Option<&'a str>,
 }
 
 impl<'a> Place<'a> {
-    /// The JSON there.
+    /// The JSON at this place.
     pub fn json(&self) -> &'a Json {
         self.value
     }
 
-    /// Where it is: a JSON pointer.
+    /// The JSON pointer of this place.
     pub fn pointer(&self) -> &str {
         &self.pointer
     }
 
-    /// What is known here of the hyperparameters.
+    /// What is known about the hyperparameters here.
     pub fn context(&self) -> &Context {
         &self.context
     }
 
-    /// The search space and the trial's point, where there are.
+    /// The search space and the point of the trial, if they are given.
     pub fn scope(&self) -> Option<Scope<'a>> {
         self.scope
     }
 
-    /// The same place, with more known of the hyperparameters.
+    /// The same place, with more known about the hyperparameters.
     pub fn within(&self, context: Context) -> Place<'a> {
         Place { context, ..self.clone() }
     }
@@ -184,29 +183,29 @@ impl<'a> Place<'a> {
         Place { repetition: Some(repetition), ..self.clone() }
     }
 
-    /// Counts `steps` of work; none, once reported, where the document takes too many.
+    /// Counts `steps` of work. None, after reporting it, if the document takes too many.
     pub(crate) fn spend(&self, steps: usize) -> Option<()> {
         let before = self.reading.steps.get();
         let after = before.saturating_add(steps as u64);
         self.reading.steps.set(after);
         if after > limits::READING_STEPS_MAX && before <= limits::READING_STEPS_MAX {
-            self.invalid("there are too many conditions and cases on hyperparameters with many values to check them all");
+            self.invalid("the conditions and cases are too many to check; use hyperparameters with fewer values in them");
         }
         (after <= limits::READING_STEPS_MAX).then_some(())
     }
 
-    /// Remembers that the declaration of the hyperparameter called `name` is wrong.
+    /// Records that the declaration of the hyperparameter called `name` is wrong.
     pub(crate) fn declared_wrong(&self, name: String) {
         self.reading.broken.borrow_mut().insert(name);
     }
 
-    /// Remembers that the declarations as a whole are wrong.
+    /// Records that the declarations as a whole are wrong.
     pub(crate) fn all_declared_wrong(&self) {
         self.reading.undeclared.set(true);
     }
 
-    /// Reports that `name` is no hyperparameter here, unless that follows from a problem with its
-    /// declaration.
+    /// Reports that `name` is not a hyperparameter here, unless this follows from a problem with
+    /// its declaration.
     pub(crate) fn unresolved(&self, name: &str, detail: impl Into<String>) {
         if !self.reading.undeclared.get() && !self.reading.broken.borrow().contains(name) {
             self.invalid(detail);
@@ -218,27 +217,27 @@ impl<'a> Place<'a> {
         self.problem(detail.into(), ProblemKind::Invalid);
     }
 
-    /// Reports something known that this version does not act on.
+    /// Reports something known that this version does not support.
     pub fn not_supported(&self, detail: impl Into<String>) {
         self.problem(detail.into(), ProblemKind::NotSupported);
     }
 
     fn problem(&self, detail: String, kind: ProblemKind) {
         let detail = match self.given {
-            Some(name) => format!("{detail} (hyperparameter {name} may be {})", brief(self.value)),
+            Some(name) => format!("{detail} (the hyperparameter {name} can be {})", brief(self.value)),
             None => detail,
         };
         self.reading.report(Problem { pointer: self.pointer.clone(), detail, kind });
     }
 
-    /// The value there, which may be one of a hyperparameter, or a choice of subtrees by one: that
-    /// of the trial, or without a trial any of [`read_all`](Self::read_all).
+    /// The value at this place, which may come from a hyperparameter or its cases: the one of the
+    /// trial, or without a trial any of [`read_all`](Self::read_all).
     pub fn read<T: FromDocument>(&self) -> Option<T> {
         self.read_all().pop()
     }
 
-    /// Every value that may stand there. A range speaks through its witnesses: readers take an
-    /// interval, of whole numbers or of all, and some spare 0.
+    /// Every value that this place can have. A range is represented by its witnesses: readers
+    /// accept an interval, of whole numbers or of all numbers, and some exclude 0.
     pub fn read_all<T: FromDocument>(&self) -> Vec<T> {
         match self.reference() {
             None => T::from_place(self).into_iter().collect(),
@@ -257,17 +256,17 @@ impl<'a> Place<'a> {
         }
     }
 
-    /// The value there; a hyperparameter cannot stand for it.
+    /// The value at this place, which cannot be a hyperparameter.
     pub fn fixed<T: FromDocument>(&self) -> Option<T> {
         if self.value.get("hp").is_some() {
-            self.invalid("a hyperparameter cannot stand here: this is the same for all trials");
+            self.invalid("this cannot be a hyperparameter: it is the same for all trials");
             return None;
         }
         T::from_place(self)
     }
 
-    /// The values that the hyperparameter at `at` may have here, of a range its witnesses; the one
-    /// it has, where the point says so.
+    /// The values that the hyperparameter at `at` can have here, or the witnesses of a range; if
+    /// the point has its value, only this one.
     fn values_of(&self, at: usize) -> Vec<Value> {
         let Some(scope) = self.scope else { return Vec::new() };
         if let Some(value) = scope.point.and_then(|point| point.get(at)) {
@@ -291,7 +290,7 @@ impl<'a> Place<'a> {
         self.repetition
     }
 
-    /// The place at `pointer` below this one; none where the document has nothing there.
+    /// The place at `pointer` below this one; none if the document has nothing there.
     pub fn at(&self, pointer: &str) -> Option<Place<'a>> {
         Some(Place {
             value: self.value.pointer(pointer)?,
@@ -300,20 +299,20 @@ impl<'a> Place<'a> {
         })
     }
 
-    /// The members of the array there, at most `max`.
+    /// The items of the array at this place, at most `max`.
     pub fn items(&self, max: usize) -> Option<Vec<Place<'a>>> {
         let Some(items) = self.value.as_array() else {
             self.invalid(format!("must be an array, not {}", kind(self.value)));
             return None;
         };
         if items.len() > max {
-            self.invalid(format!("has {} members; at most {max} are allowed", items.len()));
+            self.invalid(format!("has {} items; at most {max} are allowed", items.len()));
             return None;
         }
         Some(items.iter().enumerate().map(|(at, item)| self.child(&at.to_string(), item)).collect())
     }
 
-    /// The place of a member of this one.
+    /// The place of a field or item of this one.
     pub fn child(&self, key: &str, value: &'a Json) -> Place<'a> {
         let pointer = format!("{}/{}", self.pointer, key.replace('~', "~0").replace('/', "~1"));
         Place { value, pointer, ..self.clone() }
@@ -341,8 +340,7 @@ impl FromDocument for f64 {
 impl FromDocument for i64 {
     fn from_place(place: &Place) -> Option<i64> {
         let json = place.json();
-        // 2.0 is as good as 2, as in Keras; past 2^53 a float no longer says which integer it
-        // means.
+        // 2.0 is read as 2, as in Keras. Beyond 2^53 a float no longer identifies one integer.
         let whole = || {
             json.as_f64()
                 .filter(|x| x.fract() == 0.0 && x.abs() <= limits::EXACT_INTEGER_MAX as f64)

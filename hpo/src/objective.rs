@@ -5,7 +5,7 @@ use crate::document::names;
 /// What makes a trial better than another.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Objective {
-    /// A logged metric, by its canonical name: `val_f1` is `val_f1_score`.
+    /// A logged metric, by its canonical name: `val_f1` becomes `val_f1_score`.
     pub metric: String,
     /// Which way is better.
     pub direction: Direction,

@@ -1,4 +1,5 @@
-//! Which point a trial tries: a function of (space, seed, number), in any process, in any order.
+//! Chooses the point of a trial: a function of (space, seed, number), the same in every process and
+//! in any order.
 
 mod permutation;
 mod random;
@@ -12,7 +13,7 @@ use crate::space::{Point, SearchSpace};
 names! {
     /// The samplers.
     pub enum SamplerName {
-        /// Each hyperparameter from its own prior; no point of a finite space twice.
+        /// Draws each hyperparameter from its own prior; no point of a finite space comes twice.
         Random = "random",
         /// Every point of the grid, in order.
         Grid = "grid",
@@ -20,7 +21,7 @@ names! {
     later ["quasi_random", "sobol", "halton", "tpe", "gp", "cmaes", "nsga2", "bayesian", "hyperband", "bohb", "evolution"]
 }
 
-/// The sampler of one study, with what it remembers of lower numbers.
+/// The sampler of one study, with the points of lower numbers if it needs them.
 #[derive(Debug)]
 pub enum Sampler {
     /// See [`SamplerName::Random`].
@@ -30,11 +31,11 @@ pub enum Sampler {
 }
 
 impl Sampler {
-    /// The sampler of that name over `space`, its draws from `seed`.
+    /// The sampler with this name over `space`; its draws depend on `seed`.
     ///
     /// # Panics
     ///
-    /// Where it is a grid that cannot be counted. A [`Study`](crate::Study) has none.
+    /// If it is a grid that cannot be counted. A valid [`Study`](crate::Study) never has one.
     pub fn new(name: SamplerName, space: &SearchSpace, seed: u64) -> Sampler {
         match name {
             SamplerName::Random => Sampler::Random(Box::new(random::Random::new(space, seed))),
@@ -44,9 +45,9 @@ impl Sampler {
         }
     }
 
-    /// The point of trial `number`; none once the space is exhausted. Asked in rising order each
-    /// costs microseconds; a first jump to a high number makes the points of all lower ones, where
-    /// the space is finite.
+    /// The point of trial `number`; none once the space is exhausted. In rising order each call
+    /// takes microseconds. In a finite space, a first jump to a high number computes the points of
+    /// all lower ones.
     pub fn suggest(&mut self, number: u64) -> Option<Point> {
         match self {
             Sampler::Random(random) => random.suggest(number),

@@ -1,4 +1,4 @@
-//! Shape inference and cost of a layer: what it makes of a row, how many weights it has, what it
+//! Shape inference and cost of a layer: the shape of its output, the number of its weights, what it
 //! computes and keeps.
 
 mod cost;
@@ -14,9 +14,9 @@ use crate::network::{
 /// Why a layer cannot work on a row.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Misfit {
-    /// The argument at fault: a pointer below the layer, empty for the layer itself.
+    /// The argument at fault: a pointer below the layer, or empty for the layer itself.
     pub(crate) argument: String,
-    /// The end of a sentence about the row.
+    /// The reason, for a message.
     pub(crate) reason: String,
 }
 
@@ -26,8 +26,7 @@ impl From<String> for Misfit {
     }
 }
 
-/// The shape that `layer` makes of a row of shape `input`, or why it cannot, as the end of a
-/// sentence about it.
+/// The shape that `layer` makes from a row of shape `input`. Errors: why it cannot, for a message.
 pub fn output_shape(layer: &Layer, input: &[usize]) -> Result<Vec<usize>, String> {
     fitted(layer, input).map_err(|misfit| misfit.reason)
 }
@@ -37,7 +36,7 @@ pub(crate) fn fitted(layer: &Layer, input: &[usize]) -> Result<Vec<usize>, Misfi
     let (class, output) = (layer.class(), unbounded(layer, input)?);
     if elements(&output)? > limits::ROW_ELEMENTS_MAX {
         return Err(format!(
-            "{class} makes {} of a row, more than {} elements",
+            "{class} turns a row into {}, which is more than {} numbers",
             show(&output),
             limits::ROW_ELEMENTS_MAX
         )
@@ -52,12 +51,12 @@ pub(crate) fn fitted(layer: &Layer, input: &[usize]) -> Result<Vec<usize>, Misfi
         if weight.constraint.is_some_and(|constraint| constraint.axis().iter().any(|axis| *axis >= rank)) {
             return Err(misfit(
                 "constraint",
-                format!("{class} constrains a dimension that its {name} {shape} lacks"),
+                format!("{class} constrains a dimension that its {name} {shape} does not have"),
             ));
         }
         if matches!(weight.initializer, Initializer::Orthogonal { .. }) && rank < 2 {
             let reason = format!(
-                "{class} starts its {name} {shape} as orthogonal, which needs two dimensions or more; use another initializer"
+                "{class} has an orthogonal initializer for its {name} {shape}, which needs two dimensions or more; use another initializer"
             );
             return Err(misfit("initializer", reason));
         }
@@ -65,8 +64,8 @@ pub(crate) fn fitted(layer: &Layer, input: &[usize]) -> Result<Vec<usize>, Misfi
     Ok(output)
 }
 
-/// The argument that makes the layer's output, or its gates, the same whatever comes in, and why:
-/// what goes over the last dimension leaves one number no choice.
+/// The argument that makes the output or the gates of a layer constant, and why: a function over a
+/// last dimension of one number has only one possible result.
 fn constant(layer: &Layer, output: &[usize]) -> Option<(String, String)> {
     let softmax = |argument: &str, activation: Activation, size: usize| {
         let always = match activation {
@@ -89,7 +88,7 @@ fn constant(layer: &Layer, output: &[usize]) -> Option<(String, String)> {
         };
         let (class, name) = (layer.class(), activation.as_str());
         let reason = format!(
-            "{class} takes the {name} of one number, which is always {always}; use sigmoid, or more than one unit"
+            "{class} computes the {name} of one number, which is always {always}; use sigmoid, or more than one unit"
         );
         (size == 1).then(|| (format!("/{argument}"), reason))
     };
@@ -109,24 +108,23 @@ fn constant(layer: &Layer, output: &[usize]) -> Option<(String, String)> {
             constant(wrapped, &[one]).map(|(argument, reason)| (format!("/wrapped{argument}"), reason))
         }
         Layer::LayerNormalization(_) if last == 1 => {
-            let reason = "LayerNormalization goes over the last dimension, which has one number here: it is beta, whatever comes in";
+            let reason = "LayerNormalization normalises over the last dimension, which has one number here, so the output is always beta";
             Some((String::new(), reason.to_owned()))
         }
         _ => layer.output().and_then(|output| softmax("activation", output.activation, last)),
     }
 }
 
-/// The argument of a layer that says the `constraint` or `initializer` of this weight, as a
-/// pointer.
+/// A pointer to the argument of a layer that is the `constraint` or `initializer` of this weight.
 fn argument(weight: &str, of: &str) -> String {
-    // Those of a Bidirectional are in the layer that it wraps.
+    // The arguments of a Bidirectional are in the layer that it wraps.
     match weight.split_once('.') {
         Some((_, weight)) => format!("/wrapped/{weight}_{of}"),
         None => format!("/{weight}_{of}"),
     }
 }
 
-/// [`output_shape`] however large it is.
+/// [`output_shape`] without a limit on its size.
 pub(crate) fn unbounded(layer: &Layer, input: &[usize]) -> Result<Vec<usize>, String> {
     let class = layer.class();
     match layer {
@@ -136,7 +134,7 @@ pub(crate) fn unbounded(layer: &Layer, input: &[usize]) -> Result<Vec<usize>, St
             Ok(dims.iter().map(|axis| input[axis - 1]).collect())
         }
         Layer::Permute { dims } => {
-            Err(format!("Permute orders {} dimensions, it gets {}", dims.len(), show(input)))
+            Err(format!("Permute names {} dimensions, but its input is {}", dims.len(), show(input)))
         }
         Layer::ZeroPadding2D { padding: [rows, columns] } => {
             let [height, width, channels] = image(class, input)?;
@@ -153,7 +151,7 @@ pub(crate) fn unbounded(layer: &Layer, input: &[usize]) -> Result<Vec<usize>, St
         Layer::PReLU(PReLU { shared_axes, .. }) => match shared_axes.iter().find(|axis| **axis > input.len())
         {
             None => Ok(input.to_vec()),
-            Some(axis) => Err(format!("PReLU shares dimension {axis}, it gets {}", show(input))),
+            Some(axis) => Err(format!("PReLU shares dimension {axis}, but its input is {}", show(input))),
         },
         Layer::SpatialDropout2D { .. } => image(class, input).map(|shape| shape.to_vec()),
         Layer::BatchNormalization(_) | Layer::LayerNormalization(_) => {
@@ -200,9 +198,9 @@ pub(crate) fn unbounded(layer: &Layer, input: &[usize]) -> Result<Vec<usize>, St
 
 /// The windows of a layer over [height, width]; the height is 1 over steps.
 pub(crate) struct Windows {
-    /// How many axes they go over: 1 for steps, 2 for height and width.
+    /// The number of their axes: 1 for steps, 2 for height and width.
     pub(crate) axes: usize,
-    /// With the places that a dilation leaves out.
+    /// Height and width, including the places that a dilation skips.
     pub(crate) size: [usize; 2],
     pub(crate) strides: [usize; 2],
     pub(crate) padding: Padding,
@@ -210,16 +208,16 @@ pub(crate) struct Windows {
     channels: Channels,
 }
 
-/// How many channels come out of windows.
+/// The number of channels that windows make.
 enum Channels {
-    /// This many.
+    /// This number.
     Filters(usize),
-    /// This many for each that goes in.
+    /// This number for each channel of the input.
     PerInput(usize),
 }
 
 impl Windows {
-    /// Those of `layer`, if it has some.
+    /// The windows of `layer`, if it has any.
     pub(crate) fn of(layer: &Layer) -> Option<Windows> {
         let (axes, size, strides, padding, dilation, channels) = match layer {
             Layer::Conv1D(conv) => (
@@ -288,7 +286,7 @@ impl Windows {
         Some(Windows { axes, size, strides, padding, dilated: dilation != [1, 1], channels })
     }
 
-    /// The channels that come out of `channels`, whether or not groups divide them.
+    /// The channels made from `channels`, whether or not groups divide them.
     pub(crate) fn depth(&self, channels: usize) -> usize {
         match self.channels {
             Channels::Filters(filters) => filters,
@@ -309,22 +307,23 @@ fn places(layer: &Layer, sides: [usize; 2]) -> Result<[usize; 2], String> {
         match windows.padding {
             Padding::Same => Ok(side.div_ceil(stride)),
             Padding::Valid if window <= side => Ok((side - window) / stride + 1),
-            Padding::Valid => {
-                Err(format!("{class} has a window of {window} over an axis of {side}: it does not fit once"))
-            }
+            Padding::Valid => Err(format!(
+                "{class} has a window of {window} on an axis of {side}, which is too short for it"
+            )),
         }
     };
     Ok([place(0)?, place(1)?])
 }
 
-/// The channels that a layer with windows makes of `channels`, which its groups divide.
+/// The channels that a layer with windows makes from `channels`. Errors: its groups do not divide
+/// them.
 fn grouped(layer: &Layer, channels: usize) -> Result<usize, String> {
     if let Layer::Conv1D(Conv { filters, groups, .. }) | Layer::Conv2D(Conv { filters, groups, .. }) = layer
         && !(channels.is_multiple_of(*groups) && filters.is_multiple_of(*groups))
     {
         let class = layer.class();
         return Err(format!(
-            "{class} divides {channels} channels and {filters} filters into {groups} groups: both must be multiples of it"
+            "{class} has {groups} groups, but {channels} channels and {filters} filters; both must be multiples of {groups}"
         ));
     }
     Ok(Windows::of(layer).map_or(channels, |windows| windows.depth(channels)))
@@ -340,10 +339,10 @@ fn elements(shape: &[usize]) -> Result<u64, String> {
     shape
         .iter()
         .try_fold(1u64, |product, size| product.checked_mul(*size as u64))
-        .ok_or_else(|| format!("{} has too many elements", show(shape)))
+        .ok_or_else(|| format!("{} has too many numbers", show(shape)))
 }
 
-/// All dimensions but the last.
+/// All dimensions except the last one.
 fn leading<'a>(class: &str, input: &'a [usize]) -> Result<&'a [usize], String> {
     input
         .split_last()
@@ -355,10 +354,10 @@ fn sequence(class: &str, input: &[usize]) -> Result<[usize; 2], String> {
     match input {
         [steps, features] => Ok([*steps, *features]),
         [steps] => Err(format!(
-            "{class} needs (steps, features), it gets {}; a Reshape to [{steps}, 1] or an Embedding before it adds the features",
+            "{class} needs (steps, features), but its input is {}; put a Reshape to [{steps}, 1] or an Embedding before it",
             show(input)
         )),
-        _ => Err(format!("{class} needs (steps, features), it gets {}", show(input))),
+        _ => Err(format!("{class} needs (steps, features), but its input is {}", show(input))),
     }
 }
 
@@ -366,10 +365,10 @@ fn image(class: &str, input: &[usize]) -> Result<[usize; 3], String> {
     match input {
         [height, width, channels] => Ok([*height, *width, *channels]),
         [height, width] => Err(format!(
-            "{class} needs (height, width, channels), it gets {}; a Reshape to [{height}, {width}, 1] before it adds the channel",
+            "{class} needs (height, width, channels), but its input is {}; put a Reshape to [{height}, {width}, 1] before it",
             show(input)
         )),
-        _ => Err(format!("{class} needs (height, width, channels), it gets {}", show(input))),
+        _ => Err(format!("{class} needs (height, width, channels), but its input is {}", show(input))),
     }
 }
 
@@ -379,7 +378,7 @@ fn reshaped(target: &[i64], input: &[usize]) -> Result<Vec<usize>, String> {
         .iter()
         .filter(|size| **size > 0)
         .try_fold(1u64, |product, size| product.checked_mul(*size as u64));
-    let misfit = || format!("Reshape cannot make {target:?} of {}, which has {have} elements", show(input));
+    let misfit = || format!("Reshape cannot turn {}, which has {have} numbers, into {target:?}", show(input));
     let known = known.ok_or_else(misfit)?;
     let open = target.contains(&-1);
     if known == 0 || have % known != 0 || (!open && have != known) {

@@ -1,13 +1,14 @@
-//! A trial's states and ends, a study's and what it waits for, and the order of a list.
+//! The states and ends of trials and studies, what a study waits for, and the order of a list of
+//! trials.
 
 use crate::document::names;
 
 names! {
-    /// Where a trial stands. Terminal states never change.
+    /// The state of a trial. Terminal states never change.
     pub enum TrialState {
         /// Waits for a trainer.
         Queued = "queued",
-        /// Waits for its time: a retry after a failure.
+        /// Waits before a retry after a failure.
         Delayed = "delayed",
         /// A trainer holds its lease.
         Running = "running",
@@ -39,13 +40,13 @@ impl TrialState {
 }
 
 names! {
-    /// Where a study stands.
+    /// The state of a study.
     pub enum StudyState {
-        /// Its trials are handed out.
+        /// Its trials are given to trainers.
         Running = "running",
-        /// No new trial is handed out.
+        /// No new trial is given to a trainer.
         Paused = "paused",
-        /// Every trial has ended and no more will come.
+        /// Every trial has ended, and there will be no more.
         Completed = "completed",
         /// Stopped by a user; its results are kept.
         Cancelled = "cancelled",
@@ -57,7 +58,7 @@ names! {
 names! {
     /// Why a study ended.
     pub enum StopReason {
-        /// All trials that it may have have ended.
+        /// `max_trials` trials have ended.
         MaxTrials = "max_trials",
         /// The sampler has no further point.
         SpaceExhausted = "space_exhausted",
@@ -85,7 +86,7 @@ names! {
 }
 
 impl AttemptEnd {
-    /// Whether a trainer hands it in; the reaper notes the others.
+    /// Whether a trainer reports this end; the reaper records the others.
     pub fn is_handed_in(self) -> bool {
         match self {
             AttemptEnd::Completed | AttemptEnd::Failed | AttemptEnd::Cancelled | AttemptEnd::Released => true,
@@ -101,30 +102,32 @@ names! {
         /// By number.
         #[default]
         Number = "number",
-        /// The completed ones, best first, ties by number; then the others by number.
+        /// Completed trials first, the best one at the top and ties by number; then the others by
+        /// number.
         Value = "value",
     }
 }
 
 names! {
-    /// Why a trial failed, or was handed back.
+    /// Why a trial failed or was handed back.
     pub enum ErrorKind {
         /// The loss was not a finite number: a result of the search.
         Diverged = "diverged",
         /// The training code panicked.
         Panic = "panic",
-        /// The trial's hyperparameters make no network that works.
+        /// The hyperparameters of the trial do not make a working network.
         Invalid = "invalid",
-        /// The trainer's machine refused what training takes, such as a thread. Artifacts that are
-        /// away fail no trial: it waits.
+        /// The trainer's machine refused something that training needs, such as a thread. A trial
+        /// does not fail if the artifact store cannot be reached: it waits.
         Io = "io",
-        /// The device ran out of memory: tried again alone, and then while failures are left.
+        /// The device ran out of memory: first tried again alone, then as long as
+        /// `retry.max_failures` allows.
         OutOfMemory = "out_of_memory",
-        /// `max_trial_seconds` were over before an epoch ended: a result of the search within that
-        /// limit.
+        /// `max_trial_seconds` ran out before the first epoch ended: a result of the search under
+        /// that limit.
         OutOfTime = "out_of_time",
-        /// A trainer handed it back, because its machine lacks the dataset or has another: it waits
-        /// for a trainer that has it.
+        /// A trainer handed it back because its machine does not have the dataset or has a
+        /// different one: it waits for a trainer that has it.
         Refused = "refused",
         /// Its trainers vanished more than `retry.max_stalls` times.
         Stalled = "stalled",
@@ -132,14 +135,14 @@ names! {
 }
 
 names! {
-    /// What a failed trial is to the row of failures that ends its study
+    /// How a failed trial affects the row of failures that ends its study
     /// (`early_stop.max_failures_in_a_row`).
     pub enum InARow {
-        /// The row is one longer: something may be wrong that the next trial meets too.
+        /// The row gets longer: the cause may affect the next trial too.
         Counts = "counts",
         /// The row ends: dataset, device and network have worked.
         Resets = "resets",
-        /// The row is what it was: the failure says neither.
+        /// The row does not change: the failure says nothing about the next trial.
         Leaves = "leaves",
     }
 }
@@ -149,14 +152,15 @@ names! {
 pub enum TriedAgain {
     /// Never: it has failed.
     Never,
-    /// After a pause, as long as `retry.max_failures` are not used up; then it has failed.
+    /// After a pause, as long as `retry.max_failures` allows; then it has failed.
     WithinMaxFailures,
-    /// At once, and it costs nothing.
+    /// At once, without counting as a failure.
     AtOnce,
 }
 
 impl ErrorKind {
-    /// When a trial with such a failure is tried again. The queue's scripts are generated from it.
+    /// When a trial with this failure is tried again. The scripts of the queue are generated from
+    /// this.
     pub fn tried_again(self) -> TriedAgain {
         match self {
             ErrorKind::Io | ErrorKind::OutOfMemory => TriedAgain::WithinMaxFailures,
@@ -169,14 +173,14 @@ impl ErrorKind {
         }
     }
 
-    /// What a trial that has failed so is to the row of failures that ends its study. The queue's
-    /// scripts are generated from it.
+    /// How a trial with this failure affects the row of failures that ends its study. The scripts
+    /// of the queue are generated from this.
     pub fn in_a_row(self) -> InARow {
         match self {
-            // It trained, so the next one can.
+            // It trained, so the next trial can train too.
             ErrorKind::Diverged => InARow::Resets,
-            // A network may be too slow for the limit, or the machine too busy: neither is known,
-            // and the other networks may do.
+            // The network may be too slow for the limit, or the machine too busy: it is not known
+            // which, and other networks may succeed.
             ErrorKind::OutOfTime | ErrorKind::Refused => InARow::Leaves,
             ErrorKind::Panic
             | ErrorKind::Invalid
@@ -188,18 +192,18 @@ impl ErrorKind {
 }
 
 names! {
-    /// What a study with queued trials waits for where no trainer can take one.
+    /// What a study with queued trials waits for when no trainer can take one.
     pub enum WaitingFor {
         /// No trainer is connected.
         Trainer = "trainer",
-        /// No connected trainer serves the study's device.
+        /// No connected trainer has the device that the study needs.
         Device = "device",
-        /// No trainer of its device has the memory that its smallest network takes.
+        /// No trainer with its device has enough memory for its smallest network.
         Memory = "memory",
-        /// Every trainer that has the memory lacks the dataset, or has another.
+        /// Every trainer with enough memory does not have the dataset, or has a different one.
         Dataset = "dataset",
-        /// Every trainer that has the dataset, or that trains one of its trials, cannot use the
-        /// artifacts.
+        /// No trainer that has the dataset, or that trains one of its trials, can use the artifact
+        /// store.
         Artifacts = "artifacts",
         /// Every trainer that could run it is busy with other studies.
         Slots = "slots",

@@ -774,7 +774,7 @@ async fn classes_are_named_in_order_and_weighed_by_name() {
         );
     }
     let problem = app.client.post("/v1/studies", &weighed(json!({"frod": 5}))).await.expect(422).json();
-    let expect = json!({"pointer": "/training/class_weight/frod", "detail": "there is no class \"frod\": they are 0 (\"fraud\"), 1 (\"legit\")"});
+    let expect = json!({"pointer": "/training/class_weight/frod", "detail": "there is no class \"frod\"; the classes are 0 (\"fraud\"), 1 (\"legit\")"});
     assert_eq!(problem["errors"], json!([expect]));
     app.stop().await;
 }

@@ -1,19 +1,20 @@
-//! What messages say of a document: its values, and the name that was meant.
+//! Formats values of a document for messages, and guesses the name that was meant.
 
 use serde_json::Value as Json;
 
 use crate::limits;
 use crate::value::Value;
 
-/// `; did you mean x?` where one of `known` is near.
+/// `; did you mean x?` if one of `known` is similar.
 pub fn did_you_mean<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> String {
-    // Comparing takes the product of the lengths.
+    // The time of a comparison is the product of the lengths.
     if name.len() > limits::NAME_BYTES_MAX {
         return String::new();
     }
     let nearest = known.map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate)).min();
     match nearest {
-        // A third of the letters wrong is a typing error; more is another word.
+        // With up to a third of the letters wrong it is a typing error; with more it is another
+        // word.
         Some((distance, candidate)) if distance * 3 <= candidate.len().max(3) => {
             format!("; did you mean {candidate}?")
         }
@@ -21,7 +22,7 @@ pub fn did_you_mean<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> Str
     }
 }
 
-/// What a JSON value is, in a message.
+/// The kind of a JSON value, for a message.
 pub fn kind(json: &Json) -> &'static str {
     match json {
         Json::Null => "null",
@@ -33,12 +34,12 @@ pub fn kind(json: &Json) -> &'static str {
     }
 }
 
-/// A JSON value as it may stand in a message: cut where it is long.
+/// A JSON value for a message, shortened if it is long.
 pub(crate) fn brief(json: &Json) -> String {
     cut(json.to_string())
 }
 
-/// A string of the document as it may stand in a message: quoted, and cut where it is long.
+/// A string of the document for a message: quoted, and shortened if it is long.
 pub(crate) fn quote(text: &str) -> String {
     cut(format!("{text:?}"))
 }
@@ -50,7 +51,7 @@ fn cut(text: String) -> String {
     }
 }
 
-/// Values in a message: the first of them.
+/// Values for a message: the first of them if they are many.
 pub(crate) fn list(values: &[Value]) -> String {
     let first: Vec<String> =
         values.iter().take(limits::VALUES_NAMED_MAX).map(|value| cut(value.to_string())).collect();

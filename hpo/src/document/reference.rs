@@ -10,17 +10,17 @@ use crate::limits;
 use crate::space::Condition;
 use crate::value::Value;
 
-/// What `{"hp": …}` refers to.
+/// The target of `{"hp": …}`.
 pub(super) enum Reference<'a> {
     /// The value of the hyperparameter at this position.
     Plain(usize),
-    /// One of these subtrees, by the value of a hyperparameter.
+    /// One of these subtrees, chosen by the value of a hyperparameter.
     Cases(Vec<Place<'a>>),
 }
 
 impl<'a> Place<'a> {
-    /// What `{"hp": …}` at this place refers to; none where there is no such object, an error where
-    /// it was reported as wrong.
+    /// The target of `{"hp": …}` at this place; none if there is no such object, an error if it was
+    /// reported as wrong.
     pub(super) fn reference(&self) -> Option<Result<Reference<'a>, ()>> {
         let object = self.value.as_object().filter(|object| object.contains_key("hp"))?;
         Some(self.read_reference(object).ok_or(()))
@@ -47,7 +47,7 @@ impl<'a> Place<'a> {
         if scope.point.is_none() && !self.context.implies_active(scope.space, at) {
             let conditions = scope.space.describe_conditions(at);
             self.invalid(format!(
-                "hyperparameter {} may be inactive here: it is active only where {conditions}",
+                "hyperparameter {} may be inactive here: it is active only when {conditions}",
                 scope.space.hyperparameters()[at].name
             ));
             return None;
@@ -55,16 +55,16 @@ impl<'a> Place<'a> {
         Some(at)
     }
 
-    /// The position of the hyperparameter that this string names, active or not; inside a
-    /// repetition the one of this repetition.
+    /// The position of the hyperparameter that this string names, active or not. Inside a
+    /// repetition it is the one of this repetition.
     pub fn hyperparameter(&self) -> Option<usize> {
         self.named(&String::from_place(self)?)
     }
 
-    /// The position of the hyperparameter called `name`; problems are reported here.
+    /// The position of the hyperparameter called `name`; problems are reported at this place.
     pub fn named(&self, name: &str) -> Option<usize> {
         let Some(scope) = self.scope else {
-            self.invalid("a hyperparameter cannot stand here");
+            self.invalid("this cannot be a hyperparameter");
             return None;
         };
         match scope.space.resolve(name, self.repetition) {
@@ -82,17 +82,17 @@ impl<'a> Place<'a> {
         }
     }
 
-    /// One branch for each value that the hyperparameter may have here.
+    /// One branch for each value that the hyperparameter can have here.
     fn read_cases(&self, at: usize) -> Option<Vec<Place<'a>>> {
         let scope = self.scope?;
         let Some(object) = self.value.as_object() else {
-            self.invalid("must be an object: a subtree for each value of the hyperparameter");
+            self.invalid("`cases` must be an object with an entry for each value of the hyperparameter");
             return None;
         };
         let name = &scope.space.hyperparameters()[at].name;
         let Some(values) = scope.space.listed(at) else {
             self.invalid(format!(
-                "cases need a hyperparameter with at most {} values, and {name} has more",
+                "`cases` can be used with at most {} values, and {name} has more",
                 limits::CASES_MAX
             ));
             return None;
@@ -101,7 +101,7 @@ impl<'a> Place<'a> {
         let keys: HashSet<String> = values.iter().map(Value::to_string).collect();
         for key in object.keys().filter(|key| !keys.contains(*key)).take(limits::PROBLEMS_MAX) {
             self.child(key, &object[key])
-                .invalid(format!("{name} never has this value; its values are {}", list(&values)));
+                .invalid(format!("{name} never has this value; it can be {}", list(&values)));
         }
         let possible = match scope.point.and_then(|point| point.get(at)) {
             Some(value) => vec![value.clone()],
@@ -116,15 +116,15 @@ impl<'a> Place<'a> {
                     branches.push(self.child(key, branch).within(context));
                 }
                 None => {
-                    self.invalid(format!("lacks a case for {name} = {value} (null where nothing is wanted)"))
+                    self.invalid(format!("there is no case for {name} = {value}; add one, or null for none"))
                 }
             }
         }
         (branches.len() == possible.len()).then_some(branches)
     }
 
-    /// If this place chooses between subtrees: each of them, at its place. A reader that needs the
-    /// branches apart calls this.
+    /// The subtrees that this place chooses between, each at its own place; none if it does not
+    /// choose. For readers that need the branches separately.
     pub fn branches(&self) -> Option<Vec<Place<'a>>> {
         self.value.get("cases")?;
         match self.reference()? {
@@ -133,13 +133,13 @@ impl<'a> Place<'a> {
         }
     }
 
-    /// The hyperparameter that `{"hp": …}` names here, with nothing beside it.
+    /// The hyperparameter that `{"hp": …}` names here; the object must have no other field.
     pub fn count(&self) -> Option<usize> {
         match self.reference() {
             Some(Ok(Reference::Plain(at))) => Some(at),
             Some(Err(())) => None,
             _ => {
-                self.invalid("must be an integer, or {\"hp\": name} of an int");
+                self.invalid("must be an integer, or {\"hp\": name} with the name of an int");
                 None
             }
         }

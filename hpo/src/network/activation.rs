@@ -15,10 +15,10 @@ names! {
         Relu6 = "relu6",
         /// `x` above 0, `exp(x) - 1` below.
         Elu = "elu",
-        /// `elu` scaled so that means and variances keep (Klambauer et al. 2017): `1.0507… x` above
+        /// `elu`, scaled to preserve means and variances (Klambauer et al. 2017): `1.0507… x` above
         /// 0, `1.0507… 1.6732… (exp(x) - 1)` below.
         Selu = "selu",
-        /// `x Φ(x)` with the normal distribution itself: Keras's `approximate=False`.
+        /// `x Φ(x)` with the exact normal distribution: Keras's `approximate=False`.
         Gelu = "gelu",
         /// `x sigmoid(x)`.
         Silu = "silu" | "swish",
@@ -43,7 +43,7 @@ names! {
 }
 
 impl Activation {
-    /// Whether the gradient needs what went in besides what came out, so that both are kept.
+    /// Whether the gradient needs the input as well as the output, so that both are kept.
     pub fn needs_input(self) -> bool {
         match self {
             Activation::Gelu | Activation::Silu | Activation::Softsign => true,
@@ -63,7 +63,7 @@ impl Activation {
         }
     }
 
-    /// Whether it goes over the numbers of the last dimension together.
+    /// Whether it is computed over the last dimension as a whole rather than for each number.
     pub fn is_over_row(self) -> bool {
         match self {
             Activation::Softmax | Activation::LogSoftmax => true,
@@ -84,7 +84,7 @@ impl Activation {
         }
     }
 
-    /// Where its values lie.
+    /// The range of its values.
     pub fn range(self) -> Range {
         match self {
             Activation::Sigmoid | Activation::HardSigmoid | Activation::Softmax => Range::Probability,
@@ -103,7 +103,7 @@ impl Activation {
     }
 }
 
-/// Where the values of an activation lie.
+/// The range of the values of an activation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Range {
     /// In [0, 1].

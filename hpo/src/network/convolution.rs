@@ -1,4 +1,4 @@
-//! Convolutions. Windows are `[height, width]`; those over steps have a height of 1.
+//! Convolutions. Windows are `[height, width]`; windows over steps have height 1.
 
 use super::sizes::{Sides, Size};
 use super::weight::weight_spec;
@@ -14,17 +14,17 @@ pub struct Conv {
     pub filters: usize,
     /// Height and width of the window.
     pub kernel_size: [usize; 2],
-    /// Steps of the window.
+    /// Distance between windows.
     pub strides: [usize; 2],
     /// What happens at the edges.
     pub padding: Padding,
-    /// Steps inside the window.
+    /// Distance between the places a window looks at.
     pub dilation_rate: [usize; 2],
-    /// Channels and filters are divided into so many groups, each convolved on its own.
+    /// Channels and filters are divided into this many groups; each is convolved on its own.
     pub groups: usize,
     /// The kernel.
     pub kernel: WeightSpec,
-    /// What becomes of the output.
+    /// Activation, bias and regulariser of the output.
     pub output: Output,
 }
 
@@ -35,17 +35,17 @@ pub struct Conv {
 pub struct DepthwiseConv2D {
     /// Height and width of the window.
     pub kernel_size: [usize; 2],
-    /// Steps of the window.
+    /// Distance between windows.
     pub strides: [usize; 2],
     /// What happens at the edges.
     pub padding: Padding,
-    /// Channels of the output for each of the input.
+    /// Channels of the output for each channel of the input.
     pub depth_multiplier: usize,
-    /// Steps inside the window.
+    /// Distance between the places a window looks at.
     pub dilation_rate: [usize; 2],
     /// The kernel.
     pub depthwise: WeightSpec,
-    /// What becomes of the output.
+    /// Activation, bias and regulariser of the output.
     pub output: Output,
 }
 
@@ -59,19 +59,19 @@ pub struct SeparableConv2D {
     pub filters: usize,
     /// Height and width of the window.
     pub kernel_size: [usize; 2],
-    /// Steps of the window.
+    /// Distance between windows.
     pub strides: [usize; 2],
     /// What happens at the edges.
     pub padding: Padding,
-    /// Steps inside the window.
+    /// Distance between the places a window looks at.
     pub dilation_rate: [usize; 2],
-    /// Channels between the two for each of the input.
+    /// Channels that the first step makes of each channel of the input.
     pub depth_multiplier: usize,
     /// The kernel of the windows.
     pub depthwise: WeightSpec,
     /// The kernel over the channels.
     pub pointwise: WeightSpec,
-    /// What becomes of the output.
+    /// Activation, bias and regulariser of the output.
     pub output: Output,
 }
 
@@ -171,7 +171,7 @@ impl SeparableConv2D {
     }
 }
 
-/// Where the windows of a convolution lie.
+/// The arguments that place the windows of a convolution.
 struct Window {
     kernel_size: [usize; 2],
     strides: [usize; 2],

@@ -1,4 +1,4 @@
-//! Products with a kernel over the last dimension, and rows of a table.
+//! `Dense`, a product with a kernel over the last dimension, and `Embedding`, the rows of a table.
 
 use super::sizes::Size;
 use super::weight::weight_spec;
@@ -12,14 +12,14 @@ pub struct Dense {
     pub units: usize,
     /// The kernel.
     pub kernel: WeightSpec,
-    /// What becomes of the output.
+    /// Activation, bias and regulariser of the output.
     pub output: Output,
 }
 
 /// [`Layer::Embedding`](super::Layer::Embedding). Embeddings `(input_dim, output_dim)`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Embedding {
-    /// How many integers there are: 0 to `input_dim` - 1.
+    /// How many integers there can be: 0 to `input_dim` - 1.
     pub input_dim: usize,
     /// Size of the last dimension that is added.
     pub output_dim: usize,

@@ -1,5 +1,5 @@
-//! A concrete layer as its document, with every argument: what stands beside the weights of a
-//! trained model, and is read back from there.
+//! Writes a concrete layer as a document with every argument. It is stored with the weights of a
+//! trained model and read back from there.
 
 use serde_json::{Map, Value as Json, json};
 
@@ -9,7 +9,8 @@ use super::{
 use crate::document::{FromDocument, Problem, Reading};
 
 impl Layer {
-    /// The layer that a document without hyperparameters describes, or everything wrong with it.
+    /// The layer that a document without hyperparameters describes. Errors: everything wrong with
+    /// it.
     pub fn from_document(document: &Json) -> Result<Layer, Vec<Problem>> {
         let reading = Reading::default();
         let layer = Layer::from_place(&reading.root(document, None));
@@ -20,8 +21,8 @@ impl Layer {
         }
     }
 
-    /// Its document: class and arguments, defaults included, so that
-    /// [`from_document`](Layer::from_document) gives the same layer.
+    /// The document of this layer: class and arguments, defaults included.
+    /// [`from_document`](Layer::from_document) turns it into the same layer.
     pub fn to_document(&self) -> Json {
         let mut arguments = Arguments::default();
         arguments.put("layer", self.class());
@@ -113,7 +114,7 @@ impl Layer {
     }
 }
 
-/// What a document says of one layer.
+/// The fields of one layer in a document.
 #[derive(Default)]
 struct Arguments(Map<String, Json>);
 
@@ -122,7 +123,7 @@ impl Arguments {
         self.0.insert(name.to_owned(), value.into());
     }
 
-    /// All but the bias.
+    /// All of the output's arguments except the bias.
     fn output(&mut self, output: &Output) {
         self.put("activation", output.activation.as_str());
         self.put("use_bias", output.use_bias);
@@ -182,7 +183,7 @@ impl Arguments {
     }
 }
 
-/// A name where that says all, or an object with the arguments.
+/// A name if there are no arguments, otherwise an object with them.
 fn initializer(initializer: &Initializer) -> Json {
     match initializer {
         Initializer::Zeros => json!("zeros"),
@@ -232,7 +233,7 @@ mod tests {
     use super::*;
     use crate::network::LAYERS;
 
-    /// One of each class, few arguments at their defaults.
+    /// One layer of each class, with few arguments at their defaults.
     fn documents() -> Vec<Json> {
         let with = |mut document: Json, rest: &Json| {
             document.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
@@ -304,7 +305,7 @@ mod tests {
         assert_eq!(
             classes,
             LAYERS.iter().map(|(class, _)| *class).collect::<Vec<_>>(),
-            "every class stands here once"
+            "every class is listed once"
         );
         for layer in layers {
             assert_eq!(Layer::from_document(&layer.to_document()), Ok(layer));

@@ -1,24 +1,24 @@
-//! What every layer with a kernel does to its output.
+//! The fields that every layer with a kernel has for its output.
 
 use super::weight::weight_spec;
 use super::{Activation, Initializer, Layer, LayerWeight, Regularizer, WeightSpec};
 use crate::document::Fields;
 
-/// What a layer with a kernel does to its output.
+/// The arguments of a layer with a kernel for its output.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Output {
-    /// Applied to the output; of a recurrent layer, to what the state takes in.
+    /// Applied to the output; in a recurrent layer, to what enters the state.
     pub activation: Activation,
-    /// Whether there is a bias.
+    /// Whether a bias is added.
     pub use_bias: bool,
     /// The bias.
     pub bias: WeightSpec,
-    /// What the output adds to the loss, divided by the rows of the batch.
+    /// The penalty on the output that is added to the loss, divided by the rows of the batch.
     pub activity_regularizer: Option<Regularizer>,
 }
 
 impl Output {
-    /// Reads the arguments; `activation` is the default, and null is linear.
+    /// Reads the arguments; `activation` is the default, and null means linear.
     pub(super) fn read(fields: &mut Fields, activation: Activation) -> Option<Output> {
         let activation = fields.or("activation", Some(activation));
         let use_bias = fields.or("use_bias", true);
@@ -32,7 +32,7 @@ impl Output {
         })
     }
 
-    /// The bias of this shape, if there is one.
+    /// The bias with this shape, if there is one.
     pub(super) fn bias(&self, shape: Vec<usize>) -> Option<LayerWeight<'_>> {
         self.use_bias.then(|| LayerWeight::new("bias", shape, &self.bias))
     }

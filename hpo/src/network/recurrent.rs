@@ -1,4 +1,4 @@
-//! Recurrent layers over (steps, features), and both directions of one.
+//! Recurrent layers over (steps, features), and a wrapper that runs one in both directions.
 
 use super::sizes::Size;
 use super::weight::weight_spec;
@@ -19,39 +19,40 @@ pub struct Recurrent {
     pub kernel: WeightSpec,
     /// The kernel of the state.
     pub recurrent: WeightSpec,
-    /// Whether the forget gate's bias starts as 1. Of an LSTM only; false elsewhere.
+    /// Whether the bias of the forget gate starts at 1. For LSTM only; otherwise false.
     pub unit_forget_bias: bool,
-    /// Whether the reset gate acts after the product with the state. Of a GRU only; false
-    /// elsewhere.
+    /// Whether the reset gate is applied after the product with the state. For GRU only; otherwise
+    /// false.
     pub reset_after: bool,
     /// The fraction of the inputs that training sets to zero, the same at each step; in [0, 1).
     pub dropout: f64,
-    /// Whether the state of each step comes out, not only the last.
+    /// Whether the output is the state of every step rather than the last one only.
     pub return_sequences: bool,
-    /// Whether steps are taken from the last to the first; the sequence that comes out is in that
-    /// order, too.
+    /// Whether the steps are read from the last to the first; a sequence that is returned has the
+    /// same order.
     pub go_backwards: bool,
-    /// What becomes of the output.
+    /// Activation, bias and regulariser of the output.
     pub output: Output,
 }
 
-/// [`Layer::Bidirectional`]: a recurrent layer and its twin that goes the other way.
+/// [`Layer::Bidirectional`]: a recurrent layer, and a second one like it that reads the steps
+/// backwards.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Bidirectional {
     /// The layer of one direction: [`Layer::SimpleRNN`], [`Layer::LSTM`] or [`Layer::GRU`].
     pub wrapped: Box<Layer>,
-    /// What becomes of the two outputs.
+    /// How the two outputs are combined.
     pub merge_mode: MergeMode,
 }
 
 names! {
-    /// How [`Bidirectional`] makes one output of two.
+    /// How [`Bidirectional`] combines its two outputs.
     pub enum MergeMode {
         /// One after the other.
         Concat = "concat",
         /// The sum.
         Sum = "sum",
-        /// The product of each two numbers.
+        /// The product, number by number.
         Mul = "mul",
         /// The mean.
         Ave = "ave",
@@ -59,7 +60,7 @@ names! {
     later []
 }
 
-/// What runs at each step.
+/// The kind of a recurrent layer: what it computes at each step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cell {
     Simple,
@@ -68,7 +69,7 @@ pub(super) enum Cell {
 }
 
 bounded! {
-    /// The fraction that a dropout drops. At 1 nothing would be left to scale.
+    /// The fraction that dropout sets to zero. At 1 nothing would be left to scale.
     pub(super) Rate(f64), 0.0, limits::DROPOUT_RATE_MAX
 }
 
@@ -122,7 +123,7 @@ impl Recurrent {
 }
 
 impl Cell {
-    /// Products side by side in a kernel: of an LSTM i, f, c and o, of a GRU z, r and h.
+    /// Products side by side in a kernel: i, f, c and o in an LSTM; z, r and h in a GRU.
     fn gates(self) -> usize {
         match self {
             Cell::Simple => 1,
@@ -148,7 +149,7 @@ impl Bidirectional {
     }
 }
 
-/// A layer that [`Bidirectional`] takes.
+/// A layer inside a [`Bidirectional`].
 struct Wrapped(Layer);
 
 impl FromDocument for Wrapped {
@@ -157,7 +158,7 @@ impl FromDocument for Wrapped {
         if let Layer::SimpleRNN(recurrent) | Layer::LSTM(recurrent) | Layer::GRU(recurrent) = &layer
             && recurrent.go_backwards
         {
-            place.invalid("Bidirectional takes a layer that goes forward, and goes backwards itself");
+            place.invalid("a layer inside a Bidirectional cannot have `go_backwards`");
             return None;
         }
         Some(Wrapped(layer))

@@ -1,5 +1,6 @@
-//! Whether the activation at the end of the network goes with the loss, in every trial:
-//! probabilities read as logits, or the other way round, would train on in silence, as in Keras.
+//! Checks that the activation at the end of the network fits the loss in every trial. Otherwise
+//! probabilities that are read as logits, or logits as probabilities, would train without an error,
+//! as in Keras.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -13,12 +14,12 @@ use crate::space::Point;
 use crate::study::Study;
 use crate::training::Loss;
 
-/// What a layer says of the values that leave the network, where it is the last.
+/// What the last layer says about the values that leave the network.
 #[derive(Clone, Copy)]
 enum End {
-    /// This activation makes them, under this name.
+    /// This activation, with this name, makes them.
     Made(Activation, &'static str),
-    /// They lie where those before it do.
+    /// They have the same range as the input of the layer.
     Passed,
     /// Nothing.
     Unknown,
@@ -43,7 +44,7 @@ impl End {
             | Layer::SpatialDropout2D { .. }
             | Layer::GaussianNoise { .. } => End::Passed,
             Layer::Activation { activation } => End::made(*activation),
-            // The gates of a recurrent layer lie in [0, 1]: they leave the range as it is.
+            // The gates of a recurrent layer are in [0, 1], so they keep the range.
             Layer::Dense(Dense { output, .. })
             | Layer::Conv1D(Conv { output, .. })
             | Layer::Conv2D(Conv { output, .. })
@@ -66,7 +67,7 @@ impl End {
     }
 }
 
-/// Reports every end of the network that the loss cannot mean. Says nothing where more than
+/// Reports every end of the network that the loss cannot interpret. Reports nothing if more than
 /// [`limits::PREFLIGHT_STATES_MAX`](crate::limits::PREFLIGHT_STATES_MAX) combinations decide it.
 pub(super) fn check(study: &Study, root: &Place) {
     let tail = tail(study);
@@ -107,7 +108,7 @@ pub(super) fn check(study: &Study, root: &Place) {
     });
 }
 
-/// The layers that may decide what leaves the network, the last first, each with the
+/// The layers that may decide the values that leave the network, the last one first. Each has the
 /// hyperparameters that its activation depends on.
 fn tail(study: &Study) -> Vec<(&FlatLayer, BTreeSet<usize>)> {
     let mut tail = Vec::new();
@@ -124,7 +125,7 @@ fn tail(study: &Study) -> Vec<(&FlatLayer, BTreeSet<usize>)> {
             .filter(|mention| of_activation(&mention.pointer))
             .map(|mention| mention.hyperparameter)
             .collect();
-        // Of an Activation that is searched, one value may be linear.
+        // One value of a searched Activation may be linear.
         let passes = match &read {
             Some(Layer::Activation { .. }) if !activation.is_empty() => true,
             Some(read) => matches!(End::of(read), End::Passed),

@@ -17,7 +17,7 @@ use crate::unit;
 pub struct Random {
     space: SearchSpace,
     seed: u64,
-    /// Where the space is finite: what was suggested so far.
+    /// What was suggested so far, if the space is finite.
     finite: Option<Finite>,
 }
 
@@ -28,7 +28,7 @@ struct Finite {
     suggested: Vec<Vec<u8>>,
     seen: HashSet<Vec<u8>>,
     permutation: Permutation,
-    /// All that the permutation yields before this are seen.
+    /// All points that the permutation gives before this one have been suggested.
     cursor: u128,
 }
 
@@ -45,7 +45,8 @@ impl Random {
         Random { space: space.clone(), seed, finite }
     }
 
-    /// The point of trial `number`: each active hyperparameter from its own prior, parents first.
+    /// The point of trial `number`: each active hyperparameter is drawn from its own prior, parents
+    /// first.
     pub fn suggest(&mut self, number: u64) -> Option<Point> {
         let Some(finite) = &mut self.finite else {
             return Some(draw(&self.space, self.seed, number, 0));

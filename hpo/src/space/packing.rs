@@ -1,32 +1,34 @@
-//! Points as bytes, for the store: only what varies, in the order of the space, whose domains say
-//! how each value is written.
+//! Points as bytes, for the store. Only values that vary are written, in the order of the space;
+//! the domain of each says how.
 
 use super::{Domain, Point, SearchSpace};
 use crate::value::Value;
 
-/// Bytes that are no point of the space.
+/// The error for bytes that are not a point of the space.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the stored hyperparameters do not fit the search space")]
 pub struct Misfit;
 
 impl SearchSpace {
-    /// The bytes of `point`, which is one of this space. A float takes eight, an integer and the
-    /// position of a choice as few as they need.
+    /// The bytes of `point`, which is a point of this space. A float takes eight; an integer and
+    /// the position of a choice take as few as possible.
     pub fn pack(&self, point: &Point) -> Vec<u8> {
         let mut bytes = Vec::new();
         for (at, value) in &point.0 {
             match &self.hyperparameters[*at].domain {
                 Domain::Fixed(_) => {}
                 domain @ (Domain::Choice { .. } | Domain::Boolean) => {
-                    put(domain.position(value).expect("a point's values are of its space"), &mut bytes);
+                    put(domain.position(value).expect("each value of a point is in its domain"), &mut bytes);
                 }
                 Domain::Int { .. } => {
-                    let Value::Int(value) = value else { unreachable!("an int has whole numbers") };
+                    let Value::Int(value) = value else {
+                        unreachable!("the value of an int is a whole number")
+                    };
                     // Zigzag: small numbers of either sign stay small.
                     put(((value << 1) ^ (value >> 63)) as u64, &mut bytes);
                 }
                 Domain::Float { .. } => {
-                    bytes.extend(value.as_f64().expect("a float has numbers").to_le_bytes());
+                    bytes.extend(value.as_f64().expect("the value of a float is a number").to_le_bytes());
                 }
             }
         }
@@ -60,7 +62,8 @@ impl SearchSpace {
     }
 }
 
-/// Seven bits a byte, the lowest first; the highest bit says that more follow.
+/// Writes seven bits to each byte, the lowest first; the highest bit says that another byte
+/// follows.
 fn put(mut number: u64, bytes: &mut Vec<u8>) {
     while number >= 0x80 {
         bytes.push(number as u8 | 0x80);
@@ -69,7 +72,7 @@ fn put(mut number: u64, bytes: &mut Vec<u8>) {
     bytes.push(number as u8);
 }
 
-/// The number that [`put`] wrote at the front of `bytes`, which then begin behind it.
+/// Reads a number that [`put`] wrote and removes it from the front of `bytes`.
 fn take(bytes: &mut &[u8]) -> Option<u64> {
     let len = bytes.iter().take(10).position(|byte| byte & 0x80 == 0)? + 1;
     let (number, rest) = bytes.split_at(len);

@@ -1,4 +1,4 @@
-//! How weights follow gradients: Keras's optimisers (<https://keras.io/api/optimizers/>).
+//! Keras's optimisers (<https://keras.io/api/optimizers/>).
 
 use super::Schedule;
 use crate::document::{Fields, FromDocument, Place, Reader, bounded, read_named};
@@ -7,45 +7,45 @@ use crate::limits;
 /// An optimiser with its arguments.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Optimizer {
-    /// What becomes of a gradient.
+    /// The rule that turns a gradient into a step.
     pub rule: Rule,
     /// The step size.
     pub learning_rate: Schedule,
-    /// Before each step every weight loses this fraction of it, times the learning rate. None:
-    /// nothing.
+    /// The fraction of each weight, times the learning rate, that is subtracted before each step;
+    /// none means no decay.
     pub weight_decay: Option<f64>,
-    /// How gradients are kept small.
+    /// How gradients are clipped.
     pub clip: Option<Clip>,
-    /// Whether a moving average of the weights is what counts.
+    /// The moving average of the weights that is validated and kept, if there is one.
     pub ema: Option<Ema>,
 }
 
-/// How gradients are kept small.
+/// How gradients are clipped.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Clip {
-    /// `clipnorm`: the norm of each weight's gradient is at most this.
+    /// `clipnorm`: the largest norm of the gradient of each weight.
     Norm(f64),
-    /// `clipvalue`: no number of a gradient is further from 0.
+    /// `clipvalue`: the largest absolute value in a gradient.
     Value(f64),
-    /// `global_clipnorm`: the norm of all gradients together is at most this.
+    /// `global_clipnorm`: the largest norm of all gradients together.
     GlobalNorm(f64),
 }
 
 /// A moving average of the weights, which replaces them at the end.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Ema {
-    /// How much of the average is kept at a step, in [0, 1].
+    /// The fraction of the average that is kept at each step, in [0, 1].
     pub momentum: f64,
-    /// After so many steps, again and again, it replaces the weights. None: at the end only.
+    /// Every this many steps the average replaces the weights; none means at the end only.
     pub overwrite_frequency: Option<u64>,
 }
 
-/// What becomes of a gradient.
+/// The rule that turns a gradient into a step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Rule {
     /// Gradient descent with momentum.
     Sgd {
-        /// How much of the last step is kept.
+        /// The fraction of the last step that is kept.
         momentum: f64,
         /// Whether the momentum looks ahead.
         nesterov: bool,
@@ -54,7 +54,7 @@ pub enum Rule {
     Rmsprop {
         /// Decay of the mean square.
         rho: f64,
-        /// How much of the last step is kept.
+        /// The fraction of the last step that is kept.
         momentum: f64,
         /// Keeps the quotient finite.
         epsilon: f64,
@@ -69,10 +69,10 @@ pub enum Rule {
         beta_2: f64,
         /// Keeps the quotient finite.
         epsilon: f64,
-        /// Whether the largest second moment counts (Reddi et al. 2018).
+        /// Whether the largest second moment so far is used (Reddi et al. 2018).
         amsgrad: bool,
     },
-    /// Loshchilov and Hutter 2017: Adam with a weight decay.
+    /// Loshchilov and Hutter 2017: Adam with decoupled weight decay.
     AdamW {
         /// Decay of the first moment.
         beta_1: f64,
@@ -80,7 +80,7 @@ pub enum Rule {
         beta_2: f64,
         /// Keeps the quotient finite.
         epsilon: f64,
-        /// Whether the largest second moment counts (Reddi et al. 2018).
+        /// Whether the largest second moment so far is used (Reddi et al. 2018).
         amsgrad: bool,
     },
     /// Dozat 2016: Adam with Nesterov's momentum.
@@ -103,7 +103,7 @@ pub enum Rule {
     },
     /// Duchi et al. 2011.
     Adagrad {
-        /// What the sum of squares starts with.
+        /// Initial value of the sum of squares.
         initial_accumulator_value: f64,
         /// Keeps the quotient finite.
         epsilon: f64,
@@ -117,7 +117,7 @@ pub enum Rule {
     },
     /// Chen et al. 2023: the sign of a momentum.
     Lion {
-        /// How much of the momentum is in a step.
+        /// The fraction of a step that comes from the momentum.
         beta_1: f64,
         /// Decay of the momentum.
         beta_2: f64,
@@ -129,10 +129,10 @@ pub enum Rule {
 pub struct Slot {
     /// Keras's name.
     pub name: &'static str,
-    /// What it starts with.
+    /// Its initial value.
     pub start: f64,
-    /// Whether this optimiser keeps it, and the argument that decides that; none where it always
-    /// does.
+    /// Whether this optimiser keeps it, and the argument that decides this; none if it always keeps
+    /// it.
     condition: Option<(&'static str, bool)>,
 }
 
@@ -141,7 +141,7 @@ impl Slot {
         Slot { name, start: 0.0, condition: None }
     }
 
-    /// One that is kept where `argument` asks for it.
+    /// A slot that is kept if `argument` asks for it.
     const fn kept_for(name: &'static str, argument: &'static str, kept: bool) -> Slot {
         Slot { name, start: 0.0, condition: Some((argument, kept)) }
     }
@@ -152,13 +152,13 @@ impl Slot {
 }
 
 impl Optimizer {
-    /// What it keeps for each weight, in the order of the trainer's kernels: the slots of the rule,
-    /// then the average.
+    /// The numbers it keeps for each weight, in the order of the trainer's kernels: the slots of
+    /// the rule, then the average.
     pub fn slots(&self) -> Vec<Slot> {
         self.possible_slots().into_iter().filter(Slot::is_kept).collect()
     }
 
-    /// What it keeps with these arguments or with others.
+    /// The numbers it keeps with these or other arguments.
     fn possible_slots(&self) -> Vec<Slot> {
         let mut slots = self.rule.possible_slots();
         slots.push(Slot::kept_for("average", "use_ema", self.ema.is_some()));
@@ -217,7 +217,7 @@ bounded! {
     Epsilon(f64), limits::EPSILON_MIN, 1.0
 }
 bounded! {
-    /// What a sum of squares starts with.
+    /// The initial value of a sum of squares.
     Accumulator(f64), 0.0, limits::CLIP_MAX
 }
 bounded! {
@@ -225,7 +225,7 @@ bounded! {
     WeightDecay(f64), 0.0, 1.0
 }
 bounded! {
-    /// A largest norm or number of gradients.
+    /// The largest norm or absolute value of gradients.
     Bound(f64), limits::EPSILON_MIN, limits::CLIP_MAX
 }
 bounded! {
@@ -233,7 +233,7 @@ bounded! {
     Momentum(f64), 0.0, 1.0
 }
 bounded! {
-    /// Steps between two times that the average replaces the weights.
+    /// Steps between two replacements of the weights by the average.
     Frequency(i64), 1, limits::EXACT_INTEGER_MAX
 }
 
@@ -274,7 +274,7 @@ pub(crate) const OPTIMIZERS: &[(&str, Reader<Optimizer>)] = &[
             epsilon,
             amsgrad,
         });
-        // Without a decay it would be adam, and Keras refuses null.
+        // Without a decay it would be adam; Keras refuses null too.
         let weight_decay = fields.or("weight_decay", WeightDecay(0.004));
         decayed(fields, 0.001, rule, weight_decay.map(Some))
     }),
@@ -323,13 +323,13 @@ impl FromDocument for Optimizer {
     }
 }
 
-/// The arguments of every optimiser but adamw, whose decay is another.
+/// The arguments of every optimiser except adamw, which has another decay.
 fn optimizer(fields: &mut Fields, learning_rate: f64, rule: Option<Rule>) -> Option<Optimizer> {
     let weight_decay = fields.or::<Option<WeightDecay>>("weight_decay", None);
     decayed(fields, learning_rate, rule, weight_decay)
 }
 
-/// The arguments of every optimiser, its own and its weight decay aside.
+/// The arguments of every optimiser except its own and its weight decay.
 fn decayed(
     fields: &mut Fields,
     learning_rate: f64,
@@ -352,7 +352,7 @@ fn epsilon(fields: &mut Fields) -> Option<f64> {
     fields.or("epsilon", Epsilon(1e-7)).map(|epsilon| epsilon.0)
 }
 
-/// At most one of the three, as in Keras.
+/// The clipping; at most one of the three can be given, as in Keras.
 fn clip(fields: &mut Fields) -> Option<Option<Clip>> {
     let kind: [fn(f64) -> Clip; 3] = [Clip::Norm, Clip::Value, Clip::GlobalNorm];
     let mut clip = Some(None);
@@ -379,7 +379,7 @@ fn ema(fields: &mut Fields) -> Option<Option<Ema>> {
     Some(used?.then_some(ema))
 }
 
-/// How many slots an optimiser has, over all that its arguments may be.
+/// The least and the largest number of slots of an optimiser, over all values of its arguments.
 pub(crate) struct SlotCount {
     pub(crate) least: u64,
     pub(crate) most: u64,
@@ -402,7 +402,7 @@ impl FromDocument for SlotCount {
     }
 }
 
-/// Whether a switch is on, or a number is not 0.
+/// Whether a switch is on or a number is not 0.
 struct IsSet(bool);
 
 impl FromDocument for IsSet {
