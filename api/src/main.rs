@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use api::config::{Cli, Command};
 use clap::Parser;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::prelude::*;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -15,12 +16,14 @@ async fn main() -> ExitCode {
         .unwrap_or_else(|_| if quiet { "warn" } else { "info,actix_server=warn" }.to_owned());
     // A request head that cannot be read is an error to actix: any client could fill the log.
     // CHANDLER_LOG=actix_http=error shows them.
-    let filter = EnvFilter::new(format!("actix_http=off,{wanted}"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let Ok(filter) = format!("actix_http=off,{wanted}").parse::<Targets>() else {
+        eprintln!("chandler: CHANDLER_LOG must be levels such as `debug` or `info,store=debug`, not {wanted:?}");
+        return ExitCode::FAILURE;
+    };
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
+        .with_ansi(std::io::stderr().is_terminal());
+    tracing_subscriber::registry().with(lines).with(filter).init();
     let outcome = match cli.command {
         Command::Serve(serve) => api::serve::serve(serve).await.map(|()| ExitCode::SUCCESS),
         Command::Run(run) => api::run_study::run_study(run).await,

@@ -5,6 +5,7 @@
 
 mod contract;
 mod deploy;
+mod documents;
 mod e2e;
 mod edge;
 mod http;
