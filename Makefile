@@ -66,6 +66,8 @@ gpu-check: ## Type-check the trainer for CUDA and Metal, on a machine without ei
 openapi: ## Generate openapi/openapi.json
 	$(CARGO) run --locked -q -p openapi --bin chandler-openapi
 
-lint: ## Check formatting and lints
+lint: ## Check formatting, lints and unused dependencies (installs cargo-machete below target where it is missing)
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	@PATH="$$PATH:$(CURDIR)/target/tools/bin"; command -v cargo-machete >/dev/null \
+	|| $(CARGO) install --quiet --locked --root target/tools cargo-machete@0.9.2; cargo-machete --skip-target-dir

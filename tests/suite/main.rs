@@ -6,6 +6,7 @@
 mod client;
 mod contract;
 mod deploy;
+mod documents;
 mod e2e;
 mod edge;
 mod http;

@@ -40,13 +40,15 @@ use std::any::Any;
 
 use candle_core::{CpuStorage, Layout, Result, Storage, bail};
 
-/// Runs the body with a type of the name given, `f32` or `f64`, by the element type of a tensor or
-/// storage.
+/// Runs the body with a type of the name given, by the element type of a tensor or storage: `f32`,
+/// or `f64` in tests. Programs train in `f32` alone and are built without the other half, which a
+/// tensor of `f64` would make an error of candle's.
 macro_rules! with_real {
     ($numbers:expr, $real:ident => $body:expr) => {{
         #[allow(unused_imports, reason = "a tensor needs no trait for its type, a storage does")]
         use candle_core::backend::BackendStorage as _;
         match $numbers.dtype() {
+            #[cfg(test)]
             candle_core::DType::F64 => {
                 type $real = f64;
                 $body

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::prelude::*;
 
 #[global_allocator]
 static ALLOCATOR: trainer::Allocator = tikv_jemallocator::Jemalloc;
@@ -23,12 +24,17 @@ fn main() -> ExitCode {
         std::env::set_var("RAYON_NUM_THREADS", "1");
     }
     let config = trainer::Config::parse();
-    let filter = EnvFilter::try_from_env("CHANDLER_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let wanted = std::env::var("CHANDLER_LOG").unwrap_or_else(|_| "info".to_owned());
+    let Ok(filter) = wanted.parse::<Targets>() else {
+        eprintln!(
+            "chandler-trainer: CHANDLER_LOG must be levels such as `debug` or `info,store=debug`, not {wanted:?}"
+        );
+        return ExitCode::FAILURE;
+    };
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
+        .with_ansi(std::io::stderr().is_terminal());
+    tracing_subscriber::registry().with(lines).with(filter).init();
     trainer::log_panics_in_one_line();
     match start(config) {
         Ok(()) => ExitCode::SUCCESS,
