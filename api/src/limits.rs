@@ -29,7 +29,7 @@ pub const API_KEY_BYTES_MAX: usize = 1_024;
 pub const HTTP_WORKERS: usize = 2;
 /// Threads of each HTTP worker for what blocks: all that may wait for datasets, and as many for
 /// what is done in a moment. They end when idle.
-pub const HTTP_BLOCKING_THREADS: usize = 2 * DATASET_ASKERS_MAX;
+pub const HTTP_BLOCKING_THREADS: usize = 2 * DATASET_CALLERS_MAX;
 /// Connections to each HTTP worker; more wait in the kernel.
 pub const HTTP_CONNECTIONS_MAX: usize = 4_096;
 /// Seconds within which a request's head must arrive: a slow sender must not hold a connection for

@@ -277,7 +277,7 @@ mod tests {
         let iris = catalog
             .load(
                 &hpo::dataset::DatasetSpec::new(hpo::dataset::Source::Builtin("iris".into())),
-                data::Asker::patient(60),
+                data::Caller::patient(60),
             )
             .unwrap();
         let room = Arc::new(Memory::of(2 * step + iris.bytes() / 2, 1).with_datasets(catalog.clone()));

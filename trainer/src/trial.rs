@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use crate::limits;
 use candle_core::Device;
-use data::{Asker, Catalog, Dataset, Scaled};
+use data::{Caller, Catalog, Dataset, Scaled};
 use hpo::network::Layer;
 use hpo::trial::ErrorKind;
 use hpo::{Plan, Study};
@@ -173,11 +173,11 @@ impl Trial {
                 since: Instant::now(),
             }))
         };
-        let asker = Asker {
+        let caller = Caller {
             seconds_max: limits::DATASET_TRAINER_SECONDS_MAX,
             has_left: &|| self.stop.reason().is_some(),
         };
-        let dataset = catalog.load(&study.dataset, asker).map_err(|error| match self.stop.reason() {
+        let dataset = catalog.load(&study.dataset, caller).map_err(|error| match self.stop.reason() {
             Some(reason) => Outcome::Stopped(reason, None),
             None => refused(error.to_string()),
         })?;
