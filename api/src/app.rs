@@ -1,4 +1,4 @@
-//! The one piece of data that all handlers share.
+//! The data that all handlers share.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,20 +12,20 @@ use crate::auth::Keys;
 use crate::error::Error;
 use crate::metrics::Metrics;
 
-/// What a handler can reach. A clone shares everything.
+/// The shared data of a server. A clone shares everything.
 #[derive(Clone)]
 pub struct App {
     /// The queue and the results.
     pub store: Store,
-    /// What there is to train on.
+    /// The datasets.
     pub catalog: Arc<Catalog>,
-    /// Weights.
+    /// The weights of trials.
     pub artifacts: Artifacts,
-    /// Who may call; none on loopback only.
+    /// The accepted API keys; none: only loopback is served.
     pub keys: Option<Arc<Keys>>,
-    /// What this process counts.
+    /// The metrics of this process.
     pub metrics: Arc<Metrics>,
-    /// Whether the server is about to stop.
+    /// Whether the server is shutting down.
     pub draining: Arc<AtomicBool>,
     /// Whether there is no space left on the disk of the embedded Redis.
     pub disk_full: Arc<AtomicBool>,
@@ -45,17 +45,17 @@ impl App {
         Ok(self.store.within(limits::REDIS_CHANGE_MS))
     }
 
-    /// Whether the server is about to stop.
+    /// Whether the server is shutting down.
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
     }
 
     /// Refuses a request that changes something while nothing can be changed. Errors:
-    /// [`Error::Unavailable`] where the server is about to stop, [`Error::StorageFull`] where there
-    /// is no space left on the disk.
+    /// [`Error::Unavailable`] if the server is shutting down, [`Error::StorageFull`] if there is no
+    /// space left on the disk.
     pub(crate) fn accepts_changes(&self) -> Result<(), Error> {
         if self.is_draining() {
-            return Err(Error::Unavailable("the server is about to stop".to_owned()));
+            return Err(Error::Unavailable("the server is shutting down".to_owned()));
         }
         if self.disk_full.load(Ordering::Acquire) {
             let mib = limits::REDIS_DISK_BYTES_RESUME >> 20;

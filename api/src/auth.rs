@@ -1,59 +1,57 @@
-//! Who may call: bearer keys from a file; without keys, only requests addressed to loopback.
+//! API keys, and the names and addresses of loopback, which alone is served without keys.
 
 use std::net::IpAddr;
 use std::path::Path;
 
 use crate::limits;
-use actix_web::body::MessageBody;
-use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::{AUTHORIZATION, HOST};
-use actix_web::middleware::Next;
-use actix_web::web::Data;
 use anyhow::Context;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
-
-use crate::app::App;
-use crate::error::Error;
 
 /// The accepted API keys, hashed: comparing digests takes the same time whatever was sent.
 pub struct Keys(Vec<[u8; 32]>);
 
 impl Keys {
-    /// The keys in the file at `path`, one a line; blank lines and those that start with `#` are
-    /// passed over, and so is a byte order mark. A line that no client could ever send is an error
-    /// that names it.
+    /// The keys in the file at `path`. Errors as [`read_keys`].
     pub fn read(path: &Path) -> anyhow::Result<Keys> {
-        let file = path.display();
-        let bytes = std::fs::read(path).with_context(|| format!("cannot read the API keys in {file}"))?;
-        let text = std::str::from_utf8(&bytes).map_err(|error| {
-            let line = bytes[..error.valid_up_to()].split(|byte| *byte == b'\n').count();
-            anyhow::anyhow!("{file}, line {line}: it is not UTF-8; API keys have the characters ! to ~ only")
-        })?;
-        let lines = text.strip_prefix('\u{feff}').unwrap_or(text).lines().map(str::trim).enumerate();
-        let mut keys = Vec::new();
-        for (index, key) in lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#')) {
-            check(key).map_err(|what| anyhow::anyhow!("{file}, line {}: {what}", index + 1))?;
-            keys.push(digest(key));
-        }
-        anyhow::ensure!(!keys.is_empty(), "{file} holds no API key");
-        anyhow::ensure!(
-            keys.len() <= limits::API_KEYS_MAX,
-            "{file} holds more than {} API keys",
-            limits::API_KEYS_MAX
-        );
-        Ok(Keys(keys))
+        Ok(Keys(read_keys(path)?.iter().map(|key| digest(key)).collect()))
     }
 
-    fn accept(&self, key: &str) -> bool {
+    /// Whether `key` is one of them.
+    pub(crate) fn accept(&self, key: &str) -> bool {
         let given = digest(key);
         // Every key is looked at, so that the time tells nothing of which one was near.
         self.0.iter().fold(false, |accepted, known| accepted | bool::from(known.ct_eq(&given)))
     }
 }
 
-/// What is wrong with an API key: it must be what a client can send in a header, as one word.
-fn check(key: &str) -> Result<(), String> {
+/// The keys in the file at `path`, at least one, each on a line; blank lines, lines that start with
+/// `#` and a byte order mark are skipped. A line that no client could ever send is an error that
+/// names it.
+pub(crate) fn read_keys(path: &Path) -> anyhow::Result<Vec<String>> {
+    let file = path.display();
+    let bytes = std::fs::read(path).with_context(|| format!("cannot read the API keys in {file}"))?;
+    let text = std::str::from_utf8(&bytes).map_err(|error| {
+        let line = bytes[..error.valid_up_to()].split(|byte| *byte == b'\n').count();
+        anyhow::anyhow!("{file}, line {line}: it is not UTF-8; API keys have the characters ! to ~ only")
+    })?;
+    let lines = text.strip_prefix('\u{feff}').unwrap_or(text).lines().map(str::trim).enumerate();
+    let mut keys = Vec::new();
+    for (index, key) in lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#')) {
+        check(key).map_err(|what| anyhow::anyhow!("{file}, line {}: {what}", index + 1))?;
+        keys.push(key.to_owned());
+    }
+    anyhow::ensure!(!keys.is_empty(), "{file} has no API key in it");
+    anyhow::ensure!(
+        keys.len() <= limits::API_KEYS_MAX,
+        "{file} has more than {} API keys in it",
+        limits::API_KEYS_MAX
+    );
+    Ok(keys)
+}
+
+/// What is wrong with an API key: a client must be able to send it in a header, as one word.
+pub(crate) fn check(key: &str) -> Result<(), String> {
     let (min, max) = (limits::API_KEY_BYTES_MIN, limits::API_KEY_BYTES_MAX);
     if key.contains([' ', '\t']) {
         return Err(
@@ -73,46 +71,11 @@ fn digest(key: &str) -> [u8; 32] {
     Sha256::digest(key.as_bytes()).into()
 }
 
-/// Lets a request pass if it has a key, or if there are no keys and it was addressed to loopback.
-/// Probes always pass.
-pub(crate) async fn authorize(
-    request: ServiceRequest,
-    next: Next<impl MessageBody>,
-) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
-    let app = request.app_data::<Data<App>>().expect("the server registers its App");
-    if !matches!(request.path(), "/livez" | "/readyz") {
-        match &app.keys {
-            Some(keys) => {
-                let header = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-                let key = header
-                    .and_then(|value| value.split_once(' '))
-                    .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
-                if !key.is_some_and(|(_, key)| keys.accept(key.trim())) {
-                    return Err(Error::Unauthorized.into());
-                }
-            }
-            // A web page could make a browser send requests here under another name (DNS
-            // rebinding).
-            None if !is_loopback(&request) => return Err(Error::ForbiddenHost.into()),
-            None => {}
-        }
-    }
-    next.call(request).await
-}
-
-fn is_loopback(request: &ServiceRequest) -> bool {
-    let header = request.headers().get(HOST).and_then(|value| value.to_str().ok());
-    let Some(authority) = header.or_else(|| request.uri().authority().map(|authority| authority.as_str()))
-    else {
-        return false;
-    };
-    let host = match authority.rsplit_once(':') {
-        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
-        _ => authority,
-    };
-    let host = host.trim_start_matches('[').trim_end_matches(']');
+/// Whether the host in a URL or a `Host` header is loopback.
+pub(crate) fn is_loopback(host: &str) -> bool {
+    let address = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     host.eq_ignore_ascii_case("localhost")
-        || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+        || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]
@@ -139,6 +102,18 @@ mod tests {
     }
 
     #[test]
+    fn loopback_is_told_from_other_hosts() {
+        for host in ["localhost", "LocalHost", "127.0.0.1", "127.9.9.9", "[::1]", "::1"] {
+            assert!(is_loopback(host), "{host}");
+        }
+        for host in
+            ["", "localhost.example.com", "0.0.0.0", "[::]", "192.168.0.1", "[127.0.0.1", "example.com"]
+        {
+            assert!(!is_loopback(host), "{host}");
+        }
+    }
+
+    #[test]
     fn a_key_that_nobody_could_send_is_refused_with_its_line() {
         let long = "k".repeat(limits::API_KEY_BYTES_MAX + 1);
         for (content, parts) in [
@@ -152,7 +127,7 @@ mod tests {
             (b"\xff\xfea\0b\0c\0", ["line 1:", "not UTF-8"]),
             (b"\nshort", ["line 2:", "16 to 1024 characters, not 5"]),
             (long.as_bytes(), ["line 1:", "not 1025"]),
-            (b"# nothing\n", ["keys", "holds no API key"]),
+            (b"# nothing\n", ["keys", "has no API key in it"]),
             ("abcdefghijklmnop\u{feff}".as_bytes(), ["line 1:", "not '\\u{feff}'"]),
         ] {
             let said = read(content).err().unwrap_or_default();

@@ -1,5 +1,5 @@
-//! The trainer child of a service on one machine: started beside us, started again when it dies,
-//! stopped before Redis is.
+//! The trainer child of a service on one machine: it is started again when it dies, and stopped
+//! before Redis.
 
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -10,22 +10,22 @@ use std::time::{Duration, Instant};
 
 use crate::limits;
 use anyhow::Context;
+use store::flags::Machine;
 use tokio::sync::watch;
 
 /// How the trainer child is started.
 #[derive(Debug, Clone)]
 pub(crate) struct TrainerCommand {
     pub(crate) redis_url: String,
-    pub(crate) data_dir: PathBuf,
+    pub(crate) machine: Machine,
     pub(crate) artifacts: String,
     pub(crate) lease_seconds: u64,
-    pub(crate) slots: Option<u32>,
     /// Whether it logs warnings only.
     pub(crate) quiet: bool,
 }
 
-/// A trainer child and the thread that watches it. The thread spawns the child: on Linux the child
-/// dies with the thread that did.
+/// A trainer child and the thread that watches it. The thread also spawns the child, which on Linux
+/// dies with the thread that spawned it.
 pub(crate) struct TrainerChild {
     stop: mpsc::Sender<()>,
     watcher: JoinHandle<()>,
@@ -37,7 +37,7 @@ pub(crate) struct TrainerChild {
 const TICK: Duration = Duration::from_millis(50);
 
 impl TrainerChild {
-    /// Starts the trainer that lies beside this program.
+    /// Starts the trainer program in the folder of this one.
     pub(crate) fn start(command: TrainerCommand) -> anyhow::Result<TrainerChild> {
         let program = beside_us("chandler-trainer")?;
         let (stop, stopped) = mpsc::channel();
@@ -82,8 +82,8 @@ impl TrainerChild {
         Ok(TrainerChild { stop, watcher, watched })
     }
 
-    /// Waits until nobody watches the child any more: its thread has panicked, for it is not told
-    /// to stop while this is waited for.
+    /// Waits for the end of the watching thread, which is a panic: nothing else ends it while this
+    /// waits.
     pub(crate) async fn unwatched(&self) {
         let _ = self.watched.clone().changed().await;
     }
@@ -102,26 +102,28 @@ impl TrainerCommand {
             .arg("--redis-url")
             .arg(&self.redis_url)
             .arg("--data-dir")
-            .arg(&self.data_dir)
+            .arg(&self.machine.data_dir)
+            .arg("--datasets")
+            .arg(self.machine.datasets())
             .arg("--artifacts")
             .arg(&self.artifacts);
         command.arg("--lease-seconds").arg(self.lease_seconds.to_string()).arg("--parent-death");
-        if let Some(slots) = self.slots {
+        if let Some(slots) = self.machine.slots {
             command.arg("--slots").arg(slots.to_string());
         }
         if self.quiet {
             command.env("CHANDLER_LOG", "warn");
         }
-        // These are for a Redis at a URL; the trainer's is our own.
+        // They are for a Redis at a URL; this trainer uses the embedded one.
         for variable in store::TlsFiles::VARIABLES {
             command.env_remove(variable);
         }
-        // A group of its own: Ctrl-C is for us, and we stop it in order.
+        // A process group of its own: Ctrl-C reaches this program only, which stops it in order.
         command.process_group(0).spawn()
     }
 }
 
-/// The program called `name` in the folder of this one; a test's lies one folder up.
+/// The program called `name` in the folder of this one, or one folder up, as for tests.
 fn beside_us(name: &str) -> anyhow::Result<PathBuf> {
     let us = std::env::current_exe().context("cannot find this program's own file")?;
     let folders = us.ancestors().skip(1).take(2);
@@ -130,7 +132,7 @@ fn beside_us(name: &str) -> anyhow::Result<PathBuf> {
         .iter()
         .find(|path| path.is_file())
         .cloned()
-        .with_context(|| format!("{name} must lie beside {}", us.display()))
+        .with_context(|| format!("{name} must be in the folder of {}", us.display()))
 }
 
 fn end(child: &mut Child) {

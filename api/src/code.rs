@@ -1,4 +1,4 @@
-//! The table of codes: what kinds of errors there are, part of the contract.
+//! The table of error codes, which is part of the contract.
 
 use actix_web::http::StatusCode;
 use serde::Serialize;
@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 macro_rules! codes {
     ($($variant:ident = $name:literal, $status:literal, $title:literal;)+) => {
-        /// What kind of error this is, for programs.
+        /// The kind of an error, for programs.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
         pub enum Code {
             $(#[doc = $title] #[serde(rename = $name)] #[schema(rename = $name)] $variant),+
@@ -18,7 +18,7 @@ macro_rules! codes {
                 match self { $(Code::$variant => $name),+ }
             }
 
-            /// What kind of error this is, in words.
+            /// The kind of the error, in words.
             pub fn title(self) -> &'static str {
                 match self { $(Code::$variant => $title),+ }
             }
@@ -42,11 +42,11 @@ codes! {
     UnsupportedMediaType = "unsupported_media_type", 415, "The body has the wrong type";
     RequestTimeout = "request_timeout", 408, "The request took too long";
     NotFound = "not_found", 404, "Not found";
-    MethodNotAllowed = "method_not_allowed", 405, "The path does not take this method";
+    MethodNotAllowed = "method_not_allowed", 405, "The path does not have this method";
     StudyNotFound = "study_not_found", 404, "There is no such study";
     TrialNotFound = "trial_not_found", 404, "There is no such trial";
-    ModelNotFound = "model_not_found", 404, "There are no such weights";
-    Conflict = "conflict", 409, "The state does not allow it";
+    ModelNotFound = "model_not_found", 404, "There is no such model";
+    Conflict = "conflict", 409, "The state of the study or trial does not allow it";
     IdempotencyMismatch = "idempotency_mismatch", 422, "The idempotency key belongs to another request";
     Unauthorized = "unauthorized", 401, "An API key is needed";
     ForbiddenHost = "forbidden_host", 403, "Only local requests are served";

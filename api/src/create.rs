@@ -10,7 +10,6 @@ use hpo::{Problem, ProblemKind, Study};
 use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
 use store::{Idempotency, NewStudy, Store, StudyId, StudyRecord};
-use ulid::Ulid;
 
 use crate::app::App;
 use crate::error::{Error, study_path};
@@ -22,7 +21,7 @@ pub(crate) struct Draft {
     pub(crate) preflight: Preflight,
 }
 
-/// Checks `document` through and through; nothing is stored.
+/// Checks the whole `document`; nothing is stored.
 pub(crate) async fn draft(app: &App, mut document: Json) -> Result<Draft, Error> {
     if let Some(object) = document.as_object_mut()
         && !object.contains_key("seed")
@@ -30,8 +29,8 @@ pub(crate) async fn draft(app: &App, mut document: Json) -> Result<Draft, Error>
         object.insert("seed".to_owned(), Json::from(draw_seed()?));
     }
     let catalog = app.catalog.clone();
-    // Dropped with this future, as when the client leaves: then nobody waits for the dataset any
-    // more.
+    // Dropped with this future, for instance when the client leaves: reading its dataset is given up
+    // then.
     let client = Arc::new(());
     let waits = Arc::downgrade(&client);
     // Following every branch and hashing files takes a while: not on the async threads.
@@ -65,9 +64,15 @@ fn described(catalog: &Catalog, dataset: &DatasetSpec, caller: Caller) -> Result
     })
 }
 
+<<<<<<< HEAD
 /// What is wrong with the name of a built-in dataset in a document that has other mistakes: they
 /// are reported together.
 fn unknown_builtin(catalog: &Catalog, document: &Json, caller: Caller) -> Option<Problem> {
+=======
+/// What is wrong with the name of a built-in dataset in a document with other mistakes: all are
+/// reported together.
+fn unknown_builtin(catalog: &Catalog, document: &Json, asker: Asker) -> Option<Problem> {
+>>>>>>> main
     let name = document.pointer("/dataset/source")?.as_str()?.strip_prefix("builtin:")?;
     let source = Source::Builtin(name.to_owned());
     match described(catalog, &DatasetSpec::new(source), caller).err()? {
@@ -76,27 +81,30 @@ fn unknown_builtin(catalog: &Catalog, document: &Json, caller: Caller) -> Option
     }
 }
 
-/// Stores a draft, fills its queue, and returns the study; it is that of the first request under
-/// the same idempotency key, until that study is deleted.
+/// Stores a draft, fills its queue and returns the study. Under a known idempotency key it returns
+/// the study of the first request, until that study is deleted.
 pub(crate) async fn create(
     store: &Store,
     draft: Draft,
     idempotency: Option<Idempotency>,
 ) -> Result<StudyRecord, Error> {
-    // One id for all tries of this request: it creates one study, or none.
-    let id = StudyId::parse(&Ulid::generate().to_string()).expect("a ULID is a study's id");
+    // All tries of this request have one id, so it creates at most one study.
+    let id = StudyId::generate();
     let preflight =
         serde_json::to_value(&draft.preflight).map_err(|error| Error::Internal(error.to_string()))?;
     let new = NewStudy { id, study: Arc::new(draft.study), dataset: draft.dataset, preflight };
     let is_repeatable = idempotency.is_some();
     let created = store.create_study(new, idempotency).await.map_err(|error| match error {
         store::Error::Unanswered(cause) if is_repeatable => Error::OutcomeUnknown {
-            how: "with the same Idempotency-Key, under which there is one study".to_owned(),
+            how: "with the same Idempotency-Key, which creates one study only".to_owned(),
             study: None,
             cause,
         },
         store::Error::Unanswered(cause) => {
-            let how = format!("if GET {} finds no study; an Idempotency-Key spares the look", study_path(id));
+            let how = format!(
+                "if GET {} finds no study; with an Idempotency-Key it can be sent again at once",
+                study_path(id)
+            );
             Error::OutcomeUnknown { how, study: Some(id), cause }
         }
         error => error.into(),
@@ -104,9 +112,8 @@ pub(crate) async fn create(
     Ok(topped_up(store, created.study).await)
 }
 
-/// The study after its queue was filled, as far as Redis accepts trials now. A failure here does
-/// not undo the change that was made before: the study is marked as wanting trials, and the reaper
-/// adds them.
+/// The study after its queue was filled, as far as Redis accepts trials now. A failure does not
+/// undo the change before it: the study is marked as wanting trials, and the reaper adds them.
 pub(crate) async fn topped_up(store: &Store, study: StudyRecord) -> StudyRecord {
     top_up(store, study.id).await;
     match store.study(study.id).await {
@@ -124,7 +131,7 @@ pub(crate) async fn top_up(store: &Store, id: StudyId) {
 
 /// SHA-256 of a request's body, in hexadecimal.
 pub(crate) fn hash(body: &[u8]) -> String {
-    Sha256::digest(body).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex::encode(Sha256::digest(body))
 }
 
 /// 53 random bits, so that every JSON reader keeps them.

@@ -1,11 +1,11 @@
-//! Every way to say no: one enum, each with its code, and one `application/problem+json` body (RFC
+//! Every error of the API: one enum, a code for each, and one `application/problem+json` body (RFC
 //! 9457).
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, CONTENT_TYPE, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpResponse, ResponseError};
 use hpo::{Problem, ProblemKind};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use store::{Refusal, StudyId};
 use utoipa::ToSchema;
 
@@ -17,29 +17,29 @@ pub enum Error {
     /// The study has mistakes.
     #[error("{} problem{}", .0.len(), if .0.len() == 1 { "" } else { "s" })]
     InvalidStudy(Vec<Problem>),
-    /// A body that is no JSON.
+    /// A body that is not JSON.
     #[error("{0}")]
     MalformedJson(String),
     /// A body that is JSON of another form.
     #[error("{0}")]
     InvalidRequest(String),
-    /// A query, header or cursor that cannot be.
+    /// A query, header or cursor that cannot be read.
     #[error("{0}")]
     InvalidParameter(String),
     /// A body over the limit.
     #[error("the body has more than {} bytes", crate::limits::BODY_BYTES_MAX)]
     BodyTooLarge,
-    /// A body of another type, or encoded.
+    /// A body of another type, or with a content-encoding.
     #[error("the body must be sent with content-type: application/json, and without a content-encoding")]
     UnsupportedMediaType,
     /// The body took too long to arrive.
     #[error("the body did not arrive within {} s", crate::limits::HTTP_BODY_SECONDS_MAX)]
     RequestTimeout,
-    /// No route.
-    #[error("there is nothing at this path; /openapi.json lists what there is")]
+    /// An unknown path.
+    #[error("no route has this path; /openapi.json lists the routes")]
     NotFound,
-    /// A route, but not with this method; those it has.
-    #[error("this path takes {0}")]
+    /// A known path without this method; the methods that it has.
+    #[error("the methods of this path are {0}")]
     MethodNotAllowed(String),
     /// No such study.
     #[error("there is no study {0}")]
@@ -52,7 +52,7 @@ pub enum Error {
         /// The number, as asked for.
         number: String,
     },
-    /// No weights.
+    /// The trial has no weights.
     #[error("{0}")]
     ModelNotFound(String),
     /// The study or trial has ended.
@@ -64,27 +64,27 @@ pub enum Error {
     /// No key, or a wrong one.
     #[error("send an API key as `Authorization: Bearer KEY`")]
     Unauthorized,
-    /// Not a loopback `Host`, where no keys protect the service.
+    /// A `Host` that is not loopback, on a server without keys.
     #[error("without API keys only requests to localhost are served")]
     ForbiddenHost,
     /// There is no room for more, in Redis or on its disk.
     #[error("{0}")]
     StorageFull(String),
-    /// Redis does not answer or refuses, or the server is about to stop. Nothing was changed.
+    /// Redis does not answer or refuses, or the server is shutting down. Nothing was changed.
     #[error("{0}")]
     Unavailable(String),
-    /// Redis was asked and has not answered.
-    #[error("it is not known whether this was carried out ({cause}); it may be sent again {how}")]
+    /// Redis was sent a change and has not answered.
+    #[error("it is not known whether the request was carried out ({cause}); it can be sent again {how}")]
     OutcomeUnknown {
-        /// How or when to send it again.
+        /// How, or when, it can be sent again.
         how: String,
         /// The study that it may have created.
         study: Option<StudyId>,
         /// What happened to the call.
         cause: String,
     },
-    /// A fault of ours.
-    #[error("something went wrong here; the log has the details")]
+    /// A fault of the server.
+    #[error("something went wrong in the server; its log has the details")]
     Internal(String),
 }
 
@@ -94,13 +94,13 @@ pub struct ProblemDetails {
     /// `urn:chandler:problem:` and the code.
     #[serde(rename = "type")]
     pub kind: String,
-    /// What kind of error this is, in words.
+    /// The kind of the error, in words.
     pub title: &'static str,
     /// The HTTP status.
     pub status: u16,
-    /// What kind of error this is, for programs.
+    /// The kind of the error, for programs.
     pub code: Code,
-    /// What went wrong this time, and what to do. Never a password.
+    /// What went wrong this time, and what to do. It never has a password in it.
     pub detail: String,
     /// Every mistake in the study, with its place.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -108,7 +108,7 @@ pub struct ProblemDetails {
 }
 
 /// One mistake in a study.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct FieldProblem {
     /// Where: a JSON pointer (RFC 6901) into the request's body.
     pub pointer: String,
@@ -117,10 +117,10 @@ pub struct FieldProblem {
 }
 
 impl Error {
-    /// What kind of error it is.
+    /// Its code.
     pub fn code(&self) -> Code {
         match self {
-            // Wrong beats not there yet: mending only the latter would not do.
+            // A study with any real mistake is invalid, whatever else is only not supported.
             Error::InvalidStudy(problems)
                 if problems.iter().all(|problem| problem.kind == ProblemKind::NotSupported) =>
             {
@@ -149,7 +149,7 @@ impl Error {
         }
     }
 
-    /// The body that says so.
+    /// The body of its answer.
     pub fn details(&self) -> ProblemDetails {
         let code = self.code();
         let errors = match self {
@@ -226,7 +226,7 @@ impl From<store::Error> for Error {
                 Error::Unavailable(error.to_string())
             }
             store::Error::Unanswered(cause) => Error::OutcomeUnknown {
-                how: "as it is: a second time changes nothing more".to_owned(),
+                how: "unchanged: a second time changes nothing more".to_owned(),
                 study: None,
                 cause,
             },
@@ -246,7 +246,7 @@ pub(crate) fn study_path(id: StudyId) -> String {
     format!("/v1/studies/{id}")
 }
 
-/// The study that an id in a path names; what cannot be an id is no study.
+/// The study that an id in a path names. Errors: [`Error::StudyNotFound`] for what is no id.
 pub(crate) fn study_id(text: &str) -> Result<StudyId, Error> {
     StudyId::parse(text).ok_or_else(|| Error::StudyNotFound(text.chars().take(60).collect()))
 }

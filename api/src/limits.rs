@@ -17,7 +17,7 @@ pub const REDIS_CHANGE_MS: u64 = 10_000;
 /// What a client is told to wait before it tries again after a 503: a restart of Redis takes about
 /// a second.
 pub const RETRY_AFTER_SECONDS: u64 = 2;
-/// Items on a page where the client does not say.
+/// Items on a page unless the client names a number.
 pub const PAGE_DEFAULT: usize = 100;
 /// Keys in an API keys file: each is compared at each request.
 pub const API_KEYS_MAX: usize = 1_000;
@@ -27,9 +27,15 @@ pub const API_KEY_BYTES_MIN: usize = 16;
 pub const API_KEY_BYTES_MAX: usize = 1_024;
 /// HTTP worker threads: handlers wait for Redis, they do not compute.
 pub const HTTP_WORKERS: usize = 2;
+<<<<<<< HEAD
 /// Threads of each HTTP worker for what blocks: all that may wait for datasets, and as many for
 /// what is done in a moment. They end when idle.
 pub const HTTP_BLOCKING_THREADS: usize = 2 * DATASET_CALLERS_MAX;
+=======
+/// Threads of each HTTP worker for blocking work: one for each request that may wait for a dataset,
+/// and as many for short work. They end when idle.
+pub const HTTP_BLOCKING_THREADS: usize = 2 * DATASET_ASKERS_MAX;
+>>>>>>> main
 /// Connections to each HTTP worker; more wait in the kernel.
 pub const HTTP_CONNECTIONS_MAX: usize = 4_096;
 /// Seconds within which a request's head must arrive: a slow sender must not hold a connection for
@@ -44,12 +50,41 @@ pub const HTTP_STUCK_SECONDS_MAX: u64 = 20;
 pub const HTTP_DRAIN_SECONDS_MAX: u64 = 10;
 /// Seconds that the API waits at its start for a Redis that is starting; it looks once a second.
 pub const REDIS_START_SECONDS_MAX: u64 = 30;
-/// The lease of the trainer of `chandler run`: a crash is noticed soon, and nothing is far away.
+/// The lease of the trainer of `chandler run`: it is on the same machine, so a crash is noticed soon.
 pub const RUN_LEASE_SECONDS: u64 = 10;
-/// How long `chandler run` waits for its trainer to say that it is there, in seconds: on a loaded
-/// machine it takes a second or two.
+/// How long `chandler run` waits for its trainer to start, in seconds: on a loaded machine it takes a
+/// second or two.
 pub const TRAINER_START_SECONDS_MAX: u64 = 60;
 /// Milliseconds between two starts of a trainer child that keeps dying.
 pub const TRAINER_RESTART_MS: u64 = 2_000;
 /// Seconds that the trainer child has to hand its trials back.
 pub const TRAINER_STOP_SECONDS_MAX: u64 = 15;
+
+// ---- The client ----
+
+/// How long a client waits for a connection to the API, in seconds.
+pub const CLIENT_CONNECT_SECONDS_MAX: u64 = 10;
+/// How long a client waits for the head of an answer, in seconds: the API may wait for its turn to
+/// read a dataset, read it, and then wait for Redis.
+pub const CLIENT_ANSWER_SECONDS_MAX: u64 = 2 * DATASET_POST_SECONDS_MAX + 30;
+/// How long the body of an answer may take, in seconds: the largest model over a poor line.
+pub const CLIENT_BODY_SECONDS_MAX: u64 = 3_600;
+/// The largest answer in JSON, in bytes: a study of [`BODY_BYTES_MAX`], with its defaults and the
+/// class names of its dataset.
+pub const CLIENT_ANSWER_BYTES_MAX: u64 = 16 << 20;
+/// The largest model, in bytes: weights at their limit, and what a format adds.
+pub const CLIENT_MODEL_BYTES_MAX: u64 = ARTIFACT_BYTES_MAX as u64 + (16 << 20);
+/// How often a client sends a study before it gives up: with the pauses, longer than a restart of
+/// Redis or of the API takes.
+pub const CLIENT_TRIES_MAX: u32 = 6;
+/// The longest pause before a request is repeated, in seconds, whatever the API asks for.
+pub const CLIENT_PAUSE_SECONDS_MAX: u64 = 30;
+/// Milliseconds between two looks at a study that a client waits for.
+pub const CLIENT_LOOK_MS: u64 = 500;
+/// How long `chandler submit --wait` goes on without an answer, in seconds: an upgrade of the API
+/// takes less.
+pub const CLIENT_OUTAGE_SECONDS_MAX: u64 = 300;
+/// Studies in the list of `chandler status`: a screen.
+pub const STUDIES_SHOWN: usize = 20;
+/// Columns of the progress bar of `chandler run`: as wide as its numbers, whatever the terminal is.
+pub const PROGRESS_BAR_COLUMNS: usize = 40;

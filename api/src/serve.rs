@@ -1,8 +1,8 @@
-//! `chandler serve`: the API, and where no Redis is given the whole service on one machine.
+//! `chandler serve`: the API, and without a Redis URL the whole service on one machine.
 
 use std::future::Future;
-use std::net::{SocketAddr, TcpListener};
-use std::path::Path;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -13,9 +13,9 @@ use actix_web::web::{self, Data};
 use actix_web::{App as HttpApp, HttpServer};
 use anyhow::Context;
 use data::Catalog;
-use store::Store;
 use store::artifact::Artifacts;
 use store::embedded::Embedded;
+use store::{Store, Tick};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 use utoipa::OpenApi;
@@ -23,14 +23,17 @@ use utoipa_actix_web::AppExt;
 use utoipa_swagger_ui::SwaggerUi;
 
 use crate::app::App;
-use crate::auth::{self, Keys};
+use crate::auth::Keys;
 use crate::children::{TrainerChild, TrainerCommand};
-use crate::config::Config;
-use crate::metrics::{self, Metrics};
-use crate::{reaper, router};
+use crate::client::ServerUrl;
+use crate::config::{Serve, datasets_folder};
+use crate::contract;
+use crate::metrics::Metrics;
+use crate::report::{say, shell_word};
+use crate::{middleware, router};
 
 /// Serves until a signal, or until the embedded Redis is given up.
-pub async fn serve(config: Config) -> anyhow::Result<()> {
+pub async fn serve(config: Serve) -> anyhow::Result<()> {
     let keys = config.api_keys_file.as_deref().map(Keys::read).transpose()?;
     anyhow::ensure!(
         keys.is_some() || config.listen.ip().is_loopback(),
@@ -38,56 +41,79 @@ pub async fn serve(config: Config) -> anyhow::Result<()> {
         config.listen
     );
     let listener = listen(config.listen)?;
+    let (machine, service) = (&config.machine, &config.service);
+    let datasets = datasets_folder(machine)?;
     let embedded = match &config.redis_url {
         Some(_) => None,
         None => {
-            config.tls.expect_none("a socket of its own without --redis-url (REDIS_URL)")?;
-            Some(start_redis(&config.data_dir)?)
+            service.tls.expect_none("a socket of its own without --redis-url (REDIS_URL)")?;
+            Some(start_redis(&machine.data_dir)?)
         }
     };
     let redis_url = embedded
         .as_ref()
         .map_or_else(|| config.redis_url.clone().unwrap_or_default(), |redis| redis.url().to_owned());
-    let artifacts =
-        config.artifacts.clone().unwrap_or_else(|| config.data_dir.join("artifacts").display().to_string());
+    let artifacts = service.artifacts(machine);
     let redis = store::Config {
-        tls: config.tls.clone(),
-        lease_ms: config.lease_seconds * 1_000,
+        tls: service.tls.clone(),
+        lease_ms: service.lease_seconds * 1_000,
         ..store::Config::new(&redis_url)
     };
-    let mut app = assemble(redis, &config.data_dir, &artifacts, keys).await?;
+    let mut app = assemble(redis, datasets.clone(), &artifacts, keys).await?;
     if let Some(redis) = &embedded {
         app.disk_full = redis.disk_full();
     }
     let trainer = match &embedded {
         Some(_) => Some(TrainerChild::start(TrainerCommand {
             redis_url,
-            data_dir: config.data_dir.clone(),
+            machine: machine.clone(),
             artifacts,
-            lease_seconds: config.lease_seconds,
-            slots: config.slots,
+            lease_seconds: service.lease_seconds,
             quiet: false,
         })?),
         None => None,
     };
-    tracing::info!("Listening on http://{}", listener.local_addr()?);
+    let address = listener.local_addr()?;
+    tracing::info!("Listening on http://{address}");
+    say(welcome(address, &datasets, config.api_keys_file.as_deref()));
     let outcome = tokio::select! {
         outcome = run(listener, app, stopped(embedded.as_ref())) => outcome,
         () = unwatched(trainer.as_ref()) => Err(anyhow::anyhow!("the thread that watches the trainer has ended")),
     };
-    // Trainers hand their trials back while Redis is still there to take them.
+    let stopped = stop_children(trainer, embedded).await;
+    outcome.and(stopped)
+}
+
+/// Stops the trainer, which hands its trials back while Redis is still there to take them, and then
+/// Redis. Errors: why the embedded Redis was given up, if it was.
+async fn stop_children(trainer: Option<TrainerChild>, embedded: Option<Embedded>) -> anyhow::Result<()> {
     if let Some(trainer) = trainer {
         trainer.stop().await;
     }
-    let gave_up = match &embedded {
-        Some(redis) => tokio::time::timeout(Duration::ZERO, redis.failed()).await.ok(),
-        None => None,
+    let Some(redis) = embedded else { return Ok(()) };
+    let given_up = tokio::time::timeout(Duration::ZERO, redis.failed()).await;
+    redis.stop().await;
+    given_up.map_or(Ok(()), |error| Err(error.into()))
+}
+
+/// Where everything is, and a first command.
+fn welcome(address: SocketAddr, datasets: &Path, api_keys_file: Option<&Path>) -> String {
+    let ip = match address.ip() {
+        // It listens everywhere: on this machine, loopback leads there.
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::from(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::from(Ipv6Addr::LOCALHOST),
+        ip => ip,
     };
-    if let Some(redis) = embedded {
-        redis.stop().await;
-    }
-    outcome?;
-    gave_up.map_or(Ok(()), |error| Err(error.into()))
+    let url = format!("http://{}", SocketAddr::new(ip, address.port()));
+    let server = if url == ServerUrl::DEFAULT { String::new() } else { format!(" --server {url}") };
+    let key = api_keys_file.map_or(String::new(), |file| format!(" --api-key-file {}", shell_word(file)));
+    format!(
+        "Chandler serves {url}\n  \
+           documentation  {url}/docs/\n  \
+           datasets       {}\n  \
+           to begin       chandler submit{server}{key} openapi/examples/digits-random.json",
+        datasets.display()
+    )
 }
 
 /// A private Redis on `<data_dir>/redis`.
@@ -100,7 +126,7 @@ pub(crate) fn start_redis(data_dir: &Path) -> anyhow::Result<Embedded> {
 /// The shared data of an API on this Redis; waits a while for one that is just starting.
 pub async fn assemble(
     redis: store::Config,
-    data_dir: &Path,
+    datasets: PathBuf,
     artifacts: &str,
     keys: Option<Keys>,
 ) -> anyhow::Result<App> {
@@ -108,13 +134,13 @@ pub async fn assemble(
     let observer = metrics.clone();
     let observe: Option<store::Observe> =
         Some(Arc::new(move |script, took, ok| observer.observe_script(script, took, ok)));
-    let store = connect(store::Config { observe, ..redis }).await.context("cannot use Redis")?;
+    let store = connect(store::Config { observe, ..redis }).await.context("cannot connect to Redis")?;
     if let Err(error) = store.ready().await {
         tracing::warn!("Redis accepts no changes now; reads are served: {error}");
     }
     Ok(App {
         store,
-        catalog: Arc::new(Catalog::new(data_dir.join("datasets"))),
+        catalog: Arc::new(Catalog::new(datasets)),
         artifacts: Artifacts::open(artifacts)?,
         keys: keys.map(Arc::new),
         metrics,
@@ -123,8 +149,8 @@ pub async fn assemble(
     })
 }
 
-/// The store, once Redis is there. A Redis that refuses for good, as with a wrong password, is not
-/// waited for.
+/// The store, once Redis is there. It does not wait for a Redis that refuses for good, for instance
+/// because of a wrong password.
 async fn connect(config: store::Config) -> store::Result<Store> {
     let until = Instant::now() + Duration::from_secs(limits::REDIS_START_SECONDS_MAX);
     loop {
@@ -138,21 +164,28 @@ async fn connect(config: store::Config) -> store::Result<Store> {
     }
 }
 
-/// Serves `app` on `listener` until `shutdown` is ready; then lets requests in flight end. It is an
-/// error if what serves ends before.
+/// Takes part in what any process does with every tick.
+async fn tend(app: App) {
+    // A tick changes something, which an embedded Redis refuses while its disk is full.
+    let next = || if app.disk_full.load(Ordering::Acquire) { Tick::Skip } else { Tick::Take };
+    app.store.tend_forever(&app.artifacts, next).await;
+}
+
+/// Serves `app` on `listener` until `shutdown` is ready, then lets requests in flight end. Errors: the
+/// server or the reaper ended before.
 pub async fn run(listener: TcpListener, app: App, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
-    let mut reaper = tokio::spawn(reaper::tick_forever(app.clone()));
+    let mut reaper = tokio::spawn(tend(app.clone()));
     let draining = app.draining.clone();
-    let document = Data::new(router::document());
-    let known = Data::new(router::Known::of(&document));
+    let document = Data::new(contract::document());
+    let known = Data::new(contract::Known::of(&document));
     let app = Data::new(app);
     let server = HttpServer::new(move || {
         HttpApp::new()
             .into_utoipa_app()
-            .openapi(router::Info::openapi())
+            .openapi(contract::Info::openapi())
             .map(|app| {
-                let app = app.wrap(Compress::default()).wrap(from_fn(router::keep_contract));
-                app.wrap(from_fn(auth::authorize)).wrap(from_fn(metrics::measure))
+                let app = app.wrap(Compress::default()).wrap(from_fn(middleware::keep_contract));
+                app.wrap(from_fn(middleware::authorize)).wrap(from_fn(middleware::measure))
             })
             .app_data(app.clone())
             .app_data(document.clone())
@@ -167,8 +200,8 @@ pub async fn run(listener: TcpListener, app: App, shutdown: impl Future<Output =
     .workers(limits::HTTP_WORKERS)
     .worker_max_blocking_threads(limits::HTTP_BLOCKING_THREADS)
     .max_connections(limits::HTTP_CONNECTIONS_MAX)
-    // A client that has left wants no answer: what its request waits for, such as a dataset that is
-    // read, is given up.
+    // A client that has left wants no answer: the work for its request, such as reading a dataset, is
+    // given up.
     .h1_allow_half_closed(false)
     .client_request_timeout(Duration::from_secs(limits::HTTP_HEAD_SECONDS_MAX))
     .shutdown_timeout(limits::HTTP_DRAIN_SECONDS_MAX)
@@ -190,7 +223,7 @@ pub async fn run(listener: TcpListener, app: App, shutdown: impl Future<Output =
     ended
 }
 
-/// Waits for the first end of a task that goes on as long as the process does, and tells of it.
+/// Waits for the first of two tasks to end, which should go on as long as the process, and says why.
 async fn ended_early(
     server: &mut JoinHandle<std::io::Result<()>>,
     reaper: &mut JoinHandle<()>,
@@ -200,14 +233,13 @@ async fn ended_early(
         ended = reaper => ("reaper", ended.map_err(anyhow::Error::from)),
     };
     cause
-        .map_or_else(|cause| cause, |()| anyhow::anyhow!("it was not asked to"))
+        .map_or_else(|cause| cause, |()| anyhow::anyhow!("nothing asked it to"))
         .context(format!("the {task} has ended by itself"))
 }
 
-/// A listener on this address, each of whose connections the system closes if the client reads
-/// nothing of what it is sent for [`limits::HTTP_STUCK_SECONDS_MAX`]: connections inherit the
-/// option, so it is set before there are any. actix has no time limit for writes, and systems other
-/// than Linux have no such option.
+/// A listener on this address. The system closes a connection whose client has read nothing for
+/// [`limits::HTTP_STUCK_SECONDS_MAX`]: connections inherit the option, so it is set before there are
+/// any. actix has no time limit for writes, and systems other than Linux have no such option.
 pub fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
     let listener = TcpListener::bind(address).with_context(|| format!("cannot listen on {address}"))?;
     #[cfg(target_os = "linux")]
@@ -253,6 +285,24 @@ pub(crate) async fn signalled() {
 mod tests {
     use super::*;
 
+    #[test]
+    fn the_first_lines_lead_to_the_service_from_this_machine() {
+        let said = |address: &str, keys| welcome(address.parse().unwrap(), Path::new("data/datasets"), keys);
+        assert_eq!(
+            said("127.0.0.1:8080", None),
+            "Chandler serves http://127.0.0.1:8080\n  \
+               documentation  http://127.0.0.1:8080/docs/\n  \
+               datasets       data/datasets\n  \
+               to begin       chandler submit openapi/examples/digits-random.json"
+        );
+        let said = [said("0.0.0.0:80", Some(Path::new("keys.txt"))), said("[::]:80", None)];
+        assert!(
+            said[0].contains("submit --server http://127.0.0.1:80 --api-key-file keys.txt openapi/"),
+            "{said:?}"
+        );
+        assert!(said[1].contains("Chandler serves http://[::1]:80\n"), "{said:?}");
+    }
+
     fn goes_on<T: Send + 'static>() -> JoinHandle<T> {
         tokio::spawn(std::future::pending())
     }
@@ -263,7 +313,7 @@ mod tests {
             (
                 tokio::spawn(async { Ok(()) }),
                 goes_on(),
-                ["the HTTP server has ended by itself", "it was not asked to"],
+                ["the HTTP server has ended by itself", "nothing asked it to"],
             ),
             (
                 tokio::spawn(async { Err(std::io::Error::other("no more sockets")) }),
@@ -276,7 +326,7 @@ mod tests {
                 tokio::spawn(async { panic!("on purpose") }),
                 ["the reaper has ended by itself", "panicked"],
             ),
-            (goes_on(), tokio::spawn(async {}), ["the reaper", "it was not asked to"]),
+            (goes_on(), tokio::spawn(async {}), ["the reaper", "nothing asked it to"]),
         ] {
             let error = format!("{:#}", ended_early(&mut server, &mut reaper).await);
             assert!(said.iter().all(|part| error.contains(part)), "{error}");

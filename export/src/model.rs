@@ -213,7 +213,7 @@ pub(crate) mod tests {
             (artifact(Some(json!({"input_shape": [2]})), &[]), "its document has no network within bounds"),
             (
                 artifact(document(json!([{"layer": "Dense", "units": 0}])), &[]),
-                "layer 0: /units must lie between",
+                "layer 0: /units must be between",
             ),
             (artifact(document(json!([{"layer": "GRU", "units": 1}])), &[]), "layer 0: GRU"),
             (artifact(document(dense.clone()), &[kernel]), "layers.0.bias"),

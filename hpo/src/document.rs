@@ -1,61 +1,68 @@
-//! Reading a study document: every mistake is collected with its JSON pointer, and `{"hp": …}` may
-//! stand for any value.
+//! Reads a study document: every mistake is collected with its JSON pointer, and `{"hp": …}` can
+//! replace any value.
 //!
-//! One set of readers serves two ends. With no assignment, a reader checks every value that a
-//! hyperparameter may have at its place and returns some representative; with the [`Point`] of a
-//! trial it returns what that trial has. So there are no templates and no mirror types:
-//! [`Layer`](crate::network::Layer) and its like are always concrete.
+//! One set of readers serves two purposes. Without a point, a reader checks every value that a
+//! hyperparameter can have at its place and returns one of them; with the [`Point`] of a trial it
+//! returns the value of that trial. So there are no templates and no mirror types: a
+//! [`Layer`](crate::network::Layer) is always concrete, and so is every other type.
 
+mod fields;
+mod message;
 mod named;
+mod reference;
 
 use std::cell::{Cell, Ref, RefCell};
 use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value as Json};
+use serde_json::Value as Json;
 
 use crate::context::Context;
 use crate::limits;
-use crate::space::{Condition, Point, SearchSpace};
+use crate::space::{Point, SearchSpace};
 use crate::value::Value;
 
+pub use fields::Fields;
+pub(crate) use message::{brief, list, quote};
+pub use message::{did_you_mean, kind};
 pub use named::within;
 pub(crate) use named::{Reader, bounded, name_and_fields, names, pick, read_name, read_named};
+use reference::Reference;
 
 /// One mistake in a document.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
-    /// Where: a JSON pointer (RFC 6901) into the document.
+    /// Its place: a JSON pointer (RFC 6901) into the document.
     pub pointer: String,
     /// What is wrong, and what to do.
     pub detail: String,
-    /// Whether it is wrong or only not there yet.
+    /// Whether it is wrong or not supported yet.
     #[serde(skip)]
     pub kind: ProblemKind,
 }
 
-/// Whether something is wrong, or right but not built yet.
+/// Whether something is wrong, or right but not supported yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ProblemKind {
     /// Wrong in any version.
     #[default]
     Invalid,
-    /// A known name or field that this version does not act on.
+    /// A known name or field that this version does not support.
     NotSupported,
 }
 
-/// What can be read from a place that holds no reference to a hyperparameter.
+/// A type that can be read from a place without a reference to a hyperparameter.
 pub trait FromDocument: Sized {
     /// The value at `place`, or none after reporting every problem with it.
     fn from_place(place: &Place) -> Option<Self>;
 }
 
-/// The hyperparameters that a document may refer to, and the values they have.
+/// The hyperparameters that a document can refer to, and their values.
 #[derive(Debug, Clone, Copy)]
 pub struct Scope<'a> {
     /// The search space.
     pub space: &'a SearchSpace,
-    /// The values of one trial, or some of them; none to check all that a trial could have.
+    /// The values of one trial, or some of them; none to check all values that a trial could have.
     pub point: Option<&'a Point>,
 }
 
@@ -64,7 +71,7 @@ pub struct Scope<'a> {
 pub struct Mention {
     /// Its position in the space.
     pub hyperparameter: usize,
-    /// Where it is used.
+    /// The place that uses it.
     pub pointer: String,
 }
 
@@ -73,17 +80,16 @@ pub struct Mention {
 pub struct Reading {
     problems: RefCell<Vec<Problem>>,
     mentions: RefCell<Vec<Mention>>,
-    /// Names of hyperparameters whose declaration is wrong: what refers to them is not wrong for
-    /// that.
+    /// Names of hyperparameters whose declaration is wrong. References to them are not reported.
     broken: RefCell<HashSet<String>>,
-    /// Whether the declarations as a whole could not be read, so that no name can be told to be
-    /// wrong.
+    /// Whether the declarations as a whole could not be read, so that unknown names cannot be
+    /// reported.
     undeclared: Cell<bool>,
     steps: Cell<u64>,
 }
 
 impl Reading {
-    /// The root of `document`; with a `scope`, hyperparameters may stand for values.
+    /// The root of `document`; with a `scope`, hyperparameters can replace values.
     pub fn root<'a>(&'a self, document: &'a Json, scope: Option<Scope<'a>>) -> Place<'a> {
         Place {
             value: document,
@@ -96,22 +102,22 @@ impl Reading {
         }
     }
 
-    /// Everything that was found wrong, each once, in the order of the document as read.
+    /// Everything that was found wrong, each problem once, in the order in which it was read.
     pub fn into_problems(self) -> Vec<Problem> {
         self.problems.into_inner()
     }
 
-    /// Whether nothing was found wrong so far.
+    /// Whether nothing wrong has been found so far.
     pub fn is_clean(&self) -> bool {
         self.problems.borrow().is_empty()
     }
 
-    /// The hyperparameters mentioned so far, as often as they were read.
+    /// The hyperparameters mentioned so far, once for each time they were read.
     pub fn mentions(&self) -> Ref<'_, Vec<Mention>> {
         self.mentions.borrow()
     }
 
-    /// Whether there is no room for another problem, so that reading on is of no use.
+    /// Whether there is no room for another problem, so that reading can stop.
     pub fn is_full(&self) -> bool {
         self.problems.borrow().len() >= limits::PROBLEMS_MAX
     }
@@ -124,16 +130,16 @@ impl Reading {
     }
 }
 
-/// Which repetition of a `repeat` a place belongs to.
+/// The repetition of a `repeat` that a place belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Repetition {
-    /// The hyperparameter that counts, if it is one.
+    /// The hyperparameter that is the count, if there is one.
     pub count: Option<usize>,
-    /// From 0.
+    /// The number of the repetition, from 0.
     pub index: usize,
 }
 
-/// A value in the document, where it stands, and what is known of the hyperparameters there.
+/// A value in the document, its place, and what is known about the hyperparameters there.
 #[derive(Debug, Clone)]
 pub struct Place<'a> {
     value: &'a Json,
@@ -142,32 +148,32 @@ pub struct Place<'a> {
     scope: Option<Scope<'a>>,
     context: Context,
     repetition: Option<Repetition>,
-    /// The hyperparameter whose value this is, for messages.
+    /// The hyperparameter that has this value, for messages.
     given: Option<&'a str>,
 }
 
 impl<'a> Place<'a> {
-    /// The JSON there.
+    /// The JSON at this place.
     pub fn json(&self) -> &'a Json {
         self.value
     }
 
-    /// Where it is: a JSON pointer.
+    /// The JSON pointer of this place.
     pub fn pointer(&self) -> &str {
         &self.pointer
     }
 
-    /// What is known here of the hyperparameters.
+    /// What is known about the hyperparameters here.
     pub fn context(&self) -> &Context {
         &self.context
     }
 
-    /// The search space and the trial's point, where there are.
+    /// The search space and the point of the trial, if they are given.
     pub fn scope(&self) -> Option<Scope<'a>> {
         self.scope
     }
 
-    /// The same place, with more known of the hyperparameters.
+    /// The same place, with more known about the hyperparameters.
     pub fn within(&self, context: Context) -> Place<'a> {
         Place { context, ..self.clone() }
     }
@@ -177,29 +183,29 @@ impl<'a> Place<'a> {
         Place { repetition: Some(repetition), ..self.clone() }
     }
 
-    /// Counts `steps` of work; none, once reported, where the document takes too many.
+    /// Counts `steps` of work. None, after reporting it, if the document takes too many.
     pub(crate) fn spend(&self, steps: usize) -> Option<()> {
         let before = self.reading.steps.get();
         let after = before.saturating_add(steps as u64);
         self.reading.steps.set(after);
         if after > limits::READING_STEPS_MAX && before <= limits::READING_STEPS_MAX {
-            self.invalid("there are too many conditions and cases on hyperparameters with many values to check them all");
+            self.invalid("the conditions and cases are too many to check; use hyperparameters with fewer values in them");
         }
         (after <= limits::READING_STEPS_MAX).then_some(())
     }
 
-    /// Remembers that the declaration of the hyperparameter called `name` is wrong.
+    /// Records that the declaration of the hyperparameter called `name` is wrong.
     pub(crate) fn declared_wrong(&self, name: String) {
         self.reading.broken.borrow_mut().insert(name);
     }
 
-    /// Remembers that the declarations as a whole are wrong.
+    /// Records that the declarations as a whole are wrong.
     pub(crate) fn all_declared_wrong(&self) {
         self.reading.undeclared.set(true);
     }
 
-    /// Reports that `name` is no hyperparameter here, unless that follows from a problem with its
-    /// declaration.
+    /// Reports that `name` is not a hyperparameter here, unless this follows from a problem with
+    /// its declaration.
     pub(crate) fn unresolved(&self, name: &str, detail: impl Into<String>) {
         if !self.reading.undeclared.get() && !self.reading.broken.borrow().contains(name) {
             self.invalid(detail);
@@ -211,27 +217,27 @@ impl<'a> Place<'a> {
         self.problem(detail.into(), ProblemKind::Invalid);
     }
 
-    /// Reports something known that this version does not act on.
+    /// Reports something known that this version does not support.
     pub fn not_supported(&self, detail: impl Into<String>) {
         self.problem(detail.into(), ProblemKind::NotSupported);
     }
 
     fn problem(&self, detail: String, kind: ProblemKind) {
         let detail = match self.given {
-            Some(name) => format!("{detail} (hyperparameter {name} may be {})", brief(self.value)),
+            Some(name) => format!("{detail} (the hyperparameter {name} can be {})", brief(self.value)),
             None => detail,
         };
         self.reading.report(Problem { pointer: self.pointer.clone(), detail, kind });
     }
 
-    /// The value there, which may be one of a hyperparameter, or a choice of subtrees by one: that
-    /// of the trial, or without a trial any of [`read_all`](Self::read_all).
+    /// The value at this place, which may come from a hyperparameter or its cases: the one of the
+    /// trial, or without a trial any of [`read_all`](Self::read_all).
     pub fn read<T: FromDocument>(&self) -> Option<T> {
         self.read_all().pop()
     }
 
-    /// Every value that may stand there. A range speaks through its witnesses: readers take an
-    /// interval, of whole numbers or of all, and some spare 0.
+    /// Every value that this place can have. A range is represented by its witnesses: readers
+    /// accept an interval, of whole numbers or of all numbers, and some exclude 0.
     pub fn read_all<T: FromDocument>(&self) -> Vec<T> {
         match self.reference() {
             None => T::from_place(self).into_iter().collect(),
@@ -250,17 +256,17 @@ impl<'a> Place<'a> {
         }
     }
 
-    /// The value there; a hyperparameter cannot stand for it.
+    /// The value at this place, which cannot be a hyperparameter.
     pub fn fixed<T: FromDocument>(&self) -> Option<T> {
         if self.value.get("hp").is_some() {
-            self.invalid("a hyperparameter cannot stand here: this is the same for all trials");
+            self.invalid("this cannot be a hyperparameter: it is the same for all trials");
             return None;
         }
         T::from_place(self)
     }
 
-    /// The values that the hyperparameter at `at` may have here, of a range its witnesses; the one
-    /// it has, where the point says so.
+    /// The values that the hyperparameter at `at` can have here, or the witnesses of a range; if
+    /// the point has its value, only this one.
     fn values_of(&self, at: usize) -> Vec<Value> {
         let Some(scope) = self.scope else { return Vec::new() };
         if let Some(value) = scope.point.and_then(|point| point.get(at)) {
@@ -279,126 +285,12 @@ impl<'a> Place<'a> {
         T::from_place(&Place { value: &json, given, ..self.clone() })
     }
 
-    /// What `{"hp": …}` at this place refers to; none where there is no such object, an error where
-    /// it was reported as wrong.
-    fn reference(&self) -> Option<Result<Reference<'a>, ()>> {
-        let object = self.value.as_object().filter(|object| object.contains_key("hp"))?;
-        Some(self.read_reference(object).ok_or(()))
-    }
-
-    fn read_reference(&self, object: &'a Map<String, Json>) -> Option<Reference<'a>> {
-        let mut fields = self.fields()?;
-        let name = fields.get("hp");
-        let cases = fields.get("cases");
-        fields.finish(&[]);
-        debug_assert_eq!(name.is_some(), object.contains_key("hp"));
-        let at = name?.hyperparameter_here()?;
-        match cases {
-            None => Some(Reference::Plain(at)),
-            Some(cases) => Some(Reference::Cases(cases.read_cases(at)?)),
-        }
-    }
-
-    /// The position of the hyperparameter that this string names, if it is active here.
-    pub fn hyperparameter_here(&self) -> Option<usize> {
-        let at = self.hyperparameter()?;
-        let scope = self.scope?;
-        self.spend(scope.space.required(at).iter().map(|required| required.values.len()).sum())?;
-        if scope.point.is_none() && !self.context.implies_active(scope.space, at) {
-            let conditions = scope.space.describe_conditions(at);
-            self.invalid(format!(
-                "hyperparameter {} may be inactive here: it is active only where {conditions}",
-                scope.space.hyperparameters()[at].name
-            ));
-            return None;
-        }
-        Some(at)
-    }
-
-    /// The position of the hyperparameter that this string names, active or not; inside a
-    /// repetition the one of this repetition.
-    pub fn hyperparameter(&self) -> Option<usize> {
-        self.named(&String::from_place(self)?)
-    }
-
-    /// The position of the hyperparameter called `name`; problems are reported here.
-    pub fn named(&self, name: &str) -> Option<usize> {
-        let Some(scope) = self.scope else {
-            self.invalid("a hyperparameter cannot stand here");
-            return None;
-        };
-        match scope.space.resolve(name, self.repetition) {
-            Ok(at) => {
-                self.reading
-                    .mentions
-                    .borrow_mut()
-                    .push(Mention { hyperparameter: at, pointer: self.pointer.clone() });
-                Some(at)
-            }
-            Err(detail) => {
-                self.unresolved(name, detail);
-                None
-            }
-        }
-    }
-
-    /// One branch for each value that the hyperparameter may have here.
-    fn read_cases(&self, at: usize) -> Option<Vec<Place<'a>>> {
-        let scope = self.scope?;
-        let Some(object) = self.value.as_object() else {
-            self.invalid("must be an object: a subtree for each value of the hyperparameter");
-            return None;
-        };
-        let name = &scope.space.hyperparameters()[at].name;
-        let Some(values) = scope.space.listed(at) else {
-            self.invalid(format!(
-                "cases need a hyperparameter with at most {} values, and {name} has more",
-                limits::CASES_MAX
-            ));
-            return None;
-        };
-        self.spend(values.len() + object.len())?;
-        let keys: HashSet<String> = values.iter().map(Value::to_string).collect();
-        for key in object.keys().filter(|key| !keys.contains(*key)).take(limits::PROBLEMS_MAX) {
-            self.child(key, &object[key])
-                .invalid(format!("{name} never has this value; its values are {}", list(&values)));
-        }
-        let possible = match scope.point.and_then(|point| point.get(at)) {
-            Some(value) => vec![value.clone()],
-            None => self.context.known(at).map_or(values, <[Value]>::to_vec),
-        };
-        let mut branches = Vec::new();
-        for value in &possible {
-            match object.get_key_value(&value.to_string()) {
-                Some((key, branch)) => {
-                    let context =
-                        self.context.restrict(scope.space, &Condition::new(at, vec![value.clone()]));
-                    branches.push(self.child(key, branch).within(context));
-                }
-                None => {
-                    self.invalid(format!("lacks a case for {name} = {value} (null where nothing is wanted)"))
-                }
-            }
-        }
-        (branches.len() == possible.len()).then_some(branches)
-    }
-
-    /// If this place chooses between subtrees: each of them, at its place. A reader that needs the
-    /// branches apart calls this.
-    pub fn branches(&self) -> Option<Vec<Place<'a>>> {
-        self.value.get("cases")?;
-        match self.reference()? {
-            Ok(Reference::Cases(branches)) => Some(branches),
-            _ => Some(Vec::new()),
-        }
-    }
-
     /// The repetition that this place belongs to.
     pub fn repetition(&self) -> Option<Repetition> {
         self.repetition
     }
 
-    /// The place at `pointer` below this one; none where the document has nothing there.
+    /// The place at `pointer` below this one; none if the document has nothing there.
     pub fn at(&self, pointer: &str) -> Option<Place<'a>> {
         Some(Place {
             value: self.value.pointer(pointer)?,
@@ -407,174 +299,24 @@ impl<'a> Place<'a> {
         })
     }
 
-    /// The hyperparameter that `{"hp": …}` names here, with nothing beside it.
-    pub fn count(&self) -> Option<usize> {
-        match self.reference() {
-            Some(Ok(Reference::Plain(at))) => Some(at),
-            Some(Err(())) => None,
-            _ => {
-                self.invalid("must be an integer, or {\"hp\": name} of an int");
-                None
-            }
-        }
-    }
-
-    /// The members of the array there, at most `max`.
+    /// The items of the array at this place, at most `max`.
     pub fn items(&self, max: usize) -> Option<Vec<Place<'a>>> {
         let Some(items) = self.value.as_array() else {
             self.invalid(format!("must be an array, not {}", kind(self.value)));
             return None;
         };
         if items.len() > max {
-            self.invalid(format!("has {} members; at most {max} are allowed", items.len()));
+            self.invalid(format!("has {} items; at most {max} are allowed", items.len()));
             return None;
         }
         Some(items.iter().enumerate().map(|(at, item)| self.child(&at.to_string(), item)).collect())
     }
 
-    /// The fields of the object there.
-    pub fn fields(&self) -> Option<Fields<'a>> {
-        let Some(object) = self.value.as_object() else {
-            self.invalid(format!("must be an object, not {}", kind(self.value)));
-            return None;
-        };
-        Some(Fields { object: Some(object), place: self.clone(), known: Vec::new() })
-    }
-
-    /// The fields of a thing of which only the name stands here: none.
-    fn no_fields(&self) -> Fields<'a> {
-        Fields { object: None, place: self.clone(), known: Vec::new() }
-    }
-
-    /// The place of a member of this one.
+    /// The place of a field or item of this one.
     pub fn child(&self, key: &str, value: &'a Json) -> Place<'a> {
         let pointer = format!("{}/{}", self.pointer, key.replace('~', "~0").replace('/', "~1"));
         Place { value, pointer, ..self.clone() }
     }
-}
-
-enum Reference<'a> {
-    Plain(usize),
-    Cases(Vec<Place<'a>>),
-}
-
-/// The fields of an object, each asked for once; those never asked for are unknown.
-#[derive(Debug)]
-pub struct Fields<'a> {
-    object: Option<&'a Map<String, Json>>,
-    place: Place<'a>,
-    known: Vec<&'static str>,
-}
-
-impl<'a> Fields<'a> {
-    /// The place of a field, if it is there.
-    pub fn get(&mut self, name: &'static str) -> Option<Place<'a>> {
-        self.known.push(name);
-        self.object?.get(name).map(|value| self.place.child(name, value))
-    }
-
-    /// The place of a field that must be there.
-    pub fn required(&mut self, name: &'static str) -> Option<Place<'a>> {
-        let place = self.get(name);
-        if place.is_none() {
-            self.place.invalid(format!("lacks the field {name}"));
-        }
-        place
-    }
-
-    /// The value of a field, or `default` where it is not there.
-    pub fn or<T: FromDocument>(&mut self, name: &'static str, default: T) -> Option<T> {
-        self.get(name).map_or(Some(default), |place| place.read())
-    }
-
-    /// Asks for a field that must have the value that Keras gives it: others are not supported yet.
-    pub fn only(&mut self, name: &'static str, default: Json) -> Option<()> {
-        let Some(place) = self.get(name) else { return Some(()) };
-        // 0 is as good as 0.0.
-        let same =
-            place.json() == &default || (default.is_number() && place.json().as_f64() == default.as_f64());
-        if !same {
-            let known = default.as_str().map_or_else(|| default.to_string(), str::to_owned);
-            place.not_supported(format!(
-                "{name} {} is not supported yet; known are {known}",
-                brief(place.json())
-            ));
-        }
-        same.then_some(())
-    }
-
-    /// Reports every field that was not asked for; those in `later` as not supported yet.
-    pub fn finish(self, later: &[&str]) {
-        for (name, value) in self.object.into_iter().flatten() {
-            if self.known.contains(&name.as_str()) {
-                continue;
-            }
-            if self.place.reading.is_full() {
-                return;
-            }
-            let place = self.place.child(name, value);
-            if later.contains(&name.as_str()) {
-                place.not_supported(format!("{name} is not supported yet"));
-            } else {
-                let near = did_you_mean(name, self.known.iter().copied());
-                let hint =
-                    if near.is_empty() { format!("; known are {}", self.known.join(", ")) } else { near };
-                place.invalid(format!("unknown field {}{hint}", brief(&Json::from(name.as_str()))));
-            }
-        }
-    }
-}
-
-/// `; did you mean x?` where one of `known` is near.
-pub fn did_you_mean<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> String {
-    // Comparing takes the product of the lengths.
-    if name.len() > limits::NAME_BYTES_MAX {
-        return String::new();
-    }
-    let nearest = known.map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate)).min();
-    match nearest {
-        // A third of the letters wrong is a typing error; more is another word.
-        Some((distance, candidate)) if distance * 3 <= candidate.len().max(3) => {
-            format!("; did you mean {candidate}?")
-        }
-        _ => String::new(),
-    }
-}
-
-/// What a JSON value is, in a message.
-pub fn kind(json: &Json) -> &'static str {
-    match json {
-        Json::Null => "null",
-        Json::Bool(_) => "a boolean",
-        Json::Number(_) => "a number",
-        Json::String(_) => "a string",
-        Json::Array(_) => "an array",
-        Json::Object(_) => "an object",
-    }
-}
-
-/// A JSON value as it may stand in a message: cut where it is long.
-pub(crate) fn brief(json: &Json) -> String {
-    cut(json.to_string())
-}
-
-/// A string of the document as it may stand in a message: quoted, and cut where it is long.
-pub(crate) fn quote(text: &str) -> String {
-    cut(format!("{text:?}"))
-}
-
-fn cut(text: String) -> String {
-    match text.char_indices().nth(limits::QUOTED_CHARACTERS_MAX) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text,
-    }
-}
-
-/// Values in a message: the first of them.
-pub(crate) fn list(values: &[Value]) -> String {
-    let first: Vec<String> =
-        values.iter().take(limits::VALUES_NAMED_MAX).map(|value| cut(value.to_string())).collect();
-    first.join(", ") + if values.len() > limits::VALUES_NAMED_MAX { ", …" } else { "" }
 }
 
 impl FromDocument for bool {
@@ -598,8 +340,7 @@ impl FromDocument for f64 {
 impl FromDocument for i64 {
     fn from_place(place: &Place) -> Option<i64> {
         let json = place.json();
-        // 2.0 is as good as 2, as in Keras; past 2^53 a float no longer says which integer it
-        // means.
+        // 2.0 is read as 2, as in Keras. Beyond 2^53 a float no longer identifies one integer.
         let whole = || {
             json.as_f64()
                 .filter(|x| x.fract() == 0.0 && x.abs() <= limits::EXACT_INTEGER_MAX as f64)

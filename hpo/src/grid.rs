@@ -1,11 +1,11 @@
-//! The points of a conditional space in a row: how many there are, which point has an index, which
-//! index a point has.
+//! Numbers the points of a conditional space: how many there are, the point at an index, the index
+//! of a point.
 //!
-//! Nothing is materialised. The number of ways to go on from a few chosen values is a product over
-//! groups of hyperparameters that no open condition connects; within a group it is a sum over the
-//! values of its first member, where values that no condition tells apart count together. A group
-//! is known by its members alone, since conditions on chosen parents are settled, so each is
-//! counted once.
+//! No list of points is built. The number of ways to complete a few chosen values is a product over
+//! groups of hyperparameters that no open condition connects. Within a group it is a sum over the
+//! values of its first member; values that no condition distinguishes are counted together. A group
+//! is identified by its members alone, since conditions on chosen parents are settled, so each
+//! group is counted once.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -16,7 +16,7 @@ use crate::space::{Domain, Point, SearchSpace};
 use crate::unit;
 use crate::value::Value;
 
-/// The points of a space, in order: last hyperparameter fastest.
+/// The points of a space, in order; the last hyperparameter varies fastest.
 #[derive(Debug, Clone)]
 pub struct Enumeration {
     space: SearchSpace,
@@ -28,29 +28,29 @@ pub struct Enumeration {
 /// Why a space has no enumeration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Uncountable {
-    /// Some hyperparameter is a continuum.
-    #[error("the space holds a continuum")]
+    /// A hyperparameter is a continuum.
+    #[error("the space has a continuous hyperparameter")]
     Continuum,
     /// Counting would take too long.
     #[error(
-        "the conditions between hyperparameters are too entangled to count the points; let fewer hyperparameters depend on several parents"
+        "the conditions between hyperparameters are too entangled to count the points; make fewer hyperparameters depend on several parents"
     )]
     Entangled,
 }
 
-/// The values of one hyperparameter that the enumeration goes through, in order.
+/// The values of one hyperparameter that the enumeration visits, in order.
 #[derive(Debug, Clone)]
 enum Axis {
     /// All values of a discrete domain.
     All(Domain, u64),
-    /// These.
+    /// Only these values.
     Listed(Vec<Value>),
 }
 
 impl Enumeration {
-    /// The grid of `space`, as KerasTuner's GridSearch has it: a float without step (a log int
-    /// without step) is cut into up to ten distinct bucket centres, rising, with its default first
-    /// where one is given and is not among them.
+    /// The grid of `space`, as in KerasTuner's GridSearch: a float without a step (or a log int
+    /// without one) is cut into at most ten distinct bucket centres in rising order. Its default
+    /// comes first if it has one that is not among them.
     pub fn grid(space: &SearchSpace) -> Result<Enumeration, Uncountable> {
         Enumeration::new(
             space,
@@ -117,7 +117,7 @@ impl Enumeration {
         })
     }
 
-    /// The index of `point`, or none where it is not one of these points.
+    /// The index of `point`; none if it is not one of these points.
     pub fn index(&mut self, point: &Point) -> Option<BigUint> {
         let mut index = BigUint::ZERO;
         let mut open: Vec<usize> = (0..self.axes.len()).collect();
@@ -140,8 +140,8 @@ impl Enumeration {
         Some(index)
     }
 
-    /// The values of the hyperparameter at `at` as runs that no condition of a member of `open`
-    /// tells apart, in order.
+    /// The values of the hyperparameter at `at`, in order, as runs within which no condition of a
+    /// member of `open` distinguishes values.
     fn runs(&self, at: usize, open: &[usize]) -> Vec<Run> {
         let mut cuts = vec![0, self.axes[at].count()];
         for position in self.mentioned(at, open) {
@@ -173,8 +173,8 @@ impl Enumeration {
         positions
     }
 
-    /// What of `open` can still be active once `at` has `value`: without those that need another
-    /// value, and without their children.
+    /// The members of `open` that can still be active once `at` has `value`: all but those that
+    /// need another value, and their children.
     fn settle(&self, at: usize, value: &Value, open: &[usize]) -> Vec<usize> {
         let mut left: Vec<usize> = Vec::with_capacity(open.len());
         for member in open.iter().filter(|member| **member != at) {
@@ -182,7 +182,8 @@ impl Enumeration {
                 if condition.parent == at {
                     condition.allows(value)
                 } else {
-                    // A parent that was open and no longer is was dropped just now, as inactive.
+                    // A parent that was open but is not in `left` has just been dropped as
+                    // inactive.
                     open.binary_search(&condition.parent).is_err()
                         || left.binary_search(&condition.parent).is_ok()
                 }
@@ -194,11 +195,11 @@ impl Enumeration {
         left
     }
 
-    /// The number of ways to give values to `open`; every group in it was counted when the
+    /// The number of ways to give values to `open`. Every group in it was counted when the
     /// enumeration was made.
     fn ways(&mut self, open: Vec<usize>) -> BigUint {
         let mut unlimited = u64::MAX;
-        self.count(open, &mut unlimited).expect("without a limit there is always an answer")
+        self.count(open, &mut unlimited).expect("counting without a limit always ends")
     }
 
     fn count(&mut self, open: Vec<usize>, steps: &mut u64) -> Option<BigUint> {
@@ -255,7 +256,7 @@ impl Enumeration {
     }
 }
 
-/// Neighbouring values that leave the same hyperparameters open.
+/// Consecutive values that leave the same hyperparameters open.
 struct Run {
     start: u64,
     end: u64,

@@ -1,8 +1,8 @@
 //! The declared network: layers as data, under Keras's class and argument names with Keras's
 //! defaults.
 //!
-//! A file for each family of layers; [`weight`] says which weights a layer has, [`flat`] puts the
-//! layers of a document in one row.
+//! Each family of layers has a file; [`weight`] lists the weights of a layer, and [`flat`] makes a
+//! flat list of the layers of a document.
 
 mod activation;
 mod convolution;
@@ -11,6 +11,7 @@ mod document;
 mod flat;
 mod initializer;
 mod normalization;
+mod output;
 mod penalty;
 mod pointwise;
 mod pooling;
@@ -19,7 +20,7 @@ mod reshaping;
 mod sizes;
 mod weight;
 
-pub use activation::Activation;
+pub use activation::{Activation, Range};
 pub use convolution::{Conv, DepthwiseConv2D, SeparableConv2D};
 pub use dense::{Dense, Embedding};
 pub use flat::{FlatLayer, Network};
@@ -27,6 +28,7 @@ pub use flat::{FlatLayer, Network};
 pub(crate) use initializer::INITIALIZERS;
 pub use initializer::{Distribution, FanMode, Initializer};
 pub use normalization::{BatchNormalization, LayerNormalization};
+pub use output::Output;
 #[cfg(feature = "openapi")]
 pub(crate) use penalty::{CONSTRAINTS, REGULARIZERS};
 pub use penalty::{Constraint, Regularizer};
@@ -41,28 +43,28 @@ use recurrent::Cell;
 /// One layer with every argument known.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Layer {
-    /// All dimensions of a row become one.
+    /// Joins all dimensions of a row into one.
     Flatten,
-    /// A row takes this shape; one dimension may be -1.
+    /// Gives a row another shape; one dimension may be -1.
     Reshape {
         /// The new shape of a row.
         target_shape: Vec<i64>,
     },
-    /// The dimensions of a row in another order.
+    /// Puts the dimensions of a row in another order.
     Permute {
-        /// Which dimension comes there, from 1.
+        /// The dimensions of the input in their new order, counted from 1.
         dims: Vec<usize>,
     },
     /// `x * scale + offset`.
     Rescaling {
         /// The factor.
         scale: f64,
-        /// What is added.
+        /// The number that is added.
         offset: f64,
     },
     /// Zeros around (height, width, channels).
     ZeroPadding2D {
-        /// How many above and below, left and right.
+        /// How many zeros above and below, left and right.
         padding: [[usize; 2]; 2],
     },
     /// A product with a kernel over the last dimension.
@@ -110,7 +112,7 @@ pub enum Layer {
     },
     /// `x` above 0, `negative_slope x` below.
     LeakyReLU {
-        /// The slope.
+        /// The slope below 0.
         negative_slope: f64,
     },
     /// `x` above 0, `alpha x` below, with alpha learned.
@@ -130,11 +132,12 @@ pub enum Layer {
         /// Its standard deviation.
         stddev: f64,
     },
-    /// Mean 0 and variance 1 over the batch and all places, in training; the moving ones else.
+    /// Normalises over the batch and all places in training, with moving mean and variance
+    /// otherwise.
     BatchNormalization(BatchNormalization),
-    /// Mean 0 and variance 1 over the last dimension.
+    /// Normalises over the last dimension of each row.
     LayerNormalization(LayerNormalization),
-    /// Each integer becomes its row of a table.
+    /// Replaces each integer by its row of a table.
     Embedding(Embedding),
     /// `h = activation(x W + h U + b)` over the steps.
     SimpleRNN(Recurrent),
@@ -149,16 +152,16 @@ pub enum Layer {
 names! {
     /// What happens at the edges of a window operation.
     pub enum Padding {
-        /// Windows lie inside.
+        /// Windows lie inside the input.
         Valid = "valid",
-        /// The output has ceil(input / stride) places, as with Keras on TensorFlow: the odd one is
-        /// added at the end.
+        /// The output has ceil(input / stride) places, as with Keras on TensorFlow: an odd number
+        /// of zeros has one more at the end.
         Same = "same",
     }
     later ["causal"]
 }
 
-/// The layers that are built: Keras's class and what reads its arguments.
+/// The supported layers: Keras's class name and the reader of its arguments.
 pub(crate) const LAYERS: &[(&str, Reader<Layer>)] = &[
     ("Flatten", |_| Some(Layer::Flatten)),
     ("Reshape", |fields| reshaping::target_shape(fields).map(|target_shape| Layer::Reshape { target_shape })),
@@ -201,14 +204,14 @@ pub(crate) const LAYERS: &[(&str, Reader<Layer>)] = &[
     ("Bidirectional", |fields| Bidirectional::read(fields).map(Layer::Bidirectional)),
 ];
 
-/// The layers of [`LAYERS`] that a `Bidirectional` takes.
+/// The layers of [`LAYERS`] that can be inside a `Bidirectional`.
 pub(crate) const RECURRENT: &[(&str, Reader<Layer>)] = &[
     ("SimpleRNN", |fields| Recurrent::read(Cell::Simple, fields).map(Layer::SimpleRNN)),
     ("LSTM", |fields| Recurrent::read(Cell::Lstm, fields).map(Layer::LSTM)),
     ("GRU", |fields| Recurrent::read(Cell::Gru, fields).map(Layer::GRU)),
 ];
 
-/// The layers of Keras that this version does not build yet.
+/// The layers of Keras that are not supported yet.
 const LATER: &[&str] = &[
     "Conv3D",
     "Conv1DTranspose",
@@ -257,7 +260,7 @@ const LATER: &[&str] = &[
     "InputLayer",
 ];
 
-/// Arguments of Keras's layers that are not acted on yet.
+/// Arguments of Keras's layers that are not supported yet.
 const LATER_ARGUMENTS: &[&str] = &[
     "name",
     "dtype",
@@ -272,7 +275,7 @@ const LATER_ARGUMENTS: &[&str] = &[
     "synchronized",
 ];
 
-/// The layers that Keras lets choose where the channels stand.
+/// The layers that have a `data_format` in Keras.
 pub(crate) const LAID_OUT: &[&str] = &[
     "Flatten",
     "ZeroPadding2D",
@@ -329,7 +332,7 @@ impl Layer {
         }
     }
 
-    /// Whether the layer's shape or size, or whether it fits, depends on this argument.
+    /// Whether this argument decides the shape or size of the layer, or whether it fits.
     fn is_structural(&self, argument: &str) -> bool {
         const NOT_STRUCTURAL: &[&str] = &[
             "activation",
@@ -346,7 +349,8 @@ impl Layer {
         ];
         let of_numbers =
             ["_initializer", "_regularizer", "_constraint"].iter().any(|end| argument.ends_with(end));
-        // Of a Rescaling it is a factor, of a normalisation whether there is a weight.
+        // In a Rescaling `scale` is a factor; in a normalisation it decides whether there is a
+        // weight.
         let factor = argument == "scale" && matches!(self, Layer::Rescaling { .. });
         !(of_numbers || factor || NOT_STRUCTURAL.contains(&argument))
     }
@@ -355,7 +359,7 @@ impl Layer {
 impl FromDocument for Layer {
     fn from_place(place: &Place) -> Option<Layer> {
         let mut fields = place.fields()?;
-        fields.get("when"); // Read where layers are put in a row.
+        fields.get("when"); // Read when the flat list of layers is made.
         read_layer(fields, LAYERS)
     }
 }
@@ -368,10 +372,10 @@ fn read_layer(mut fields: Fields, table: &[(&'static str, Reader<Layer>)]) -> Op
         let known = || table.iter().map(|(class, _)| *class);
         let all = known().collect::<Vec<_>>().join(", ");
         if LATER.contains(&class.as_str()) {
-            class_place.not_supported(format!("the layer {class} is not supported yet; supported are {all}"));
+            class_place.not_supported(format!("the layer {class} is not supported yet; supported: {all}"));
         } else {
             let near = did_you_mean(&class, known().chain(LATER.iter().copied()));
-            class_place.invalid(format!("unknown layer{near}; known are {all}"));
+            class_place.invalid(format!("unknown layer{near}; known layers: {all}"));
         }
         return None;
     };

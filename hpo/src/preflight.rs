@@ -1,16 +1,16 @@
-//! What can be said of a study before anything is queued: the number of points, every network's
-//! shapes, the smallest and largest cost.
+//! Examines a study before anything is queued: the number of points, the shapes of every network,
+//! the smallest and largest cost.
 //!
 //! Shapes are propagated through the network as sets of (shape, values of the hyperparameters that
-//! a later layer mentions), merged where equal, so that the space is never enumerated. Costs add up
-//! along the way: each state carries the least and the greatest sum of all ways that lead to it,
-//! which is exact. Past [`limits::PREFLIGHT_STATES_MAX`] states shapes are no longer followed and
-//! intervals bound the costs ([`bounds`]).
+//! a later layer mentions). Equal pairs are merged, so the space is never enumerated. Costs are
+//! added along the way: each state has the least and the greatest sum over all paths that lead to
+//! it, which is exact. Beyond [`limits::PREFLIGHT_STATES_MAX`] states shapes are no longer
+//! followed, and intervals bound the costs ([`bounds`]).
 
 mod bounds;
+mod compatibility;
 mod ends;
 mod ids;
-mod judge;
 mod propagate;
 
 use serde::Serialize;
@@ -22,17 +22,17 @@ use crate::limits;
 use crate::shape::{Cost, cost, output_shape};
 use crate::space::{Point, SearchSpace};
 use crate::study::{Plan, Study};
-use crate::training::{BatchSize, Slots, Training, validation_rows};
+use crate::training::{BatchSize, SlotCount, Training, validation_rows};
 
-/// What the pre-flight found.
+/// What was found out about a study before anything is queued.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Preflight {
-    /// The number of points that the sampler can suggest, as a decimal string; null where it is
-    /// infinite or not known.
+    /// The number of points that the sampler can suggest, as a decimal string; null if it is
+    /// infinite or unknown.
     pub points: Option<String>,
-    /// `complete` where every branch was followed; `partial` where there are too many: a trial that
-    /// does not fit then fails as invalid.
+    /// `complete` if every branch was checked; `partial` if there are too many: a trial that does
+    /// not fit then fails as `invalid`.
     #[cfg_attr(feature = "openapi", schema(value_type = String))]
     pub shapes: &'static str,
     /// Weights of the smallest and largest network.
@@ -41,9 +41,8 @@ pub struct Preflight {
     pub flops_per_sample: Bounds,
     /// Bytes of the weights.
     pub weight_bytes: Bounds,
-    /// Bytes of a training step: weights and the optimiser's moments, of each fold and execution,
-    /// gradients, the weights of the best epoch so far, the rows of a batch, and what becomes of
-    /// them on the way through the network and back.
+    /// Memory of a training step in bytes: weights and optimiser state of each fold and execution,
+    /// gradients, the best weights so far, a batch, and the activations.
     pub step_bytes: Bounds,
 }
 
@@ -55,12 +54,12 @@ pub struct Bounds {
     pub min: u64,
     /// No network of the space has more.
     pub max: u64,
-    /// Whether both are reached.
+    /// Whether networks of the space reach both.
     pub exact: bool,
 }
 
-/// What is known of `study` on a dataset of this schema with these `findings`, or every branch of
-/// it that cannot work.
+/// The pre-flight of `study` on a dataset of this schema with these `findings`. Errors: every
+/// branch that cannot work.
 pub fn preflight(
     study: &Study,
     dataset: &DatasetSchema,
@@ -68,11 +67,11 @@ pub fn preflight(
 ) -> Result<Preflight, Vec<Problem>> {
     let reading = Reading::default();
     let root = reading.root(study.document(), Some(Scope { space: &study.space, point: None }));
-    judge::dataset(&root, study, dataset, findings);
+    compatibility::dataset(&root, study, dataset, findings);
     let recipe = Recipe::of(study, dataset);
     let outcome = propagate::follow(study, dataset, &recipe, &root);
-    ends::judge(study, &root);
-    ids::judge(study, &findings.worst_id, &root);
+    ends::check(study, &root);
+    ids::check(study, &findings.worst_id, &root);
     if !reading.is_clean() {
         return Err(reading.into_problems());
     }
@@ -82,8 +81,8 @@ pub fn preflight(
     };
     let of = |(min, max): (u64, u64), exact| Bounds { min, max, exact };
     let weight_bytes = (totals.parameters.0.saturating_mul(4), totals.parameters.1.saturating_mul(4));
-    // Where the bounds are not reached, only what every network needs is held against them; the
-    // trainer checks each.
+    // If the bounds are not exact, only what every network needs is compared with the limits; the
+    // trainer checks each trial.
     let largest = |(min, max): (u64, u64), exact| if exact { max } else { min };
     let bounded = [
         ("weights", "/network", largest(weight_bytes, exact), limits::WEIGHT_BYTES_MAX),
@@ -97,7 +96,7 @@ pub fn preflight(
     let too_large = bounded.into_iter().filter(|(.., bytes, most)| bytes > most).map(|(what, pointer, bytes, most)| Problem {
         pointer: pointer.to_owned(),
         detail: format!(
-            "{what} of the largest network would take {bytes} bytes, at most {most} are possible; bound its layers, or the batch"
+            "{what} of the largest network would take {bytes} bytes; at most {most} are possible. Make its layers or the batch smaller"
         ),
         kind: ProblemKind::Invalid,
     });
@@ -115,7 +114,7 @@ pub fn preflight(
     })
 }
 
-/// Least and greatest sums over all ways through the network.
+/// Least and greatest sums over all paths through the network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Totals {
     parameters: (u64, u64),
@@ -124,12 +123,12 @@ struct Totals {
 }
 
 impl Totals {
-    /// Nothing is known.
+    /// The totals if nothing is known.
     fn unbounded() -> Totals {
         Totals { parameters: (0, u64::MAX), flops: (0, u64::MAX), step_bytes: (0, u64::MAX) }
     }
 
-    /// Those before the first layer.
+    /// The totals before the first layer.
     fn of_input(recipe: &Recipe) -> Totals {
         Totals { step_bytes: recipe.input, ..Totals::default() }
     }
@@ -146,7 +145,7 @@ impl Totals {
         }
     }
 
-    /// What holds for both.
+    /// The smallest ranges that contain both.
     fn hull(self, other: Totals) -> Totals {
         let join = |a: (u64, u64), b: (u64, u64)| (a.0.min(b.0), a.1.max(b.1));
         Totals {
@@ -157,16 +156,16 @@ impl Totals {
     }
 }
 
-/// What the training recipe adds to the memory of a step.
+/// The part of a step's memory that depends on the training and the dataset.
 struct Recipe {
     /// Numbers per weight (see [`numbers`]) and rows in a step: the smallest of each.
     least: (u64, u64),
     /// The largest of each.
     most: (u64, u64),
-    /// Bytes of what a trial takes of the dataset: the least and the most.
+    /// Bytes that a trial needs for the dataset: the least and the most.
     input: (u64, u64),
-    /// Whether they vary without regard to the network, so that the extremes of both meet in some
-    /// trial, and nothing else is open that takes memory.
+    /// Whether these are independent of the network, so that some trial has the extremes of both,
+    /// and nothing else that takes memory is open.
     is_exact: bool,
 }
 
@@ -174,18 +173,18 @@ impl Recipe {
     fn of(study: &Study, dataset: &DatasetSchema) -> Recipe {
         let reading = Reading::default();
         let root = reading.root(study.document(), Some(Scope { space: &study.space, point: None }));
-        let optimizers: Vec<Slots> =
+        let optimizers: Vec<SlotCount> =
             root.at("/training/optimizer").map(|place| place.read_all()).unwrap_or_default();
         let batches: Vec<BatchSize> =
             root.at("/training/batch_size").map(|place| place.read_all()).unwrap_or_default();
         let training_rows = study.dataset.training_rows(dataset.rows);
         let rows = batches.iter().map(|batch| (batch.0 as u64).min(training_rows));
         let least = (
-            numbers(study, optimizers.iter().map(|slots| slots.0).min().unwrap_or(0)),
+            numbers(study, optimizers.iter().map(|slots| slots.least).min().unwrap_or(0)),
             rows.clone().min().unwrap_or(1),
         );
         let most = (
-            numbers(study, optimizers.iter().map(|slots| slots.1).max().unwrap_or(4)),
+            numbers(study, optimizers.iter().map(|slots| slots.most).max().unwrap_or(4)),
             rows.max().unwrap_or(1),
         );
         let mentioned =
@@ -201,27 +200,26 @@ impl Recipe {
     }
 }
 
-/// Whether loss, metrics and class weights of a trial go with labels that are `classes`, or
-/// numbers, and with a network's output of this shape: what [`preflight`] asks of every branch of a
-/// space, for one trial. Class weights are by number (see [`ClassWeight::numbered`]). Errors: why
-/// they don't.
+/// Checks that loss, metrics and class weights of a trial fit a network's `output` and the labels,
+/// which are `classes` or numbers. [`preflight`] checks the same for every branch of a space. Class
+/// weights are by number (see [`ClassWeight::numbered`]). Errors: why they do not fit.
 ///
 /// [`ClassWeight::numbered`]: crate::training::ClassWeight::numbered
 pub fn fits(training: &Training, output: &[usize], classes: Option<u32>) -> Result<(), String> {
-    judge::output(training.loss, output, classes, None).map_err(|(_, why)| why)?;
+    compatibility::output(training.loss, output, classes, None).map_err(|(_, why)| why)?;
     for (index, metric) in training.metrics.iter().enumerate() {
-        judge::metric_labels(*metric, classes)?;
-        judge::metric(index, *metric, output, classes).map_err(|(_, why)| why)?;
+        compatibility::metric_labels(*metric, classes)?;
+        compatibility::metric(index, *metric, output, classes).map_err(|(_, why)| why)?;
     }
-    match judge::class_weight(&training.class_weight, classes, &[]).into_iter().next() {
+    match compatibility::class_weight(&training.class_weight, classes, &[]).into_iter().next() {
         Some((_, why)) => Err(format!("class_weight: {why}")),
         None => Ok(()),
     }
 }
 
-/// Bytes of the weights of a network, and of a training step of all that train in lockstep: what
-/// [`preflight`] bounds over the space of `study`, for the trial that `plan` is of. Errors: why a
-/// layer cannot work.
+/// Bytes of the weights of the network of `plan`, and of a training step of all its networks that
+/// train in lockstep. [`preflight`] bounds the same over the space of `study`. Errors: why a layer
+/// cannot work.
 pub fn memory(study: &Study, plan: &Plan, dataset: &DatasetSchema) -> Result<(u64, u64), String> {
     let (mut shape, mut total) = (dataset.shape.clone(), Cost::default());
     for layer in &plan.layers {
@@ -233,36 +231,37 @@ pub fn memory(study: &Study, plan: &Plan, dataset: &DatasetSchema) -> Result<(u6
         shape = output;
     }
     let rows = (plan.training.batch_size as u64).min(study.dataset.training_rows(dataset.rows));
-    let of_layers = step_bytes(total, (numbers(study, plan.training.optimizer.slots()), rows));
+    let of_layers = step_bytes(total, (numbers(study, plan.training.optimizer.slots().len() as u64), rows));
     Ok((total.parameters.saturating_mul(4), of_layers.saturating_add(input_bytes(study, dataset, rows))))
 }
 
-/// Numbers that a trial keeps per weight of its network: the weight and the optimiser's `slots` in
-/// each of its runs, which train in lockstep, a gradient in the one whose turn it is, and the
-/// weight as it was after the best epoch.
+/// Numbers that a trial keeps for each weight of its network: the weight and the optimiser's
+/// `slots` in each of its runs, which train in lockstep; a gradient in the run whose turn it is;
+/// and the weight of the best epoch.
 fn numbers(study: &Study, slots: u64) -> u64 {
     u64::from(study.runs()) * (1 + slots) + 2
 }
 
 /// Bytes that layers of this cost take in a training step of a trial with `(numbers per weight,
-/// rows)`. What a layer keeps counts four times, for its gradient, and for the zeros and the sum
-/// that candle makes of that: of all layers where there are few, of those at work where there are
-/// many, which then take less. Weights that are joined count three times.
+/// rows)`. The activations of a layer count four times: for themselves, their gradient, and the
+/// zeros and the sum that candle allocates for it. With few layers all of them have these at once;
+/// with many, only the layers at work, which then take less. Joined weights count three times.
 fn step_bytes(cost: Cost, (numbers, rows): (u64, u64)) -> u64 {
     let weights = cost.parameters.saturating_mul(numbers).saturating_add(cost.joined.saturating_mul(3));
     weights.saturating_add(cost.activations.saturating_mul(rows.saturating_mul(4))).saturating_mul(4)
 }
 
-/// Bytes that a trial with batches of `rows` takes of a dataset: the features of a batch, which is
-/// larger where it validates, and the numbers of rows: of the two parts of each fold, and of an
-/// epoch's order twice.
+/// Bytes that a trial with batches of `rows` needs for a dataset: the features of a batch, which
+/// can be larger in validation, and row numbers: those of the two parts of each fold, and the order
+/// of an epoch twice.
 fn input_bytes(study: &Study, dataset: &DatasetSchema, rows: u64) -> u64 {
     let batch = validation_rows(rows as usize) as u64;
     let numbers = dataset.rows.saturating_mul(2 + u64::from(study.dataset.folds.unwrap_or(1)));
     dataset.elements().saturating_mul(batch).saturating_add(numbers).saturating_mul(4)
 }
 
-/// What a layer's presence, shape and size depend on, parents included, in the order of the space.
+/// The hyperparameters that decide the presence, shape and size of a layer, parents included, in
+/// the order of the space.
 fn needs(space: &SearchSpace, layer: &crate::network::FlatLayer) -> Vec<usize> {
     closure(
         space,
@@ -270,7 +269,7 @@ fn needs(space: &SearchSpace, layer: &crate::network::FlatLayer) -> Vec<usize> {
     )
 }
 
-/// These hyperparameters and all that their being active depends on, in the order of the space.
+/// These hyperparameters and all their ancestors, in the order of the space.
 fn closure(space: &SearchSpace, these: impl Iterator<Item = usize>) -> Vec<usize> {
     let mut all = std::collections::BTreeSet::new();
     let mut open: Vec<usize> = these.collect();

@@ -1,4 +1,4 @@
-//! Every random number of the product: ChaCha8, counter-based, one stream per purpose.
+//! All random numbers of the product: ChaCha8, counter-based, one stream per purpose.
 //!
 //! A stream is a function of its key alone, so that a trial draws the same numbers on any machine,
 //! in any order, at any attempt.
@@ -6,8 +6,8 @@
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng};
 
-/// What a stream is for. The numbers are part of the promise of reproducibility: never reuse one,
-/// never renumber.
+/// The purpose of a stream. The numbers are part of the promise of reproducibility: never reuse or
+/// change one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u64)]
 pub enum Purpose {
@@ -29,8 +29,8 @@ pub enum Purpose {
 #[derive(Debug, Clone)]
 pub struct Rng(ChaCha8Rng);
 
-/// The stream of `purpose` under `seed`; `a` and `b` are its coordinates (see [`Purpose`]). Same
-/// arguments, same numbers, everywhere.
+/// The stream of `purpose` under `seed`; `a` and `b` are its coordinates (see [`Purpose`]). The
+/// same arguments give the same numbers on every machine.
 pub fn stream(seed: u64, purpose: Purpose, a: u64, b: u64) -> Rng {
     let mut key = [0u8; 32];
     for (part, word) in key.chunks_exact_mut(8).zip([seed, purpose as u64, a, b]) {
@@ -59,15 +59,15 @@ impl Rng {
     pub fn below(&mut self, n: u64) -> u64 {
         loop {
             let product = u128::from(self.next_u64()) * u128::from(n);
-            // The lowest `2^64 mod n` products would make some results likelier than others.
+            // The lowest `2^64 mod n` products would make some results more likely than others.
             if product as u64 >= n.wrapping_neg() % n.max(1) {
                 return (product >> 64) as u64;
             }
         }
     }
 
-    /// A standard normal number, by Box and Muller; one of the pair is thrown away so that a draw
-    /// has a fixed cost in the stream.
+    /// A standard normal number, by Box and Muller; the second number of the pair is discarded, so
+    /// that each draw takes the same number of bits from the stream.
     pub fn normal(&mut self) -> f64 {
         let radius = libm::sqrt(-2.0 * libm::log(1.0 - self.unit()));
         radius * libm::cos(std::f64::consts::TAU * self.unit())

@@ -1,4 +1,5 @@
-//! Which point a trial tries: a function of (space, seed, number), in any process, in any order.
+//! Chooses the point of a trial: a function of (space, seed, number), the same in every process and
+//! in any order.
 
 mod permutation;
 mod random;
@@ -7,13 +8,12 @@ use num_bigint::BigUint;
 
 use crate::document::names;
 use crate::grid::Enumeration;
-use crate::space::Point;
-use crate::study::Study;
+use crate::space::{Point, SearchSpace};
 
 names! {
     /// The samplers.
     pub enum SamplerName {
-        /// Each hyperparameter from its own prior; no point of a finite space twice.
+        /// Draws each hyperparameter from its own prior; no point of a finite space comes twice.
         Random = "random",
         /// Every point of the grid, in order.
         Grid = "grid",
@@ -21,7 +21,7 @@ names! {
     later ["quasi_random", "sobol", "halton", "tpe", "gp", "cmaes", "nsga2", "bayesian", "hyperband", "bohb", "evolution"]
 }
 
-/// The sampler of one study, with what it remembers of lower numbers.
+/// The sampler of one study, with the points of lower numbers if it needs them.
 #[derive(Debug)]
 pub enum Sampler {
     /// See [`SamplerName::Random`].
@@ -31,19 +31,23 @@ pub enum Sampler {
 }
 
 impl Sampler {
-    /// The sampler of `study`.
-    pub fn new(study: &Study) -> Sampler {
-        match study.sampler {
-            SamplerName::Random => Sampler::Random(Box::new(random::Random::new(&study.space, study.seed))),
+    /// The sampler with this name over `space`; its draws depend on `seed`.
+    ///
+    /// # Panics
+    ///
+    /// If it is a grid that cannot be counted. A valid [`Study`](crate::Study) never has one.
+    pub fn new(name: SamplerName, space: &SearchSpace, seed: u64) -> Sampler {
+        match name {
+            SamplerName::Random => Sampler::Random(Box::new(random::Random::new(space, seed))),
             SamplerName::Grid => Sampler::Grid(
-                Enumeration::grid(&study.space).expect("Study::parse refuses a grid that cannot be counted"),
+                Enumeration::grid(space).expect("Study::parse refuses a grid that cannot be counted"),
             ),
         }
     }
 
-    /// The point of trial `number`; none once the space is exhausted. Asked in rising order each
-    /// costs microseconds; a first jump to a high number makes the points of all lower ones, where
-    /// the space is finite.
+    /// The point of trial `number`; none once the space is exhausted. In rising order each call
+    /// takes microseconds. In a finite space, a first jump to a high number computes the points of
+    /// all lower ones.
     pub fn suggest(&mut self, number: u64) -> Option<Point> {
         match self {
             Sampler::Random(random) => random.suggest(number),

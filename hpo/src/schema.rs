@@ -1,9 +1,9 @@
 //! The OpenAPI schema of the study document: what [`Study::parse`] accepts, field by field.
 //!
-//! Written as JSON and read into utoipa's types. Names of closed sets and all bounds come from
-//! where the parser has them; a test of the `openapi` crate holds field names, bounds and examples
-//! against the parser. What JSON Schema cannot say (a hyperparameter that is inactive at a place,
-//! shapes that do not fit) only the parser and the pre-flight say.
+//! Written as JSON and read into utoipa's types. Names of closed sets and all bounds come from the
+//! parser's own tables; a test of the `openapi` crate compares field names, bounds and examples
+//! with the parser. Rules that JSON Schema cannot express (a hyperparameter that is inactive at a
+//! place, shapes that do not fit) are checked by the parser and the pre-flight only.
 
 mod layers;
 mod training;
@@ -38,10 +38,10 @@ impl utoipa::ToSchema for Study {
 }
 
 fn typed(json: Json) -> RefOr<Schema> {
-    serde_json::from_value(json).expect("what stands in this file is a schema")
+    serde_json::from_value(json).expect("the JSON in this file is a valid schema")
 }
 
-/// What [`study`] refers to, by name.
+/// The schemas that [`study`] refers to, by name.
 fn components() -> Vec<(&'static str, Json)> {
     [
         space(),
@@ -58,25 +58,25 @@ fn components() -> Vec<(&'static str, Json)> {
 #[rustfmt::skip] // A table: one line for each field.
 fn study() -> Json {
     let exact = limits::EXACT_INTEGER_MAX;
-    object("A study: what to search, what to train, on what data, and how to judge it.", vec![
-        must("name", text(limits::NAME_BYTES_MAX), "What people call it: 1 to 100 bytes, not all of them blank, no control characters."),
-        may("seed", integer(0, exact - 1), "Where all its randomness comes from. Drawn and echoed where it is left out."),
+    object("A study: what to search, what to train, on which data, and what counts as better.", vec![
+        must("name", text(limits::NAME_BYTES_MAX), "Its name: 1 to 100 bytes, not all blank, no control characters."),
+        may("seed", integer(0, exact - 1), "The seed of all random numbers. Left out: drawn at random and shown in `spec`."),
         or("space", json!([]), array(refer("Hyperparameter"), 0, limits::DECLARATIONS_MAX), "The search space, in order: parents before children."),
         must("network", array(refer("NetworkItem"), 1, limits::LAYERS_MAX), "The layers, in order. The input shape comes from the dataset."),
         must("training", refer("Training"), "How a trial is trained."),
-        must("dataset", refer("Dataset"), "What is trained on."),
+        must("dataset", refer("Dataset"), "The data to train on."),
         must("objective", refer("Objective"), "What makes a trial better than another."),
-        or("sampler", json!({"name": "random"}), refer("Sampler"), "Who suggests points."),
-        or("pruner", json!({"name": "none"}), refer("Pruner"), "Who stops bad trials early."),
-        may("max_trials", integer(1, limits::TRIALS_MAX as i64), "How many trials at most. Left out: all points of a grid, else 10."),
-        may("max_parallel", integer(1, limits::PARALLEL_MAX as i64), "How many trials run at once at most. Left out: as many as trainers offer."),
-        or("executions_per_trial", json!(1), integer(1, limits::EXECUTIONS_MAX), "How often each trial is trained, with other random numbers; its value is that of the mean."),
-        may("max_trial_seconds", number(0.001, limits::TRIAL_SECONDS_MAX), "How long a trial may run, in seconds; it then completes with its best epoch so far. A trial without a whole epoch by then fails as `out_of_time`: raise this. Left out: as long as it takes."),
+        or("sampler", json!({"name": "random"}), refer("Sampler"), "How points are chosen."),
+        or("pruner", json!({"name": "none"}), refer("Pruner"), "Whether poor trials are stopped early."),
+        may("max_trials", integer(1, limits::TRIALS_MAX as i64), "The largest number of trials. Left out: all points of a grid, otherwise 10."),
+        may("max_parallel", integer(1, limits::PARALLEL_MAX as i64), "The largest number of trials at once. Left out: as many as there are slots."),
+        or("executions_per_trial", json!(1), integer(1, limits::EXECUTIONS_MAX), "How often each trial trains its network, with different random numbers; the value is that of the mean."),
+        may("max_trial_seconds", number(0.001, limits::TRIAL_SECONDS_MAX), "Time limit of a trial in seconds; it then completes with its best epoch so far. A trial whose first epoch has not ended by then fails as `out_of_time`. Left out: no limit."),
         or("device", json!("any"), names(DeviceClass::NAMES), "Which trainers may run it."),
-        or("weight", json!(1), number(1.0 / limits::WEIGHT_MAX, limits::WEIGHT_MAX), "Its share of the trainers beside other studies."),
+        or("weight", json!(1), number(1.0 / limits::WEIGHT_MAX, limits::WEIGHT_MAX), "Its share of the slots relative to other studies."),
         may("retry", refer("Retry"), "When a trial is tried again."),
         may("early_stop", refer("EarlyStop"), "When the study gives up."),
-        or("tags", json!({}), tags(), "For the user."),
+        or("tags", json!({}), tags(), "Labels of your own."),
     ])
 }
 
@@ -93,16 +93,16 @@ fn tags() -> Json {
 fn space() -> Vec<(&'static str, Json)> {
     let exact = || integer(-limits::EXACT_INTEGER_MAX, limits::EXACT_INTEGER_MAX);
     let sampling = || names(Sampling::NAMES);
-    let spread = "How values are spread. Under log and reverse_log the range is above 0 and the step a multiplier above 1.";
-    let default = |value: Json| may("default", value, "One of its values: a grid tries it first where it is not among the grid's own.");
+    let spread = "How values are distributed. Under log and reverse_log, min_value must be above 0 and step is a factor above 1.";
+    let default = |value: Json| may("default", value, "One of its values. A grid that cuts a range into ten values tries it first if it is not among them; otherwise it has no effect.");
     let hyperparameter = |kind: &str, doc: &str, own: Vec<Field>| {
         let head = vec![
             must("name", text(limits::NAME_BYTES_MAX), "Unique in the space: 1 to 100 bytes, no control characters."),
             must("type", constant(kind), "The kind of hyperparameter."),
         ];
         let common = vec![
-            may("when", refer("When"), "Active only where this holds."),
-            may("per", text(limits::NAME_BYTES_MAX), "An earlier int that is not itself per: one hyperparameter for each repetition."),
+            may("when", refer("When"), "It is active only where this condition holds."),
+            may("per", text(limits::NAME_BYTES_MAX), "The name of an earlier int: makes one hyperparameter for each repetition. That int must not be `per` itself."),
         ];
         object(doc, [head, own, common].concat())
     };
@@ -114,37 +114,37 @@ fn space() -> Vec<(&'static str, Json)> {
         ("IntHyperparameter", hyperparameter("int", "Whole numbers.", vec![
             must("min_value", exact(), "The smallest value."),
             must("max_value", exact(), "No value is larger."),
-            may("step", integer(1, limits::EXACT_INTEGER_MAX), "The distance between neighbours, 1 where it is left out; a multiplier under log and reverse_log."),
+            may("step", integer(1, limits::EXACT_INTEGER_MAX), "The distance between neighbours, or their ratio under log and reverse_log. Left out: 1."),
             or("sampling", json!("linear"), sampling(), spread),
             default(exact()),
         ])),
         ("FloatHyperparameter", hyperparameter("float", "Numbers.", vec![
             must("min_value", json!({"type": "number"}), "The smallest value."),
             must("max_value", json!({"type": "number"}), "No value is larger."),
-            may("step", json!({"type": "number", "exclusiveMinimum": 0}), "The distance between neighbours; a multiplier under log and reverse_log. Left out: a continuum."),
+            may("step", json!({"type": "number", "exclusiveMinimum": 0}), "The distance between neighbours, or their ratio under log and reverse_log. Left out: every number in the range."),
             or("sampling", json!("linear"), sampling(), spread),
             default(json!({"type": "number"})),
         ])),
         ("ChoiceHyperparameter", hyperparameter("choice", "One of a list.", vec![
-            must("values", unique(array(scalar(), 1, limits::CHOICES_MAX)), "All numbers, all strings (of at most 256 bytes) or all booleans, each once."),
+            must("values", unique(array(scalar(), 1, limits::CHOICES_MAX)), "All numbers, all strings (of at most 256 bytes) or all booleans; each value once."),
         ])),
         ("BooleanHyperparameter", hyperparameter("boolean", "True or false.", vec![])),
         ("FixedHyperparameter", hyperparameter("fixed", "One value.", vec![must("value", scalar(), "The value; a string has at most 256 bytes.")])),
         ("When", json!({
             "type": "object",
-            "description": "Holds where each of these hyperparameters is active and has one of the values listed for it.",
+            "description": "Holds if each of these hyperparameters is active and has one of the values listed for it.",
             "additionalProperties": array(scalar(), 1, limits::CHOICES_MAX),
         })),
-        ("Reference", object("The value of a hyperparameter, or what stands in its cases.", vec![
+        ("Reference", object("The value of a hyperparameter, or the case that belongs to it.", vec![
             must("hp", json!({"type": "string"}), "The name of a hyperparameter that is active here."),
-            may("cases", json!({"type": "object", "additionalProperties": true}), "For each of its values, as a string: what stands here then, which may refer to hyperparameters in turn."),
+            may("cases", json!({"type": "object", "additionalProperties": true}), "For each of its values, as a string: the value to use here. It may refer to hyperparameters too."),
         ])),
     ]
 }
 
 #[rustfmt::skip] // A table: one line for each field.
 fn network() -> Vec<(&'static str, Json)> {
-    let count = object("A hyperparameter that counts.", vec![must("hp", json!({"type": "string"}), "The name of an int between 0 and 64.")]);
+    let count = object("An int that says how often.", vec![must("hp", json!({"type": "string"}), "The name of an int between 0 and 64.")]);
     let inner = || one_of(vec![refer("Layer"), refer("LayerCases")]);
     vec![
         ("NetworkItem", described("A layer, a choice between layers, or a repetition of layers.", one_of(vec![refer("Layer"), refer("LayerCases"), refer("Repeat")]))),
@@ -154,8 +154,8 @@ fn network() -> Vec<(&'static str, Json)> {
         ])),
         ("Repeat", object("Layers, repeated.", vec![
             must("repeat", one_of(vec![integer(1, limits::REPEATS_MAX as i64), count]), "How often."),
-            must("layers", array(inner(), 0, limits::LAYERS_MAX), "The layers of each repetition; a per hyperparameter of the same count means that of the repetition."),
-            may("when", refer("When"), "There only where this holds."),
+            must("layers", array(inner(), 0, limits::LAYERS_MAX), "The layers of each repetition; a `per` hyperparameter of the same count has the value of this repetition."),
+            may("when", refer("When"), "The repetition is used only where this condition holds."),
         ])),
     ]
 }
@@ -165,21 +165,22 @@ fn dataset() -> Vec<(&'static str, Json)> {
     let path = || text(limits::PATH_BYTES_MAX);
     let ending = |pattern: &str| json!({"type": "string", "pattern": pattern, "minLength": 1, "maxLength": limits::PATH_BYTES_MAX});
     let pair = |what: &str| vec![must("features", path(), what), must("labels", path(), what)];
-    let files = || pair("An IDX file below the dataset folder.");
-    let label = || must("label", path(), "The name of the column to predict: classes where all are whole numbers from 0 to k-1, or texts, which are numbered in the order of their bytes; else numbers.");
-    let one_hot = || or("one_hot", json!([]), unique(array(path(), 0, limits::ONE_HOT_COLUMNS_MAX)), "Feature columns of texts or integers, each of which becomes one column of 0 and 1 for each category that occurs in the file.");
+    let files = || pair("An IDX file in the datasets folder.");
+    let label = || must("label", path(), "The name of the column to predict. It holds classes if all values are whole numbers from 0 to k-1, or all are texts, which are numbered in the order of their bytes; otherwise it holds numbers.");
+    let one_hot = || or("one_hot", json!([]), unique(array(path(), 0, limits::ONE_HOT_COLUMNS_MAX)), "Feature columns of texts or integers. Each becomes one column of 0 and 1 for every category that occurs in the file.");
     let weight = |what: &str| may("sample_weight", path(), &format!("The {what} with a weight for each row: at least 0, not all 0."));
     let from = |doc: &str, validation: Option<&'static str>, source: Vec<Field>| {
         let common = vec![
-            or("validation_split", json!(0), json!({"type": "number", "minimum": 0, "exclusiveMaximum": 1}), "The fraction of rows held out for validation; not beside validation."),
-            may("folds", integer(2, limits::FOLDS_MAX), "Cross-validation: the rows in so many parts, each of which validates once; not beside validation_split or validation."),
+            or("validation_split", json!(0), json!({"type": "number", "minimum": 0, "exclusiveMaximum": 1}), "The fraction of rows held out for validation. Excludes validation and folds."),
+            may("folds", integer(2, limits::FOLDS_MAX), "Cross-validation with this many folds. Excludes validation_split and validation."),
             or("shuffle", json!(true), json!({"type": "boolean"}), "Whether rows are shuffled: before the split, and in each epoch."),
-            may("positive_class", json!({"oneOf": [{"type": "string", "minLength": 1, "maxLength": limits::CLASS_NAME_BYTES_MAX}, {"type": "integer", "minimum": 0}]}), "Of two classes the one that counts as positive, as it stands in the source. Left out: the second in the order of their numbers, texts or folders."),
+            may("positive_class", json!({"oneOf": [{"type": "string", "minLength": 1, "maxLength": limits::CLASS_NAME_BYTES_MAX}, {"type": "integer", "minimum": 0}]}), "Which of two classes is the positive one, written as in the source. Left out: the second in the order of their numbers, texts or folders."),
             or("scale", json!("none"), tunable(names(Scale::NAMES)), "How features are scaled; statistics come from the training rows only."),
         ];
-        let validation = validation.map(|files| may("validation", refer(files), "Where the validation rows are."));
+        let validation = validation.map(|files| may("validation", refer(files), "The validation rows: a pair of IDX files, or of arrays in the same file."));
         object(doc, [source, common, validation.into_iter().collect()].concat())
     };
+<<<<<<< HEAD
     let ends = |formats: &[&[&str]]| formats.concat().join("|").replace('.', r"\.");
     let array_ends: Vec<_> = ArrayFormat::ALL.iter().map(|format| format.ends()).collect();
     let tables = TableFormat::ALL.iter().map(|format| {
@@ -204,11 +205,30 @@ fn dataset() -> Vec<(&'static str, Json)> {
     schemas.extend([
         ("ArraysDataset", from("Arrays of one file: NPZ, as Keras ships MNIST, or safetensors.", Some("DatasetArrays"), [
             vec![must("source", ending(&format!("^(?!builtin:).*({})$", ends(&array_ends))), &format!("A file below the dataset folder; its name ends in {}.", array_ends.concat().join(" or ")))],
+=======
+    vec![
+        ("Dataset", described("Where the rows come from, and how they are split and scaled.", one_of(vec![
+            refer("BuiltinDataset"), refer("CsvDataset"), refer("ParquetDataset"), refer("ArraysDataset"), refer("ImagesDataset"), refer("IdxDataset"),
+        ]))),
+        ("BuiltinDataset", from("A dataset that is built into the program.", None, vec![
+            must("source", json!({"type": "string", "pattern": "^builtin:"}), "builtin:NAME, such as builtin:digits; GET /v1/datasets lists them."),
+        ])),
+        ("CsvDataset", from("A CSV file.", None, vec![
+            must("source", ending(r"^(?!builtin:)(?!.*(/|\.npz|\.safetensors|\.parquet)$)"), "A CSV file in the datasets folder."),
+            label(), one_hot(), weight("column"),
+        ])),
+        ("ParquetDataset", from("A Parquet file.", None, vec![
+            must("source", ending(r"^(?!builtin:).*\.parquet$"), "A Parquet file in the datasets folder; its name ends in .parquet."),
+            label(), one_hot(), weight("column"),
+        ])),
+        ("ArraysDataset", from("Arrays of one file: NPZ, as Keras ships MNIST, or safetensors.", Some("DatasetArrays"), [
+            vec![must("source", ending(r"^(?!builtin:).*\.(npz|safetensors)$"), "A file in the datasets folder; its name ends in .npz or .safetensors.")],
+>>>>>>> main
             pair("The name of an array in the file."),
             vec![weight("array")],
         ].concat())),
-        ("ImagesDataset", from("A folder of images: in it one folder for each class, with PNG and JPEG files of one size.", None, vec![
-            must("source", ending(r"^(?!builtin:).*/$"), "A folder below the dataset folder; it ends in /."),
+        ("ImagesDataset", from("A folder of images. It has one folder for each class, with PNG and JPEG files of one size.", None, vec![
+            must("source", ending(r"^(?!builtin:).*/$"), "A folder in the datasets folder; its name ends in /."),
         ])),
         ("IdxDataset", from("A pair of IDX files, as MNIST ships.", Some("DatasetFiles"), files())),
         ("DatasetFiles", object("A pair of files.", files())),
@@ -222,23 +242,23 @@ fn policies() -> Vec<(&'static str, Json)> {
     let retries = |least| integer(least, limits::RETRIES_MAX);
     vec![
         ("Objective", object("What makes a trial better than another.", vec![
-            must("metric", logged(), "A logged metric: loss, one of training's metrics, or val_ before it where rows are held out. A trial's value is its best over the epochs."),
+            must("metric", logged(), "A logged metric: loss or a metric of the training, with val_ before it for the rows held out. An alias counts as its metric. A trial's value is its best over the epochs."),
             may("direction", names(Direction::NAMES), "Which way is better. Left out: maximize for an accuracy or a score, minimize for a loss or an error."),
         ])),
-        ("Sampler", object("Who suggests points.", vec![
-            must("name", names(SamplerName::NAMES), "random: each hyperparameter from its own prior, no point of a finite space twice; grid: every point of the grid, in order."),
+        ("Sampler", object("How points are chosen.", vec![
+            must("name", names(SamplerName::NAMES), "random: each hyperparameter is drawn on its own, and no point of a finite space comes twice; grid: every point of the grid, in order."),
         ])),
-        ("Pruner", object("Who stops bad trials early.", vec![must("name", constant("none"), "none: every trial trains to its end.")])),
+        ("Pruner", object("Whether poor trials are stopped early.", vec![must("name", constant("none"), "none: every trial trains to its end.")])),
         ("Retry", object("When a trial is tried again.", vec![
-            or("max_failures", json!(0), retries(0), "Failures of the kinds `io` and `out_of_memory` after which a trial is tried again; the next is final."),
-            or("max_stalls", json!(3), retries(0), "Lost leases that may be tried again; the next is final."),
+            or("max_failures", json!(0), retries(0), "How many failures of the kinds `io` and `out_of_memory` are tried again; the next one is final."),
+            or("max_stalls", json!(3), retries(0), "How many lost leases are tried again; the next one is final."),
             or("backoff_seconds", json!(1), number(0.0, limits::BACKOFF_SECONDS_MAX), "Seconds before the first retry; doubled for each further one."),
         ])),
-        ("EarlyStop", object("When the study gives up.", vec![or("max_failures_in_a_row", json!(3), retries(1), "Failed trials in a row that fail the study, in the order of their ends. A trial that diverged has trained, so it ends the row; one that was out of time neither counts nor ends it.")])),
+        ("EarlyStop", object("When the study gives up.", vec![or("max_failures_in_a_row", json!(3), retries(1), "The study fails when this many trials have failed in a row, in the order of their ends. A trial that diverged has trained, so it ends the row; one that ran out of time neither counts nor ends it.")])),
     ]
 }
 
-/// The names of what may be logged, aliases included.
+/// The names that can be logged, aliases included.
 fn logged() -> Json {
     let training = || std::iter::once("loss").chain(METRICS.iter().map(|(name, _)| *name));
     let names: Vec<String> =
@@ -283,11 +303,12 @@ fn object(doc: &str, fields: Vec<Field>) -> Json {
     object
 }
 
-/// A component's name, the names in a document, what it is, and its arguments.
+/// The name of a component, the names that a document uses for it, its description, and its
+/// arguments.
 type Kind<'a> = (&'static str, Vec<&'static str>, &'a str, Vec<Field>);
 
 /// Something with a name and arguments: a component for each kind, and one called `all` for any of
-/// them, of which those in `alone` may stand as a name without an object.
+/// them. Kinds listed in `alone` can be written as a name without an object.
 fn named(all: &'static str, doc: &str, alone: &[&str], kinds: Vec<Kind>) -> Vec<(&'static str, Json)> {
     let names = (!alone.is_empty()).then(|| json!({"type": "string", "enum": alone}));
     let either = names.into_iter().chain(kinds.iter().map(|(component, ..)| refer(component))).collect();
@@ -307,7 +328,7 @@ fn map(values: Json) -> Json {
     json!({"type": "object", "additionalProperties": values})
 }
 
-/// One of `components`, told apart by the field `tag`: pairs of its value and the component's name.
+/// One of `components`, which are pairs of a value of the field `tag` and a component's name.
 fn tagged(tag: &str, doc: &str, components: &[(&str, &str)]) -> Json {
     let location = |component: &str| format!("#/components/schemas/{component}");
     let mapping: Map<String, Json> = components
@@ -329,12 +350,12 @@ fn one_of(schemas: Vec<Json>) -> Json {
     json!({"oneOf": schemas})
 }
 
-/// `schema`, or a hyperparameter that stands for it.
+/// `schema`, or a hyperparameter in its place.
 fn tunable(schema: Json) -> Json {
     one_of(vec![schema, refer("Reference")])
 }
 
-/// `schema` or null, or a hyperparameter that stands for it.
+/// `schema` or null, or a hyperparameter in its place.
 fn optional(schema: Json) -> Json {
     one_of(vec![schema, json!({"type": "null"}), refer("Reference")])
 }
@@ -372,7 +393,8 @@ fn scalar() -> Json {
     json!({"type": ["string", "number", "boolean"]})
 }
 
-/// A string of at most `max` bytes. JSON Schema counts characters, of which there are no more.
+/// A string of at most `max` bytes. JSON Schema counts characters, which are never more than the
+/// bytes.
 fn text(max: usize) -> Json {
     json!({"type": "string", "minLength": 1, "maxLength": max})
 }
@@ -403,7 +425,7 @@ mod tests {
 
     #[test]
     fn utoipa_keeps_all_that_is_written_here() {
-        /// Numbers without regard to `1` or `1.0`.
+        /// The same JSON with all numbers as floats, so that `1` equals `1.0`.
         fn plain(json: &Json) -> Json {
             match json {
                 Json::Number(number) => json!(number.as_f64()),

@@ -1,12 +1,14 @@
-//! The search space: hyperparameters in order, parents before children, parsed once into what is
-//! valid.
+//! The search space: hyperparameters in order, parents before children, parsed once and valid from
+//! then on.
 //!
-//! A `per` hyperparameter is spread out here into one for each repetition (`units_0`, `units_1`,
-//! …), each active where the count reaches it; from here on there are only plain hyperparameters
-//! with conditions.
+//! Parsing expands a `per` hyperparameter into one for each repetition (`units_0`, `units_1`, …),
+//! each active if the count reaches it. After that there are only plain hyperparameters with
+//! conditions.
 
+mod packing;
 mod parse;
 
+pub use packing::Misfit;
 pub(crate) use parse::read_when;
 
 use std::collections::{BTreeSet, HashSet};
@@ -30,30 +32,31 @@ pub struct SearchSpace {
 pub struct Hyperparameter {
     /// Its name, unique in the space.
     pub name: String,
-    /// The values it may have.
+    /// The values it can have.
     pub domain: Domain,
-    /// The value it has where nothing else is known.
+    /// The value that a grid tries first; see
+    /// [`Enumeration::grid`](crate::grid::Enumeration::grid).
     pub default: Option<Value>,
-    /// It is active where all of these hold.
+    /// It is active if all of these hold.
     pub conditions: Vec<Condition>,
-    /// It is active exactly where all of these hold: its conditions and those of its parents, one a
-    /// parent, without those that list every value.
+    /// It is active if and only if all of these hold: its conditions and those of its parents, one
+    /// for each parent, without those that list every value.
     required: Vec<Condition>,
 }
 
-/// Holds where the parent is active and has one of `values`.
+/// Holds if the parent is active and has one of `values`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Condition {
     /// The parent's position in the space; it comes before its children.
     pub parent: usize,
-    /// The values, each one that the parent may have, in rising order.
+    /// Values of the parent, in rising order.
     pub values: Arc<[Value]>,
 }
 
-/// The values that a hyperparameter may have.
+/// The values that a hyperparameter can have.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Domain {
-    /// Whole numbers from `min` to `max`, both included. The step is a multiplier under log and
+    /// Whole numbers from `min` to `max`, both included. The step is a factor under log and
     /// reverse_log, as in KerasTuner.
     Int {
         /// The smallest value.
@@ -62,7 +65,7 @@ pub enum Domain {
         max: i64,
         /// The distance (linear) or factor between neighbours.
         step: Option<i64>,
-        /// How values are spread.
+        /// How values are distributed.
         sampling: Sampling,
     },
     /// Numbers from `min` to `max`, both included.
@@ -71,24 +74,25 @@ pub enum Domain {
         min: f64,
         /// No value is larger.
         max: f64,
-        /// The distance (linear) or factor between neighbours; a continuum without it.
+        /// The distance (linear) or factor between neighbours. Without it, the domain is a
+        /// continuum.
         step: Option<f64>,
-        /// How values are spread.
+        /// How values are distributed.
         sampling: Sampling,
     },
-    /// One of these, all of one type.
+    /// One of a list of values of the same type.
     Choice {
         /// The values, each once.
         values: Vec<Value>,
     },
     /// True or false.
     Boolean,
-    /// Always this.
+    /// Always this value.
     Fixed(Value),
 }
 
 crate::document::names! {
-    /// How the values of a number are spread over its range.
+    /// How numbers are distributed over their range.
     pub enum Sampling {
         /// Evenly.
         Linear = "linear",
@@ -100,13 +104,13 @@ crate::document::names! {
     later []
 }
 
-/// What stands in the document under one name: one hyperparameter, or one for each repetition.
+/// An item of the document's `space`: it makes one hyperparameter, or one for each repetition.
 #[derive(Debug, Clone, PartialEq)]
 struct Declaration {
     name: String,
-    /// Position of the first hyperparameter it became.
+    /// Position of the first hyperparameter that it makes.
     first: usize,
-    /// The count, and how often at most it repeats.
+    /// The position of the count, and its largest value.
     per: Option<(usize, usize)>,
 }
 
@@ -120,20 +124,20 @@ impl SearchSpace {
         &self.hyperparameters
     }
 
-    /// What holds wherever the hyperparameter at `at` is active, and nowhere else.
+    /// The conditions that hold if and only if the hyperparameter at `at` is active.
     pub(crate) fn required(&self, at: usize) -> &[Condition] {
         &self.hyperparameters[at].required
     }
 
-    /// The values of the hyperparameter at `at`, or none where they are too many to list.
+    /// The values of the hyperparameter at `at`, or none if they are too many to list.
     pub fn listed(&self, at: usize) -> Option<Vec<Value>> {
         let domain = &self.hyperparameters[at].domain;
         let count = domain.count().filter(|count| *count <= limits::CASES_MAX)?;
         Some((0..count).map(|index| domain.value(index)).collect())
     }
 
-    /// The position of the hyperparameter called `name`; inside a repetition, a `per` name means
-    /// the one of this repetition.
+    /// The position of the hyperparameter called `name`. Inside a repetition, the name of a `per`
+    /// hyperparameter means the one of this repetition.
     pub fn resolve(&self, name: &str, repetition: Option<Repetition>) -> Result<usize, String> {
         if let Some(declaration) = self.declarations.iter().find(|declaration| declaration.name == name) {
             return match (declaration.per, repetition) {
@@ -144,7 +148,7 @@ impl SearchSpace {
                 (Some((count, _)), _) => {
                     let count = &self.hyperparameters[count].name;
                     Err(format!(
-                        "hyperparameter {name} is per {count}: it stands only inside a repeat of {{\"hp\": {count:?}}}"
+                        "hyperparameter {name} is `per` {count}: it can be used only inside a repeat of {{\"hp\": {count:?}}}"
                     ))
                 }
             };
@@ -153,8 +157,8 @@ impl SearchSpace {
         Err(format!("there is no hyperparameter {}{near}", quote(name)))
     }
 
-    /// Reports each declaration that neither `mentions` nor a condition of another hyperparameter
-    /// uses. `place` is the space's.
+    /// Reports each declaration that is used neither in `mentions` nor in a condition of another
+    /// hyperparameter. `place` is that of the space.
     pub(crate) fn report_unused(&self, mentions: &[Mention], place: &Place) {
         let parents = self
             .hyperparameters
@@ -168,12 +172,12 @@ impl SearchSpace {
             if !(declaration.first..declaration.first + repetitions).any(|at| used.contains(&at))
                 && let Some(place) = place.at(&format!("/{index}"))
             {
-                place.invalid(format!("nobody uses the hyperparameter {}", declaration.name));
+                place.invalid(format!("the hyperparameter {} is never used", declaration.name));
             }
         }
     }
 
-    /// When the hyperparameter at `at` is active, in words.
+    /// The conditions of the hyperparameter at `at`, in words.
     pub fn describe_conditions(&self, at: usize) -> String {
         let describe = |condition: &Condition| {
             format!(
@@ -185,7 +189,7 @@ impl SearchSpace {
         self.hyperparameters[at].conditions.iter().map(describe).collect::<Vec<_>>().join(" and ")
     }
 
-    /// Whether the hyperparameter at `at` is active, given those before it.
+    /// Whether the hyperparameter at `at` is active, given the values of those before it.
     pub fn is_active(&self, at: usize, point: &Point) -> bool {
         self.holds(&self.hyperparameters[at].conditions, point)
     }
@@ -197,8 +201,8 @@ impl SearchSpace {
             .all(|condition| point.get(condition.parent).is_some_and(|value| condition.allows(value)))
     }
 
-    /// The point that gives each active hyperparameter, parents first, what `value` says; none as
-    /// soon as it says none.
+    /// The point in which each active hyperparameter has the value that `value` returns, parents
+    /// first; none as soon as it returns none.
     pub fn build(&self, mut value: impl FnMut(usize, &Hyperparameter) -> Option<Value>) -> Option<Point> {
         let mut point = Point::default();
         for (at, hyperparameter) in self.hyperparameters.iter().enumerate() {
@@ -213,35 +217,6 @@ impl SearchSpace {
     pub fn to_json(&self, point: &Point) -> Map<String, Json> {
         point.0.iter().map(|(at, value)| (self.hyperparameters[*at].name.clone(), value.to_json())).collect()
     }
-
-    /// A compact form of `point` for the store: a JSON array of what varies, in order; choices and
-    /// booleans by position.
-    pub fn pack(&self, point: &Point) -> String {
-        let packed = point.0.iter().filter_map(|(at, value)| match &self.hyperparameters[*at].domain {
-            Domain::Fixed(_) => None,
-            domain @ (Domain::Choice { .. } | Domain::Boolean) => domain.position(value).map(Json::from),
-            Domain::Int { .. } | Domain::Float { .. } => Some(value.to_json()),
-        });
-        Json::Array(packed.collect()).to_string()
-    }
-
-    /// The point that [`pack`](Self::pack) made `packed` from; none if it is not a point of this
-    /// space.
-    pub fn unpack(&self, packed: &str) -> Option<Point> {
-        let packed: Vec<Json> = serde_json::from_str(packed).ok()?;
-        let mut packed = packed.iter();
-        let point = self.build(|_, hyperparameter| match &hyperparameter.domain {
-            Domain::Fixed(value) => Some(value.clone()),
-            Domain::Choice { .. } | Domain::Boolean => packed
-                .next()?
-                .as_u64()
-                .filter(|at| Some(*at) < hyperparameter.domain.count())
-                .map(|at| hyperparameter.domain.value(at)),
-            Domain::Float { .. } => packed.next()?.as_f64().map(Value::Float),
-            Domain::Int { .. } => packed.next()?.as_i64().map(Value::Int),
-        })?;
-        packed.next().is_none().then_some(point)
-    }
 }
 
 impl Condition {
@@ -252,17 +227,17 @@ impl Condition {
         Condition { parent, values: values.into() }
     }
 
-    /// Whether `value` is one of the values.
+    /// Whether the condition holds for this value of its parent.
     pub fn allows(&self, value: &Value) -> bool {
         self.values.binary_search(value).is_ok()
     }
 
-    /// Whether `other`, on the same parent, holds wherever this one does.
+    /// Whether `other`, which has the same parent, holds whenever this condition does.
     pub(crate) fn implies(&self, other: &Condition) -> bool {
         Arc::ptr_eq(&self.values, &other.values) || self.values.iter().all(|value| other.allows(value))
     }
 
-    /// Holds where both hold, which have the same parent.
+    /// The condition that holds when this one and `other`, which has the same parent, both hold.
     pub(crate) fn and(&self, other: &Condition) -> Condition {
         if self.implies(other) {
             return self.clone();
@@ -285,12 +260,12 @@ impl Point {
         point
     }
 
-    /// This point, with values for the hyperparameters in `these` only.
+    /// This point, reduced to the hyperparameters in `these`.
     pub fn keep(&self, these: &BTreeSet<usize>) -> Point {
         Point(self.0.iter().filter(|(at, _)| these.contains(at)).cloned().collect())
     }
 
-    /// The value of the hyperparameter at `at`; none where it is inactive.
+    /// The value of the hyperparameter at `at`; none if it is inactive.
     pub fn get(&self, at: usize) -> Option<&Value> {
         self.find(at).ok().map(|index| &self.0[index].1)
     }
@@ -301,7 +276,7 @@ impl Point {
 }
 
 impl Domain {
-    /// How many values there are; none for a continuum.
+    /// The number of values; none for a continuum.
     pub fn count(&self) -> Option<u64> {
         match self {
             Domain::Int { min, max, step, sampling } => Some(match (sampling, step) {
@@ -323,8 +298,8 @@ impl Domain {
         }
     }
 
-    /// The value at `index` below [`count`](Self::count), in rising order for numbers (falling
-    /// steps under reverse_log included).
+    /// The value at `index` below [`count`](Self::count), in rising order for numbers, whatever
+    /// their sampling.
     pub fn value(&self, index: u64) -> Value {
         match self {
             Domain::Int { min, max, step, sampling } => Value::Int(match (sampling, step) {
@@ -353,7 +328,7 @@ impl Domain {
         }
     }
 
-    /// The values, of a range its two ends.
+    /// All values, or the two ends of a range of numbers.
     pub(crate) fn ends(&self) -> Vec<Value> {
         match (self, self.count()) {
             (Domain::Float { min, max, .. }, None) => vec![Value::Float(*min), Value::Float(*max)],
@@ -364,30 +339,29 @@ impl Domain {
         }
     }
 
-    /// Values that speak for all to a reader of numbers: of a range its two ends, 0 where it lies
-    /// between them (a dimension is -1 or at least 1), and of floats one that is no whole number,
-    /// if there is any.
+    /// Values that represent all others when a field is checked: the two ends of a range, 0 if it
+    /// is between them (a dimension is -1 or at least 1), and for floats one that is not a whole
+    /// number, if there is any.
     pub(crate) fn witnesses(&self) -> Vec<Value> {
         let mut witnesses = self.ends();
         if let (Domain::Int { .. } | Domain::Float { .. }, [first, last]) = (self, &witnesses[..]) {
             let zero = Some(self.coerce(Value::Int(0)))
                 .filter(|zero| first < zero && zero < last && self.contains(zero));
-            // The largest value stays the last: it is what stands for all where only one is asked
-            // for.
+            // The largest value stays last: it represents all others if only one is needed.
             witnesses.splice(1..1, zero.into_iter().chain(self.fraction()));
         }
         witnesses
     }
 
-    /// A float of the domain that is no whole number.
+    /// A float of the domain that is not a whole number.
     fn fraction(&self) -> Option<Value> {
         let is_fraction = |value: &Value| matches!(value, Value::Float(x) if x.fract() != 0.0);
         match self {
             Domain::Float { min, max, step: None, .. } => {
                 Some(Value::Float(min + ((max - min) / 2.0).min(0.5))).filter(is_fraction)
             }
-            // Whole steps from a whole number meet none; of others the second is one, and of
-            // factors an early or, reversed, the first.
+            // Whole steps from a whole number never reach a fraction. With other steps the second
+            // value is one, and with factors an early value is, or under reverse_log the first.
             Domain::Float { .. } => {
                 let count = self.count().unwrap_or(0).min(limits::CASES_MAX);
                 (0..count).map(|index| self.value(index)).find(is_fraction)
@@ -396,8 +370,7 @@ impl Domain {
         }
     }
 
-    /// The index of `value`, or none where it is not one of the domain's or the domain is a
-    /// continuum.
+    /// The index of `value`; none if it is not in the domain or the domain is a continuum.
     pub fn position(&self, value: &Value) -> Option<u64> {
         let count = self.count()?;
         match self {
@@ -407,7 +380,7 @@ impl Domain {
             }
             Domain::Fixed(fixed) => (fixed == value).then_some(0),
             Domain::Int { .. } | Domain::Float { .. } => {
-                // Values rise with the index, whatever the sampling.
+                // Values rise with the index under each sampling.
                 let number = value.as_f64()?;
                 let below = partition_point(count, |index| {
                     self.value(index).as_f64().is_some_and(|known| known < number)
@@ -417,7 +390,7 @@ impl Domain {
         }
     }
 
-    /// Whether `value` may stand here, continuum included.
+    /// Whether `value` is in the domain; this works for a continuum too.
     pub fn contains(&self, value: &Value) -> bool {
         match (self, value) {
             (Domain::Float { min, max, step: None, .. }, Value::Float(x)) => (*min..=*max).contains(x),
@@ -425,7 +398,7 @@ impl Domain {
         }
     }
 
-    /// `value` as one of this domain's type: whole numbers become floats where floats stand.
+    /// `value` in the type of this domain: whole numbers become floats if the domain has floats.
     pub fn coerce(&self, value: Value) -> Value {
         let floats = matches!(self, Domain::Float { .. })
             || matches!(self, Domain::Choice { values } if matches!(values[0], Value::Float(_)));
@@ -444,7 +417,7 @@ fn factors(min: f64, max: f64, step: f64) -> u64 {
     ((libm::log(max / min) / libm::log(step) + 1e-8) as u64).saturating_add(1)
 }
 
-/// The number of `min · step^i` up to `max`, to the integer: a tolerance would let 10^9 pass for
+/// The number of `min · step^i` up to `max`, exactly: with a tolerance, 10^9 would count as at most
 /// 999,999,999.
 fn powers(min: i64, max: i64, step: i64) -> u64 {
     std::iter::successors(Some(min), |value| value.checked_mul(step))
@@ -461,7 +434,7 @@ fn tidy(x: f64) -> f64 {
     format!("{x:.14e}").parse().unwrap_or(x)
 }
 
-/// The first of `0..count` for which `before` does not hold, where it holds for all below that.
+/// The first of `0..count` for which `before` does not hold. It must hold for all below that.
 fn partition_point(count: u64, before: impl Fn(u64) -> bool) -> u64 {
     let (mut low, mut high) = (0, count);
     while low < high {

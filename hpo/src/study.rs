@@ -1,4 +1,4 @@
-//! The study: one JSON document, parsed once; and what one trial of it trains.
+//! The study: one JSON document, parsed once, and the plan of one of its trials.
 
 use std::collections::BTreeMap;
 
@@ -6,12 +6,11 @@ use num_bigint::BigUint;
 use serde_json::{Value as Json, json};
 
 use crate::dataset::{DatasetSpec, Scale};
-use crate::document::{
-    Fields, FromDocument, Place, Problem, Reading, Scope, bounded, did_you_mean, names, quote,
-};
+use crate::document::{FromDocument, Place, Problem, Reading, Scope, bounded, did_you_mean, names, quote};
 use crate::grid::Enumeration;
 use crate::limits;
 use crate::network::{Layer, Network};
+pub use crate::objective::{Direction, Objective};
 use crate::sampler::SamplerName;
 use crate::space::{Point, SearchSpace};
 use crate::training::{self, BATCH_SIZE, EPOCHS, Metric, Training};
@@ -19,84 +18,55 @@ use crate::training::{self, BATCH_SIZE, EPOCHS, Metric, Training};
 /// A valid study.
 #[derive(Debug, Clone)]
 pub struct Study {
-    /// What people call it.
+    /// Its name.
     pub name: String,
-    /// Where all its randomness comes from.
+    /// The seed of all its random numbers.
     pub seed: u64,
-    /// What is searched.
+    /// The search space.
     pub space: SearchSpace,
     /// The declared network.
     pub network: Network,
     /// The metrics, which are the same for all trials.
     pub metrics: Vec<Metric>,
-    /// What is trained on.
+    /// The data to train on.
     pub dataset: DatasetSpec,
     /// What makes a trial better than another.
     pub objective: Objective,
-    /// Who suggests points.
+    /// How points are chosen.
     pub sampler: SamplerName,
-    /// How many trials at most; none for a grid means all of it.
+    /// The largest number of trials; none means all points of a grid.
     pub max_trials: Option<u64>,
-    /// How many trials run at once at most; none means as many as trainers offer.
+    /// The largest number of trials at once; none means as many as there are slots.
     pub max_parallel: Option<u64>,
-    /// How often each trial is trained, with other random numbers; its value is that of the mean.
+    /// How often each trial trains its network, with different random numbers; its value is that of
+    /// the mean.
     pub executions_per_trial: u32,
-    /// How long a trial may run.
+    /// Time limit of a trial, in seconds.
     pub max_trial_seconds: Option<f64>,
     /// Which trainers may run it.
     pub device: DeviceClass,
-    /// Its share of the trainers beside other studies.
+    /// Its share of the slots relative to other studies.
     pub weight: f64,
     /// When a trial is tried again.
     pub retry: Retry,
     /// When the study gives up.
     pub early_stop: EarlyStop,
-    /// For the user.
+    /// Labels of the user.
     pub tags: BTreeMap<String, String>,
-    /// The document it was parsed from, with what it left out.
+    /// The document it was parsed from, with the defaults of what was left out.
     document: Json,
-}
-
-/// What makes a trial better than another.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Objective {
-    /// A logged metric, by its canonical name: `val_f1` is `val_f1_score`.
-    pub metric: String,
-    /// Which way is better.
-    pub direction: Direction,
-}
-
-names! {
-    /// Which way is better.
-    pub enum Direction {
-        /// Smaller is better.
-        Minimize = "minimize",
-        /// Larger is better.
-        Maximize = "maximize",
-    }
-    later []
-}
-
-impl Direction {
-    /// Whether `a` is better than `b`.
-    pub fn is_better(self, a: f64, b: f64) -> bool {
-        match self {
-            Direction::Minimize => a < b,
-            Direction::Maximize => a > b,
-        }
-    }
 }
 
 names! {
     /// Which trainers may run a study.
     pub enum DeviceClass {
-        /// All.
+        /// All trainers.
         Any = "any",
-        /// Those on CPUs.
+        /// Trainers on CPUs.
         Cpu = "cpu",
-        /// Those on NVIDIA's GPUs.
+        /// Trainers on NVIDIA GPUs.
         Cuda = "cuda",
-        /// Those on Apple's GPUs.
+        /// Trainers on Apple GPUs.
         Metal = "metal",
     }
     later []
@@ -105,9 +75,9 @@ names! {
 /// When a trial is tried again.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Retry {
-    /// Failures that may be tried again (`io`, a second `out_of_memory`); the next is final.
+    /// How many failures are tried again (`io`, a second `out_of_memory`); the next one is final.
     pub max_failures: u32,
-    /// Lost leases that may be tried again; the next is final.
+    /// How many lost leases are tried again; the next one is final.
     pub max_stalls: u32,
     /// Seconds before the first retry; doubled for each further one.
     pub backoff_seconds: f64,
@@ -116,30 +86,30 @@ pub struct Retry {
 /// When the study gives up.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EarlyStop {
-    /// Failed trials in a row that fail the study, in the order of their ends;
-    /// [`ErrorKind::in_a_row`](crate::trial::ErrorKind::in_a_row) says which count.
+    /// The study fails when this many trials have failed in a row, in the order of their ends;
+    /// [`ErrorKind::in_a_row`](crate::trial::ErrorKind::in_a_row) says which failures count.
     pub max_failures_in_a_row: u32,
 }
 
-/// What one trial trains: everything decided.
+/// What one trial trains, with all values decided.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
-    /// The network's layers, in order.
+    /// The layers of the network, in order.
     pub layers: Vec<Layer>,
-    /// The recipe.
+    /// The training recipe.
     pub training: Training,
     /// How features are scaled.
     pub scale: Scale,
 }
 
 impl Study {
-    /// The study that `document` describes, or everything wrong with it. A `seed` must be there:
-    /// who accepts a study draws one.
+    /// The study that `document` describes. Errors: everything wrong with it. It must have a
+    /// `seed`: the caller draws one if the user gave none.
     pub fn parse(document: &Json) -> Result<Study, Vec<Problem>> {
         let reading = Reading::default();
         let root = reading.root(document, None);
         if too_deep(document, limits::NESTING_MAX) {
-            root.invalid(format!("nests deeper than {} levels", limits::NESTING_MAX));
+            root.invalid(format!("is nested more than {} levels deep", limits::NESTING_MAX));
             return Err(reading.into_problems());
         }
         match read(&root, &reading, document) {
@@ -148,14 +118,13 @@ impl Study {
         }
     }
 
-    /// The document it was parsed from, and the values of what that left out: the direction of the
-    /// objective, the defaults that were chosen. Parsed again it is the same study.
+    /// The document it was parsed from, with the values of what was left out: the direction of the
+    /// objective, the defaults. Parsing it again gives the same study.
     pub fn document(&self) -> &Json {
         &self.document
     }
 
-    /// What the trial at `point` trains; the problems, one at least, should a value not fit after
-    /// all.
+    /// What the trial at `point` trains. Errors: at least one problem, if a value does not fit.
     pub fn plan(&self, point: &Point) -> Result<Plan, Vec<Problem>> {
         let reading = Reading::default();
         let root = reading.root(&self.document, Some(Scope { space: &self.space, point: Some(point) }));
@@ -168,27 +137,27 @@ impl Study {
             }
             _ => {
                 if reading.is_clean() {
-                    root.invalid("these hyperparameters do not fit the study");
+                    root.invalid("these hyperparameters do not belong to this study");
                 }
                 Err(reading.into_problems())
             }
         }
     }
 
-    /// The names of what is logged at each step, in the order of a curve's columns: `loss` and the
-    /// metrics, then the same with `val_` before them where rows are held out; where a trial has
-    /// several [runs](Self::runs) these are means over them, and the same with `_std` behind them
-    /// follows, their standard deviations.
+    /// The names that are logged after each epoch, in the order of the columns of a curve: `loss`
+    /// and the metrics, then the same with `val_` before them if rows are held out. If a trial has
+    /// several [runs](Self::runs), these are means over the runs, followed by their standard
+    /// deviations with `_std` after the name.
     pub fn logged(&self) -> Vec<String> {
         logged(&self.metrics, self.dataset.has_validation(), self.runs())
     }
 
-    /// How often a trial trains its network, in lockstep: each execution on each fold.
+    /// How many networks a trial trains in lockstep: one for each execution and fold.
     pub fn runs(&self) -> u32 {
         self.executions_per_trial * self.dataset.folds.unwrap_or(1)
     }
 
-    /// The number of points that the sampler can suggest; none where it is infinite.
+    /// The number of points that the sampler can suggest; none if it is infinite.
     pub fn points(&self) -> Option<BigUint> {
         let enumeration = match self.sampler {
             SamplerName::Grid => Enumeration::grid(&self.space),
@@ -206,27 +175,27 @@ impl DatasetSpec {
 }
 
 bounded! {
-    /// A seed: 53 bits, so that every JSON reader keeps it.
+    /// A seed: 53 bits, so that every JSON parser preserves it.
     Seed(i64), 0, limits::EXACT_INTEGER_MAX - 1
 }
 bounded! {
-    /// Trials of a study.
+    /// A number of trials in a study.
     Trials(i64), 1, limits::TRIALS_MAX as i64
 }
 bounded! {
-    /// Trials at once.
+    /// A number of trials at once.
     Parallel(i64), 1, limits::PARALLEL_MAX as i64
 }
 bounded! {
-    /// Executions of a trial.
+    /// A number of executions of a trial.
     Executions(i64), 1, limits::EXECUTIONS_MAX
 }
 bounded! {
-    /// Failures, stalls.
+    /// A number of failures or stalls.
     Retries(i64), 0, limits::RETRIES_MAX
 }
 bounded! {
-    /// Failures in a row that end a study.
+    /// A number of failures in a row.
     InARow(i64), 1, limits::RETRIES_MAX
 }
 bounded! {
@@ -234,7 +203,7 @@ bounded! {
     BackoffSeconds(f64), 0.0, limits::BACKOFF_SECONDS_MAX
 }
 bounded! {
-    /// A study's weight.
+    /// The weight of a study.
     Weight(f64), 1.0 / limits::WEIGHT_MAX, limits::WEIGHT_MAX
 }
 bounded! {
@@ -264,23 +233,20 @@ fn read(root: &Place, reading: &Reading, document: &Json) -> Option<Study> {
     {
         training::check_callbacks(&callbacks, logged, objective.as_ref());
     }
-    let sampler = fields.get("sampler").map_or(Some(SamplerName::Random), |place| by_name(&place));
-    let pruner = fields.get("pruner").map_or(Some(Pruner::None), |place| by_name(&place));
-    let max_trials =
-        optional(&mut fields, "max_trials").map(|trials| trials.map(|Trials(trials)| trials as u64));
-    let max_parallel = optional(&mut fields, "max_parallel")
-        .map(|parallel| parallel.map(|Parallel(parallel)| parallel as u64));
-    let executions = fields.get("executions_per_trial").map_or(Some(Executions(1)), |place| place.fixed());
-    let max_trial_seconds = optional(&mut fields, "max_trial_seconds")
-        .map(|seconds| seconds.map(|TrialSeconds(seconds)| seconds));
-    let device = fields.get("device").map_or(Some(DeviceClass::Any), |place| place.fixed());
-    let weight = fields.get("weight").map_or(Some(Weight(1.0)), |place| place.fixed());
-    let retry = fields
-        .get("retry")
-        .map_or(Some(Retry { max_failures: 0, max_stalls: 3, backoff_seconds: 1.0 }), |place| place.fixed());
-    let early_stop =
-        fields.get("early_stop").map_or(Some(EarlyStop { max_failures_in_a_row: 3 }), |place| place.fixed());
-    let tags = fields.get("tags").map_or(Some(BTreeMap::new()), |place| tags(&place));
+    let sampler =
+        fields.optional_by("sampler", by_name).map(|sampler| sampler.unwrap_or(SamplerName::Random));
+    let pruner = fields.optional_by("pruner", by_name::<Pruner>);
+    let max_trials = fields.optional("max_trials").map(|given| given.map(|Trials(trials)| trials as u64));
+    let max_parallel =
+        fields.optional("max_parallel").map(|given| given.map(|Parallel(trials)| trials as u64));
+    let executions = fields.fixed_or("executions_per_trial", Executions(1));
+    let max_trial_seconds =
+        fields.optional("max_trial_seconds").map(|given| given.map(|TrialSeconds(seconds)| seconds));
+    let device = fields.fixed_or("device", DeviceClass::Any);
+    let weight = fields.fixed_or("weight", Weight(1.0));
+    let retry = fields.fixed_or("retry", Retry { max_failures: 0, max_stalls: 3, backoff_seconds: 1.0 });
+    let early_stop = fields.fixed_or("early_stop", EarlyStop { max_failures_in_a_row: 3 });
+    let tags = fields.optional_by("tags", tags).map(Option::unwrap_or_default);
     fields.finish(&["priority", "conditions", "constraints", "warm_start"]);
     let (network, training, dataset, sampler, max_trials) =
         (network?, training?, dataset?, sampler?, max_trials?);
@@ -314,8 +280,8 @@ fn read(root: &Place, reading: &Reading, document: &Json) -> Option<Study> {
     Some(study)
 }
 
-/// The document of `study` with the values of what it leaves out, as far as they decide what is
-/// searched and trained.
+/// The document of `study` with the default of each field that it leaves out and that decides what
+/// is searched and trained.
 fn spelled_out(mut document: Json, study: &Study) -> Json {
     let Study { objective, max_trials, executions_per_trial, device, weight, retry, early_stop, .. } = study;
     let mut fill = |pointer: &str, values: Json| {
@@ -344,19 +310,11 @@ fn spelled_out(mut document: Json, study: &Study) -> Json {
     document
 }
 
-/// The value of a field that may be left out, but not be wrong.
-fn optional<T: FromDocument>(fields: &mut Fields, name: &'static str) -> Option<Option<T>> {
-    match fields.get(name) {
-        Some(place) => place.fixed().map(Some),
-        None => Some(None),
-    }
-}
-
 fn name(place: &Place) -> Option<String> {
     let name = place.fixed::<String>()?;
     if name.trim().is_empty() || name.len() > limits::NAME_BYTES_MAX || name.chars().any(char::is_control) {
         place.invalid(format!(
-            "a name has 1 to {} bytes, not all of them blank, and no control characters",
+            "must have 1 to {} bytes, not all of them blank, and no control characters",
             limits::NAME_BYTES_MAX
         ));
         return None;
@@ -373,7 +331,7 @@ names! {
     later ["median", "percentile", "asha", "successive_halving", "hyperband", "wilcoxon", "patient", "threshold"]
 }
 
-/// An object with a `name` and, so far, nothing else.
+/// An object with a `name` and no other field so far.
 fn by_name<T: FromDocument>(place: &Place) -> Option<T> {
     let mut fields = place.fields()?;
     let name = fields.required("name").and_then(|place| place.fixed());
@@ -388,7 +346,7 @@ fn objective(place: &Place, logged: Option<&[String]>) -> Option<Objective> {
     }
     let mut fields = place.fields()?;
     let metric = fields.required("metric");
-    let direction = optional::<Direction>(&mut fields, "direction");
+    let direction = fields.optional::<Direction>("direction");
     fields.finish(&["target", "weight"]);
     let (metric_place, direction) = (metric?, direction?);
     let metric = training::canonical(&metric_place.fixed::<String>()?);
@@ -396,7 +354,7 @@ fn objective(place: &Place, logged: Option<&[String]>) -> Option<Objective> {
     if !logged.contains(&metric) {
         let near = did_you_mean(&metric, logged.iter().map(String::as_str));
         metric_place.invalid(format!(
-            "{} is not logged{near}; logged are {}",
+            "{} is not logged{near}; logged: {}",
             quote(&metric),
             logged.join(", ")
         ));
@@ -418,22 +376,23 @@ fn logged(metrics: &[Metric], validated: bool, runs: u32) -> Vec<String> {
     names
 }
 
-/// How many trials at most, where `given` stands in the document: without it all of a grid, else
-/// KerasTuner's 10.
+/// The largest number of trials: `given` if the document has it, otherwise all points of a grid,
+/// otherwise 10 as in KerasTuner.
 fn trials(space: &SearchSpace, sampler: SamplerName, given: Option<u64>, root: &Place) -> Option<u64> {
-    if sampler == SamplerName::Random {
-        return given.or(Some(10));
+    match sampler {
+        SamplerName::Random => return given.or(Some(10)),
+        SamplerName::Grid => {}
     }
     match Enumeration::grid(space) {
         Ok(grid) if given.is_none() && *grid.size() > BigUint::from(limits::TRIALS_MAX) => {
             root.invalid(format!(
-                "lacks max_trials: the grid has {} points, and a study at most {} trials",
+                "the field `max_trials` is missing: the grid has {} points, and a study can have at most {} trials",
                 grid.size(),
                 limits::TRIALS_MAX
             ));
         }
+        Ok(_) => {}
         Err(entangled) => root.invalid(entangled.to_string()),
-        _ => {}
     }
     given
 }
@@ -476,7 +435,7 @@ fn tags(place: &Place) -> Option<BTreeMap<String, String>> {
         let text = place.fixed::<String>()?;
         if key.is_empty() || key.len() > limits::NAME_BYTES_MAX || text.len() > limits::TEXT_BYTES_MAX {
             place.invalid(format!(
-                "a tag has a key of 1 to {} bytes and a value of at most {}",
+                "a tag needs a key of 1 to {} bytes and a value of at most {}",
                 limits::NAME_BYTES_MAX,
                 limits::TEXT_BYTES_MAX
             ));
@@ -487,7 +446,7 @@ fn tags(place: &Place) -> Option<BTreeMap<String, String>> {
     object.iter().map(tag).collect()
 }
 
-/// Whether `json` nests deeper than `levels`. Takes no more stack than that.
+/// Whether `json` is nested more than `levels` deep. The recursion goes no deeper than that.
 fn too_deep(json: &Json, levels: usize) -> bool {
     match json {
         Json::Array(items) => levels == 0 || items.iter().any(|item| too_deep(item, levels - 1)),

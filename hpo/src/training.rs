@@ -22,8 +22,8 @@ pub use metric::Metric;
 pub(crate) use metric::{canonical, direction};
 #[cfg(feature = "openapi")]
 pub(crate) use optimizer::OPTIMIZERS;
-pub(crate) use optimizer::Slots;
-pub use optimizer::{Clip, Ema, Optimizer, Rule};
+pub(crate) use optimizer::SlotCount;
+pub use optimizer::{Clip, Ema, Optimizer, Rule, Slot};
 pub use schedule::Schedule;
 
 use crate::document::{FromDocument, Place, bounded};
@@ -32,17 +32,17 @@ use crate::limits;
 /// The training recipe of one trial.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Training {
-    /// How weights follow gradients.
+    /// How gradients change the weights.
     pub optimizer: Optimizer,
-    /// What is minimised.
+    /// The loss that is minimised.
     pub loss: Loss,
-    /// What is logged besides the loss.
+    /// The metrics that are logged besides the loss.
     pub metrics: Vec<Metric>,
     /// Rows in a step.
     pub batch_size: usize,
     /// Passes over the training rows.
     pub epochs: u32,
-    /// What may change or end the training between epochs.
+    /// Callbacks that may change or end the training between epochs.
     pub callbacks: Callbacks,
     /// How much the rows of each class count in the training loss.
     pub class_weight: ClassWeight,
@@ -62,7 +62,7 @@ pub(crate) const BATCH_SIZE: i64 = 32;
 /// Keras's default.
 pub(crate) const EPOCHS: i64 = 1;
 
-/// The rows of a validation batch, where those of a training batch are so many.
+/// The rows of a validation batch if a training batch has `batch_size` rows.
 pub fn validation_rows(batch_size: usize) -> usize {
     batch_size.max(limits::VALIDATION_ROWS.min(2 * batch_size))
 }
@@ -75,9 +75,7 @@ impl FromDocument for Training {
         let metrics = fields.get("metrics").map_or(Some(Vec::new()), |place| metrics(&place));
         let batch_size = fields.or("batch_size", BatchSize(BATCH_SIZE));
         let epochs = fields.or("epochs", Epochs(EPOCHS));
-        let constant = optimizer
-            .as_ref()
-            .is_none_or(|optimizer| matches!(optimizer.learning_rate, Schedule::Constant(_)));
+        let constant = optimizer.as_ref().is_none_or(|optimizer| optimizer.learning_rate.is_constant());
         let callbacks = fields
             .get("callbacks")
             .map_or(Some(Callbacks::default()), |place| Callbacks::read(&place, constant));
@@ -101,7 +99,7 @@ fn metrics(place: &Place) -> Option<Vec<Metric>> {
     for item in place.items(limits::METRICS_MAX)? {
         let metric = item.fixed::<Metric>()?;
         if metrics.iter().any(|other| other.as_str() == metric.as_str()) {
-            item.invalid(format!("{} stands twice", metric.as_str()));
+            item.invalid(format!("{} is listed twice", metric.as_str()));
             return None;
         }
         metrics.push(metric);

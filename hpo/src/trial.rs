@@ -1,58 +1,19 @@
-//! A trial's states and ends, a study's and what it waits for, and the order of a list.
+//! The states and ends of trials and studies, what a study waits for, and the order of a list of
+//! trials.
 
-/// Declares a closed set of names: `as_str`, `parse` and `ALL`; in JSON each is its name.
-macro_rules! closed_set {
-    ($(#[$doc:meta])* pub enum $name:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
-        pub enum $name { $($(#[$vdoc])* #[cfg_attr(feature = "openapi", schema(rename = $text))] $variant),+ }
-        impl $name {
-            /// Every one, in the order of the documentation.
-            pub const ALL: &'static [$name] = &[$($name::$variant),+];
-            /// Its name on the wire.
-            pub fn as_str(self) -> &'static str {
-                match self { $($name::$variant => $text),+ }
-            }
-            /// The one of that name.
-            pub fn parse(name: &str) -> Option<$name> {
-                match name { $($text => Some($name::$variant),)+ _ => None }
-            }
-        }
-        impl std::fmt::Display for $name {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.pad(self.as_str())
-            }
-        }
-        impl serde::Serialize for $name {
-            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.serialize_str(self.as_str())
-            }
-        }
-        impl<'de> serde::Deserialize<'de> for $name {
-            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<$name, D::Error> {
-                let name = String::deserialize(deserializer)?;
-                $name::parse(&name).ok_or_else(|| serde::de::Error::unknown_variant(&name, &[$($text),+]))
-            }
-        }
-    };
-}
+use crate::document::names;
 
-closed_set! {
-    /// Where a trial stands. Terminal states never change.
+names! {
+    /// The state of a trial. Terminal states never change.
     pub enum TrialState {
         /// Waits for a trainer.
         Queued = "queued",
-        /// Waits for its time: a retry after a failure.
+        /// Waits before a retry after a failure.
         Delayed = "delayed",
         /// A trainer holds its lease.
         Running = "running",
-        /// Reached a rung and waits for a promotion.
-        Paused = "paused",
         /// Trained to its end, with a value.
         Completed = "completed",
-        /// Stopped early by the pruner.
-        Pruned = "pruned",
         /// Ended without a value.
         Failed = "failed",
         /// Stopped by a user.
@@ -63,21 +24,29 @@ closed_set! {
 impl TrialState {
     /// Whether it never changes again.
     pub fn is_terminal(self) -> bool {
-        matches!(
-            self,
-            TrialState::Completed | TrialState::Pruned | TrialState::Failed | TrialState::Cancelled
-        )
+        match self {
+            TrialState::Queued | TrialState::Delayed | TrialState::Running => false,
+            TrialState::Completed | TrialState::Failed | TrialState::Cancelled => true,
+        }
+    }
+
+    /// Whether it is open and no trainer has the trial.
+    pub fn is_waiting(self) -> bool {
+        match self {
+            TrialState::Queued | TrialState::Delayed => true,
+            TrialState::Running | TrialState::Completed | TrialState::Failed | TrialState::Cancelled => false,
+        }
     }
 }
 
-closed_set! {
-    /// Where a study stands.
+names! {
+    /// The state of a study.
     pub enum StudyState {
-        /// Its trials are handed out.
+        /// Its trials are given to trainers.
         Running = "running",
-        /// No new trial is handed out.
+        /// No new trial is given to a trainer.
         Paused = "paused",
-        /// Every trial has ended and no more will come.
+        /// Every trial has ended, and there will be no more.
         Completed = "completed",
         /// Stopped by a user; its results are kept.
         Cancelled = "cancelled",
@@ -86,10 +55,10 @@ closed_set! {
     }
 }
 
-closed_set! {
+names! {
     /// Why a study ended.
     pub enum StopReason {
-        /// All trials that it may have have ended.
+        /// `max_trials` trials have ended.
         MaxTrials = "max_trials",
         /// The sampler has no further point.
         SpaceExhausted = "space_exhausted",
@@ -100,15 +69,11 @@ closed_set! {
     }
 }
 
-closed_set! {
+names! {
     /// How an attempt at a trial ended.
     pub enum AttemptEnd {
         /// Trained to its end.
         Completed = "completed",
-        /// Stopped early by the pruner.
-        Pruned = "pruned",
-        /// Reached a rung.
-        Paused = "paused",
         /// Ended without a value.
         Failed = "failed",
         /// Stopped by a user.
@@ -120,52 +85,64 @@ closed_set! {
     }
 }
 
-closed_set! {
+impl AttemptEnd {
+    /// Whether a trainer reports this end; the reaper records the others.
+    pub fn is_handed_in(self) -> bool {
+        match self {
+            AttemptEnd::Completed | AttemptEnd::Failed | AttemptEnd::Cancelled | AttemptEnd::Released => true,
+            AttemptEnd::Stalled => false,
+        }
+    }
+}
+
+names! {
     /// The order of a list of trials.
     #[derive(Default)]
     pub enum Sort {
         /// By number.
         #[default]
         Number = "number",
-        /// The completed ones, best first, ties by number; then the others by number.
+        /// Completed trials first, the best one at the top and ties by number; then the others by
+        /// number.
         Value = "value",
     }
 }
 
-closed_set! {
-    /// Why a trial failed, or was handed back.
+names! {
+    /// Why a trial failed or was handed back.
     pub enum ErrorKind {
         /// The loss was not a finite number: a result of the search.
         Diverged = "diverged",
         /// The training code panicked.
         Panic = "panic",
-        /// The trial's hyperparameters make no network that works.
+        /// The hyperparameters of the trial do not make a working network.
         Invalid = "invalid",
-        /// The trainer's machine refused what training takes, such as a thread. Artifacts that are
-        /// away fail no trial: it waits.
+        /// The trainer's machine refused something that training needs, such as a thread. A trial
+        /// does not fail if the artifact store cannot be reached: it waits.
         Io = "io",
-        /// The device ran out of memory: tried again alone, and then while failures are left.
+        /// The device ran out of memory: first tried again alone, then as long as
+        /// `retry.max_failures` allows.
         OutOfMemory = "out_of_memory",
-        /// `max_trial_seconds` were over before an epoch ended: a result of the search within that
-        /// limit.
+        /// `max_trial_seconds` ran out before the first epoch ended: a result of the search under
+        /// that limit.
         OutOfTime = "out_of_time",
-        /// A trainer handed it back, because its machine lacks the dataset or has another: it waits
-        /// for a trainer that has it.
+        /// A trainer handed it back because its machine does not have the dataset or has a
+        /// different one: it waits for a trainer that has it.
         Refused = "refused",
         /// Its trainers vanished more than `retry.max_stalls` times.
         Stalled = "stalled",
     }
 }
 
-closed_set! {
-    /// What a failed trial is to the row of failures that ends its study
+names! {
+    /// How a failed trial affects the row of failures that ends its study
     /// (`early_stop.max_failures_in_a_row`).
     pub enum InARow {
-        /// The row is one longer: something may be wrong that the next trial meets too.
+        /// The row gets longer: the cause may affect the next trial too.
         Counts = "counts",
         /// The row ends: dataset, device and network have worked.
         Resets = "resets",
-        /// The row is what it was: the failure says neither.
+        /// The row does not change: the failure says nothing about the next trial.
         Leaves = "leaves",
     }
 }
@@ -175,14 +152,15 @@ closed_set! {
 pub enum TriedAgain {
     /// Never: it has failed.
     Never,
-    /// After a pause, as long as `retry.max_failures` are not used up; then it has failed.
+    /// After a pause, as long as `retry.max_failures` allows; then it has failed.
     WithinMaxFailures,
-    /// At once, and it costs nothing.
+    /// At once, without counting as a failure.
     AtOnce,
 }
 
 impl ErrorKind {
-    /// When a trial with such a failure is tried again. The queue's scripts are generated from it.
+    /// When a trial with this failure is tried again. The scripts of the queue are generated from
+    /// this.
     pub fn tried_again(self) -> TriedAgain {
         match self {
             ErrorKind::Io | ErrorKind::OutOfMemory => TriedAgain::WithinMaxFailures,
@@ -195,14 +173,14 @@ impl ErrorKind {
         }
     }
 
-    /// What a trial that has failed so is to the row of failures that ends its study. The queue's
-    /// scripts are generated from it.
+    /// How a trial with this failure affects the row of failures that ends its study. The scripts
+    /// of the queue are generated from this.
     pub fn in_a_row(self) -> InARow {
         match self {
-            // It trained, so the next one can.
+            // It trained, so the next trial can train too.
             ErrorKind::Diverged => InARow::Resets,
-            // A network may be too slow for the limit, or the machine too busy: neither is known,
-            // and the other networks may do.
+            // The network may be too slow for the limit, or the machine too busy: it is not known
+            // which, and other networks may succeed.
             ErrorKind::OutOfTime | ErrorKind::Refused => InARow::Leaves,
             ErrorKind::Panic
             | ErrorKind::Invalid
@@ -213,19 +191,19 @@ impl ErrorKind {
     }
 }
 
-closed_set! {
-    /// What a study with queued trials waits for where no trainer can take one.
+names! {
+    /// What a study with queued trials waits for when no trainer can take one.
     pub enum WaitingFor {
         /// No trainer is connected.
         Trainer = "trainer",
-        /// No connected trainer serves the study's device.
+        /// No connected trainer has the device that the study needs.
         Device = "device",
-        /// No trainer of its device has the memory that its smallest network takes.
+        /// No trainer with its device has enough memory for its smallest network.
         Memory = "memory",
-        /// Every trainer that has the memory lacks the dataset, or has another.
+        /// Every trainer with enough memory does not have the dataset, or has a different one.
         Dataset = "dataset",
-        /// Every trainer that has the dataset, or that trains one of its trials, cannot use the
-        /// artifacts.
+        /// No trainer that has the dataset, or that trains one of its trials, can use the artifact
+        /// store.
         Artifacts = "artifacts",
         /// Every trainer that could run it is busy with other studies.
         Slots = "slots",

@@ -1,17 +1,16 @@
-//! The space and the unit interval: how a uniform number becomes a value, after KerasTuner's
-//! `prob_to_value`.
+//! Maps the unit interval to the values of a hyperparameter, after KerasTuner's `prob_to_value`.
 //!
-//! Logarithms and powers come from `libm`, so that the same number becomes the same value on every
+//! Logarithms and powers come from `libm`, so that the same number gives the same value on every
 //! machine.
 
 use crate::space::{Domain, Sampling};
 use crate::value::Value;
 
-/// The value of `domain` at `p` in [0, 1): uniform `p` gives the domain's own prior.
+/// The value of `domain` at `p` in [0, 1): with uniform `p`, values follow the prior of the domain.
 pub fn value(domain: &Domain, p: f64) -> Value {
     match domain {
-        // A log range of integers without step is a continuum over [min, max + 1), cut to whole
-        // numbers.
+        // A log range of integers without a step is a continuum over [min, max + 1), rounded down
+        // to whole numbers.
         Domain::Int { min, max, step: None, sampling: sampling @ (Sampling::Log | Sampling::ReverseLog) } => {
             let x = spread(*min as f64, *max as f64 + 1.0, *sampling, p);
             Value::Int((x as i64).clamp(*min, *max))

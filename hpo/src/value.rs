@@ -8,23 +8,23 @@ use serde_json::{Number, Value as Json};
 /// An integer, a float, a string or a boolean.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
-    /// A whole number; what an `int` has.
+    /// A whole number, as an `int` has.
     Int(i64),
-    /// A finite number; what a `float` has.
+    /// A finite number, as a `float` has.
     Float(f64),
-    /// A string; what a `choice` may have.
+    /// A string, as a `choice` can have.
     Text(String),
     /// True or false.
     Bool(bool),
 }
 
 impl Value {
-    /// The value of a JSON scalar, or none for null, arrays, objects and numbers past 64 bits.
+    /// The value of a JSON scalar; none for null, arrays, objects and numbers beyond 64 bits.
     pub fn from_json(json: &Json) -> Option<Value> {
         match json {
             Json::Bool(b) => Some(Value::Bool(*b)),
             Json::String(s) => Some(Value::Text(s.clone())),
-            // Adding 0 makes one of the two zeros.
+            // Adding 0 turns -0 into 0.
             Json::Number(n) => n
                 .as_i64()
                 .map(Value::Int)
@@ -33,7 +33,7 @@ impl Value {
         }
     }
 
-    /// The JSON scalar of this value; floats survive the way there and back to the bit.
+    /// The JSON scalar of this value; a float keeps all its bits when it is read back.
     pub fn to_json(&self) -> Json {
         match self {
             Value::Int(i) => Json::from(*i),
@@ -43,7 +43,7 @@ impl Value {
         }
     }
 
-    /// The number in it, for ints and floats.
+    /// The number, for ints and floats.
     pub fn as_f64(&self) -> Option<f64> {
         match self {
             Value::Int(i) => Some(*i as f64),
@@ -53,7 +53,7 @@ impl Value {
     }
 }
 
-/// As it stands as a key of `cases`: strings bare, floats in their shortest form.
+/// The value as a key of `cases`: strings without quotes, floats in their shortest form.
 impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -65,8 +65,8 @@ impl fmt::Display for Value {
     }
 }
 
-/// A hash key: equal exactly for equal values (floats by their bits; a space has no NaN, and no two
-/// zeros).
+/// Equal values have equal hashes. Floats are hashed by their bits: a space has no NaN and only one
+/// zero.
 impl std::hash::Hash for Value {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
         std::mem::discriminant(self).hash(state);
@@ -80,7 +80,8 @@ impl std::hash::Hash for Value {
 }
 impl Eq for Value {}
 
-/// Numbers rise, `false` comes before `true`, and strings go by their bytes.
+/// Numbers are ordered by size, `false` comes before `true`, and strings are ordered by their
+/// bytes.
 impl Ord for Value {
     fn cmp(&self, other: &Value) -> Ordering {
         let kind = |value: &Value| match value {

@@ -2,7 +2,7 @@
 
 /// The contract of the API as it is built now, as the text of `openapi/openapi.json`.
 pub fn text() -> String {
-    let document = serde_json::to_string_pretty(&api::router::document()).expect("the contract is JSON");
+    let document = serde_json::to_string_pretty(&api::contract::document()).expect("the contract is JSON");
     document + "\n"
 }
 

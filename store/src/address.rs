@@ -1,5 +1,5 @@
 //! The address of Redis, read once from its URL and the certificate files. Every part of a URL is
-//! used or refused.
+//! either used or refused.
 
 use std::collections::HashMap;
 use std::fs;
@@ -47,7 +47,7 @@ impl TlsFiles {
             .map(|(_, flag)| flag)
     }
 
-    /// Fails where a file is given although there is no TLS. `scheme` says what there is instead.
+    /// Fails if a file is given although there is no TLS. `scheme` says what there is instead.
     pub fn expect_none(&self, scheme: &str) -> Result<()> {
         match self.first() {
             Some(flag) => {
@@ -60,14 +60,14 @@ impl TlsFiles {
 
 /// The address of a Redis and the credentials for it.
 pub(crate) struct Address {
-    pub(crate) place: Place,
+    pub(crate) endpoint: Endpoint,
     pub(crate) user: Option<String>,
     pub(crate) password: Option<String>,
     pub(crate) database: i64,
 }
 
-/// The kinds of address.
-pub(crate) enum Place {
+/// Where a Redis listens.
+pub(crate) enum Endpoint {
     Tcp { host: String, port: u16 },
     Tls { host: String, port: u16, name: ServerName<'static>, tls: TlsConnector },
     Unix(PathBuf),
@@ -108,18 +108,18 @@ impl Address {
                 error.detail().map_or_else(|| error.to_string(), str::to_owned)
             ))
         })?;
-        let place = match info.addr() {
+        let endpoint = match info.addr() {
             ConnectionAddr::Tcp(host, port) if is_tls => {
                 let name = ServerName::try_from(host.clone()).map_err(|_| {
                     misconfigured(format!("{host} is not a name that a certificate can have"))
                 })?;
-                Place::Tls { host: host.clone(), port: *port, name, tls: connector(files)? }
+                Endpoint::Tls { host: host.clone(), port: *port, name, tls: connector(files)? }
             }
-            ConnectionAddr::Tcp(host, port) => Place::Tcp { host: host.clone(), port: *port },
-            ConnectionAddr::Unix(path) => Place::Unix(path.clone()),
+            ConnectionAddr::Tcp(host, port) => Endpoint::Tcp { host: host.clone(), port: *port },
+            ConnectionAddr::Unix(path) => Endpoint::Unix(path.clone()),
             _ => return Err(misconfigured(format!("the URL of Redis has no known scheme; {hint}"))),
         };
-        if !matches!(place, Place::Tls { .. }) {
+        if !matches!(endpoint, Endpoint::Tls { .. }) {
             files.expect_none(&format!("a {scheme}:// URL"))?;
         }
         let settings = info.redis_settings();
@@ -131,23 +131,23 @@ impl Address {
         if settings.db() < 0 {
             return Err(misconfigured("the database in the URL of Redis is negative"));
         }
-        Ok(Address { place, user, password, database: settings.db() })
+        Ok(Address { endpoint, user, password, database: settings.db() })
     }
 
-    /// The address in words, without credentials.
+    /// The address to show, without credentials.
     pub(crate) fn shown(&self) -> String {
-        match &self.place {
-            Place::Tcp { host, port } | Place::Tls { host, port, .. } if host.contains(':') => {
+        match &self.endpoint {
+            Endpoint::Tcp { host, port } | Endpoint::Tls { host, port, .. } if host.contains(':') => {
                 format!("[{host}]:{port}")
             }
-            Place::Tcp { host, port } | Place::Tls { host, port, .. } => format!("{host}:{port}"),
-            Place::Unix(path) => path.display().to_string(),
+            Endpoint::Tcp { host, port } | Endpoint::Tls { host, port, .. } => format!("{host}:{port}"),
+            Endpoint::Unix(path) => path.display().to_string(),
         }
     }
 }
 
-/// Refuses the parts of a URL that would be ignored: unknown parameters, fragments, the credentials
-/// of a socket.
+/// Refuses the parts of a URL that would be ignored: unknown parameters, fragments, credentials in
+/// the wrong place of a socket's URL.
 fn check_parts(url: &Url, is_socket: bool) -> Result<()> {
     if let Some(fragment) = url.fragment() {
         return Err(misconfigured(match fragment {
@@ -296,7 +296,7 @@ mod tests {
                 "{url}"
             );
             let is_tls = url.starts_with("rediss:") || url.starts_with("valkeys:");
-            assert_eq!(matches!(address.place, Place::Tls { .. }), is_tls, "{url}");
+            assert_eq!(matches!(address.endpoint, Endpoint::Tls { .. }), is_tls, "{url}");
         }
     }
 

@@ -1,8 +1,7 @@
 //! One connection to Redis: opened, greeted, ready for commands.
 //!
-//! It is opened here rather than by the crate, which drops the errors that a server sends at the
-//! start of a connection: protected mode, too many connections, the reason why a password is
-//! refused.
+//! It is opened here and not by the crate, which drops the errors that a server sends at the start
+//! of a connection: protected mode, too many connections, the reason why a password is refused.
 
 use std::io;
 use std::sync::Arc;
@@ -17,30 +16,30 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::address::{Address, Place};
+use crate::address::{Address, Endpoint};
 use crate::error::Error;
 use crate::refusal::Refused;
 
 /// The failure of a connection or of a command on it.
 #[derive(Debug, Clone)]
 pub(crate) enum Failure {
-    /// No connection, no answer, or not in time.
+    /// There is no connection, or no answer in time.
     Lost(String),
     /// Redis refuses.
     Refused(Refused),
-    /// An error of Redis that is a fault of ours.
+    /// An error of Redis about one of our scripts or about stored data.
     Fault(String),
     /// The server is not a Redis, or TLS with it fails.
     Misfit(String),
 }
 
 impl Failure {
-    /// The failure that an error of Redis means.
+    /// The failure in an error of Redis.
     fn said(text: &str) -> Failure {
         Refused::of(text).map_or_else(|| Failure::Fault(text.to_owned()), Failure::Refused)
     }
 
-    /// Whether a command that was sent may have been carried out, in part or as a whole.
+    /// Whether a command that was sent may have been carried out, at least in part.
     pub(crate) fn leaves_it_open(&self) -> bool {
         match self {
             Failure::Lost(_) => true,
@@ -49,7 +48,7 @@ impl Failure {
         }
     }
 
-    /// Whether a fresh connection may fare better.
+    /// Whether a fresh connection may succeed.
     pub(crate) fn is_of_the_connection(&self) -> bool {
         match self {
             Failure::Lost(_) => true,
@@ -77,8 +76,8 @@ pub(crate) struct Connection {
     driver: Arc<Driver>,
 }
 
-/// The task that writes and reads for a connection. It is aborted with the connection, or a server
-/// that hangs would keep it for ever.
+/// The task that writes and reads for a connection. It is aborted with the connection, since a
+/// server that hangs would keep it alive.
 struct Driver(JoinHandle<()>);
 
 impl Drop for Driver {
@@ -95,7 +94,7 @@ impl Connection {
                 "no connection to {} within {} ms{}",
                 address.shown(),
                 limits::REDIS_CONNECT_MS,
-                hint_of_silence(&address.place)
+                hint_of_silence(&address.endpoint)
             )))
         };
         timeout(Duration::from_millis(limits::REDIS_CONNECT_MS), Connection::reach(address))
@@ -104,13 +103,15 @@ impl Connection {
     }
 
     async fn reach(address: &Address) -> Result<Connection, Failure> {
-        match &address.place {
-            Place::Tcp { host, port } => Connection::greet(tcp(host, *port, address).await?, address).await,
-            Place::Tls { host, port, name, tls } => {
+        match &address.endpoint {
+            Endpoint::Tcp { host, port } => {
+                Connection::greet(tcp(host, *port, address).await?, address).await
+            }
+            Endpoint::Tls { host, port, name, tls } => {
                 let stream = tls.connect(name.clone(), tcp(host, *port, address).await?).await;
                 Connection::greet(stream.map_err(|error| failure(&error, address))?, address).await
             }
-            Place::Unix(path) => {
+            Endpoint::Unix(path) => {
                 let stream = UnixStream::connect(path).await;
                 Connection::greet(stream.map_err(|error| failure(&error, address))?, address).await
             }
@@ -138,7 +139,7 @@ impl Connection {
                 return Err(Failure::said(&said));
             }
         }
-        // Each answer was one line, and nothing more was asked: the buffer is empty.
+        // Each answer was one line, and no further command was sent: the buffer is empty.
         let stream = stream.into_inner();
         let config = AsyncConnectionConfig::new()
             .set_response_timeout(None)
@@ -182,7 +183,7 @@ async fn refusal(
     cmd: &Cmd,
     address: &Address,
 ) -> Result<Option<String>, Failure> {
-    // A server that turns the connection away sends its reason and closes, so the reason is read
+    // A server that refuses the connection sends its reason and closes, so that the reason is read
     // even if the write fails.
     let written = async {
         stream.write_all(&cmd.get_packed_command()).await?;
@@ -203,7 +204,10 @@ async fn refusal(
             let closed = || {
                 io::Error::new(
                     io::ErrorKind::UnexpectedEof,
-                    format!("it closed the connection without an answer{}", hint_of_silence(&address.place)),
+                    format!(
+                        "it closed the connection without an answer{}",
+                        hint_of_silence(&address.endpoint)
+                    ),
                 )
             };
             Err(failure(&read.err().or(written.err()).unwrap_or_else(closed), address))
@@ -212,15 +216,15 @@ async fn refusal(
 }
 
 /// A likely reason why a server is silent.
-fn hint_of_silence(place: &Place) -> &'static str {
-    match place {
-        Place::Tcp { .. } => "; if it expects TLS there, the URL begins with rediss://",
-        Place::Tls { .. } => "; TLS has a port of its own there (its setting tls-port)",
-        Place::Unix(_) => "",
+fn hint_of_silence(endpoint: &Endpoint) -> &'static str {
+    match endpoint {
+        Endpoint::Tcp { .. } => "; if it expects TLS there, the URL begins with rediss://",
+        Endpoint::Tls { .. } => "; TLS has a port of its own there (its setting tls-port)",
+        Endpoint::Unix(_) => "",
     }
 }
 
-/// The failure that an error of a socket means. TLS says why it ends.
+/// The failure in an error of a socket.
 fn failure(error: &io::Error, address: &Address) -> Failure {
     let at = address.shown();
     let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) else {
@@ -228,7 +232,7 @@ fn failure(error: &io::Error, address: &Address) -> Failure {
     };
     use rustls::Error as Tls;
     Failure::Misfit(match tls {
-        // BadSignature: an authority of the same name with another key, as after a renewal.
+        // BadSignature: an authority of the same name has another key, for example after a renewal.
         Tls::InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
             format!(
                 "the certificate of Redis at {at} is not signed by an authority that is trusted here: give the file of its authority with --redis-ca"

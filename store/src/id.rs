@@ -1,29 +1,28 @@
-//! Names of studies, and the nonce that fences an attempt.
+//! The id of a study, and the nonce that fences an attempt.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use ulid::Ulid;
 
 /// The id of a study: a ULID, 26 characters of Crockford's base 32, so that ids sort by time.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct StudyId([u8; StudyId::BYTES]);
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StudyId(Ulid);
 
 impl StudyId {
     /// The length of every id.
-    pub const BYTES: usize = 26;
+    pub const BYTES: usize = ulid::ULID_LEN;
 
-    /// The id that `text` is; none where it is not a ULID in upper case.
-    pub fn parse(text: &str) -> Option<StudyId> {
-        let bytes: [u8; StudyId::BYTES] = text.as_bytes().try_into().ok()?;
-        let valid = bytes[0] <= b'7'
-            && bytes.iter().all(|c| c.is_ascii_digit() || (c.is_ascii_uppercase() && !b"ILOU".contains(c)));
-        valid.then_some(StudyId(bytes))
+    /// A fresh one.
+    pub fn generate() -> StudyId {
+        StudyId(Ulid::generate())
     }
 
-    /// Its 26 characters.
-    pub fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.0).expect("parse lets only ASCII through")
+    /// The id in `text`; none unless it is a ULID in upper case.
+    pub fn parse(text: &str) -> Option<StudyId> {
+        // The crate reads lower case as well, and letters that look like digits.
+        Ulid::from_string(text).ok().filter(|id| id.to_string() == text).map(StudyId)
     }
 }
 
@@ -38,19 +37,13 @@ impl FromStr for StudyId {
 
 impl fmt::Display for StudyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-impl fmt::Debug for StudyId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        f.pad(self.0.array_to_str(&mut [0; StudyId::BYTES]))
     }
 }
 
 impl Serialize for StudyId {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
+        serializer.collect_str(self)
     }
 }
 
@@ -60,8 +53,8 @@ impl<'de> Deserialize<'de> for StudyId {
     }
 }
 
-/// Names one attempt at a trial. It is random: after a fail-over Redis can issue the same attempt
-/// number twice.
+/// Identifies one attempt at a trial. It is random, because after a fail-over Redis can issue the
+/// same attempt number twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Nonce(pub(crate) u64);
 
@@ -71,7 +64,7 @@ impl Nonce {
         Nonce(getrandom::u64().expect("the operating system gives random numbers"))
     }
 
-    /// The one of that number: for tests that must repeat.
+    /// The nonce of that number, for tests that must repeat.
     pub fn from_number(number: u64) -> Nonce {
         Nonce(number)
     }

@@ -1,23 +1,23 @@
-//! The queue and the results of Chandler, in Redis. The only crate that names a Redis key.
+//! The queue and the results of Chandler, in Redis. No other crate names a Redis key.
 //!
 //! ```text
-//!             ready                         promote (next rung)
-//!  delayed ─────────▶ queued ◀────────────────────── paused
-//!     ▲                 │  ▲                             ▲
-//!     │ retry      claim│  │ release / stall             │ rung reached
-//!     └──── failed? ◀── running ─────────────────────────┘
-//!                       └──▶ completed | pruned | failed | cancelled     terminal states never change
-//!  queued | delayed | paused ──▶ cancelled          study: running ⇄ paused ──▶ completed | cancelled | failed
+//!             ready
+//!  delayed ─────────▶ queued ◀───────┐
+//!     ▲                 │            │ release / stall
+//!     │ retry      claim│            │
+//!     └──── failed? ◀── running ─────┘
+//!                       └──▶ completed | failed | cancelled     terminal states never change
+//!  queued | delayed ──▶ cancelled          study: running ⇄ paused ──▶ completed | cancelled | failed
 //! ```
 //!
-//! Each arrow is one Lua script (`lua/*.lua`, put together by `script`), so no process reads,
-//! decides and writes; any number of processes may call anything at any time, and every call may be
-//! repeated. In reading order: [`Store`] and [`Config`] here; `id`, `keys`, `script`, `reply`,
-//! `packed` are the ground; `address`, `connection`, `link` the way to Redis, `refusal` its errors;
+//! Each arrow is one Lua script (`lua/*.lua`, put together by `script`), so that no process reads,
+//! decides and writes. Any number of processes may call anything at any time, and every call may be
+//! repeated. In reading order: [`Store`] and [`Config`] here; `id`, `keys`, `script` and `reply`
+//! are the ground; `address`, `connection`, `link` the way to Redis, `refusal` its errors;
 //! [`study`] makes and changes studies, [`top_up`](Store::top_up) fills their queues; [`queue`]
-//! hands trials out and takes results in; [`reap`](Store::reap) does what time alone must do;
-//! [`trainer`], [`read`] and [`metrics`] look, and `waiting` tells why nobody takes a study's
-//! trials. [`embedded`] runs a private Redis, [`artifact`] keeps files.
+//! hands trials out and takes results in; [`reap`](Store::reap) does what only the passing of time
+//! calls for; [`trainer`], [`read`] and [`metrics`] look, and `waiting` tells why no trainer takes
+//! a study's trials. [`embedded`] runs a private Redis, [`artifact`] keeps files.
 
 mod address;
 pub mod artifact;
@@ -26,19 +26,23 @@ pub mod audit;
 mod connection;
 pub mod embedded;
 mod error;
+#[cfg(feature = "flags")]
+pub mod flags;
 mod id;
 mod keys;
 pub mod limits;
 mod link;
 pub mod metrics;
-mod packed;
 pub mod queue;
 pub mod read;
 pub mod reap;
+mod record;
 mod refusal;
 mod reply;
 mod script;
 pub mod study;
+#[cfg(any(test, feature = "test-server"))]
+pub mod test_server;
 #[cfg(test)]
 mod tests;
 mod top_up;
@@ -59,11 +63,10 @@ pub use address::TlsFiles;
 pub use error::{Error, Result};
 pub use id::{Nonce, StudyId};
 pub use metrics::ServiceMetrics;
-pub use queue::{Ack, Claim, Directive, End, Lease, Point};
-pub use read::{
-    AttemptRecord, Best, Curve, Sort, StudyPage, StudyRecord, TrialCounts, TrialError, TrialPage, TrialRecord,
-};
-pub use reap::Reaped;
+pub use queue::{Ack, Claim, Directive, End, EpochMetrics, Lease};
+pub use read::{Sort, StudyPage, TrialPage};
+pub use reap::{ReapReport, TendReport, Tick, jittered};
+pub use record::{AttemptRecord, Best, Curve, StudyRecord, TrialCounts, TrialError, TrialRecord};
 pub use refusal::{Refusal, Refused};
 pub use study::{Change, Created, Idempotency, NewStudy, StopReason};
 pub use trainer::{RefusedDataset, Trainer, TrainerRecord};
@@ -72,10 +75,10 @@ pub use waiting::{Needs, Waiting};
 use link::{Effect, Link};
 use script::Name;
 
-/// Told of every script call: its name, how long it took, whether it was answered.
+/// Called for every script call with its name, its duration, and whether it was answered.
 pub type Observe = Arc<dyn Fn(&'static str, Duration, bool) + Send + Sync>;
 
-/// Where the store is and how it behaves.
+/// The Redis of a store, and how the store behaves.
 #[derive(Clone)]
 pub struct Config {
     /// `redis://`, `rediss://` or `unix://`.
@@ -86,23 +89,20 @@ pub struct Config {
     pub namespace: String,
     /// How long a lease lasts without a heartbeat.
     pub lease_ms: u64,
-    /// Lanes of the queue. Counts at the first start only; later, what was stored then is used.
-    pub lanes: u32,
-    /// Hears of every script call.
+    /// Observes every script call.
     pub observe: Option<Observe>,
-    /// For tests: the time in ms instead of the server's.
+    /// For tests: the time in ms, instead of the server's clock.
     pub now_ms: Option<Arc<AtomicU64>>,
 }
 
 impl Config {
-    /// The defaults with the Redis at `url`.
+    /// The defaults, with the Redis at `url`.
     pub fn new(url: impl Into<String>) -> Config {
         Config {
             url: url.into(),
             tls: TlsFiles::default(),
             namespace: "chandler".into(),
             lease_ms: limits::LEASE_MS,
-            lanes: 1,
             observe: None,
             now_ms: None,
         }
@@ -120,15 +120,14 @@ pub struct Store {
 struct Inner {
     link: Link,
     namespace: String,
-    lanes: Vec<String>,
+    /// The key that each script gets.
+    queue: String,
     lease_ms: u64,
     now_ms: Option<Arc<AtomicU64>>,
     studies: Mutex<HashMap<StudyId, Cached>>,
-    /// Where the next claim looks first, so that no lane starves.
-    turn: AtomicU64,
 }
 
-/// What a process remembers of a study: its document never changes, and a sampler is a function of
+/// What a process keeps of a study: the document never changes, and the sampler is a function of
 /// it.
 #[derive(Clone)]
 struct Cached {
@@ -137,22 +136,18 @@ struct Cached {
 }
 
 impl Store {
-    /// Connects, fixes the number of lanes at the first start, and loads the scripts. A Redis that
-    /// was used before need not accept changes for this: reads work there, and where its memory is
-    /// full, so does whatever frees some.
+    /// Connects and loads the scripts. Redis need not accept changes for this: reads work without,
+    /// and where its memory is full, so does whatever frees some.
     pub async fn connect(config: Config) -> Result<Store> {
         let link = Link::new(&config)?;
-        let until = in_ms(limits::REDIS_CALL_MS);
-        let lanes = lanes(&link, &config, until).await?;
-        link.load(until).await?;
+        link.load(in_ms(limits::REDIS_CALL_MS)).await?;
         let inner = Arc::new(Inner {
             link,
-            lanes: (0..lanes).map(|lane| keys::lane(&config.namespace, lane)).collect(),
+            queue: keys::queue(&config.namespace),
             namespace: config.namespace,
             lease_ms: config.lease_ms,
             now_ms: config.now_ms,
             studies: Mutex::default(),
-            turn: AtomicU64::new(0),
         });
         Ok(Store { inner, deadline: None })
     }
@@ -167,11 +162,11 @@ impl Store {
         self.inner.link.run(&redis::cmd("PING"), Effect::None, self.until()).await.map(drop)
     }
 
-    /// Whether Redis answers and accepts changes, new studies among them; within
+    /// Whether Redis answers and accepts changes, new studies included; within
     /// [`limits::REDIS_PROBE_MS`]. It makes the smallest change there is, because only then does a
-    /// server tell that its disk or memory is full, or that it is a replica.
+    /// server say that its disk or memory is full, or that it is a replica.
     pub async fn ready(&self) -> Result<()> {
-        self.within(limits::REDIS_PROBE_MS).call_lane(Name::Ready, 0, Args::new()).await.map(drop)
+        self.within(limits::REDIS_PROBE_MS).call(Name::Ready, Args::new()).await.map(drop)
     }
 
     /// How long a lease lasts; send a heartbeat every third of it.
@@ -179,19 +174,13 @@ impl Store {
         self.inner.lease_ms
     }
 
-    /// How often to call [`Store::reap`], with some jitter.
+    /// How often to call [`Store::tend`], with some jitter.
     pub fn tick(&self) -> Duration {
         Duration::from_millis((self.inner.lease_ms / limits::TICKS_PER_LEASE).max(1))
     }
 
-    /// The answer of a script in the lane of `study`.
-    async fn call(&self, name: Name, study: StudyId, args: Args) -> Result<Value> {
-        let lane = crc32fast::hash(study.as_str().as_bytes()) as usize % self.inner.lanes.len();
-        self.call_lane(name, lane, args).await
-    }
-
-    /// The answer of a script in a lane.
-    async fn call_lane(&self, name: Name, lane: usize, args: Args) -> Result<Value> {
+    /// The answer of a script.
+    async fn call(&self, name: Name, args: Args) -> Result<Value> {
         let mut all = Vec::with_capacity(args.0.len() + 1);
         all.push(
             self.inner
@@ -201,26 +190,29 @@ impl Store {
                 .unwrap_or_default(),
         );
         all.extend(args.0);
-        self.inner.link.call(name, &self.inner.lanes[lane], &all, self.until()).await
+        self.inner.link.call(name, &self.inner.queue, &all, self.until()).await
     }
 
-    /// When a call that begins now must have ended.
+    /// When a call that begins now must end.
     fn until(&self) -> Instant {
         self.deadline.unwrap_or_else(|| in_ms(limits::REDIS_CALL_MS))
     }
 
-    /// What is remembered of a study, where it is.
+    /// What is kept of a study, if anything is.
     fn cached(&self, id: StudyId) -> Option<Cached> {
         self.inner.studies.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
     }
 
-    /// Remembers a study.
+    /// Keeps a study.
     fn cache(&self, id: StudyId, study: Arc<Study>) -> Cached {
         let mut studies = self.inner.studies.lock().unwrap_or_else(PoisonError::into_inner);
         if studies.len() >= limits::STUDIES_CACHED_MAX {
             studies.clear();
         }
-        let fresh = || Cached { sampler: Arc::new(Mutex::new(Sampler::new(&study))), study: study.clone() };
+        let fresh = || Cached {
+            sampler: Arc::new(Mutex::new(Sampler::new(study.sampler, &study.space, study.seed))),
+            study: study.clone(),
+        };
         studies.entry(id).or_insert_with(fresh).clone()
     }
 }
@@ -244,7 +236,7 @@ impl Args {
         self
     }
 
-    /// A count, then as many arguments.
+    /// The number of items, then the items.
     fn list<T: Into<Vec<u8>>>(
         mut self,
         items: impl IntoIterator<Item = T, IntoIter: ExactSizeIterator>,
@@ -255,35 +247,12 @@ impl Args {
         self
     }
 
-    /// A number, or nothing.
+    /// The argument, or an empty one.
     fn option(self, arg: Option<impl ToString>) -> Args {
         self.arg(arg.map(|arg| arg.to_string()).unwrap_or_default())
-    }
-
-    fn then(mut self, more: Args) -> Args {
-        self.0.extend(more.0);
-        self
     }
 }
 
 fn in_ms(ms: u64) -> Instant {
     Instant::now() + Duration::from_millis(ms)
-}
-
-/// The number of lanes: the first to ask fixes it, since a study's lane follows from it.
-async fn lanes(link: &Link, config: &Config, until: Instant) -> Result<u32> {
-    let key = keys::lanes(&config.namespace);
-    let get = || redis::cmd("GET").arg(&key).to_owned();
-    let mut stored = link.run(&get(), Effect::None, until).await?;
-    if stored == Value::Nil {
-        let lanes = config.lanes.clamp(1, limits::LANES_MAX);
-        link.run(redis::cmd("SET").arg(&key).arg(lanes).arg("NX"), Effect::None, until).await?;
-        stored = link.run(&get(), Effect::None, until).await?;
-    }
-    let stored = reply::text(stored)?;
-    stored
-        .parse()
-        .ok()
-        .filter(|lanes| (1..=limits::LANES_MAX).contains(lanes))
-        .ok_or_else(|| Error::Corrupt(format!("{key} is {stored}")))
 }

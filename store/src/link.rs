@@ -1,8 +1,8 @@
 //! The way to Redis: one shared connection, replaced whenever it may be dead; and one of its own
 //! for blocking waits.
 //!
-//! A command is tried again on a fresh connection, although the first try may have been carried
-//! out: every script may be applied twice. If no try is answered, the error says whether one may
+//! A command is tried again on a fresh connection, even if the first try may have been carried out,
+//! since every script may be applied twice. If no try is answered, the error says whether one may
 //! have been carried out. All tries end by one deadline.
 
 use std::sync::{Mutex, PoisonError};
@@ -21,7 +21,7 @@ use crate::{Config, Observe};
 /// The effect of a command on stored data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Effect {
-    /// None, or none that anybody depends on.
+    /// None, or none that anything depends on.
     None,
     /// It changes something.
     Change,
@@ -34,8 +34,8 @@ pub(crate) struct Link {
     shared: Mutex<Option<Connection>>,
     /// Held while a connection is opened, so that others wait for it instead of opening their own.
     connecting: tokio::sync::Mutex<()>,
-    /// The connection that blocks. It is taken out while it waits: a wait that is dropped takes the
-    /// connection with it.
+    /// The connection that blocks. It is taken out while it waits, so that a wait which is dropped
+    /// closes it.
     waiting: tokio::sync::Mutex<Option<Connection>>,
 }
 
@@ -58,12 +58,12 @@ impl Link {
         answer.map_err(|failure| outcome(failure, is_open, effect))
     }
 
-    /// The answer of a script by `until`, sent by its hash, and once more with its text where the
-    /// server does not know it.
+    /// The answer of a script by `until`. It is sent by its hash, and once more with its text if
+    /// the server does not know it.
     pub(crate) async fn call(
         &self,
         name: Name,
-        lane: &str,
+        queue: &str,
         args: &[Vec<u8>],
         until: Instant,
     ) -> Result<Value> {
@@ -71,7 +71,7 @@ impl Link {
         let script = script(name);
         let eval = |how: &str, what: &str| {
             let mut cmd = redis::cmd(how);
-            cmd.arg(what).arg(1).arg(lane).arg(args);
+            cmd.arg(what).arg(1).arg(queue).arg(args);
             cmd
         };
         let mut is_open = false;
@@ -85,7 +85,7 @@ impl Link {
         answer.map_err(|failure| outcome(failure, is_open, script.effect))
     }
 
-    /// Loads every script, so that the first calls are by hash too.
+    /// Loads every script, so that the first calls can be made by hash.
     pub(crate) async fn load(&self, until: Instant) -> Result<()> {
         for script in SCRIPTS.iter() {
             self.run(redis::cmd("SCRIPT").arg("LOAD").arg(&script.code), Effect::None, until).await?;
@@ -107,8 +107,7 @@ impl Link {
     }
 
     /// The answer to `cmd` by `until`, tried again on fresh connections while the connection seems
-    /// lost. Sets `is_open` if a try was sent and may have been carried out although there is no
-    /// answer.
+    /// lost. Sets `is_open` if a try was sent, has no answer and may have been carried out.
     async fn answer(
         &self,
         cmd: &Cmd,
@@ -117,8 +116,8 @@ impl Link {
     ) -> std::result::Result<Value, Failure> {
         let mut wait = Duration::from_millis(limits::REDIS_RETRY_MS);
         for _ in 1..limits::REDIS_TRIES {
-            // A try takes half of the time that is left, so that a connection which is silently
-            // dead leaves time for a fresh one.
+            // A try takes half of the time that is left, so that a connection which has died
+            // silently leaves time for a fresh one.
             let now = Instant::now();
             match self.once(cmd, now + until.saturating_duration_since(now) / 2, is_open).await {
                 Err(failure) if failure.is_of_the_connection() && Instant::now() + wait < until => {
@@ -144,13 +143,13 @@ impl Link {
         *is_open |= answer.as_ref().is_err_and(Failure::leaves_it_open);
         if answer.as_ref().is_err_and(Failure::is_of_the_connection) {
             let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-            // Somebody else may have replaced it already.
+            // Another call may have replaced it already.
             *shared = shared.take().filter(|current| !current.is(&connection));
         }
         answer
     }
 
-    /// The shared connection, a fresh one where there is none that lives.
+    /// The shared connection; a fresh one if it was closed.
     async fn connection(&self) -> std::result::Result<Connection, Failure> {
         let current = || {
             self.shared
@@ -173,10 +172,10 @@ impl Link {
 }
 
 fn late() -> Failure {
-    Failure::Lost("no answer in the time that there is".to_owned())
+    Failure::Lost("no answer in time".to_owned())
 }
 
-/// The error that a failure means to a caller who wanted this effect.
+/// The error of a failure, for a call with this effect.
 fn outcome(failure: Failure, is_open: bool, effect: Effect) -> Error {
     let error = Error::from(failure);
     if is_open && effect == Effect::Change { Error::Unanswered(error.to_string()) } else { error }

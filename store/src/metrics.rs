@@ -1,4 +1,4 @@
-//! The service's metrics, gathered at scrape by two scripts a lane, and the list of trainers.
+//! The service's metrics, gathered at scrape by two scripts and the list of trainers.
 
 use std::collections::HashMap;
 
@@ -7,11 +7,12 @@ use hpo::study::DeviceClass;
 use hpo::trial::{StudyState, TrialState, WaitingFor};
 
 use crate::error::Result;
-use crate::reply::Reply;
+use crate::reply::{Reply, text};
 use crate::script::Name;
 use crate::{Args, Needs, Store, StudyId};
 
-/// The whole service at one moment. Closed sets are complete: what there is none of stands with 0.
+/// The whole service at one moment. Closed sets are complete: a state without studies is listed
+/// with 0.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ServiceMetrics {
     /// Studies stored, by state.
@@ -20,8 +21,8 @@ pub struct ServiceMetrics {
     pub trials: Vec<(DeviceClass, TrialState, u64)>,
     /// Studies that can be claimed from, by device class.
     pub runnable: Vec<(DeviceClass, u64)>,
-    /// Studies that wait, by what they [wait for](Needs::waiting_for); of each device class, the
-    /// [`limits::WAITING_SCANNED_MAX`] least served count.
+    /// Studies that wait, by what they [wait for](Needs::waiting_for); the
+    /// [`limits::WAITING_SCANNED_MAX`] least served of each device class are counted.
     pub waiting: Vec<(WaitingFor, u64)>,
     /// Studies that want a top-up.
     pub wanted: u64,
@@ -29,7 +30,7 @@ pub struct ServiceMetrics {
     pub trainers: u64,
     /// Their slots.
     pub slots: u64,
-    /// How late the most overdue lease is that was not yet taken back, in ms.
+    /// How long ago the oldest expired lease that was not yet taken back expired, in ms.
     pub lease_overdue_ms: u64,
     /// Leases given out, ever.
     pub claims: u64,
@@ -37,7 +38,7 @@ pub struct ServiceMetrics {
     pub stalls: u64,
     /// Results refused because another attempt had taken over, ever.
     pub stale: u64,
-    /// Reports answered LOST, ever.
+    /// Reports refused because the lease was lost, ever.
     pub lost: u64,
     /// Retries after failures, ever.
     pub retries: u64,
@@ -50,42 +51,30 @@ pub struct ServiceMetrics {
 }
 
 impl Store {
-    /// The metrics of the service now, within [`crate::limits::REDIS_PROBE_MS`]; costs the same
-    /// however many studies there are.
+    /// The metrics of the service now, within [`limits::REDIS_PROBE_MS`]. The cost does not grow
+    /// with the number of studies.
     pub async fn collect(&self) -> Result<ServiceMetrics> {
-        self.within(crate::limits::REDIS_PROBE_MS).collect_lanes().await
-    }
-
-    async fn collect_lanes(&self) -> Result<ServiceMetrics> {
-        let mut sums: HashMap<String, u64> = HashMap::new();
-        // Every lane hears every trainer, and lanes of one server share its memory: these do not
-        // add up.
-        let shared = ["trainers", "slots", "memory", "memory_max", "lease_overdue_ms"];
-        let classes =
-            || Args::new().list(DeviceClass::ALL.iter().map(|class| class.as_str()).collect::<Vec<_>>());
+        let store = self.within(limits::REDIS_PROBE_MS);
+        let classes = || Args::new().list(DeviceClass::ALL.iter().map(|class| class.as_str()));
         let mut needs = Vec::new();
-        for lane in 0..self.inner.lanes.len() {
-            let mut rows = Reply::of(
-                self.call_lane(Name::Waiting, lane, classes().arg(limits::WAITING_SCANNED_MAX)).await?,
-            )?;
-            while let Some(row) = rows.next() {
-                needs.push(needs_of(Reply::of(row)?)?);
-            }
-            let mut answer = Reply::of(self.call_lane(Name::Collect, lane, classes()).await?)?;
-            while let Some(name) = answer.next() {
-                let (name, number) = (crate::reply::text(name)?, answer.parse::<u64>()?);
-                let sum = sums.entry(name.clone()).or_default();
-                *sum = if shared.contains(&name.as_str()) { number.max(*sum) } else { number + *sum };
-            }
+        let mut rows =
+            Reply::of(store.call(Name::Waiting, classes().arg(limits::WAITING_SCANNED_MAX)).await?)?;
+        while let Some(row) = rows.next() {
+            needs.push(needs_of(Reply::of(row)?)?);
         }
-        let trainers = self.trainers().await?;
+        let mut numbers: HashMap<String, u64> = HashMap::new();
+        let mut answer = Reply::of(store.call(Name::Collect, classes()).await?)?;
+        while let Some(name) = answer.next() {
+            numbers.insert(text(name)?, answer.parse()?);
+        }
+        let trainers = store.trainers().await?;
         let waiting: Vec<WaitingFor> = needs
             .iter()
             .filter_map(|needs| needs.waiting_for(&trainers))
             .map(|waiting| waiting.kind)
             .collect();
         let waiting_for = |kind: WaitingFor| waiting.iter().filter(|other| **other == kind).count() as u64;
-        let of = |name: &str| sums.get(name).copied().unwrap_or_default();
+        let of = |name: &str| numbers.get(name).copied().unwrap_or_default();
         let each_trial = |class: DeviceClass| TrialState::ALL.iter().map(move |state| (class, *state));
         Ok(ServiceMetrics {
             studies: StudyState::ALL.iter().map(|state| (*state, of(&format!("study:{state}")))).collect(),

@@ -4,17 +4,16 @@ use std::time::Duration;
 
 use crate::limits;
 use hpo::study::DeviceClass;
-use hpo::trial::ErrorKind;
+use hpo::trial::{AttemptEnd, ErrorKind};
 use redis::Value;
 
 use crate::error::{Error, Result};
-use crate::packed;
-use crate::read::{TrialRecord, trial_record};
-use crate::reply::{Reply, integer, text};
+use crate::record::{TrialRecord, trial_record};
+use crate::reply::{Reply, text};
 use crate::script::Name;
 use crate::{Args, Nonce, Store, StudyId, Trainer, keys};
 
-/// A request for leases. After an error, send the very same again: it gets the leases that the
+/// A request for leases. After an error, send the same claim again: it gets the leases that the
 /// first one got.
 #[derive(Debug, Clone)]
 pub struct Claim {
@@ -24,13 +23,12 @@ pub struct Claim {
     pub numerics: String,
     /// The device classes it serves: a trainer on a CPU, `any` and `cpu`.
     pub classes: Vec<DeviceClass>,
-    /// How much memory it offers, in bytes: studies whose smallest network takes more are not for
-    /// it.
+    /// How much memory it offers, in bytes: it gets no study whose smallest network takes more.
     pub memory_bytes: u64,
-    /// The [identities](Lease::dataset_id) of datasets that it lacks; the first
-    /// [`limits::REFUSED_MAX`] count.
+    /// The [ids](Lease::dataset_id) of datasets that it lacks; the first [`limits::REFUSED_MAX`]
+    /// count.
     pub refused: Vec<String>,
-    /// A nonce for each lease wanted.
+    /// A nonce for each lease that it wants.
     pub nonces: Vec<Nonce>,
 }
 
@@ -60,41 +58,33 @@ pub struct Lease {
     /// Fences this attempt: no other's reports and results count.
     pub nonce: Nonce,
     /// Its hyperparameters, for `SearchSpace::unpack`.
-    pub point: String,
-    /// Which version of the study's document they belong to.
-    pub spec_version: u32,
-    /// Run it only when nothing else runs on the device, and claim nothing beside it: memory ran
-    /// out when it had company.
+    pub point: Vec<u8>,
+    /// Nothing else may run on its device meanwhile: memory ran out when other trials did.
     pub alone: bool,
     /// The hash of the dataset that the study was accepted with.
     pub dataset_hash: String,
-    /// Which dataset it is: where the study says that it lies, and the hash. Another file with the
-    /// same content is another dataset.
+    /// Identifies the dataset by what the study says about it and by the hash. Another file with
+    /// the same content is another dataset.
     pub dataset_id: String,
 }
 
-/// The logged metrics of one step.
+/// The logged metrics of one epoch.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Point {
+pub struct EpochMetrics {
     /// The epoch, from 1.
-    pub step: u32,
+    pub epoch: u32,
     /// A value for each of the study's metrics, in `Study::logged`'s order.
     pub values: Vec<f32>,
 }
 
-/// What a trainer is to do with a trial it reported on.
+/// What a trainer is told about a trial that it reported on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Directive {
     /// Train on.
     GoOn,
-    /// Stop, and finish it as pruned.
-    Prune,
-    /// Save a checkpoint, and finish it as paused.
-    Pause,
     /// Stop, and finish it as cancelled.
     Cancel,
-    /// Stop: the lease is no longer this trainer's, or the study is gone. Nothing is to be
-    /// finished.
+    /// Stop, and finish nothing: another trainer has the lease, or the study was deleted.
     Lost,
 }
 
@@ -103,24 +93,11 @@ pub enum Directive {
 pub enum End {
     /// Trained to its end.
     Completed {
-        /// The best of the objective over the steps. Not finite: stored as failed, diverged.
+        /// The best of the objective over the epochs. If it is not finite, the trial has failed:
+        /// diverged.
         value: f64,
-        /// The step of the best.
-        best_step: u32,
-    },
-    /// Stopped early by a directive.
-    Pruned {
-        /// The best so far, if any.
-        value: Option<f64>,
-        /// Its step; 0 without one.
-        best_step: u32,
-    },
-    /// Stopped at a rung, with a checkpoint, until it is promoted.
-    Paused {
-        /// The best so far.
-        value: f64,
-        /// Its step.
-        best_step: u32,
+        /// The epoch of the best.
+        best_epoch: u32,
     },
     /// Failed.
     Failed {
@@ -132,16 +109,29 @@ pub enum End {
         /// this one.
         beside_others: bool,
     },
-    /// Stopped by a directive.
+    /// Stopped, as [`Directive::Cancel`] says.
     Cancelled,
-    /// Handed back: the trainer shuts down. No budget is charged.
+    /// Handed back because the trainer shuts down. No budget is charged.
     Released,
-    /// Handed back: this trainer lacks its dataset, another may have it. No budget is charged; why
-    /// is shown, as `refused`, until it runs elsewhere.
+    /// Handed back because this trainer lacks its dataset, which another may have. No budget is
+    /// charged; the reason is shown, as `refused`, until the trial runs elsewhere.
     Refused {
         /// What it lacks, for the user; cut at [`limits::ERROR_BYTES_MAX`].
         why: String,
     },
+}
+
+impl End {
+    /// The end that a trial's record has for the attempt.
+    pub fn kind(&self) -> AttemptEnd {
+        match self {
+            End::Completed { value, .. } if !value.is_finite() => AttemptEnd::Failed,
+            End::Completed { .. } => AttemptEnd::Completed,
+            End::Failed { .. } => AttemptEnd::Failed,
+            End::Cancelled => AttemptEnd::Cancelled,
+            End::Released | End::Refused { .. } => AttemptEnd::Released,
+        }
+    }
 }
 
 /// The answer to [`Store::finish`].
@@ -151,116 +141,81 @@ pub enum Ack {
     Accepted {
         /// How many trials the study wants: if any, top it up.
         wants: u64,
-        /// Whether the trial has ended with this; else it waits for another attempt.
+        /// Whether the trial has ended; otherwise it waits for another attempt.
         has_ended: bool,
     },
-    /// Another attempt has taken the trial over, or it was cancelled meanwhile, or the study is
-    /// gone. Nothing was changed.
+    /// Another attempt has the trial, or it was cancelled, or the study was deleted. Nothing was
+    /// changed.
     Stale,
 }
 
 impl Store {
     /// Up to as many leases as `claim` has nonces, from the studies that were served least for
-    /// their weight. Empty: nothing to do.
+    /// their weight; none if there is nothing to do.
     pub async fn claim(&self, claim: &Claim) -> Result<Vec<Lease>> {
-        let lanes = self.inner.lanes.len();
-        let first = self.inner.turn.fetch_add(1, std::sync::atomic::Ordering::Relaxed) as usize;
-        for lane in (first..first + lanes).map(|lane| lane % lanes) {
-            let leases =
-                leases(Reply::of(self.call_lane(Name::Claim, lane, self.claim_args(claim)).await?)?)?;
-            if !leases.is_empty() {
-                return Ok(leases);
-            }
-        }
-        Ok(Vec::new())
+        leases(Reply::of(self.call(Name::Claim, self.claim_args(claim)).await?)?)
     }
 
-    /// Waits until there may be work for a trainer of these classes, at most `timeout` and
-    /// [`limits::WAKE_WAIT_MS_MAX`]; false: time is up. A hint only: claim, and expect nothing.
+    /// Waits until there may be work for a trainer of these classes, for at most `timeout` and
+    /// [`limits::WAKE_WAIT_MS_MAX`]. False means that time is up, true is only a hint: a claim may
+    /// get nothing.
     pub async fn wait_for_work(&self, classes: &[DeviceClass], timeout: Duration) -> Result<bool> {
         let timeout =
             timeout.min(Duration::from_millis(limits::WAKE_WAIT_MS_MAX)).max(Duration::from_millis(1));
-        // A command may not span lanes; with several, each wait watches one of them.
-        let lanes = &self.inner.lanes;
-        let lane =
-            &lanes[self.inner.turn.fetch_add(1, std::sync::atomic::Ordering::Relaxed) as usize % lanes.len()];
         let mut pop = redis::cmd("BLPOP");
         for class in classes {
-            pop.arg(keys::wake(lane, *class));
+            pop.arg(keys::wake(&self.inner.queue, *class));
         }
         pop.arg(timeout.as_secs_f64());
         Ok(self.inner.link.block(&pop, timeout).await? != Value::Nil)
     }
 
-    /// Heartbeat, curve and directive in one call; without points a mere heartbeat. Points at or
-    /// below the last step are ignored.
-    pub async fn report(&self, lease: &Lease, points: &[Point]) -> Result<Directive> {
+    /// Heartbeat, curve and directive in one call; without epochs a mere heartbeat. Epochs up to
+    /// the last one reported are ignored.
+    pub async fn report(&self, lease: &Lease, epochs: &[EpochMetrics]) -> Result<Directive> {
         let mut directive =
-            self.report_some(lease, &points[..points.len().min(limits::REPORT_POINTS_MAX)]).await?;
-        for points in points.chunks(limits::REPORT_POINTS_MAX).skip(1) {
-            directive = self.report_some(lease, points).await?;
+            self.report_some(lease, &epochs[..epochs.len().min(limits::REPORT_EPOCHS_MAX)]).await?;
+        for epochs in epochs.chunks(limits::REPORT_EPOCHS_MAX).skip(1) {
+            directive = self.report_some(lease, epochs).await?;
         }
         Ok(directive)
     }
 
-    /// Ends an attempt that left no checkpoints. Repeat it until it is answered: it counts once.
+    /// Ends an attempt that left no checkpoints. Repeat the call until it is answered: it counts
+    /// once.
     pub async fn finish(&self, lease: &Lease, end: &End) -> Result<Ack> {
         self.finish_attempt(lease, end, false).await
     }
 
-    /// [`Store::finish`] of a trial that may have checkpoints. Where it has ended they are to be
-    /// [cleared](Store::clear), which [`reap`](Store::reap) asks for until it is done; where this
-    /// is stale, likewise, once it has.
+    /// [`Store::finish`] of a trial that may have checkpoints. Once the trial has ended,
+    /// [clear](Store::clear) them; [`reap`](Store::reap) asks for it until that is done, also if
+    /// this attempt is stale.
     pub async fn finish_with_checkpoints(&self, lease: &Lease, end: &End) -> Result<Ack> {
         self.finish_attempt(lease, end, true).await
     }
 
     async fn finish_attempt(&self, lease: &Lease, end: &End, has_checkpoints: bool) -> Result<Ack> {
-        ack(Reply::of(self.call(Name::Finish, lease.study, finish_args(lease, end, has_checkpoints)).await?)?)
+        ack(Reply::of(self.call(Name::Finish, finish_args(lease, end, has_checkpoints)).await?)?)
     }
 
-    /// [`Store::finish`], or [with checkpoints](Store::finish_with_checkpoints), and
-    /// [`Store::claim`] in one round trip, for short trials. With several lanes the claim looks
-    /// only at this trial's.
-    pub async fn finish_and_claim(
-        &self,
-        lease: &Lease,
-        end: &End,
-        has_checkpoints: bool,
-        claim: &Claim,
-    ) -> Result<(Ack, Vec<Lease>)> {
-        let args = finish_args(lease, end, has_checkpoints).then(self.claim_args(claim));
-        let mut answer = Reply::of(self.call(Name::FinishAndClaim, lease.study, args).await?)?;
-        Ok((ack(answer.array()?)?, leases(answer.array()?)?))
-    }
-
-    /// Sends a paused trial to its next rung, before new trials; false where it is not paused at
-    /// `rung`.
-    pub async fn promote(&self, id: StudyId, number: u64, rung: u32) -> Result<bool> {
-        Ok(integer(self.call(Name::Promote, id, Args::new().arg(id).arg(number).arg(rung)).await?)? == 1)
-    }
-
-    /// Cancels one trial; returns it as it is right after: still running where its trainer is yet
-    /// to be told, and a terminal state is left as it is. Errors: [`Error::NoSuchStudy`],
-    /// [`Error::NoSuchTrial`].
+    /// Cancels one trial, and returns it as it is right after: still running if its trainer must be
+    /// told first. A terminal state stays. Errors: [`Error::NoSuchStudy`], [`Error::NoSuchTrial`].
     pub async fn cancel_trial(&self, id: StudyId, number: u64) -> Result<TrialRecord> {
-        match self.call(Name::Cancel, id, Args::new().arg(id).arg(number)).await? {
+        match self.call(Name::Cancel, Args::new().arg(id).arg(number)).await? {
             row @ Value::Array(_) => trial_record(Reply::of(row)?),
             none if text(none.clone())? == "no_study" => Err(Error::NoSuchStudy(id)),
             _ => Err(Error::NoSuchTrial { study: id, number }),
         }
     }
 
-    async fn report_some(&self, lease: &Lease, points: &[Point]) -> Result<Directive> {
-        let packed = points.iter().map(|point| {
-            let values = point.values.iter().flat_map(|value| value.to_le_bytes());
-            point.step.to_le_bytes().into_iter().chain(values).collect::<Vec<u8>>()
+    async fn report_some(&self, lease: &Lease, epochs: &[EpochMetrics]) -> Result<Directive> {
+        let packed = epochs.iter().map(|metrics| {
+            let values = metrics.values.iter().flat_map(|value| value.to_le_bytes());
+            metrics.epoch.to_le_bytes().into_iter().chain(values).collect::<Vec<u8>>()
         });
         let args = lease_args(lease).arg(self.inner.lease_ms).list(packed.collect::<Vec<_>>());
-        match text(self.call(Name::Report, lease.study, args).await?)?.as_str() {
+        match text(self.call(Name::Report, args).await?)?.as_str() {
             "go_on" => Ok(Directive::GoOn),
-            "prune" => Ok(Directive::Prune),
-            "pause" => Ok(Directive::Pause),
             "cancel" => Ok(Directive::Cancel),
             "lost" => Ok(Directive::Lost),
             other => Err(Error::Corrupt(format!("directive {other:?}"))),
@@ -286,27 +241,22 @@ fn lease_args(lease: &Lease) -> Args {
 }
 
 fn finish_args(lease: &Lease, end: &End, has_checkpoints: bool) -> Args {
-    let (name, value, best_step) = match end {
-        End::Completed { value, .. } | End::Paused { value, .. } if !value.is_finite() => ("failed", None, 0),
-        End::Completed { value, best_step } => ("completed", Some(*value), *best_step),
-        End::Paused { value, best_step } => ("paused", Some(*value), *best_step),
-        End::Pruned { value, best_step } => ("pruned", value.filter(|value| value.is_finite()), *best_step),
-        End::Failed { .. } => ("failed", None, 0),
-        End::Cancelled => ("cancelled", None, 0),
-        End::Released | End::Refused { .. } => ("released", None, 0),
-    };
-    let (kind, message, beside_others) = match end {
-        End::Failed { kind, message, beside_others } => (kind.as_str(), cut(message), *beside_others),
-        End::Refused { why } => (ErrorKind::Refused.as_str(), cut(why), false),
-        _ if name == "failed" => {
-            (ErrorKind::Diverged.as_str(), "the objective is not a finite number", false)
+    let without_value = |kind, message, beside_others| (Vec::new(), 0, kind, message, beside_others);
+    let (value, best_epoch, kind, message, beside_others) = match end {
+        End::Completed { value, .. } if !value.is_finite() => {
+            without_value(ErrorKind::Diverged.as_str(), "the objective is not a finite number", false)
         }
-        _ => ("", "", false),
+        End::Completed { value, best_epoch } => (value.to_be_bytes().to_vec(), *best_epoch, "", "", false),
+        End::Failed { kind, message, beside_others } => {
+            without_value(kind.as_str(), cut(message), *beside_others)
+        }
+        End::Refused { why } => without_value(ErrorKind::Refused.as_str(), cut(why), false),
+        End::Cancelled | End::Released => without_value("", "", false),
     };
     lease_args(lease)
-        .arg(name)
-        .bytes(value.map(|value| value.to_be_bytes().to_vec()).unwrap_or_default())
-        .arg(best_step)
+        .arg(end.kind())
+        .bytes(value)
+        .arg(best_epoch)
         .arg(kind)
         .arg(message)
         .arg(u8::from(beside_others))
@@ -336,8 +286,7 @@ fn leases(mut rows: Reply) -> Result<Vec<Lease>> {
             number: row.parse()?,
             attempt: row.parse()?,
             nonce: nonce(row.bytes()?)?,
-            point: packed::unpack(&row.bytes()?)?,
-            spec_version: row.parse()?,
+            point: row.bytes()?,
             alone: row.text()? == "1",
             dataset_hash: row.text()?,
             dataset_id: row.text()?,

@@ -1,188 +1,41 @@
-//! Reads: studies, trials, the best, curves. One script a page, nothing is locked.
+//! Reads studies, trials, the best and curves: one script a page, and nothing is locked.
 
-use std::collections::HashMap;
 use std::fmt;
 
-use crate::limits;
-use hpo::dataset::DatasetSchema;
-use hpo::study::DeviceClass;
 pub use hpo::trial::Sort;
-use hpo::trial::{ErrorKind, StudyState, TrialState};
+use hpo::trial::{StudyState, TrialState};
 use redis::Value;
-use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
-use crate::reply::{Reply, text};
+use crate::record::{Curve, StudyRecord, TrialRecord, curve, study_record, trial_record};
+use crate::reply::Reply;
 use crate::script::Name;
-use crate::{Args, Nonce, Point, StopReason, Store, StudyId, packed, queue};
+use crate::{Args, Store, StudyId, limits};
 
-/// A study as stored.
-#[derive(Debug, Clone)]
-pub struct StudyRecord {
-    /// Its id.
-    pub id: StudyId,
-    /// Its name.
-    pub name: String,
-    /// Its document, seed included.
-    pub spec: serde_json::Value,
-    /// What the pre-flight found.
-    pub preflight: serde_json::Value,
-    /// Its dataset when it was accepted.
-    pub dataset: DatasetSchema,
-    /// Which dataset that is, as [`Lease::dataset_id`](crate::Lease::dataset_id).
-    pub dataset_id: String,
-    /// Which trainers may run it.
-    pub device: DeviceClass,
-    /// The bytes of a training step of its smallest network.
-    pub step_bytes: u64,
-    /// The names of a curve's columns.
-    pub metrics: Vec<String>,
-    /// Where it stands.
-    pub state: StudyState,
-    /// Why it ended.
-    pub stop_reason: Option<StopReason>,
-    /// When it was created, ms since 1970 by Redis's clock.
-    pub created_at_ms: u64,
-    /// Its trials by state.
-    pub counts: TrialCounts,
-    /// How many trials at most, as last set.
-    pub max_trials: Option<u64>,
-    /// How many trials at once, as last set.
-    pub max_parallel: Option<u64>,
-    /// The best completed trial.
-    pub best: Option<Best>,
-}
-
-/// The best completed trial of a study.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Best {
-    /// Its number.
-    pub number: u64,
-    /// Its value.
-    pub value: f64,
-    /// Its hyperparameters, for `SearchSpace::unpack`.
-    pub point: String,
-}
-
-/// How many trials of a study are in each state.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct TrialCounts([u64; TrialState::ALL.len()]);
-
-impl TrialCounts {
-    /// Those in `state`.
-    pub fn get(&self, state: TrialState) -> u64 {
-        self.iter().find(|(other, _)| *other == state).map_or(0, |(_, count)| count)
-    }
-
-    /// Every state with its count.
-    pub fn iter(&self) -> impl Iterator<Item = (TrialState, u64)> {
-        TrialState::ALL.iter().copied().zip(self.0)
-    }
-
-    /// Those in a terminal state.
-    pub fn finished(&self) -> u64 {
-        self.iter().filter(|(state, _)| state.is_terminal()).map(|(_, count)| count).sum()
-    }
-}
-
-/// Which studies to list.
+/// A page of a list of studies.
 #[derive(Debug, Clone)]
 pub struct StudyPage {
-    /// Where the page before ended.
+    /// Where the page before it ended.
     pub cursor: Option<String>,
     /// How many at most; up to [`limits::PAGE_MAX`].
     pub limit: usize,
-    /// Only those in this state.
+    /// Only studies in this state.
     pub state: Option<StudyState>,
-    /// Only those whose name contains this.
+    /// Only studies whose name contains this.
     pub name: Option<String>,
 }
 
-/// A trial as stored.
-#[derive(Debug, Clone, PartialEq)]
-pub struct TrialRecord {
-    /// Its number, from 0.
-    pub number: u64,
-    /// Where it stands.
-    pub state: TrialState,
-    /// Its hyperparameters, for `SearchSpace::unpack`.
-    pub point: String,
-    /// Which version of the study's document they belong to.
-    pub spec_version: u32,
-    /// The best of the objective, once completed, pruned or paused.
-    pub value: Option<f64>,
-    /// The last step reported; 0 before the first.
-    pub step: u32,
-    /// The step of `value`.
-    pub best_step: Option<u32>,
-    /// The metrics at `best_step`, without one at `step`; empty before the first.
-    pub metrics: Vec<f32>,
-    /// Claims so far.
-    pub attempt: u32,
-    /// The nonce of the last claim.
-    pub nonce: Option<Nonce>,
-    /// Failures counted against `retry.max_failures`.
-    pub failures: u32,
-    /// Lost leases counted against `retry.max_stalls`.
-    pub stalls: u32,
-    /// Whether its trainer is yet to be told of a cancel.
-    pub cancel_requested: bool,
-    /// How many finished trials its sampler had seen.
-    pub seen: u64,
-    /// The rung it has reached.
-    pub rung: u32,
-    /// Its attempts, oldest first; the last [`limits::ATTEMPTS_KEPT`] and the current.
-    pub attempts: Vec<AttemptRecord>,
-    /// Its last error, where it failed or is tried again.
-    pub error: Option<TrialError>,
-}
-
-/// One attempt at a trial.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AttemptRecord {
-    /// Its number, from 1.
-    pub attempt: u32,
-    /// Who ran it.
-    pub trainer: String,
-    /// In which numerics class.
-    pub numerics: String,
-    /// When it was claimed, ms since 1970 by Redis's clock.
-    pub started_at_ms: u64,
-    /// When it ended.
-    pub ended_at_ms: Option<u64>,
-    /// How: completed, pruned, paused, failed, cancelled, released or stalled.
-    pub end: Option<String>,
-}
-
-/// Why a trial failed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TrialError {
-    /// What kind.
-    pub kind: ErrorKind,
-    /// The trainer's words.
-    pub message: String,
-}
-
-/// Which trials to list.
+/// A page of a list of trials.
 #[derive(Debug, Clone)]
 pub struct TrialPage {
-    /// Where the page before ended.
+    /// Where the page before it ended.
     pub cursor: Option<String>,
     /// How many at most; up to [`limits::PAGE_MAX`].
     pub limit: usize,
-    /// Only those in this state.
+    /// Only trials in this state.
     pub state: Option<TrialState>,
     /// In which order.
     pub sort: Sort,
-}
-
-/// What a trial reported.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Curve {
-    /// The names of the values.
-    pub metrics: Vec<String>,
-    /// Steps in rising order.
-    pub points: Vec<Point>,
 }
 
 impl Default for StudyPage {
@@ -198,10 +51,10 @@ impl Default for TrialPage {
 }
 
 impl Store {
-    /// A study; none where there is none of that id, or it was deleted.
+    /// A study; none if no study has that id, or it was deleted.
     pub async fn study(&self, id: StudyId) -> Result<Option<StudyRecord>> {
         let args = Args::new().arg(id).arg("").arg(1).arg("").arg("");
-        let mut answer = Reply::of(self.call(Name::Studies, id, args).await?)?;
+        let mut answer = Reply::of(self.call(Name::Studies, args).await?)?;
         answer.text()?;
         answer.next().filter(|row| *row != Value::Nil).map(study_record).transpose()
     }
@@ -211,29 +64,18 @@ impl Store {
     pub async fn list_studies(&self, page: StudyPage) -> Result<(Vec<StudyRecord>, Option<String>)> {
         let limit = page.limit.clamp(1, limits::PAGE_MAX);
         let cursor = page.cursor.map(|cursor| StudyId::parse(&cursor).ok_or(Error::BadCursor)).transpose()?;
-        let (mut studies, mut reached) = (Vec::new(), None);
-        for lane in 0..self.inner.lanes.len() {
-            let args =
-                Args::new().arg("").option(cursor).arg(limit).option(page.state).option(page.name.as_ref());
-            let mut answer = Reply::of(self.call_lane(Name::Studies, lane, args).await?)?;
-            let next = answer.text()?;
-            while let Some(row) = answer.next() {
-                studies.push(study_record(row)?);
-            }
-            // Below the point that the slowest lane has reached, another lane may still have newer
-            // studies.
-            reached = reached.max(StudyId::parse(&next));
+        let args =
+            Args::new().arg("").option(cursor).arg(limit).option(page.state).option(page.name.as_ref());
+        let mut answer = Reply::of(self.call(Name::Studies, args).await?)?;
+        let next = Some(answer.text()?).filter(|next| !next.is_empty());
+        let mut studies = Vec::new();
+        while let Some(row) = answer.next() {
+            studies.push(study_record(row)?);
         }
-        studies.sort_by_key(|study| std::cmp::Reverse(study.id));
-        studies.retain(|study| Some(study.id) >= reached);
-        if studies.len() > limit {
-            studies.truncate(limit);
-            reached = studies.last().map(|study| study.id);
-        }
-        Ok((studies, reached.map(|id| id.to_string())))
+        Ok((studies, next))
     }
 
-    /// A trial; none where its study or its number is not there.
+    /// A trial; none if its study or its number does not exist.
     pub async fn trial(&self, id: StudyId, number: u64) -> Result<Option<TrialRecord>> {
         match self.rows(id, &[number]).await {
             Err(Error::NoSuchStudy(_)) => Ok(None),
@@ -250,8 +92,8 @@ impl Store {
         let wanted = if page.sort == Sort::Value { usize::MAX } else { 0 };
         let (ranked, total) = self.ranked(id, wanted).await?;
         let order = in_order(page.sort, &ranked, total);
-        // What has moved since the page before lies where it belongs now: behind what was shown, or
-        // never again on this way.
+        // A trial whose rank has changed since the page before is shown at its new rank, if that
+        // comes after the cursor.
         let (mut trials, mut at) =
             (Vec::new(), last.map_or(0, |last| order.partition_point(|rank| *rank <= last)));
         let end = order.len().min(at.saturating_add(limits::TRIALS_SCANNED_MAX));
@@ -280,24 +122,20 @@ impl Store {
         self.rows(id, &numbers).await
     }
 
-    /// What a trial reported; none where there is no such trial.
+    /// The curve of a trial; none if there is no such trial.
     pub async fn curve(&self, id: StudyId, number: u64) -> Result<Option<Curve>> {
-        let answer = self.call(Name::Curve, id, Args::new().arg(id).arg(number)).await?;
+        let answer = self.call(Name::Curve, Args::new().arg(id).arg(number)).await?;
         if answer == Value::Nil {
             return Ok(None);
         }
-        let mut answer = Reply::of(answer)?;
-        let metrics: Vec<String> = json(&answer.text()?)?;
-        let packed = answer.bytes()?;
-        let points = packed.chunks_exact(4 + 4 * metrics.len()).map(point).collect();
-        Ok(Some(Curve { metrics, points }))
+        curve(Reply::of(answer)?).map(Some)
     }
 
-    /// Score and number of the best `wanted` completed trials at least, best first, and the study's
-    /// next number. The smaller score is better.
+    /// Score and number of at least the best `wanted` completed trials, best first, and the study's
+    /// next number. A smaller score is better.
     async fn ranked(&self, id: StudyId, wanted: usize) -> Result<(Vec<(f64, u64)>, u64)> {
         let wanted = wanted.min(limits::TRIALS_MAX as usize);
-        let mut answer = Reply::of(self.call(Name::Ranking, id, Args::new().arg(id).arg(wanted)).await?)?;
+        let mut answer = Reply::of(self.call(Name::Ranking, Args::new().arg(id).arg(wanted)).await?)?;
         if answer.text()? == "0" {
             return Err(Error::NoSuchStudy(id));
         }
@@ -325,10 +163,10 @@ impl Store {
         Ok((scored, next))
     }
 
-    /// The trials of those numbers, in that order; a number without one is left out.
+    /// The trials of these numbers, in this order; a number without a trial is left out.
     async fn rows(&self, id: StudyId, numbers: &[u64]) -> Result<Vec<TrialRecord>> {
         let answer = self
-            .call(Name::Trials, id, Args::new().arg(id).list(numbers.iter().map(|number| number.to_string())))
+            .call(Name::Trials, Args::new().arg(id).list(numbers.iter().map(|number| number.to_string())))
             .await?;
         let Ok(mut rows) = Reply::of(answer) else {
             return Err(Error::NoSuchStudy(id));
@@ -341,9 +179,8 @@ impl Store {
     }
 }
 
-/// A trial's place in a list of trials, which is also the cursor of a page that ends with it: what
-/// follows is what lies behind it, whatever was ranked or added meanwhile. In the order of either
-/// list.
+/// A trial's place in a list of trials, which is also the cursor of a page that ends with it: the
+/// next page begins after it, whatever was ranked or added meanwhile. Ordered as either list is.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
 enum Rank {
     /// In the order of numbers.
@@ -388,7 +225,7 @@ impl fmt::Display for Rank {
     }
 }
 
-/// All of `total` trials in the order of a list, of which `ranked` are completed, best first.
+/// All of `total` trials in the order of a list. `ranked` are the completed ones, best first.
 fn in_order(sort: Sort, ranked: &[(f64, u64)], total: u64) -> Vec<Rank> {
     if sort == Sort::Number {
         return (0..total).map(Rank::Number).collect();
@@ -397,117 +234,4 @@ fn in_order(sort: Sort, ranked: &[(f64, u64)], total: u64) -> Vec<Rank> {
     ranked.iter().for_each(|(_, number)| rest[*number as usize] = false);
     let unscored = (0..total).filter(|number| rest[*number as usize]).map(Rank::Unscored);
     ranked.iter().map(|(score, number)| Rank::Scored(*score, *number)).chain(unscored).collect()
-}
-
-/// The study that a `study_row` of the scripts is.
-pub(crate) fn study_record(row: Value) -> Result<StudyRecord> {
-    let (mut row, mut fields) = (Reply::of(row)?, HashMap::new());
-    while let Some(field) = row.next() {
-        fields.insert(text(field)?, row.bytes()?);
-    }
-    let field = |name: &str| {
-        fields.get(name).map(|bytes| String::from_utf8_lossy(bytes).into_owned()).unwrap_or_default()
-    };
-    let wrong = |name: &str| Error::Corrupt(format!("study field {name} is {:?}", field(name)));
-    let number = |name: &str| field(name).parse().map_err(|_| wrong(name));
-    let optional = |name: &str| if field(name).is_empty() { Ok(None) } else { number(name).map(Some) };
-    let mut counts = TrialCounts::default();
-    for (count, state) in counts.0.iter_mut().zip(TrialState::ALL) {
-        *count = number(state.as_str())?;
-    }
-    let best = match optional("best")? {
-        Some(number) => Some(Best {
-            number,
-            value: fields
-                .get("best_value")
-                .and_then(|bytes| value(bytes))
-                .ok_or_else(|| wrong("best_value"))?,
-            point: packed::unpack(fields.get("best_point").ok_or_else(|| wrong("best_point"))?)?,
-        }),
-        None => None,
-    };
-    Ok(StudyRecord {
-        id: StudyId::parse(&field("id")).ok_or_else(|| wrong("id"))?,
-        name: field("name"),
-        spec: json(&field("spec"))?,
-        preflight: json(&field("preflight"))?,
-        dataset: json(&field("dataset"))?,
-        dataset_id: field("dataset_id"),
-        device: DeviceClass::parse(&field("class")).ok_or_else(|| wrong("class"))?,
-        step_bytes: number("step_bytes")?,
-        metrics: json(&field("metrics"))?,
-        state: StudyState::parse(&field("state")).ok_or_else(|| wrong("state"))?,
-        stop_reason: StopReason::parse(&field("stop")),
-        created_at_ms: number("created")?,
-        counts,
-        max_trials: optional("max_trials")?,
-        max_parallel: optional("max_parallel")?,
-        best,
-    })
-}
-
-/// The trial that a `trial_row` of the scripts is.
-pub(crate) fn trial_record(mut row: Reply) -> Result<TrialRecord> {
-    Ok(TrialRecord {
-        number: row.parse()?,
-        state: row.name(TrialState::parse)?,
-        point: packed::unpack(&row.bytes()?)?,
-        spec_version: row.parse()?,
-        value: value(&row.bytes()?),
-        step: row.parse()?,
-        best_step: Some(row.parse()?).filter(|step| *step > 0),
-        attempt: row.parse()?,
-        nonce: Some(row.bytes()?).filter(|nonce| !nonce.is_empty()).map(queue::nonce).transpose()?,
-        failures: row.parse()?,
-        stalls: row.parse()?,
-        cancel_requested: row.text()? == "1",
-        seen: row.parse()?,
-        rung: row.parse()?,
-        error: trial_error(&row.text()?),
-        metrics: Some(row.bytes()?)
-            .filter(|entry| !entry.is_empty())
-            .map(|entry| point(&entry).values)
-            .unwrap_or_default(),
-        attempts: {
-            let (mut rows, mut attempts) = (row.array()?, Vec::new());
-            while let Some(attempt) = rows.next() {
-                attempts.push(attempt_record(Reply::of(attempt)?)?);
-            }
-            attempts
-        },
-    })
-}
-
-fn attempt_record(mut row: Reply) -> Result<AttemptRecord> {
-    Ok(AttemptRecord {
-        attempt: row.parse()?,
-        trainer: row.text()?,
-        numerics: row.text()?,
-        started_at_ms: row.parse()?,
-        ended_at_ms: u64::try_from(row.parse::<i64>()?).ok(),
-        end: Some(row.text()?).filter(|end| !end.is_empty()),
-    })
-}
-
-fn trial_error(stored: &str) -> Option<TrialError> {
-    let (kind, message) = stored.split_once('\n')?;
-    Some(TrialError { kind: ErrorKind::parse(kind)?, message: message.to_owned() })
-}
-
-/// The value of a trial, where it has one.
-fn value(stored: &[u8]) -> Option<f64> {
-    stored.try_into().ok().map(f64::from_be_bytes)
-}
-
-/// A packed entry of a curve: a step, then its values.
-fn point(entry: &[u8]) -> Point {
-    let mut words = entry.chunks_exact(4).map(|four| <[u8; 4]>::try_from(four).expect("chunks of four"));
-    Point {
-        step: words.next().map_or(0, u32::from_le_bytes),
-        values: words.map(f32::from_le_bytes).collect(),
-    }
-}
-
-fn json<T: DeserializeOwned>(text: &str) -> Result<T> {
-    serde_json::from_str(text).map_err(|error| Error::Corrupt(format!("{text}: {error}")))
 }

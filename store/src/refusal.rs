@@ -1,5 +1,5 @@
-//! The errors that Redis answers with instead of carrying a command out: one table from its words
-//! to their meaning.
+//! The errors that Redis answers with instead of carrying out a command: one table of their
+//! meanings.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use std::fmt;
 pub enum Refusal {
     /// The user or the password of the URL is not right.
     WrongPassword,
-    /// Redis asks for a password and the URL has none, or no longer the right one.
+    /// Redis asks for a password and the URL has none, or one that is no longer right.
     PasswordNeeded,
     /// The URL has a password and Redis has none.
     NoPasswordSet,
@@ -20,17 +20,17 @@ pub enum Refusal {
     TooManyClients,
     /// `maxmemory` is used.
     OutOfMemory,
-    /// Redis cannot write to its disk, and so refuses every change.
+    /// Redis cannot write to its disk and refuses every change.
     CannotPersist,
     /// The server is a replica.
     ReadOnly,
-    /// Fewer replicas are connected than `min-replicas-to-write` asks for.
+    /// Fewer replicas are connected than `min-replicas-to-write` requires.
     TooFewReplicas,
-    /// The server has started and reads its data.
+    /// The server has started and loads its data.
     Loading,
-    /// The server is a replica that has lost its primary, and answers nothing meanwhile.
+    /// The server is a replica without its primary, and answers nothing until it is back.
     PrimaryLost,
-    /// A script or a function of somebody runs for too long.
+    /// A script or a function, not necessarily ours, runs for too long.
     Busy,
     /// The server is a node of a cluster.
     Cluster,
@@ -47,13 +47,13 @@ pub enum Refusal {
 /// A row of the table.
 struct Row {
     refusal: Refusal,
-    /// The errors of Redis that mean this begin with one of these.
+    /// Errors of Redis with this meaning begin with one of these.
     begins: &'static [&'static str],
     may_pass: bool,
     meaning: &'static str,
 }
 
-/// A row for a refusal that can pass by itself.
+/// A row for a refusal that may pass without a change.
 const fn passes(refusal: Refusal, begins: &'static [&'static str], meaning: &'static str) -> Row {
     Row { refusal, begins, may_pass: true, meaning }
 }
@@ -164,8 +164,7 @@ const TABLE: &[Row] = {
 };
 
 impl Refusal {
-    /// The meaning of an error; none if it is about a script of ours or about stored data, which is
-    /// a fault of ours.
+    /// The meaning of an error; none if it is about one of our scripts or about stored data.
     fn of(said: &str) -> Option<Refusal> {
         let known = TABLE
             .iter()
@@ -180,12 +179,12 @@ impl Refusal {
         TABLE.iter().find(|row| row.refusal == self).expect("each refusal has a row")
     }
 
-    /// Whether waiting may help: it can pass without a change of the URL or of its user's rights.
+    /// Whether waiting may help: it may pass without a change of the URL or of its user's rights.
     pub fn may_pass(self) -> bool {
         self.row().may_pass
     }
 
-    /// Whether a fresh connection may fare better, for example with a server that has taken over.
+    /// Whether a fresh connection may succeed, for example to a server that has taken over.
     pub(crate) fn is_of_the_connection(self) -> bool {
         matches!(self, Refusal::ReadOnly | Refusal::Loading | Refusal::PrimaryLost | Refusal::PasswordNeeded)
     }
@@ -195,26 +194,26 @@ impl Refusal {
         self.row().meaning
     }
 
-    /// Whether Redis's own words are shown. Others add nothing, or repeat the arguments of the
-    /// command, which may hold a password.
+    /// Whether Redis's own message is shown. Other messages add nothing, or repeat the arguments of
+    /// the command, which may hold a password.
     fn is_quoted(self) -> bool {
         matches!(self, Refusal::NoPermission | Refusal::CannotPersist | Refusal::Unknown)
     }
 }
 
-/// A refusal with Redis's own words, where they add something.
+/// A refusal, with Redis's own message if it adds something.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
     /// Its meaning.
     pub refusal: Refusal,
-    /// Whether the script had begun and may have changed something before one of its commands was
+    /// Whether the script had begun, and may have changed something before one of its commands was
     /// refused. Only permissions are checked that late.
     pub(crate) came_late: bool,
     said: String,
 }
 
 impl Refused {
-    /// The refusal that an error of Redis is; none where the fault is ours.
+    /// The refusal in an error of Redis; none if the fault is ours.
     pub(crate) fn of(said: &str) -> Option<Refused> {
         let refusal = Refusal::of(said)?;
         let came_late = said.contains("@user_script") || said.contains("failure in script");
@@ -226,8 +225,8 @@ impl Refused {
         Some(Refused { refusal, came_late, said })
     }
 
-    /// The meaning of an error that answers AUTH. None of its words are shown, because they may
-    /// repeat the password.
+    /// The refusal in an answer to AUTH. Its message is not shown, because it may repeat the
+    /// password.
     pub(crate) fn of_password(said: &str) -> Refused {
         let refusal = Refusal::of(said)
             .filter(|refusal| *refusal != Refusal::Unknown)
@@ -249,7 +248,7 @@ impl fmt::Display for Refused {
 mod tests {
     use super::*;
 
-    /// The words of Redis 7.0 and 7.2 and of Valkey 8, as their sources and servers have them.
+    /// Messages of Redis 7.0 and 7.2 and of Valkey 8, from their sources and servers.
     const SAID: &[(&str, Refusal, bool)] = &[
         ("WRONGPASS invalid username-password pair or user is disabled.", Refusal::WrongPassword, false),
         ("ERR invalid password", Refusal::WrongPassword, false),
@@ -351,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_script_does_wrong_is_no_refusal() {
+    fn an_error_of_a_script_is_not_a_refusal() {
         for said in [
             "ERR user_script:12: attempt to index a nil value",
             "WRONGTYPE Operation against a key",

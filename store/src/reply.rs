@@ -45,10 +45,18 @@ impl Reply {
         text.parse().map_err(|error| Error::Corrupt(format!("{text:?}: {error}")))
     }
 
-    /// The next value by `read`, which knows the names of a closed set.
+    /// The next value as one of a closed set, whose names `read` knows.
     pub(crate) fn name<T>(&mut self, read: fn(&str) -> Option<T>) -> Result<T> {
         let text = self.text()?;
         read(&text).ok_or_else(|| Error::Corrupt(format!("unknown name {text:?}")))
+    }
+
+    /// As [`Reply::name`]; none if the text is empty.
+    pub(crate) fn option<T>(&mut self, read: fn(&str) -> Option<T>) -> Result<Option<T>> {
+        match self.text()?.as_str() {
+            "" => Ok(None),
+            text => read(text).map(Some).ok_or_else(|| Error::Corrupt(format!("unknown name {text:?}"))),
+        }
     }
 
     /// The next value, whatever it is.

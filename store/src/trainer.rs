@@ -1,4 +1,4 @@
-//! Who is connected.
+//! Connected trainers.
 
 use crate::limits;
 use hpo::study::DeviceClass;
@@ -9,27 +9,27 @@ use crate::reply::Reply;
 use crate::script::Name;
 use crate::{Args, Store, StudyId};
 
-/// What a trainer says of itself.
+/// What a trainer says about itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Trainer {
     /// Its id, unique among all that are connected; at most [`limits::TRAINER_ID_BYTES_MAX`] bytes.
     pub id: String,
-    /// The numerics class it computes in: the same class, the same bits.
+    /// The numerics class that it computes in: the same class computes the same bits.
     pub numerics: String,
-    /// Its device, for people.
+    /// The name of its device, for people.
     pub device: String,
     /// Its device's class.
     #[serde(with = "class_name")]
     pub class: DeviceClass,
     /// How many trials it runs at once.
     pub slots: u32,
-    /// How much memory its device offers them, in bytes.
+    /// How much memory its device offers these trials, in bytes.
     pub memory_bytes: u64,
-    /// The trials it runs now.
+    /// The trials that it runs now.
     pub running: Vec<(StudyId, u64)>,
-    /// The datasets that its machine lacks; [`limits::REFUSED_MAX`] at most.
+    /// The datasets that its machine lacks; at most [`limits::REFUSED_MAX`].
     pub refused: Vec<RefusedDataset>,
-    /// What is wrong with its place, in words, so that it claims nothing; empty where all is well.
+    /// Why it claims nothing, in words; empty unless something is wrong with its machine.
     pub faults: Vec<String>,
 }
 
@@ -38,12 +38,12 @@ pub struct Trainer {
 pub struct RefusedDataset {
     /// Which one, as [`Lease::dataset_id`](crate::Lease::dataset_id).
     pub dataset_id: String,
-    /// What is wrong with it there, in words that name the file.
+    /// Why, in words that name the file.
     pub why: String,
 }
 
 impl Trainer {
-    /// The device classes of studies that it serves: `any` and its own.
+    /// The device classes of the studies that it serves: `any` and its own.
     pub fn classes(&self) -> Vec<DeviceClass> {
         if self.class == DeviceClass::Any {
             vec![DeviceClass::Any]
@@ -52,7 +52,7 @@ impl Trainer {
         }
     }
 
-    /// Why its machine lacks a dataset, where it does.
+    /// Why its machine lacks a dataset; none if it does not.
     pub fn lacks(&self, dataset_id: &str) -> Option<&str> {
         self.refused
             .iter()
@@ -64,16 +64,16 @@ impl Trainer {
 /// A connected trainer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrainerRecord {
-    /// What it last said of itself.
+    /// What it last said about itself.
     pub trainer: Trainer,
     /// When it was last heard of, ms since 1970 by Redis's clock.
     pub seen_at_ms: u64,
 }
 
 impl Store {
-    /// Registers a trainer, or says that it is still there. Silent for [`limits::TRAINER_TTL_MS`],
-    /// it is no longer listed. A heartbeat of the process only: leases are renewed by
-    /// [`Store::report`]. Errors: [`Error::TooLong`].
+    /// Registers a trainer, or tells that it is still there. After [`limits::TRAINER_TTL_MS`] of
+    /// silence it is no longer listed. This is the heartbeat of the process: [`Store::report`]
+    /// renews leases. Errors: [`Error::TooLong`].
     pub async fn heartbeat_trainer(&self, trainer: &Trainer) -> Result<()> {
         for (what, text) in [("the trainer's id", &trainer.id), ("the numerics class", &trainer.numerics)] {
             if text.len() > limits::TRAINER_ID_BYTES_MAX {
@@ -85,19 +85,17 @@ impl Store {
             }
         }
         let info = serde_json::to_string(trainer).map_err(|error| Error::Corrupt(error.to_string()))?;
-        self.each_lane(Args::new().arg(&trainer.id).arg(trainer.slots).arg(info)).await
+        self.call(Name::Trainer, Args::new().arg(&trainer.id).arg(trainer.slots).arg(info)).await.map(drop)
     }
 
-    /// Takes leave: the trainer is no longer listed. Its leases are not touched: release them
-    /// before.
+    /// Removes a trainer from the list. Its leases are not touched: release them first.
     pub async fn forget_trainer(&self, id: &str) -> Result<()> {
-        self.each_lane(Args::new().arg(id).arg("").arg("")).await
+        self.call(Name::Trainer, Args::new().arg(id).arg("").arg("")).await.map(drop)
     }
 
-    /// Everyone connected, by id.
+    /// The connected trainers, by id.
     pub async fn trainers(&self) -> Result<Vec<TrainerRecord>> {
-        // Every lane hears every heartbeat, so any lane knows all of them.
-        let mut rows = Reply::of(self.call_lane(Name::Trainers, 0, Args::new()).await?)?;
+        let mut rows = Reply::of(self.call(Name::Trainers, Args::new()).await?)?;
         let mut trainers = Vec::new();
         while let Some(row) = rows.next() {
             let mut row = Reply::of(row)?;
@@ -109,16 +107,9 @@ impl Store {
         trainers.sort_by(|a: &TrainerRecord, b| a.trainer.id.cmp(&b.trainer.id));
         Ok(trainers)
     }
-
-    async fn each_lane(&self, args: Args) -> Result<()> {
-        for lane in 0..self.inner.lanes.len() {
-            self.call_lane(Name::Trainer, lane, args.clone()).await?;
-        }
-        Ok(())
-    }
 }
 
-/// A device class by its name.
+/// A device class as its name.
 mod class_name {
     use hpo::study::DeviceClass;
     use serde::{Deserialize, Deserializer, Serializer};

@@ -1,5 +1,5 @@
-//! What a study waits for. No state of the queue: worked out when somebody asks, from what the
-//! study needs and what the trainers say of themselves.
+//! What a study waits for. It is not a state of the queue but derived on request, from what the
+//! study needs and what the trainers say about themselves.
 
 use std::collections::BTreeMap;
 
@@ -9,14 +9,14 @@ use hpo::trial::{StudyState, TrialState, WaitingFor};
 use crate::error::Result;
 use crate::{Store, StudyId, StudyRecord, Trainer, TrainerRecord};
 
-/// All of a study that decides which trainers could run it, and whether one does.
+/// What decides which trainers could run a study, and whether one does.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Needs {
     /// The study.
     pub study: StudyId,
     /// Where it stands.
     pub state: StudyState,
-    /// The device that it asks for.
+    /// The device class that it asks for.
     pub device: DeviceClass,
     /// Which dataset it trains on, as [`Lease::dataset_id`](crate::Lease::dataset_id).
     pub dataset_id: String,
@@ -38,8 +38,8 @@ pub struct Waiting {
 }
 
 impl Store {
-    /// What a study waits for, with the trainers that are connected now. One call, and none for a
-    /// study that does not run.
+    /// What a study waits for, with the trainers that are connected now: one call, or none if the
+    /// study does not run.
     pub async fn waiting_for(&self, study: &StudyRecord) -> Result<Option<Waiting>> {
         match study.state {
             StudyState::Running => Ok(study.needs().waiting_for(&self.trainers().await?)),
@@ -65,15 +65,15 @@ impl StudyRecord {
     }
 }
 
-/// The trainers that meet the needs so far, or the need that none of them meets.
+/// The trainers that meet the needs checked so far, or the need that none of them meets.
 type Able<'t> = std::result::Result<Vec<&'t Trainer>, Waiting>;
 
 impl Needs {
-    /// What the study waits for; none where a trainer trains one of its trials or could take one,
-    /// and where nothing of it is to be trained now.
+    /// What the study waits for; none if a trainer trains one of its trials or could take one, or
+    /// if it has nothing to train now.
     ///
-    /// One need after the other is held against the trainers that meet those before it: the first
-    /// that none of them meets is what it waits for.
+    /// Each need is checked against the trainers that meet the needs before it. The study waits for
+    /// the first need that none of them meets.
     pub fn waiting_for(&self, trainers: &[TrainerRecord]) -> Option<Waiting> {
         let all: Vec<&Trainer> = trainers.iter().map(|record| &record.trainer).collect();
         if self.state != StudyState::Running {
@@ -104,7 +104,7 @@ impl Needs {
         let (kind, detail) = match all.is_empty() {
             true => (
                 WaitingFor::Trainer,
-                "no trainer is connected; start one, or look at the log of the one that should be there"
+                "no trainer is connected; start one, or look at the log of the one that should be connected"
                     .into(),
             ),
             false => (
@@ -127,7 +127,7 @@ impl Needs {
             Waiting {
                 kind: WaitingFor::Memory,
                 detail: format!(
-                    "a training step of its smallest network takes {} bytes, the connected trainers that serve {} have {most} at most; \
+                    "a training step of its smallest network takes {} bytes, the connected trainers that serve {} have at most {most}; \
                  bound its layers or its batch, or start a trainer with more memory",
                     self.step_bytes,
                     self.device.as_str()
@@ -159,7 +159,7 @@ impl Needs {
     fn with_a_free_slot<'t>(&self, able: Vec<&'t Trainer>) -> Able<'t> {
         let slots: u64 = able.iter().map(|trainer| u64::from(trainer.slots)).sum();
         let is_free = |trainer: &&Trainer| {
-            // One of its own that has just ended may still be listed.
+            // A trial of this study that has just ended may still be listed.
             let others = trainer.running.iter().filter(|(study, _)| *study != self.study).count();
             others < trainer.slots as usize
         };
@@ -182,7 +182,7 @@ fn without_fault(able: Vec<&Trainer>) -> Able<'_> {
     })
 }
 
-/// The trainers, where there are any; else what is waited for.
+/// The trainers, if there are any; otherwise what the study waits for.
 fn some(trainers: Vec<&Trainer>, waiting: impl FnOnce() -> Waiting) -> Able<'_> {
     if trainers.is_empty() { Err(waiting()) } else { Ok(trainers) }
 }
@@ -254,7 +254,7 @@ mod tests {
             &needs,
             &[gpu("a"), small("b")],
             Some(For::Memory),
-            "takes 50 bytes, the connected trainers that serve cpu have 10 at most",
+            "takes 50 bytes, the connected trainers that serve cpu have at most 10",
         );
         check(
             &needs,

@@ -17,7 +17,7 @@ use hpo::Study;
 use hpo::dataset::DatasetSchema;
 use hpo::study::DeviceClass;
 use serde_json::{Value as Json, json};
-use store::{Ack, Claim, Config, End, Lease, NewStudy, Nonce, Store, StudyId, Trainer};
+use store::{Ack, Claim, Config, End, Lease, NewStudy, Store, StudyId, Trainer};
 use tests::TestRedis;
 
 use crate::peer::Peer;
@@ -98,7 +98,7 @@ async fn claim(store: &Store) -> anyhow::Result<Option<Lease>> {
 }
 
 async fn finish(store: &Store, lease: &Lease) -> anyhow::Result<()> {
-    let ack = store.finish(lease, &End::Completed { value: 0.5, best_step: 1 }).await?;
+    let ack = store.finish(lease, &End::Completed { value: 0.5, best_epoch: 1 }).await?;
     ensure!(matches!(ack, Ack::Accepted { .. }), "the end of {lease:?} is stale");
     Ok(())
 }
@@ -124,8 +124,7 @@ async fn create(store: &Store, fields: Json) -> anyhow::Result<StudyId> {
         document[name] = value.clone();
     }
     let study = Study::parse(&document).map_err(|problems| anyhow::anyhow!("{problems:?}"))?;
-    let id =
-        StudyId::parse(&format!("{:0>26}", Nonce::random().to_string().to_uppercase())).context("an id")?;
+    let id = StudyId::generate();
     let dataset = DatasetSchema {
         shape: vec![8, 8],
         dtype: "uint8".into(),

@@ -62,9 +62,10 @@ impl TestApp {
     async fn start_with(redis: TestRedis, url: &str, keys: Option<Keys>) -> TestApp {
         let data_dir = TempDir::new().expect("a temporary folder");
         let artifacts = data_dir.path().join("artifacts").display().to_string();
-        let app = api::serve::assemble(store::Config::new(url), data_dir.path(), &artifacts, keys)
-            .await
-            .expect("an assembled app");
+        let app =
+            api::serve::assemble(store::Config::new(url), data_dir.path().join("datasets"), &artifacts, keys)
+                .await
+                .expect("an assembled app");
         let listener = api::serve::listen(([127, 0, 0, 1], 0).into()).expect("a free port");
         let client = Client::new(format!("http://{}", listener.local_addr().expect("a local address")));
         let (stop, stopped) = oneshot::channel::<()>();

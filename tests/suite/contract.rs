@@ -1,6 +1,6 @@
 //! The committed contract is the served one, and so are its examples.
 
-use tests::{TestApp, example};
+use tests::{TestApp, example, examples};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_running_server_serves_the_committed_contract() {
@@ -14,15 +14,8 @@ async fn the_running_server_serves_the_committed_contract() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_example_that_needs_no_file_is_a_valid_study() {
     let app = TestApp::start().await;
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../openapi/examples");
     let mut checked = 0;
-    for entry in std::fs::read_dir(folder).expect("the examples are there") {
-        let name = entry
-            .expect("a readable folder")
-            .file_name()
-            .to_string_lossy()
-            .trim_end_matches(".json")
-            .to_owned();
+    for name in examples() {
         let study = example(&name);
         if study["dataset"]["source"].as_str().is_some_and(|source| source.starts_with("builtin:")) {
             let answer = app.client.post("/v1/studies?dry_run=true", &study).await;

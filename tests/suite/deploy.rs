@@ -34,19 +34,28 @@ pub(crate) fn dashboard_metrics_missing_in(scrapes: &[&str]) -> BTreeSet<String>
     dashboard_metrics().into_iter().filter(|metric| !families.contains(metric.as_str())).collect()
 }
 
-/// The metrics that `deploy/METRICS.txt` lists, with their types.
-pub(crate) fn listed_metrics() -> Vec<(String, String)> {
+/// A row of `deploy/METRICS.txt`.
+pub(crate) struct Listed {
+    pub(crate) name: String,
+    pub(crate) kind: String,
+    pub(crate) labels: BTreeSet<String>,
+}
+
+/// The metrics that `deploy/METRICS.txt` lists.
+pub(crate) fn listed_metrics() -> Vec<Listed> {
     let listed = read("deploy/METRICS.txt");
     let rows = listed
         .lines()
         .filter(|line| !line.is_empty() && !line.starts_with('#'))
         .map(|line| line.split_whitespace().collect::<Vec<_>>());
-    rows.map(|row| (row[0].to_string(), row[1].to_string())).collect()
+    let labels = |column: &str| column.split(',').filter(|label| *label != "-").map(str::to_owned).collect();
+    rows.map(|row| Listed { name: row[0].to_owned(), kind: row[1].to_owned(), labels: labels(row[2]) })
+        .collect()
 }
 
 #[test]
 fn the_dashboard_asks_only_for_listed_metrics_and_for_every_kind_of_them() {
-    let listed: BTreeSet<String> = listed_metrics().into_iter().map(|(name, _)| name).collect();
+    let listed: BTreeSet<String> = listed_metrics().into_iter().map(|metric| metric.name).collect();
     let shown = dashboard_metrics();
     assert_eq!(
         shown.difference(&listed).collect::<Vec<_>>(),
@@ -64,7 +73,7 @@ fn the_dashboard_asks_only_for_listed_metrics_and_for_every_kind_of_them() {
 fn a_scrape_without_a_dashboard_metric_is_told_from_one_with_all() {
     let scrape: String = listed_metrics()
         .iter()
-        .map(|(name, kind)| format!("# HELP {name} x\n# TYPE {name} {kind}\n"))
+        .map(|Listed { name, kind, .. }| format!("# HELP {name} x\n# TYPE {name} {kind}\n"))
         .collect();
     assert_eq!(dashboard_metrics_missing_in(&[&scrape]), BTreeSet::new());
     let without = scrape.replace("# TYPE chandler_trials gauge\n", "");
@@ -73,7 +82,7 @@ fn a_scrape_without_a_dashboard_metric_is_told_from_one_with_all() {
 
 #[test]
 fn listed_metrics_have_base_units_and_the_suffix_of_their_type() {
-    for (name, kind) in listed_metrics() {
+    for Listed { name, kind, .. } in listed_metrics() {
         assert_eq!(name.ends_with("_total"), kind == "counter", "{name}");
         assert!(kind != "histogram" || name.ends_with("_seconds"), "{name}");
         assert!(
@@ -310,6 +319,6 @@ fn text(value: impl std::borrow::Borrow<Value>) -> String {
     value.borrow().as_str().unwrap_or_default().to_string()
 }
 
-fn family(metric: &str) -> &str {
+pub(crate) fn family(metric: &str) -> &str {
     ["_bucket", "_sum", "_count"].iter().find_map(|suffix| metric.strip_suffix(suffix)).unwrap_or(metric)
 }

@@ -7,7 +7,10 @@ use std::process::Stdio;
 use reqwest::Method;
 use serde_json::{Value as Json, json};
 use tempfile::TempDir;
-use tests::{Client, Program, Service, TestRedis, binary, eventually, example, start_trainer};
+use tests::{
+    Client, Program, Service, TestRedis, binary, eventually, example, example_datasets, examples,
+    start_trainer,
+};
 
 /// A study of four trials of two epochs.
 fn short_study() -> Json {
@@ -708,11 +711,10 @@ async fn a_grid_of_48_points_is_announced_and_each_point_is_trained_once() {
 async fn every_example_is_a_study_that_runs() {
     let data_dir = TempDir::new().unwrap();
     small_mnist(data_dir.path());
+    example_datasets(data_dir.path());
     let service = Service::start(data_dir.path(), &["--slots", "2"]);
-    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../openapi/examples");
     let mut paths = Vec::new();
-    for file in std::fs::read_dir(folder).unwrap() {
-        let name = file.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned();
+    for name in examples() {
         let mut study = example(&name);
         // Shortened: a few trials, and fewer epochs where their number is not what is searched.
         study["max_trials"] = json!(3);
@@ -770,8 +772,7 @@ fn run_prints_the_best_trials_and_its_exit_code_says_whether_they_are_good_enoug
     elsewhere["device"] = json!("cuda");
     let (code, _, err) = run(&elsewhere, &[]);
     assert!(
-        code == Some(1)
-            && err.contains("asks for the device \"cuda\", and the trainer here serves any and cpu"),
+        code == Some(1) && err.contains("needs the device \"cuda\", but the trainer here has any and cpu"),
         "{err}"
     );
     let mut wrong = short_study();

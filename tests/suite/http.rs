@@ -676,7 +676,7 @@ async fn a_model_whose_place_is_away_is_unavailable_and_one_that_is_not_there_is
         .unwrap()
         .to_owned();
     let lease = app.store.claim(&Claim::new(&trainer("a"), vec![], 1)).await.unwrap().remove(0);
-    app.store.finish(&lease, &End::Completed { value: 0.5, best_step: 1 }).await.unwrap();
+    app.store.finish(&lease, &End::Completed { value: 0.5, best_epoch: 1 }).await.unwrap();
     let model = format!("{path}/trials/{}/model", lease.number);
     assert_eq!(app.client.get(&model).await.expect(404).json()["code"], "model_not_found");
     let place = app.data_dir.path().join("artifacts");
@@ -774,7 +774,7 @@ async fn classes_are_named_in_order_and_weighed_by_name() {
         );
     }
     let problem = app.client.post("/v1/studies", &weighed(json!({"frod": 5}))).await.expect(422).json();
-    let expect = json!({"pointer": "/training/class_weight/frod", "detail": "there is no class \"frod\": they are 0 (\"fraud\"), 1 (\"legit\")"});
+    let expect = json!({"pointer": "/training/class_weight/frod", "detail": "there is no class \"frod\"; the classes are 0 (\"fraud\"), 1 (\"legit\")"});
     assert_eq!(problem["errors"], json!([expect]));
     app.stop().await;
 }

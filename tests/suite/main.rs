@@ -3,6 +3,7 @@
 // Helper functions of tests are not marked as tests, so that clippy.toml does not reach them.
 #![allow(clippy::unwrap_used)]
 
+mod client;
 mod contract;
 mod deploy;
 mod e2e;

@@ -185,7 +185,7 @@ async fn a_post_whose_answer_is_lost_with_redis_s_scripts_is_tried_again_and_mak
     proxy.set(Mood::KeepAnswersTo("made once"));
     let (answer, ()) = tokio::join!(app.client.post("/v1/studies", &study), async {
         // Asked past the proxy, which is silent on the connection whose answer it kept.
-        let stored = || app.redis.command(&["ZCARD", "chandler:{c0}:studies"]);
+        let stored = || app.redis.command(&["ZCARD", "chandler:{c}:studies"]);
         eventually("the study whose answer is kept", || async {
             (stored() == redis::Value::Int(2)).then_some(())
         })

@@ -1,4 +1,4 @@
-//! Everything that a trial's next epoch depends on, as a safetensors file: with it, another process
+//! Everything that a trial's next epoch depends on, as a safetensors file: from it, another process
 //! goes on to the same bits.
 //!
 //! Numbers go from the models to the file and back one tensor at a time; a copy of all would be as
@@ -8,37 +8,37 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 
-use crate::limits;
 use candle_core::{DType, Device, Tensor};
 use hpo::training::{Patience, Plateau};
 use safetensors::tensor::{Metadata, TensorInfo};
 use serde::{Deserialize, Serialize};
 
 use crate::engine::{Error, Model, Part};
-use crate::run::Best;
-use crate::weights::Weights;
+use crate::limits;
+use crate::weights::{Best, Weights};
 
-/// How far a trial is, but for its tensors.
+/// The progress of a trial, without its tensors.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Progress {
     /// Epochs done.
-    pub(crate) step: u32,
-    /// What has been reported, an epoch each; f32 as bits.
+    pub(crate) epoch: u32,
+    /// The values reported after each epoch; f32 as bits.
     pub(crate) curve: Vec<Vec<u32>>,
-    /// What early stopping has seen.
+    /// The state of early stopping.
     pub(crate) patience: Patience,
-    /// What the learning rate's reduction has seen.
+    /// The state of the learning rate's reduction.
     pub(crate) plateau: Plateau,
     /// Whether a callback has ended the training.
     pub(crate) is_over: bool,
-    /// How long the trial has run, in ms: whole, as all here, since the checksum is of what is read
-    /// back.
+    /// How long the trial has run, in ms. All numbers here are whole, so that they are read back as
+    /// they were for the checksum.
     pub(crate) spent_ms: u64,
 }
 
-/// Whom a checkpoint is for: nobody else would go on to the same bits.
+/// What a checkpoint belongs to: from it, only this trial on this class of device goes on to the
+/// same bits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Audience {
+pub(crate) struct CheckpointKey {
     /// The trial: its study, and its number in it.
     pub(crate) study: String,
     pub(crate) number: u64,
@@ -54,23 +54,23 @@ pub(crate) struct Audience {
 #[derive(Serialize, Deserialize)]
 struct Head {
     #[serde(flatten)]
-    audience: Audience,
-    /// Value as bits, and step, of the best.
+    key: CheckpointKey,
+    /// Value as bits, and epoch, of the best.
     best: Option<(u64, u32)>,
     progress: Progress,
     /// CRC-32 of this with 0 in its place, of the names and of the numbers: disks and copies flip
-    /// bits, and one would be another trial's result.
+    /// bits, and a single one would change the result.
     checksum: u32,
 }
 
 /// The key of the head in the metadata.
 const HEAD: &str = "chandler-checkpoint";
-/// Of what is written and read: numbers come one by one.
+/// The buffers for writing and reading, which go number by number.
 const BUFFER_BYTES: usize = 1 << 16;
-/// What the names of the best weights begin with.
+/// Prefix of the names of the best weights.
 const BEST: &str = "best.";
 
-/// What the names of a run's tensors begin with.
+/// Prefix of the names of a run's tensors.
 fn of_run(run: usize) -> String {
     format!("runs.{run}.")
 }
@@ -79,7 +79,7 @@ fn of_run(run: usize) -> String {
 /// rest.
 pub(crate) fn write(
     file: &File,
-    audience: &Audience,
+    key: &CheckpointKey,
     models: &[&Model],
     best: Option<&Best>,
     progress: &Progress,
@@ -92,14 +92,14 @@ pub(crate) fn write(
     }
     let weights = best.into_iter().flat_map(|best| best.weights.named());
     parts.extend(weights.map(|(name, tensor)| Part::of(format!("{BEST}{name}"), tensor)));
-    // Wide numbers first, which keeps all of them aligned, and in one order, so that the same
-    // checkpoint is the same file.
+    // Wide numbers first, which keeps all of them aligned, and always in the same order, so that the
+    // same checkpoint is the same file.
     parts.sort_by(|a, b| {
         b.dtype.size_in_bytes().cmp(&a.dtype.size_in_bytes()).then_with(|| a.name.cmp(&b.name))
     });
-    let best = best.map(|best| (best.value.to_bits(), best.step));
-    let mut head = Head { audience: audience.clone(), best, progress: progress.clone(), checksum: 0 };
-    // A pass of its own, since the header comes first.
+    let best = best.map(|best| (best.value.to_bits(), best.epoch));
+    let mut head = Head { key: key.clone(), best, progress: progress.clone(), checksum: 0 };
+    // In a pass of its own, since the header comes first.
     let mut hashed = Hashed::of(&head, parts.iter().map(|part| part.name.as_str()))?;
     for part in &parts {
         let mut out = BufWriter::with_capacity(BUFFER_BYTES, &mut hashed);
@@ -123,11 +123,11 @@ pub(crate) fn write(
     out.flush()
 }
 
-/// Takes bytes for their checksum.
+/// Computes the checksum of what is written to it.
 struct Hashed(crc32fast::Hasher);
 
 impl Hashed {
-    /// What comes before the numbers.
+    /// With what comes before the numbers.
     fn of<'a>(head: &Head, names: impl Iterator<Item = &'a str>) -> io::Result<Hashed> {
         let mut hashed = Hashed(crc32fast::Hasher::new());
         hashed.0.update(&serde_json::to_vec(head)?);
@@ -170,14 +170,14 @@ fn header(parts: &[Part], head: &Head) -> io::Result<Vec<u8>> {
 pub(crate) struct Checkpoint {
     file: BufReader<File>,
     header: Metadata,
-    /// Where the numbers begin.
+    /// The position of the first number.
     begin: u64,
     head: Head,
 }
 
 impl Checkpoint {
-    /// The checkpoint in a file; none where it is for somebody else, or damaged.
-    pub(crate) fn open(file: File, audience: &Audience) -> Option<Checkpoint> {
+    /// The checkpoint in a file; none if it belongs to something else, or is damaged.
+    pub(crate) fn open(file: File, key: &CheckpointKey) -> Option<Checkpoint> {
         let bytes = file.metadata().ok()?.len();
         let mut file = BufReader::with_capacity(BUFFER_BYTES, file);
         let mut length = [0; 8];
@@ -190,7 +190,7 @@ impl Checkpoint {
         file.read_exact(&mut header).ok()?;
         let header: Metadata = serde_json::from_slice(&header).ok()?;
         let mut head: Head = serde_json::from_str(header.metadata().as_ref()?.get(HEAD)?).ok()?;
-        if begin.checked_add(header.data_len() as u64) != Some(bytes) || head.audience != *audience {
+        if begin.checked_add(header.data_len() as u64) != Some(bytes) || head.key != *key {
             return None;
         }
         let checksum = std::mem::take(&mut head.checksum);
@@ -215,9 +215,9 @@ impl Checkpoint {
             weights.extend(tensor.map(|tensor| (name.to_owned(), tensor)));
         }
         let Head { best, progress, .. } = self.head;
-        let best = best.map(|(value, step)| Best {
+        let best = best.map(|(value, epoch)| Best {
             value: f64::from_bits(value),
-            step,
+            epoch,
             weights: Weights::of(weights),
         });
         Ok((best, progress))

@@ -1,8 +1,8 @@
 //! The devices of this machine that a build trains on: all NVIDIA GPUs with the feature `cuda`, all
-//! of Apple's with `metal`, else the CPU.
+//! of Apple's with `metal`, otherwise the CPU.
 //!
-//! What is asked of a maker's library is in `cuda` and `metal`, and there is little of it: which
-//! devices there are, a handle of one, what memory it has left.
+//! `cuda` and `metal` have the calls of a maker's library. They are few: list the devices, open one,
+//! ask for its free memory.
 
 #[cfg(feature = "cuda")]
 mod cuda;
@@ -25,11 +25,11 @@ pub struct DeviceInfo {
     pub class: DeviceClass,
     /// Its number among the devices of its class, from 0.
     pub ordinal: usize,
-    /// What its maker calls it.
+    /// The name that its maker gave it.
     pub model: String,
     /// Its numerics class: two devices of one class get the same bits from the same trial.
     ///
-    /// All CPUs are of one class, so no machine has to be told to compute as another does: products
+    /// All CPUs are of one class, so that no machine has to imitate another: products
     /// are chains of fused multiply-adds in one order whatever the vectors
     /// (`crate::kernels::product`), everything else is rounded number by number. The number in
     /// `cpu-1` grows when a version of ours computes other bits. GPUs are of a class with those of
@@ -46,14 +46,13 @@ impl DeviceInfo {
         }
     }
 
-    /// A handle of the device with a queue of work of its own: one for each trial that runs at the
-    /// same time.
+    /// A handle of the device with a work queue of its own; each trial that runs needs one.
     pub fn open(&self) -> candle_core::Result<candle_core::Device> {
         maker::open(self.ordinal)
     }
 
-    /// Bytes of memory that are free on it now, in this machine or this container where it has none
-    /// of its own.
+    /// Bytes of memory that are free on it now; if it has no memory of its own, on this machine or in
+    /// this container.
     pub(crate) fn free_memory(&self) -> candle_core::Result<u64> {
         maker::free_memory(self.ordinal)
     }

@@ -1,16 +1,16 @@
 //! A network and its training step on candle's tensors and autograd.
 //!
-//! In reading order: [`Model`] is built from layers as data and does a step at a time; `builder`
-//! makes `layers` of them, with weights that `init` draws; `judge` and `meters` have losses and
-//! metrics; `optimizer` moves the weights; `state` is what all of it goes on from; `ops` chooses
+//! In reading order: [`Model`] is built from layers as data and trains one step at a time; `builder`
+//! makes the `layers` with their weights, which `init` draws; `loss` and `meters` have losses and
+//! metrics; `optimizer` moves the weights; `state` is all that a checkpoint needs; `ops` chooses
 //! between [`crate::kernels`] on the CPU and `composed`, which says the same in candle's own
 //! operations, for other devices.
 
 mod builder;
 mod composed;
 mod init;
-mod judge;
 mod layers;
+mod loss;
 mod meters;
 mod model;
 mod ops;
@@ -19,16 +19,15 @@ mod state;
 #[cfg(test)]
 pub(crate) mod tests;
 mod weight;
-mod window;
 
 #[cfg(test)]
-pub(crate) use judge::takes_over;
-pub use judge::{Labels, RowWeights, Targets};
+pub(crate) use loss::takes_over;
 pub use meters::Totals;
 pub use model::Model;
 pub(crate) use ops::Ops;
 pub use state::{Part, Read};
-pub(crate) use window::Window;
+
+pub use crate::targets::{Labels, RowWeights, Targets};
 
 /// Why a network cannot be built or trained.
 #[derive(Debug, thiserror::Error)]
@@ -56,8 +55,8 @@ impl From<candle_core::Error> for Error {
     }
 }
 
-/// How CUDA, cuBLAS and Metal (a buffer at its making, a command in its course) say that memory is
-/// short; candle passes it on as text.
+/// The texts of CUDA, cuBLAS and Metal (for a buffer, and for a command) when memory is short, which
+/// candle passes on.
 const NO_MEMORY: [&str; 4] = [
     "CUDA_ERROR_OUT_OF_MEMORY",
     "CUBLAS_STATUS_ALLOC_FAILED",

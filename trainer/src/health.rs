@@ -1,41 +1,41 @@
-//! Whether the artifacts can be written and read. A fault there is the place's and no trial's:
-//! nothing fails for it, results wait until it is over, and nothing more is claimed meanwhile.
+//! Whether the artifacts can be written and read. A fault there is not a trial's: nothing fails
+//! because of it, results wait until it is over, and nothing more is claimed meanwhile.
 
 use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::limits;
 use prometheus::IntGauge;
 use store::artifact::{self, Artifacts};
+use store::jittered;
 use tokio::sync::{Mutex, Notify, watch};
 
-use crate::worker::jittered;
+use crate::limits;
 
 /// The health of the artifacts, as far as this process knows.
 #[derive(Debug)]
 pub(crate) struct Health {
     artifacts: Artifacts,
-    /// What is wrong, in words.
+    /// The fault, in words.
     fault: watch::Sender<Option<String>>,
-    /// Results that could not be written and have not been given up. While there are any the fault
-    /// is not over, whatever a small file says.
+    /// Results that could not be written and have not been given up. While there are any, the fault
+    /// is not over, even if a small file can be written.
     unwritten: AtomicUsize,
     /// Asks for a probe.
     suspected: Notify,
-    /// Says that a result was written, or given up.
+    /// A result was written, or given up.
     settled: Notify,
-    /// Says that another try may succeed.
+    /// Another try may succeed.
     try_again: Notify,
-    /// One probe at a time: one that hangs may keep a thread for good.
+    /// Allows one probe at a time: one that hangs may keep a thread for ever.
     probing: Mutex<()>,
-    /// How long a result may be on its way before the place is suspected.
+    /// How long a write may take before the artifacts are probed.
     patience: Duration,
     gauge: IntGauge,
 }
 
 impl Health {
-    /// Of artifacts that are well; `gauge` is 1 while they are not.
+    /// The health of artifacts without a fault; `gauge` is 1 while there is one.
     pub(crate) fn new(artifacts: Artifacts, gauge: IntGauge) -> Health {
         let (suspected, settled, try_again, probing) = Default::default();
         let (fault, unwritten, patience) = (
@@ -46,12 +46,12 @@ impl Health {
         Health { artifacts, fault, unwritten, suspected, settled, try_again, probing, patience, gauge }
     }
 
-    /// What is wrong now, in words.
+    /// The fault, if there is one, in words.
     pub(crate) fn fault(&self) -> Option<String> {
         self.fault.borrow().clone()
     }
 
-    /// Hears of each fault as it begins and ends.
+    /// Receives each fault as it begins and ends.
     pub(crate) fn subscribe(&self) -> watch::Receiver<Option<String>> {
         self.fault.subscribe()
     }
@@ -62,12 +62,12 @@ impl Health {
         let _ = self.subscribe().wait_for(Option::is_none).await;
     }
 
-    /// Something went wrong that may be the place's fault: has it probed, soon.
+    /// Has the artifacts probed soon, after an error that may be their fault.
     pub(crate) fn suspect(&self) {
         self.suspected.notify_one();
     }
 
-    /// Probes the artifacts: whether they are well.
+    /// Probes the artifacts, and returns whether they can be used.
     pub(crate) async fn is_well(&self) -> bool {
         let _one = self.probing.lock().await;
         let mut probe = std::pin::pin!(self.artifacts.probe());
@@ -85,8 +85,8 @@ impl Health {
         outcome.inspect_err(|error| self.begin(error.to_string())).is_ok()
     }
 
-    /// What comes of `put`, which is repeated as long as the place is at fault. Whoever drops this
-    /// gives the result up.
+    /// Repeats `put` until it succeeds, or fails for another reason than a fault of the artifacts.
+    /// Dropping this gives the result up.
     pub(crate) async fn written<T, F: Future<Output = Result<T, artifact::Error>>>(
         &self,
         put: impl Fn() -> F,
@@ -94,7 +94,7 @@ impl Health {
         let mut unwritten = None;
         loop {
             match self.unless_slow(put()).await {
-                Err(error) if error.is_of_the_place() => {
+                Err(error) if error.is_of_the_storage() => {
                     unwritten.get_or_insert_with(|| Unwritten::of(self));
                     self.begin(error.to_string());
                     self.try_again.notified().await;
@@ -104,7 +104,7 @@ impl Health {
         }
     }
 
-    /// What comes of `work`; where that takes long, the place may hang.
+    /// Has the artifacts probed each time that `work` has taken long: they may hang.
     async fn unless_slow<T>(&self, work: impl Future<Output = T>) -> T {
         let mut work = std::pin::pin!(work);
         loop {
@@ -115,7 +115,7 @@ impl Health {
         }
     }
 
-    /// Probes whenever something is suspected, and through each fault until it is over.
+    /// Probes whenever [`Health::suspect`] asks for it, and during each fault until it is over.
     pub(crate) async fn watch(&self) {
         loop {
             self.suspected.notified().await;
@@ -160,7 +160,7 @@ impl Health {
     }
 }
 
-/// A result that waits to be written.
+/// Counts a result that waits to be written.
 struct Unwritten<'h>(&'h Health);
 
 impl Unwritten<'_> {
@@ -183,31 +183,33 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::AtomicBool;
 
+    use store::{Nonce, StudyId};
+
     use super::*;
 
-    /// Artifacts in a folder, and what watches them.
-    struct Bench {
+    /// Artifacts in a folder, watched.
+    struct TestHealth {
         _dir: tempfile::TempDir,
         place: PathBuf,
         health: Arc<Health>,
     }
 
-    impl Bench {
-        fn new() -> Bench {
+    impl TestHealth {
+        fn new() -> TestHealth {
             let dir = tempfile::tempdir().unwrap();
             let place = dir.path().join("artifacts");
             let artifacts = Artifacts::open(place.to_str().unwrap()).unwrap();
             let health = Arc::new(Health::new(artifacts, IntGauge::new("fault", "fault").unwrap()));
             let watched = health.clone();
             tokio::spawn(async move { watched.watch().await });
-            Bench { _dir: dir, place, health }
+            TestHealth { _dir: dir, place, health }
         }
 
-        fn break_place(&self) {
+        fn break_artifacts(&self) {
             std::fs::rename(&self.place, self.place.with_extension("moved")).unwrap();
         }
 
-        fn mend_place(&self) {
+        fn mend_artifacts(&self) {
             std::fs::rename(self.place.with_extension("moved"), &self.place).unwrap();
         }
 
@@ -218,64 +220,65 @@ mod tests {
 
     #[tokio::test]
     async fn a_fault_is_found_where_it_is_suspected_and_ends_with_its_cause() {
-        let bench = Bench::new();
-        bench.health.suspect();
-        assert!(bench.health.is_well().await && bench.health.fault().is_none());
-        bench.break_place();
-        bench.health.suspect();
-        bench.faulty().await;
-        assert!(bench.health.fault().unwrap().starts_with("cannot keep artifacts in "));
-        assert_eq!(bench.health.gauge.get(), 1);
-        bench.mend_place();
-        bench.health.well().await;
-        assert_eq!(bench.health.gauge.get(), 0);
+        let test = TestHealth::new();
+        test.health.suspect();
+        assert!(test.health.is_well().await && test.health.fault().is_none());
+        test.break_artifacts();
+        test.health.suspect();
+        test.faulty().await;
+        assert!(test.health.fault().unwrap().starts_with("cannot keep artifacts in "));
+        assert_eq!(test.health.gauge.get(), 1);
+        test.mend_artifacts();
+        test.health.well().await;
+        assert_eq!(test.health.gauge.get(), 0);
     }
 
     #[tokio::test]
     async fn a_result_is_written_once_the_place_is_well() {
-        let bench = Bench::new();
-        bench.break_place();
-        let health = bench.health.clone();
+        let test = TestHealth::new();
+        test.break_artifacts();
+        let health = test.health.clone();
         let writing = tokio::spawn(async move {
-            let put = || health.artifacts.put_model("01JD", 4, 1, "a", "weights".into());
+            let put =
+                || health.artifacts.put_model(StudyId::generate(), 4, 1, Nonce::random(), "weights".into());
             health.written(put).await
         });
-        bench.faulty().await;
+        test.faulty().await;
         assert!(!writing.is_finished());
-        bench.mend_place();
+        test.mend_artifacts();
         let path = writing.await.unwrap().unwrap();
-        assert_eq!(bench.health.artifacts.get(&path).await.unwrap(), "weights");
-        bench.health.well().await;
+        assert_eq!(test.health.artifacts.get(&path).await.unwrap(), "weights");
+        test.health.well().await;
     }
 
     #[tokio::test]
     async fn a_place_that_takes_small_files_only_is_at_fault_until_its_result_is_written_or_given_up() {
-        let bench = Bench::new();
+        let test = TestHealth::new();
         let full = || artifact::Error::Io(std::io::ErrorKind::StorageFull.into());
         let is_full = Arc::new(AtomicBool::new(true));
-        let (health, asked) = (bench.health.clone(), is_full.clone());
+        let (health, asked) = (test.health.clone(), is_full.clone());
         let put = move || std::future::ready(if asked.load(Ordering::SeqCst) { Err(full()) } else { Ok(()) });
         let writing = tokio::spawn(async move { health.written(put).await });
-        bench.faulty().await;
+        test.faulty().await;
         assert!(
-            bench.health.is_well().await && bench.health.fault().is_some(),
+            test.health.is_well().await && test.health.fault().is_some(),
             "a small file can be written, the result cannot"
         );
         is_full.store(false, Ordering::SeqCst);
         writing.await.unwrap().unwrap();
-        bench.health.well().await;
+        test.health.well().await;
 
-        let health = bench.health.clone();
+        let health = test.health.clone();
         let given_up =
             tokio::spawn(async move { health.written(|| std::future::ready(Err::<(), _>(full()))).await });
-        bench.faulty().await;
+        test.faulty().await;
         given_up.abort();
-        bench.health.well().await;
+        test.health.well().await;
     }
 
     #[tokio::test]
     async fn an_artifact_that_no_place_would_take_is_an_error_at_once() {
-        let bench = Bench::new();
+        let test = TestHealth::new();
         let large = || {
             std::future::ready(Err::<(), _>(artifact::Error::TooLarge {
                 path: String::new(),
@@ -283,7 +286,7 @@ mod tests {
                 max: 1,
             }))
         };
-        assert!(bench.health.written(large).await.is_err() && bench.health.fault().is_none());
+        assert!(test.health.written(large).await.is_err() && test.health.fault().is_none());
     }
 
     #[tokio::test]

@@ -3,7 +3,7 @@
 //!
 //! Each file has one operation with its forward and backward pass, generic over
 //! [`Real`](real::Real) so that tests hold its gradient against finite differences in `f64` while
-//! production runs the very same code in `f32`. What candle wants around one is in [`operation`].
+//! production runs the very same code in `f32`. [`operation`] has what candle needs around each.
 //! Nothing here uses more than the thread that calls it.
 //!
 //! Bits: no number depends on the machine's libm, on the width of its vectors (what is fused is
@@ -11,6 +11,7 @@
 //! class](crate::device::DeviceInfo::numerics).
 
 pub(crate) mod activation;
+pub(crate) mod average;
 pub(crate) mod constraint;
 pub(crate) mod conv;
 pub(crate) mod conv_pool;
@@ -28,10 +29,14 @@ pub(crate) mod prelu;
 pub(crate) mod product;
 pub(crate) mod real;
 pub(crate) mod recurrent;
+pub(crate) mod sums;
 pub(crate) mod update;
 pub(crate) mod vectorised;
+pub(crate) mod window;
 
 pub(crate) use vectorised::vectorised;
+
+use std::any::Any;
 
 use candle_core::{CpuStorage, Layout, Result, Storage, bail};
 
@@ -71,5 +76,27 @@ pub(crate) fn slice<'a, T: real::Real>(storage: &'a CpuStorage, layout: &Layout)
     match layout.contiguous_offsets() {
         Some((start, end)) => Ok(&storage.as_slice::<T>()?[start..end]),
         None => bail!("a kernel needs contiguous numbers, not {layout:?}"),
+    }
+}
+
+/// The numbers of a contiguous storage, to change.
+pub(crate) fn slice_mut<'a, T: real::Real>(
+    storage: &'a mut CpuStorage,
+    layout: &Layout,
+) -> Result<&'a mut [T]> {
+    let Some((start, end)) = layout.contiguous_offsets() else { bail!("a weight is contiguous") };
+    Ok(&mut numbers_mut(storage)?[start..end])
+}
+
+/// The numbers of a storage, to change.
+pub(crate) fn numbers_mut<T: real::Real>(storage: &mut CpuStorage) -> Result<&mut [T]> {
+    let numbers: &mut dyn Any = match storage {
+        CpuStorage::F32(numbers) => numbers,
+        CpuStorage::F64(numbers) => numbers,
+        _ => bail!("weights and their slots are f32 or f64"),
+    };
+    match numbers.downcast_mut::<Vec<T>>() {
+        Some(numbers) => Ok(numbers),
+        None => bail!("a weight and its slots have one type"),
     }
 }

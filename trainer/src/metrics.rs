@@ -1,6 +1,7 @@
-//! What a trainer shows on its `/metrics`. Names and meanings are part of the product; no label
-//! carries a study or a trial.
+//! The metrics of a trainer. Names and meanings are part of the product; no label carries a study or
+//! a trial.
 
+use hpo::trial::AttemptEnd;
 use prometheus::{
     Encoder, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry, TextEncoder,
@@ -8,9 +9,8 @@ use prometheus::{
 
 use crate::device::DeviceInfo;
 
-/// Every way a trial leaves a trainer.
-pub(crate) const ENDS: [&str; 7] =
-    ["completed", "pruned", "paused", "failed", "cancelled", "released", "lost"];
+/// The end of a trial that is no longer this trainer's.
+pub(crate) const LOST: &str = "lost";
 
 /// The metrics of one trainer.
 pub(crate) struct Metrics {
@@ -30,7 +30,7 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    /// All metrics at zero, for a trainer with so many slots on these devices.
+    /// All metrics at zero, for a trainer with this many slots on these devices.
     pub(crate) fn new(slots: u32, devices: &[DeviceInfo]) -> prometheus::Result<Metrics> {
         let registry = Registry::new();
         let duration = HistogramOpts::new(
@@ -65,8 +65,9 @@ impl Metrics {
         for device in devices {
             info.with_label_values(&[device.name().as_str(), &device.numerics]).set(1.0);
         }
-        // A series that is not there before its first event has no rate.
-        ENDS.iter().for_each(|end| metrics.trials.with_label_values(&[end]).reset());
+        // A series that appears with its first event has no rate.
+        let ends = AttemptEnd::ALL.iter().filter(|end| end.is_handed_in()).map(|end| end.as_str());
+        ends.chain([LOST]).for_each(|end| metrics.trials.with_label_values(&[end]).reset());
         let Metrics { registry, epochs, samples, trials, trial_duration, busy, artifacts_fault: _ } =
             &metrics;
         registry.register(Box::new(epochs.clone()))?;
@@ -83,7 +84,7 @@ impl Metrics {
     /// All of them in Prometheus's text format.
     pub(crate) fn render(&self) -> String {
         let mut text = Vec::new();
-        // Neither a vector nor names we chose ourselves can fail.
+        // It cannot fail: the names are ours, and a vector takes everything.
         let _ = TextEncoder::new().encode(&self.registry.gather(), &mut text);
         String::from_utf8_lossy(&text).into_owned()
     }

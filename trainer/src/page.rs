@@ -19,12 +19,12 @@ use tokio::sync::Semaphore;
 use crate::metrics::Metrics;
 
 /// Serves until it is dropped. Connections beyond [`limits::METRICS_CONNECTIONS_MAX`] wait in the
-/// kernel.
+/// kernel's queue.
 pub(crate) async fn serve(listener: TcpListener, metrics: Arc<Metrics>) {
     let room = Arc::new(Semaphore::new(limits::METRICS_CONNECTIONS_MAX));
     while let Ok(place) = room.clone().acquire_owned().await {
         let Ok((stream, _)) = listener.accept().await else {
-            // Out of file descriptors, most likely: it passes.
+            // Most likely out of file descriptors, which passes.
             tokio::time::sleep(Duration::from_millis(limits::TRAINER_RETRY_MS)).await;
             continue;
         };

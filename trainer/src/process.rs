@@ -1,10 +1,13 @@
-//! What concerns the process as a whole: its parent, and what a panic prints.
+//! The process as a whole: its name, its parent, and the log of a panic.
 
 use std::panic;
 
-/// Has the system send SIGTERM when the parent ends, were it by SIGKILL; call it from the main
-/// thread. An error where the parent is gone already. Elsewhere than on Linux it does nothing: the
-/// parent has to stop its trainer itself.
+use store::Nonce;
+use sysinfo::System;
+
+/// Has the system send SIGTERM when the parent ends, even by SIGKILL; call it from the main thread.
+/// Errors: the parent has ended already. On systems other than Linux it does nothing: the parent has
+/// to stop its trainer itself.
 pub fn end_with_parent() -> std::io::Result<()> {
     #[cfg(target_os = "linux")]
     {
@@ -19,8 +22,8 @@ pub fn end_with_parent() -> std::io::Result<()> {
         if set != 0 {
             return Err(std::io::Error::last_os_error());
         }
-        // The parent may have died before the call; then nobody would ever send the signal. In a
-        // container, though, process 1 is the parent that started us, and its session is ours.
+        // If the parent died before the call, the signal would never come. In a container, though,
+        // process 1 is the parent that started us, and its session is ours.
         if parent == 1 && session != 1 {
             return Err(std::io::Error::other("the parent process has ended"));
         }
@@ -28,8 +31,8 @@ pub fn end_with_parent() -> std::io::Result<()> {
     Ok(())
 }
 
-/// Has a panic logged in one line, with its thread: a training thread's is the error of its trial,
-/// not the end of the process.
+/// Has panics logged in one line, with their thread: a panic of a training thread is the error of its
+/// trial, not the end of the process.
 pub fn log_panics_in_one_line() {
     panic::set_hook(Box::new(|info| {
         let thread = std::thread::current();
@@ -39,20 +42,18 @@ pub fn log_panics_in_one_line() {
     }));
 }
 
-/// What a panic said.
+/// The message of a panic.
 pub(crate) fn message(payload: &(dyn std::any::Any + Send)) -> String {
     match (payload.downcast_ref::<&str>(), payload.downcast_ref::<String>()) {
         (Some(text), _) => (*text).to_owned(),
         (_, Some(text)) => text.clone(),
-        _ => "it gave no message".to_owned(),
+        _ => "no message".to_owned(),
     }
 }
 
-/// The name of this machine, for people; empty where it has none.
-pub(crate) fn host_name() -> String {
-    let mut name = [0u8; 256];
-    // SAFETY: the buffer is ours and its length is right; the last byte stays 0.
-    let found = unsafe { libc::gethostname(name.as_mut_ptr().cast(), name.len() - 1) };
-    let length = name.iter().position(|byte| *byte == 0).unwrap_or(0);
-    if found == 0 { String::from_utf8_lossy(&name[..length]).into_owned() } else { String::new() }
+/// A name for this process among all trainers: that of the machine, the process's number, and some
+/// random digits.
+pub(crate) fn name() -> String {
+    let host = System::host_name().unwrap_or_default();
+    format!("{host}-{}-{}", std::process::id(), &Nonce::random().to_string()[..6])
 }

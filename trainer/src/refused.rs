@@ -1,5 +1,5 @@
-//! The datasets that this machine lacks: claims leave their studies to other trainers, until the
-//! files change or some time has passed.
+//! The datasets that this machine does not have: claims leave their studies to other trainers, until
+//! the files change or some time has passed.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,7 +11,7 @@ use hpo::dataset::DatasetSpec;
 use store::RefusedDataset;
 use tokio::sync::watch;
 
-/// What this process refuses now, by the datasets' identities.
+/// The datasets that this process refuses, by their identities.
 #[derive(Debug)]
 pub(crate) struct Refused {
     catalog: Arc<Catalog>,
@@ -23,7 +23,7 @@ pub(crate) struct Refused {
 /// The datasets by identity.
 pub(crate) type Datasets = BTreeMap<String, Lacking>;
 
-/// A dataset that is lacking.
+/// A dataset that this machine does not have.
 #[derive(Debug, Clone)]
 pub(crate) struct Lacking {
     pub(crate) spec: DatasetSpec,
@@ -46,7 +46,7 @@ impl Refused {
         });
     }
 
-    /// Hears of each change.
+    /// Receives each change.
     pub(crate) fn subscribe(&self) -> watch::Receiver<Datasets> {
         self.datasets.subscribe()
     }
@@ -56,7 +56,7 @@ impl Refused {
         self.datasets.borrow().keys().take(limits::REFUSED_MAX).cloned().collect()
     }
 
-    /// The same with the reasons, for the trainer's line.
+    /// The same with the reasons, for the list of trainers.
     pub(crate) fn reasons(&self) -> Vec<RefusedDataset> {
         let reason = |(id, lacking): (&String, &Lacking)| RefusedDataset {
             dataset_id: id.clone(),
@@ -65,8 +65,8 @@ impl Refused {
         self.datasets.borrow().iter().take(limits::REFUSED_MAX).map(reason).collect()
     }
 
-    /// Refuses no more what has changed, or was refused long ago. Looks at files, and blocks
-    /// meanwhile; in between calls that come soon do nothing.
+    /// Accepts datasets again whose files have changed, or that were refused long ago. Blocks while it
+    /// looks at the files; does nothing if it has looked recently.
     pub(crate) fn lift(&self) {
         let begun = Instant::now();
         let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);

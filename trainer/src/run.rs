@@ -1,7 +1,6 @@
 //! The training loop, whole.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use candle_core::Device;
@@ -10,20 +9,21 @@ use hpo::training::validation_rows;
 use hpo::{Plan, Study};
 use store::artifact::{self, Spool};
 
-use crate::checkpoint::{self, Audience, Checkpoint, Progress};
+use crate::checkpoint::{self, Checkpoint, CheckpointKey, Progress};
 use crate::engine::{Error, Model, RowWeights, Targets, Totals};
-use crate::weights::Weights;
+use crate::stop::{Reason, Stop};
+use crate::weights::{Best, Weights};
 
 /// Everything that one trial trains on.
 pub(crate) struct Job<'a> {
     pub(crate) study: &'a Study,
     pub(crate) number: u64,
     pub(crate) plan: &'a Plan,
-    /// The rows of each fold; one where there are none.
+    /// The rows of each fold; without a cross-validation, one fold.
     pub(crate) folds: &'a [Fold],
     pub(crate) device: &'a Device,
-    /// Whom its checkpoints are for.
-    pub(crate) audience: &'a Audience,
+    /// What its checkpoints belong to.
+    pub(crate) key: &'a CheckpointKey,
     /// Gives files for them.
     pub(crate) spool: &'a dyn Fn() -> Result<Spool, artifact::Error>,
     /// How long after a checkpoint the next one is made, in seconds.
@@ -32,159 +32,179 @@ pub(crate) struct Job<'a> {
     pub(crate) stop: &'a Stop,
 }
 
-/// The rows that train and those that validate, scaled by what the first say.
+/// The rows that train and those that validate, all scaled by the statistics of the first.
 pub(crate) struct Fold {
     pub(crate) data: Scaled,
     pub(crate) split: Split,
 }
 
-/// The best epoch so far.
-#[derive(Debug)]
-pub(crate) struct Best {
-    pub(crate) value: f64,
-    pub(crate) step: u32,
-    pub(crate) weights: Weights,
-}
-
-/// What happens while a trial trains.
+/// An event while a trial trains.
 #[derive(Debug)]
 pub(crate) enum Event {
     /// An epoch is over: its values in the order of [`Study::logged`], and how many samples it
     /// trained on.
-    Epoch { step: u32, values: Vec<f32>, samples: u64 },
-    /// From here it could go on.
+    Epoch { epoch: u32, values: Vec<f32>, samples: u64 },
+    /// A checkpoint was made.
     Checkpoint(Saved),
-    /// A checkpoint could not be made, which ends no trial.
+    /// A checkpoint could not be made. The trial goes on.
     NoCheckpoint(artifact::Error),
 }
 
 /// A checkpoint on its way to the artifacts.
 #[derive(Debug)]
 pub(crate) struct Saved {
-    pub(crate) step: u32,
+    pub(crate) epoch: u32,
     pub(crate) spool: Spool,
-    /// While it is held, no other checkpoint is made: they would pile up where a bucket is slow.
-    pub(crate) on_its_way: Arc<()>,
+    /// While it is held, no other checkpoint is made: they would pile up in front of a slow bucket.
+    pub(crate) in_flight: Arc<()>,
 }
 
-/// How the loop ended.
+/// Why training ended without a result.
 #[derive(Debug)]
-pub(crate) enum Trained {
-    /// All epochs, or all that `max_trial_seconds` and callbacks allowed; at least one.
-    Completed(Best),
-    /// As [`Stop`] said, with the best so far.
-    Stopped(Reason, Option<Best>),
+pub(crate) enum Unfinished {
+    /// As [`Stop`] said.
+    Stopped(Reason),
     /// The loss or a metric was not a finite number in this epoch.
     Diverged(u32),
     /// `max_trial_seconds` were over before the first epoch ended.
     OutOfTime,
+    /// The engine failed.
+    Failed(Error),
+}
+
+impl From<Error> for Unfinished {
+    fn from(error: Error) -> Unfinished {
+        Unfinished::Failed(error)
+    }
 }
 
 /// Trains all epochs, from the first of the checkpoints on that can be read, and tells what
-/// happens; what that has seen is told again, and the time that it took counts. The next one is
-/// asked for only where that cannot be read.
+/// happens; the epochs of that checkpoint are told again, and the time that it took counts. The
+/// next checkpoint is asked for only if one cannot be read.
 ///
 /// A trial trains its network once, or for each execution on each fold, an epoch of each in turn:
-/// what is logged, and what callbacks see, are the means, so that a step is reported once. As in
+/// what is logged, and what callbacks see, are the means, so that an epoch is reported once. As in
 /// Keras, the last batch of an epoch may be smaller, `loss` and metrics are those of the epoch's
-/// rows while its weights move, and the `val_` ones are taken after it with dropout off. Kept are
-/// the weights of the best epoch; of several runs those of the best.
+/// rows while the weights move, and the `val_` ones are taken after it with dropout off. Returned
+/// are the weights of the best epoch; of several runs, those of the best.
 pub(crate) fn train(
     job: &Job,
     checkpoints: impl Iterator<Item = Checkpoint>,
     mut tell: impl FnMut(Event),
-) -> Result<Trained, Error> {
+) -> Result<Best, Unfinished> {
     let Job { study, plan, .. } = *job;
     let names = study.logged();
-    let place = |name: &str| names.iter().position(|logged| *logged == name);
+    let index = |name: &str| names.iter().position(|logged| *logged == name);
     let direction = study.objective.direction;
-    let objective = place(&study.objective.metric).unwrap_or(0);
+    let objective = index(&study.objective.metric).unwrap_or(0);
     let callbacks = &plan.training.callbacks;
     let (mut runs, mut best, mut progress) = begin(job, checkpoints)?;
-    // Its time begins where it need not wait any more, for memory or for a checkpoint.
+    // Its time begins here: waiting for memory and for a checkpoint does not count.
     let (begun, earlier) = (Instant::now(), Duration::from_millis(progress.spent_ms));
     let deadline = study
         .max_trial_seconds
         .map(|seconds| begun + Duration::from_secs_f64(seconds).saturating_sub(earlier));
-    for (step, values) in (1..).zip(&progress.curve) {
-        tell(Event::Epoch {
-            step,
-            values: values.iter().map(|bits| f32::from_bits(*bits)).collect(),
-            samples: 0,
-        });
+    for (epoch, values) in (1..).zip(&progress.curve) {
+        let values = values.iter().map(|bits| f32::from_bits(*bits)).collect();
+        tell(Event::Epoch { epoch, values, samples: 0 });
     }
-    let (mut saved, mut pause, on_its_way) = (Instant::now(), job.checkpoint_seconds as f64, Arc::new(()));
+    let mut schedule = CheckpointSchedule::new(job.checkpoint_seconds);
 
-    while progress.step < plan.training.epochs && !progress.is_over {
-        let step = progress.step + 1;
+    while progress.epoch < plan.training.epochs && !progress.is_over {
+        let epoch = progress.epoch + 1;
         let mut samples = 0;
         let mut values: Vec<Vec<f64>> = Vec::with_capacity(runs.len());
         for run in &mut runs {
-            match run.epoch(job, step, deadline)? {
+            match run.epoch(job, epoch, deadline)? {
                 Epoch::Over(logged, rows) => {
                     values.push(logged);
                     samples += rows;
                 }
-                Epoch::Stopped(reason) => return Ok(Trained::Stopped(reason, best)),
-                Epoch::OutOfTime => return Ok(best.map_or(Trained::OutOfTime, Trained::Completed)),
+                Epoch::Stopped(reason) => return Err(Unfinished::Stopped(reason)),
+                Epoch::OutOfTime => return best.ok_or(Unfinished::OutOfTime),
             }
         }
         let logged = summary(&values);
         // As stored: a value beyond f32 has diverged as well.
         if !logged.iter().all(|value| (*value as f32).is_finite()) {
-            return Ok(match best {
-                Some(best) if callbacks.terminate_on_nan => Trained::Completed(best),
-                _ => Trained::Diverged(step),
-            });
+            let best = best.filter(|_| callbacks.terminate_on_nan);
+            return best.ok_or(Unfinished::Diverged(epoch));
         }
         let value = logged[objective];
         if best.as_ref().is_none_or(|best| direction.is_better(value, best.value)) {
-            let leader = (1..runs.len()).fold(0, |a, b| {
-                if direction.is_better(values[b][objective], values[a][objective]) { b } else { a }
-            });
+            let mut leader = 0;
+            for run in 1..runs.len() {
+                if direction.is_better(values[run][objective], values[leader][objective]) {
+                    leader = run;
+                }
+            }
             drop(best.take()); // one copy at a time
-            best = Some(Best { value, step, weights: runs[leader].weights()? });
+            best = Some(Best { value, epoch, weights: runs[leader].weights()? });
         }
         let values: Vec<f32> = logged.iter().map(|value| *value as f32).collect();
-        progress.step = step;
+        progress.epoch = epoch;
         progress.curve.push(values.iter().map(|value| value.to_bits()).collect());
         if let Some(stopping) = &callbacks.early_stopping {
-            let seen = place(&stopping.monitor).map_or(value, |at| logged[at]);
-            progress.is_over = stopping.ends(&mut progress.patience, step - 1, seen);
+            let seen = index(&stopping.monitor).map_or(value, |at| logged[at]);
+            progress.is_over = stopping.ends(&mut progress.patience, epoch - 1, seen);
         }
         if let Some(reduce) = &callbacks.reduce_lr_on_plateau {
-            let seen = place(&reduce.monitor).map_or(value, |at| logged[at]);
+            let seen = index(&reduce.monitor).map_or(value, |at| logged[at]);
             if let Some(rate) = reduce.epoch(&mut progress.plateau, seen, runs[0].model.learning_rate()) {
                 runs.iter_mut().for_each(|run| run.model.set_learning_rate(rate));
             }
         }
-        tell(Event::Epoch { step, values, samples });
-        let more = progress.step < plan.training.epochs && !progress.is_over;
-        let is_due = saved.elapsed().as_secs_f64() >= pause && Arc::strong_count(&on_its_way) == 1;
-        if more && is_due {
-            let saving = Instant::now();
+        tell(Event::Epoch { epoch, values, samples });
+        let more = progress.epoch < plan.training.epochs && !progress.is_over;
+        if more && schedule.is_due() {
             progress.spent_ms = (earlier + begun.elapsed()).as_millis() as u64;
-            tell(match save(job, &runs, best.as_ref(), &progress) {
-                Ok(spool) => Event::Checkpoint(Saved { step, spool, on_its_way: on_its_way.clone() }),
+            let saved = schedule.saved(|| save(job, &runs, best.as_ref(), &progress));
+            tell(match saved {
+                Ok((spool, in_flight)) => Event::Checkpoint(Saved { epoch, spool, in_flight }),
                 Err(error) => Event::NoCheckpoint(error),
             });
-            saved = Instant::now();
-            // Slow disks take a tenth of the time, unless every epoch is asked for.
-            pause = if job.checkpoint_seconds == 0 {
-                0.0
-            } else {
-                pause.max(10.0 * saving.elapsed().as_secs_f64())
-            };
         }
         if more && deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             break;
         }
     }
-    Ok(best.map_or(Trained::OutOfTime, Trained::Completed))
+    best.ok_or(Unfinished::OutOfTime)
 }
 
-/// The runs of a trial, from the first of the checkpoints on that can be read; else from their
-/// start.
+/// When checkpoints are made.
+struct CheckpointSchedule {
+    last: Instant,
+    /// Seconds between two.
+    pause: f64,
+    /// One for each epoch.
+    each: bool,
+    /// Held by a checkpoint that is not stored yet.
+    in_flight: Arc<()>,
+}
+
+impl CheckpointSchedule {
+    fn new(seconds: u64) -> CheckpointSchedule {
+        let (pause, each) = (seconds as f64, seconds == 0);
+        CheckpointSchedule { last: Instant::now(), pause, each, in_flight: Arc::new(()) }
+    }
+
+    fn is_due(&self) -> bool {
+        self.last.elapsed().as_secs_f64() >= self.pause && Arc::strong_count(&self.in_flight) == 1
+    }
+
+    /// Makes one; slow disks take a tenth of the time, unless each epoch is asked for.
+    fn saved<E>(&mut self, save: impl FnOnce() -> Result<Spool, E>) -> Result<(Spool, Arc<()>), E> {
+        let begun = Instant::now();
+        let spool = save();
+        self.last = Instant::now();
+        if !self.each {
+            self.pause = self.pause.max(10.0 * begun.elapsed().as_secs_f64());
+        }
+        spool.map(|spool| (spool, self.in_flight.clone()))
+    }
+}
+
+/// The runs of a trial, from the first of the checkpoints on that can be read, or from their start.
 fn begin<'a>(
     job: &Job<'a>,
     checkpoints: impl Iterator<Item = Checkpoint>,
@@ -198,7 +218,7 @@ fn begin<'a>(
                 tracing::info!(
                     trial.number = number,
                     "Trial {number} of study {study} goes on after epoch {}",
-                    progress.step
+                    progress.epoch
                 );
                 return Ok((runs, best, progress));
             }
@@ -217,14 +237,14 @@ fn begin<'a>(
 fn save(job: &Job, runs: &[Run], best: Option<&Best>, progress: &Progress) -> Result<Spool, artifact::Error> {
     let models: Vec<&Model> = runs.iter().map(|run| &run.model).collect();
     let spool = (job.spool)()?;
-    checkpoint::write(spool.file(), job.audience, &models, best, progress)?;
+    checkpoint::write(spool.file(), job.key, &models, best, progress)?;
     Ok(spool)
 }
 
 /// The network of a trial on one fold, for one execution.
 struct Run<'a> {
     fold: &'a Fold,
-    /// Whose random numbers it draws: the trial's, and the run's of it.
+    /// The stream of its random numbers, by trial and run.
     lane: u64,
     model: Model,
     /// The classes that have rows.
@@ -241,7 +261,7 @@ enum Epoch {
     OutOfTime,
 }
 
-/// Trials of a study lie below this, so that each run of each has numbers of its own.
+/// Numbers of trials are below this, so that each run of each trial has a stream of its own.
 const LANES: u64 = 1 << 32;
 
 impl<'a> Run<'a> {
@@ -265,14 +285,14 @@ impl<'a> Run<'a> {
         Ok(Run { fold, lane, model, classes, trained, validated: RowWeights::evaluation(weights) })
     }
 
-    /// Trains on all rows once, and judges the weights after that.
-    fn epoch(&mut self, job: &Job, step: u32, deadline: Option<Instant>) -> Result<Epoch, Error> {
+    /// Trains on all rows once, and validates the weights after that.
+    fn epoch(&mut self, job: &Job, epoch: u32, deadline: Option<Instant>) -> Result<Epoch, Error> {
         let Job { study, plan, stop, .. } = *job;
         let Fold { data, split } = self.fold;
         let (labels, batch_size) = (&data.dataset().labels, plan.training.batch_size);
         let order: Vec<u32> = match study.dataset.shuffle {
             true => {
-                let order = epoch_order(split.train.len(), study.seed, self.lane, u64::from(step));
+                let order = epoch_order(split.train.len(), study.seed, self.lane, u64::from(epoch));
                 order.iter().map(|at| split.train[*at as usize]).collect()
             }
             false => split.train.clone(),
@@ -299,7 +319,7 @@ impl<'a> Run<'a> {
         if !split.validation.is_empty() {
             let mut totals = self.model.totals(&self.classes);
             self.model.swap_averages()?;
-            // Of the batch that there is: the pre-flight counts no more.
+            // By the largest batch that there is: the pre-flight counts no more.
             for rows in split.validation.chunks(validation_rows(batch_size.min(order.len()))) {
                 if let Some(reason) = stop.reason() {
                     return Ok(Epoch::Stopped(reason));
@@ -316,7 +336,7 @@ impl<'a> Run<'a> {
         Ok(Epoch::Over(values, samples))
     }
 
-    /// A copy of the weights that were judged (the averages, where the optimiser keeps some), and
+    /// A copy of the weights that were validated (the averages, if the optimiser keeps some), and
     /// how features were scaled for them.
     fn weights(&mut self) -> Result<Weights, Error> {
         self.model.swap_averages()?;
@@ -326,7 +346,7 @@ impl<'a> Run<'a> {
     }
 }
 
-/// The means of all runs, then their standard deviations where there are several.
+/// The means over all runs, followed by their standard deviations if there are several.
 fn summary(values: &[Vec<f64>]) -> Vec<f64> {
     let n = values.len() as f64;
     if let [only] = values {
@@ -349,51 +369,12 @@ fn logged(totals: &Totals, plan: &Plan) -> Vec<f64> {
         .collect()
 }
 
-/// The rows one after the other. The tensor takes the buffer over, so each batch has its own and
+/// The rows one after the other. The tensor takes over the buffer: each batch has its own, and
 /// nothing is copied twice.
 fn features(data: &Scaled, rows: &[u32]) -> Vec<f32> {
     let mut features = Vec::with_capacity(rows.len() * data.dataset().width());
     data.gather(rows, &mut features);
     features
-}
-
-/// Why a trial is to stop before its end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub(crate) enum Reason {
-    /// The pruner says so.
-    Prune = 1,
-    /// It waits at a rung.
-    Pause = 2,
-    /// A user says so.
-    Cancel = 3,
-    /// The trainer shuts down.
-    Release = 4,
-    /// It is no longer ours.
-    Lost = 5,
-}
-
-/// A flag between the two halves of a trial: set by the async side, read by the training thread
-/// before every batch.
-#[derive(Debug, Default)]
-pub(crate) struct Stop(AtomicU8);
-
-impl Stop {
-    /// Sets the reason, unless there is one already; only the loss of the lease overrules another.
-    pub(crate) fn set(&self, reason: Reason) {
-        if reason == Reason::Lost {
-            self.0.store(reason as u8, Ordering::Relaxed);
-        } else {
-            let _ = self.0.compare_exchange(0, reason as u8, Ordering::Relaxed, Ordering::Relaxed);
-        }
-    }
-
-    /// The reason to stop, if there is one.
-    pub(crate) fn reason(&self) -> Option<Reason> {
-        [Reason::Prune, Reason::Pause, Reason::Cancel, Reason::Release, Reason::Lost]
-            .into_iter()
-            .find(|reason| *reason as u8 == self.0.load(Ordering::Relaxed))
-    }
 }
 
 #[cfg(test)]

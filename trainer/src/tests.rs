@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use hpo::Study;
 use hpo::study::DeviceClass;
-use hpo::trial::{ErrorKind, TrialState, WaitingFor};
+use hpo::trial::{AttemptEnd, ErrorKind, TrialState, WaitingFor};
 use serde_json::{Value as Json, json};
 use store::artifact::Artifacts;
 use store::embedded::Embedded;
-use store::{Claim, Curve, End, NewStudy, Nonce, Store, StudyId, Trainer, TrialRecord};
+use store::flags::{Machine, Service};
+use store::{Claim, Curve, End, NewStudy, Store, StudyId, Trainer, TrialRecord};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -20,18 +21,18 @@ use crate::Config;
 use crate::device::DeviceInfo;
 
 /// A private Redis, a store on it, and a folder for everything.
-struct House {
+struct TestService {
     folder: tempfile::TempDir,
     redis: Embedded,
     store: Store,
 }
 
-impl House {
-    async fn new() -> House {
+impl TestService {
+    async fn new() -> TestService {
         let folder = tempfile::tempdir().unwrap();
         let redis = Embedded::start(&folder.path().join("redis")).unwrap();
         let store = Store::connect(store::Config::new(redis.url())).await.unwrap();
-        House { folder, redis, store }
+        TestService { folder, redis, store }
     }
 
     /// A study of the iris data, with these changes to its document; the hash is that of the data,
@@ -51,7 +52,7 @@ impl House {
         let mut dataset =
             data::Catalog::new(self.folder.path().join("datasets")).schema(&study.dataset).unwrap();
         dataset.hash = hash.map_or(dataset.hash, str::to_owned);
-        let id = StudyId::parse(&format!("01J0000000{}", Nonce::random()).to_uppercase()).unwrap();
+        let id = StudyId::generate();
         self.store.create_study(NewStudy { id, study, dataset, preflight: json!({}) }, None).await.unwrap();
         self.store.top_up(id).await.unwrap();
         id
@@ -72,19 +73,16 @@ impl House {
 
     fn start(&self, devices: Vec<DeviceInfo>, slots: u32, checkpoint_seconds: u64) -> TestTrainer {
         let config = Config {
-            tls: store::TlsFiles::default(),
             redis_url: self.redis.url().to_owned(),
-            data_dir: self.folder.path().to_owned(),
-            artifacts: None,
-            slots: Some(slots),
+            machine: Machine { data_dir: self.folder.path().to_owned(), datasets: None, slots: Some(slots) },
+            service: Service { tls: store::TlsFiles::default(), artifacts: None, lease_seconds: 1 },
             metrics_listen: None,
             checkpoint_seconds,
-            lease_seconds: 1,
             namespace: "chandler".to_owned(),
             parent_death: false,
         };
         let (stop, stopped) = oneshot::channel::<()>();
-        let running = tokio::spawn(crate::worker::run_on(devices, config, async {
+        let running = tokio::spawn(crate::trainer::run_on(devices, config, async {
             let _ = stopped.await;
         }));
         TestTrainer { stop, running }
@@ -123,13 +121,7 @@ impl House {
     }
 
     async fn artifact(&self, id: StudyId, trial: &TrialRecord) -> Vec<u8> {
-        let path = Artifacts::model_path(
-            id.as_str(),
-            trial.number,
-            trial.attempt,
-            &trial.nonce.unwrap().to_string(),
-        )
-        .unwrap();
+        let path = Artifacts::model_path(id, trial.number, trial.attempt, trial.nonce.unwrap());
         let artifacts = Artifacts::open(&self.folder.path().join("artifacts").display().to_string()).unwrap();
         artifacts.get(&path).await.unwrap().to_vec()
     }
@@ -197,17 +189,17 @@ fn long() -> Json {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_study_is_trained_to_its_end_and_its_best_weights_are_kept() {
-    let house = House::new().await;
-    let id = house.study(json!({"max_trials": 4}), None).await;
-    let trainer = house.trainer(2);
+    let service = TestService::new().await;
+    let id = service.study(json!({"max_trials": 4}), None).await;
+    let trainer = service.trainer(2);
     for number in 0..4 {
-        let trial = house.ended(id, number).await;
-        let curve = house.curve(id, number).await;
-        assert_eq!((trial.state, trial.step, curve.points.len()), (TrialState::Completed, 5, 5));
+        let trial = service.ended(id, number).await;
+        let curve = service.curve(id, number).await;
+        assert_eq!((trial.state, trial.epoch, curve.epochs.len()), (TrialState::Completed, 5, 5));
         assert_eq!(curve.metrics, ["loss", "accuracy", "val_loss", "val_accuracy"]);
-        let best = curve.points.iter().fold(f32::MIN, |best, point| best.max(point.values[3]));
+        let best = curve.epochs.iter().fold(f32::MIN, |best, point| best.max(point.values[3]));
         assert_eq!(trial.value.map(|value| value as f32), Some(best));
-        let file = house.artifact(id, &trial).await;
+        let file = service.artifact(id, &trial).await;
         let (_, header) = safetensors::SafeTensors::read_metadata(&file).unwrap();
         let document: Json = serde_json::from_str(&header.metadata().as_ref().unwrap()["chandler"]).unwrap();
         assert_eq!(
@@ -229,7 +221,7 @@ async fn a_study_is_trained_to_its_end_and_its_best_weights_are_kept() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn slots_do_not_change_a_bit() {
-    let house = House::new().await;
+    let service = TestService::new().await;
     let network = json!([
         {"layer": "Reshape", "target_shape": [4, 1]}, {"layer": "LSTM", "units": 5, "return_sequences": true}, {"layer": "Conv1D", "filters": 4, "kernel_size": 2},
         {"layer": "BatchNormalization"}, {"layer": "MaxPooling1D"}, {"layer": "Flatten"}, {"layer": "Dropout", "rate": 0.2}, {"layer": "GaussianNoise", "stddev": 0.1},
@@ -238,15 +230,17 @@ async fn slots_do_not_change_a_bit() {
     let dataset = json!({"source": "builtin:iris", "scale": "standardize", "folds": 2});
     let mut results = Vec::new();
     for slots in [1, 3] {
-        let id = house
+        let id = service
             .study(json!({"max_trials": 6, "max_parallel": 6, "network": network, "dataset": dataset}), None)
             .await;
-        let trainer = house.trainer(slots);
+        let trainer = service.trainer(slots);
         let mut of_study = Vec::new();
         for number in 0..6 {
-            let trial = house.ended(id, number).await;
-            of_study
-                .push((house.curve(id, number).await.points, weights_of(&house.artifact(id, &trial).await)));
+            let trial = service.ended(id, number).await;
+            of_study.push((
+                service.curve(id, number).await.epochs,
+                weights_of(&service.artifact(id, &trial).await),
+            ));
         }
         results.push(of_study);
         trainer.stop().await;
@@ -256,46 +250,46 @@ async fn slots_do_not_change_a_bit() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cancelled_trial_stops_at_once() {
-    let house = House::new().await;
-    let id = house.study(long(), None).await;
-    let trainer = house.trainer(1);
-    house.when(id, 0, |trial| trial.step > 0).await;
-    house.store.cancel_trial(id, 0).await.unwrap();
-    let trial = house.ended(id, 0).await;
+    let service = TestService::new().await;
+    let id = service.study(long(), None).await;
+    let trainer = service.trainer(1);
+    service.when(id, 0, |trial| trial.epoch > 0).await;
+    service.store.cancel_trial(id, 0).await.unwrap();
+    let trial = service.ended(id, 0).await;
     assert_eq!(trial.state, TrialState::Cancelled);
     trainer.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trainer_that_stops_hands_its_trials_back() {
-    let house = House::new().await;
-    let id = house.study(long(), None).await;
-    let trainer = house.trainer(1);
-    house.when(id, 0, |trial| trial.step > 0).await;
+    let service = TestService::new().await;
+    let id = service.study(long(), None).await;
+    let trainer = service.trainer(1);
+    service.when(id, 0, |trial| trial.epoch > 0).await;
     trainer.stop().await;
-    let trial = house.trial(id, 0).await;
+    let trial = service.trial(id, 0).await;
     assert_eq!(
-        (trial.state, trial.stalls, trial.attempts.last().and_then(|attempt| attempt.end.as_deref())),
-        (TrialState::Queued, 0, Some("released"))
+        (trial.state, trial.stalls, trial.attempts.last().and_then(|attempt| attempt.end)),
+        (TrialState::Queued, 0, Some(AttemptEnd::Released))
     );
-    assert!(house.store.trainers().await.unwrap().is_empty());
+    assert!(service.store.trainers().await.unwrap().is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_diverged_trial_fails_as_such_and_an_impossible_one_as_invalid() {
-    let house = House::new().await;
+    let service = TestService::new().await;
     let training = json!({"optimizer": {"name": "sgd", "learning_rate": {"hp": "rate"}}, "loss": "mean_squared_error", "epochs": 50});
     let space = json!([{"name": "rate", "type": "fixed", "value": 900.0}]);
     let network = json!([{"layer": "Dense", "units": 1}]);
     let diverging = json!({"training": training, "space": space, "network": network, "objective": {"metric": "loss"}, "dataset": {"source": "builtin:diabetes"}});
     let (diverging, impossible) = (
-        house.study(diverging, None).await,
-        house.study(json!({"network": [{"layer": "Dense", "units": 2}]}), None).await,
+        service.study(diverging, None).await,
+        service.study(json!({"network": [{"layer": "Dense", "units": 2}]}), None).await,
     );
-    let trainer = house.trainer(2);
-    let error = house.ended(diverging, 0).await.error.unwrap();
+    let trainer = service.trainer(2);
+    let error = service.ended(diverging, 0).await.error.unwrap();
     assert_eq!(error.kind, ErrorKind::Diverged, "{}", error.message);
-    let error = house.ended(impossible, 0).await.error.unwrap();
+    let error = service.ended(impossible, 0).await.error.unwrap();
     assert_eq!(
         (error.kind, error.message.contains("needs one probability for each of 3 classes: (3)")),
         (ErrorKind::Invalid, true),
@@ -307,41 +301,42 @@ async fn a_diverged_trial_fails_as_such_and_an_impossible_one_as_invalid() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dataset_of_another_hash_is_refused_and_burns_nothing() {
-    let house = House::new().await;
-    let id = house.study(json!({}), Some("another")).await;
-    let other = house.study(json!({}), None).await;
-    let trainer = house.trainer(1);
-    house.ended(other, 0).await;
-    let trial = house.when(id, 0, |trial| trial.attempt == 1 && trial.state == TrialState::Queued).await;
+    let service = TestService::new().await;
+    let id = service.study(json!({}), Some("another")).await;
+    let other = service.study(json!({}), None).await;
+    let trainer = service.trainer(1);
+    service.ended(other, 0).await;
+    let trial = service.when(id, 0, |trial| trial.attempt == 1 && trial.state == TrialState::Queued).await;
     assert_eq!((trial.failures, trial.stalls), (0, 0));
     let error = trial.error.unwrap();
     assert!(
-        error.kind == ErrorKind::Refused && error.message.contains("the study was accepted with another"),
+        error.kind == ErrorKind::Refused
+            && error.message.contains("differs from the one that the study was created with"),
         "{}",
         error.message
     );
     trainer.stop().await;
-    assert_eq!(house.trial(id, 0).await.attempt, 1);
+    assert_eq!(service.trial(id, 0).await.attempt, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn more_datasets_than_a_claim_names_are_refused_without_a_storm() {
-    let house = House::new().await;
+    let service = TestService::new().await;
     let mut lacking = Vec::new();
     for number in 0..crate::limits::REFUSED_MAX + 6 {
-        lacking.push(house.study(json!({}), Some(&format!("another{number}"))).await);
+        lacking.push(service.study(json!({}), Some(&format!("another{number}"))).await);
     }
-    let trainer = house.trainer(1);
+    let trainer = service.trainer(1);
     for id in &lacking {
-        house.when(*id, 0, |trial| trial.attempt > 0).await;
+        service.when(*id, 0, |trial| trial.attempt > 0).await;
     }
-    let healthy = house.study(json!({}), None).await;
-    assert_eq!(house.ended(healthy, 0).await.state, TrialState::Completed);
+    let healthy = service.study(json!({}), None).await;
+    assert_eq!(service.ended(healthy, 0).await.state, TrialState::Completed);
     tokio::time::sleep(Duration::from_secs(2)).await;
     trainer.stop().await;
     let mut attempts = 0;
     for id in &lacking {
-        attempts += house.trial(*id, 0).await.attempt as usize;
+        attempts += service.trial(*id, 0).await.attempt as usize;
     }
     // One more a second.
     assert!(attempts < 2 * lacking.len(), "{attempts} attempts");
@@ -349,96 +344,97 @@ async fn more_datasets_than_a_claim_names_are_refused_without_a_storm() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn while_artifacts_are_away_results_wait_nothing_is_claimed_and_nothing_fails() {
-    let house = House::new().await;
-    let trainer = house.trainer(1);
-    assert_eq!(house.when_listed(|_| true).await.faults, [""; 0]);
-    let id = house.study_without_artifacts(3).await;
-    let line = house.when_listed(|line| !line.faults.is_empty()).await;
+    let service = TestService::new().await;
+    let trainer = service.trainer(1);
+    assert_eq!(service.when_listed(|_| true).await.faults, [""; 0]);
+    let id = service.study_without_artifacts(3).await;
+    let line = service.when_listed(|line| !line.faults.is_empty()).await;
     assert!(line.faults[0].contains("cannot keep artifacts in "), "{line:?}");
-    house.when(id, 0, |trial| trial.step == 3_000).await;
+    service.when(id, 0, |trial| trial.epoch == 3_000).await;
     // Longer than the trainer's lease, which heartbeats keep.
     tokio::time::sleep(Duration::from_secs(2)).await;
-    let held = house.trial(id, 0).await;
+    let held = service.trial(id, 0).await;
     assert_eq!(
-        (held.state, held.step, held.attempt),
+        (held.state, held.epoch, held.attempt),
         (TrialState::Running, 3_000, 1),
         "trained, and not handed in"
     );
-    assert_eq!(house.trial(id, 1).await.attempt, 0);
-    house.bring_artifacts_back();
+    assert_eq!(service.trial(id, 1).await.attempt, 0);
+    service.bring_artifacts_back();
     for number in 0..3 {
-        let trial = house.ended(id, number).await;
+        let trial = service.ended(id, number).await;
         assert_eq!(
             (trial.state, trial.attempt, trial.failures, trial.stalls),
             (TrialState::Completed, 1, 0, 0)
         );
-        assert!(!house.artifact(id, &trial).await.is_empty());
+        assert!(!service.artifact(id, &trial).await.is_empty());
     }
-    assert_eq!(house.when_listed(|line| line.faults.is_empty()).await.running, []);
+    assert_eq!(service.when_listed(|line| line.faults.is_empty()).await.running, []);
     trainer.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_result_that_waits_for_the_artifacts_can_be_cancelled_deleted_and_handed_back() {
-    let house = House::new().await;
-    let trainer = house.trainer(1);
-    house.when_listed(|_| true).await;
-    let cancelled = house.study_without_artifacts(1).await;
-    house.when_listed(|line| !line.faults.is_empty()).await;
-    house.store.cancel_trial(cancelled, 0).await.unwrap();
-    assert_eq!(house.ended(cancelled, 0).await.state, TrialState::Cancelled);
-    house.bring_artifacts_back();
-    house.when_listed(|line| line.faults.is_empty()).await;
+    let service = TestService::new().await;
+    let trainer = service.trainer(1);
+    service.when_listed(|_| true).await;
+    let cancelled = service.study_without_artifacts(1).await;
+    service.when_listed(|line| !line.faults.is_empty()).await;
+    service.store.cancel_trial(cancelled, 0).await.unwrap();
+    assert_eq!(service.ended(cancelled, 0).await.state, TrialState::Cancelled);
+    service.bring_artifacts_back();
+    service.when_listed(|line| line.faults.is_empty()).await;
 
-    let deleted = house.study_without_artifacts(1).await;
-    house.when_listed(|line| !line.faults.is_empty()).await;
-    house.store.delete_study(deleted).await.unwrap();
-    house.bring_artifacts_back();
-    house.when_listed(|line| line.faults.is_empty()).await;
+    let deleted = service.study_without_artifacts(1).await;
+    service.when_listed(|line| !line.faults.is_empty()).await;
+    service.store.delete_study(deleted).await.unwrap();
+    service.bring_artifacts_back();
+    service.when_listed(|line| line.faults.is_empty()).await;
 
-    let handed_back = house.study_without_artifacts(1).await;
-    house.when_listed(|line| !line.faults.is_empty()).await;
+    let handed_back = service.study_without_artifacts(1).await;
+    service.when_listed(|line| !line.faults.is_empty()).await;
     trainer.stop().await;
-    let trial = house.trial(handed_back, 0).await;
-    let end = trial.attempts.last().and_then(|attempt| attempt.end.as_deref());
+    let trial = service.trial(handed_back, 0).await;
+    let end = trial.attempts.last().and_then(|attempt| attempt.end);
     assert_eq!(
         (trial.state, trial.failures, trial.stalls, end),
-        (TrialState::Queued, 0, 0, Some("released"))
+        (TrialState::Queued, 0, 0, Some(AttemptEnd::Released))
     );
-    house.bring_artifacts_back();
-    let again = house.trainer(1);
-    let trial = house.ended(handed_back, 0).await;
+    service.bring_artifacts_back();
+    let again = service.trainer(1);
+    let trial = service.ended(handed_back, 0).await;
     assert_eq!((trial.state, trial.attempt), (TrialState::Completed, 2));
     again.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_is_gone_stops_its_study_alone_and_only_until_it_is_back() {
-    let house = House::new().await;
-    let folder = house.folder.path().join("datasets");
+    let service = TestService::new().await;
+    let folder = service.folder.path().join("datasets");
     std::fs::create_dir(&folder).unwrap();
     let rows: String = (0..60).map(|row| format!("{},{},{}\n", row % 7, row % 5, row % 3)).collect();
     let copies = ["gone.csv", "intact.csv"].map(|name| folder.join(name));
     copies.iter().for_each(|copy| std::fs::write(copy, format!("a,b,label\n{rows}")).unwrap());
     let of = |name: &str| json!({"dataset": {"source": name, "label": "label", "validation_split": 0.2}});
-    let (gone, intact) = (house.study(of("gone.csv"), None).await, house.study(of("intact.csv"), None).await);
+    let (gone, intact) =
+        (service.study(of("gone.csv"), None).await, service.study(of("intact.csv"), None).await);
     std::fs::rename(&copies[0], folder.join("elsewhere")).unwrap();
-    let trainer = house.trainer(1);
+    let trainer = service.trainer(1);
     // Sooner than any refusal ends by itself.
-    assert_eq!(house.ended(intact, 0).await.state, TrialState::Completed);
-    let line = house.when_listed(|line| !line.refused.is_empty()).await;
+    assert_eq!(service.ended(intact, 0).await.state, TrialState::Completed);
+    let line = service.when_listed(|line| !line.refused.is_empty()).await;
     assert!(
         line.refused.len() == 1 && line.refused[0].why.contains("there is no file \"gone.csv\""),
         "{line:?}"
     );
-    let waiting = house
+    let waiting = service
         .store
         .study(gone)
         .await
         .unwrap()
         .unwrap()
         .needs()
-        .waiting_for(&house.store.trainers().await.unwrap())
+        .waiting_for(&service.store.trainers().await.unwrap())
         .unwrap();
     assert!(
         waiting.kind == WaitingFor::Dataset
@@ -447,23 +443,23 @@ async fn a_file_that_is_gone_stops_its_study_alone_and_only_until_it_is_back() {
         "{waiting:?}"
     );
     std::fs::rename(folder.join("elsewhere"), &copies[0]).unwrap();
-    assert_eq!(house.ended(gone, 0).await.state, TrialState::Completed);
-    assert_eq!(house.when_listed(|line| line.refused.is_empty()).await.refused, []);
+    assert_eq!(service.ended(gone, 0).await.state, TrialState::Completed);
+    assert_eq!(service.when_listed(|line| line.refused.is_empty()).await.refused, []);
     trainer.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trial_out_of_time_completes_with_what_it_has() {
-    let house = House::new().await;
+    let service = TestService::new().await;
     let mut changes = long();
     changes["max_trial_seconds"] = json!(0.5);
-    let id = house.study(changes, None).await;
+    let id = service.study(changes, None).await;
     changes = json!({"max_trial_seconds": 0.001, "dataset": {"source": "builtin:digits"}, "network": [{"layer": "Flatten"}, {"layer": "Dense", "units": 2048}, {"layer": "Dense", "units": 10}], "objective": {"metric": "loss"}});
-    let hopeless = house.study(changes, None).await;
-    let trainer = house.trainer(2);
-    let trial = house.ended(id, 0).await;
-    assert_eq!((trial.state, trial.step > 0, trial.value.is_some()), (TrialState::Completed, true, true));
-    let error = house.ended(hopeless, 0).await.error.unwrap();
+    let hopeless = service.study(changes, None).await;
+    let trainer = service.trainer(2);
+    let trial = service.ended(id, 0).await;
+    assert_eq!((trial.state, trial.epoch > 0, trial.value.is_some()), (TrialState::Completed, true, true));
+    let error = service.ended(hopeless, 0).await.error.unwrap();
     assert!(
         error.kind == ErrorKind::OutOfTime && error.message.contains("raise max_trial_seconds"),
         "{}",
@@ -474,63 +470,63 @@ async fn a_trial_out_of_time_completes_with_what_it_has() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trial_of_a_deleted_study_is_dropped_and_its_slot_is_free_again() {
-    let house = House::new().await;
-    let id = house.study(long(), None).await;
-    let trainer = house.trainer(1);
-    house.when(id, 0, |trial| trial.step > 0).await;
-    house.store.delete_study(id).await.unwrap();
-    let next = house.study(json!({}), None).await;
-    assert_eq!(house.ended(next, 0).await.state, TrialState::Completed);
+    let service = TestService::new().await;
+    let id = service.study(long(), None).await;
+    let trainer = service.trainer(1);
+    service.when(id, 0, |trial| trial.epoch > 0).await;
+    service.store.delete_study(id).await.unwrap();
+    let next = service.study(json!({}), None).await;
+    assert_eq!(service.ended(next, 0).await.state, TrialState::Completed);
     trainer.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trainer_that_stops_as_its_study_is_cancelled_leaves_no_checkpoint() {
-    let house = House::new().await;
-    let id = house.study(long(), None).await;
-    let trainer = house.careful_trainer();
-    house.when(id, 0, |trial| trial.step > 1).await;
-    let checkpoints = house.folder.path().join(format!("artifacts/studies/{id}/0/checkpoints"));
+    let service = TestService::new().await;
+    let id = service.study(long(), None).await;
+    let trainer = service.careful_trainer();
+    service.when(id, 0, |trial| trial.epoch > 1).await;
+    let checkpoints = service.folder.path().join(format!("artifacts/studies/{id}/0/checkpoints"));
     assert!(checkpoints.exists());
-    house.store.cancel_study(id).await.unwrap();
+    service.store.cancel_study(id).await.unwrap();
     trainer.stop().await;
-    assert_eq!((house.trial(id, 0).await.state, checkpoints.exists()), (TrialState::Cancelled, false));
+    assert_eq!((service.trial(id, 0).await.state, checkpoints.exists()), (TrialState::Cancelled, false));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trainer_that_has_lost_a_trial_says_that_there_may_be_checkpoints() {
-    let house = House::new().await;
-    let id = house.study(long(), None).await;
-    let trainer = house.careful_trainer();
-    house.when(id, 0, |trial| trial.step > 1).await;
+    let service = TestService::new().await;
+    let id = service.study(long(), None).await;
+    let trainer = service.careful_trainer();
+    service.when(id, 0, |trial| trial.epoch > 1).await;
     let are_left = async || {
-        store::audit::keys(&house.store).await.unwrap().iter().any(|key| key.ends_with(":leftovers"))
+        store::audit::keys(&service.store).await.unwrap().iter().any(|key| key.ends_with(":leftovers"))
     };
     assert!(!are_left().await);
-    house.store.delete_study(id).await.unwrap();
+    service.store.delete_study(id).await.unwrap();
     trainer.stop().await;
     assert!(are_left().await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trial_survives_the_death_of_redis_with_its_whole_curve() {
-    let house = House::new().await;
+    let service = TestService::new().await;
     let mut changes = long();
     changes["training"]["epochs"] = json!(2_000);
-    let id = house.study(changes, None).await;
-    let trainer = house.trainer(1);
-    house.when(id, 0, |trial| trial.step > 0).await;
+    let id = service.study(changes, None).await;
+    let trainer = service.trainer(1);
+    service.when(id, 0, |trial| trial.epoch > 0).await;
     // SAFETY: a signal to a child of ours that is alive: it has just answered.
-    unsafe { libc::kill(house.redis.pid() as libc::pid_t, libc::SIGKILL) };
+    unsafe { libc::kill(service.redis.pid() as libc::pid_t, libc::SIGKILL) };
     let trial = loop {
         // Until Redis is back, nobody answers.
-        match house.store.trial(id, 0).await {
+        match service.store.trial(id, 0).await {
             Ok(Some(trial)) if trial.state.is_terminal() => break trial,
             _ => tokio::time::sleep(Duration::from_millis(50)).await,
         }
     };
     assert_eq!((trial.state, trial.attempt, trial.stalls), (TrialState::Completed, 1, 0));
-    let steps: Vec<u32> = house.curve(id, 0).await.points.iter().map(|point| point.step).collect();
+    let steps: Vec<u32> = service.curve(id, 0).await.epochs.iter().map(|metrics| metrics.epoch).collect();
     assert_eq!(steps, (1..=2_000).collect::<Vec<_>>());
     trainer.stop().await;
 }
@@ -542,39 +538,39 @@ fn gpu(ordinal: usize) -> DeviceInfo {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_device_has_slots_of_its_own() {
-    let house = House::new().await;
+    let service = TestService::new().await;
     let mut changes = long();
     changes["max_trials"] = json!(5);
     changes["max_parallel"] = json!(5);
     changes["device"] = json!("cuda");
-    let id = house.study(changes, None).await;
-    let for_cpus = house.study(json!({"device": "cpu"}), None).await;
-    let trainer = house.trainer_on(vec![gpu(0), gpu(1)], 2);
+    let id = service.study(changes, None).await;
+    let for_cpus = service.study(json!({"device": "cpu"}), None).await;
+    let trainer = service.trainer_on(vec![gpu(0), gpu(1)], 2);
     let mut of_each = HashMap::new();
     for number in 0..4 {
-        let trial = house.when(id, number, |trial| trial.step > 0).await;
+        let trial = service.when(id, number, |trial| trial.epoch > 0).await;
         let name = trial.attempts[0].trainer.clone();
         *of_each.entry(name.split_once("-cuda").unwrap().1.to_owned()).or_insert(0) += 1;
     }
     assert_eq!(of_each, HashMap::from([(":0".to_owned(), 2), (":1".to_owned(), 2)]));
-    let listed = house.store.trainers().await.unwrap();
+    let listed = service.store.trainers().await.unwrap();
     let shown: Vec<_> =
         listed.iter().map(|record| (record.trainer.device.as_str(), record.trainer.slots)).collect();
     assert_eq!(shown, [("cuda:0", 2), ("cuda:1", 2)]);
-    let states = [house.trial(id, 4).await.state, house.trial(for_cpus, 0).await.state];
+    let states = [service.trial(id, 4).await.state, service.trial(for_cpus, 0).await.state];
     assert_eq!(states, [TrialState::Queued, TrialState::Queued]);
     trainer.stop().await;
-    assert!(house.store.trainers().await.unwrap().is_empty());
-    assert_eq!(house.trial(id, 0).await.state, TrialState::Queued);
+    assert!(service.store.trainers().await.unwrap().is_empty());
+    assert_eq!(service.trial(id, 0).await.state, TrialState::Queued);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trial_that_ran_out_of_memory_beside_others_runs_alone() {
-    let house = House::new().await;
+    let service = TestService::new().await;
     let mut changes = long();
     changes["max_trials"] = json!(3);
     changes["max_parallel"] = json!(3);
-    let id = house.study(changes, None).await;
+    let id = service.study(changes, None).await;
     let crowded = Trainer {
         id: "crowded".into(),
         numerics: "cpu-1".into(),
@@ -586,35 +582,35 @@ async fn a_trial_that_ran_out_of_memory_beside_others_runs_alone() {
         refused: Vec::new(),
         faults: Vec::new(),
     };
-    let lease = house.store.claim(&Claim::new(&crowded, Vec::new(), 1)).await.unwrap().remove(0);
+    let lease = service.store.claim(&Claim::new(&crowded, Vec::new(), 1)).await.unwrap().remove(0);
     let end = End::Failed { kind: ErrorKind::OutOfMemory, message: "no memory".into(), beside_others: true };
-    house.store.finish(&lease, &end).await.unwrap();
-    let trainer = house.trainer(3);
-    house.when(id, 0, |trial| trial.step > 10).await;
+    service.store.finish(&lease, &end).await.unwrap();
+    let trainer = service.trainer(3);
+    service.when(id, 0, |trial| trial.epoch > 10).await;
     for number in [1, 2] {
         assert_eq!(
-            house.trial(id, number).await.state,
+            service.trial(id, number).await.state,
             TrialState::Queued,
             "nothing is claimed beside it, for another trainer may be idle"
         );
     }
-    house.store.cancel_trial(id, 0).await.unwrap();
+    service.store.cancel_trial(id, 0).await.unwrap();
     for number in [1, 2] {
-        house.when(id, number, |trial| trial.step > 0).await;
+        service.when(id, number, |trial| trial.epoch > 0).await;
     }
-    assert_eq!(house.trial(id, 0).await.failures, 0);
+    assert_eq!(service.trial(id, 0).await.failures, 0);
     trainer.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn classes_are_weighed_by_what_stands_in_the_file() {
-    let house = House::new().await;
-    std::fs::create_dir_all(house.folder.path().join("datasets")).unwrap();
+    let service = TestService::new().await;
+    std::fs::create_dir_all(service.folder.path().join("datasets")).unwrap();
     let row = |at: u32| {
         format!("{},{},{}\n", at * 7 % 13, at * 5 % 11, if at.is_multiple_of(4) { "fraud" } else { "legit" })
     };
     let text = format!("a,b,y\n{}", (0..60).map(row).collect::<String>());
-    for folder in [house.folder.path().to_owned(), house.folder.path().join("datasets")] {
+    for folder in [service.folder.path().to_owned(), service.folder.path().join("datasets")] {
         std::fs::write(folder.join("fraud.csv"), &text).unwrap();
     }
     let study = |class_weight: Json| {
@@ -624,15 +620,21 @@ async fn classes_are_weighed_by_what_stands_in_the_file() {
             "training": {"optimizer": "sgd", "loss": "binary_crossentropy", "epochs": 3, "class_weight": class_weight}, "objective": {"metric": "val_loss"}
         })
     };
-    let trainer = house.trainer(1);
+    let trainer = service.trainer(1);
     let mut curves = Vec::new();
     for weight in [json!({"fraud": 5}), json!({"0": 5}), json!({"legit": 5}), json!({"scam": 5})] {
-        let id = house.study(study(weight), None).await;
-        let trial = house.ended(id, 0).await;
+        let id = service.study(study(weight), None).await;
+        let trial = service.ended(id, 0).await;
         let error = trial.error.map(|error| (error.kind, error.message));
         curves.push((
             error,
-            house.curve(id, 0).await.points.iter().map(|point| point.values.clone()).collect::<Vec<_>>(),
+            service
+                .curve(id, 0)
+                .await
+                .epochs
+                .iter()
+                .map(|metrics| metrics.values.clone())
+                .collect::<Vec<_>>(),
         ));
     }
     let [(None, fraud), (None, first), (None, legit), (Some((ErrorKind::Invalid, scam)), _)] =

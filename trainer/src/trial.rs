@@ -1,59 +1,49 @@
-//! One trial on its own thread: its dataset, its plan, its training, and whatever goes wrong there.
+//! One trial: its preparation (dataset, plan, the memory that it needs), its training on a thread of
+//! its own, and whatever goes wrong in either.
 
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::limits;
 use candle_core::Device;
+<<<<<<< HEAD
 use data::{Caller, Catalog, Dataset, Scaled};
+=======
+use data::{Asker, Dataset, Scaled};
+>>>>>>> main
 use hpo::network::Layer;
 use hpo::trial::ErrorKind;
-use hpo::{Plan, Study};
+use hpo::{Plan, Point, Study};
 use serde_json::{Value as Json, json};
 use store::Lease;
-use store::artifact::Artifacts;
 
-use crate::checkpoint::{Audience, Checkpoint};
+use crate::checkpoint::{Checkpoint, CheckpointKey};
 use crate::engine::Error;
-use crate::memory::{Memory, Share, TooLarge};
+use crate::limits;
+use crate::memory::{HeldDataset, Share, TooLarge};
 use crate::process::message;
 use crate::refused::Lacking;
-use crate::run::{self, Best, Event, Fold, Job, Reason, Stop, Trained};
+use crate::run::{self, Event, Fold, Job, Unfinished};
+use crate::stop::{Reason, Stop};
+use crate::weights::Best;
+use crate::worker::Worker;
 
-/// A trial that is ready for its thread.
+/// A trial that is ready to be trained, once there is memory for it.
 pub(crate) struct Trial {
-    pub(crate) lease: Lease,
-    pub(crate) study: Arc<Study>,
-    pub(crate) catalog: Arc<Catalog>,
-    pub(crate) device: Device,
-    pub(crate) numerics: String,
-    pub(crate) memory: Arc<Memory>,
-    pub(crate) stop: Arc<Stop>,
-    /// Whether another trainer could have it at once; takes a moment.
-    pub(crate) has_idle_peer: Box<dyn Fn() -> bool + Send>,
-    pub(crate) checkpoint_seconds: u64,
-    /// Where its checkpoints go.
-    pub(crate) artifacts: Artifacts,
-    /// Checkpoints of earlier attempts, the furthest first, each opened when it is asked for.
-    pub(crate) checkpoints: Box<dyn Iterator<Item = File> + Send>,
+    worker: Arc<Worker>,
+    lease: Lease,
+    study: Arc<Study>,
+    stop: Arc<Stop>,
+    point: Point,
+    plan: Plan,
+    dataset: HeldDataset,
+    /// The memory that it has to ask for.
+    pub(crate) bytes: u64,
 }
 
-/// How a trial ended on its thread.
-#[derive(Debug)]
-pub(crate) enum Outcome {
-    /// It has a value.
-    Completed(Box<Completed>),
-    /// It was told to stop.
-    Stopped(Reason, Option<Best>),
-    /// This machine lacks the dataset that the study was accepted with: another may have it.
-    Refused(Box<Lacking>),
-    /// This device is too small for it, were it alone there.
-    TooLarge(String),
-    /// It failed.
-    Failed(ErrorKind, String),
-}
+/// How an attempt at a trial ends.
+pub(crate) type Outcome = Result<Box<Completed>, Incomplete>;
 
 /// What is left of a trial that was trained.
 #[derive(Debug)]
@@ -66,100 +56,138 @@ pub(crate) struct Completed {
     pub(crate) share: Share,
 }
 
+/// Why a trial has no result.
+#[derive(Debug)]
+pub(crate) enum Incomplete {
+    /// It was told to stop.
+    Stopped(Reason),
+    /// This machine does not have the dataset that the study was accepted with; another may.
+    Refused(Box<Lacking>),
+    /// This device is too small for it, even with nothing else on it.
+    TooLarge(String),
+    /// It failed.
+    Failed(ErrorKind, String),
+}
+
 impl Trial {
-    /// Trains the trial and tells what happens. A panic is a failed trial with its message.
-    pub(crate) fn run(mut self, tell: impl FnMut(Event)) -> Outcome {
-        let checkpoints = std::mem::replace(&mut self.checkpoints, Box::new(std::iter::empty()));
-        caught(|| self.prepare_and_train(checkpoints, tell))
+    /// Reads the dataset, builds the plan, and works out the memory that the trial needs. Blocks
+    /// while the dataset is read. A panic is a failed trial with its message.
+    pub(crate) fn prepare(
+        worker: Arc<Worker>,
+        lease: Lease,
+        study: Arc<Study>,
+        stop: Arc<Stop>,
+    ) -> Result<Trial, Incomplete> {
+        caught(|| {
+            let dataset = worker.memory.hold(dataset(&worker, &lease, &study, &stop)?);
+            let point = study.space.unpack(&lease.point).map_err(|misfit| invalid(misfit.to_string()))?;
+            let mut plan = study.plan(&point).map_err(|problems| {
+                let problems: Vec<String> = problems
+                    .iter()
+                    .map(|problem| format!("{}: {}", problem.pointer, problem.detail))
+                    .collect();
+                invalid(problems.join("; "))
+            })?;
+            plan.training.class_weight = plan.training.class_weight.numbered(&dataset.class_names);
+            let needed = worker.memory.needed(&study, &plan, &dataset.schema, dataset.bytes());
+            let bytes = needed.map_err(|error| match error {
+                TooLarge::Anywhere(why) => invalid(why),
+                TooLarge::Here(why) => Incomplete::TooLarge(why),
+            })?;
+            Ok(Trial { worker, lease, study, stop, point, plan, dataset, bytes })
+        })
     }
 
-    fn prepare_and_train(
-        &self,
+    /// Trains the trial on a handle of its own and tells what happens. A panic is a failed trial
+    /// with its message.
+    pub(crate) fn train(
+        self,
+        device: &Device,
+        share: Share,
         checkpoints: impl Iterator<Item = File>,
         tell: impl FnMut(Event),
-    ) -> Result<Outcome, Outcome> {
-        let Trial { lease, study, .. } = self;
-        let invalid = |error: String| Outcome::Failed(ErrorKind::Invalid, error);
-        let dataset = self.dataset()?;
-        let Some(point) = study.space.unpack(&lease.point) else {
-            return Err(invalid(format!("the hyperparameters {} do not fit the search space", lease.point)));
+    ) -> Outcome {
+        caught(|| {
+            let best = self.best(device, checkpoints, tell)?;
+            Ok(Box::new(Completed { best, document: self.document(), share }))
+        })
+    }
+
+    fn best(
+        &self,
+        device: &Device,
+        checkpoints: impl Iterator<Item = File>,
+        tell: impl FnMut(Event),
+    ) -> Result<Best, Incomplete> {
+        let Trial { worker, lease, study, stop, plan, .. } = self;
+        let folds = self.folds().map_err(|error| invalid(error.to_string()))?;
+        let key = CheckpointKey {
+            study: lease.study.to_string(),
+            number: lease.number,
+            numerics: worker.device.numerics.clone(),
+            dataset: self.dataset.schema.hash.clone(),
+            runs: study.runs() as usize,
         };
-        let mut plan = study.plan(&point).map_err(|problems| {
-            let problems: Vec<String> =
-                problems.iter().map(|problem| format!("{}: {}", problem.pointer, problem.detail)).collect();
-            invalid(problems.join("; "))
-        })?;
-        plan.training.class_weight = plan.training.class_weight.numbered(&dataset.class_names);
-        let of_data = (&dataset.schema, dataset.bytes());
-        let share =
-            self.memory.share(study, &plan, of_data, || self.stop.reason().is_some(), &self.has_idle_peer);
-        let share = share.map_err(|error| match error {
-            TooLarge::Anywhere(why) => invalid(why),
-            TooLarge::Here(why) => Outcome::TooLarge(why),
-        })?;
-        let Some(share) = share else {
-            return Ok(Outcome::Stopped(self.stop.reason().unwrap_or(Reason::Release), None));
-        };
-        let splits =
-            data::splits(&dataset, &study.dataset, study.seed).map_err(|error| invalid(error.to_string()))?;
-        let scaled = splits
-            .into_iter()
-            .map(|split| Ok(Fold { data: Scaled::new(dataset.clone(), &split.train, plan.scale)?, split }));
-        let folds =
-            scaled.collect::<Result<Vec<Fold>, data::Error>>().map_err(|error| invalid(error.to_string()))?;
-        let (number, stop, checkpoint_seconds) = (lease.number, &*self.stop, self.checkpoint_seconds);
-        let (numerics, dataset_hash, runs) =
-            (self.numerics.clone(), dataset.schema.hash.clone(), study.runs() as usize);
-        let audience =
-            Audience { study: lease.study.to_string(), number, numerics, dataset: dataset_hash, runs };
-        let spool = || self.artifacts.spool(lease.study.as_str(), number);
-        let (plan, device) = (&plan, &self.device);
         let job = Job {
             study,
-            number,
+            number: lease.number,
             plan,
             folds: &folds,
             device,
-            audience: &audience,
-            spool: &spool,
-            checkpoint_seconds,
+            key: &key,
+            spool: &|| worker.artifacts.spool(lease.study, lease.number),
+            checkpoint_seconds: worker.checkpoint_seconds,
             stop,
         };
         let opened = |file| {
-            let checkpoint = Checkpoint::open(file, &audience);
+            let checkpoint = Checkpoint::open(file, &key);
             if checkpoint.is_none() {
                 tracing::warn!(
-                    trial.number = number,
-                    "A checkpoint of trial {number} of study {} is damaged, or of another device, and is left",
+                    trial.number = lease.number,
+                    "A checkpoint of trial {} of study {} is damaged or from another kind of device; it is not used",
+                    lease.number,
                     study.name
                 );
             }
             checkpoint
         };
-        match run::train(&job, checkpoints.filter_map(opened), tell) {
-            Ok(Trained::Completed(best)) => {
-                let document = self.document(plan, &dataset, study.space.to_json(&point));
-                Ok(Outcome::Completed(Box::new(Completed { best, document, share })))
-            }
-            Ok(Trained::Stopped(reason, best)) => Ok(Outcome::Stopped(reason, best)),
-            Ok(Trained::Diverged(step)) => Err(Outcome::Failed(
-                ErrorKind::Diverged,
-                format!("the loss or a metric was not a finite number in epoch {step}"),
-            )),
-            Ok(Trained::OutOfTime) => {
-                let seconds = study.max_trial_seconds.unwrap_or_default();
-                let message = format!(
-                    "max_trial_seconds ({seconds}) were over before an epoch ended; raise max_trial_seconds"
-                );
-                Err(Outcome::Failed(ErrorKind::OutOfTime, message))
-            }
-            Err(Error::Invalid(error)) => Err(invalid(error)),
-            Err(Error::OutOfMemory(error)) => Err(Outcome::Failed(ErrorKind::OutOfMemory, error)),
-            // Candle refuses what we ask of it: a mistake of ours, the same at every try.
-            Err(error) => Err(Outcome::Failed(ErrorKind::Panic, error.to_string())),
-        }
+        run::train(&job, checkpoints.filter_map(opened), tell)
+            .map_err(|unfinished| self.incomplete(unfinished))
     }
 
+    /// The rows of each fold, scaled.
+    fn folds(&self) -> Result<Vec<Fold>, data::Error> {
+        let Trial { study, plan, dataset, .. } = self;
+        let splits = data::splits(dataset, &study.dataset, study.seed)?.into_iter();
+        splits
+            .map(|split| {
+                Ok(Fold { data: Scaled::new(Arc::clone(dataset), &split.train, plan.scale)?, split })
+            })
+            .collect()
+    }
+
+    fn incomplete(&self, unfinished: Unfinished) -> Incomplete {
+        let (kind, message) = match unfinished {
+            Unfinished::Stopped(reason) => return Incomplete::Stopped(reason),
+            Unfinished::Diverged(epoch) => {
+                (ErrorKind::Diverged, format!("the loss or a metric was not finite in epoch {epoch}"))
+            }
+            Unfinished::OutOfTime => {
+                let seconds = self.study.max_trial_seconds.unwrap_or_default();
+                let message = format!(
+                    "max_trial_seconds ({seconds}) ran out before an epoch ended; raise max_trial_seconds"
+                );
+                (ErrorKind::OutOfTime, message)
+            }
+            Unfinished::Failed(Error::Invalid(error)) => (ErrorKind::Invalid, error),
+            Unfinished::Failed(Error::OutOfMemory(error)) => (ErrorKind::OutOfMemory, error),
+            // Candle refuses what we ask of it: a mistake of ours, the same at every try.
+            Unfinished::Failed(error @ Error::Candle(_)) => (ErrorKind::Panic, error.to_string()),
+        };
+        Incomplete::Failed(kind, message)
+    }
+
+<<<<<<< HEAD
     /// The study's dataset. The API has read it, so what is wrong is this machine's copy.
     fn dataset(&self) -> Result<Arc<Dataset>, Outcome> {
         let Trial { lease, study, catalog, .. } = self;
@@ -198,20 +226,56 @@ impl Trial {
         dataset: &Dataset,
         hyperparameters: serde_json::Map<String, Json>,
     ) -> Json {
+=======
+    /// What is written with the weights: the concrete network and the format of its input.
+    fn document(&self) -> Json {
+        let Trial { lease, study, point, plan, dataset, .. } = self;
+>>>>>>> main
         let network: Vec<Json> = plan.layers.iter().map(Layer::to_document).collect();
         json!({
-            "study": self.lease.study.to_string(), "trial": self.lease.number, "hyperparameters": hyperparameters,
+            "study": lease.study.to_string(), "trial": lease.number, "hyperparameters": study.space.to_json(point),
             "input_shape": dataset.schema.shape, "network": network, "scale": plan.scale.as_str(), "class_names": &*dataset.class_names, "columns": dataset.columns,
         })
     }
 }
 
-/// The outcome either way; a panic is one too.
-fn caught(work: impl FnOnce() -> Result<Outcome, Outcome>) -> Outcome {
-    match catch_unwind(AssertUnwindSafe(work)) {
-        Ok(Ok(outcome) | Err(outcome)) => outcome,
-        Err(panic) => Outcome::Failed(ErrorKind::Panic, message(&*panic)),
+/// The study's dataset. The API has read it, so what is wrong is this machine's copy.
+fn dataset(worker: &Worker, lease: &Lease, study: &Study, stop: &Stop) -> Result<Arc<Dataset>, Incomplete> {
+    // Before they are read: a change while they are read must be seen.
+    let files = worker.catalog.state(&study.dataset);
+    let refused = |why| {
+        Incomplete::Refused(Box::new(Lacking {
+            spec: study.dataset.clone(),
+            files,
+            why,
+            since: Instant::now(),
+        }))
+    };
+    let asker =
+        Asker { seconds_max: limits::DATASET_TRAINER_SECONDS_MAX, has_left: &|| stop.reason().is_some() };
+    let dataset = worker.catalog.load(&study.dataset, asker).map_err(|error| match stop.reason() {
+        Some(reason) => Incomplete::Stopped(reason),
+        None => refused(error.to_string()),
+    })?;
+    if dataset.schema.hash == lease.dataset_hash {
+        return Ok(dataset);
     }
+    let described = &study.document()["dataset"];
+    let source = described["source"].as_str().or(described["features"].as_str()).unwrap_or("the dataset");
+    let (here, there) = (&dataset.schema.hash, &lease.dataset_hash);
+    Err(refused(format!(
+        "{source} on this machine differs from the one that the study was created with (hash {here}, not {there}); copy the same file there, or create the study again"
+    )))
+}
+
+fn invalid(error: String) -> Incomplete {
+    Incomplete::Failed(ErrorKind::Invalid, error)
+}
+
+/// What comes of the work; a panic is a failure.
+fn caught<T>(work: impl FnOnce() -> Result<T, Incomplete>) -> Result<T, Incomplete> {
+    catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|panic| Err(Incomplete::Failed(ErrorKind::Panic, message(&*panic))))
 }
 
 #[cfg(test)]
@@ -220,9 +284,14 @@ mod tests {
 
     #[test]
     fn a_panic_is_a_failed_trial_with_its_message() {
-        for outcome in [caught(|| panic!("planned {}", "failure")), caught(|| panic!("planned failure"))] {
+        let panics: [fn(); 2] = [|| panic!("planned {}", "failure"), || panic!("planned failure")];
+        for panic in panics {
+            let outcome = caught(|| {
+                panic();
+                Ok(())
+            });
             assert!(
-                matches!(outcome, Outcome::Failed(ErrorKind::Panic, message) if message == "planned failure")
+                matches!(outcome, Err(Incomplete::Failed(ErrorKind::Panic, message)) if message == "planned failure")
             );
         }
     }

@@ -10,6 +10,15 @@ use serde_json::Value as Json;
 
 use crate::engine::{Error, Model};
 
+/// The best epoch so far.
+#[derive(Debug)]
+pub(crate) struct Best {
+    /// The objective.
+    pub(crate) value: f64,
+    pub(crate) epoch: u32,
+    pub(crate) weights: Weights,
+}
+
 /// A copy of a network's weights, in the machine's memory.
 #[derive(Debug)]
 pub(crate) struct Weights(Vec<(String, Tensor)>);
@@ -27,8 +36,8 @@ impl Weights {
         model.weights().map(copy).collect::<Result<_, Error>>().map(Weights)
     }
 
-    /// With what the network expects of its input: `(x - scale.shift) / scale.divisor`, each of one
-    /// number, or of the shape of a row; computed in as many bits as they have, then rounded to 32.
+    /// Adds the scaling of the input, `(x - scale.shift) / scale.divisor`: each has one number, or the
+    /// shape of a row. It is computed with as many bits as they have, then rounded to 32.
     pub(crate) fn with_scaling(mut self, data: &Scaled) -> Result<Weights, Error> {
         let shape = data.dataset().schema.shape.as_slice();
         let mut push = |name: &str, tensor: Tensor| self.0.push((name.to_owned(), tensor));
@@ -58,11 +67,10 @@ impl Weights {
         self.0.iter().map(|(name, tensor)| (name.as_str(), tensor))
     }
 
-    /// A safetensors file (f32, names such as `layers.1.kernel`, `scale.shift`, which is f64 where
+    /// A safetensors file (f32, with names such as `layers.1.kernel` and `scale.shift`, which is f64 if
     /// the features are) with `document` as JSON under `chandler` in its metadata.
     pub(crate) fn serialize(&self, document: &Json) -> Result<Bytes, String> {
-        // One entry: of several the order, and so the bytes of the file, would be another each
-        // time.
+        // One entry: the order of several, and so the bytes of the file, would differ each time.
         let metadata = HashMap::from([("chandler".to_owned(), document.to_string())]);
         let file = safetensors::serialize(self.named(), Some(metadata));
         file.map(Bytes::from).map_err(|error| error.to_string())

@@ -1,33 +1,26 @@
-//! Claims trials while slots are free, and owns everything that runs.
+//! A device of this machine with its slots, and what their trials share.
 
-use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::limits;
-use anyhow::Context;
 use candle_core::Device;
 use data::Catalog;
-use hpo::study::DeviceClass;
 use store::artifact::Artifacts;
-use store::{Claim, Lease, Nonce, Store, StudyId, Trainer};
-use tokio::net::TcpListener;
-use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, RwLock, Semaphore, watch};
-use tokio::task::JoinSet;
+use store::{Store, StudyId, Trainer};
+use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock, Semaphore, watch};
 
-use crate::config::Config;
 use crate::device::DeviceInfo;
 use crate::health::Health;
+use crate::limits;
 use crate::memory::Memory;
 use crate::metrics::Metrics;
 use crate::refused::Refused;
-use crate::{attempt, device, page, process};
 
-/// A device of this machine, its slots, and what their trials share.
+/// A device, its slots, and what their trials need.
 pub(crate) struct Worker {
     pub(crate) store: Store,
     pub(crate) artifacts: Artifacts,
-    /// That of the artifacts.
+    /// The health of the artifacts.
     pub(crate) health: Arc<Health>,
     pub(crate) catalog: Arc<Catalog>,
     pub(crate) metrics: Arc<Metrics>,
@@ -36,197 +29,20 @@ pub(crate) struct Worker {
     pub(crate) stopping: watch::Receiver<bool>,
     pub(crate) device: DeviceInfo,
     pub(crate) memory: Arc<Memory>,
-    /// Held together by trials that may have company, alone by one that may not.
-    pub(crate) company: Arc<RwLock<()>>,
+    /// Read by trials that may share the device, written by one that must have it alone.
+    pub(crate) exclusivity: Arc<RwLock<()>>,
     /// A permit for each slot.
-    slots: Arc<Semaphore>,
-    /// A handle of the device for each slot that is free.
-    handles: Mutex<Vec<Device>>,
-    me: Trainer,
-    running: Mutex<Vec<(StudyId, u64)>>,
-    /// The datasets that this machine lacks.
+    pub(crate) slots: Arc<Semaphore>,
+    /// A handle of the device for each free slot.
+    pub(crate) handles: Mutex<Vec<Device>>,
+    /// What it says of itself at its start.
+    pub(crate) trainer: Trainer,
+    pub(crate) running: Mutex<Vec<(StudyId, u64)>>,
+    /// The datasets that this machine does not have.
     pub(crate) refused: Arc<Refused>,
 }
 
-/// Runs a trainer until `shutdown` resolves; then it hands its trials back and returns. Errors are
-/// of the start only: an address that is taken, a folder that cannot be made, a device that is not
-/// there. A Redis that is away is waited for.
-pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> anyhow::Result<()> {
-    let devices = device::devices().context(
-        "there is nothing to train on; a trainer built without the features cuda and metal trains on the CPU",
-    )?;
-    run_on(devices, config, shutdown).await
-}
-
-/// As [`run`], on these devices.
-pub(crate) async fn run_on(
-    devices: Vec<DeviceInfo>,
-    config: Config,
-    shutdown: impl Future<Output = ()>,
-) -> anyhow::Result<()> {
-    let (stop, stopping) = watch::channel(false);
-    let work = async {
-        let (workers, metrics) = start(devices, &config, stopping.clone()).await?;
-        let page = match config.metrics_listen {
-            Some(address) => Some(
-                TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?,
-            ),
-            None => None,
-        };
-        let mut chores = JoinSet::new();
-        if let Some(listener) = page {
-            tracing::info!("Serving metrics on http://{}", listener.local_addr()?);
-            chores.spawn(page::serve(listener, metrics));
-        }
-        let mut claims = JoinSet::new();
-        for worker in workers.iter().take(1) {
-            chores.spawn(reap(worker.clone()));
-            let health = worker.health.clone();
-            chores.spawn(async move { health.watch().await });
-        }
-        for worker in &workers {
-            chores.spawn(show_up(worker.clone()));
-            claims.spawn(claim(worker.clone()));
-        }
-        ended(&mut claims, &mut chores).await?;
-        chores.shutdown().await;
-        let mut leaves = JoinSet::new();
-        leaves.extend(workers.into_iter().map(|worker| async move {
-            let leave = worker.store.forget_trainer(&worker.me.id);
-            let _ = tokio::time::timeout(Duration::from_millis(limits::LEAVE_MS), leave).await;
-        }));
-        while leaves.join_next().await.is_some() {}
-        tracing::info!("Stopped");
-        anyhow::Ok(())
-    };
-    let mut work = std::pin::pin!(work);
-    tokio::select! {
-        ended = &mut work => return ended,
-        () = shutdown => {}
-    }
-    let _ = stop.send(true);
-    work.await
-}
-
-/// Waits until nothing is claimed any more. It is an error if a chore ends before: a trainer that
-/// is no longer listed, that reaps nothing, or whose page is gone, is half dead and nobody would
-/// know.
-async fn ended(claims: &mut JoinSet<()>, chores: &mut JoinSet<()>) -> anyhow::Result<()> {
-    loop {
-        tokio::select! {
-            ended = claims.join_next() => match ended {
-                Some(ended) => ended?,
-                None => return Ok(()),
-            },
-            Some(ended) = chores.join_next() => {
-                ended?;
-                anyhow::bail!("a task that goes on as long as the trainer does has ended");
-            }
-        }
-    }
-}
-
-/// A worker for each device, and what all of them show.
-async fn start(
-    devices: Vec<DeviceInfo>,
-    config: &Config,
-    stopping: watch::Receiver<bool>,
-) -> anyhow::Result<(Vec<Arc<Worker>>, Arc<Metrics>)> {
-    let slots = config.slots.unwrap_or_else(|| slots(&devices));
-    let metrics = Arc::new(Metrics::new(slots * devices.len() as u32, &devices)?);
-    let artifacts = Artifacts::open(&config.artifacts())?.with_scratch(&config.data_dir);
-    let health = Arc::new(Health::new(artifacts.clone(), metrics.artifacts_fault.clone()));
-    let catalog = Arc::new(Catalog::new(config.data_dir.join("datasets")));
-    let refused = Arc::new(Refused::new(catalog.clone()));
-    let store = connect(config, &stopping).await?;
-    let process =
-        format!("{}-{}-{}", process::host_name(), std::process::id(), &Nonce::random().to_string()[..6]);
-    let mut workers = Vec::with_capacity(devices.len());
-    for device in devices {
-        let name = device.name();
-        let missing = || format!("the device {name} cannot be used");
-        let handles =
-            (0..slots).map(|_| device.open()).collect::<Result<Vec<Device>, _>>().with_context(missing)?;
-        let free = device.free_memory().with_context(missing)?;
-        let memory = Arc::new(match device.class {
-            DeviceClass::Cpu => Memory::of(free, 1).with_datasets(catalog.clone()),
-            _ => Memory::of(free, limits::GPU_MEMORY_MARGIN),
-        });
-        let id = if device.class == DeviceClass::Cpu { process.clone() } else { format!("{process}-{name}") };
-        let me = Trainer {
-            id,
-            numerics: device.numerics.clone(),
-            device: name,
-            class: device.class,
-            slots,
-            memory_bytes: memory.bytes(),
-            running: Vec::new(),
-            refused: Vec::new(),
-            faults: Vec::new(),
-        };
-        let DeviceInfo { model, numerics, .. } = &device;
-        tracing::info!(
-            trainer = me.id,
-            slots,
-            device = me.device,
-            numerics,
-            "Training on {slots} slots of {} ({model}, {memory})",
-            me.device
-        );
-        workers.push(Arc::new(Worker {
-            store: store.clone(),
-            artifacts: artifacts.clone(),
-            health: health.clone(),
-            catalog: catalog.clone(),
-            metrics: metrics.clone(),
-            checkpoint_seconds: config.checkpoint_seconds,
-            stopping: stopping.clone(),
-            device,
-            memory,
-            company: Arc::default(),
-            slots: Arc::new(Semaphore::new(slots as usize)),
-            handles: Mutex::new(handles),
-            me,
-            running: Mutex::default(),
-            refused: refused.clone(),
-        }));
-    }
-    Ok((workers, metrics))
-}
-
-/// Slots of each device where nobody says how many: each keeps a core busy, on a GPU too, which is
-/// fed from there.
-fn slots(devices: &[DeviceInfo]) -> u32 {
-    let cores =
-        std::thread::available_parallelism().map_or(1, |cores| cores.get().min(limits::SLOTS_MAX) as u32);
-    match devices {
-        [device] if device.class == DeviceClass::Cpu => cores,
-        gpus => (cores / gpus.len() as u32).clamp(1, limits::GPU_SLOTS),
-    }
-}
-
-/// The store, once Redis is there. A Redis that refuses for good, as with a wrong password, is not
-/// waited for.
-async fn connect(config: &Config, stopping: &watch::Receiver<bool>) -> anyhow::Result<Store> {
-    loop {
-        let settings = store::Config {
-            tls: config.tls.clone(),
-            namespace: config.namespace.clone(),
-            lease_ms: config.lease_seconds * 1_000,
-            ..store::Config::new(&config.redis_url)
-        };
-        match Store::connect(settings).await {
-            Ok(store) => return Ok(store),
-            Err(error) if error.may_pass() && !*stopping.borrow() => {
-                tracing::warn!("Waiting for Redis: {error}")
-            }
-            Err(error) => return Err(anyhow::Error::new(error).context("cannot use Redis")),
-        }
-        tokio::time::sleep(retry()).await;
-    }
-}
-
-/// A slot's handle of a worker's device, given back when this is dropped.
+/// A slot's handle of a worker's device, given back on drop.
 pub(crate) struct Handle<'a> {
     pub(crate) device: Device,
     worker: &'a Worker,
@@ -238,6 +54,29 @@ impl Drop for Handle<'_> {
     }
 }
 
+/// A trial in the list of those that run, until this is dropped.
+pub(crate) struct Running<'a> {
+    trial: (StudyId, u64),
+    worker: &'a Worker,
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.worker.metrics.busy.dec();
+        let mut running = lock(&self.worker.running);
+        // Only one entry: after a lost lease, the next attempt may run here too.
+        if let Some(at) = running.iter().position(|other| *other == self.trial) {
+            running.swap_remove(at);
+        }
+    }
+}
+
+/// A trial's use of the device, alone or beside others, until this is dropped.
+pub(crate) enum Exclusivity {
+    Shared(#[allow(dead_code, reason = "held")] OwnedRwLockReadGuard<()>),
+    Exclusive(#[allow(dead_code, reason = "held")] OwnedRwLockWriteGuard<()>),
+}
+
 impl Worker {
     /// A handle of the device that no other trial uses; there are as many as slots.
     pub(crate) fn handle(&self) -> Option<Handle<'_>> {
@@ -245,33 +84,59 @@ impl Worker {
         Some(Handle { device, worker: self })
     }
 
+    /// Lists a trial as running.
+    pub(crate) fn running(&self, study: StudyId, number: u64) -> Running<'_> {
+        lock(&self.running).push((study, number));
+        self.metrics.busy.inc();
+        Running { trial: (study, number), worker: self }
+    }
+
     /// Whether more than one trial runs on the device.
     pub(crate) fn trains_others(&self) -> bool {
         lock(&self.running).len() > 1
     }
 
+    /// Waits until a trial may use the device: beside others, or `alone`.
+    pub(crate) async fn exclusivity(&self, alone: bool) -> Exclusivity {
+        let lock = self.exclusivity.clone();
+        match alone {
+            true => Exclusivity::Exclusive(lock.write_owned().await),
+            false => Exclusivity::Shared(lock.read_owned().await),
+        }
+    }
+
+    /// Resolves once [`limits::PEER_SECONDS`] have passed and another trainer is idle.
+    pub(crate) async fn idle_peer(&self) {
+        idle(Duration::from_secs(limits::PEER_SECONDS), || self.has_idle_peer()).await;
+    }
+
     /// Whether another trainer on such a device has a free slot and no fault, and was heard of
-    /// lately. None has, as far as a Redis that is away can tell.
-    pub(crate) async fn has_idle_peer(&self) -> bool {
+    /// lately. While Redis does not answer, there is none.
+    async fn has_idle_peer(&self) -> bool {
         let mut all = self.store.trainers().await.unwrap_or_default();
         let newest = all.iter().map(|record| record.seen_at_ms).max().unwrap_or_default();
         all.retain(|record| newest - record.seen_at_ms <= limits::PEER_SEEN_MS);
         let mut others = all
             .iter()
             .map(|record| &record.trainer)
-            .filter(|other| other.id != self.me.id && other.class == self.me.class);
+            .filter(|other| other.id != self.trainer.id && other.class == self.trainer.class);
         others.any(|other| other.faults.is_empty() && other.running.len() < other.slots as usize)
     }
 
-    /// Its name among all that are connected.
+    /// Its name among all connected trainers.
     pub(crate) fn name(&self) -> &str {
-        &self.me.id
+        &self.trainer.id
     }
 
     /// What it says of itself now.
-    fn line(&self) -> Trainer {
+    pub(crate) fn description(&self) -> Trainer {
         let (running, refused) = (lock(&self.running).clone(), self.refused.reasons());
-        Trainer { running, refused, faults: self.health.fault().into_iter().collect(), ..self.me.clone() }
+        Trainer {
+            running,
+            refused,
+            faults: self.health.fault().into_iter().collect(),
+            ..self.trainer.clone()
+        }
     }
 
     pub(crate) fn is_stopping(&self) -> bool {
@@ -285,173 +150,30 @@ impl Worker {
     }
 }
 
-/// Claims as many trials as there are free slots, until shutdown; then waits for those that run to
-/// be handed back.
-async fn claim(worker: Arc<Worker>) {
-    let worker = &worker;
-    let mut trials = JoinSet::new();
-    // Held by a trial that runs alone: what came beside it would wait here, while another trainer
-    // could train it.
-    let alone = Arc::new(tokio::sync::Mutex::new(()));
-    // What cannot be handed in is not begun.
-    tokio::select! { _ = worker.health.is_well() => {}, () = worker.stopped() => return }
-    while !worker.is_stopping() {
-        while trials.try_join_next().is_some() {}
-        tokio::select! { _ = alone.lock() => {}, () = worker.stopped() => break }
-        let Some(permits) = free_slots(worker).await else { break };
-        tokio::select! { () = worker.health.well() => {}, () = worker.stopped() => break }
-        let refused = worker.refused.clone();
-        // Files may lie on a disk that hangs.
-        tokio::select! { _ = tokio::task::spawn_blocking(move || refused.lift()) => {}, () = worker.stopped() => break }
-        let refused = worker.refused.ids();
-        // A claim names no more of them: the next trial may be of one that it does not name, again
-        // and again.
-        if refused.len() == limits::REFUSED_MAX {
-            tokio::select! { () = tokio::time::sleep(retry()) => {}, () = worker.stopped() => break }
-        }
-        let claim = Claim::new(&worker.me, refused, permits.len());
-        let leases = leases(worker, &claim).await;
-        if leases.is_empty() {
-            drop(permits);
-            wait_for_work(worker).await;
-            continue;
-        }
-        for (lease, permit) in leases.into_iter().zip(permits) {
-            // A claim ends with the first that runs alone, so that nobody else holds it.
-            let alone = if lease.alone { alone.clone().try_lock_owned().ok() } else { None };
-            trials.spawn(see_through(worker.clone(), lease, (permit, alone)));
-        }
-    }
-    while trials.join_next().await.is_some() {}
-}
-
-/// Waits for a free slot and takes all that are free; none at shutdown.
-async fn free_slots(worker: &Worker) -> Option<Vec<OwnedSemaphorePermit>> {
-    let first = tokio::select! {
-        permit = worker.slots.clone().acquire_owned() => permit.ok()?,
-        () = worker.stopped() => return None,
-    };
-    let mut permits = vec![first];
-    while permits.len() < limits::CLAIMS_MAX {
-        let Ok(permit) = worker.slots.clone().try_acquire_owned() else { break };
-        permits.push(permit);
-    }
-    Some(permits)
-}
-
-/// Sends the very same claim until it is answered: a lost answer's leases come with the next.
-async fn leases(worker: &Worker, claim: &Claim) -> Vec<Lease> {
-    let mut warned = false;
+/// Resolves once there `is_idle` a peer; asks after each `pause`.
+async fn idle<F: Future<Output = bool>>(pause: Duration, is_idle: impl Fn() -> F) {
     loop {
-        match worker.store.claim(claim).await {
-            Ok(leases) => return leases,
-            Err(_) if worker.is_stopping() => return Vec::new(),
-            Err(error) if !warned => tracing::warn!("Cannot claim trials, trying on: {error}"),
-            Err(_) => {}
-        }
-        warned = true;
-        tokio::select! { () = tokio::time::sleep(retry()) => {}, () = worker.stopped() => {} }
-    }
-}
-
-async fn wait_for_work(worker: &Worker) {
-    let classes = worker.me.classes();
-    let wait = worker.store.wait_for_work(&classes, worker.store.tick());
-    tokio::select! {
-        waited = wait => if waited.is_err() {
-            tokio::time::sleep(retry()).await;
-        },
-        () = worker.stopped() => {}
-    }
-}
-
-/// One trial from its lease to its acknowledged end, in its slot.
-async fn see_through(
-    worker: Arc<Worker>,
-    lease: Lease,
-    slot: (OwnedSemaphorePermit, Option<OwnedMutexGuard<()>>),
-) {
-    let me = (lease.study, lease.number);
-    lock(&worker.running).push(me);
-    worker.metrics.busy.inc();
-    attempt::attempt(&worker, lease).await;
-    worker.metrics.busy.dec();
-    // One of them: where its lease was lost, the next attempt may be here too.
-    let mut running = lock(&worker.running);
-    if let Some(at) = running.iter().position(|other| *other == me) {
-        running.swap_remove(at);
-    }
-    drop(running);
-    drop(slot);
-}
-
-/// Keeps the trainer listed, with what it runs; what keeps it from claiming is told at once.
-async fn show_up(worker: Arc<Worker>) {
-    let (mut faults, mut refused) = (worker.health.subscribe(), worker.refused.subscribe());
-    loop {
-        if let Err(error) = worker.store.heartbeat_trainer(&worker.line()).await {
-            tracing::debug!("No heartbeat of the trainer: {error}");
-        }
-        tokio::select! {
-            () = tokio::time::sleep(jittered(Duration::from_millis(limits::TRAINER_TTL_MS / 12))) => {}
-            _ = faults.changed() => {}
-            _ = refused.changed() => {}
+        tokio::time::sleep(pause).await;
+        if is_idle().await {
+            return;
         }
     }
 }
 
-/// Does what time alone must do, beside all other processes that do it too: expired leases, deleted
-/// studies, checkpoints of ended trials, studies that want trials.
-async fn reap(worker: Arc<Worker>) {
-    loop {
-        tokio::time::sleep(jittered(worker.store.tick())).await;
-        match worker.store.tend(&worker.artifacts).await {
-            // A fault of the artifacts has been told already.
-            Ok(tended) if worker.health.fault().is_some() => {
-                tended.undone.iter().for_each(|undone| tracing::debug!("{undone}"))
-            }
-            Ok(tended) => tended.undone.iter().for_each(|undone| tracing::warn!("{undone}")),
-            Err(error) => tracing::debug!("The reaper's tick failed: {error}"),
-        }
-    }
-}
-
-/// The time between two tries while Redis is away.
-pub(crate) fn retry() -> Duration {
-    jittered(Duration::from_millis(limits::TRAINER_RETRY_MS))
-}
-
-/// The duration ± 20 %, so that many trainers don't come at once.
-pub(crate) fn jittered(duration: Duration) -> Duration {
-    let unit = f64::from(getrandom::u32().unwrap_or(u32::MAX / 2)) / f64::from(u32::MAX);
-    duration.mul_f64(0.8 + 0.4 * unit)
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
 
     #[tokio::test]
-    async fn a_chore_that_ends_or_panics_ends_the_trainer_with_an_error() {
-        let [ends, panics]: [fn(); 2] = [|| (), || panic!("on purpose")];
-        for chore in [ends, panics] {
-            let (mut claims, mut chores) = (JoinSet::new(), JoinSet::new());
-            claims.spawn(std::future::pending());
-            chores.spawn(std::future::pending());
-            chores.spawn(async move { chore() });
-            assert!(ended(&mut claims, &mut chores).await.is_err());
-        }
-    }
-
-    #[tokio::test]
-    async fn a_trainer_ends_in_order_once_nothing_is_claimed_any_more() {
-        let (mut claims, mut chores) = (JoinSet::new(), JoinSet::new());
-        claims.spawn(async {});
-        chores.spawn(std::future::pending());
-        ended(&mut claims, &mut chores).await.unwrap();
+    async fn a_peer_is_looked_for_again_until_one_is_idle() {
+        let looks = AtomicUsize::new(0);
+        idle(Duration::from_millis(1), || async { looks.fetch_add(1, Ordering::SeqCst) >= 3 }).await;
+        assert_eq!(looks.into_inner(), 4);
     }
 }

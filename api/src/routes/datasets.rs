@@ -11,8 +11,8 @@ use crate::wire::{DatasetList, PageQuery, Query, page_of, page_response};
 
 /// List the datasets
 ///
-/// Those inside the binary and those in the datasets folder of this API, with their schemas.
-/// Trainers have folders of their own: a trainer whose copy differs runs no trial on it. In pages.
+/// The built-in datasets and those in the datasets folder of this API, with their schemas, in pages.
+/// Each trainer has its own folder; a trainer whose copy differs does not train on it.
 #[utoipa::path(tag = "datasets", params(PageQuery), responses((status = 200, description = "A page of datasets", body = DatasetList), AnyErrors))]
 #[get("/v1/datasets")]
 pub(crate) async fn list_datasets(
@@ -25,8 +25,7 @@ pub(crate) async fn list_datasets(
     Ok(page_response(&request, next.as_deref()).json(DatasetList { datasets, next }))
 }
 
-/// Where a dataset stands in the list: the built-in ones, which never go, then files by their
-/// paths.
+/// The key of a dataset in the list: first the built-in ones, which never go, then files by path.
 fn key(dataset: &Listed) -> String {
     match &dataset.source {
         Some(builtin) if builtin.starts_with("builtin:") => builtin.clone(),

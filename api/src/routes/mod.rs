@@ -1,6 +1,7 @@
 //! One file per resource.
 
 pub(crate) mod datasets;
+pub(crate) mod home;
 pub(crate) mod models;
 pub(crate) mod probes;
 pub(crate) mod studies;
@@ -28,7 +29,7 @@ pub(crate) struct BodyErrors;
 
 const PARAMETER: &[(u16, &str)] = &[(
     400,
-    "A parameter, a header, or the body cannot be read, or a header asks for what nothing here does: `invalid_parameter`, `malformed_json`",
+    "A parameter, a header or the body cannot be read, or a header is not supported: `invalid_parameter`, `malformed_json`",
 )];
 const KEY: &[(u16, &str)] = &[
     (401, "An API key is needed: `unauthorized`"),
@@ -38,19 +39,19 @@ const SERVICE: &[(u16, &str)] = &[
     (500, "Internal error: `internal`"),
     (
         503,
-        "Redis does not answer or refuses, for the reason in the detail, or the server is about to stop: `unavailable`, or `storage_full` if the memory or the \
-         disk of Redis is full; nothing was changed. `outcome_unknown`: Redis was asked and did not answer in time, so the request may have been carried out, \
-         or may yet be. All with Retry-After",
+        "Redis does not answer or refuses, or the server is shutting down: `unavailable`; the memory or the disk of Redis is full: `storage_full`; nothing was \
+         changed, and the detail has the reason. `outcome_unknown`: Redis did not answer in time, so the request may have been carried out, or may yet be. All \
+         with Retry-After",
     ),
 ];
 const STUDY: &[(u16, &str)] = &[
     (404, "There is no such study, trial or model: `study_not_found`, `trial_not_found`, `model_not_found`"),
-    (409, "The state does not allow it: `conflict`"),
+    (409, "The state of the study or trial does not allow it: `conflict`"),
 ];
 const BODY: &[(u16, &str)] = &[
     (408, "The body did not arrive within a minute: `request_timeout`"),
-    (413, "The body is over the limit of 1 MiB: `body_too_large`"),
-    (415, "The body is not application/json, or encoded: `unsupported_media_type`"),
+    (413, "The body is larger than 1 MiB: `body_too_large`"),
+    (415, "The body is not application/json, or has a content-encoding: `unsupported_media_type`"),
     (
         422,
         "The body is wrong, each mistake with its JSON pointer: `invalid_study`, `not_supported`, `invalid_request`, `idempotency_mismatch`",

@@ -1,9 +1,8 @@
-//! The models that trials left: `/v1/studies/{id}/trials/{number}/model`, and that of the best.
+//! The models of trials: `/v1/studies/{id}/trials/{number}/model`, and that of the best.
 
 use actix_web::http::header::CONTENT_DISPOSITION;
 use actix_web::web::{self, Bytes, Data, Path};
 use actix_web::{HttpResponse, get};
-use export::Model;
 use hpo::trial::TrialState;
 use store::artifact::{self, Artifacts};
 use store::{StudyId, TrialRecord};
@@ -12,21 +11,22 @@ use super::StudyErrors;
 use super::trials::{trial, trial_path};
 use crate::app::App;
 use crate::error::{Error, ProblemDetails, study_id};
-use crate::wire::{Format, ModelQuery, Query};
+use crate::model_file::Format;
+use crate::wire::{ModelQuery, Query};
 
 /// Fetch the model of a trial
 ///
-/// The weights of its best step. As safetensors (the default) with the network's document in the
-/// metadata; as ONNX (opset 17: input `input`, output `output`, any batch); or as a `.keras` file,
-/// which `keras.models.load_model` opens. Both hold the network alone: where the study scales its
-/// features, they expect scaled ones.
+/// The weights of its best step: as safetensors (the default), with the network and the scaling in
+/// the metadata; as ONNX (opset 17: input `input`, output `output`, any batch); or as a `.keras`
+/// file, which `keras.models.load_model` opens. The latter two hold the network alone: if the study
+/// scales its features, they expect scaled ones.
 #[utoipa::path(
     tag = "trials",
     params(("id" = String, Path, description = "The study"), ("number" = u64, Path, description = "The trial"), ModelQuery),
     responses(
         (status = 200, description = "The model", content((Vec<u8> = "application/octet-stream"), (Vec<u8> = "application/zip"))),
         StudyErrors,
-        (status = 503, description = "The artifacts cannot be read now, Redis does not answer or is full, or the server is about to stop: `unavailable`, `storage_full`; with Retry-After", body = ProblemDetails, content_type = "application/problem+json")
+        (status = 503, description = "The artifacts cannot be read now, Redis does not answer or is full, or the server is shutting down: `unavailable`, `storage_full`; with Retry-After", body = ProblemDetails, content_type = "application/problem+json")
     )
 )]
 #[get("/v1/studies/{id}/trials/{number}/model")]
@@ -50,7 +50,7 @@ pub(crate) async fn get_model(
     responses(
         (status = 200, description = "The model", content((Vec<u8> = "application/octet-stream"), (Vec<u8> = "application/zip"))),
         StudyErrors,
-        (status = 503, description = "The artifacts cannot be read now, Redis does not answer or is full, or the server is about to stop: `unavailable`, `storage_full`; with Retry-After", body = ProblemDetails, content_type = "application/problem+json")
+        (status = 503, description = "The artifacts cannot be read now, Redis does not answer or is full, or the server is shutting down: `unavailable`, `storage_full`; with Retry-After", body = ProblemDetails, content_type = "application/problem+json")
     )
 )]
 #[get("/v1/studies/{id}/best/model")]
@@ -67,25 +67,6 @@ pub(crate) async fn best_model(
     }
 }
 
-impl Format {
-    /// Neither safetensors nor ONNX has a registered type.
-    fn content_type(self) -> &'static str {
-        match self {
-            Format::Safetensors | Format::Onnx => "application/octet-stream",
-            Format::Keras => "application/zip",
-        }
-    }
-
-    /// The weights as a trainer left them, in this format.
-    fn convert(self, safetensors: Bytes) -> Result<Bytes, export::Error> {
-        match self {
-            Format::Safetensors => Ok(safetensors),
-            Format::Onnx => Model::read(&safetensors)?.to_onnx().map(Bytes::from),
-            Format::Keras => Model::read(&safetensors)?.to_keras().map(Bytes::from),
-        }
-    }
-}
-
 /// The model that the accepted attempt of a trial left.
 async fn model(app: &App, id: StudyId, record: &TrialRecord, format: Format) -> Result<HttpResponse, Error> {
     let none = |why: &str| {
@@ -94,19 +75,20 @@ async fn model(app: &App, id: StudyId, record: &TrialRecord, format: Format) -> 
     if record.state != TrialState::Completed {
         return Err(none(&format!("it is {}", record.state)));
     }
-    let nonce = record.nonce.ok_or_else(|| none("it was never trained"))?.to_string();
-    let path = Artifacts::model_path(id.as_str(), record.number, record.attempt, &nonce)
-        .map_err(|error| Error::Internal(error.to_string()))?;
+    let nonce = record.nonce.ok_or_else(|| none("it was never trained"))?;
+    let path = Artifacts::model_path(id, record.number, record.attempt, nonce);
     let weights: Bytes = match app.artifacts.get(&path).await {
         Err(artifact::Error::NotFound(_)) => {
-            return Err(none("the artifact store lacks them; do trainers and API use the same?"));
+            return Err(none(
+                "they are not in the artifact store; do the trainers use the same store as the API?",
+            ));
         }
-        Err(error) if error.is_of_the_place() => {
+        Err(error) if error.is_of_the_storage() => {
             return Err(Error::Unavailable(format!("the weights cannot be read now: {error}")));
         }
         found => found.map_err(|error| Error::Internal(error.to_string()))?,
     };
-    // A large model takes seconds, which no other request of this worker shall wait.
+    // A large model takes seconds, and other requests of this worker must not wait for it.
     let body = web::block(move || format.convert(weights)).await?.map_err(not_exported)?;
     let name = format!("attachment; filename=\"{id}-{}.{}\"", record.number, format.as_str());
     Ok(HttpResponse::Ok()

@@ -1,4 +1,4 @@
-//! What machines ask: is it alive, is it ready, how is it doing.
+//! Probes and metrics.
 
 use actix_web::web::Data;
 use actix_web::{HttpResponse, get};
@@ -10,7 +10,7 @@ use crate::error::Error;
 /// Whether the process is alive
 ///
 /// Needs no API key.
-#[utoipa::path(tag = "service", security(()), responses((status = 200, description = "It is", body = String, content_type = "text/plain"), ParameterErrors))]
+#[utoipa::path(tag = "service", security(()), responses((status = 200, description = "The process is alive", body = String, content_type = "text/plain"), ParameterErrors))]
 #[get("/livez")]
 pub(crate) async fn livez() -> HttpResponse {
     HttpResponse::Ok().content_type("text/plain; charset=utf-8").body("ok\n")
@@ -18,11 +18,11 @@ pub(crate) async fn livez() -> HttpResponse {
 
 /// Whether the service can take requests
 ///
-/// Redis answers within two seconds and accepts changes, and the server is not about to stop.
-/// Otherwise the detail gives the reason: the memory or disk of Redis is full, it is a replica, the
+/// Redis answers within two seconds and accepts changes, and the server is not shutting down.
+/// Otherwise the detail has the reason: the memory or disk of Redis is full, it is a replica, the
 /// password is wrong. Studies may still be readable then, and if the memory is full, they can be
 /// deleted. Needs no API key.
-#[utoipa::path(tag = "service", security(()), responses((status = 200, description = "It can", body = String, content_type = "text/plain"), ProbeErrors))]
+#[utoipa::path(tag = "service", security(()), responses((status = 200, description = "The service can take requests", body = String, content_type = "text/plain"), ProbeErrors))]
 #[get("/readyz")]
 pub(crate) async fn readyz(app: Data<App>) -> Result<HttpResponse, Error> {
     app.accepts_changes()?;
@@ -32,8 +32,8 @@ pub(crate) async fn readyz(app: Data<App>) -> Result<HttpResponse, Error> {
 
 /// Metrics for Prometheus
 ///
-/// Of the service, gathered now by one script, and of this process. Where Redis does not answer
-/// within two seconds, `chandler_redis_up` is 0.
+/// Metrics of the whole service and of this process. If Redis does not answer within two seconds,
+/// `chandler_redis_up` is 0.
 #[utoipa::path(tag = "service", responses((status = 200, description = "In Prometheus's text format", body = String, content_type = "text/plain"), AnyErrors))]
 #[get("/metrics")]
 pub(crate) async fn metrics(app: Data<App>) -> Result<HttpResponse, Error> {

@@ -11,29 +11,29 @@ use crate::app::App;
 use crate::create::{self, Draft};
 use crate::error::{Error, ProblemDetails, study_id, study_path};
 use crate::wire::{
-    DryRun, DryRunQuery, Query, StudiesQuery, StudyPage, StudyPatch, StudySummary, StudyView, page_response,
-    parse_json, read_body,
+    DryRun, DryRunQuery, Query, StudiesQuery, StudyPage, StudyPatch, StudySummary, StudyView, page_limit,
+    page_response, parse_json, read_body,
 };
 
 /// Create a study
 ///
 /// The whole document is checked before anything is queued: every branch of the space is followed
 /// through the network. With an `Idempotency-Key` (up to 255 characters, kept for a day) the
-/// request may be repeated: the answer is the study that it created first, or `conflict` once that
-/// was deleted. Without one, `outcome_unknown` names in `Location` the study that the request may
-/// have created: where GET finds none, it may be repeated.
+/// request can be repeated: the answer is the study that it created first, or `conflict` after that
+/// study was deleted. Without the key, the `Location` of an `outcome_unknown` is the study that the
+/// request may have created: if GET does not find it, the request can be repeated.
 #[utoipa::path(
     tag = "studies",
     params(DryRunQuery, ("Idempotency-Key" = Option<String>, Header, min_length = 1, max_length = 255, description = "Makes the request repeatable")),
     request_body(content = hpo::Study, description = "The study", content_type = "application/json"),
     responses(
         (status = 201, description = "Created; `Location` has its path", body = StudyView, headers(("Location" = String, description = "The path of the study"))),
-        (status = 200, description = "With `dry_run=true`: it would be created", body = DryRun),
+        (status = 200, description = "With `dry_run=true`: the study is valid", body = DryRun),
         (status = 409, description = "The study that this `Idempotency-Key` created was deleted: `conflict`", body = ProblemDetails, content_type = "application/problem+json"),
         BodyErrors,
         (
             status = 503,
-            description = "Redis does not answer or refuses, for the reason in the detail, or the server is about to stop: `unavailable`, or `storage_full` where its memory is; nothing was created. `outcome_unknown`: Redis was asked and did not answer in time; `Location` has the path of the study that it may have created, unless an `Idempotency-Key` makes the request repeatable. All with Retry-After",
+            description = "Redis does not answer or refuses, or the server is shutting down: `unavailable`; the memory or the disk of Redis is full: `storage_full`; nothing was created, and the detail has the reason. `outcome_unknown`: Redis did not answer in time; `Location` has the path of the study that may have been created, unless an `Idempotency-Key` makes the request repeatable. All with Retry-After",
             body = ProblemDetails,
             content_type = "application/problem+json",
             headers(("Location" = String, description = "The path of the study that may have been created, with `outcome_unknown`"))
@@ -49,8 +49,8 @@ pub(crate) async fn create_study(
 ) -> Result<HttpResponse, Error> {
     let body = read_body(&request, payload).await?;
     let idempotency = idempotency(&request, &body)?;
-    // A repeated request is answered by what it did, also where its dataset or this server's rules
-    // have changed since.
+    // A repeated request is answered with the study that it made, even if its dataset or the rules of
+    // this server have changed since.
     if let Some(idempotency) = idempotency.as_ref().filter(|_| !query.dry_run)
         && let reads = app.reads()
         && let Some(id) = reads.reserved(idempotency).await?
@@ -78,16 +78,12 @@ pub(crate) async fn list_studies(
     query: Query<StudiesQuery>,
 ) -> Result<HttpResponse, Error> {
     let Query(StudiesQuery { cursor, limit, state, name }) = query;
-    let limit = limit.map_or(limits::PAGE_DEFAULT, usize::from);
+    let limit = page_limit(limit);
     let store = app.reads();
     let (records, next) = store.list_studies(store::StudyPage { cursor, limit, state, name }).await?;
     let trainers = store.trainers().await?;
     let summary = |record: &StudyRecord| {
-        Ok(StudySummary::from_record(
-            record,
-            &*app.store.spec_of(record)?,
-            record.needs().waiting_for(&trainers),
-        ))
+        StudySummary::from_record(record, &*app.store.spec_of(record)?, record.needs().waiting_for(&trainers))
     };
     let studies = records.iter().map(summary).collect::<store::Result<_>>()?;
     Ok(page_response(&request, next.as_deref()).json(StudyPage { studies, next }))
@@ -95,8 +91,7 @@ pub(crate) async fn list_studies(
 
 /// Show a study
 ///
-/// With its counts by state, its best trial and its progress, and what it waits for where nobody
-/// trains it.
+/// With its counts by state, best trial and progress, and what it waits for if it does not go on.
 #[utoipa::path(tag = "studies", params(("id" = String, Path, description = "The study")), responses((status = 200, description = "The study", body = StudyView), StudyErrors))]
 #[get("/v1/studies/{id}")]
 pub(crate) async fn get_study(app: Data<App>, id: Path<String>) -> Result<HttpResponse, Error> {
@@ -104,12 +99,12 @@ pub(crate) async fn get_study(app: Data<App>, id: Path<String>) -> Result<HttpRe
     let store = app.reads();
     let record = store.study(id).await?.ok_or(store::Error::NoSuchStudy(id))?;
     let (study, waiting) = (store.spec_of(&record)?, store.waiting_for(&record).await?);
-    Ok(HttpResponse::Ok().json(StudyView::from_record(record, &study, waiting)))
+    Ok(HttpResponse::Ok().json(StudyView::from_record(record, &study, waiting)?))
 }
 
 /// Change a study
 ///
-/// Pause and resume it, or change its limits. May be repeated: twice does what once does.
+/// Pause and resume it, or change its limits. Can be repeated: twice does what once does.
 #[utoipa::path(
     tag = "studies",
     params(("id" = String, Path, description = "The study")),
@@ -125,7 +120,7 @@ pub(crate) async fn patch_study(
 ) -> Result<HttpResponse, Error> {
     let id = study_id(&id)?;
     let body = parse_json(&read_body(&request, payload).await?)?;
-    let change = StudyPatch::read(body)?.into();
+    let change = StudyPatch::read(body)?;
     let store = app.changes()?;
     let record = store.update_study(id, change).await?;
     Ok(HttpResponse::Ok().json(view(&app, create::topped_up(&store, record).await).await?))
@@ -133,8 +128,8 @@ pub(crate) async fn patch_study(
 
 /// Cancel a study
 ///
-/// Nothing more is trained: waiting trials are cancelled at once, running ones within a batch of
-/// their trainer's next report. Results are kept. May be repeated: twice does what once does.
+/// Waiting trials are cancelled at once, running ones within a batch of their trainer's next report.
+/// Results are kept. Can be repeated: twice does what once does.
 #[utoipa::path(tag = "studies", params(("id" = String, Path, description = "The study")), responses((status = 200, description = "The study as it is now", body = StudyView), StudyErrors))]
 #[post("/v1/studies/{id}/cancel")]
 pub(crate) async fn cancel_study(app: Data<App>, id: Path<String>) -> Result<HttpResponse, Error> {
@@ -144,9 +139,9 @@ pub(crate) async fn cancel_study(app: Data<App>, id: Path<String>) -> Result<Htt
 
 /// Delete a study
 ///
-/// It is gone from view at once; its trials, curves and weights are removed in the background. May
-/// be repeated: `study_not_found` then says that it is gone.
-#[utoipa::path(tag = "studies", params(("id" = String, Path, description = "The study")), responses((status = 202, description = "It is gone from view"), StudyErrors))]
+/// The study disappears at once; its trials, curves and weights are removed in the background. Can
+/// be repeated: the answer is then `study_not_found`.
+#[utoipa::path(tag = "studies", params(("id" = String, Path, description = "The study")), responses((status = 202, description = "The study is deleted"), StudyErrors))]
 #[delete("/v1/studies/{id}")]
 pub(crate) async fn delete_study(app: Data<App>, id: Path<String>) -> Result<HttpResponse, Error> {
     app.changes()?.delete_study(study_id(&id)?).await?;
@@ -160,9 +155,9 @@ async fn created(app: &App, record: StudyRecord) -> Result<HttpResponse, Error> 
 
 async fn view(app: &App, record: StudyRecord) -> Result<StudyView, Error> {
     let study = app.store.spec_of(&record)?;
-    // The caller has changed the study: that is told even where Redis has gone silent since.
+    // The study was changed: the answer says so even if Redis has gone silent since.
     let waiting = app.reads().waiting_for(&record).await.unwrap_or_default();
-    Ok(StudyView::from_record(record, &study, waiting))
+    Ok(StudyView::from_record(record, &study, waiting)?)
 }
 
 fn idempotency(request: &HttpRequest, body: &[u8]) -> Result<Option<Idempotency>, Error> {

@@ -10,7 +10,7 @@ use crate::wire::{PageQuery, Query, TrainerList, TrainerView, page_of, page_resp
 
 /// List the connected trainers
 ///
-/// Their device and slots, what they train, and what keeps them from it. By name, in pages.
+/// Device, slots and running trials of each, and what keeps it from training. By name, in pages.
 #[utoipa::path(tag = "trainers", params(PageQuery), responses((status = 200, description = "A page of trainers", body = TrainerList), AnyErrors))]
 #[get("/v1/trainers")]
 pub(crate) async fn list_trainers(

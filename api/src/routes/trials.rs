@@ -10,7 +10,9 @@ use super::StudyErrors;
 use crate::app::App;
 use crate::create;
 use crate::error::{Error, study_id};
-use crate::wire::{BestList, CountQuery, CurveView, Query, TrialList, TrialView, TrialsQuery, page_response};
+use crate::wire::{
+    BestList, CountQuery, CurveView, Query, TrialList, TrialView, TrialsQuery, page_limit, page_response,
+};
 
 /// List the trials of a study
 ///
@@ -29,11 +31,11 @@ pub(crate) async fn list_trials(
 ) -> Result<HttpResponse, Error> {
     let id = study_id(&id)?;
     let Query(TrialsQuery { cursor, limit, state, sort }) = query;
-    let limit = limit.map_or(crate::limits::PAGE_DEFAULT, usize::from);
+    let limit = page_limit(limit);
     let store = app.reads();
     let (records, next) =
         store.trials(id, TrialPage { cursor, limit, state, sort: sort.unwrap_or_default() }).await?;
-    let trials = views(&*store.spec(id).await?, id, records);
+    let trials = views(&*store.spec(id).await?, id, records)?;
     Ok(page_response(&request, next.as_deref()).json(TrialList { trials, next }))
 }
 
@@ -50,12 +52,12 @@ pub(crate) async fn get_trial(app: Data<App>, path: Path<(String, String)>) -> R
     let (id, number) = trial_path(&path)?;
     let store = app.reads();
     let record = trial(&store, id, number).await?;
-    Ok(HttpResponse::Ok().json(view(&*store.spec(id).await?, id, record)))
+    Ok(HttpResponse::Ok().json(view(&*store.spec(id).await?, id, record)?))
 }
 
 /// Show the curve of a trial
 ///
-/// What it logged at each step, one a epoch.
+/// The metrics that it logged, one step for each epoch.
 #[utoipa::path(
     tag = "trials",
     params(("id" = String, Path, description = "The study"), ("number" = u64, Path, description = "The trial")),
@@ -73,9 +75,9 @@ pub(crate) async fn get_curve(app: Data<App>, path: Path<(String, String)>) -> R
 
 /// Cancel a trial
 ///
-/// A waiting one is cancelled at once, a running one within a batch of its trainer's next report;
-/// one that has ended is a conflict, unless it was cancelled. May be repeated: twice does what once
-/// does.
+/// A waiting trial is cancelled at once, a running one within a batch of its trainer's next report.
+/// A trial that has ended is a conflict, unless it was cancelled. Can be repeated: twice does what
+/// once does.
 #[utoipa::path(
     tag = "trials",
     params(("id" = String, Path, description = "The study"), ("number" = u64, Path, description = "The trial")),
@@ -95,7 +97,7 @@ pub(crate) async fn cancel_trial(
         return Err(Error::Conflict(format!("trial {number} is {} already", record.state)));
     }
     create::top_up(&store, id).await;
-    Ok(HttpResponse::Ok().json(view(&study, id, record)))
+    Ok(HttpResponse::Ok().json(view(&study, id, record)?))
 }
 
 /// Show the best trials of a study
@@ -115,7 +117,7 @@ pub(crate) async fn best_trials(
     let id = study_id(&id)?;
     let store = app.reads();
     let records = store.best(id, query.count.map_or(1, usize::from)).await?;
-    Ok(HttpResponse::Ok().json(BestList { trials: views(&*store.spec(id).await?, id, records) }))
+    Ok(HttpResponse::Ok().json(BestList { trials: views(&*store.spec(id).await?, id, records)? }))
 }
 
 /// The study and the number in a path.
@@ -124,12 +126,12 @@ pub(super) fn trial_path(path: &(String, String)) -> Result<(StudyId, u64), Erro
     let id = study_id(id)?;
     let no_such =
         || Error::TrialNotFound { study: id.to_string(), number: number.chars().take(30).collect() };
-    // A trial has one name: not 00 or +0 besides.
+    // A trial has one name: 00 and +0 are none.
     let parsed = number.parse().ok().filter(|parsed: &u64| parsed.to_string() == *number);
     Ok((id, parsed.ok_or_else(no_such)?))
 }
 
-/// What to say where no trial was found: the study may not be there either.
+/// The error for a trial that was not found: its study may not be there either.
 async fn no_trial(store: &Store, id: StudyId, number: u64) -> Error {
     match store.study(id).await {
         Ok(Some(_)) => Error::TrialNotFound { study: id.to_string(), number: number.to_string() },
@@ -146,10 +148,10 @@ pub(super) async fn trial(store: &Store, id: StudyId, number: u64) -> Result<Tri
     }
 }
 
-fn view(study: &Study, id: StudyId, record: TrialRecord) -> TrialView {
+fn view(study: &Study, id: StudyId, record: TrialRecord) -> store::Result<TrialView> {
     TrialView::from_record(id, record, study, &study.logged())
 }
 
-fn views(study: &Study, id: StudyId, records: Vec<TrialRecord>) -> Vec<TrialView> {
+fn views(study: &Study, id: StudyId, records: Vec<TrialRecord>) -> store::Result<Vec<TrialView>> {
     records.into_iter().map(|record| view(study, id, record)).collect()
 }

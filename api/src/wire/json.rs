@@ -19,11 +19,11 @@ pub(crate) async fn read_body(request: &HttpRequest, payload: Payload) -> Result
     if !media_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json") {
         return Err(Error::UnsupportedMediaType);
     }
-    // An encoded body would have to be bounded as what it inflates to; nobody has asked for it.
+    // The size of an encoded body would have to be bounded once more, inflated.
     if request.headers().get(CONTENT_ENCODING).is_some_and(|encoding| encoding != "identity") {
         return Err(Error::UnsupportedMediaType);
     }
-    // One that is announced as too large is not waited for.
+    // A body that is announced as too large is refused before it is sent.
     let announced =
         request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|length| length > limits::BODY_BYTES_MAX as u64) {
@@ -38,7 +38,7 @@ pub(crate) async fn read_body(request: &HttpRequest, payload: Payload) -> Result
     }
 }
 
-/// The JSON in `bytes`; a name that is listed twice in an object is an error, for one of the two
+/// The JSON in `bytes`. A name that is listed twice in one object is an error: one of the two values
 /// would be ignored.
 pub(crate) fn parse_json(bytes: &[u8]) -> Result<Json, Error> {
     serde_json::from_slice::<Strict>(bytes)

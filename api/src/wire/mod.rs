@@ -2,6 +2,7 @@
 
 mod json;
 mod page;
+mod patch;
 mod query;
 mod study;
 mod trainer;
@@ -10,11 +11,10 @@ mod trial;
 use jiff::Timestamp;
 
 pub(crate) use json::{parse_json, read_body};
-pub(crate) use page::{page_of, page_response};
-pub(crate) use query::{
-    CountQuery, DryRunQuery, Format, ModelQuery, PageQuery, Query, StudiesQuery, TrialsQuery,
-};
-pub(crate) use study::{DryRun, StudyPage, StudyPatch, StudySummary, StudyView, expected};
+pub(crate) use page::{page_limit, page_of, page_response};
+pub(crate) use patch::StudyPatch;
+pub(crate) use query::{CountQuery, DryRunQuery, ModelQuery, PageQuery, Query, StudiesQuery, TrialsQuery};
+pub(crate) use study::{BestTrial, DryRun, StudyPage, StudySummary, StudyView, expected, has_ended};
 pub(crate) use trainer::{DatasetList, TrainerList, TrainerView};
 pub(crate) use trial::{BestList, CurveView, TrialList, TrialView};
 
@@ -26,8 +26,7 @@ pub(crate) fn timestamp(ms: u64) -> String {
         .map_or_else(String::new, |time| time.to_string())
 }
 
-/// `x` as a person would write it: a number that is exactly a 32-bit float is written with the
-/// digits that one needs.
+/// `x` in as few digits as it needs: a number that is exactly a 32-bit float has the digits of one.
 pub(crate) fn shortest(x: f64) -> f64 {
     let narrow = x as f32;
     if f64::from(narrow) == x { narrow.to_string().parse().unwrap_or(x) } else { x }

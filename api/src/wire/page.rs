@@ -4,18 +4,23 @@ use crate::limits;
 use actix_web::http::header::LINK;
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 
-use super::query::PageQuery;
+use super::query::{Count, PageQuery};
 use crate::error::Error;
 
-/// The page of `all` that `query` asks for, and the cursor of the next. A cursor is the last key of
-/// its page in hexadecimal, so the next page goes on behind it, whatever came or went meanwhile.
-/// Where a key may be gone, the keys rise along the list.
+/// The number of entries on a page.
+pub(crate) fn page_limit(limit: Option<Count>) -> usize {
+    limit.map_or(limits::PAGE_DEFAULT, usize::from)
+}
+
+/// The page of `all` that `query` asks for, and the cursor of the next page. A cursor is the last
+/// key of its page in hexadecimal: the next page goes on behind it, whatever came or went
+/// meanwhile. If keys may go, they must rise along the list.
 pub(crate) fn page_of<T>(
     all: Vec<T>,
     key: impl Fn(&T) -> String,
     query: &PageQuery,
 ) -> Result<(Vec<T>, Option<String>), Error> {
-    let limit = query.limit.map_or(limits::PAGE_DEFAULT, usize::from);
+    let limit = page_limit(query.limit);
     let from = match &query.cursor {
         None => 0,
         Some(cursor) => {
@@ -27,21 +32,16 @@ pub(crate) fn page_of<T>(
     };
     let more = all.len() > from + limit;
     let page: Vec<T> = all.into_iter().skip(from).take(limit).collect();
-    let next = page
-        .last()
-        .filter(|_| more)
-        .map(|last| key(last).bytes().map(|byte| format!("{byte:02x}")).collect());
+    let next = page.last().filter(|_| more).map(|last| hex::encode(key(last)));
     Ok((page, next))
 }
 
 fn key_of(cursor: &str) -> Option<String> {
-    let digit = |byte: &u8| char::from(*byte).to_digit(16).map(|digit| digit as u8);
-    let byte = |pair: &[u8]| Some(digit(pair.first()?)? * 16 + digit(pair.get(1)?)?);
-    let bytes = cursor.as_bytes().chunks(2).map(byte).collect::<Option<Vec<u8>>>()?;
+    let bytes = hex::decode(cursor).ok()?;
     String::from_utf8(bytes).ok().filter(|key| !key.is_empty())
 }
 
-/// The answer 200 of a list, with a `Link` to the `next` page where there is one.
+/// The answer 200 of a list, with a `Link` to the `next` page if there is one.
 pub(crate) fn page_response(request: &HttpRequest, next: Option<&str>) -> HttpResponseBuilder {
     let mut response = HttpResponse::Ok();
     if let Some(next) = next {

@@ -1,4 +1,4 @@
-//! Queries. What cannot be read is refused with the parameter's name.
+//! Queries. A parameter that cannot be read is refused by its name.
 
 use std::fmt;
 use std::future::{Ready, ready};
@@ -13,6 +13,7 @@ use utoipa::openapi::{ObjectBuilder, RefOr, Schema, Type};
 use utoipa::{IntoParams, PartialSchema, ToSchema};
 
 use crate::error::Error;
+use crate::model_file::Format;
 
 /// The query of a request.
 pub(crate) struct Query<T>(pub(crate) T);
@@ -30,7 +31,7 @@ fn parse<T: DeserializeOwned>(query: &str) -> Result<T, Error> {
     let pairs = serde_urlencoded::Deserializer::new(form_urlencoded::parse(query.as_bytes()));
     serde_path_to_error::deserialize(pairs).map_err(|error| {
         let (name, what) = (error.path().to_string(), error.inner().to_string());
-        // A parameter that is not known, or given twice, is named by what is said of it.
+        // The message about an unknown or repeated parameter has its name already.
         Error::InvalidParameter(if what.contains(&format!("`{name}`")) || name == "." {
             what
         } else {
@@ -65,7 +66,7 @@ pub(crate) struct StudiesQuery {
     pub(crate) name: Option<String>,
 }
 
-/// The query of a list that has nothing but pages.
+/// The query of a list that has only pages.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -82,7 +83,7 @@ pub(crate) struct PageQuery {
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct TrialsQuery {
-    /// Where the page starts: `next` of the page before, in the same order.
+    /// Where the page starts: `next` of the page before, with the same order.
     pub(crate) cursor: Option<String>,
     /// Trials on the page; 100 by default.
     #[param(inline)]
@@ -110,27 +111,6 @@ pub(crate) struct CountQuery {
 pub(crate) struct ModelQuery {
     /// The format; `safetensors` by default.
     pub(crate) format: Option<Format>,
-}
-
-/// The formats of a model, by the ends of their files' names.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Format {
-    #[default]
-    Safetensors,
-    Onnx,
-    Keras,
-}
-
-impl Format {
-    /// Its name in a query, and the end of a file's name.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Format::Safetensors => "safetensors",
-            Format::Onnx => "onnx",
-            Format::Keras => "keras",
-        }
-    }
 }
 
 /// A number of entries: 1 to [`limits::PAGE_MAX`].

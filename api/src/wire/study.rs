@@ -1,120 +1,128 @@
 //! Studies on the wire.
 
-use crate::limits;
+use std::collections::BTreeMap;
+
 use hpo::dataset::DatasetSchema;
 use hpo::preflight::Preflight;
 use hpo::study::Study;
 use hpo::trial::{StopReason, StudyState, TrialState, WaitingFor};
-use hpo::{Problem, ProblemKind};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json, json};
-use store::{Best, Change, StudyRecord, TrialCounts, Waiting};
+use store::{Best, StudyRecord, Waiting};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::{shortest, timestamp};
-use crate::error::Error;
 
 /// A study.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct StudyView {
     #[serde(flatten)]
-    summary: StudySummary,
+    pub(crate) summary: StudySummary,
     /// The schema of its dataset, as it was when the study was created.
-    dataset: DatasetSchema,
-    /// The study as it was POSTed, with what it left out: the seed, the direction of the objective,
-    /// and the defaults.
+    pub(crate) dataset: DatasetSchema,
+    /// The study as it was POSTed, completed by the seed, the direction of the objective and the
+    /// defaults.
     #[schema(value_type = Study)]
-    spec: Json,
-    /// What was known of its space before anything was queued.
+    pub(crate) spec: Json,
+    /// The pre-flight, made when the study was created.
     #[schema(value_type = Preflight)]
-    preflight: Json,
+    pub(crate) preflight: Json,
 }
 
-/// What a list of studies says of each.
-#[derive(Debug, Serialize, ToSchema)]
+/// A study in a list.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct StudySummary {
     /// A ULID: sorts by the time of creation.
-    id: String,
-    /// What people call it.
-    name: String,
-    /// Where it stands.
-    state: StudyState,
+    pub(crate) id: String,
+    /// Its name.
+    pub(crate) name: String,
+    /// Its state.
+    pub(crate) state: StudyState,
     /// Why it ended; null while it runs.
-    stop_reason: Option<StopReason>,
+    pub(crate) stop_reason: Option<StopReason>,
     /// RFC 3339, UTC.
-    created_at: String,
-    /// Where all its randomness comes from.
-    seed: u64,
+    pub(crate) created_at: String,
+    /// The seed of all its random numbers.
+    pub(crate) seed: u64,
     /// The number of its trials by state.
-    trials: TrialCountsView,
-    /// How far it is.
-    progress: Progress,
-    /// Trials at most; null for all of a grid.
-    max_trials: Option<u64>,
-    /// Trials at once at most; null for as many as trainers offer.
-    max_parallel: Option<u64>,
+    pub(crate) trials: TrialCountsView,
+    /// Its progress.
+    pub(crate) progress: Progress,
+    /// The largest number of trials; null: all points of a grid.
+    pub(crate) max_trials: Option<u64>,
+    /// The largest number of trials at once; null: as many as there are slots.
+    pub(crate) max_parallel: Option<u64>,
     /// The best completed trial so far.
-    best: Option<BestTrial>,
-    /// What it waits for, where it has queued trials that no trainer can take, or its trainers
-    /// cannot hand in what they trained; null while it goes on, is paused or has ended.
-    waiting_for: Option<WaitingView>,
+    pub(crate) best: Option<BestTrial>,
+    /// What it waits for if no trainer can take its queued trials, or none can hand in what it has
+    /// trained; null while it goes on, is paused or has ended.
+    pub(crate) waiting_for: Option<WaitingView>,
 }
 
 /// What a study waits for.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct WaitingView {
-    /// `trainer`: none is connected. `device`: none serves it. `memory`: none has as much as the
-    /// smallest network takes. `dataset`: all that have the memory lack it. `artifacts`: all that
-    /// have the dataset cannot use them. `slots`: all are busy with other studies.
-    kind: WaitingFor,
+    /// `trainer`: none is connected. `device`: no trainer has it. `memory`: no trainer has as much
+    /// as the smallest network needs. `dataset`: no trainer that has the memory has the dataset.
+    /// `artifacts`: no trainer that has the dataset can use them. `slots`: all are busy with other
+    /// studies.
+    pub(crate) kind: WaitingFor,
     /// What the study needs, and what there is.
-    detail: String,
+    pub(crate) detail: String,
 }
 
 /// The number of trials by state.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct TrialCountsView {
-    /// Wait for a trainer.
-    queued: u64,
-    /// Wait for their time.
-    delayed: u64,
-    /// Are being trained.
-    running: u64,
-    /// Wait for a promotion.
-    paused: u64,
-    /// Ended with a value.
-    completed: u64,
-    /// Were stopped early.
-    pruned: u64,
-    /// Ended without a value.
-    failed: u64,
-    /// Were stopped by a user.
-    cancelled: u64,
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct TrialCountsView(BTreeMap<TrialState, u64>);
+
+impl TrialCountsView {
+    /// Each state with its number of trials.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (TrialState, u64)> {
+        self.0.iter().map(|(state, count)| (*state, *count))
+    }
 }
 
-/// How far a study is.
-#[derive(Debug, Serialize, ToSchema)]
+impl ToSchema for TrialCountsView {}
+
+/// A property for each state there is.
+impl PartialSchema for TrialCountsView {
+    fn schema() -> RefOr<Schema> {
+        let states: Vec<&str> = TrialState::ALL.iter().map(|state| state.as_str()).collect();
+        let count = json!({"type": "integer", "format": "int64", "minimum": 0});
+        let counts: Map<String, Json> =
+            states.iter().map(|state| ((*state).to_owned(), count.clone())).collect();
+        let schema = json!({
+            "type": "object", "description": "The number of trials by state.",
+            "required": states, "properties": counts,
+        });
+        serde_json::from_value(schema).expect("what stands above is a schema")
+    }
+}
+
+/// The progress of a study.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct Progress {
-    /// Trials that have ended, however.
-    finished: u64,
-    /// Trials that will have ended if nothing stops the study.
-    total: u64,
+    /// Trials that have ended in any state.
+    pub(crate) finished: u64,
+    /// Trials when the study is complete.
+    pub(crate) total: u64,
 }
 
 /// The best completed trial.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct BestTrial {
     /// Its number.
-    number: u64,
+    pub(crate) number: u64,
     /// Its value of the objective.
-    value: f64,
+    pub(crate) value: f64,
     /// Its active hyperparameters by name.
-    hyperparameters: Map<String, Json>,
+    pub(crate) hyperparameters: Map<String, Json>,
 }
 
 /// A page of studies, the newest first.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct StudyPage {
     /// The studies.
     pub(crate) studies: Vec<StudySummary>,
@@ -125,157 +133,72 @@ pub(crate) struct StudyPage {
 /// What `?dry_run=true` answers.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct DryRun {
-    /// What is known of the space.
+    /// The pre-flight.
     pub(crate) preflight: Preflight,
     /// The schema of the dataset.
     pub(crate) dataset: DatasetSchema,
-    /// The study with what it left out: the seed, the direction of the objective, and the defaults.
-    /// POSTing this repeats it.
+    /// The study, completed by the seed, the direction of the objective and the defaults. POSTing
+    /// this repeats it.
     #[schema(value_type = Study)]
     pub(crate) spec: Json,
 }
 
-/// The body of `PATCH /v1/studies/{id}`: what is not named stays as it is.
-#[derive(Debug, Default, PartialEq)]
-pub(crate) struct StudyPatch {
-    paused: Option<bool>,
-    max_trials: Option<u64>,
-    /// Null takes the limit away.
-    max_parallel: Option<Option<u64>>,
-}
-
-impl ToSchema for StudyPatch {}
-
-/// By hand as [`StudyPatch::read`] is, from the same bounds.
-impl PartialSchema for StudyPatch {
-    fn schema() -> RefOr<Schema> {
-        let schema = json!({
-            "type": "object",
-            "description": "The body of `PATCH /v1/studies/{id}`: what is not named stays as it is.",
-            "properties": {
-                "state": {
-                    "type": "string",
-                    "enum": ["running", "paused"],
-                    "description": "`paused`: no new trial starts, running ones finish. `running`: go on.",
-                },
-                "max_trials": {
-                    "type": "integer", "minimum": 1, "maximum": limits::TRIALS_MAX,
-                    "description": "A new number of trials at most. Raising it reopens a study that had completed. Lowering it takes the last trials back, as far \
-                        as they never started: they come again, the same ones, when it is raised. Other waiting trials beyond it are cancelled.",
-                },
-                "max_parallel": {
-                    "type": ["integer", "null"], "minimum": 1, "maximum": limits::PARALLEL_MAX,
-                    "description": "A new number of trials at once; null: as many as trainers offer.",
-                },
-            },
-            "additionalProperties": false,
-        });
-        serde_json::from_value(schema).expect("what stands above is a schema")
-    }
-}
-
-impl StudyPatch {
-    /// What `body` asks for. By hand, since null and absent are two things, and all that is wrong
-    /// is said at once. Errors: [`Error::InvalidRequest`], [`Error::InvalidStudy`].
-    pub(crate) fn read(body: Json) -> Result<StudyPatch, Error> {
-        let Json::Object(fields) = body else {
-            return Err(Error::InvalidRequest(
-                "the body must be an object, such as {\"state\": \"paused\"}".to_owned(),
-            ));
-        };
-        let (mut patch, mut problems) = (StudyPatch::default(), Vec::new());
-        for (name, value) in fields {
-            let read = match name.as_str() {
-                "state" => read_paused(&value).map(|paused| patch.paused = Some(paused)),
-                "max_trials" => {
-                    read_limit(&value, limits::TRIALS_MAX).map(|limit| patch.max_trials = Some(limit))
-                }
-                "max_parallel" if value.is_null() => {
-                    patch.max_parallel = Some(None);
-                    Ok(())
-                }
-                "max_parallel" => read_limit(&value, limits::PARALLEL_MAX)
-                    .map(|limit| patch.max_parallel = Some(Some(limit))),
-                "priority" | "weight" => Err((ProblemKind::NotSupported, "cannot be changed yet".to_owned())),
-                _ => Err((
-                    ProblemKind::Invalid,
-                    "is not a field that can be changed; state, max_trials and max_parallel can".to_owned(),
-                )),
-            };
-            if let Err((kind, why)) = read {
-                let pointer = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
-                problems.push(Problem { pointer, detail: format!("{name} {why}"), kind });
-            }
-        }
-        if problems.is_empty() { Ok(patch) } else { Err(Error::InvalidStudy(problems)) }
-    }
-}
-
-fn read_paused(value: &Json) -> Result<bool, (ProblemKind, String)> {
-    match value.as_str() {
-        Some("paused") => Ok(true),
-        Some("running") => Ok(false),
-        _ => Err((
-            ProblemKind::Invalid,
-            "can be set to \"paused\" or \"running\"; a study is cancelled by POST …/cancel".to_owned(),
-        )),
-    }
-}
-
-fn read_limit(value: &Json, max: u64) -> Result<u64, (ProblemKind, String)> {
-    // 2.0 is as good as 2, as in a study.
-    let whole = || {
-        value
-            .as_f64()
-            .filter(|number| number.fract() == 0.0 && (1.0..=max as f64).contains(number))
-            .map(|number| number as u64)
-    };
-    let limit = value.as_u64().or_else(whole).filter(|limit| (1..=max).contains(limit));
-    limit
-        .ok_or_else(|| (ProblemKind::Invalid, format!("must be an integer between 1 and {max}, not {value}")))
-}
-
-impl From<StudyPatch> for Change {
-    fn from(patch: StudyPatch) -> Change {
-        Change {
-            paused: patch.paused,
-            max_trials: patch.max_trials.map(Some),
-            max_parallel: patch.max_parallel,
-        }
-    }
-}
-
 impl StudyView {
-    pub(crate) fn from_record(record: StudyRecord, study: &Study, waiting: Option<Waiting>) -> StudyView {
-        let summary = StudySummary::from_record(&record, study, waiting);
-        StudyView { summary, dataset: record.dataset, spec: record.spec, preflight: record.preflight }
+    pub(crate) fn from_record(
+        record: StudyRecord,
+        study: &Study,
+        waiting: Option<Waiting>,
+    ) -> store::Result<StudyView> {
+        let summary = StudySummary::from_record(&record, study, waiting)?;
+        Ok(StudyView { summary, dataset: record.dataset, spec: record.spec, preflight: record.preflight })
+    }
+
+    /// The metric of its objective.
+    pub(crate) fn metric(&self) -> &str {
+        self.spec.pointer("/objective/metric").and_then(Json::as_str).unwrap_or("value")
     }
 }
 
 impl StudySummary {
-    pub(crate) fn from_record(record: &StudyRecord, study: &Study, waiting: Option<Waiting>) -> StudySummary {
-        let ended = !matches!(record.state, StudyState::Running | StudyState::Paused);
-        StudySummary {
+    pub(crate) fn from_record(
+        record: &StudyRecord,
+        study: &Study,
+        waiting: Option<Waiting>,
+    ) -> store::Result<StudySummary> {
+        Ok(StudySummary {
             id: record.id.to_string(),
             name: record.name.clone(),
             state: record.state,
             stop_reason: record.stop_reason,
             created_at: timestamp(record.created_at_ms),
             seed: study.seed,
-            trials: TrialCountsView::from_counts(&record.counts),
+            trials: TrialCountsView(record.counts.iter().collect()),
             progress: Progress {
                 finished: record.counts.finished(),
-                total: if ended { record.counts.finished() } else { expected(record) },
+                total: if has_ended(record.state) { record.counts.finished() } else { expected(record) },
             },
             max_trials: record.max_trials,
             max_parallel: record.max_parallel,
-            best: record.best.as_ref().and_then(|best| BestTrial::from_best(best, study)),
+            best: record.best.as_ref().map(|best| BestTrial::from_best(best, study)).transpose()?,
             waiting_for: waiting.map(|Waiting { kind, detail }| WaitingView { kind, detail }),
-        }
+        })
+    }
+
+    /// Whether it will not go on by itself.
+    pub(crate) fn has_ended(&self) -> bool {
+        has_ended(self.state)
     }
 }
 
-/// The number of trials if nothing stops the study: all points, or `max_trials` where that is less;
+/// Whether a study in this state will not go on by itself.
+pub(crate) fn has_ended(state: StudyState) -> bool {
+    match state {
+        StudyState::Running | StudyState::Paused => false,
+        StudyState::Completed | StudyState::Cancelled | StudyState::Failed => true,
+    }
+}
+
+/// The number of trials if nothing stops the study: the smaller of all points and `max_trials`, and
 /// never fewer than there are.
 pub(crate) fn expected(record: &StudyRecord) -> u64 {
     let points = record
@@ -287,62 +210,13 @@ pub(crate) fn expected(record: &StudyRecord) -> u64 {
     record.max_trials.unwrap_or(u64::MAX).min(points.unwrap_or(u64::MAX)).max(there_are)
 }
 
-impl TrialCountsView {
-    fn from_counts(counts: &TrialCounts) -> TrialCountsView {
-        TrialCountsView {
-            queued: counts.get(TrialState::Queued),
-            delayed: counts.get(TrialState::Delayed),
-            running: counts.get(TrialState::Running),
-            paused: counts.get(TrialState::Paused),
-            completed: counts.get(TrialState::Completed),
-            pruned: counts.get(TrialState::Pruned),
-            failed: counts.get(TrialState::Failed),
-            cancelled: counts.get(TrialState::Cancelled),
-        }
-    }
-}
-
 impl BestTrial {
-    fn from_best(best: &Best, study: &Study) -> Option<BestTrial> {
+    fn from_best(best: &Best, study: &Study) -> store::Result<BestTrial> {
         let point = study.space.unpack(&best.point)?;
-        Some(BestTrial {
+        Ok(BestTrial {
             number: best.number,
             value: shortest(best.value),
             hyperparameters: study.space.to_json(&point),
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_patch_is_read_within_the_bounds_that_the_contract_shows() {
-        let schema = serde_json::to_value(StudyPatch::schema()).unwrap();
-        for (name, max) in [("max_trials", limits::TRIALS_MAX), ("max_parallel", limits::PARALLEL_MAX)] {
-            let property = &schema["properties"][name];
-            assert_eq!(
-                (&property["minimum"], &property["maximum"]),
-                (&json!(1), &json!(max)),
-                "{name}: {property}"
-            );
-            assert!(
-                StudyPatch::read(json!({name: 1})).is_ok() && StudyPatch::read(json!({name: max})).is_ok(),
-                "{name}"
-            );
-            assert!(
-                StudyPatch::read(json!({name: 0})).is_err()
-                    && StudyPatch::read(json!({name: max + 1})).is_err(),
-                "{name}"
-            );
-        }
-        let patch = StudyPatch::read(json!({"state": "paused", "max_parallel": null})).unwrap();
-        let change = Change { paused: Some(true), max_trials: None, max_parallel: Some(None) };
-        assert_eq!(Change::from(patch), change);
-        assert_eq!(StudyPatch::read(json!({"max_trials": 2.0})).unwrap().max_trials, Some(2));
-        for wrong in [json!(null), json!(2.5), json!(-1), json!(1e300), json!("2"), json!(true)] {
-            assert!(StudyPatch::read(json!({"max_trials": wrong})).is_err(), "{wrong}");
-        }
     }
 }

@@ -7,31 +7,31 @@ use utoipa::ToSchema;
 
 use super::timestamp;
 
-/// A connected trainer; of one with several GPUs, each GPU.
+/// A connected trainer; a trainer with several GPUs is listed once for each.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct TrainerView {
     /// Its name.
     id: String,
-    /// What it computes on, such as `cpu` or `cuda:0`.
+    /// Its device, such as `cpu` or `cuda:0`.
     device: String,
-    /// What kind of device that is.
+    /// The kind of its device.
     #[schema(value_type = DeviceKind)]
     class: &'static str,
-    /// What decides the bits of its results, such as `cpu-1` or `cuda-sm90`.
+    /// The numerics class, such as `cpu-1` or `cuda-sm90`: the same class gives the same bits.
     numerics: String,
-    /// Trials that it can train at once.
+    /// Trials that it trains at once at most.
     slots: u32,
     /// The memory that its device offers to trials, in bytes.
     memory_bytes: u64,
-    /// What it trains now.
+    /// The trials that it trains now.
     running: Vec<RunningTrial>,
     /// Why it takes no trials of some datasets: what is wrong with each on its machine. It looks
-    /// again as soon as the files change.
+    /// again when the files change.
     refused: Vec<String>,
-    /// What is wrong with its place, such as artifacts that cannot be written. It takes no trials
-    /// until that is over; results wait.
+    /// What is wrong with the artifacts, for instance that they cannot be written. Until that is
+    /// over it takes no trials, and its results wait.
     faults: Vec<String>,
-    /// When it was last heard of: RFC 3339, UTC.
+    /// The time of its last sign of life: RFC 3339, UTC.
     last_seen: String,
 }
 
@@ -45,7 +45,7 @@ enum DeviceKind {
     Metal,
 }
 
-/// A trial that a trainer trains.
+/// A trial in training.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct RunningTrial {
     /// The id of the study.
@@ -54,7 +54,7 @@ pub(crate) struct RunningTrial {
     number: u64,
 }
 
-/// The connected trainers.
+/// A page of trainers.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct TrainerList {
     /// By name.
@@ -63,7 +63,7 @@ pub(crate) struct TrainerList {
     pub(crate) next: Option<String>,
 }
 
-/// What there is to train on.
+/// A page of datasets.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct DatasetList {
     /// The built-in datasets, then those in the datasets folder.

@@ -2,65 +2,62 @@
 
 use hpo::study::Study;
 use hpo::trial::{AttemptEnd, ErrorKind, TrialState};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
-use store::{AttemptRecord, Curve, Point, StudyId, TrialRecord};
+use store::{AttemptRecord, Curve, EpochMetrics, StudyId, TrialRecord};
 use utoipa::ToSchema;
 
 use super::{shortest, timestamp};
 
 /// A trial.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct TrialView {
     /// The id of its study.
     study: String,
     /// Its number within the study, from 0.
-    number: u64,
-    /// Where it stands.
+    pub(crate) number: u64,
+    /// Its state.
     state: TrialState,
     /// Its active hyperparameters by name, in the order of the space.
-    hyperparameters: Map<String, Json>,
-    /// The best value of the objective over its steps; null before the first, and for a diverged
-    /// one.
-    value: Option<f64>,
-    /// The last reported step: one a epoch, from 1; 0 before the first.
+    pub(crate) hyperparameters: Map<String, Json>,
+    /// The best value of the objective over its steps; null before the first, and if it diverged.
+    pub(crate) value: Option<f64>,
+    /// The last step reported: one for each epoch, from 1; 0 before the first.
     step: u32,
-    /// The step that `value`, `metrics` and the kept weights are of; null before there is one.
-    best_step: Option<u32>,
-    /// What was logged at `best_step`, by name; a number that was not finite is null.
+    /// The step of `value`, `metrics` and the kept weights; null before there is one.
+    pub(crate) best_step: Option<u32>,
+    /// The metrics at `best_step`, by name; a number that was not finite is null.
     metrics: Map<String, Json>,
-    /// Whether it was cancelled and its trainer has not heard of it yet.
+    /// Whether it was cancelled and its trainer has not reported since.
     cancel_requested: bool,
-    /// Every time that a trainer took it up.
+    /// Its attempts, in order; at most the last 17.
     attempts: Vec<AttemptView>,
-    /// Why it failed, or why it waits: the last reason, while it is tried again or no trainer has
-    /// its dataset; else null.
+    /// Why it failed, or why the last attempt failed or was handed back; null otherwise.
     error: Option<TrialErrorView>,
 }
 
-/// One time that a trainer took a trial up.
-#[derive(Debug, Serialize, ToSchema)]
+/// An attempt at a trial by a trainer.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct AttemptView {
-    /// From 1.
+    /// Its number, from 1.
     attempt: u32,
-    /// Which trainer.
+    /// The id of the trainer.
     trainer: String,
-    /// What decides the bits of its results, such as `cpu-1`.
+    /// The numerics class, such as `cpu-1`: the same class gives the same bits.
     numerics: String,
     /// RFC 3339, UTC.
     started_at: String,
     /// RFC 3339, UTC; null while it runs.
     ended_at: Option<String>,
     /// How it ended; null while it runs.
-    #[schema(value_type = Option<AttemptEnd>)]
-    end: Option<String>,
+    end: Option<AttemptEnd>,
 }
 
 /// Why a trial failed, or was handed back.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct TrialErrorView {
-    /// `diverged` and `out_of_time` are results of the search, the others faults; `refused` has not
-    /// failed, it waits for another trainer.
+    /// `diverged` and `out_of_time` are results of the search, the others are faults; a `refused`
+    /// trial has not failed, it waits for another trainer.
     kind: ErrorKind,
     /// What happened, and what to do.
     message: String,
@@ -76,52 +73,52 @@ pub(crate) struct TrialList {
 }
 
 /// The best completed trials.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub(crate) struct BestList {
-    /// Best first; of equal values the lower number.
+    /// Best first; equal values by number.
     pub(crate) trials: Vec<TrialView>,
 }
 
-/// What a trial logged, epoch by epoch.
+/// The metrics of a trial, epoch by epoch.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct CurveView {
-    /// The names of what is logged.
+    /// The names of the metrics.
     metrics: Vec<String>,
     /// The steps, in order.
     steps: Vec<CurvePoint>,
 }
 
-/// What a trial logged at one step.
+/// The metrics of a trial at one step.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct CurvePoint {
     /// The epoch, from 1.
     step: u32,
-    /// What was logged, by name; a number that was not finite is null.
+    /// The metrics by name; a number that was not finite is null.
     metrics: Map<String, Json>,
 }
 
 impl TrialView {
-    /// `metrics` are the names of what the study logs.
+    /// `metrics` are the names of the metrics that the study logs.
     pub(crate) fn from_record(
         id: StudyId,
         record: TrialRecord,
         study: &Study,
         metrics: &[String],
-    ) -> TrialView {
-        let point = study.space.unpack(&record.point);
-        TrialView {
+    ) -> store::Result<TrialView> {
+        let point = study.space.unpack(&record.point)?;
+        Ok(TrialView {
             study: id.to_string(),
             number: record.number,
             state: record.state,
-            hyperparameters: point.map(|point| study.space.to_json(&point)).unwrap_or_default(),
+            hyperparameters: study.space.to_json(&point),
             value: record.value.map(shortest),
-            step: record.step,
-            best_step: record.best_step,
+            step: record.epoch,
+            best_step: record.best_epoch,
             metrics: named(metrics, &record.metrics),
             cancel_requested: record.cancel_requested,
             attempts: record.attempts.into_iter().map(AttemptView::from_record).collect(),
             error: record.error.map(|error| TrialErrorView { kind: error.kind, message: error.message }),
-        }
+        })
     }
 }
 
@@ -140,9 +137,11 @@ impl AttemptView {
 
 impl CurveView {
     pub(crate) fn from_curve(curve: Curve) -> CurveView {
-        let point =
-            |point: &Point| CurvePoint { step: point.step, metrics: named(&curve.metrics, &point.values) };
-        let steps = curve.points.iter().map(point).collect();
+        let point = |epoch: &EpochMetrics| CurvePoint {
+            step: epoch.epoch,
+            metrics: named(&curve.metrics, &epoch.values),
+        };
+        let steps = curve.epochs.iter().map(point).collect();
         CurveView { steps, metrics: curve.metrics }
     }
 }

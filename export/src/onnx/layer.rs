@@ -42,7 +42,7 @@ pub(crate) fn add(flow: &mut Flow, index: usize, trained: &TrainedLayer) {
                 conv.groups,
                 &trained.weights[0],
                 trained.weight("bias"),
-                conv.activation,
+                conv.output.activation,
             );
         }
         Layer::DepthwiseConv2D(conv) => {
@@ -52,7 +52,13 @@ pub(crate) fn add(flow: &mut Flow, index: usize, trained: &TrainedLayer) {
                 dilations: &conv.dilation_rate,
                 padding: conv.padding,
             };
-            convolve_depthwise(flow, &window, &trained.weights[0], trained.weight("bias"), conv.activation);
+            convolve_depthwise(
+                flow,
+                &window,
+                &trained.weights[0],
+                trained.weight("bias"),
+                conv.output.activation,
+            );
         }
         Layer::SeparableConv2D(conv) => {
             let window = Window {
@@ -63,8 +69,13 @@ pub(crate) fn add(flow: &mut Flow, index: usize, trained: &TrainedLayer) {
             };
             let point = Window { size: &[1, 1], strides: &[1, 1], dilations: &[1, 1], padding: conv.padding };
             convolve_depthwise(flow, &window, &trained.weights[0], None, Activation::Linear);
+<<<<<<< HEAD
             flow.shape.clone_from(&trained.output); // A point needs no padding.
             convolve(flow, &point, 1, &trained.weights[1], trained.weight("bias"), conv.activation);
+=======
+            flow.shape.clone_from(&trained.output); // A point needs no padding, whatever lies around it.
+            convolve(flow, &point, 1, &trained.weights[1], trained.weight("bias"), conv.output.activation);
+>>>>>>> main
         }
         Layer::MaxPooling1D(of) => pool(flow, "MaxPool", &Window::of_pool(of, 1)),
         Layer::MaxPooling2D(of) => pool(flow, "MaxPool", &Window::of_pool(of, 2)),
@@ -133,7 +144,7 @@ fn add_dense(flow: &mut Flow, dense: &Dense, trained: &TrainedLayer) {
         let bias = flow.graph.floats("bias", &bias.shape, &bias.numbers);
         flow.apply("Add", &[&bias], vec![]);
     }
-    activate(flow, dense.activation);
+    activate(flow, dense.output.activation);
 }
 
 fn embed(flow: &mut Flow, embedding: &Embedding, trained: &TrainedLayer) {

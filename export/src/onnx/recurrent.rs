@@ -133,11 +133,11 @@ impl<'a> Direction<'a> {
     /// The attributes that name the activations, or none where ONNX's operation knows one of them
     /// not.
     fn activations(&self) -> Option<Vec<AttributeProto>> {
-        let Recurrent { activation, recurrent_activation, .. } = self.recurrent;
+        let (activation, gates) = (self.recurrent.output.activation, self.recurrent.recurrent_activation);
         let functions = match self.kind {
-            Kind::Simple => vec![*activation],
-            Kind::Lstm => vec![*recurrent_activation, *activation, *activation],
-            Kind::Gru => vec![*recurrent_activation, *activation],
+            Kind::Simple => vec![activation],
+            Kind::Lstm => vec![gates, activation, activation],
+            Kind::Gru => vec![gates, activation],
         };
         let known: Vec<Native> = functions.into_iter().map(native).collect::<Option<_>>()?;
         let names: Vec<&str> = known.iter().map(|native| native.name).collect();

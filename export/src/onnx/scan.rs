@@ -173,7 +173,7 @@ impl Step<'_> {
     }
 
     fn activation(&mut self, value: &str) -> String {
-        self.apply(self.direction.recurrent.activation, value)
+        self.apply(self.direction.recurrent.output.activation, value)
     }
 
     fn apply(&mut self, activation: Activation, value: &str) -> String {

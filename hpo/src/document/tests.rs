@@ -14,9 +14,9 @@ use crate::study::tests::{check, examples, preflight, schema_of, smallest, with}
 enum Mutation {
     Delete,
     Replace(Json),
-    /// By a copy of what stands at another place.
+    /// Replaces it with a copy of another place.
     Copy(Index),
-    /// Another key of the same object, or an item twice in its array.
+    /// Adds another key to the same object, or repeats an item of its array.
     Repeat(String),
 }
 
@@ -101,7 +101,7 @@ fn mutate(document: &mut Json, at: &Index, mutation: &Mutation) {
     }
 }
 
-/// A pointer to everything in `json`, the whole first.
+/// A pointer to every value in `json`, the whole document first.
 fn pointers(json: &Json, at: String) -> Vec<String> {
     let below = match json {
         Json::Object(members) => members
@@ -138,19 +138,19 @@ proptest! {
                 }
             }
         }
-        // It takes milliseconds; the rest is for a busy machine.
+        // It takes milliseconds; the margin is for a busy machine.
         prop_assert!(begin.elapsed() < Duration::from_secs(10), "{:?} for {}", begin.elapsed(), document);
     }
 }
 
-/// What parses can be judged, sampled and planned.
+/// A study that parses can be checked, sampled and planned.
 fn works(study: &Study) {
     let known = ["digits", "iris", "wine", "breast_cancer", "diabetes"];
     if !matches!(&study.dataset.source, crate::dataset::Source::Builtin(name) if !known.contains(&name.as_str()))
     {
         let _ = preflight(study, &schema_of(study));
     }
-    let mut sampler = Sampler::new(study);
+    let mut sampler = Sampler::new(study.sampler, &study.space, study.seed);
     for number in 0..5 {
         let Some(point) = sampler.suggest(number) else { break };
         study
@@ -169,7 +169,7 @@ fn an_unknown_field_is_answered_with_the_nearest_known_one_or_with_all() {
     assert_eq!(detail("epoch"), "unknown field \"epoch\"; did you mean epochs?");
     assert_eq!(
         detail("nonsense"),
-        "unknown field \"nonsense\"; known are optimizer, loss, metrics, batch_size, epochs, callbacks, class_weight"
+        "unknown field \"nonsense\"; known fields: optimizer, loss, metrics, batch_size, epochs, callbacks, class_weight"
     );
 }
 
@@ -180,7 +180,7 @@ fn the_same_validation_files_serve_all_trials() {
     document["space"] = json!([{"name": "a", "type": "boolean"}]);
     document["training"]["batch_size"] = json!({"hp": "a", "cases": {"true": 8, "false": 16}});
     document["dataset"] = json!({"features": "x", "labels": "y", "validation": {"hp": "a", "cases": {"true": files, "false": files}}});
-    check(&document, &[("/dataset/validation", "a hyperparameter cannot stand here")]);
+    check(&document, &[("/dataset/validation", "this cannot be a hyperparameter")]);
 }
 
 /// Checks layers over a space in which `units` needs `deep`, `deep` needs `kind` a or b, and `each`
@@ -194,7 +194,7 @@ fn check_layers(layers: Json, expect: &[(&str, &str)]) {
         {"name": "count", "type": "int", "min_value": 0, "max_value": 3},
         {"name": "each", "type": "int", "min_value": 1, "max_value": 9, "per": "count"}
     ]);
-    // All are used somewhere, so that only the layers are at fault.
+    // All are used, so that only the layers are at fault.
     let used = json!([
         {"layer": "Dense", "units": {"hp": "units"}, "when": {"deep": [true]}},
         {"repeat": {"hp": "count"}, "layers": [{"layer": "Dense", "units": {"hp": "each"}}]}
@@ -208,12 +208,12 @@ fn what_may_be_inactive_cannot_be_referred_to() {
     let dense = |when: Json| json!({"layer": "Dense", "units": {"hp": "units"}, "when": when});
     let inactive: &[_] = &[(
         "/network/0/units/hp",
-        "hyperparameter units may be inactive here: it is active only where deep is true",
+        "hyperparameter units may be inactive here: it is active only when deep is true",
     )];
     check_layers(json!([{"layer": "Dense", "units": {"hp": "units"}}]), inactive);
     check_layers(json!([dense(json!({"kind": ["a"]}))]), inactive);
     check_layers(json!([dense(json!({"deep": [true, false]}))]), inactive);
-    // What needs it implies it, and so do its cases.
+    // A child implies its parent, and so does a case.
     check_layers(
         json!([
             dense(json!({"deep": [true]})),
@@ -230,12 +230,12 @@ fn what_may_be_inactive_cannot_be_referred_to() {
         json!([bare]),
         &[(
             "/network/0/hp",
-            "hyperparameter deep may be inactive here: it is active only where kind is a or b",
+            "hyperparameter deep may be inactive here: it is active only when kind is a or b",
         )],
     );
     check_layers(
         json!([dense(json!({"kind": ["c"], "deep": [true]}))]),
-        &[("/network/0/when", "never holds")],
+        &[("/network/0/when", "can never be true")],
     );
 }
 
@@ -251,7 +251,7 @@ fn a_condition_that_lists_every_value_still_needs_its_parent() {
         &document,
         &[(
             "/network/0/units/hp",
-            "hyperparameter wide may be inactive here: it is active only where deep is false or true",
+            "hyperparameter wide may be inactive here: it is active only when deep is false or true",
         )],
     );
     let study = Study::parse(&with(document, "/network/0/when", json!({"kind": ["a"]})));
@@ -262,12 +262,12 @@ fn a_condition_that_lists_every_value_still_needs_its_parent() {
 fn a_per_hyperparameter_stands_in_its_own_repetition_only() {
     let outside: &[_] = &[(
         "/network/0/units/hp",
-        "hyperparameter each is per count: it stands only inside a repeat of {\"hp\": \"count\"}",
+        "hyperparameter each is `per` count: it can be used only inside a repeat of {\"hp\": \"count\"}",
     )];
     check_layers(json!([{"layer": "Dense", "units": {"hp": "each"}}]), outside);
     check_layers(
         json!([{"repeat": 2, "layers": [{"layer": "Dense", "units": {"hp": "each"}}]}]),
-        &[("/network/0/layers/0/units/hp", "is per count")],
+        &[("/network/0/layers/0/units/hp", "is `per` count")],
     );
     check_layers(
         json!([{"layer": "Dense", "units": {"hp": "each_0"}}]),
@@ -275,6 +275,6 @@ fn a_per_hyperparameter_stands_in_its_own_repetition_only() {
     );
     check_layers(
         json!([{"repeat": 2, "layers": [{"repeat": 2, "layers": []}]}]),
-        &[("/network/0/layers/0", "a repeat cannot stand inside a repeat")],
+        &[("/network/0/layers/0", "a `repeat` cannot be inside another `repeat`")],
     );
 }

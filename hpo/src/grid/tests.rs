@@ -74,7 +74,7 @@ fn a_condition_counts_where_it_holds() {
         declaration
     };
     let boolean = |name: &str| json!({"name": name, "type": "boolean"});
-    // gridsearch_test.py of KerasTuner: 3 where false, 3 x 3 where true.
+    // From KerasTuner's gridsearch_test.py: 3 points with false, 3 x 3 with true.
     check_size(json!([boolean("p"), int("a", 3), when(int("b", 3), "p", json!(true))]), "12");
     // Two independent scopes, each of two branches with two values.
     let scope = |name: &str| {
@@ -85,7 +85,7 @@ fn a_condition_counts_where_it_holds() {
         ]
     };
     check_size(json!([scope("p"), scope("q")].concat()), "16");
-    // A chain in which each needs the one before: n + 1 points.
+    // A chain in which each boolean needs the one before: n + 1 points.
     let chain = |at: usize| {
         if at == 0 {
             boolean("c0")
@@ -109,14 +109,13 @@ fn a_continuum_is_cut_into_ten_rising_bucket_centres_and_a_default_comes_first()
     };
     let float = json!({"name": "x", "type": "float", "min_value": 0.0, "max_value": 10.0});
     assert_eq!(values(json!([float])), (0..10).map(|i| i as f64 + 0.5).collect::<Vec<_>>());
-    // KerasTuner's order of them is a Python set's.
+    // In KerasTuner their order is that of a Python set.
     let log = json!({"name": "x", "type": "float", "min_value": 1e-4, "max_value": 1.0, "sampling": "log"});
     assert!(values(json!([log])).is_sorted());
     let mut given = float.clone();
     given["default"] = json!(2.0);
     assert_eq!(values(json!([given]))[..2], [2.0, 0.5]);
-    // gridsearch_test.py, test_int_and_float: 5 x (10 + 1), where KerasTuner's default is
-    // min_value.
+    // From gridsearch_test.py, test_int_and_float: 5 x (10 + 1); KerasTuner's default is min_value.
     let mut default = float.clone();
     default["default"] = json!(0.0);
     check_size(json!([{"name": "n", "type": "int", "min_value": 1, "max_value": 5}, default]), "55");
@@ -140,7 +139,7 @@ fn vizier_wraps_around_at_the_end_of_a_grid_and_ours_ends() {
 #[test]
 fn optunas_workers_may_take_the_same_grid_point_and_ours_never_do() {
     let document = json!([{"name": "p", "type": "boolean"}, {"name": "a", "type": "int", "min_value": 1, "max_value": 9, "when": {"p": [true]}}]);
-    // Each worker has its own enumeration, and takes other numbers.
+    // Each worker has its own enumeration and takes different numbers.
     let mut workers = [grid(&document), grid(&document)];
     let points: HashSet<Point> =
         (0..10usize).map(|number| workers[number % 2].point(&number.into()).unwrap()).collect();

@@ -15,10 +15,10 @@ names! {
         Relu6 = "relu6",
         /// `x` above 0, `exp(x) - 1` below.
         Elu = "elu",
-        /// `elu` scaled so that means and variances keep (Klambauer et al. 2017): `1.0507… x` above
+        /// `elu`, scaled to preserve means and variances (Klambauer et al. 2017): `1.0507… x` above
         /// 0, `1.0507… 1.6732… (exp(x) - 1)` below.
         Selu = "selu",
-        /// `x Φ(x)` with the normal distribution itself: Keras's `approximate=False`.
+        /// `x Φ(x)` with the exact normal distribution: Keras's `approximate=False`.
         Gelu = "gelu",
         /// `x sigmoid(x)`.
         Silu = "silu" | "swish",
@@ -43,13 +43,77 @@ names! {
 }
 
 impl Activation {
-    /// Whether the gradient needs what went in besides what came out, so that both are kept.
+    /// Whether the gradient needs the input as well as the output, so that both are kept.
     pub fn needs_input(self) -> bool {
-        matches!(self, Activation::Gelu | Activation::Silu | Activation::Softsign)
+        match self {
+            Activation::Gelu | Activation::Silu | Activation::Softsign => true,
+            Activation::Linear
+            | Activation::Relu
+            | Activation::LeakyRelu
+            | Activation::Relu6
+            | Activation::Elu
+            | Activation::Selu
+            | Activation::Softplus
+            | Activation::Sigmoid
+            | Activation::HardSigmoid
+            | Activation::Tanh
+            | Activation::Softmax
+            | Activation::LogSoftmax
+            | Activation::Exponential => false,
+        }
     }
 
-    /// Whether it goes over the numbers of the last dimension together.
+    /// Whether it is computed over the last dimension as a whole rather than for each number.
     pub fn is_over_row(self) -> bool {
-        matches!(self, Activation::Softmax | Activation::LogSoftmax)
+        match self {
+            Activation::Softmax | Activation::LogSoftmax => true,
+            Activation::Linear
+            | Activation::Relu
+            | Activation::LeakyRelu
+            | Activation::Relu6
+            | Activation::Elu
+            | Activation::Selu
+            | Activation::Gelu
+            | Activation::Silu
+            | Activation::Softplus
+            | Activation::Softsign
+            | Activation::Sigmoid
+            | Activation::HardSigmoid
+            | Activation::Tanh
+            | Activation::Exponential => false,
+        }
     }
+
+    /// The range of its values.
+    pub fn range(self) -> Range {
+        match self {
+            Activation::Sigmoid | Activation::HardSigmoid | Activation::Softmax => Range::Probability,
+            Activation::Softplus | Activation::Exponential => Range::Positive,
+            Activation::Relu | Activation::Relu6 => Range::NotNegative,
+            Activation::LogSoftmax => Range::NotPositive,
+            Activation::Linear
+            | Activation::LeakyRelu
+            | Activation::Elu
+            | Activation::Selu
+            | Activation::Gelu
+            | Activation::Silu
+            | Activation::Softsign
+            | Activation::Tanh => Range::BothSides,
+        }
+    }
+}
+
+/// The range of the values of an activation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Range {
+    /// In [0, 1].
+    Probability,
+    /// Above 0.
+    Positive,
+    /// At 0 and above.
+    NotNegative,
+    /// At 0 and below.
+    NotPositive,
+    /// On both sides of 0.
+    BothSides,
 }

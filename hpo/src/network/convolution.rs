@@ -1,9 +1,8 @@
-//! Convolutions. Windows are `[height, width]`; those over steps have a height of 1.
+//! Convolutions. Windows are `[height, width]`; windows over steps have height 1.
 
-use super::dense::Output;
 use super::sizes::{Sides, Size};
 use super::weight::weight_spec;
-use super::{Activation, Initializer, LayerWeight, Padding, Regularizer, WeightSpec};
+use super::{Activation, Initializer, LayerWeight, Output, Padding, WeightSpec};
 use crate::document::Fields;
 
 /// [`Layer::Conv1D`](super::Layer::Conv1D) and [`Layer::Conv2D`](super::Layer::Conv2D). Kernel
@@ -15,24 +14,18 @@ pub struct Conv {
     pub filters: usize,
     /// Height and width of the window.
     pub kernel_size: [usize; 2],
-    /// Steps of the window.
+    /// Distance between windows.
     pub strides: [usize; 2],
     /// What happens at the edges.
     pub padding: Padding,
-    /// Steps inside the window.
+    /// Distance between the places a window looks at.
     pub dilation_rate: [usize; 2],
-    /// Channels and filters are divided into so many groups, each convolved on its own.
+    /// Channels and filters are divided into this many groups; each is convolved on its own.
     pub groups: usize,
-    /// Applied to the output.
-    pub activation: Activation,
-    /// Whether there is a bias.
-    pub use_bias: bool,
     /// The kernel.
     pub kernel: WeightSpec,
-    /// The bias.
-    pub bias: WeightSpec,
-    /// What the output adds to the loss, divided by the rows of the batch.
-    pub activity_regularizer: Option<Regularizer>,
+    /// Activation, bias and regulariser of the output.
+    pub output: Output,
 }
 
 /// [`Layer::DepthwiseConv2D`](super::Layer::DepthwiseConv2D): each channel on its own. Kernel
@@ -42,24 +35,18 @@ pub struct Conv {
 pub struct DepthwiseConv2D {
     /// Height and width of the window.
     pub kernel_size: [usize; 2],
-    /// Steps of the window.
+    /// Distance between windows.
     pub strides: [usize; 2],
     /// What happens at the edges.
     pub padding: Padding,
-    /// Channels of the output for each of the input.
+    /// Channels of the output for each channel of the input.
     pub depth_multiplier: usize,
-    /// Steps inside the window.
+    /// Distance between the places a window looks at.
     pub dilation_rate: [usize; 2],
-    /// Applied to the output.
-    pub activation: Activation,
-    /// Whether there is a bias.
-    pub use_bias: bool,
     /// The kernel.
     pub depthwise: WeightSpec,
-    /// The bias.
-    pub bias: WeightSpec,
-    /// What the output adds to the loss, divided by the rows of the batch.
-    pub activity_regularizer: Option<Regularizer>,
+    /// Activation, bias and regulariser of the output.
+    pub output: Output,
 }
 
 /// [`Layer::SeparableConv2D`](super::Layer::SeparableConv2D): each channel on its own, then all
@@ -72,26 +59,20 @@ pub struct SeparableConv2D {
     pub filters: usize,
     /// Height and width of the window.
     pub kernel_size: [usize; 2],
-    /// Steps of the window.
+    /// Distance between windows.
     pub strides: [usize; 2],
     /// What happens at the edges.
     pub padding: Padding,
-    /// Steps inside the window.
+    /// Distance between the places a window looks at.
     pub dilation_rate: [usize; 2],
-    /// Channels between the two for each of the input.
+    /// Channels that the first step makes of each channel of the input.
     pub depth_multiplier: usize,
-    /// Applied to the output.
-    pub activation: Activation,
-    /// Whether there is a bias.
-    pub use_bias: bool,
     /// The kernel of the windows.
     pub depthwise: WeightSpec,
     /// The kernel over the channels.
     pub pointwise: WeightSpec,
-    /// The bias.
-    pub bias: WeightSpec,
-    /// What the output adds to the loss, divided by the rows of the batch.
-    pub activity_regularizer: Option<Regularizer>,
+    /// Activation, bias and regulariser of the output.
+    pub output: Output,
 }
 
 impl Conv {
@@ -99,10 +80,9 @@ impl Conv {
         let filters = fields.required("filters").and_then(|place| place.read::<Size>());
         let window = Window::read::<AXES>(fields);
         let groups = fields.or("groups", Size(1));
-        let output = Output::read(fields);
+        let output = Output::read(fields, Activation::Linear);
         let kernel = weight_spec!(fields, "kernel", Initializer::GlorotUniform);
         let Window { kernel_size, strides, padding, dilation_rate } = window?;
-        let Output { activation, use_bias, bias, activity_regularizer } = output?;
         Some(Conv {
             filters: filters?.get(),
             kernel_size,
@@ -110,11 +90,8 @@ impl Conv {
             padding,
             dilation_rate,
             groups: groups?.get(),
-            activation,
-            use_bias,
             kernel: kernel?,
-            bias,
-            activity_regularizer,
+            output: output?,
         })
     }
 
@@ -125,7 +102,7 @@ impl Conv {
             [&self.kernel_size[2 - axes..], &[channels, self.filters]].concat(),
             &self.kernel,
         );
-        let bias = self.use_bias.then(|| LayerWeight::new("bias", vec![self.filters], &self.bias));
+        let bias = self.output.bias(vec![self.filters]);
         std::iter::once(kernel).chain(bias).collect()
     }
 }
@@ -134,21 +111,17 @@ impl DepthwiseConv2D {
     pub(super) fn read(fields: &mut Fields) -> Option<DepthwiseConv2D> {
         let window = Window::read::<2>(fields);
         let depth_multiplier = fields.or("depth_multiplier", Size(1));
-        let output = Output::read(fields);
+        let output = Output::read(fields, Activation::Linear);
         let depthwise = weight_spec!(fields, "depthwise", Initializer::GlorotUniform);
         let Window { kernel_size, strides, padding, dilation_rate } = window?;
-        let Output { activation, use_bias, bias, activity_regularizer } = output?;
         Some(DepthwiseConv2D {
             kernel_size,
             strides,
             padding,
             depth_multiplier: depth_multiplier?.get(),
             dilation_rate,
-            activation,
-            use_bias,
             depthwise: depthwise?,
-            bias,
-            activity_regularizer,
+            output: output?,
         })
     }
 
@@ -156,9 +129,8 @@ impl DepthwiseConv2D {
         let ([height, width], channels) = (self.kernel_size, channels(input));
         let kernel =
             LayerWeight::new("kernel", vec![height, width, channels, self.depth_multiplier], &self.depthwise);
-        let bias =
-            || LayerWeight::new("bias", vec![channels.saturating_mul(self.depth_multiplier)], &self.bias);
-        std::iter::once(kernel).chain(self.use_bias.then(bias)).collect()
+        let bias = self.output.bias(vec![channels.saturating_mul(self.depth_multiplier)]);
+        std::iter::once(kernel).chain(bias).collect()
     }
 }
 
@@ -167,11 +139,10 @@ impl SeparableConv2D {
         let filters = fields.required("filters").and_then(|place| place.read::<Size>());
         let window = Window::read::<2>(fields);
         let depth_multiplier = fields.or("depth_multiplier", Size(1));
-        let output = Output::read(fields);
+        let output = Output::read(fields, Activation::Linear);
         let depthwise = weight_spec!(fields, "depthwise", Initializer::GlorotUniform);
         let pointwise = weight_spec!(fields, "pointwise", Initializer::GlorotUniform);
         let Window { kernel_size, strides, padding, dilation_rate } = window?;
-        let Output { activation, use_bias, bias, activity_regularizer } = output?;
         Some(SeparableConv2D {
             filters: filters?.get(),
             kernel_size,
@@ -179,12 +150,9 @@ impl SeparableConv2D {
             padding,
             dilation_rate,
             depth_multiplier: depth_multiplier?.get(),
-            activation,
-            use_bias,
             depthwise: depthwise?,
             pointwise: pointwise?,
-            bias,
-            activity_regularizer,
+            output: output?,
         })
     }
 
@@ -198,12 +166,12 @@ impl SeparableConv2D {
         );
         let pointwise =
             LayerWeight::new("pointwise_kernel", vec![1, 1, between, self.filters], &self.pointwise);
-        let bias = self.use_bias.then(|| LayerWeight::new("bias", vec![self.filters], &self.bias));
+        let bias = self.output.bias(vec![self.filters]);
         [depthwise, pointwise].into_iter().chain(bias).collect()
     }
 }
 
-/// Where the windows of a convolution lie.
+/// The arguments that place the windows of a convolution.
 struct Window {
     kernel_size: [usize; 2],
     strides: [usize; 2],

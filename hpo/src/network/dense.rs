@@ -1,8 +1,8 @@
-//! Products with a kernel over the last dimension, and rows of a table.
+//! `Dense`, a product with a kernel over the last dimension, and `Embedding`, the rows of a table.
 
 use super::sizes::Size;
 use super::weight::weight_spec;
-use super::{Activation, Initializer, LayerWeight, Regularizer, WeightSpec};
+use super::{Activation, Initializer, LayerWeight, Output, WeightSpec};
 use crate::document::Fields;
 
 /// [`Layer::Dense`](super::Layer::Dense). Kernel `(inputs, units)`, bias `(units)`.
@@ -10,22 +10,16 @@ use crate::document::Fields;
 pub struct Dense {
     /// Size of the output's last dimension.
     pub units: usize,
-    /// Applied to the output.
-    pub activation: Activation,
-    /// Whether there is a bias.
-    pub use_bias: bool,
     /// The kernel.
     pub kernel: WeightSpec,
-    /// The bias.
-    pub bias: WeightSpec,
-    /// What the output adds to the loss, divided by the rows of the batch.
-    pub activity_regularizer: Option<Regularizer>,
+    /// Activation, bias and regulariser of the output.
+    pub output: Output,
 }
 
 /// [`Layer::Embedding`](super::Layer::Embedding). Embeddings `(input_dim, output_dim)`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Embedding {
-    /// How many integers there are: 0 to `input_dim` - 1.
+    /// How many integers there can be: 0 to `input_dim` - 1.
     pub input_dim: usize,
     /// Size of the last dimension that is added.
     pub output_dim: usize,
@@ -36,16 +30,15 @@ pub struct Embedding {
 impl Dense {
     pub(super) fn read(fields: &mut Fields) -> Option<Dense> {
         let units = fields.required("units").and_then(|place| place.read::<Size>());
-        let output = Output::read(fields);
+        let output = Output::read(fields, Activation::Linear);
         let kernel = weight_spec!(fields, "kernel", Initializer::GlorotUniform);
-        let Output { activation, use_bias, bias, activity_regularizer } = output?;
-        Some(Dense { units: units?.get(), activation, use_bias, kernel: kernel?, bias, activity_regularizer })
+        Some(Dense { units: units?.get(), kernel: kernel?, output: output? })
     }
 
     pub(super) fn weights(&self, input: &[usize]) -> Vec<LayerWeight<'_>> {
         let kernel =
             LayerWeight::new("kernel", vec![input.last().copied().unwrap_or(1), self.units], &self.kernel);
-        let bias = self.use_bias.then(|| LayerWeight::new("bias", vec![self.units], &self.bias));
+        let bias = self.output.bias(vec![self.units]);
         std::iter::once(kernel).chain(bias).collect()
     }
 }
@@ -67,28 +60,5 @@ impl Embedding {
 
     pub(super) fn weights(&self) -> Vec<LayerWeight<'_>> {
         vec![LayerWeight::new("embeddings", vec![self.input_dim, self.output_dim], &self.embeddings)]
-    }
-}
-
-/// What every layer with a kernel does to its output.
-pub(super) struct Output {
-    pub(super) activation: Activation,
-    pub(super) use_bias: bool,
-    pub(super) bias: WeightSpec,
-    pub(super) activity_regularizer: Option<Regularizer>,
-}
-
-impl Output {
-    pub(super) fn read(fields: &mut Fields) -> Option<Output> {
-        let activation = fields.or::<Option<Activation>>("activation", None);
-        let use_bias = fields.or("use_bias", true);
-        let bias = weight_spec!(fields, "bias", Initializer::Zeros);
-        let activity_regularizer = fields.or("activity_regularizer", None);
-        Some(Output {
-            activation: activation?.unwrap_or(Activation::Linear),
-            use_bias: use_bias?,
-            bias: bias?,
-            activity_regularizer: activity_regularizer?,
-        })
     }
 }

@@ -1,15 +1,16 @@
-//! A concrete layer as its document, with every argument: what stands beside the weights of a
-//! trained model, and is read back from there.
+//! Writes a concrete layer as a document with every argument. It is stored with the weights of a
+//! trained model and read back from there.
 
 use serde_json::{Map, Value as Json, json};
 
 use super::{
-    Activation, Constraint, Conv, Initializer, Layer, Padding, Pool, Recurrent, Regularizer, WeightSpec,
+    Constraint, Conv, Initializer, Layer, Output, Padding, Pool, Recurrent, Regularizer, WeightSpec,
 };
 use crate::document::{FromDocument, Problem, Reading};
 
 impl Layer {
-    /// The layer that a document without hyperparameters describes, or everything wrong with it.
+    /// The layer that a document without hyperparameters describes. Errors: everything wrong with
+    /// it.
     pub fn from_document(document: &Json) -> Result<Layer, Vec<Problem>> {
         let reading = Reading::default();
         let layer = Layer::from_place(&reading.root(document, None));
@@ -20,8 +21,8 @@ impl Layer {
         }
     }
 
-    /// Its document: class and arguments, defaults included, so that
-    /// [`from_document`](Layer::from_document) gives the same layer.
+    /// The document of this layer: class and arguments, defaults included.
+    /// [`from_document`](Layer::from_document) turns it into the same layer.
     pub fn to_document(&self) -> Json {
         let mut arguments = Arguments::default();
         arguments.put("layer", self.class());
@@ -36,27 +37,27 @@ impl Layer {
             Layer::ZeroPadding2D { padding } => arguments.put("padding", json!(padding)),
             Layer::Dense(dense) => {
                 arguments.put("units", dense.units);
-                arguments.output(dense.activation, dense.use_bias, &dense.activity_regularizer);
+                arguments.output(&dense.output);
                 arguments.weight("kernel", &dense.kernel);
-                arguments.weight("bias", &dense.bias);
+                arguments.weight("bias", &dense.output.bias);
             }
             Layer::Conv1D(conv) => arguments.conv(1, conv),
             Layer::Conv2D(conv) => arguments.conv(2, conv),
             Layer::DepthwiseConv2D(conv) => {
                 arguments.put("depth_multiplier", conv.depth_multiplier);
                 arguments.window(2, conv.kernel_size, conv.strides, conv.dilation_rate, conv.padding);
-                arguments.output(conv.activation, conv.use_bias, &conv.activity_regularizer);
+                arguments.output(&conv.output);
                 arguments.weight("depthwise", &conv.depthwise);
-                arguments.weight("bias", &conv.bias);
+                arguments.weight("bias", &conv.output.bias);
             }
             Layer::SeparableConv2D(conv) => {
                 arguments.put("filters", conv.filters);
                 arguments.put("depth_multiplier", conv.depth_multiplier);
                 arguments.window(2, conv.kernel_size, conv.strides, conv.dilation_rate, conv.padding);
-                arguments.output(conv.activation, conv.use_bias, &conv.activity_regularizer);
+                arguments.output(&conv.output);
                 arguments.weight("depthwise", &conv.depthwise);
                 arguments.weight("pointwise", &conv.pointwise);
-                arguments.weight("bias", &conv.bias);
+                arguments.weight("bias", &conv.output.bias);
             }
             Layer::MaxPooling1D(pool) | Layer::AveragePooling1D(pool) => arguments.pool(1, pool),
             Layer::MaxPooling2D(pool) | Layer::AveragePooling2D(pool) => arguments.pool(2, pool),
@@ -113,7 +114,7 @@ impl Layer {
     }
 }
 
-/// What a document says of one layer.
+/// The fields of one layer in a document.
 #[derive(Default)]
 struct Arguments(Map<String, Json>);
 
@@ -122,10 +123,11 @@ impl Arguments {
         self.0.insert(name.to_owned(), value.into());
     }
 
-    fn output(&mut self, activation: Activation, use_bias: bool, activity: &Option<Regularizer>) {
-        self.put("activation", activation.as_str());
-        self.put("use_bias", use_bias);
-        self.put("activity_regularizer", regularizer(activity));
+    /// All of the output's arguments except the bias.
+    fn output(&mut self, output: &Output) {
+        self.put("activation", output.activation.as_str());
+        self.put("use_bias", output.use_bias);
+        self.put("activity_regularizer", regularizer(&output.activity_regularizer));
     }
 
     fn weight(&mut self, name: &str, spec: &WeightSpec) {
@@ -152,9 +154,9 @@ impl Arguments {
         self.put("filters", conv.filters);
         self.window(axes, conv.kernel_size, conv.strides, conv.dilation_rate, conv.padding);
         self.put("groups", conv.groups);
-        self.output(conv.activation, conv.use_bias, &conv.activity_regularizer);
+        self.output(&conv.output);
         self.weight("kernel", &conv.kernel);
-        self.weight("bias", &conv.bias);
+        self.weight("bias", &conv.output.bias);
     }
 
     fn pool(&mut self, axes: usize, pool: &Pool) {
@@ -171,17 +173,17 @@ impl Arguments {
 
     fn recurrent(&mut self, recurrent: &Recurrent) {
         self.put("units", recurrent.units);
-        self.output(recurrent.activation, recurrent.use_bias, &recurrent.activity_regularizer);
+        self.output(&recurrent.output);
         self.weight("kernel", &recurrent.kernel);
         self.weight("recurrent", &recurrent.recurrent);
-        self.weight("bias", &recurrent.bias);
+        self.weight("bias", &recurrent.output.bias);
         self.put("dropout", recurrent.dropout);
         self.put("return_sequences", recurrent.return_sequences);
         self.put("go_backwards", recurrent.go_backwards);
     }
 }
 
-/// A name where that says all, or an object with the arguments.
+/// A name if there are no arguments, otherwise an object with them.
 fn initializer(initializer: &Initializer) -> Json {
     match initializer {
         Initializer::Zeros => json!("zeros"),
@@ -231,7 +233,7 @@ mod tests {
     use super::*;
     use crate::network::LAYERS;
 
-    /// One of each class, few arguments at their defaults.
+    /// One layer of each class, with few arguments at their defaults.
     fn documents() -> Vec<Json> {
         let with = |mut document: Json, rest: &Json| {
             document.as_object_mut().unwrap().extend(rest.as_object().unwrap().clone());
@@ -303,7 +305,7 @@ mod tests {
         assert_eq!(
             classes,
             LAYERS.iter().map(|(class, _)| *class).collect::<Vec<_>>(),
-            "every class stands here once"
+            "every class is listed once"
         );
         for layer in layers {
             assert_eq!(Layer::from_document(&layer.to_document()), Ok(layer));

@@ -1,5 +1,5 @@
-//! The network's layers in one row: repeats unrolled, choices of layers spread out, each with what
-//! must hold for it to be there.
+//! The layers of the network as a flat list: repeats are unrolled and choices between layers
+//! expanded. Each layer has the conditions under which a trial uses it.
 
 use serde_json::Value as Json;
 
@@ -11,26 +11,27 @@ use crate::value::Value;
 
 use super::{Activation, Layer};
 
-/// The declared network, in one row.
+/// The declared network, as a flat list of layers.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Network {
-    /// The layers that may be there, in order.
+    /// All layers that a trial may use, in order.
     pub layers: Vec<FlatLayer>,
 }
 
-/// A layer that may be there.
+/// A layer that a trial may use.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FlatLayer {
-    /// It is there where all of these hold.
+    /// A trial uses it if all of these hold.
     pub when: Vec<Condition>,
-    /// Where it stands in the document: a JSON pointer.
+    /// Its place in the document: a JSON pointer.
     pub pointer: String,
-    /// The repetition it belongs to.
+    /// The repetition that it belongs to.
     pub repetition: Option<Repetition>,
-    /// The hyperparameters that its shape or size depends on, or whether it fits, `when` aside.
+    /// The hyperparameters that decide its shape, its size or whether it fits, except those in
+    /// `when`.
     pub structural: Vec<usize>,
-    /// Whether hyperparameters may choose an activation that [keeps what goes
-    /// in](Activation::needs_input).
+    /// Whether hyperparameters can choose an activation that [keeps its
+    /// input](Activation::needs_input).
     pub may_need_input: bool,
 }
 
@@ -62,7 +63,7 @@ impl Network {
             return sound.then_some(());
         }
         if place.json().get("layers").is_some() {
-            place.invalid("layers goes with repeat; a layer stands on its own");
+            place.invalid("`layers` belongs to a `repeat`; write a layer without it");
             return None;
         }
         let place = match place.json().get("when") {
@@ -73,7 +74,7 @@ impl Network {
         let layer = Layer::from_place(&place)?;
         if self.layers.len() >= limits::FLAT_LAYERS_MAX {
             place.invalid(format!(
-                "the network has more than {} layers with all repetitions",
+                "the network has more than {} layers, repetitions included",
                 limits::FLAT_LAYERS_MAX
             ));
             return None;
@@ -103,7 +104,7 @@ impl Network {
         };
         let (hyperparameter, max) = repeat_count(&count.within(context.clone()), space)?;
         let mut sound = true;
-        // What is wrong in one repetition is wrong in the next.
+        // Anything wrong in one repetition is wrong in the next too.
         for index in 0..max {
             if !sound {
                 break;
@@ -118,7 +119,7 @@ impl Network {
             let inside = layers.within(context).repeated(Repetition { count: hyperparameter, index });
             for layer in inside.items(limits::LAYERS_MAX)? {
                 if layer.json().get("repeat").is_some() {
-                    layer.invalid("a repeat cannot stand inside a repeat");
+                    layer.invalid("a `repeat` cannot be inside another `repeat`");
                     sound = false;
                 } else {
                     sound &= self.push(&layer, reading).is_some();
@@ -129,7 +130,7 @@ impl Network {
     }
 
     /// The layers of a trial, in order; none after reporting what does not fit. `root` is the study
-    /// that this network was parsed from, with the trial's point.
+    /// that this network was parsed from, with the point of the trial.
     pub fn layers_at(&self, root: &Place) -> Option<Vec<Layer>> {
         let Scope { space, point } = root.scope()?;
         let there =
@@ -140,8 +141,8 @@ impl Network {
 }
 
 impl FlatLayer {
-    /// This layer with the arguments it has at `point`, which need not say more than the layer
-    /// mentions; what is wrong with one, in words.
+    /// This layer with the arguments it has at `point`, which needs values only for the
+    /// hyperparameters that the layer mentions. Errors: what is wrong with an argument, in words.
     pub fn at(&self, document: &Json, space: &SearchSpace, point: &Point) -> Result<Layer, String> {
         let reading = Reading::default();
         let layer = self.read(&reading.root(document, Some(Scope { space, point: Some(point) })));
@@ -155,9 +156,9 @@ impl FlatLayer {
         })
     }
 
-    /// Where this layer stands below the study's `root`, as the parser came to it: with the
-    /// repetition, and with what is known of the hyperparameters there; none where the document has
-    /// nothing there.
+    /// The place of this layer below the study's `root`, as the parser visited it: with the
+    /// repetition, and with what is known about the hyperparameters there. None if the document has
+    /// nothing at this place.
     pub(crate) fn place<'a>(&self, root: &Place<'a>) -> Option<Place<'a>> {
         let (place, space) = (root.at(&self.pointer)?, root.scope()?.space);
         let place = place.within(
@@ -168,24 +169,24 @@ impl FlatLayer {
         Some(self.repetition.map_or(place.clone(), |repetition| place.repeated(repetition)))
     }
 
-    /// This layer below the study's `root`; none after reporting what is wrong.
+    /// This layer, read below the study's `root`; none after reporting what is wrong.
     fn read(&self, root: &Place) -> Option<Layer> {
         Layer::from_place(&self.place(root)?)
     }
 }
 
-/// Of what `layer` at `place` mentions, that which its shape or size depends on, or whether it
-/// fits.
+/// The hyperparameters mentioned by `layer` at `place` that decide its shape, its size or whether
+/// it fits.
 fn structural(layer: &Layer, place: &Place, mentions: &[Mention]) -> Vec<usize> {
     let of_shape = mentions.iter().filter(|mention| {
-        // What a Bidirectional wraps has arguments of its own.
+        // The layer inside a Bidirectional has arguments of its own.
         let mut steps =
             mention.pointer[place.pointer().len()..].split('/').skip(1).skip_while(|step| *step == "wrapped");
         let argument = steps.next().unwrap_or_default();
-        // A weight may lack the dimensions that a constraint looks at.
+        // A constraint may use dimensions that a weight does not have.
         let of_dimensions = argument.ends_with("_constraint")
             && (steps.clone().any(|step| step == "axis") || names_axis(place, mention));
-        // A row may have one number, which a softmax makes the same each time.
+        // The softmax of a row with one number is constant.
         let of_row = chooses_activation(place, mention, Activation::is_over_row);
         layer.is_structural(argument)
             || of_dimensions
@@ -198,13 +199,13 @@ fn structural(layer: &Layer, place: &Place, mentions: &[Mention]) -> Vec<usize> 
     structural
 }
 
-/// Whether a hyperparameter decides if a layer keeps [what goes into an
+/// Whether a hyperparameter decides if a layer keeps the [input of an
 /// activation](Activation::needs_input).
 fn may_need_input(place: &Place, mentions: &[Mention]) -> bool {
     mentions.iter().any(|mention| chooses_activation(place, mention, Activation::needs_input))
 }
 
-/// Whether the hyperparameter may choose an activation that is such a one.
+/// Whether the hyperparameter can choose such an activation.
 fn chooses_activation(place: &Place, mention: &Mention, is_such: fn(Activation) -> bool) -> bool {
     let mut steps = mention.pointer[place.pointer().len()..].split('/').skip(1);
     let of_activation =
@@ -224,22 +225,22 @@ fn object_of<'a>(place: &Place<'a>, mention: &Mention) -> Option<&'a Json> {
     place.json().pointer(within)
 }
 
-/// Whether one of the cases that the hyperparameter chooses among says which dimensions it looks
-/// at. Those of a name alone every weight has.
+/// Whether one of the hyperparameter's cases names the dimensions that it uses. A case that is only
+/// a name uses dimensions that every weight has.
 fn names_axis(place: &Place, mention: &Mention) -> bool {
     object_of(place, mention).is_some_and(|object| has_key(&object["cases"], "axis"))
 }
 
-/// Whether the argument says how a weight starts that may have one dimension only: of the
-/// initialisers, one needs two.
+/// Whether the argument is the initialiser of a weight that may have only one dimension: one of the
+/// initialisers needs two.
 fn is_of_vector(argument: &str) -> bool {
     ["bias", "beta", "gamma", "alpha", "moving_mean", "moving_variance"]
         .iter()
         .any(|weight| argument.strip_prefix(weight).is_some_and(|end| end == "_initializer"))
 }
 
-/// Whether a hyperparameter that is mentioned after these steps stands for a value as a whole,
-/// rather than for one of its arguments.
+/// Whether a hyperparameter mentioned after these steps replaces a whole value, rather than one of
+/// its arguments.
 fn is_choice<'a>(mut steps: impl Iterator<Item = &'a str>) -> bool {
     loop {
         match steps.next() {
@@ -250,7 +251,7 @@ fn is_choice<'a>(mut steps: impl Iterator<Item = &'a str>) -> bool {
     }
 }
 
-/// What is known where `when` holds.
+/// The context in which `when` holds.
 fn context_of(when: &Place) -> Option<Context> {
     let space = when.scope()?.space;
     let conditions = crate::space::read_when(when)?;
@@ -260,14 +261,14 @@ fn context_of(when: &Place) -> Option<Context> {
     when.spend(context.conditions().iter().map(|known| known.values.len()).sum())?;
     if context.is_contradictory() {
         when.invalid(
-            "never holds: it excludes what the conditions around it or those of its hyperparameters need",
+            "can never be true: the conditions around it, or those of its hyperparameters, exclude it",
         );
         return None;
     }
     Some(context)
 }
 
-/// The hyperparameter that counts, if it is one, and how often at most it repeats.
+/// The hyperparameter that is the count, if there is one, and the largest number of repetitions.
 fn repeat_count(place: &Place, space: &SearchSpace) -> Option<(Option<usize>, usize)> {
     if place.json().is_object() {
         let at = place.count()?;
@@ -276,7 +277,7 @@ fn repeat_count(place: &Place, space: &SearchSpace) -> Option<(Option<usize>, us
                 Some((Some(at), max as usize))
             }
             _ => {
-                place.invalid(format!("a count is an int between 0 and {}", limits::REPEATS_MAX));
+                place.invalid(format!("`repeat` needs an int between 0 and {}", limits::REPEATS_MAX));
                 None
             }
         };

@@ -1,17 +1,17 @@
-//! How weights start: Keras's initialisers (<https://keras.io/api/layers/initializers/>).
+//! Initial values of weights: Keras's initialisers (<https://keras.io/api/layers/initializers/>).
 
 use crate::document::{Fields, FromDocument, Place, Reader, bounded, names, read_named};
 use crate::limits;
 
-/// How a weight starts. Fans are Keras's: of a kernel `(…window, inputs, outputs)`, `fan_in` is
-/// window × inputs and `fan_out` window × outputs.
+/// The initial value of a weight. Fans are counted as in Keras: for a kernel `(…window, inputs,
+/// outputs)`, `fan_in` is window × inputs and `fan_out` is window × outputs.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Initializer {
     /// All 0.
     Zeros,
     /// All 1.
     Ones,
-    /// All the same.
+    /// All numbers are the same.
     Constant {
         /// The number.
         value: f64,
@@ -30,20 +30,20 @@ pub enum Initializer {
         /// The upper end.
         maxval: f64,
     },
-    /// Normal, redrawn past two standard deviations.
+    /// Normal; numbers beyond two standard deviations are drawn again.
     TruncatedNormal {
         /// The mean.
         mean: f64,
         /// The standard deviation before the cut.
         stddev: f64,
     },
-    /// With variance `scale / n`, where `mode` says what n is.
+    /// Random with variance `scale / n`, where `mode` says what n is.
     VarianceScaling {
         /// The numerator of the variance.
         scale: f64,
         /// Its denominator.
         mode: FanMode,
-        /// Of what kind.
+        /// The kind of distribution.
         distribution: Distribution,
     },
     /// Uniform within `sqrt(6 / (fan_in + fan_out))`.
@@ -58,7 +58,7 @@ pub enum Initializer {
     LecunUniform,
     /// Normal with variance `1 / fan_in`, truncated at two standard deviations.
     LecunNormal,
-    /// Rows or columns of length `gain`, each at a right angle to all others; a kernel counts as a
+    /// Rows or columns of length `gain`, each at right angles to all others. A kernel is taken as a
     /// matrix with its last dimension as columns.
     Orthogonal {
         /// The length.
@@ -93,11 +93,11 @@ names! {
 }
 
 bounded! {
-    /// A number that a weight starts with, or near.
+    /// An initial number of a weight, or the centre or an end of its distribution.
     Start(f64), -limits::WEIGHT_START_MAX, limits::WEIGHT_START_MAX
 }
 bounded! {
-    /// How far starting weights spread.
+    /// The spread of initial weights.
     Spread(f64), 0.0, limits::WEIGHT_START_MAX
 }
 

@@ -1,4 +1,4 @@
-//! Mean 0 and variance 1: over the batch, or over the last dimension.
+//! Normalisation to mean 0 and variance 1, over the batch or over the last dimension.
 
 use super::weight::weight_spec;
 use super::{Initializer, LayerWeight, WeightSpec};
@@ -9,21 +9,21 @@ use crate::limits;
 /// weights `(channels)`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BatchNormalization {
-    /// How much of the moving mean and variance a batch leaves.
+    /// The fraction of the moving mean and variance that is kept at each batch.
     pub momentum: f64,
     /// Added to the variance.
     pub epsilon: f64,
     /// Whether beta is added.
     pub center: bool,
-    /// Whether gamma is multiplied.
+    /// Whether the result is multiplied by gamma.
     pub scale: bool,
-    /// What is added.
+    /// The offset that is added.
     pub beta: WeightSpec,
     /// The factor.
     pub gamma: WeightSpec,
-    /// How the moving mean starts.
+    /// Initial value of the moving mean.
     pub moving_mean_initializer: Initializer,
-    /// How the moving variance starts.
+    /// Initial value of the moving variance.
     pub moving_variance_initializer: Initializer,
 }
 
@@ -35,20 +35,20 @@ pub struct LayerNormalization {
     pub epsilon: f64,
     /// Whether beta is added.
     pub center: bool,
-    /// Whether gamma is multiplied.
+    /// Whether the result is multiplied by gamma.
     pub scale: bool,
-    /// What is added.
+    /// The offset that is added.
     pub beta: WeightSpec,
     /// The factor.
     pub gamma: WeightSpec,
 }
 
 bounded! {
-    /// How much of a moving mean is kept; at 1 it never moves.
+    /// The fraction of a moving mean that is kept; at 1 it never changes.
     Momentum(f64), 0.0, 1.0
 }
 bounded! {
-    /// What is added to a variance.
+    /// A number that is added to a variance.
     Epsilon(f64), limits::EPSILON_MIN, 1.0
 }
 

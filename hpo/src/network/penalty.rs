@@ -1,4 +1,4 @@
-//! What holds weights and outputs small: Keras's regularisers and constraints
+//! Penalties on weights and outputs, and limits on weights: Keras's regularisers and constraints
 //! (<https://keras.io/api/layers/regularizers/>, <https://keras.io/api/layers/constraints/>).
 
 use crate::document::{Fields, FromDocument, Place, Reader, bounded, read_named};
@@ -13,19 +13,19 @@ pub struct Regularizer {
     pub l2: f64,
 }
 
-/// What holds for a weight after each step.
+/// A condition that a weight is forced to meet after each step.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Constraint {
-    /// Norms along `axis` are at most this.
+    /// Norms along `axis` are at most `max_value`.
     MaxNorm {
         /// The largest norm.
         max_value: f64,
-        /// The dimensions that a norm is taken over, from 0.
+        /// The dimensions that a norm is taken over, counted from 0.
         axis: Vec<usize>,
     },
     /// Norms along `axis` are 1.
     UnitNorm {
-        /// The dimensions that a norm is taken over, from 0.
+        /// The dimensions that a norm is taken over, counted from 0.
         axis: Vec<usize>,
     },
     /// No number is below 0.
@@ -33,7 +33,7 @@ pub enum Constraint {
 }
 
 impl Constraint {
-    /// The dimensions of the weight that it looks at.
+    /// The dimensions of the weight that a norm is taken over; empty for other constraints.
     pub fn axis(&self) -> &[usize] {
         match self {
             Constraint::MaxNorm { axis, .. } | Constraint::UnitNorm { axis } => axis,
@@ -51,14 +51,14 @@ bounded! {
     Norm(f64), 0.0, limits::WEIGHT_START_MAX
 }
 bounded! {
-    /// A dimension of a weight, from 0.
+    /// A dimension of a weight, counted from 0.
     Axis(i64), 0, limits::RANK_MAX as i64
 }
 
 /// Keras's regularisers.
 pub(crate) const REGULARIZERS: &[(&str, Reader<Regularizer>)] = &[
-    // Keras's L1 and L2 are 0.01 where nothing is said, and so is the name l1_l2 here (its L1L2
-    // would do nothing).
+    // Keras's L1 and L2 default to 0.01. So does l1_l2 here; in Keras, L1L2 defaults to 0 and would
+    // do nothing.
     ("l1", |fields| fields.or("l1", Factor(0.01)).map(|l1| Regularizer { l1: l1.0, l2: 0.0 })),
     ("l2", |fields| fields.or("l2", Factor(0.01)).map(|l2| Regularizer { l1: 0.0, l2: l2.0 })),
     ("l1_l2", |fields| {
@@ -91,7 +91,7 @@ impl FromDocument for Constraint {
     }
 }
 
-/// One dimension, or an array of them; 0 where it is left out.
+/// One dimension, or an array of dimensions; 0 by default.
 fn axis(fields: &mut Fields) -> Option<Vec<usize>> {
     fields.or("axis", Axes(vec![0])).map(|axes| axes.0)
 }

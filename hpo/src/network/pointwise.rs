@@ -1,4 +1,4 @@
-//! Layers that treat each number on its own: activations, dropout and noise.
+//! Layers that process each number on its own: activations, dropout and noise.
 
 use super::recurrent::Rate;
 use super::reshaping::row_axes;
@@ -7,13 +7,13 @@ use super::{Initializer, Layer, LayerWeight, WeightSpec};
 use crate::document::{Fields, FromDocument, Place, bounded};
 use crate::limits;
 
-/// [`Layer::PReLU`]: `x` above 0, `alpha x` below. Alpha has a row's shape, with 1 for the shared
-/// dimensions.
+/// [`Layer::PReLU`]: `x` above 0, `alpha x` below. Alpha has the shape of a row, with 1 for the
+/// shared dimensions.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PReLU {
     /// The slopes.
     pub alpha: WeightSpec,
-    /// The dimensions of a row along which there is one slope, from 1.
+    /// The dimensions of a row along which there is one slope, counted from 1.
     pub shared_axes: Vec<usize>,
 }
 
@@ -22,7 +22,7 @@ bounded! {
     Slope(f64), 0.0, limits::WEIGHT_START_MAX
 }
 bounded! {
-    /// The standard deviation of noise: Keras's range.
+    /// The standard deviation of noise, in the range that Keras allows.
     Noise(f64), 0.0, 1.0
 }
 

@@ -1,17 +1,18 @@
-//! The largest value or the mean of each window.
+//! Pooling layers: the largest value or the mean of each window.
 
 use super::Padding;
 use super::sizes::Sides;
 use crate::document::Fields;
 
-/// The pooling layers with windows: `[height, width]`, of which the height is 1 over steps.
+/// The pooling layers with windows. Windows are `[height, width]`; windows over steps have height
+/// 1.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pool {
     /// Height and width of the window.
     pub pool_size: [usize; 2],
-    /// Steps of the window; `pool_size` where not given.
+    /// Distance between windows; `pool_size` by default.
     pub strides: [usize; 2],
-    /// What happens at the edges. A mean is that of the places inside.
+    /// What happens at the edges. A mean is taken over the places inside the row only.
     pub padding: Padding,
 }
 

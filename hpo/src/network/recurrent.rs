@@ -1,8 +1,8 @@
-//! Recurrent layers over (steps, features), and both directions of one.
+//! Recurrent layers over (steps, features), and a wrapper that runs one in both directions.
 
 use super::sizes::Size;
 use super::weight::weight_spec;
-use super::{Activation, Initializer, Layer, LayerWeight, RECURRENT, Regularizer, WeightSpec, read_layer};
+use super::{Activation, Initializer, Layer, LayerWeight, Output, RECURRENT, WeightSpec, read_layer};
 use crate::document::{Fields, FromDocument, Place, bounded, names};
 use crate::limits;
 
@@ -13,51 +13,46 @@ use crate::limits;
 pub struct Recurrent {
     /// Size of the state.
     pub units: usize,
-    /// Applied to what the state takes in.
-    pub activation: Activation,
     /// Applied to the gates; a SimpleRNN has none.
     pub recurrent_activation: Activation,
-    /// Whether there is a bias.
-    pub use_bias: bool,
     /// The kernel of the inputs.
     pub kernel: WeightSpec,
     /// The kernel of the state.
     pub recurrent: WeightSpec,
-    /// The bias.
-    pub bias: WeightSpec,
-    /// Whether the forget gate's bias starts as 1. Of an LSTM only; false elsewhere.
+    /// Whether the bias of the forget gate starts at 1. For LSTM only; otherwise false.
     pub unit_forget_bias: bool,
-    /// Whether the reset gate acts after the product with the state. Of a GRU only; false
-    /// elsewhere.
+    /// Whether the reset gate is applied after the product with the state. For GRU only; otherwise
+    /// false.
     pub reset_after: bool,
     /// The fraction of the inputs that training sets to zero, the same at each step; in [0, 1).
     pub dropout: f64,
-    /// Whether the state of each step comes out, not only the last.
+    /// Whether the output is the state of every step rather than the last one only.
     pub return_sequences: bool,
-    /// Whether steps are taken from the last to the first; the sequence that comes out is in that
-    /// order, too.
+    /// Whether the steps are read from the last to the first; a sequence that is returned has the
+    /// same order.
     pub go_backwards: bool,
-    /// What the output adds to the loss, divided by the rows of the batch.
-    pub activity_regularizer: Option<Regularizer>,
+    /// Activation, bias and regulariser of the output.
+    pub output: Output,
 }
 
-/// [`Layer::Bidirectional`]: a recurrent layer and its twin that goes the other way.
+/// [`Layer::Bidirectional`]: a recurrent layer, and a second one like it that reads the steps
+/// backwards.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Bidirectional {
     /// The layer of one direction: [`Layer::SimpleRNN`], [`Layer::LSTM`] or [`Layer::GRU`].
     pub wrapped: Box<Layer>,
-    /// What becomes of the two outputs.
+    /// How the two outputs are combined.
     pub merge_mode: MergeMode,
 }
 
 names! {
-    /// How [`Bidirectional`] makes one output of two.
+    /// How [`Bidirectional`] combines its two outputs.
     pub enum MergeMode {
         /// One after the other.
         Concat = "concat",
         /// The sum.
         Sum = "sum",
-        /// The product of each two numbers.
+        /// The product, number by number.
         Mul = "mul",
         /// The mean.
         Ave = "ave",
@@ -65,7 +60,7 @@ names! {
     later []
 }
 
-/// What runs at each step.
+/// The kind of a recurrent layer: what it computes at each step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Cell {
     Simple,
@@ -74,29 +69,26 @@ pub(super) enum Cell {
 }
 
 bounded! {
-    /// The fraction that a dropout drops. At 1 nothing would be left to scale.
+    /// The fraction that dropout sets to zero. At 1 nothing would be left to scale.
     pub(super) Rate(f64), 0.0, limits::DROPOUT_RATE_MAX
 }
 
 impl Recurrent {
     pub(super) fn read(cell: Cell, fields: &mut Fields) -> Option<Recurrent> {
         let units = fields.required("units").and_then(|place| place.read::<Size>());
-        let activation = fields.or("activation", Some(Activation::Tanh));
+        let output = Output::read(fields, Activation::Tanh);
         let recurrent_activation = match cell {
             Cell::Simple => Some(Some(Activation::Sigmoid)),
             Cell::Lstm | Cell::Gru => fields.or("recurrent_activation", Some(Activation::Sigmoid)),
         };
-        let use_bias = fields.or("use_bias", true);
         let kernel = weight_spec!(fields, "kernel", Initializer::GlorotUniform);
         let recurrent = weight_spec!(fields, "recurrent", Initializer::Orthogonal { gain: 1.0 });
-        let bias = weight_spec!(fields, "bias", Initializer::Zeros);
         let unit_forget_bias =
             if cell == Cell::Lstm { fields.or("unit_forget_bias", true) } else { Some(false) };
         let reset_after = if cell == Cell::Gru { fields.or("reset_after", true) } else { Some(false) };
         let dropout = fields.or("dropout", Rate(0.0));
         let (return_sequences, go_backwards) =
             (fields.or("return_sequences", false), fields.or("go_backwards", false));
-        let activity_regularizer = fields.or("activity_regularizer", None);
         let plain = [
             fields.only("recurrent_dropout", 0.into()),
             fields.only("return_state", false.into()),
@@ -106,18 +98,15 @@ impl Recurrent {
         plain.into_iter().collect::<Option<()>>()?;
         Some(Recurrent {
             units: units?.get(),
-            activation: activation?.unwrap_or(Activation::Linear),
             recurrent_activation: recurrent_activation?.unwrap_or(Activation::Linear),
-            use_bias: use_bias?,
             kernel: kernel?,
             recurrent: recurrent?,
-            bias: bias?,
             unit_forget_bias: unit_forget_bias?,
             reset_after: reset_after?,
             dropout: dropout?.0,
             return_sequences: return_sequences?,
             go_backwards: go_backwards?,
-            activity_regularizer: activity_regularizer?,
+            output: output?,
         })
     }
 
@@ -128,13 +117,13 @@ impl Recurrent {
         let recurrent = LayerWeight::new("recurrent_kernel", vec![self.units, columns], &self.recurrent);
         let shape = if self.reset_after { vec![2, columns] } else { vec![columns] };
         let ones = self.unit_forget_bias.then(|| self.units..2 * self.units);
-        let bias = self.use_bias.then(|| LayerWeight { ones, ..LayerWeight::new("bias", shape, &self.bias) });
+        let bias = self.output.bias(shape).map(|bias| LayerWeight { ones, ..bias });
         [kernel, recurrent].into_iter().chain(bias).collect()
     }
 }
 
 impl Cell {
-    /// Products side by side in a kernel: of an LSTM i, f, c and o, of a GRU z, r and h.
+    /// Products side by side in a kernel: i, f, c and o in an LSTM; z, r and h in a GRU.
     fn gates(self) -> usize {
         match self {
             Cell::Simple => 1,
@@ -160,7 +149,7 @@ impl Bidirectional {
     }
 }
 
-/// A layer that [`Bidirectional`] takes.
+/// A layer inside a [`Bidirectional`].
 struct Wrapped(Layer);
 
 impl FromDocument for Wrapped {
@@ -169,7 +158,7 @@ impl FromDocument for Wrapped {
         if let Layer::SimpleRNN(recurrent) | Layer::LSTM(recurrent) | Layer::GRU(recurrent) = &layer
             && recurrent.go_backwards
         {
-            place.invalid("Bidirectional takes a layer that goes forward, and goes backwards itself");
+            place.invalid("a layer inside a Bidirectional cannot have `go_backwards`");
             return None;
         }
         Some(Wrapped(layer))

@@ -1,10 +1,10 @@
-//! The same numbers in another shape or order, and zeros around them.
+//! Layers that change the shape or order of a row, or put zeros around it.
 
 use crate::document::{Fields, FromDocument, Place, bounded, within};
 use crate::limits;
 
 bounded! {
-    /// A dimension of a row as Keras counts them: from 1, after the batch.
+    /// A dimension of a row, counted as in Keras: from 1, after the batch.
     pub(super) RowAxis(i64), 1, limits::RANK_MAX as i64
 }
 bounded! {
@@ -18,13 +18,13 @@ pub(super) fn target_shape(fields: &mut Fields) -> Option<Vec<i64>> {
     let read = |item: &Place| item.read::<Dimension>().map(|dimension| dimension.0);
     let shape: Vec<i64> = place.items(limits::RANK_MAX)?.iter().map(read).collect::<Option<_>>()?;
     if shape.is_empty() || shape.iter().filter(|size| **size == -1).count() > 1 {
-        place.invalid("needs one dimension or more, and at most one of -1");
+        place.invalid("needs one dimension or more, of which at most one is -1");
         return None;
     }
     Some(shape)
 }
 
-/// A dimension of `target_shape`: a size, or -1 for what is left.
+/// A dimension of `target_shape`: a size, or -1 for the one that takes what is left.
 struct Dimension(i64);
 
 impl FromDocument for Dimension {
@@ -38,20 +38,20 @@ impl FromDocument for Dimension {
     }
 }
 
-/// `dims`: each dimension of a row once, from 1.
+/// `dims`: each dimension of a row once, counted from 1.
 pub(super) fn dims(fields: &mut Fields) -> Option<Vec<usize>> {
     let place = fields.required("dims")?;
     let dims: Vec<usize> = row_axes(&place)?;
     let mut sorted = dims.clone();
     sorted.sort_unstable();
     if dims.is_empty() || sorted.into_iter().ne(1..=dims.len()) {
-        place.invalid("must be a permutation of a row's dimensions, which count from 1, such as [2, 1]");
+        place.invalid("must be a permutation of the dimensions of a row, counted from 1, such as [2, 1]");
         return None;
     }
     Some(dims)
 }
 
-/// The dimensions of a row in the array there.
+/// The dimensions of a row that are listed at `place`.
 pub(super) fn row_axes(place: &Place) -> Option<Vec<usize>> {
     let axes: Vec<Option<RowAxis>> = place.items(limits::RANK_MAX)?.iter().map(Place::read).collect();
     axes.into_iter().map(|axis| Some(axis?.0 as usize)).collect()
@@ -62,8 +62,8 @@ pub(super) fn zero_padding(fields: &mut Fields) -> Option<[[usize; 2]; 2]> {
     fields.or("padding", Edges([[1; 2]; 2])).map(|edges| edges.0)
 }
 
-/// One number for all four edges, or an array of two: each a number for both edges, or an array of
-/// two.
+/// One number for all four edges, or an array of two axes. Each axis is a number for both of its
+/// edges, or an array of two.
 struct Edges([[usize; 2]; 2]);
 
 impl FromDocument for Edges {
@@ -89,7 +89,7 @@ impl FromDocument for Axis {
     }
 }
 
-/// The two members of the array there.
+/// The two items of the array at `place`; anything else is reported as `otherwise`.
 fn two<T: FromDocument>(place: &Place, otherwise: &str) -> Option<[T; 2]> {
     let members: Vec<Option<T>> = place.items(2)?.iter().map(Place::read).collect();
     let Ok([first, second]) = <[Option<T>; 2]>::try_from(members) else {

@@ -1,22 +1,22 @@
-//! Sizes in a layer's arguments: units, filters, the sides of a window.
+//! Sizes in the arguments of layers: units, filters, the sides of a window.
 
 use crate::document::{FromDocument, Place, bounded};
 use crate::limits;
 
 bounded! {
-    /// A size: units, filters, a window.
+    /// A size: units, filters, a side of a window.
     pub(super) Size(i64), 1, limits::LAYER_SIZE_MAX
 }
 
 impl Size {
-    /// As a count.
+    /// The size as a count.
     pub(super) fn get(self) -> usize {
         self.0 as usize
     }
 }
 
-/// A height and a width, of which the height is 1 where there is one axis only. In a document: one
-/// number for all axes, or an array.
+/// A height and a width; the height is 1 if there is only one axis. In a document: one number for
+/// all axes, or an array.
 pub(super) struct Sides<const AXES: usize>(pub(super) [usize; 2]);
 
 impl<const AXES: usize> FromDocument for Sides<AXES> {

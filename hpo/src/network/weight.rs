@@ -1,5 +1,5 @@
-//! The weights of a layer: their names, shapes and starts, from one source for the cost estimate,
-//! the trainer and the exports.
+//! The weights of a layer: names, shapes and initial values. The cost estimate, the trainer and the
+//! exports all use these.
 
 use std::ops::Range;
 
@@ -7,25 +7,25 @@ use super::recurrent::Cell;
 use super::{Constraint, Initializer, Layer, Regularizer};
 use crate::document::Fields;
 
-/// What the document says of one weight of a layer.
+/// The arguments of a layer for one of its weights.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WeightSpec {
-    /// How it starts.
+    /// Its initial value.
     pub initializer: Initializer,
-    /// What it adds to the loss.
+    /// The penalty on it that is added to the loss.
     pub regularizer: Option<Regularizer>,
-    /// What holds for it after each step.
+    /// A condition that it is forced to meet after each step.
     pub constraint: Option<Constraint>,
 }
 
 impl WeightSpec {
-    /// One that starts so, and is free.
+    /// A weight with this initial value, without regulariser or constraint.
     pub fn free(initializer: Initializer) -> WeightSpec {
         WeightSpec { initializer, regularizer: None, constraint: None }
     }
 
-    /// The arguments of these names: initialiser (`default` where it is left out), regulariser and
-    /// constraint. [`weight_spec`] makes them.
+    /// Reads the arguments of these names: initialiser (by default `default`), regulariser and
+    /// constraint. [`weight_spec`] makes the names.
     pub(super) fn read(
         fields: &mut Fields,
         names: [&'static str; 3],
@@ -38,8 +38,8 @@ impl WeightSpec {
     }
 }
 
-/// Reads what a layer's arguments say of one of its weights: `weight_spec!(fields, "kernel",
-/// default)` reads `kernel_initializer`, `kernel_regularizer` and `kernel_constraint`.
+/// Reads the arguments of a layer for one of its weights: `weight_spec!(fields, "kernel", default)`
+/// reads `kernel_initializer`, `kernel_regularizer` and `kernel_constraint`.
 macro_rules! weight_spec {
     ($fields:expr, $weight:literal, $default:expr) => {
         $crate::network::WeightSpec::read(
@@ -55,22 +55,22 @@ macro_rules! weight_spec {
 }
 pub(super) use weight_spec;
 
-/// A weight of a layer: what it is called, its shape, how it starts.
+/// A weight of a layer: its name, its shape, its initial value.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LayerWeight<'a> {
-    /// Keras's name; in a `Bidirectional` after `forward.` or `backward.`.
+    /// Keras's name, with `forward.` or `backward.` before it in a `Bidirectional`.
     pub name: String,
     /// Its dimensions.
     pub shape: Vec<usize>,
-    /// How it starts.
+    /// Its initial value.
     pub initializer: Initializer,
-    /// What it adds to the loss.
+    /// The penalty on it that is added to the loss.
     pub regularizer: Option<&'a Regularizer>,
-    /// What holds for it after each step.
+    /// A condition that it is forced to meet after each step.
     pub constraint: Option<&'a Constraint>,
     /// Whether gradients change it.
     pub trainable: bool,
-    /// These of its numbers start as 1 whatever the initialiser says: the forget gate's bias of an
+    /// These of its numbers start at 1, whatever the initialiser: the bias of the forget gate of an
     /// LSTM.
     pub ones: Option<Range<usize>>,
 }
@@ -89,7 +89,7 @@ impl<'a> LayerWeight<'a> {
         }
     }
 
-    /// One that batches move, not gradients.
+    /// A weight that is updated by batches rather than gradients.
     pub(super) fn moving(name: &str, shape: Vec<usize>, initializer: Initializer) -> LayerWeight<'a> {
         let name = name.to_owned();
         LayerWeight {
@@ -103,14 +103,14 @@ impl<'a> LayerWeight<'a> {
         }
     }
 
-    /// How many numbers it has. Saturates rather than overflow.
+    /// How many numbers it has; saturates instead of overflowing.
     pub fn elements(&self) -> u64 {
         self.shape.iter().fold(1, |product: u64, size| product.saturating_mul(*size as u64))
     }
 }
 
 impl Layer {
-    /// The layer's weights for rows of shape `input`, in Keras's order. The shape must fit the
+    /// The weights of the layer for rows of shape `input`, in Keras's order. The shape must fit the
     /// layer.
     pub fn weights(&self, input: &[usize]) -> Vec<LayerWeight<'_>> {
         match self {

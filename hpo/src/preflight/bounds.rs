@@ -1,8 +1,9 @@
-//! Costs where there are too many networks to follow: intervals that enclose every one.
+//! Bounds the costs if there are too many networks to visit: intervals that contain the cost of
+//! each.
 //!
-//! Each layer's output shrinks or grows steadily with its input and with each of its sizes, and its
-//! cost grows with its input, its output and its sizes; so the ends of the ranges enclose all that
-//! lies between. Shapes are enclosed per rank.
+//! The output of each layer is monotonic in its input and in each of its sizes, and its cost grows
+//! with its input, its output and its sizes. So the ends of the ranges enclose everything between
+//! them. Shapes are enclosed for each rank.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +15,7 @@ use crate::dataset::DatasetSchema;
 use crate::document::has_key;
 use crate::limits;
 use crate::network::{FlatLayer, Layer, Padding};
-use crate::shape::{Cost, Windows, depth, unbounded};
+use crate::shape::{Cost, Windows, unbounded};
 use crate::space::{Domain, Point};
 use crate::study::Study;
 use crate::value::Value;
@@ -42,7 +43,8 @@ pub(super) fn enclose(study: &Study, dataset: &DatasetSchema, recipe: &Recipe) -
             for (low, high) in &outputs {
                 widen(&mut next, low);
                 widen(&mut next, high);
-                // Between the ends a window may be large and its output, too: each with each.
+                // Between the ends, a large window can have a large output: combine each variant
+                // with each output.
                 least.extend(variants.iter().map(|variant| costs(layer, variant, &input.0, low)[0]));
                 most.extend(variants.iter().map(|variant| costs(layer, variant, &input.1, high)[1]));
             }
@@ -62,12 +64,13 @@ pub(super) fn enclose(study: &Study, dataset: &DatasetSchema, recipe: &Recipe) -
     totals
 }
 
-/// Encloses what `layer` makes of every shape in `input`; none where it fits none of them.
+/// An interval around the outputs of `layer` for all shapes in `input`; none if it fits none of
+/// them.
 fn output(layer: &Layer, (low, high): &Interval) -> Option<Interval> {
     if let Layer::Reshape { target_shape } = layer {
         let (least, most) = (elements(low), elements(high));
-        // A size larger than the row fits nowhere; one between the ends may, and then it is no
-        // larger than the row.
+        // A size larger than the row never fits; one between the ends may fit, and is then at most
+        // as large as the row.
         let sizes = target_shape.iter().map(|size| usize::try_from(*size).ok().map(|size| size.min(most)));
         let known = sizes.clone().flatten().fold(1, usize::saturating_mul).max(1);
         let fill =
@@ -80,24 +83,16 @@ fn output(layer: &Layer, (low, high): &Interval) -> Option<Interval> {
     let Some(windows) = Windows::of(layer) else {
         return unbounded(layer, low).ok().zip(unbounded(layer, high).ok());
     };
-    let sides = if matches!(layer, Layer::Conv1D(_) | Layer::MaxPooling1D(_) | Layer::AveragePooling1D(_)) {
-        1
-    } else {
-        2
-    };
     let end = |shape: &[usize]| -> Option<Vec<usize>> {
-        let (channels, shape) = shape.split_last().filter(|(_, shape)| shape.len() == sides)?;
+        let (channels, shape) = shape.split_last().filter(|(_, shape)| shape.len() == windows.axes)?;
         let place = |(size, axis): (&usize, usize)| match windows.padding {
             Padding::Same => size.div_ceil(windows.strides[axis]),
-            // A smaller window between the ends may fit, and then it fits once at least.
+            // A smaller window between the ends may fit, and then it fits at least once.
             Padding::Valid => size.saturating_sub(windows.size[axis]) / windows.strides[axis] + 1,
         };
-        let depth = match layer {
-            // Other groups between the ends may divide them.
-            Layer::Conv1D(conv) | Layer::Conv2D(conv) => conv.filters,
-            _ => depth(layer, *channels).ok()?,
-        };
-        Some(shape.iter().zip(2 - sides..).map(place).chain([depth]).collect())
+        // A number of groups between the ends may divide the channels.
+        let depth = windows.depth(*channels);
+        Some(shape.iter().zip(2 - windows.axes..).map(place).chain([depth]).collect())
     };
     end(low).zip(end(high))
 }
@@ -114,16 +109,16 @@ fn widen(shapes: &mut BTreeMap<usize, Interval>, shape: &[usize]) {
     }
 }
 
-/// The layer with every combination of the extreme values of what it depends on; none where there
-/// are too many.
+/// The layer with every combination of the extreme values of the hyperparameters it depends on;
+/// none if there are too many.
 fn variants(study: &Study, layer: &FlatLayer) -> Option<Vec<Layer>> {
     let document = study.document().pointer(&layer.pointer);
-    // The number of a dimension is none of its size.
+    // The number of a dimension says nothing about its size.
     let names_axes = |json: &Json| matches!(json["layer"].as_str(), Some("Permute" | "PReLU"));
     let switches = document.is_some_and(|json| has_key(json, "cases") || names_axes(json));
     let mut points = vec![Point::default()];
     for at in &layer.structural {
-        // Between the ends of a range another case may wait.
+        // There may be another case between the ends of a range.
         let values = study
             .space
             .listed(*at)
@@ -140,7 +135,7 @@ fn variants(study: &Study, layer: &FlatLayer) -> Option<Vec<Layer>> {
     points.iter().map(|point| layer.at(study.document(), &study.space, point).ok()).collect()
 }
 
-/// The smallest and the largest value where there is an order, else all.
+/// The smallest and the largest value of numbers; otherwise all values.
 fn ends(domain: &Domain) -> Vec<Value> {
     let values = domain.ends();
     let numeric = values.iter().all(|value| value.as_f64().is_some());

@@ -1,22 +1,25 @@
-//! Whether the activation at the end of the network goes with the loss, in every trial:
-//! probabilities read as logits, or the other way round, would train on in silence, as in Keras.
+//! Checks that the activation at the end of the network fits the loss in every trial. Otherwise
+//! probabilities that are read as logits, or logits as probabilities, would train without an error,
+//! as in Keras.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::{closure, judge, read_at};
+use super::{closure, compatibility, read_at};
 use crate::document::{FromDocument, Place, Reading, Scope};
-use crate::network::{Activation, FlatLayer, Layer};
+use crate::network::{
+    Activation, Conv, Dense, DepthwiseConv2D, FlatLayer, Layer, Recurrent, SeparableConv2D,
+};
 use crate::preflight::propagate::{State, States, decide, loss_mentions, report};
 use crate::space::Point;
 use crate::study::Study;
 use crate::training::Loss;
 
-/// What a layer says of the values that leave the network, where it is the last.
+/// What the last layer says about the values that leave the network.
 #[derive(Clone, Copy)]
 enum End {
-    /// This activation makes them, under this name.
+    /// This activation, with this name, makes them.
     Made(Activation, &'static str),
-    /// They lie where those before it do.
+    /// They have the same range as the input of the layer.
     Passed,
     /// Nothing.
     Unknown,
@@ -41,14 +44,15 @@ impl End {
             | Layer::SpatialDropout2D { .. }
             | Layer::GaussianNoise { .. } => End::Passed,
             Layer::Activation { activation } => End::made(*activation),
-            Layer::Dense(dense) => End::made(dense.activation),
-            Layer::Conv1D(conv) | Layer::Conv2D(conv) => End::made(conv.activation),
-            Layer::DepthwiseConv2D(conv) => End::made(conv.activation),
-            Layer::SeparableConv2D(conv) => End::made(conv.activation),
-            // The gates lie in [0, 1]: they leave the range as it is.
-            Layer::SimpleRNN(recurrent) | Layer::LSTM(recurrent) | Layer::GRU(recurrent) => {
-                End::made(recurrent.activation)
-            }
+            // The gates of a recurrent layer are in [0, 1], so they keep the range.
+            Layer::Dense(Dense { output, .. })
+            | Layer::Conv1D(Conv { output, .. })
+            | Layer::Conv2D(Conv { output, .. })
+            | Layer::DepthwiseConv2D(DepthwiseConv2D { output, .. })
+            | Layer::SeparableConv2D(SeparableConv2D { output, .. })
+            | Layer::SimpleRNN(Recurrent { output, .. })
+            | Layer::LSTM(Recurrent { output, .. })
+            | Layer::GRU(Recurrent { output, .. }) => End::made(output.activation),
             Layer::Bidirectional(both) => End::of(&both.wrapped),
             Layer::LeakyReLU { .. } | Layer::PReLU(_) => End::Made(Activation::LeakyRelu, layer.class()),
             Layer::BatchNormalization(_) | Layer::LayerNormalization(_) => {
@@ -63,9 +67,9 @@ impl End {
     }
 }
 
-/// Reports every end of the network that the loss cannot mean. Says nothing where more than
+/// Reports every end of the network that the loss cannot interpret. Reports nothing if more than
 /// [`limits::PREFLIGHT_STATES_MAX`](crate::limits::PREFLIGHT_STATES_MAX) combinations decide it.
-pub(super) fn judge(study: &Study, root: &Place) {
+pub(super) fn check(study: &Study, root: &Place) {
     let tail = tail(study);
     let wanted = loss_mentions(study).into_iter().chain(tail.iter().flat_map(|(layer, activation)| {
         layer.when.iter().map(|condition| condition.parent).chain(activation.iter().copied())
@@ -90,7 +94,7 @@ pub(super) fn judge(study: &Study, root: &Place) {
             })
             .find(|(_, end)| !matches!(end, End::Passed));
         let Some((layer, End::Made(activation, name))) = end else { continue };
-        if let Err((at_loss, reason)) = judge::activation(loss, activation, name) {
+        if let Err((at_loss, reason)) = compatibility::activation(loss, activation, name) {
             let places = if at_loss {
                 ["/training/loss/from_logits".to_owned(), "/training/loss".to_owned()]
             } else {
@@ -104,7 +108,7 @@ pub(super) fn judge(study: &Study, root: &Place) {
     });
 }
 
-/// The layers that may decide what leaves the network, the last first, each with the
+/// The layers that may decide the values that leave the network, the last one first. Each has the
 /// hyperparameters that its activation depends on.
 fn tail(study: &Study) -> Vec<(&FlatLayer, BTreeSet<usize>)> {
     let mut tail = Vec::new();
@@ -121,7 +125,7 @@ fn tail(study: &Study) -> Vec<(&FlatLayer, BTreeSet<usize>)> {
             .filter(|mention| of_activation(&mention.pointer))
             .map(|mention| mention.hyperparameter)
             .collect();
-        // Of an Activation that is searched, one value may be linear.
+        // One value of a searched Activation may be linear.
         let passes = match &read {
             Some(Layer::Activation { .. }) if !activation.is_empty() => true,
             Some(read) => matches!(End::of(read), End::Passed),

@@ -1,5 +1,5 @@
-//! Whether an Embedding gets ids, in every trial: features that are whole numbers, by way of layers
-//! that leave them so, and a row for each.
+//! Checks that an Embedding gets ids in every trial: features that are whole numbers, that no layer
+//! before it turns into other numbers, and that each have a row in the table.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -11,33 +11,96 @@ use crate::preflight::propagate::{State, States, decide, merge, needed_from, rep
 use crate::space::{Domain, Point};
 use crate::study::Study;
 
-/// What reaches a layer.
+/// The numbers that reach a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Numbers {
-    /// The features, of which the hardest to take as an id is this whole number by now; none where
-    /// it is none.
+    /// The features. The worst one for an Embedding is now this whole number; none if it is not
+    /// whole.
     Features(Option<i64>),
-    /// Features that were scaled in the way of this name.
+    /// Features that were scaled; the name of the scaling.
     Scaled(&'static str),
-    /// What the layer at this place of the network computed.
+    /// Numbers computed by the layer at this position of the network.
     Computed(usize),
 }
 
 /// What a layer does with ids.
 #[derive(Clone, Copy)]
 enum Effect {
-    /// It takes some of them elsewhere, or adds zeros.
+    /// It keeps them, in other places, and may add zeros.
     Moves,
-    /// It leaves them as they are, and makes other numbers of what is below 0.
+    /// It keeps them, but turns negative numbers into other numbers.
     Rectifies,
-    /// It makes `scale * id + offset` of each.
+    /// It turns each into `scale * id + offset`.
     Rescales { scale: i64, offset: i64 },
-    /// It makes other numbers of them.
+    /// It turns them into other numbers.
     Computes,
 }
 
+impl Effect {
+    /// The effect of `layer`, and whether it depends on its arguments.
+    fn of(layer: &Layer) -> (Effect, bool) {
+        match layer {
+            Layer::Flatten
+            | Layer::Reshape { .. }
+            | Layer::Permute { .. }
+            | Layer::ZeroPadding2D { .. }
+            | Layer::MaxPooling1D(_)
+            | Layer::MaxPooling2D(_)
+            | Layer::GlobalMaxPooling1D { .. }
+            | Layer::GlobalMaxPooling2D { .. } => (Effect::Moves, false),
+            Layer::LeakyReLU { .. } | Layer::PReLU(_) => (Effect::Rectifies, false),
+            Layer::Activation { activation } => (Effect::of_activation(*activation), true),
+            Layer::Dropout { rate: noise }
+            | Layer::SpatialDropout2D { rate: noise }
+            | Layer::GaussianNoise { stddev: noise } => {
+                (if *noise == 0.0 { Effect::Moves } else { Effect::Computes }, true)
+            }
+            Layer::Rescaling { scale, offset } => {
+                let whole = whole(*scale).zip(whole(*offset));
+                let rescales = |(scale, offset)| Effect::Rescales { scale, offset };
+                (whole.map_or(Effect::Computes, rescales), true)
+            }
+            Layer::Dense(_)
+            | Layer::Conv1D(_)
+            | Layer::Conv2D(_)
+            | Layer::DepthwiseConv2D(_)
+            | Layer::SeparableConv2D(_)
+            | Layer::AveragePooling1D(_)
+            | Layer::AveragePooling2D(_)
+            | Layer::GlobalAveragePooling1D { .. }
+            | Layer::GlobalAveragePooling2D { .. }
+            | Layer::BatchNormalization(_)
+            | Layer::LayerNormalization(_)
+            | Layer::Embedding(_)
+            | Layer::SimpleRNN(_)
+            | Layer::LSTM(_)
+            | Layer::GRU(_)
+            | Layer::Bidirectional(_) => (Effect::Computes, false),
+        }
+    }
+
+    fn of_activation(activation: Activation) -> Effect {
+        match activation {
+            Activation::Linear => Effect::Moves,
+            Activation::Relu | Activation::LeakyRelu | Activation::Elu => Effect::Rectifies,
+            Activation::Relu6
+            | Activation::Selu
+            | Activation::Gelu
+            | Activation::Silu
+            | Activation::Softplus
+            | Activation::Softsign
+            | Activation::Sigmoid
+            | Activation::HardSigmoid
+            | Activation::Tanh
+            | Activation::Softmax
+            | Activation::LogSoftmax
+            | Activation::Exponential => Effect::Computes,
+        }
+    }
+}
+
 impl Numbers {
-    /// What becomes of these numbers in the layer at `index`, which has this effect.
+    /// These numbers after the layer at `index`, which has this effect.
     fn after(self, effect: Effect, index: usize) -> Numbers {
         match (effect, self) {
             (Effect::Computes, _) => Numbers::Computed(index),
@@ -45,15 +108,15 @@ impl Numbers {
             (Effect::Rescales { scale, offset }, Numbers::Features(Some(id))) => {
                 Numbers::Features(Some(id.saturating_mul(scale).saturating_add(offset)))
             }
-            _ => self,
+            (Effect::Moves | Effect::Rectifies | Effect::Rescales { .. }, unchanged) => unchanged,
         }
     }
 }
 
-/// Reports every Embedding that gets other numbers than ids, or whose table lacks the row that
-/// `worst` names. Says nothing where more than
+/// Reports every Embedding that gets other numbers than ids, or whose table has no row for `worst`.
+/// Reports nothing if more than
 /// [`limits::PREFLIGHT_STATES_MAX`](crate::limits::PREFLIGHT_STATES_MAX) combinations decide it.
-pub(super) fn judge(study: &Study, worst: &WorstId, root: &Place) {
+pub(super) fn check(study: &Study, worst: &WorstId, root: &Place) {
     let layers = &study.network.layers;
     let Some(last) = layers.iter().rposition(|layer| looks_up(study, layer)) else { return };
     let layers = &layers[..=last];
@@ -78,8 +141,8 @@ pub(super) fn judge(study: &Study, worst: &WorstId, root: &Place) {
                 if let Some(misfit) = misfit {
                     misfits.entry(misfit).or_default().push(key.clone());
                 }
-                // By these alone: what else is decided here by chance is not what a range has been
-                // listed for.
+                // Only these: other hyperparameters that happen to be decided here may be ranges
+                // that were not listed for this layer.
                 let deciding = values.keep(&own);
                 numbers = numbers.after(
                     *effects.entry(deciding.clone()).or_insert_with(|| effect(study, layer, &deciding)),
@@ -95,7 +158,7 @@ pub(super) fn judge(study: &Study, worst: &WorstId, root: &Place) {
     }
 }
 
-/// Why an Embedding cannot look these numbers up, and which place of the document says so.
+/// The place of the document at fault, and why an Embedding cannot look these numbers up.
 fn misfit(
     study: &Study,
     layer: &FlatLayer,
@@ -109,7 +172,7 @@ fn misfit(
         }
         Numbers::Scaled(name) => {
             let detail = format!(
-                "the network's Embedding takes the features as ids, and {name} makes other numbers of them; use none"
+                "the network's Embedding takes the features as ids, but {name} turns them into other numbers; use none"
             );
             Some(("/dataset/scale".to_owned(), detail))
         }
@@ -117,7 +180,7 @@ fn misfit(
             let by = &study.network.layers[by];
             let class = by.at(study.document(), &study.space, values).map_or("layer", |layer| layer.class());
             let detail = format!(
-                "an Embedding takes ids, and the {class} before it, {}, makes other numbers of them",
+                "an Embedding takes ids, but the {class} before it, {}, turns them into other numbers",
                 by.pointer
             );
             Some((layer.pointer.clone(), detail))
@@ -125,8 +188,8 @@ fn misfit(
     }
 }
 
-/// What a table that may have so many `rows` lacks, where layers made `id` of the feature `worst`;
-/// none where the smallest has its row.
+/// Why a table with one of these numbers of `rows` has no row for `id`, which layers made from the
+/// feature `worst`; none if even the smallest table has the row.
 fn lack(rows: &[i64], id: Option<i64>, worst: &WorstId) -> Option<String> {
     let least = *rows.iter().min()?;
     if id.is_some_and(|id| (0..least).contains(&id)) {
@@ -136,16 +199,16 @@ fn lack(rows: &[i64], id: Option<i64>, worst: &WorstId) -> Option<String> {
     let made = id.filter(|id| Some(*id) != whole(f64::from(*value))).map(|id| format!(", rescaled to {id}"));
     let enough = id
         .filter(|id| *id >= 0 && rows.len() > 1)
-        .map(|id| format!("; let input_dim be at least {}", id.saturating_add(1)));
+        .map(|id| format!("; input_dim must be at least {}", id.saturating_add(1)));
     let (made, enough) = (made.unwrap_or_default(), enough.unwrap_or_default());
     Some(format!(
-        "an Embedding with input_dim {least} takes whole numbers from 0 to {}, and {place} has {value}{made}{enough}",
+        "an Embedding with input_dim {least} takes whole numbers from 0 to {}, but {place} has {value}{made}{enough}",
         least - 1
     ))
 }
 
-/// How many rows the table of an Embedding may have where hyperparameters have these `values`: of a
-/// range without one, the smallest is among them.
+/// The numbers of rows that the table of an Embedding can have with these `values`. For an
+/// undecided range, the smallest number is among them.
 fn rows(study: &Study, layer: &FlatLayer, values: &Point) -> Vec<i64> {
     let reading = Reading::default();
     let root = reading.root(study.document(), Some(Scope { space: &study.space, point: Some(values) }));
@@ -156,7 +219,8 @@ fn rows(study: &Study, layer: &FlatLayer, values: &Point) -> Vec<i64> {
         .unwrap_or_default()
 }
 
-/// What the dataset gives in each of the states of its `source`, by how its features are scaled.
+/// The numbers that the dataset provides in each of the states of `source`, by the scaling of its
+/// features.
 fn features(
     study: &Study,
     worst: &WorstId,
@@ -174,51 +238,27 @@ fn features(
     states
 }
 
-/// The whole number that `number` is; none where it is none.
+/// `number` as a whole number; none if it has a fraction.
 fn whole(number: f64) -> Option<i64> {
     (number.fract() == 0.0).then_some(number as i64)
 }
 
-/// Whether it is an Embedding.
+/// Whether the layer is an Embedding.
 fn looks_up(study: &Study, layer: &FlatLayer) -> bool {
     study.document().pointer(&layer.pointer).is_some_and(|json| json["layer"] == "Embedding")
 }
 
-/// What a layer does where hyperparameters have these `values`, of which those that decide whether
-/// it is there are some.
+/// The effect of a layer with these `values`, which include those of its conditions.
 fn effect(study: &Study, layer: &FlatLayer, values: &Point) -> Effect {
     let reading = Reading::default();
     let root = reading.root(study.document(), Some(Scope { space: &study.space, point: Some(values) }));
     let concrete = layer.place(&root).and_then(|place| Layer::from_place(&place));
     let is_open = || reading.mentions().iter().any(|mention| values.get(mention.hyperparameter).is_none());
-    match concrete {
-        Some(
-            Layer::Flatten
-            | Layer::Reshape { .. }
-            | Layer::Permute { .. }
-            | Layer::ZeroPadding2D { .. }
-            | Layer::MaxPooling1D(_)
-            | Layer::MaxPooling2D(_)
-            | Layer::GlobalMaxPooling1D { .. }
-            | Layer::GlobalMaxPooling2D { .. },
-        ) => Effect::Moves,
-        Some(Layer::LeakyReLU { .. } | Layer::PReLU(_)) => Effect::Rectifies,
-        // What was read is one of many values, of which others compute.
-        _ if is_open() => Effect::Computes,
-        Some(Layer::Activation { activation: Activation::Linear }) => Effect::Moves,
-        Some(Layer::Activation {
-            activation: Activation::Relu | Activation::LeakyRelu | Activation::Elu,
-        }) => Effect::Rectifies,
-        Some(
-            Layer::Dropout { rate: 0.0 }
-            | Layer::SpatialDropout2D { rate: 0.0 }
-            | Layer::GaussianNoise { stddev: 0.0 },
-        ) => Effect::Moves,
-        Some(Layer::Rescaling { scale, offset }) => match (whole(scale), whole(offset)) {
-            (Some(scale), Some(offset)) => Effect::Rescales { scale, offset },
-            _ => Effect::Computes,
-        },
-        _ => Effect::Computes,
+    match concrete.as_ref().map(Effect::of) {
+        // An undecided hyperparameter may have another value, with which the layer computes.
+        Some((_, true)) if is_open() => Effect::Computes,
+        Some((effect, _)) => effect,
+        None => Effect::Computes,
     }
 }
 
@@ -233,9 +273,9 @@ fn scale_needs(study: &Study) -> Vec<usize> {
     closure(&study.space, reading.mentions().iter().map(|mention| mention.hyperparameter))
 }
 
-/// The hyperparameters that decide, of each layer, whether it is there and what it does with ids,
-/// of an Embedding how many rows it has. A range that says this and nothing else is none of them:
-/// its smallest value speaks for all.
+/// For each layer, the hyperparameters that decide whether a trial uses it, what it does with ids,
+/// and how many rows an Embedding has. A range that decides only the rows is left out: its smallest
+/// value represents all others.
 fn needs(study: &Study, layers: &[FlatLayer], of_scale: &[usize]) -> Vec<Vec<usize>> {
     let is_range = |at: usize| {
         matches!(study.space.hyperparameters()[at].domain, Domain::Int { .. } | Domain::Float { .. })
@@ -255,8 +295,8 @@ fn needs(study: &Study, layers: &[FlatLayer], of_scale: &[usize]) -> Vec<Vec<usi
     apart.into_iter().map(joined).collect()
 }
 
-/// The hyperparameters in those arguments of a layer that decide what it does with ids, as far as
-/// their values can be listed; of an Embedding all that decide how many rows it has.
+/// The hyperparameters in arguments that decide what a layer does with ids, if their values can be
+/// listed; for an Embedding, all that decide how many rows it has.
 fn arguments(study: &Study, layer: &FlatLayer) -> Vec<usize> {
     let (reading, point) = (Reading::default(), Point::default());
     let root = reading.root(study.document(), Some(Scope { space: &study.space, point: Some(&point) }));
@@ -265,14 +305,8 @@ fn arguments(study: &Study, layer: &FlatLayer) -> Vec<usize> {
     let mentions = reading.mentions();
     let deciding = mentions.iter().filter(|mention| match &concrete {
         Some(Layer::Embedding(_)) => mention.pointer.starts_with(&of_rows),
-        Some(
-            Layer::Activation { .. }
-            | Layer::Dropout { .. }
-            | Layer::SpatialDropout2D { .. }
-            | Layer::GaussianNoise { .. }
-            | Layer::Rescaling { .. },
-        ) => study.space.listed(mention.hyperparameter).is_some(),
-        _ => false,
+        Some(layer) => Effect::of(layer).1 && study.space.listed(mention.hyperparameter).is_some(),
+        None => false,
     });
     deciding.map(|mention| mention.hyperparameter).collect()
 }

@@ -1,9 +1,9 @@
-//! Shapes through every branch of the network, as sets of states.
+//! Propagates shapes through every branch of the network, as sets of states.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::hash::Hash;
 
-use super::{Recipe, Totals, closure, judge, needs, read_at};
+use super::{Recipe, Totals, closure, compatibility, needs, read_at};
 use crate::dataset::DatasetSchema;
 use crate::document::{Place, Reading, Scope};
 use crate::limits;
@@ -14,23 +14,23 @@ use crate::study::Study;
 use crate::training::Loss;
 use crate::value::Value;
 
-/// What tells two ways through the network apart: what they have made so far, such as a shape, and
-/// the values that later layers mention.
+/// What distinguishes two paths through the network: what they have made so far, such as a shape,
+/// and the values that later layers mention.
 type Key<M> = (M, Point);
 
-/// What all ways that led to a state have in common.
+/// The joint totals of all paths that lead to a state.
 #[derive(Clone, Default)]
 pub(super) struct State {
     totals: Totals,
-    /// The values along one of the ways, for messages.
+    /// The values along one of the paths, for messages.
     example: Point,
 }
 
-/// All states at one depth of the network, in an order that makes messages the same each time.
+/// All states at one depth of the network, ordered so that messages are always the same.
 pub(super) type States<M> = BTreeMap<Key<M>, State>;
 
-/// The totals over all networks of the space, after reporting every branch that cannot work; none
-/// where there are too many states.
+/// Reports every branch that cannot work and returns the totals over all networks of the space;
+/// none if there are too many states.
 pub(super) fn follow(
     study: &Study,
     dataset: &DatasetSchema,
@@ -88,14 +88,15 @@ pub(super) fn follow(
         states = next;
     }
     let states = decide(study, states, &loss_needs, &mut decided)?;
-    judge_outputs(study, dataset, root, &states);
+    check_outputs(study, dataset, root, &states);
     states.into_values().map(|state| state.totals).reduce(Totals::hull)
 }
 
-/// What a layer makes of a row: the shape, and the least and the greatest cost, or why it cannot.
+/// What a layer makes from a row: its shape with the least and the greatest cost, or why it cannot
+/// work.
 type Made = Result<(Vec<usize>, [Cost; 2]), Misfit>;
 
-/// One layer in all its variants, each worked out once.
+/// One layer in all its variants; each is computed once.
 struct Variants<'a> {
     study: &'a Study,
     layer: &'a FlatLayer,
@@ -131,8 +132,7 @@ impl Variants<'_> {
     }
 }
 
-/// The same states with values for the hyperparameters in `wanted`; none where they become too
-/// many.
+/// The same states with values for the hyperparameters in `wanted`; none if they become too many.
 pub(super) fn decide<M: Ord + Clone>(
     study: &Study,
     mut states: States<M>,
@@ -162,8 +162,8 @@ pub(super) fn decide<M: Ord + Clone>(
     Some(states)
 }
 
-/// What each layer and all after it need, and what is needed `after` them, from what each of them
-/// needs.
+/// For each layer, the hyperparameters that it and everything after it need; at last, those needed
+/// `after` the layers.
 pub(super) fn needed_from(
     needs: impl DoubleEndedIterator<Item = Vec<usize>>,
     after: &[usize],
@@ -195,8 +195,8 @@ pub(super) fn loss_mentions(study: &Study) -> Vec<usize> {
     mentions_of_loss(study, &["label_smoothing", "delta"])
 }
 
-/// What the loss mentions outside of `arguments`, which change its numbers, not what they are
-/// compared with.
+/// The hyperparameters that the loss mentions outside of `arguments`. These change its numbers, not
+/// what it compares.
 fn mentions_of_loss(study: &Study, arguments: &[&str]) -> Vec<usize> {
     let reading = Reading::default();
     if let Some(place) =
@@ -213,7 +213,7 @@ fn mentions_of_loss(study: &Study, arguments: &[&str]) -> Vec<usize> {
         .collect()
 }
 
-fn judge_outputs(study: &Study, dataset: &DatasetSchema, root: &Place, states: &States<Vec<usize>>) {
+fn check_outputs(study: &Study, dataset: &DatasetSchema, root: &Place, states: &States<Vec<usize>>) {
     let mut misfits: BTreeMap<(String, String), Vec<Key<_>>> = BTreeMap::new();
     let as_values = study.dataset.source.numbers_as_values().filter(|_| !dataset.names_classes());
     for key @ (shape, values) in states.keys() {
@@ -224,9 +224,9 @@ fn judge_outputs(study: &Study, dataset: &DatasetSchema, root: &Place, states: &
             .metrics
             .iter()
             .enumerate()
-            .map(|(index, metric)| judge::metric(index, *metric, shape, dataset.classes));
-        // An output that the loss cannot use is no matter of the metrics.
-        let judged = judge::output(loss, shape, dataset.classes, as_values)
+            .map(|(index, metric)| compatibility::metric(index, *metric, shape, dataset.classes));
+        // Metrics are not checked on an output that the loss cannot use.
+        let judged = compatibility::output(loss, shape, dataset.classes, as_values)
             .and_then(|()| metrics.collect::<Result<(), _>>());
         if let Err(misfit) = judged {
             misfits.entry(misfit).or_default().push(key.clone());
@@ -243,7 +243,7 @@ fn judge_outputs(study: &Study, dataset: &DatasetSchema, root: &Place, states: &
     });
 }
 
-/// Reports those of `states` that do not fit, with what they have and no other state has.
+/// Reports the states that do not fit, with the values that only these have.
 pub(super) fn report<'p, M: Ord + Hash, R>(
     study: &Study,
     states: &States<M>,
@@ -266,8 +266,7 @@ pub(super) fn report<'p, M: Ord + Hash, R>(
     }
 }
 
-/// ` where architecture is mlp`: what the examples that fail have and those that fit have not;
-/// nothing where all fail.
+/// ` when architecture is mlp`: the values that only failing examples have; empty if all fail.
 fn whereabouts(study: &Study, fail: &[&Point], fit: &[&Point]) -> String {
     if fit.is_empty() {
         return String::new();
@@ -288,10 +287,10 @@ fn whereabouts(study: &Study, fail: &[&Point], fit: &[&Point]) -> String {
     }
     words.truncate(limits::PREFLIGHT_NAMED_MAX);
     if words.is_empty() {
-        // No single one tells: a whole example does.
+        // No single hyperparameter explains it: name a whole example.
         let known = (0..study.space.hyperparameters().len())
             .filter_map(|at| Some(named(at, &fail[0].get(at)?.to_string())));
         words = known.take(limits::PREFLIGHT_EXAMPLE_MAX).collect();
     }
-    if words.is_empty() { String::new() } else { format!(" where {}", words.join(" and ")) }
+    if words.is_empty() { String::new() } else { format!(" when {}", words.join(" and ")) }
 }

@@ -93,7 +93,7 @@ fn layers() -> Vec<Json> {
     ]
 }
 
-/// A study of those of [`layers`], a dense output, and the hyperparameters they mention; with
+/// A study with some of [`layers`], a dense output, and the hyperparameters they mention; with
 /// `folds` if not 0.
 fn study(
     picks: &[prop::sample::Index],
@@ -136,7 +136,7 @@ fn study(
     Study::parse(&document).unwrap_or_else(|problems| panic!("{problems:#?} of {document}"))
 }
 
-/// What reading a dataset says whose features are this to an Embedding.
+/// The findings on a dataset whose worst id is this one.
 fn findings(worst_id: WorstId) -> Findings {
     Findings { worst_id, ..Findings::default() }
 }
@@ -151,8 +151,8 @@ fn dataset(shape: &[usize]) -> DatasetSchema {
     }
 }
 
-/// What enumerating every point says of features with this `worst` one: the least and greatest
-/// (parameters, FLOPs, bytes of a step), and where points fail.
+/// The result of enumerating every point on features with this `worst` id: the least and greatest
+/// (parameters, FLOPs, bytes of a step), and the places where points fail.
 fn brute_force(study: &Study, dataset: &DatasetSchema, worst: f32) -> ([(u64, u64); 3], BTreeSet<String>) {
     let (mut bounds, mut failures) = ([(u64::MAX, 0); 3], BTreeSet::new());
     let mut grid = Enumeration::grid(&study.space).unwrap();
@@ -177,7 +177,7 @@ fn brute_force(study: &Study, dataset: &DatasetSchema, worst: f32) -> ([(u64, u6
     (bounds, failures)
 }
 
-/// The Embeddings without a row for what the layers before make of the feature `worst`.
+/// The Embeddings without a row for the number that earlier layers make from the feature `worst`.
 fn misled(layers: &[Layer], worst: f32) -> Vec<usize> {
     let moves = ["Flatten", "Reshape", "Permute", "ZeroPadding2D", "MaxPooling2D", "GlobalMaxPooling1D"];
     let (mut id, mut misled) = (Some(worst).filter(|worst| worst.fract() == 0.0), Vec::new());
@@ -215,10 +215,10 @@ fn concrete(study: &Study, dataset: &DatasetSchema, plan: &crate::study::Plan) -
     }
     assert!(study.metrics.len() == 1, "the loss of these studies is that of classes");
     // All runs have weights and moments, one has gradients and activations, and the best weights
-    // are kept. Of 50 rows a fifth validates, or a fold.
+    // are kept. A fifth of the 50 rows validates, or a fold.
     let json = |pointer: &str| study.document().pointer(pointer).and_then(Json::as_u64);
     let (folds, executions) = (json("/dataset/folds"), json("/executions_per_trial").unwrap());
-    let numbers = folds.unwrap_or(1) * executions * (1 + plan.training.optimizer.slots()) + 2;
+    let numbers = folds.unwrap_or(1) * executions * (1 + plan.training.optimizer.slots().len() as u64) + 2;
     let rows = (plan.training.batch_size as u64).min(folds.map_or(40, |folds| 50 - 50 / folds));
     let input = dataset.elements() * rows.max(128.min(2 * rows)) + dataset.rows * (2 + folds.unwrap_or(1));
     Ok([parameters, flops, 4 * (numbers * parameters + 3 * joined + rows * 4 * activations + input)])
@@ -258,7 +258,7 @@ proptest! {
                 prop_assert_eq!(reported, failures, "{}", study.document());
             }
         }
-        // Where there were too many states, intervals would enclose the same.
+        // Intervals would enclose the same totals if there were too many states.
         if parameters.0 <= parameters.1 {
             let wide = bounds::enclose(&study, &dataset, &recipe);
             for ((low, high), (min, max)) in [(wide.parameters, parameters), (wide.flops, flops), (wide.step_bytes, step_bytes)] {
@@ -282,12 +282,12 @@ fn the_random_studies_are_of_all_kinds() {
         let ([(least, most), ..], failures) = brute_force(&study, &dataset, 0.0);
         verdicts.insert((failures.is_empty(), least < most));
     }
-    // Works or not, one size or several, each with each.
+    // Every combination of working or not with one size or several.
     assert_eq!(verdicts.len(), 4, "{verdicts:?}");
 }
 
-/// A study of 30 layers, each with a size of its own: far too many combinations to follow where a
-/// later layer mentions them all.
+/// A study of 30 layers, each with a size of its own: far too many combinations to follow if a
+/// later layer mentions all of them.
 #[test]
 fn past_the_bound_shapes_are_partial_and_bounds_inexact() {
     let space: Vec<Json> = (0..30)
@@ -332,8 +332,8 @@ fn a_branch_that_cannot_work_is_named_unless_the_search_stays_out_of_it() {
     assert_eq!(problems.len(), 1);
     assert_eq!(problems[0].pointer, "/network/0");
     assert!(
-        problems[0].detail.contains("window of 9 over an axis of 8")
-            && problems[0].detail.ends_with("where kernel is 9"),
+        problems[0].detail.contains("window of 9 on an axis of 8")
+            && problems[0].detail.ends_with("when kernel is 9"),
         "{problems:?}"
     );
     assert!(preflight(&study(json!([3, 8])), &dataset(&[8, 8, 1])).is_ok());
@@ -401,12 +401,12 @@ fn more_folds_than_rows_are_refused() {
     let problems = preflight(&study, &dataset(&[4])).unwrap_err();
     assert_eq!(
         (problems[0].pointer.as_str(), problems[0].detail.as_str()),
-        ("/dataset/folds", "51 folds of 50 rows leave a fold without rows")
+        ("/dataset/folds", "51 folds of 50 rows would leave a fold empty; use fewer")
     );
 }
 
-/// Checks a study whose network ends with `units` on a dataset of so many classes: exactly these
-/// problems.
+/// Checks that a study whose network ends with `units` has exactly these problems on a dataset of
+/// this many classes.
 #[track_caller]
 fn check_goal(training: Json, units: usize, classes: Option<u32>, expect: &[(&str, &str)]) {
     let metric = training["metrics"].as_array().and_then(|metrics| metrics.first()).cloned();
@@ -449,7 +449,7 @@ fn loss_output_and_labels_go_together_or_say_why_not() {
             "categorical_crossentropy",
             5,
             Some(3),
-            &[("/network/0", "the network's output is (5); categorical_crossentropy needs one")],
+            &[("/network/0", "the output of the network is (5), but categorical_crossentropy needs one")],
         ),
         ("kl_divergence", 3, Some(3), sound),
         ("binary_crossentropy", 1, Some(2), sound),
@@ -468,7 +468,7 @@ fn loss_output_and_labels_go_together_or_say_why_not() {
             &[("/network/0", "needs the probability of the second class, (1), or that of both: (2)")],
         ),
         ("hinge", 1, Some(2), sound),
-        ("hinge", 1, Some(3), &[("/training/loss", "hinge compares two classes, and the dataset has 3")]),
+        ("hinge", 1, Some(3), &[("/training/loss", "hinge compares two classes, but the dataset has 3")]),
         ("hinge", 2, Some(2), &[("/network/0", "it with -1 and 1, so it must be (1)")]),
         (
             "hinge",
@@ -476,16 +476,21 @@ fn loss_output_and_labels_go_together_or_say_why_not() {
             None,
             &[(
                 "/training/loss",
-                "labels are numbers (classes are whole numbers from 0 to k-1, or texts); number the classes so, or use mean_squared_error",
+                "numbers, not classes (classes are whole numbers from 0 to k-1, or texts); number the classes from 0, or use mean_squared_error",
             )],
         ),
         ("poisson", 1, None, sound),
-        ("huber", 2, None, &[("/network/0", "huber compares it with one number a row, so it must be (1)")]),
+        (
+            "huber",
+            2,
+            None,
+            &[("/network/0", "huber compares it with one number for each row, so it must be (1)")],
+        ),
         (
             "log_cosh",
             1,
             Some(2),
-            &[("/training/loss", "log_cosh compares numbers, and the dataset's labels are classes")],
+            &[("/training/loss", "log_cosh compares numbers, but the labels of the dataset are classes")],
         ),
     ] {
         check_goal(of(loss), units, classes, expect);
@@ -503,7 +508,7 @@ fn metrics_and_class_weights_need_the_labels_and_outputs_they_measure() {
         Some(2),
         &[(
             "/training/metrics/0",
-            "binary_accuracy needs one output, and the network makes (2); use accuracy",
+            "binary_accuracy needs one output, but the network makes (2); use accuracy",
         )],
     );
     check_goal(
@@ -512,7 +517,7 @@ fn metrics_and_class_weights_need_the_labels_and_outputs_they_measure() {
         Some(2),
         &[(
             "/training/metrics/0",
-            "needs an output for each class, and the network makes (1); use binary_accuracy",
+            "needs an output for each class, but the network makes (1); use binary_accuracy",
         )],
     );
     check_goal(of(two, "auc"), 1, Some(2), &[]);
@@ -520,7 +525,7 @@ fn metrics_and_class_weights_need_the_labels_and_outputs_they_measure() {
         of(two, "rmse"),
         1,
         Some(2),
-        &[("/training/metrics/0", "rmse cannot be measured: the dataset's labels are classes")],
+        &[("/training/metrics/0", "rmse cannot be measured: the labels of the dataset are classes")],
     );
     check_goal(
         of("mse", "f1"),
@@ -528,7 +533,7 @@ fn metrics_and_class_weights_need_the_labels_and_outputs_they_measure() {
         None,
         &[(
             "/training/metrics/0",
-            "f1_score cannot be measured: the dataset's labels are numbers (classes are whole numbers from 0 to k-1, or texts)",
+            "f1_score cannot be measured: the labels of the dataset are numbers, not classes (classes are whole numbers from 0 to k-1, or texts)",
         )],
     );
     check_goal(of("mse", "r2"), 1, None, &[]);
@@ -541,7 +546,7 @@ fn metrics_and_class_weights_need_the_labels_and_outputs_they_measure() {
             if classes > 5 {
                 &[]
             } else {
-                &[("/training/metrics/0", "is always 1: k is 5, and the dataset has")]
+                &[("/training/metrics/0", "would always be 1: k is 5, but the dataset has")]
             },
         )
     };
@@ -552,13 +557,13 @@ fn metrics_and_class_weights_need_the_labels_and_outputs_they_measure() {
         weighted(two, json!({"0": 1, "2": 3})),
         1,
         Some(2),
-        &[("/training/class_weight/2", "there is no class 2: they are 0 to 1")],
+        &[("/training/class_weight/2", "there is no class 2; the classes are 0 to 1")],
     );
     check_goal(
         weighted("mse", json!("balanced")),
         1,
         None,
-        &[("/training/class_weight", "labels are numbers")],
+        &[("/training/class_weight", "the labels of the dataset are numbers")],
     );
 }
 
@@ -577,19 +582,19 @@ fn class_weights_name_classes_as_the_dataset_does() {
     };
     assert_eq!(found(json!({"fraud": 5, "a/b": 2, "2": 1}), &texts), []);
     let at = |class: &str| format!("/training/class_weight/{class}");
-    let they_are = "they are 0 (\"fraud\"), 1 (\"a/b\"), 2 (\"legit\")";
+    let they_are = "the classes are 0 (\"fraud\"), 1 (\"a/b\"), 2 (\"legit\")";
     assert_eq!(
         found(json!({"frau/d": 5, "3": 1}), &texts),
         [
-            (at("3"), format!("there is no class 3: {they_are}")),
-            (at("frau~1d"), format!("there is no class \"frau/d\": {they_are}"))
+            (at("3"), format!("there is no class 3; {they_are}")),
+            (at("frau~1d"), format!("there is no class \"frau/d\"; {they_are}"))
         ]
     );
     assert_eq!(
         found(json!({"0": 5, "fraud": 1}), &texts),
-        [(at("fraud"), "class 0 has a weight already, by its number".to_owned())]
+        [(at("fraud"), "class 0 already has a weight, by its number".to_owned())]
     );
-    // A folder called 2 is the fourth, and none is called 3.
+    // The folder called 2 is the fourth, and none is called 3.
     assert_eq!(found(json!({"2": 5, "10": 1}), &folders), []);
     let weight = ClassWeight::Given(vec![(Class::Number(2), 5.0), (Class::Name("x".into()), 1.0)]);
     assert_eq!(
@@ -602,7 +607,7 @@ fn class_weights_name_classes_as_the_dataset_does() {
 #[test]
 fn labels_that_are_classes_by_how_they_stand_in_the_source_can_be_values() {
     let names = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect());
-    let texts = "labels are classes; use sparse";
+    let texts = "the labels of the dataset are classes; use sparse";
     for (source, class_names, words) in [
         (
             json!({"source": "a.csv", "label": "y"}),
@@ -703,7 +708,7 @@ fn the_share_of_a_variance_that_there_is_not_is_refused() {
     for one in [split("validation_split", json!(0.02)), split("folds", json!(50))] {
         let problem = said(one.clone(), false).unwrap_or_else(|| panic!("{one}"));
         assert_eq!(
-            (problem.pointer.as_str(), problem.detail.contains("where one row validates")),
+            (problem.pointer.as_str(), problem.detail.contains("with one validation row")),
             ("/training/metrics/1", true)
         );
     }
@@ -718,8 +723,8 @@ fn a_continuous_argument_of_the_loss_leaves_shapes_complete() {
     assert_eq!((found.shapes, found.step_bytes.exact), ("complete", true));
 }
 
-/// Checks what is said of the end of a network on three classes, or two where it has one unit: a
-/// pointer and a part of the words, or nothing.
+/// Checks the problem reported for the end of a network on three classes, or two if it has one
+/// unit: a pointer and a part of the words, or none.
 #[track_caller]
 fn check_end(space: Json, network: Json, loss: Json, expect: &[(&str, &str)]) {
     let mut document =
@@ -769,8 +774,7 @@ fn an_activation_that_the_loss_cannot_mean_is_refused() {
     ] {
         for activation in all.clone() {
             let network = json!([{"layer": "Dense", "units": 3, "activation": activation}]);
-            let said =
-                format!("{loss} takes probabilities, and {activation} at the network's end makes none");
+            let said = format!("{loss} needs probabilities, but the network ends with {activation}");
             let wrong = [("/network/0/activation", said.as_str())];
             check_end(
                 json!([]),
@@ -778,9 +782,8 @@ fn an_activation_that_the_loss_cannot_mean_is_refused() {
                 json!(loss),
                 if probabilities.contains(&activation) { &[] } else { &wrong },
             );
-            let said = format!(
-                "{loss} takes logits with from_logits, and {activation} at the network's end makes none"
-            );
+            let said =
+                format!("{loss} with from_logits needs logits, but the network ends with {activation}");
             let wrong = [("/training/loss/from_logits", said.as_str())];
             let from_logits = json!({"name": loss, "from_logits": true});
             check_end(
@@ -795,7 +798,7 @@ fn an_activation_that_the_loss_cannot_mean_is_refused() {
     for activation in all {
         let network = |units: u32| json!([{"layer": "Dense", "units": units, "activation": activation}]);
         let said = format!(
-            "kl_divergence compares probabilities that sum to 1, and {activation} at the network's end makes none"
+            "kl_divergence needs probabilities that sum to 1, but the network ends with {activation}"
         );
         let wrong = [("/network/0/activation", said.as_str())];
         check_end(
@@ -805,11 +808,9 @@ fn an_activation_that_the_loss_cannot_mean_is_refused() {
             if activation == "softmax" { &[] } else { &wrong },
         );
         if ["softmax", "log_softmax"].contains(&activation) {
-            continue; // Of one number: the layer itself is refused.
+            continue; // With one number the layer itself is refused.
         }
-        let said = format!(
-            "hinge needs outputs on both sides of 0, and {activation} at the network's end makes none"
-        );
+        let said = format!("hinge needs outputs on both sides of 0, but the network ends with {activation}");
         let wrong = [("/network/0/activation", said.as_str())];
         check_end(
             json!([]),
@@ -820,8 +821,8 @@ fn an_activation_that_the_loss_cannot_mean_is_refused() {
     }
 }
 
-/// Checks what is said of a network before a sound end, on rows of 8 numbers: a pointer and a part
-/// of the words, or nothing.
+/// Checks the problem reported for a network before a valid end, on rows of 8 numbers: a pointer
+/// and a part of the words, or none.
 #[track_caller]
 fn check_layers(space: Json, mut layers: Vec<Json>, expect: &[(&str, &str)]) {
     layers.extend([
@@ -878,25 +879,25 @@ fn what_goes_over_one_number_alone_is_the_same_whatever_comes_in() {
             .for_each(|(layers, _)| check_layers(json!([]), layers, &[]));
         for (layers, argument) in table(1).map(with_activation) {
             let pointer = format!("/network/{}/{argument}", layers.len() - 1);
-            let problem = [(pointer.as_str(), format!("takes the {activation} of one number"))];
+            let problem = [(pointer.as_str(), format!("computes the {activation} of one number"))];
             let problem = problem.each_ref().map(|(pointer, words)| (*pointer, words.as_str()));
             check_layers(json!([]), layers, if activation == "sigmoid" { &[] } else { &problem });
         }
     }
-    // A Bidirectional joins two numbers, and each half makes one.
+    // A Bidirectional makes two numbers, but each half makes one.
     let both = |activation: &str| json!({"layer": "Bidirectional", "wrapped": {"layer": "GRU", "units": 1, "activation": activation}});
     check_layers(json!([]), vec![steps.clone(), both("tanh")], &[]);
     check_layers(
         json!([]),
         vec![steps, both("softmax")],
-        &[("/network/1/wrapped/activation", "GRU takes the softmax of one number")],
+        &[("/network/1/wrapped/activation", "GRU computes the softmax of one number")],
     );
     let normalization = json!({"layer": "LayerNormalization"});
     check_layers(json!([]), vec![normalization.clone()], &[]);
     check_layers(
         json!([]),
         vec![reshape(json!([8, 1])), normalization],
-        &[("/network/1", "it is beta, whatever comes in")],
+        &[("/network/1", "so the output is always beta")],
     );
 }
 
@@ -938,7 +939,7 @@ fn the_layer_that_makes_the_output_is_found_behind_those_that_pass_it_on() {
     check(json!([sequence, {"layer": "LSTM", "units": 3}]), &[("/network/1", "and tanh at")]);
     let both = json!({"layer": "Bidirectional", "merge_mode": "ave", "wrapped": {"layer": "GRU", "units": 3, "activation": "sigmoid"}});
     check(json!([sequence, both]), &[]);
-    // Losses of numbers take any.
+    // Losses that compare numbers take any end.
     let regression = with(smallest(), "/network", json!([{"layer": "Dense", "units": 1}]));
     let regression = with(
         with(regression, "/training", json!({"optimizer": "adam", "loss": "mse"})),
@@ -963,7 +964,7 @@ fn every_end_that_a_search_may_meet_is_judged() {
     check_end(ends(json!(["softmax", "sigmoid"])), last(json!({"hp": "end"})), sparse(json!(false)), &[]);
     let where_relu = [(
         "/network/1/activation",
-        "relu at the network's end makes none; end it with softmax, or set from_logits of the loss where end is relu",
+        "but the network ends with relu; end it with softmax, or set from_logits in the loss when end is relu",
     )];
     check_end(
         ends(json!(["softmax", "relu"])),
@@ -971,35 +972,35 @@ fn every_end_that_a_search_may_meet_is_judged() {
         sparse(json!(false)),
         &where_relu,
     );
-    // The loss goes with the end, or does not.
+    // The loss fits the end in some trials and not in others.
     let space = || json!([units(), {"name": "logits", "type": "boolean"}]);
     let by = |on: &str, off: &str| json!({"hp": "logits", "cases": {"true": on, "false": off}});
     check_end(space(), last(by("linear", "softmax")), sparse(json!({"hp": "logits"})), &[]);
     let swapped = [
         (
             "/training/loss/from_logits",
-            "softmax at the network's end makes none; end it with linear, or leave from_logits out",
+            "but the network ends with softmax; end it with linear, or remove from_logits",
         ),
-        ("/network/1/activation", "linear at the network's end makes none"),
+        ("/network/1/activation", "but the network ends with linear"),
     ];
     check_end(space(), last(by("softmax", "linear")), sparse(json!({"hp": "logits"})), &swapped);
-    // What an Activation passes on where it is linear is made before it, whichever of its values
-    // stands first.
+    // A linear Activation passes on what an earlier layer makes, whichever of its values comes
+    // first.
     for values in [json!(["linear", "softmax"]), json!(["softmax", "linear"])] {
         let network = json!([{"layer": "Dense", "units": 3, "activation": "tanh"}, {"layer": "Activation", "activation": {"hp": "end"}}]);
-        let passed = [("/network/0/activation", "or set from_logits of the loss where end is linear")];
+        let passed = [("/network/0/activation", "or set from_logits in the loss when end is linear")];
         check_end(json!([choice("end", values)]), network, sparse(json!(false)), &passed);
     }
-    // In the only case that the place of the layer leaves.
+    // In the only case that is possible at this place.
     let space = json!([choice("kind", json!(["a", "b"])), choice("end", json!(["relu", "softmax"]))]);
     let only = json!({"hp": "kind", "cases": {"a": {"hp": "end"}}});
     let network = json!([{"layer": "Dense", "units": 3, "activation": "softmax"}, {"layer": "Dense", "units": 3, "activation": only, "when": {"kind": ["a"]}}]);
     let passed = [(
         "/network/1/activation",
-        "relu at the network's end makes none; end it with softmax, or set from_logits of the loss where kind is a and end is relu",
+        "but the network ends with relu; end it with softmax, or set from_logits in the loss when kind is a and end is relu",
     )];
     check_end(space, network, sparse(json!(false)), &passed);
-    // A layer that is there in some trials, one that may pass on what it gets, and repetitions.
+    // A layer that only some trials have, one that may pass on its input, and repetitions.
     let space = json!([units(), rate, {"name": "more", "type": "boolean"}, choice("end", json!(["linear", "softmax"])), {"name": "count", "type": "int", "min_value": 0, "max_value": 2}]);
     let network = |end: Json| {
         json!([
@@ -1016,13 +1017,13 @@ fn every_end_that_a_search_may_meet_is_judged() {
         sparse(json!(false)),
         &[(
             "/network/4/activation",
-            "elu at the network's end makes none; end it with softmax, or set from_logits of the loss where more is true",
+            "but the network ends with elu; end it with softmax, or set from_logits in the loss when more is true",
         )],
     );
 }
 
-/// Holds the pre-flight of a network over `shape` to the problems expected: pointer, and words of
-/// the detail.
+/// Checks that the pre-flight of a network over `shape` reports the expected problems: a pointer
+/// and words of the detail.
 #[track_caller]
 fn check_network(shape: &[usize], network: Json, space: Json, expect: &[(&str, &str)]) {
     let (document, worst) = (
@@ -1094,7 +1095,7 @@ fn a_weight_of_one_dimension_cannot_start_orthogonal_anywhere_in_the_space() {
     ] {
         check(layer, json!([]), &[(pointer, words)]);
     }
-    // Kernels, what is not there, a GRU's two biases, and slopes of more than one dimension.
+    // Kernels, absent weights, the two biases of a GRU, and slopes of more than one dimension.
     check(
         json!({"layer": "Dense", "units": 7, "use_bias": false, "bias_initializer": "orthogonal", "kernel_initializer": "orthogonal"}),
         json!([]),
@@ -1109,8 +1110,7 @@ fn a_weight_of_one_dimension_cannot_start_orthogonal_anywhere_in_the_space() {
         json!([]),
         &[("/network/1/alpha_initializer", "its alpha (20) as orthogonal")],
     );
-    // One of the values of a hyperparameter, whichever, and one of its cases; a range that is no
-    // choice leaves shapes complete.
+    // Any value of a hyperparameter, and any of its cases; a range keeps the shapes complete.
     for values in [
         json!(["orthogonal", "zeros"]),
         json!(["zeros", "orthogonal"]),
@@ -1120,7 +1120,7 @@ fn a_weight_of_one_dimension_cannot_start_orthogonal_anywhere_in_the_space() {
         check(
             dense,
             choice(values),
-            &[("/network/0/bias_initializer", "use another initializer where start is orthogonal")],
+            &[("/network/0/bias_initializer", "use another initializer when start is orthogonal")],
         );
     }
     let cases = json!({"hp": "start", "cases": {"a": {"name": "orthogonal", "gain": 0.5}, "b": {"name": "constant", "value": {"hp": "value"}}}});
@@ -1130,7 +1130,7 @@ fn a_weight_of_one_dimension_cannot_start_orthogonal_anywhere_in_the_space() {
         .unwrap()
         .push(json!({"name": "value", "type": "float", "min_value": 0, "max_value": 1}));
     let dense = json!({"layer": "Dense", "units": 7, "bias_initializer": cases});
-    check(dense, space, &[("/network/0/bias_initializer", "where start is a")]);
+    check(dense, space, &[("/network/0/bias_initializer", "when start is a")]);
     let dense = json!([{"layer": "Dense", "units": 3, "bias_initializer": {"name": "constant", "value": {"hp": "value"}}, "activation": "softmax"}]);
     let space = json!([{"name": "value", "type": "float", "min_value": 0, "max_value": 1}]);
     let study = Study::parse(&with(with(smallest(), "/network", dense), "/space", space)).unwrap();
@@ -1143,7 +1143,7 @@ fn a_constraint_on_a_dimension_that_a_weight_lacks_is_found_anywhere_in_the_spac
     let check = |layer: Json, space: Json, expect: &[(&str, &str)]| {
         check_network(&[5, 4], json!([layer, {"layer": "Flatten"}, end]), space, expect);
     };
-    let lacks = "constrains a dimension that its kernel (4, 7) lacks";
+    let lacks = "constrains a dimension that its kernel (4, 7) does not have";
     let norm = |axis: Json| json!({"name": "max_norm", "max_value": {"hp": "norm"}, "axis": axis});
     let space = |hyperparameter: Json| json!([hyperparameter, {"name": "norm", "type": "float", "min_value": 1, "max_value": 2}]);
     let dense = |constraint: Json| json!({"layer": "Dense", "units": 7, "kernel_constraint": constraint});
@@ -1157,7 +1157,7 @@ fn a_constraint_on_a_dimension_that_a_weight_lacks_is_found_anywhere_in_the_spac
     check(
         dense(norm(json!({"hp": "axis"}))),
         space(axis),
-        &[("/network/0/kernel_constraint", "lacks where axis is 2")],
+        &[("/network/0/kernel_constraint", "does not have when axis is 2")],
     );
     let axis = json!({"name": "axis", "type": "int", "min_value": 0, "max_value": 1});
     check(dense(norm(json!([{"hp": "axis"}]))), space(axis), &[]);
@@ -1166,8 +1166,12 @@ fn a_constraint_on_a_dimension_that_a_weight_lacks_is_found_anywhere_in_the_spac
     check(
         dense(cases.clone()),
         space(kept.clone()),
-        &[("/network/0/kernel_constraint", "lacks where kept is wide")],
+        &[("/network/0/kernel_constraint", "does not have when kept is wide")],
     );
     let wrapped = json!({"layer": "Bidirectional", "wrapped": {"layer": "LSTM", "units": 2, "return_sequences": true, "kernel_constraint": cases}});
-    check(wrapped, space(kept), &[("/network/0/wrapped/kernel_constraint", "lacks where kept is wide")]);
+    check(
+        wrapped,
+        space(kept),
+        &[("/network/0/wrapped/kernel_constraint", "does not have when kept is wide")],
+    );
 }

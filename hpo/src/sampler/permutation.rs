@@ -1,9 +1,9 @@
-//! A keyed permutation of `0..n`: a Feistel network over the next even power of two, walked along
-//! its cycles back into the range.
+//! A keyed permutation of `0..n`: a Feistel network over the next even power of two, applied again
+//! until the result is in the range.
 
 use crate::rng::{Purpose, stream};
 
-/// A permutation of `0..n`; of `0..2^126` where `n` is larger, more than any study asks for.
+/// A permutation of `0..n`, or of `0..2^126` if `n` is larger: more than any study needs.
 #[derive(Debug, Clone)]
 pub(super) struct Permutation {
     n: u128,
@@ -24,7 +24,7 @@ impl Permutation {
         if index >= self.n {
             return None;
         }
-        // The network covers less than 4 n, and a cycle that leaves the range comes back to it.
+        // The network covers less than 4 n, and a cycle that leaves the range always returns to it.
         let mut image = self.encrypt(index);
         while image >= self.n {
             image = self.encrypt(image);

@@ -17,7 +17,7 @@ use crate::unit;
 pub struct Random {
     space: SearchSpace,
     seed: u64,
-    /// Where the space is finite: what was suggested so far.
+    /// What was suggested so far, if the space is finite.
     finite: Option<Finite>,
 }
 
@@ -25,10 +25,10 @@ pub struct Random {
 struct Finite {
     points: Enumeration,
     /// The packed points of all numbers below, in order.
-    suggested: Vec<String>,
-    seen: HashSet<String>,
+    suggested: Vec<Vec<u8>>,
+    seen: HashSet<Vec<u8>>,
     permutation: Permutation,
-    /// All that the permutation yields before this are seen.
+    /// All points that the permutation gives before this one have been suggested.
     cursor: u128,
 }
 
@@ -45,7 +45,8 @@ impl Random {
         Random { space: space.clone(), seed, finite }
     }
 
-    /// The point of trial `number`: each active hyperparameter from its own prior, parents first.
+    /// The point of trial `number`: each active hyperparameter is drawn from its own prior, parents
+    /// first.
     pub fn suggest(&mut self, number: u64) -> Option<Point> {
         let Some(finite) = &mut self.finite else {
             return Some(draw(&self.space, self.seed, number, 0));
@@ -55,13 +56,14 @@ impl Random {
             finite.seen.insert(next.clone());
             finite.suggested.push(next);
         }
-        self.space.unpack(&finite.suggested[number as usize])
+        let point = self.space.unpack(&finite.suggested[number as usize]);
+        Some(point.expect("it was packed from a point of this space"))
     }
 }
 
 impl Finite {
     /// The packed point of the first number that has none.
-    fn next(&mut self, space: &SearchSpace, seed: u64) -> Option<String> {
+    fn next(&mut self, space: &SearchSpace, seed: u64) -> Option<Vec<u8>> {
         let number = self.suggested.len() as u64;
         if BigUint::from(number) >= *self.points.size() {
             return None;

@@ -9,7 +9,7 @@ use crate::space::SearchSpace;
 use crate::space::tests::{brute_force, build, parse, recipes};
 use crate::value::Value;
 
-/// Makes any space infinite, so that no draw is ever repeated for having come before.
+/// Makes any space infinite, so that no draw is repeated because its point was already suggested.
 fn noise() -> Json {
     json!({"name": "noise", "type": "float", "min_value": 0, "max_value": 1})
 }
@@ -39,9 +39,9 @@ proptest! {
         let space = parse(&build(&recipes).0);
         let points = suggestions(&space, seed, 20);
         for (number, point) in points.iter().enumerate().rev() {
-            // In another process, which begins with this number.
+            // As in another process that starts with this number.
             prop_assert_eq!(Random::new(&space, seed).suggest(number as u64), Some(point.clone()));
-            prop_assert_eq!(space.unpack(&space.pack(point)), Some(point.clone()));
+            prop_assert_eq!(space.unpack(&space.pack(point)), Ok(point.clone()));
         }
     }
 }
@@ -53,8 +53,8 @@ fn other_seeds_and_numbers_draw_other_points() {
     assert_eq!(points.len(), 50 * 50);
 }
 
-/// Draws the last hyperparameter of `space` 20,000 times and holds how often each value (by `bin`)
-/// came against `expect`ed shares.
+/// Draws the last hyperparameter of `space` 20,000 times and compares how often each value (by
+/// `bin`) came with the `expect`ed shares.
 #[track_caller]
 fn check_shares(declarations: &[Json], bin: impl Fn(&Value) -> usize, expect: &[f64]) {
     let space = parse(&declarations.iter().cloned().chain([noise()]).collect());
@@ -72,8 +72,8 @@ fn check_shares(declarations: &[Json], bin: impl Fn(&Value) -> usize, expect: &[
         .zip(expect)
         .map(|(count, share)| (count - draws * share / total).powi(2) / (draws * share / total))
         .sum();
-    // Mean and standard deviation of the distribution are k and sqrt(2 k); five of them are never
-    // passed by chance.
+    // Mean and standard deviation of the distribution are k and sqrt(2 k); five standard deviations
+    // are never exceeded by chance.
     let freedom = (expect.len() - 1).max(1) as f64;
     assert!(
         draws > 1_000.0 && chi_square < freedom + 5.0 * (2.0 * freedom).sqrt(),
@@ -109,7 +109,7 @@ fn each_value_comes_as_often_as_its_prior_says() {
         &[1.0; 2],
     );
     check_shares(&[json!({"name": "x", "type": "choice", "values": [0, 1, 2]})], int, &[1.0; 3]);
-    // A continuum, in ten parts of equal share.
+    // A continuum, in ten parts with equal shares.
     check_shares(
         &[json!({"name": "x", "type": "float", "min_value": 5, "max_value": 15})],
         |value| int(value) - 5,
@@ -141,7 +141,7 @@ fn a_logarithmic_int_has_the_share_of_its_interval() {
         |value| int(value) - 1,
         &reverse,
     );
-    // With a step, each power comes as often as any other.
+    // With a step, all powers are equally frequent.
     let steps =
         json!({"name": "x", "type": "int", "min_value": 1, "max_value": 32, "step": 2, "sampling": "log"});
     check_shares(&[steps], |value| int(value).ilog2() as usize, &[1.0; 6]);
@@ -162,7 +162,7 @@ fn what_depends_on_a_parent_does_not_bias_it() {
 
 #[test]
 fn keras_tuners_random_search_stops_after_twenty_collisions_and_ours_takes_every_point() {
-    // The largest comes once in some 15,000 draws.
+    // The largest comes once in about 15,000 draws.
     let document =
         json!([{"name": "p", "type": "int", "min_value": 1, "max_value": 2_000, "sampling": "log"}]);
     for seed in 0..3 {

@@ -22,32 +22,32 @@ pub(super) fn components() -> Vec<(&'static str, Json)> {
     let edges = one_of(vec![zeros(), array(tunable(one_of(vec![zeros(), array(tunable(zeros()), 2, 2)])), 2, 2), refer("Reference")]);
     let filters = || vec![must("filters", tunable(size()), "Channels of the output.")];
     let multiplier = |doc: &str| vec![or("depth_multiplier", json!(1), tunable(size()), doc)];
-    let groups = || vec![or("groups", json!(1), tunable(size()), "Channels and filters are divided into so many groups, each convolved on its own.")];
+    let groups = || vec![or("groups", json!(1), tunable(size()), "Channels and filters are divided into this many groups; each is convolved on its own.")];
     let epsilon = || or("epsilon", json!(1e-3), tunable(number(limits::EPSILON_MIN, 1.0)), "Added to the variance.");
     let normalization = || [vec![
         or("axis", json!(-1), constant_of("integer", json!(-1)), "The last dimension."),
         epsilon(),
         flag("center", true, "Whether beta is added."),
-        flag("scale", true, "Whether gamma is multiplied."),
+        flag("scale", true, "Whether the result is multiplied by gamma."),
     ], weight("beta", "zeros"), weight("gamma", "ones")].concat();
     let layers = vec![
-        ("FlattenLayer", layer("Flatten", "All dimensions of a row become one.", vec![])),
-        ("ReshapeLayer", layer("Reshape", "A row takes another shape.", vec![
-            must("target_shape", array(dimension, 1, limits::RANK_MAX), "The new shape of a row; one dimension may be -1: what is left."),
+        ("FlattenLayer", layer("Flatten", "Joins all dimensions of a row into one.", vec![])),
+        ("ReshapeLayer", layer("Reshape", "Gives a row another shape.", vec![
+            must("target_shape", array(dimension, 1, limits::RANK_MAX), "The new shape of a row. One dimension may be -1: it takes what is left."),
         ])),
-        ("PermuteLayer", layer("Permute", "The dimensions of a row in another order.", vec![
-            must("dims", array(row_axis(), 1, limits::RANK_MAX), "Which dimension comes there; they count from 1."),
+        ("PermuteLayer", layer("Permute", "Puts the dimensions of a row in another order.", vec![
+            must("dims", array(row_axis(), 1, limits::RANK_MAX), "The dimensions of the input in their new order, counted from 1."),
         ])),
-        ("RescalingLayer", layer("Rescaling", "x * scale + offset.", vec![must("scale", any_number(), "The factor."), or("offset", json!(0), any_number(), "What is added.")])),
+        ("RescalingLayer", layer("Rescaling", "x * scale + offset.", vec![must("scale", any_number(), "The factor."), or("offset", json!(0), any_number(), "The number that is added.")])),
         ("ZeroPadding2DLayer", layer("ZeroPadding2D", "Zeros around (height, width, channels).", vec![
             or("padding", json!(1), edges, "One number for all edges, [height, width] or [[top, bottom], [left, right]]."),
         ])),
         ("DenseLayer", layer("Dense", "A product with a kernel over the last dimension.", [vec![must("units", tunable(size()), "Size of the output's last dimension.")], output(), weight("kernel", "glorot_uniform")].concat())),
         ("Conv1DLayer", layer("Conv1D", "A convolution over (steps, channels).", [filters(), window(1), groups(), output(), weight("kernel", "glorot_uniform")].concat())),
         ("Conv2DLayer", layer("Conv2D", "A convolution over (height, width, channels).", [filters(), window(2), groups(), output(), weight("kernel", "glorot_uniform")].concat())),
-        ("DepthwiseConv2DLayer", layer("DepthwiseConv2D", "A convolution of each channel on its own.", [window(2), multiplier("Channels of the output for each of the input."), output(), weight("depthwise", "glorot_uniform")].concat())),
+        ("DepthwiseConv2DLayer", layer("DepthwiseConv2D", "A convolution of each channel on its own.", [window(2), multiplier("Channels of the output for each channel of the input."), output(), weight("depthwise", "glorot_uniform")].concat())),
         ("SeparableConv2DLayer", layer("SeparableConv2D", "A convolution of each channel on its own, then a product over the channels.", [
-            filters(), window(2), multiplier("Channels between the two for each of the input."), output(), weight("depthwise", "glorot_uniform"), weight("pointwise", "glorot_uniform"),
+            filters(), window(2), multiplier("Channels that the first step makes of each channel of the input."), output(), weight("depthwise", "glorot_uniform"), weight("pointwise", "glorot_uniform"),
         ].concat())),
         ("MaxPooling1DLayer", layer("MaxPooling1D", "The largest value of each window over (steps, channels).", pool(1))),
         ("MaxPooling2DLayer", layer("MaxPooling2D", "The largest value of each window over (height, width, channels).", pool(2))),
@@ -58,40 +58,40 @@ pub(super) fn components() -> Vec<(&'static str, Json)> {
         ("GlobalMaxPooling1DLayer", layer("GlobalMaxPooling1D", "The largest value over all steps.", keepdims())),
         ("GlobalMaxPooling2DLayer", layer("GlobalMaxPooling2D", "The largest value over all places.", keepdims())),
         ("ActivationLayer", layer("Activation", "An activation on its own.", vec![must("activation", tunable(names(Activation::NAMES)), "The function.")])),
-        ("LeakyReLULayer", layer("LeakyReLU", "x above 0, negative_slope * x below.", vec![or("negative_slope", json!(0.3), tunable(number(0.0, limits::WEIGHT_START_MAX)), "The slope.")])),
+        ("LeakyReLULayer", layer("LeakyReLU", "x above 0, negative_slope * x below.", vec![or("negative_slope", json!(0.3), tunable(number(0.0, limits::WEIGHT_START_MAX)), "The slope below 0.")])),
         ("PReLULayer", layer("PReLU", "x above 0, alpha * x below, with alpha learned.", [weight("alpha", "zeros"), vec![
-            may("shared_axes", optional(array(row_axis(), 0, limits::RANK_MAX)), "The dimensions of a row along which there is one slope; they count from 1."),
+            may("shared_axes", optional(array(row_axis(), 0, limits::RANK_MAX)), "The dimensions of a row along which there is one slope, counted from 1. Left out: one slope for each number of a row."),
         ]].concat())),
         ("DropoutLayer", layer("Dropout", "Sets a fraction of the inputs to zero in training, and scales the rest up.", vec![rate("The fraction.")])),
         ("SpatialDropout2DLayer", layer("SpatialDropout2D", "Sets a fraction of the channels to zero in training, and scales the rest up.", vec![rate("The fraction.")])),
         ("GaussianNoiseLayer", layer("GaussianNoise", "Adds normal noise in training.", vec![must("stddev", tunable(number(0.0, 1.0)), "Its standard deviation.")])),
-        ("BatchNormalizationLayer", layer("BatchNormalization", "Mean 0 and variance 1 over the batch, in training; the moving ones else.", [
-            vec![or("momentum", json!(0.99), tunable(number(0.0, 1.0)), "How much of the moving mean and variance a batch leaves.")],
+        ("BatchNormalizationLayer", layer("BatchNormalization", "Normalises over the batch in training, with moving mean and variance otherwise.", [
+            vec![or("momentum", json!(0.99), tunable(number(0.0, 1.0)), "The fraction of the moving mean and variance that is kept at each batch.")],
             normalization(),
             vec![
-                or("moving_mean_initializer", json!("zeros"), tunable(refer("Initializer")), "How the moving mean starts."),
-                or("moving_variance_initializer", json!("ones"), tunable(refer("Initializer")), "How the moving variance starts."),
+                or("moving_mean_initializer", json!("zeros"), tunable(refer("Initializer")), "Initial value of the moving mean."),
+                or("moving_variance_initializer", json!("ones"), tunable(refer("Initializer")), "Initial value of the moving variance."),
             ],
         ].concat())),
-        ("LayerNormalizationLayer", layer("LayerNormalization", "Mean 0 and variance 1 over the last dimension.", normalization())),
-        ("EmbeddingLayer", layer("Embedding", "Each integer becomes its row of a table.", [vec![
-            must("input_dim", tunable(size()), "How many integers there are: 0 to input_dim - 1."),
+        ("LayerNormalizationLayer", layer("LayerNormalization", "Normalises over the last dimension of each row.", normalization())),
+        ("EmbeddingLayer", layer("Embedding", "Replaces each integer by its row of a table.", [vec![
+            must("input_dim", tunable(size()), "How many integers there can be: 0 to input_dim - 1."),
             must("output_dim", tunable(size()), "Size of the last dimension that is added."),
-            or("mask_zero", json!(false), constant_of("boolean", json!(false)), "Whether 0 is no step; only false is built."),
+            or("mask_zero", json!(false), constant_of("boolean", json!(false)), "Only false is supported."),
         ], weight("embeddings", "uniform")].concat())),
         ("SimpleRNNLayer", layer("SimpleRNN", "A recurrent layer over (steps, features).", simple_rnn())),
         ("LSTMLayer", layer("LSTM", "Long short-term memory over (steps, features).", lstm())),
         ("GRULayer", layer("GRU", "Gated recurrent units over (steps, features).", gru())),
         ("BidirectionalLayer", layer("Bidirectional", "A recurrent layer in both directions.", vec![
-            must("wrapped", tunable(refer("WrappedLayer")), "The layer of one direction, which goes forward."),
-            or("merge_mode", json!("concat"), tunable(names(MergeMode::NAMES)), "What becomes of the two outputs."),
+            must("wrapped", tunable(refer("WrappedLayer")), "The layer that runs in both directions. It cannot have go_backwards."),
+            or("merge_mode", json!("concat"), tunable(names(MergeMode::NAMES)), "How the two outputs are combined."),
         ])),
     ];
     let by_class: Vec<(&str, &str)> = layers.iter().map(|(name, _)| (name.strip_suffix("Layer").unwrap_or(name), *name)).collect();
-    let wrapped = |class: &str, arguments: Vec<Field>| object("A layer in a Bidirectional.", [vec![must("layer", constant(class), "Keras's class name.")], arguments].concat());
+    let wrapped = |class: &str, arguments: Vec<Field>| object("A layer inside a Bidirectional.", [vec![must("layer", constant(class), "Keras's class name.")], arguments].concat());
     let union = vec![
         ("Layer", tagged("layer", "A layer under Keras's class and argument names, with Keras's defaults.", &by_class)),
-        ("WrappedLayer", tagged("layer", "A layer that a Bidirectional takes.", &[("SimpleRNN", "WrappedSimpleRNN"), ("LSTM", "WrappedLSTM"), ("GRU", "WrappedGRU")])),
+        ("WrappedLayer", tagged("layer", "A layer inside a Bidirectional.", &[("SimpleRNN", "WrappedSimpleRNN"), ("LSTM", "WrappedLSTM"), ("GRU", "WrappedGRU")])),
         ("WrappedSimpleRNN", wrapped("SimpleRNN", simple_rnn())),
         ("WrappedLSTM", wrapped("LSTM", lstm())),
         ("WrappedGRU", wrapped("GRU", gru())),
@@ -102,13 +102,13 @@ pub(super) fn components() -> Vec<(&'static str, Json)> {
 fn layer(class: &str, doc: &str, arguments: Vec<Field>) -> Json {
     let head = vec![
         must("layer", constant(class), "Keras's class name."),
-        may("when", refer("When"), "There only where this holds."),
+        may("when", refer("When"), "The layer is used only where this condition holds."),
     ];
     let layout = or(
         "data_format",
         json!("channels_last"),
         constant("channels_last"),
-        "Channels come last; nothing else is built.",
+        "Only channels_last is supported.",
     );
     let layout = LAID_OUT.contains(&class).then_some(layout);
     object(doc, [head, arguments, layout.into_iter().collect()].concat())
@@ -127,7 +127,7 @@ fn padding() -> Field {
     or("padding", json!("valid"), tunable(names(Padding::NAMES)), "What happens at the edges.")
 }
 
-/// Where the windows of a convolution lie.
+/// The fields that place the windows of a convolution.
 fn window(axes: usize) -> Vec<Field> {
     vec![
         must("kernel_size", sides(axes), "The window: one size, or an array of one for each axis."),
@@ -135,14 +135,14 @@ fn window(axes: usize) -> Vec<Field> {
             "strides",
             json!(1),
             sides(axes),
-            "Steps of the window: one size, or an array of one for each axis.",
+            "Distance between windows: one size, or an array of one for each axis.",
         ),
         padding(),
         or(
             "dilation_rate",
             json!(1),
             sides(axes),
-            "Steps inside the window: one size, or an array of one for each axis. Not beside strides above 1.",
+            "Distance between the places a window looks at: one size, or an array of one for each axis. Excludes strides above 1.",
         ),
     ]
 }
@@ -154,12 +154,12 @@ fn pool(axes: usize) -> Vec<Field> {
     }
     vec![
         or("pool_size", json!(2), sides(axes), "The window: one size, or an array of one for each axis."),
-        may("strides", strides, "Steps of the window. Left out or null: pool_size."),
+        may("strides", strides, "Distance between windows. Left out or null: pool_size."),
         padding(),
     ]
 }
 
-/// What every layer with a kernel does to its output.
+/// The fields that every layer with a kernel has for its output.
 fn output() -> Vec<Field> {
     [
         vec![
@@ -167,9 +167,9 @@ fn output() -> Vec<Field> {
                 "activation",
                 json!("linear"),
                 tunable(nullable(names(Activation::NAMES))),
-                "Applied to the output; null is linear.",
+                "Applied to the output; null means linear.",
             ),
-            or("use_bias", json!(true), tunable(boolean()), "Whether there is a bias."),
+            or("use_bias", json!(true), tunable(boolean()), "Whether a bias is added."),
             activity_regularizer(),
         ],
         weight("bias", "zeros"),
@@ -181,21 +181,21 @@ fn activity_regularizer() -> Field {
     may(
         "activity_regularizer",
         optional(refer("Regularizer")),
-        "What the output adds to the loss, divided by the rows of the batch.",
+        "The penalty on the output that is added to the loss, divided by the rows of the batch.",
     )
 }
 
 #[rustfmt::skip] // A table: one line for each field.
 fn simple_rnn() -> Vec<Field> {
-    let off = |name: &'static str| or(name, json!(false), constant_of("boolean", json!(false)), "Only false is built.");
+    let off = |name: &'static str| or(name, json!(false), constant_of("boolean", json!(false)), "Only false is supported.");
     [vec![
         must("units", tunable(size()), "Size of the state."),
-        or("activation", json!("tanh"), tunable(nullable(names(Activation::NAMES))), "Applied to what the state takes in; null is linear."),
-        or("use_bias", json!(true), tunable(boolean()), "Whether there is a bias."),
+        or("activation", json!("tanh"), tunable(nullable(names(Activation::NAMES))), "Applied to what enters the state; null means linear."),
+        or("use_bias", json!(true), tunable(boolean()), "Whether a bias is added."),
         or("dropout", json!(0), tunable(number(0.0, limits::DROPOUT_RATE_MAX)), "The fraction of the inputs that training sets to zero, the same at each step."),
-        or("return_sequences", json!(false), tunable(boolean()), "Whether the state of each step comes out, not only the last."),
-        or("go_backwards", json!(false), tunable(boolean()), "Whether steps are taken from the last to the first."),
-        or("recurrent_dropout", json!(0), constant_of("number", json!(0)), "Only 0 is built."),
+        or("return_sequences", json!(false), tunable(boolean()), "Whether the output is the state of every step rather than the last one only."),
+        or("go_backwards", json!(false), tunable(boolean()), "Whether the steps are read from the last to the first."),
+        or("recurrent_dropout", json!(0), constant_of("number", json!(0)), "Only 0 is supported."),
         off("return_state"),
         off("stateful"),
         off("unroll"),
@@ -211,7 +211,7 @@ fn gated() -> Vec<Field> {
             "recurrent_activation",
             json!("sigmoid"),
             activation,
-            "Applied to the gates; null is linear.",
+            "Applied to the gates; null means linear.",
         )],
     ]
     .concat()
@@ -224,13 +224,13 @@ fn lstm() -> Vec<Field> {
             "unit_forget_bias",
             json!(true),
             tunable(boolean()),
-            "Whether the forget gate's bias starts as 1.",
+            "Whether the bias of the forget gate starts at 1.",
         )],
     ]
     .concat()
 }
 
 fn gru() -> Vec<Field> {
-    let doc = "Whether the reset gate acts after the product with the state.";
+    let doc = "Whether the reset gate is applied after the product with the state.";
     [gated(), vec![or("reset_after", json!(true), tunable(boolean()), doc)]].concat()
 }

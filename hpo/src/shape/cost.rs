@@ -1,9 +1,9 @@
-//! What a layer costs: weights, operations and numbers kept, for one row.
+//! The cost of a layer for one row: weights, operations and numbers kept.
 
 use super::{elements, unbounded};
 use crate::network::{Layer, LayerWeight, Recurrent};
 
-/// What one layer costs for one row.
+/// The cost of one layer for one row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Cost {
     /// Weights, trainable or not.
@@ -13,32 +13,33 @@ pub struct Cost {
     pub flops: u64,
     /// Numbers that the forward pass keeps for the backward pass.
     pub activations: u64,
-    /// Weights that each step puts together anew: a recurrent layer's kernels, and those of groups.
+    /// Weights that are joined anew at each step: the kernels of a recurrent layer or of groups.
     pub joined: u64,
 }
 
-/// What `layer` costs for a row of shape `input` that it turns into `output`. Saturates rather than
-/// overflow.
+/// The cost of `layer` for a row of shape `input` that it turns into `output`. Saturates instead of
+/// overflowing.
 pub fn cost(layer: &Layer, input: &[usize], output: &[usize]) -> Cost {
     cost_where(layer, input, output, keeps_input(layer))
 }
 
-/// The cost of a layer whose activations keep what goes into them, or not.
+/// The cost of a layer; `keeps_input` says whether its activations keep their input.
 pub(crate) fn cost_where(layer: &Layer, input: &[usize], output: &[usize], keeps_input: bool) -> Cost {
     let weights = layer.weights(input);
     let (inputs, outputs) = (elements(input).unwrap_or(u64::MAX), elements(output).unwrap_or(u64::MAX));
-    // A product for each number of a kernel and a sum for each of a bias, at so many places.
+    // A product for each number of a kernel and a sum for each number of a bias, at each of
+    // `places`.
     let products = |places: u64| {
         let of = |weight: &LayerWeight| {
             weight.elements().saturating_mul(if weight.name == "bias" { 1 } else { 2 })
         };
         weights.iter().map(of).fold(0, u64::saturating_add).saturating_mul(places)
     };
-    // So many gates, and so many numbers kept beside them, of each unit at each step.
+    // `gates` for each unit at each step, and `kept` other numbers.
     let steps = |recurrent: &Recurrent, gates: u64, kept: u64| {
         let steps = input.first().copied().unwrap_or(1) as u64;
         let kept = if keeps_input { 2 * gates + kept } else { gates + kept };
-        // The inputs are put in the order of the steps, and some are dropped.
+        // A copy of the inputs in the order of the steps, and one after dropout.
         (
             products(steps),
             steps.saturating_mul(kept * recurrent.units as u64).saturating_add(inputs.saturating_mul(2)),
@@ -67,7 +68,7 @@ pub(crate) fn cost_where(layer: &Layer, input: &[usize], output: &[usize], keeps
         | Layer::GlobalAveragePooling2D { .. }
         | Layer::GlobalMaxPooling1D { .. }
         | Layer::GlobalMaxPooling2D { .. } => (inputs, outputs),
-        // The groups' inputs and outputs lie apart.
+        // The inputs and outputs of the groups are separate copies.
         Layer::Conv1D(conv) | Layer::Conv2D(conv) if conv.groups > 1 => {
             (products(leading(output)), activated.saturating_add(inputs).saturating_add(outputs))
         }
@@ -79,11 +80,11 @@ pub(crate) fn cost_where(layer: &Layer, input: &[usize], output: &[usize], keeps
                 input.last().map_or(1, |channels| channels.saturating_mul(conv.depth_multiplier)) as u64;
             (products(leading(output)), activated.saturating_add(between.saturating_mul(leading(output))))
         }
-        // What the state was, and what comes out.
+        // The previous state and the output.
         Layer::SimpleRNN(recurrent) => steps(recurrent, 1, 1),
-        // The gates, the state and what comes out.
+        // The gates, the state and the output.
         Layer::LSTM(recurrent) => steps(recurrent, 4, 2),
-        // The gates, what the state adds to the candidate, and what comes out.
+        // The gates, the part of the candidate that comes from the state, and the output.
         Layer::GRU(recurrent) => steps(recurrent, 3, 2),
         Layer::Bidirectional(bidirectional) => {
             let one = unbounded(&bidirectional.wrapped, input).unwrap_or_default();
@@ -98,27 +99,48 @@ pub(crate) fn cost_where(layer: &Layer, input: &[usize], output: &[usize], keeps
     let is_joined = match layer {
         Layer::SimpleRNN(_) | Layer::LSTM(_) | Layer::GRU(_) | Layer::Bidirectional(_) => true,
         Layer::Conv1D(conv) | Layer::Conv2D(conv) => conv.groups > 1,
-        _ => false,
+        Layer::Dense(_)
+        | Layer::DepthwiseConv2D(_)
+        | Layer::SeparableConv2D(_)
+        | Layer::Flatten
+        | Layer::Reshape { .. }
+        | Layer::Permute { .. }
+        | Layer::Rescaling { .. }
+        | Layer::ZeroPadding2D { .. }
+        | Layer::MaxPooling1D(_)
+        | Layer::MaxPooling2D(_)
+        | Layer::AveragePooling1D(_)
+        | Layer::AveragePooling2D(_)
+        | Layer::GlobalAveragePooling1D { .. }
+        | Layer::GlobalAveragePooling2D { .. }
+        | Layer::GlobalMaxPooling1D { .. }
+        | Layer::GlobalMaxPooling2D { .. }
+        | Layer::Activation { .. }
+        | Layer::LeakyReLU { .. }
+        | Layer::PReLU(_)
+        | Layer::Dropout { .. }
+        | Layer::SpatialDropout2D { .. }
+        | Layer::GaussianNoise { .. }
+        | Layer::BatchNormalization(_)
+        | Layer::LayerNormalization(_)
+        | Layer::Embedding(_) => false,
     };
     Cost { parameters, flops, activations, joined: if is_joined { parameters } else { 0 } }
 }
 
-/// Whether an activation of the layer keeps what goes in, where that would not be kept anyway.
+/// Whether an activation of the layer keeps an input that would not be kept otherwise.
 fn keeps_input(layer: &Layer) -> bool {
+    let output_needs = || layer.output().is_some_and(|output| output.activation.needs_input());
     match layer {
-        Layer::Dense(dense) => dense.activation.needs_input(),
-        Layer::Conv1D(conv) | Layer::Conv2D(conv) => conv.activation.needs_input(),
-        Layer::DepthwiseConv2D(conv) => conv.activation.needs_input(),
-        Layer::SeparableConv2D(conv) => conv.activation.needs_input(),
-        Layer::SimpleRNN(recurrent) | Layer::LSTM(recurrent) | Layer::GRU(recurrent) => {
-            recurrent.activation.needs_input() || recurrent.recurrent_activation.needs_input()
+        Layer::LSTM(recurrent) | Layer::GRU(recurrent) => {
+            output_needs() || recurrent.recurrent_activation.needs_input()
         }
         Layer::Bidirectional(bidirectional) => keeps_input(&bidirectional.wrapped),
-        _ => false,
+        _ => output_needs(),
     }
 }
 
-/// Places of an output: all dimensions but the last.
+/// The places of an output: the product of all dimensions except the last one.
 fn leading(output: &[usize]) -> u64 {
     output.split_last().map_or(1, |(_, leading)| elements(leading).unwrap_or(u64::MAX))
 }

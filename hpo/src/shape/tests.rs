@@ -4,7 +4,7 @@ use super::*;
 use crate::document::{FromDocument, Reading};
 use crate::network::Initializer;
 
-/// The layer that this document says, without hyperparameters.
+/// The layer that this document describes, without hyperparameters.
 fn layer(document: &str) -> Layer {
     let json: Json = serde_json::from_str(document).unwrap();
     let reading = Reading::default();
@@ -12,7 +12,7 @@ fn layer(document: &str) -> Layer {
     layer.unwrap_or_else(|| panic!("{:?} in {document}", reading.into_problems()))
 }
 
-/// A layer, a row's shape, the shape it makes, and its weights.
+/// A layer, the shape of a row, the shape of its output, and its weights.
 type Golden = (&'static str, &'static [usize], &'static [usize], &'static [(&'static str, &'static [usize])]);
 
 /// What Keras 3.15 says, with `x = keras.Input(row)` and `y = layer(x)`: `y.shape[1:]`, and
@@ -86,7 +86,7 @@ fn every_layer_is_held_to_keras_and_costs_its_weights() {
         let parameters: u64 = weights.iter().map(|(_, shape)| elements(shape)).sum();
         let found = cost(&layer, input, output);
         assert_eq!(found.parameters, parameters, "{document}");
-        // A layer that keeps nothing only gives the numbers another shape.
+        // A layer that keeps nothing only changes the shape.
         assert!(
             found.activations >= elements(output) || matches!(layer, Layer::Flatten | Layer::Reshape { .. }),
             "{document}"
@@ -137,18 +137,18 @@ fn a_misfit_says_what_the_layer_needs_and_gets() {
         (
             r#"{"layer": "Conv2D", "filters": 2, "kernel_size": 3}"#,
             &[64][..],
-            "Conv2D needs (height, width, channels), it gets (64)",
+            "Conv2D needs (height, width, channels), but its input is (64)",
         ),
         (r#"{"layer": "Conv2D", "filters": 2, "kernel_size": 3}"#, &[8, 8], "a Reshape to [8, 8, 1]"),
         (
             r#"{"layer": "Conv2D", "filters": 2, "kernel_size": [9, 3]}"#,
             &[8, 8, 1],
-            "window of 9 over an axis of 8",
+            "window of 9 on an axis of 8",
         ),
         (
             r#"{"layer": "Conv2D", "filters": 2, "kernel_size": 3, "dilation_rate": 4}"#,
             &[8, 8, 1],
-            "window of 9 over an axis of 8",
+            "window of 9 on an axis of 8",
         ),
         (
             r#"{"layer": "Conv2D", "filters": 2, "kernel_size": 3, "strides": 2, "dilation_rate": 2}"#,
@@ -158,17 +158,17 @@ fn a_misfit_says_what_the_layer_needs_and_gets() {
         (
             r#"{"layer": "Conv2D", "filters": 4, "kernel_size": 3, "groups": 2}"#,
             &[8, 8, 3],
-            "divides 3 channels and 4 filters into 2 groups",
+            "has 2 groups, but 3 channels and 4 filters",
         ),
         (
             r#"{"layer": "Conv1D", "filters": 3, "kernel_size": 3, "groups": 2}"#,
             &[8, 2],
-            "divides 2 channels and 3 filters into 2 groups",
+            "has 2 groups, but 2 channels and 3 filters",
         ),
         (
             r#"{"layer": "LSTM", "units": 2}"#,
             &[8],
-            "LSTM needs (steps, features), it gets (8); a Reshape to [8, 1]",
+            "LSTM needs (steps, features), but its input is (8); put a Reshape to [8, 1]",
         ),
         (r#"{"layer": "GlobalMaxPooling1D"}"#, &[8, 8, 1], "needs (steps, features)"),
         (
@@ -176,18 +176,30 @@ fn a_misfit_says_what_the_layer_needs_and_gets() {
             &[8],
             "GRU needs (steps, features)",
         ),
-        (r#"{"layer": "Reshape", "target_shape": [3, -1]}"#, &[64], "cannot make [3, -1] of (64)"),
-        (r#"{"layer": "Permute", "dims": [2, 1]}"#, &[64], "Permute orders 2 dimensions, it gets (64)"),
-        (r#"{"layer": "PReLU", "shared_axes": [2]}"#, &[64], "PReLU shares dimension 2, it gets (64)"),
+        (
+            r#"{"layer": "Reshape", "target_shape": [3, -1]}"#,
+            &[64],
+            "cannot turn (64), which has 64 numbers, into [3, -1]",
+        ),
+        (
+            r#"{"layer": "Permute", "dims": [2, 1]}"#,
+            &[64],
+            "Permute names 2 dimensions, but its input is (64)",
+        ),
+        (
+            r#"{"layer": "PReLU", "shared_axes": [2]}"#,
+            &[64],
+            "PReLU shares dimension 2, but its input is (64)",
+        ),
         (
             r#"{"layer": "Embedding", "input_dim": 9, "output_dim": 1048576}"#,
             &[2000],
-            "more than 1073741824 elements",
+            "more than 1073741824 numbers",
         ),
         (
             r#"{"layer": "Dense", "units": 2, "kernel_constraint": {"name": "unit_norm", "axis": [0, 2]}}"#,
             &[64],
-            "a dimension that its kernel (64, 2) lacks",
+            "a dimension that its kernel (64, 2) does not have",
         ),
     ];
     for (document, input, expect) in refused {

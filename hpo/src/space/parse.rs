@@ -1,4 +1,4 @@
-//! From the document's `space` to a [`SearchSpace`], or every reason why not.
+//! Turns the document's `space` into a [`SearchSpace`], or reports everything wrong with it.
 
 use std::collections::HashSet;
 
@@ -18,7 +18,7 @@ impl SearchSpace {
         sound.then_some(space)
     }
 
-    /// What of the space at `place` is sound, and whether that is all of it. Everything wrong is
+    /// The valid part of the space at `place`, and whether that is all of it. Everything wrong is
     /// reported.
     pub(crate) fn read(place: &Place) -> (SearchSpace, bool) {
         let mut space = SearchSpace::default();
@@ -36,7 +36,7 @@ impl SearchSpace {
             }
             if space.hyperparameters.len() > limits::HYPERPARAMETERS_MAX {
                 place.invalid(format!(
-                    "makes more than {} hyperparameters with all repetitions",
+                    "has more than {} hyperparameters, repetitions included",
                     limits::HYPERPARAMETERS_MAX
                 ));
                 place.all_declared_wrong();
@@ -50,28 +50,23 @@ impl SearchSpace {
         let mut fields = place.fields()?;
         let name = fields.required("name").and_then(|place| self.new_name(&place));
         let domain = domain(&mut fields);
-        // A grid has all values of any other kind.
+        // Only these need a default: a grid has all values of the other kinds.
         let is_listed = matches!(domain, Some(Domain::Choice { .. } | Domain::Boolean | Domain::Fixed(_)));
-        let default = if is_listed { None } else { fields.get("default") };
-        let (when, per) = (fields.get("when"), fields.get("per"));
+        let default = if is_listed {
+            Some(None)
+        } else {
+            fields.optional_by("default", |default| member(default, domain.as_ref()?))
+        };
+        let when = fields.get("when");
+        let per = fields.optional_by("per", |per| self.count(per));
         fields.finish(&["ordered", "default"]);
-        let default = default.map(|default| domain.as_ref().and_then(|domain| member(&default, domain)));
-        let per = per.map(|per| self.count(&per));
-        if let (Some(when), None) = (&when, &per) {
+        if let (Some(when), Some(None)) = (&when, &per) {
             self.conditions(when, None)?;
         }
-        let (name, domain) = (name?, domain?);
-        let default = match default {
-            Some(default) => Some(default?),
-            None => None,
-        };
-        let per = match per {
-            Some(per) => Some(per?),
-            None => None,
-        };
+        let (name, domain, default, per) = (name?, domain?, default?, per?);
         let first = self.hyperparameters.len();
         for index in 0..per.map_or(1, |(_, max)| max) {
-            // A `when` on a `per` parent means the same repetition.
+            // A `when` on a `per` parent means the parent of the same repetition.
             let repetition = per.map(|(count, _)| Repetition { count: Some(count), index });
             let mut conditions = match &when {
                 Some(when) => self.conditions(when, repetition)?,
@@ -83,7 +78,7 @@ impl SearchSpace {
             let name = if per.is_some() { format!("{name}_{index}") } else { name.clone() };
             if self.hyperparameters.iter().any(|other| other.name == name) {
                 place.invalid(format!(
-                    "the name {name:?} is taken: a per hyperparameter makes one name for each repetition"
+                    "the name {name:?} is taken: a `per` hyperparameter gets one name for each repetition"
                 ));
                 return None;
             }
@@ -116,7 +111,8 @@ impl SearchSpace {
         )
     }
 
-    /// What holds exactly where all of `conditions` hold: they and those of their parents.
+    /// The conditions that hold if and only if all of `conditions` hold: these and those of their
+    /// parents.
     fn require(&self, conditions: &[Condition]) -> Vec<Condition> {
         let mut all = Vec::new();
         for condition in conditions {
@@ -135,7 +131,7 @@ impl SearchSpace {
             || self.hyperparameters.iter().any(|other| other.name == name);
         if name.is_empty() || name.len() > limits::NAME_BYTES_MAX || name.chars().any(char::is_control) {
             place.invalid(format!(
-                "a name has 1 to {} bytes and no control characters",
+                "must have 1 to {} bytes and no control characters",
                 limits::NAME_BYTES_MAX
             ));
         } else if taken {
@@ -146,7 +142,7 @@ impl SearchSpace {
         None
     }
 
-    /// The position and largest value of the count that `per` names.
+    /// The position and largest value of the int that `per` names.
     fn count(&self, place: &Place) -> Option<(usize, usize)> {
         let name = String::from_place(place)?;
         let at = self.parent(place, &name, None)?;
@@ -156,13 +152,13 @@ impl SearchSpace {
             }
             Domain::Int { .. } => {
                 place.invalid(format!(
-                    "a count lies between 0 and {}, and {name} does not",
+                    "`per` needs an int between 0 and {}; {name} is not",
                     limits::REPEATS_MAX
                 ));
                 None
             }
             _ => {
-                place.invalid(format!("a count is an int, and {name} is not"));
+                place.invalid(format!("`per` needs an int; {name} is not one"));
                 None
             }
         }
@@ -209,17 +205,17 @@ impl SearchSpace {
         let domain = &self.hyperparameters[parent].domain;
         if matches!(domain, Domain::Float { .. }) {
             place.invalid(format!(
-                "{} is a float; a condition needs an int, choice, boolean or fixed",
+                "{} is a float; a condition needs an int, a choice, a boolean or a fixed hyperparameter",
                 self.hyperparameters[parent].name
             ));
             return None;
         }
         let items = place.items(limits::CHOICES_MAX)?;
         if items.is_empty() {
-            place.invalid("needs at least one value, or nothing is ever active");
+            place.invalid("needs at least one value; without one it would never be active");
             return None;
         }
-        // A choice is searched one by one, in a fraction of a step each.
+        // The values of a choice are compared one by one; each takes a fraction of a step.
         place.spend(items.len() * (1 + domain.ends().len() / 16))?;
         let values: Vec<_> = items.iter().map(|item| member(item, domain)).collect();
         Some(Condition::new(parent, values.into_iter().collect::<Option<_>>()?))
@@ -232,7 +228,11 @@ fn member(place: &Place, domain: &Domain) -> Option<Value> {
         .map(|value| domain.coerce(value))
         .filter(|value| domain.contains(value));
     if value.is_none() {
-        place.invalid(format!("{} is not one of its values: {}", brief(place.json()), describe(domain)));
+        place.invalid(format!(
+            "{} is not one of the values it can have: {}",
+            brief(place.json()),
+            describe(domain)
+        ));
     }
     value
 }
@@ -274,7 +274,8 @@ names! {
     later []
 }
 
-/// The domain that a declaration's fields make. Fields that its type does not have stay unknown.
+/// The domain that the fields of a declaration describe. Fields that its type does not have are
+/// left unread, so they are reported as unknown.
 fn domain(fields: &mut Fields) -> Option<Domain> {
     match fields.required("type")?.fixed::<Kind>()? {
         Kind::Int => int(fields),
@@ -286,55 +287,45 @@ fn domain(fields: &mut Fields) -> Option<Domain> {
 }
 
 bounded! {
-    /// An integer that a double holds exactly: JSON's readers differ beyond.
+    /// An integer that a double holds exactly: JSON parsers differ for larger ones.
     ExactInt(i64), -limits::EXACT_INTEGER_MAX, limits::EXACT_INTEGER_MAX
 }
 
 fn int(fields: &mut Fields) -> Option<Domain> {
     let (low, high) = (fields.required("min_value"), fields.required("max_value"));
-    let step = fields.get("step");
+    let step = fields.optional_by("step", |step| Some((step.clone(), step.fixed::<ExactInt>()?.0)));
     let sampling = fields.or("sampling", Sampling::Linear);
     let (low, high) = (low?, high?);
     let (min, max) = (low.fixed::<ExactInt>(), high.fixed::<ExactInt>());
-    let step_value = match &step {
-        Some(step) => Some(step.fixed::<ExactInt>()?.0),
-        None => None,
-    };
-    let (min, max, sampling) = (min?.0, max?.0, sampling?);
-    check_range(
-        &low,
-        (min as f64, max as f64),
-        step.as_ref().zip(step_value.map(|step| step as f64)),
-        sampling,
-    )?;
-    Some(Domain::Int { min, max, step: step_value, sampling })
+    let (min, max, step, sampling) = (min?.0, max?.0, step?, sampling?);
+    let (step_place, step) = step.unzip();
+    let placed_step = step_place.as_ref().zip(step.map(|step| step as f64));
+    check_range(&low, (min as f64, max as f64), placed_step, sampling)?;
+    Some(Domain::Int { min, max, step, sampling })
 }
 
 fn float(fields: &mut Fields) -> Option<Domain> {
     let (low, high) = (fields.required("min_value"), fields.required("max_value"));
-    let step = fields.get("step");
+    let step = fields.optional_by("step", |step| Some((step.clone(), step.fixed::<f64>()?)));
     let sampling = fields.or("sampling", Sampling::Linear);
     let (low, high) = (low?, high?);
     let (min, max) = (low.fixed::<f64>(), high.fixed::<f64>());
-    let step_value = match &step {
-        Some(step) => Some(step.fixed::<f64>()?),
-        None => None,
-    };
-    let (min, max, sampling) = (min?, max?, sampling?);
-    check_range(&low, (min, max), step.as_ref().zip(step_value), sampling)?;
+    let (min, max, step, sampling) = (min?, max?, step?, sampling?);
+    let (step_place, step) = step.unzip();
+    check_range(&low, (min, max), step_place.as_ref().zip(step), sampling)?;
     if !(max - min).is_finite() || (sampling != Sampling::Linear && !(max / min).is_finite()) {
         high.invalid("the range from min_value to max_value is too wide for a double");
         return None;
     }
-    let domain = Domain::Float { min, max, step: step_value, sampling };
+    let domain = Domain::Float { min, max, step, sampling };
     if domain.count().is_some_and(|count| count > limits::EXACT_INTEGER_MAX as u64) {
-        step.as_ref().unwrap_or(&low).invalid("makes more than 2^53 values; choose a larger step");
+        step_place.as_ref().unwrap_or(&low).invalid("makes more than 2^53 values; choose a larger step");
         return None;
     }
     Some(domain)
 }
 
-/// What must hold for every numeric range.
+/// Checks what must be true of every numeric range.
 fn check_range(
     low: &Place,
     (min, max): (f64, f64),
@@ -355,7 +346,7 @@ fn check_range(
         }
         Some((place, step)) if sampling != Sampling::Linear && step <= 1.0 => {
             place.invalid(format!(
-                "step is a multiplier under {} sampling and must be above 1, not {step}",
+                "step is a factor under {} sampling and must be above 1, not {step}",
                 sampling.as_str()
             ));
         }
@@ -377,14 +368,14 @@ fn choice(fields: &mut Fields) -> Option<Domain> {
     let mut distinct = true;
     for (item, value) in items.iter().zip(&values) {
         if !seen.insert(value.to_string()) {
-            item.invalid(format!("{value} stands twice"));
+            item.invalid(format!("{value} is listed twice"));
             distinct = false;
         }
     }
     distinct.then_some(Domain::Choice { values })
 }
 
-/// The same values as one type: integers beside floats become floats.
+/// The values in one type: if any is a float, integers become floats.
 fn one_type(place: &Place, values: Vec<Value>) -> Option<Vec<Value>> {
     let floats = values.iter().any(|value| matches!(value, Value::Float(_)))
         && values.iter().all(|value| value.as_f64().is_some());
@@ -424,7 +415,7 @@ fn scalar(place: &Place) -> Option<Value> {
     value
 }
 
-/// `when` on a layer: the conditions, in a scope that is complete.
+/// The conditions in the `when` of a layer; the space is known as a whole by then.
 pub(crate) fn read_when(place: &Place) -> Option<Vec<Condition>> {
     let Some(object) = place.json().as_object() else {
         place.invalid(format!(

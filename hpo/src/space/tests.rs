@@ -4,7 +4,7 @@ use serde_json::json;
 use super::*;
 use crate::document::Reading;
 
-/// What a random hyperparameter is made from. Shrinks towards few, small and unconditional ones.
+/// The description of a random hyperparameter. Shrinks towards few, small and unconditional ones.
 #[derive(Debug, Clone)]
 pub(crate) struct Recipe {
     kind: u8,
@@ -35,18 +35,18 @@ pub(crate) fn recipes(max: usize) -> impl Strategy<Value = Vec<Recipe>> {
     prop::collection::vec(recipe, 1..=max)
 }
 
-/// A declaration, and what an independent reading makes of it.
+/// A declaration, and an independent reading of it.
 #[derive(Debug)]
 struct Declared {
     json: Json,
     grid: Vec<Json>,
-    /// All values; none of a continuum.
+    /// All values; none for a continuum.
     all: Option<Vec<Json>>,
     when: Vec<(usize, Vec<Json>)>,
     per: Option<usize>,
 }
 
-/// A hyperparameter with all repetitions spread out.
+/// A hyperparameter, one for each repetition.
 #[derive(Debug)]
 pub(crate) struct Plain {
     name: String,
@@ -67,7 +67,7 @@ pub(crate) fn build(recipes: &[Recipe]) -> (Json, Vec<Plain>) {
     for one in &declared {
         first.push(plain.len());
         let name = one.json["name"].as_str().unwrap();
-        // Where the same repetition of a `per` parent stands, or the parent.
+        // The position of the same repetition of a `per` parent, or of the parent.
         let place = |parent: usize, repetition: usize| {
             first[parent] + if declared[parent].per.is_some() { repetition } else { 0 }
         };
@@ -141,7 +141,7 @@ fn declare(recipe: &Recipe, index: usize, before: &[Declared]) -> Declared {
         }
         4 => {
             let values = (0..=span).map(|i| low as f64 + 0.25 * i as f64).collect();
-            // The last step is cut where it would pass the end.
+            // The last step is shortened if it would pass the end.
             (
                 json!({"type": "float", "min_value": low, "max_value": low as f64 + 0.25 * span as f64 + 0.2, "step": 0.25}),
                 floats(values),
@@ -205,8 +205,8 @@ fn declare(recipe: &Recipe, index: usize, before: &[Declared]) -> Declared {
     Declared { json, grid, all, when, per }
 }
 
-/// Every combination of `values` in which exactly what is active has one, last fastest; none past
-/// `max`.
+/// Every combination of `values` in which exactly the active hyperparameters have one; the last
+/// varies fastest. None if there are more than `max`.
 pub(crate) fn brute_force(
     space: &[Plain],
     values: fn(&Plain) -> &[Json],
@@ -242,7 +242,7 @@ pub(crate) fn brute_force(
     Some(points)
 }
 
-/// The space that `document` declares.
+/// The space declared by `document`.
 #[track_caller]
 pub(crate) fn parse(document: &Json) -> SearchSpace {
     let reading = Reading::default();
@@ -250,7 +250,7 @@ pub(crate) fn parse(document: &Json) -> SearchSpace {
         .unwrap_or_else(|| panic!("{:#?} of {document}", reading.into_problems()))
 }
 
-/// The domain of the one hyperparameter that `declaration` makes.
+/// The domain of the hyperparameter that `declaration` makes.
 fn domain(mut declaration: Json) -> Domain {
     declaration["name"] = json!("x");
     parse(&json!([declaration])).hyperparameters()[0].domain.clone()

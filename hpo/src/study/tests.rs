@@ -12,6 +12,7 @@ pub(crate) fn examples() -> Vec<(String, Json)> {
     let mut examples: Vec<(String, Json)> = std::fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_file())
         .map(|path| {
             (
                 path.file_stem().unwrap().to_str().unwrap().to_owned(),
@@ -23,7 +24,7 @@ pub(crate) fn examples() -> Vec<(String, Json)> {
     examples
 }
 
-/// What the datasets of the examples say of themselves.
+/// The schemas of the datasets in the examples.
 pub(crate) fn schema_of(study: &Study) -> DatasetSchema {
     let (shape, rows, classes, scale_max) = match &study.dataset.source {
         crate::dataset::Source::Builtin(name) => match name.as_str() {
@@ -34,17 +35,18 @@ pub(crate) fn schema_of(study: &Study) -> DatasetSchema {
             "diabetes" => (vec![10], 442, None, None),
             other => panic!("no schema of {other}"),
         },
+        crate::dataset::Source::Csv { .. } => (vec![6], 180, Some(3), None),
         _ => (vec![28, 28], 60_000, Some(10), Some(255.0)),
     };
     DatasetSchema { shape, dtype: "float32".to_owned(), rows, classes, scale_max, ..DatasetSchema::default() }
 }
 
-/// The pre-flight on features that are ids of any table.
+/// The pre-flight on features that are valid ids for every table.
 pub(crate) fn preflight(study: &Study, dataset: &DatasetSchema) -> Result<Preflight, Vec<Problem>> {
     crate::preflight::preflight(study, dataset, &Findings::default())
 }
 
-/// The smallest study there is.
+/// The smallest possible study.
 pub(crate) fn smallest() -> Json {
     json!({
         "name": "smallest", "seed": 1,
@@ -55,7 +57,7 @@ pub(crate) fn smallest() -> Json {
     })
 }
 
-/// `document` with `value` at `pointer`, whose parent is there.
+/// `document` with `value` at `pointer`, whose parent exists.
 pub(crate) fn with(mut document: Json, pointer: &str, value: Json) -> Json {
     let (parent, key) = pointer.rsplit_once('/').unwrap();
     match document.pointer_mut(parent).unwrap() {
@@ -100,7 +102,7 @@ fn every_example_is_a_study_that_works_on_its_dataset() {
         let preflight =
             preflight(&study, &schema_of(&study)).unwrap_or_else(|problems| panic!("{name}: {problems:#?}"));
         assert_eq!(preflight.shapes, "complete", "{name}");
-        let mut sampler = crate::sampler::Sampler::new(&study);
+        let mut sampler = crate::sampler::Sampler::new(study.sampler, &study.space, study.seed);
         for number in 0..20 {
             let Some(point) = sampler.suggest(number) else { break };
             study.plan(&point).unwrap_or_else(|problems| panic!("{name}, trial {number}: {problems:#?}"));
@@ -149,11 +151,11 @@ fn seed_zero_is_a_seed() {
         Study::parse(&with(smallest(), "/seed", json!((1i64 << 53) - 1))).unwrap().seed,
         (1 << 53) - 1
     );
-    check_field("/seed", json!(1i64 << 53), "must lie between 0 and 9007199254740991");
-    check_field("/seed", json!(-1), "must lie between");
+    check_field("/seed", json!(1i64 << 53), "must be between 0 and 9007199254740991");
+    check_field("/seed", json!(-1), "must be between");
     check_field("/seed", json!(1.5), "must be an integer, not 1.5");
     check_field("/seed", json!(u64::MAX), "must be an integer");
-    check(&without(smallest(), "seed"), &[("", "lacks the field seed")]);
+    check(&without(smallest(), "seed"), &[("", "the field `seed` is missing")]);
 }
 
 #[test]
@@ -173,31 +175,31 @@ fn a_direction_that_is_not_given_is_inferred_as_keras_tuner_does() {
 
 #[test]
 fn every_field_has_its_bounds() {
-    check_field("/name", json!(""), "a name has 1 to 100 bytes");
+    check_field("/name", json!(""), "must have 1 to 100 bytes");
     check_field("/name", json!("  "), "not all of them blank");
-    check_field("/name", json!("x".repeat(101)), "a name has 1 to 100 bytes");
+    check_field("/name", json!("x".repeat(101)), "must have 1 to 100 bytes");
     check_field("/name", json!("a\nb"), "no control characters");
     check_field("/name", json!(5), "must be a string, not 5");
-    check_field("/max_trials", json!(0), "must lie between 1 and 1000000, not 0");
-    check_field("/max_trials", json!(1_000_001), "must lie between 1 and 1000000");
+    check_field("/max_trials", json!(0), "must be between 1 and 1000000, not 0");
+    check_field("/max_trials", json!(1_000_001), "must be between 1 and 1000000");
     check_field("/max_trials", json!(null), "must be an integer, not null");
-    check_field("/max_parallel", json!(10_001), "must lie between 1 and 10000");
-    check_field("/max_trial_seconds", json!(0), "must lie between 0.001 and 2592000");
+    check_field("/max_parallel", json!(10_001), "must be between 1 and 10000");
+    check_field("/max_trial_seconds", json!(0), "must be between 0.001 and 2592000");
     check_field("/max_trial_seconds", json!("60"), "must be a finite number, not \"60\"");
-    check_field("/weight", json!(0), "must lie between 0.001 and 1000");
-    check_field("/device", json!("gpu"), "known are any, cpu, cuda, metal");
+    check_field("/weight", json!(0), "must be between 0.001 and 1000");
+    check_field("/device", json!("gpu"), "known names: any, cpu, cuda, metal");
     check_field("/retry", json!(3), "must be an object, not a number");
     check(
         &with(smallest(), "/retry", json!({"max_failures": 101, "max_stalls": -1, "backoff_seconds": 1e6})),
         &[
-            ("/retry/max_failures", "must lie between 0 and 100"),
-            ("/retry/max_stalls", "must lie between 0 and 100"),
-            ("/retry/backoff_seconds", "must lie between 0 and 86400"),
+            ("/retry/max_failures", "must be between 0 and 100"),
+            ("/retry/max_stalls", "must be between 0 and 100"),
+            ("/retry/backoff_seconds", "must be between 0 and 86400"),
         ],
     );
     check(
         &with(smallest(), "/early_stop", json!({"max_failures_in_a_row": 0})),
-        &[("/early_stop/max_failures_in_a_row", "must lie between 1 and 100, not 0")],
+        &[("/early_stop/max_failures_in_a_row", "must be between 1 and 100, not 0")],
     );
     check(&with(smallest(), "/tags", json!({"a/b": 1})), &[("/tags/a~1b", "must be a string, not 1")]);
     check_field("/tags", json!([]), "must be an object of strings");
@@ -206,14 +208,14 @@ fn every_field_has_its_bounds() {
         (0..21).map(|i| (i.to_string(), json!("x"))).collect::<serde_json::Map<_, _>>().into(),
         "has 21 tags; at most 20",
     );
-    check(&with(smallest(), "/tags", json!({"": "x"})), &[("/tags/", "a tag has a key of 1 to 100 bytes")]);
+    check(&with(smallest(), "/tags", json!({"": "x"})), &[("/tags/", "a tag needs a key of 1 to 100 bytes")]);
     check(
         &with(smallest(), "/training/batch_size", json!(0)),
-        &[("/training/batch_size", "must lie between 1 and 1048576, not 0")],
+        &[("/training/batch_size", "must be between 1 and 1048576, not 0")],
     );
     check(
         &with(smallest(), "/training/epochs", json!(1e9)),
-        &[("/training/epochs", "must lie between 1 and 100000")],
+        &[("/training/epochs", "must be between 1 and 100000")],
     );
     check(
         &with(smallest(), "/training/epochs", json!(2.5)),
@@ -221,7 +223,7 @@ fn every_field_has_its_bounds() {
     );
     check(
         &with(smallest(), "/training/metrics", json!(["accuracy", "accuracy"])),
-        &[("/training/metrics/1", "accuracy stands twice")],
+        &[("/training/metrics/1", "accuracy is listed twice")],
     );
     check(
         &with(
@@ -230,9 +232,9 @@ fn every_field_has_its_bounds() {
             json!({"name": "adam", "learning_rate": -1, "beta_1": 1, "epsilon": 0}),
         ),
         &[
-            ("/training/optimizer/learning_rate", "must lie between 0 and 1000, not -1"),
-            ("/training/optimizer/beta_1", "must lie between 0 and 0.999999999, not 1"),
-            ("/training/optimizer/epsilon", "must lie between"),
+            ("/training/optimizer/learning_rate", "must be between 0 and 1000, not -1"),
+            ("/training/optimizer/beta_1", "must be between 0 and 0.999999999, not 1"),
+            ("/training/optimizer/epsilon", "must be between"),
         ],
     );
     assert_eq!(
@@ -282,7 +284,7 @@ fn a_dataset_comes_from_one_place() {
     );
     dataset(
         json!({"source": "builtin:iris"}),
-        &[("/objective/metric", "\"val_accuracy\" is not logged; logged are loss, accuracy")],
+        &[("/objective/metric", "\"val_accuracy\" is not logged; logged: loss, accuracy")],
     );
     for path in
         ["../x.csv", "/etc/passwd", "a/../b.csv", "a//b.csv", "./a.csv", "a\\b.csv", "a\0b", "..", "a/."]
@@ -369,11 +371,16 @@ fn folds_validate_and_exclude_other_validation() {
     let folds = |folds: Json, expect: &str| {
         dataset(json!({"source": "builtin:iris", "folds": folds}), &[("/dataset/folds", expect)]);
     };
-    folds(json!(1), "must lie between 2 and 100, not 1");
-    folds(json!(101), "must lie between 2 and 100, not 101");
+    folds(json!(1), "must be between 2 and 100, not 1");
+    folds(json!(101), "must be between 2 and 100, not 101");
     folds(json!(2.5), "must be an integer");
+<<<<<<< HEAD
     folds(json!({"hp": "x"}), "a hyperparameter cannot stand here");
     let other = "excludes `validation_split` and `validation`";
+=======
+    folds(json!({"hp": "x"}), "this cannot be a hyperparameter");
+    let other = "leave out folds, or validation_split and validation";
+>>>>>>> main
     dataset(
         json!({"source": "builtin:iris", "folds": 5, "validation_split": 0.2}),
         &[("/dataset/folds", other)],
@@ -445,7 +452,7 @@ fn the_positive_class_is_named_as_it_stands_in_the_source() {
     assert_eq!(Study::parse(&smallest()).unwrap().dataset.positive_class, None);
     check_field("/dataset/positive_class", json!(""), "must have 1 to 1000 bytes");
     check_field("/dataset/positive_class", json!(-1), "must be a string, not -1");
-    check_field("/dataset/positive_class", json!({"hp": "x"}), "a hyperparameter cannot stand here");
+    check_field("/dataset/positive_class", json!({"hp": "x"}), "this cannot be a hyperparameter");
 }
 
 #[test]
@@ -557,7 +564,7 @@ fn all_mistakes_are_reported_at_once() {
     ] {
         document = with(document, pointer, value);
     }
-    // What refers to a hyperparameter whose declaration is wrong is not wrong for that.
+    // References to a hyperparameter whose declaration is wrong are not reported.
     check(
         &document,
         &[
@@ -568,10 +575,10 @@ fn all_mistakes_are_reported_at_once() {
             ("/network/1/layer", "unknown layer; did you mean Dense?"),
             ("/network/2/units/hp", "there is no hyperparameter \"ghost\""),
             ("/training/loss", "unknown name"),
-            ("/training/epochs", "must lie between"),
+            ("/training/epochs", "must be between"),
             ("/dataset/source", "a relative path"),
             ("/objective/direction", "unknown name \"up\""),
-            ("/sampler", "lacks the field name"),
+            ("/sampler", "the field `name` is missing"),
             ("/surprise", "unknown field"),
         ],
     );
@@ -580,7 +587,7 @@ fn all_mistakes_are_reported_at_once() {
 #[test]
 fn a_hyperparameter_that_nobody_uses_is_a_mistake() {
     let space = json!([{"name": "a", "type": "boolean"}, {"name": "b", "type": "int", "min_value": 1, "max_value": 9, "when": {"a": [true]}}]);
-    check(&with(smallest(), "/space", space.clone()), &[("/space/1", "nobody uses the hyperparameter b")]);
+    check(&with(smallest(), "/space", space.clone()), &[("/space/1", "the hyperparameter b is never used")]);
     let document = with(with(smallest(), "/space", space), "/network/0/when", json!({"b": [3]}));
     assert!(Study::parse(&document).is_ok());
 }
@@ -589,7 +596,7 @@ fn a_hyperparameter_that_nobody_uses_is_a_mistake() {
 fn what_is_the_same_for_all_trials_takes_no_hyperparameter() {
     let base = with(smallest(), "/space", json!([{"name": "a", "type": "choice", "values": [1, 2]}]));
     let base = with(base, "/training/epochs", json!({"hp": "a"}));
-    let fragment = "a hyperparameter cannot stand here";
+    let fragment = "this cannot be a hyperparameter";
     for pointer in [
         "/seed",
         "/name",
@@ -620,7 +627,7 @@ fn a_grid_past_the_bound_asks_for_max_trials() {
         "/sampler",
         json!({"name": "grid"}),
     );
-    check(&document, &[("", "lacks max_trials: the grid has 1000000000000000000 points")]);
+    check(&document, &[("", "the field `max_trials` is missing: the grid has 1000000000000000000 points")]);
     let study = Study::parse(&with(document, "/max_trials", json!(7))).unwrap();
     assert_eq!(
         (study.max_trials, study.points().unwrap().to_string()),
@@ -632,7 +639,7 @@ fn a_grid_past_the_bound_asks_for_max_trials() {
 fn cases_choose_whole_subtrees() {
     let (_, document) = examples().into_iter().find(|(name, _)| name == "everything").unwrap();
     let study = Study::parse(&document).unwrap();
-    let mut sampler = crate::sampler::Sampler::new(&study);
+    let mut sampler = crate::sampler::Sampler::new(study.sampler, &study.space, study.seed);
     let mut seen = (false, false);
     for number in 0..30 {
         let point = sampler.suggest(number).unwrap();
@@ -668,7 +675,7 @@ fn cases_choose_whole_subtrees() {
 #[test]
 fn deep_nesting_is_refused() {
     let deep = (0..limits::NESTING_MAX).fold(json!(1), |json, _| json!([json]));
-    check(&with(smallest(), "/network/0/units", deep), &[("", "nests deeper than 64 levels")]);
+    check(&with(smallest(), "/network/0/units", deep), &[("", "is nested more than 64 levels deep")]);
     for root in [json!(null), json!([]), json!("x"), json!(1)] {
         check(&root, &[("", "must be an object")]);
     }
@@ -746,7 +753,7 @@ fn a_float_that_takes_fractions_is_no_integer_though_its_ends_are_whole() {
     }
     check(
         &with_c(float(8.0, 128.0, None, "log"), layers.clone(), places[0]),
-        &[(places[0], "must be an integer, not 8.5 (hyperparameter c may be 8.5)")],
+        &[(places[0], "must be an integer, not 8.5 (the hyperparameter c can be 8.5)")],
     );
     for whole in [
         float(1.0, 3.0, Some(1.0), "linear"),
@@ -765,7 +772,7 @@ fn a_range_over_a_hole_is_refused_for_the_value_in_it() {
         let int = with(int, "/type", json!("int"));
         check(
             &with_c(int, layers.clone(), pointer),
-            &[(pointer, "must be -1 or at least 1 (hyperparameter c may be 0)")],
+            &[(pointer, "must be -1 or at least 1 (the hyperparameter c can be 0)")],
         );
     }
     check(&with_c(json!({"type": "int", "min_value": -1, "max_value": 1, "step": 2}), layers, pointer), &[]);
@@ -785,12 +792,12 @@ fn a_point_that_does_not_fit_says_what_does_not() {
     let problems = study.plan(&point(1)).unwrap_err();
     assert_eq!(problems[0].pointer, "/network/1/dims");
     assert!(problems[0].detail.contains("must be a permutation"), "{problems:?}");
-    // And so does the pre-flight, which follows every value of a dimension.
+    // The pre-flight, which visits every value of a dimension, does the same.
     let problems = preflight(&study, &schema_of(&study)).unwrap_err();
     assert_eq!(problems[0].pointer, "/network/1");
     assert!(
         problems[0].detail.starts_with("dims must be a permutation")
-            && problems[0].detail.ends_with("where c is 1"),
+            && problems[0].detail.ends_with("when c is 1"),
         "{problems:?}"
     );
 }
@@ -804,7 +811,7 @@ fn a_space_that_cannot_be_read_is_one_mistake_and_not_one_for_each_reference() {
     };
     check(
         &with(document.clone(), "/space", space(201)),
-        &[("/space", "has 201 members; at most 200 are allowed")],
+        &[("/space", "has 201 items; at most 200 are allowed")],
     );
     check(
         &with(document.clone(), "/space", json!({"h0": {"type": "boolean"}})),
@@ -813,7 +820,7 @@ fn a_space_that_cannot_be_read_is_one_mistake_and_not_one_for_each_reference() {
     let mut repeated = vec![json!({"name": "count", "type": "int", "min_value": 1, "max_value": 64})];
     repeated.extend((1..20).map(|n| json!({"name": format!("r{n}"), "type": "boolean", "per": "count"})));
     repeated.push(json!({"name": "h0", "type": "int", "min_value": 1, "max_value": 2}));
-    check(&with(document, "/space", json!(repeated)), &[("/space", "makes more than 1000 hyperparameters")]);
+    check(&with(document, "/space", json!(repeated)), &[("/space", "has more than 1000 hyperparameters")]);
 }
 
 #[test]
@@ -821,7 +828,7 @@ fn channels_last_may_be_said_as_in_keras_and_nothing_else() {
     let layers = |layout: &str| json!([{"layer": "Conv2D", "filters": 2, "kernel_size": 2, "data_format": layout}, {"layer": "Flatten", "data_format": layout}]);
     check(&with(smallest(), "/network", layers("channels_last")), &[]);
     let refused = ["/network/0/data_format", "/network/1/data_format"]
-        .map(|pointer| (pointer, "is not supported yet; known are channels_last"));
+        .map(|pointer| (pointer, "is not supported yet; supported: channels_last"));
     let first = with(smallest(), "/network", layers("channels_first"));
     check(&first, &refused);
     assert!(

@@ -1,8 +1,8 @@
-//! What may change or end the training between epochs: Keras's callbacks
-//! (<https://keras.io/api/callbacks/>), as pure decisions.
+//! Callbacks change or end the training between epochs. They are Keras's
+//! (<https://keras.io/api/callbacks/>), written as pure decisions.
 //!
-//! An [`EarlyStopping`] or [`ReduceLrOnPlateau`] says what is wanted; a [`Patience`] or [`Plateau`]
-//! is what has been seen so far, plain data that a checkpoint can hold.
+//! An [`EarlyStopping`] or [`ReduceLrOnPlateau`] holds the arguments; a [`Patience`] or [`Plateau`]
+//! holds what it has seen so far, as plain data for checkpoints.
 
 mod early_stopping;
 mod reduce_lr_on_plateau;
@@ -13,22 +13,22 @@ pub use reduce_lr_on_plateau::{Plateau, ReduceLrOnPlateau};
 
 use crate::document::{Fields, FromDocument, Place, Reader, bounded, did_you_mean, names, quote, read_named};
 use crate::limits;
-use crate::study::{Direction, Objective};
+use crate::objective::{Direction, Objective};
 use crate::training::metric::{canonical, direction};
 
-/// What may change or end the training between epochs, each at most once.
+/// The callbacks of a trial, each at most once.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Callbacks {
-    /// Ends the training where a metric no longer improves.
+    /// Ends the training when a metric no longer improves.
     pub early_stopping: Option<EarlyStopping>,
-    /// Lowers the learning rate where a metric no longer improves.
+    /// Lowers the learning rate when a metric no longer improves.
     pub reduce_lr_on_plateau: Option<ReduceLrOnPlateau>,
-    /// Whether training ends, with the best epoch so far, where the loss is no number; else the
+    /// Whether training ends with the best epoch so far if the loss is not a number; otherwise the
     /// trial has diverged.
     pub terminate_on_nan: bool,
 }
 
-/// One of them.
+/// One callback.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Callback {
     EarlyStopping(EarlyStopping),
@@ -37,9 +37,9 @@ pub(crate) enum Callback {
 }
 
 names! {
-    /// Which way a monitored metric is to go.
+    /// The direction in which a monitored metric improves.
     pub enum Mode {
-        /// As the metric says.
+        /// The metric's own direction.
         Auto = "auto",
         /// Down.
         Min = "min",
@@ -50,7 +50,7 @@ names! {
 }
 
 impl Mode {
-    /// Which way is better for what is logged under this name.
+    /// Which way is better for the metric that is logged under this name.
     fn direction(self, logged: &str) -> Direction {
         match self {
             Mode::Auto => direction(logged),
@@ -61,11 +61,11 @@ impl Mode {
 }
 
 bounded! {
-    /// Epochs.
+    /// A number of epochs.
     Epochs(i64), 0, limits::EPOCHS_MAX
 }
 bounded! {
-    /// How much a metric must change at least. Keras takes its absolute value.
+    /// The smallest change of a metric that counts. Keras uses its absolute value.
     Delta(f64), 0.0, limits::MONITORED_MAX
 }
 bounded! {
@@ -73,7 +73,7 @@ bounded! {
     Baseline(f64), -limits::MONITORED_MAX, limits::MONITORED_MAX
 }
 bounded! {
-    /// What the learning rate is multiplied with.
+    /// What the learning rate is multiplied by.
     Factor(f64), 0.0, limits::PLATEAU_FACTOR_MAX
 }
 bounded! {
@@ -89,20 +89,20 @@ pub(crate) const CALLBACKS: &[(&str, Reader<Callback>)] = &[
 ];
 
 impl Callbacks {
-    /// Those in the array at `place`. `constant` says whether the learning rate is the same at all
-    /// steps.
+    /// The callbacks in the array at `place`. `constant` says whether the learning rate is the same
+    /// at all steps.
     pub(super) fn read(place: &Place, constant: bool) -> Option<Callbacks> {
         let mut callbacks = Callbacks::default();
         let mut sound = true;
         for item in place.items(limits::CALLBACKS_MAX)? {
-            // Null in a case is none.
+            // Null, as in a case, means no callback.
             let twice = match item.read::<Option<Callback>>() {
                 Some(Some(Callback::EarlyStopping(callback))) => {
                     callbacks.early_stopping.replace(callback).is_some()
                 }
                 Some(Some(Callback::ReduceLrOnPlateau(callback))) => {
                     if !constant {
-                        item.invalid("reduce_lr_on_plateau changes the learning rate, and so does its schedule: give one of them");
+                        item.invalid("reduce_lr_on_plateau and a learning rate schedule exclude each other; remove one");
                         sound = false;
                     }
                     callbacks.reduce_lr_on_plateau.replace(callback).is_some()
@@ -117,7 +117,7 @@ impl Callbacks {
                 }
             };
             if twice {
-                item.invalid("stands twice: each callback may be there once");
+                item.invalid("is listed twice; each kind of callback can be used once");
                 sound = false;
             }
         }
@@ -140,9 +140,9 @@ impl FromDocument for Callback {
     }
 }
 
-/// Reports each callback below `place` that monitors what is not among `logged`, or that would
-/// restore the weights of another epoch than the best by the `objective`, which are those that a
-/// trial keeps.
+/// Reports each callback below `place` that monitors a name that is not in `logged`, or that would
+/// restore the weights of another epoch than the best by the `objective`: a trial keeps the weights
+/// of that one.
 pub(crate) fn check_callbacks(place: &Place, logged: &[String], objective: Option<&Objective>) {
     for item in place.items(limits::CALLBACKS_MAX).unwrap_or_default() {
         check_callback(&item, logged, objective);
@@ -163,7 +163,7 @@ fn check_callback(place: &Place, logged: &[String], objective: Option<&Objective
         Some(monitor) => monitor.json().as_str().map(canonical),
         None => Some(MONITOR.to_owned()),
     };
-    // A monitor that is no string was reported when it was read.
+    // A monitor that is not a string was reported when it was read.
     let Some(monitor) = monitor else { return };
     if logged.contains(&monitor) {
         if let (Some(restore), Some(objective)) = (place.at(&format!("/{RESTORE}")), objective) {
@@ -175,10 +175,10 @@ fn check_callback(place: &Place, logged: &[String], objective: Option<&Objective
     match given {
         Some(place) => {
             let near = did_you_mean(&monitor, logged.iter().map(String::as_str));
-            place.invalid(format!("{} is not logged{near}; logged are {all}", quote(&monitor)));
+            place.invalid(format!("{} is not logged{near}; logged: {all}", quote(&monitor)));
         }
         None => place.invalid(format!(
-            "monitors {MONITOR} where no monitor is given, and no rows are held out; logged are {all}"
+            "monitors {MONITOR} by default, which is not logged because no rows are held out; give a `monitor` ({all}) or a `validation_split`"
         )),
     }
 }
@@ -189,19 +189,19 @@ fn check_restored(callback: &Place, restore: &Place, monitor: &str, objective: &
     {
         let Objective { metric, direction } = objective;
         restore.not_supported(format!(
-            "a trial keeps the weights of the epoch with the best {metric}, its objective ({}); monitor that, or leave restore_best_weights out",
+            "a trial keeps the weights of the epoch with the best {metric}, its objective ({}); monitor that, or remove restore_best_weights",
             direction.as_str()
         ));
     }
 }
 
-/// Keras's argument for what is left of a training.
+/// Keras's argument for the weights that are kept after training.
 const RESTORE: &str = "restore_best_weights";
 
-/// Keras's monitor.
+/// The metric that Keras monitors by default.
 const MONITOR: &str = "val_loss";
 
-/// The canonical name of what is monitored, and which way is better.
+/// The canonical name of the monitored metric, and which way is better.
 fn monitor(fields: &mut Fields) -> Option<(String, Direction)> {
     let monitor = match fields.get("monitor") {
         Some(place) => place.fixed::<String>().map(|name| canonical(&name)),
@@ -230,13 +230,13 @@ fn early_stopping(fields: &mut Fields) -> Option<EarlyStopping> {
     })
 }
 
-/// `restore_best_weights`, where it says what is done anyway; [`check_callbacks`] holds it against
-/// the objective.
+/// Reads `restore_best_weights`, which may only say what a trial does anyway; [`check_callbacks`]
+/// compares it with the objective.
 fn best_epoch_kept(fields: &mut Fields) -> Option<()> {
     let Some(place) = fields.get(RESTORE) else { return Some(()) };
     let restores = place.fixed::<bool>()?;
     if !restores {
-        place.not_supported("a trial keeps the weights of its best epoch by the objective, never those of the last; leave it out");
+        place.not_supported("a trial keeps the weights of its best epoch by the objective, never those of the last; remove it");
     }
     restores.then_some(())
 }

@@ -8,22 +8,22 @@ use crate::limits;
 /// How much the rows of each class count in the training loss.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub enum ClassWeight {
-    /// All the same.
+    /// All classes count the same.
     #[default]
     None,
-    /// `rows / (classes · rows of the class)` in the training part, so that all classes count the
-    /// same together.
+    /// `rows / (classes · rows of the class)` in the training part, so that the rows of each class
+    /// together count the same.
     Balanced,
-    /// The weights of these classes; others weigh 1.
+    /// The weights of these classes; others have weight 1.
     Given(Vec<(Class, f64)>),
 }
 
-/// A class as a study names it. Numbers come before names.
+/// A class as a study names it. Numbers are ordered before names.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Class {
-    /// By its number, from 0.
+    /// By its number, counted from 0.
     Number(u32),
-    /// By its name: what stands in the dataset.
+    /// By its name in the dataset.
     Name(String),
 }
 
@@ -33,9 +33,8 @@ impl Class {
         number.map_or_else(|| Class::Name(key.to_owned()), Class::Number)
     }
 
-    /// The same class by its number among classes of these names. What stands in the dataset comes
-    /// first: folders of images are often called 0, 1, 10, 2. A name that no class has stays as it
-    /// is.
+    /// The same class by its number among classes of these names. Names in the dataset come first,
+    /// since folders of images are often called 0, 1, 10, 2. A name that no class has is kept.
     pub(crate) fn numbered(&self, names: &[String]) -> Class {
         let name = self.to_string();
         names
@@ -55,8 +54,8 @@ impl fmt::Display for Class {
 }
 
 impl ClassWeight {
-    /// The same weights for classes of these names, each by its number; none where the source does
-    /// not name its classes. A name that no class has stays.
+    /// The same weights for classes of these names, each by its number. `names` is empty if the
+    /// source does not name its classes. A name that no class has is kept.
     pub fn numbered(&self, names: &[String]) -> ClassWeight {
         match self {
             ClassWeight::Given(weights) => ClassWeight::Given(
@@ -68,13 +67,13 @@ impl ClassWeight {
 }
 
 bounded! {
-    /// How much a class counts.
+    /// The weight of a class.
     Weight(f64), 0.0, limits::CLASS_WEIGHT_MAX
 }
 
 impl FromDocument for ClassWeight {
-    /// `balanced`, or an object with classes as keys; null for none. Which classes there are, the
-    /// dataset says.
+    /// `balanced`, or an object with classes as keys; null for none. Whether the classes exist is
+    /// checked later, against the dataset.
     fn from_place(place: &Place) -> Option<ClassWeight> {
         if place.json().is_null() {
             return Some(ClassWeight::None);
@@ -85,7 +84,7 @@ impl FromDocument for ClassWeight {
         let Some(object) = place.json().as_object().filter(|object| object.len() <= limits::CHOICES_MAX)
         else {
             place.invalid(format!(
-                "must be balanced, or an object with at most {} classes as keys",
+                "must be `balanced`, or an object with at most {} classes as keys",
                 limits::CHOICES_MAX
             ));
             return None;
@@ -95,7 +94,7 @@ impl FromDocument for ClassWeight {
             .map(|(key, value)| {
                 let place = place.child(key, value);
                 if key.len() > limits::CLASS_NAME_BYTES_MAX {
-                    place.invalid(format!("{} is longer than the name of a class can be", quote(key)));
+                    place.invalid(format!("{} is longer than any name of a class", quote(key)));
                     return None;
                 }
                 Some((Class::parse(key), place.read::<Weight>()?.0))

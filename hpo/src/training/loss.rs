@@ -1,29 +1,29 @@
-//! What is minimised: Keras's losses (<https://keras.io/api/losses/>).
+//! Keras's losses (<https://keras.io/api/losses/>).
 
 use crate::document::{Fields, FromDocument, Place, Reader, bounded, read_named};
 use crate::limits;
 
-/// What is minimised: the mean over the rows of a batch. Outputs are probabilities where they are
-/// not logits.
+/// The number that training minimises: its mean over the rows of a batch. Outputs are probabilities
+/// unless they are logits.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Loss {
     /// Cross-entropy against class numbers.
     SparseCategoricalCrossentropy {
-        /// Whether outputs are logits: the softmax is the loss's.
+        /// Whether outputs are logits; the loss then applies the softmax.
         from_logits: bool,
     },
     /// Cross-entropy against one-hot labels; class numbers are made one-hot.
     CategoricalCrossentropy {
-        /// Whether outputs are logits: the softmax is the loss's.
+        /// Whether outputs are logits; the loss then applies the softmax.
         from_logits: bool,
         /// How much of each label is spread over all classes, in [0, 1].
         label_smoothing: f64,
     },
-    /// Cross-entropy of two classes, or of each class on its own against one-hot labels.
+    /// Cross-entropy of two classes, or of each class separately against one-hot labels.
     BinaryCrossentropy {
-        /// Whether outputs are logits: the sigmoid is the loss's.
+        /// Whether outputs are logits; the loss then applies the sigmoid.
         from_logits: bool,
-        /// How far labels move towards 1/2, in [0, 1].
+        /// How far labels are moved towards 1/2, in [0, 1].
         label_smoothing: f64,
     },
     /// The mean of squared differences.
@@ -32,7 +32,7 @@ pub enum Loss {
     MeanAbsoluteError,
     /// `d² / 2` for a difference d up to delta, `delta (|d| - delta / 2)` beyond.
     Huber {
-        /// Where the parabola ends.
+        /// The difference at which the loss becomes linear.
         delta: f64,
     },
     /// `ln(cosh(d))` of a difference d.
@@ -46,7 +46,7 @@ pub enum Loss {
 }
 
 impl Loss {
-    /// Keras's long name.
+    /// The long name in Keras.
     pub fn as_str(self) -> &'static str {
         match self {
             Loss::SparseCategoricalCrossentropy { .. } => "sparse_categorical_crossentropy",
@@ -62,7 +62,7 @@ impl Loss {
         }
     }
 
-    /// Whether labels are classes; else they are numbers.
+    /// Whether labels are classes rather than numbers.
     pub fn is_classification(self) -> bool {
         match self {
             Loss::SparseCategoricalCrossentropy { .. }
@@ -78,7 +78,7 @@ impl Loss {
         }
     }
 
-    /// What it takes the network's outputs for.
+    /// How the loss interprets the outputs of a network.
     pub fn outputs(self) -> Outputs {
         match self {
             Loss::SparseCategoricalCrossentropy { from_logits: true }
@@ -99,29 +99,36 @@ impl Loss {
     }
 }
 
-/// What a loss takes the outputs of a network for. Metrics read them the same way.
+/// How a loss interprets the outputs of a network. Metrics interpret them in the same way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outputs {
-    /// Values of a regression.
+    /// They are the values of a regression.
     Values,
-    /// Each is a probability by itself.
+    /// Each output is a probability of its own.
     Probabilities,
-    /// Each is a logit by itself: its sigmoid is a probability.
+    /// Each output is a logit of its own: its sigmoid is a probability.
     Logits,
-    /// A row is a probability for each class; they sum to 1.
+    /// A row has a probability for each class; they sum to 1.
     Distribution,
-    /// A row holds a positive number for each class: divided by their sum they are a distribution.
+    /// A row has a positive number for each class; divided by their sum, they are a distribution.
     Shares,
-    /// A row holds a logit for each class: its softmax is a distribution.
+    /// A row has a logit for each class; the softmax of the row is a distribution.
     ClassLogits,
-    /// Below 0 lies the first of two classes, above 0 the second.
+    /// A number below 0 means the first of two classes, above 0 the second.
     Margins,
 }
 
 impl Outputs {
-    /// Whether they are logits.
+    /// Whether the outputs are logits.
     pub fn are_logits(self) -> bool {
-        matches!(self, Outputs::Logits | Outputs::ClassLogits)
+        match self {
+            Outputs::Logits | Outputs::ClassLogits => true,
+            Outputs::Values
+            | Outputs::Probabilities
+            | Outputs::Distribution
+            | Outputs::Shares
+            | Outputs::Margins => false,
+        }
     }
 }
 
@@ -130,7 +137,7 @@ bounded! {
     Fraction(f64), 0.0, 1.0
 }
 bounded! {
-    /// Where Huber's parabola ends.
+    /// The difference at which Huber's loss becomes linear.
     Delta(f64), limits::EPSILON_MIN, limits::WEIGHT_START_MAX
 }
 

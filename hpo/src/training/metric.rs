@@ -1,41 +1,41 @@
-//! What is logged besides the loss: Keras's metrics (<https://keras.io/api/metrics/>).
+//! Keras's metrics (<https://keras.io/api/metrics/>).
 
 use crate::document::{FromDocument, Place, bounded, name_and_fields};
 use crate::limits;
-use crate::study::Direction;
+use crate::objective::Direction;
 
-/// What is logged besides the loss.
+/// A number that is logged besides the loss.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Metric {
-    /// The fraction of rows whose most probable class is theirs; with one output, as
-    /// [`Metric::BinaryAccuracy`].
+    /// The fraction of rows whose largest output is that of their class; with one output, the same
+    /// as [`Metric::BinaryAccuracy`].
     Accuracy,
-    /// The fraction of rows on whose side of 1/2 the output is.
+    /// The fraction of rows whose output is on the side of 1/2 that belongs to their class.
     BinaryAccuracy,
-    /// The fraction of rows whose most probable class is theirs, against one-hot labels.
+    /// The fraction of rows whose largest output is that of their class, against one-hot labels.
     CategoricalAccuracy,
-    /// The fraction of rows whose most probable class is theirs.
+    /// The fraction of rows whose largest output is that of their class.
     SparseCategoricalAccuracy,
-    /// The fraction of rows whose class is among the k most probable.
+    /// The fraction of rows whose class is among the k largest outputs.
     TopKCategoricalAccuracy {
-        /// How many count.
+        /// How many of the largest outputs count.
         k: u32,
     },
-    /// Of those taken for positive, the fraction that is.
+    /// The fraction of positive predictions that are right.
     Precision,
-    /// Of those that are positive, the fraction taken for it.
+    /// The fraction of positive rows that are predicted as positive.
     Recall,
     /// The area under the receiver operating characteristic.
     Auc,
-    /// The harmonic mean of precision and recall, its mean over the classes.
+    /// The harmonic mean of precision and recall, averaged over the classes.
     F1Score,
     /// The mean of squared differences.
     Mse,
-    /// Its root.
+    /// The square root of the mean of squared differences.
     Rmse,
     /// The mean of absolute differences.
     Mae,
-    /// The fraction of the labels' variance that is explained.
+    /// The explained fraction of the variance of the labels.
     R2Score,
 }
 
@@ -59,29 +59,48 @@ impl Metric {
         }
     }
 
-    /// Whether labels are classes; else they are numbers.
+    /// Whether labels are classes rather than numbers.
     pub fn is_classification(self) -> bool {
-        !matches!(self, Metric::Mse | Metric::Rmse | Metric::Mae | Metric::R2Score)
+        match self {
+            Metric::Accuracy
+            | Metric::BinaryAccuracy
+            | Metric::CategoricalAccuracy
+            | Metric::SparseCategoricalAccuracy
+            | Metric::TopKCategoricalAccuracy { .. }
+            | Metric::Precision
+            | Metric::Recall
+            | Metric::Auc
+            | Metric::F1Score => true,
+            Metric::Mse | Metric::Rmse | Metric::Mae | Metric::R2Score => false,
+        }
     }
 
     /// Which way is better.
     pub fn direction(self) -> Direction {
-        if matches!(self, Metric::Mse | Metric::Rmse | Metric::Mae) {
-            Direction::Minimize
-        } else {
-            Direction::Maximize
+        match self {
+            Metric::Mse | Metric::Rmse | Metric::Mae => Direction::Minimize,
+            Metric::Accuracy
+            | Metric::BinaryAccuracy
+            | Metric::CategoricalAccuracy
+            | Metric::SparseCategoricalAccuracy
+            | Metric::TopKCategoricalAccuracy { .. }
+            | Metric::Precision
+            | Metric::Recall
+            | Metric::Auc
+            | Metric::F1Score
+            | Metric::R2Score => Direction::Maximize,
         }
     }
 }
 
 bounded! {
-    /// How many of the most probable classes count.
+    /// How many of the largest outputs count.
     TopK(i64), 1, limits::DATASET_CLASSES_MAX as i64
 }
 
 const TOP_K: Metric = Metric::TopKCategoricalAccuracy { k: 5 };
 
-/// Keras's metrics by the names they are logged under and by aliases, with Keras's defaults.
+/// Keras's metrics with Keras's defaults, by the names they are logged under and by aliases.
 pub(crate) const METRICS: &[(&str, Metric)] = &[
     ("accuracy", Metric::Accuracy),
     ("binary_accuracy", Metric::BinaryAccuracy),
@@ -132,7 +151,7 @@ const LATER: &[&str] = &[
     "categorical_hinge",
 ];
 
-/// Arguments of Keras's metrics that are not acted on yet.
+/// Arguments of Keras's metrics that are not supported yet.
 const LATER_ARGUMENTS: &[&str] = &[
     "threshold",
     "thresholds",
@@ -151,7 +170,7 @@ impl FromDocument for Metric {
     fn from_place(place: &Place) -> Option<Metric> {
         let (name, mut fields) = name_and_fields(place, METRICS.iter().map(|(name, _)| *name), LATER)?;
         let metric = match metric_called(name)? {
-            // A metric is the same for all trials, and so are its arguments.
+            // A metric and its arguments are the same for all trials.
             Metric::TopKCategoricalAccuracy { k } => {
                 let k = fields.get("k").map_or(Some(TopK(i64::from(k))), |place| place.fixed());
                 k.map(|TopK(k)| Metric::TopKCategoricalAccuracy { k: k as u32 })
@@ -163,15 +182,15 @@ impl FromDocument for Metric {
     }
 }
 
-/// What a logged name with this spelling is called: `val_f1` is `val_f1_score`. Others stay as they
-/// are.
+/// The canonical form of a logged name: `val_f1` becomes `val_f1_score`. Other names are returned
+/// unchanged.
 pub(crate) fn canonical(name: &str) -> String {
     let (prefix, bare) = name.strip_prefix("val_").map_or(("", name), |bare| ("val_", bare));
     format!("{prefix}{}", metric_called(bare).map_or(bare, |metric| metric.as_str()))
 }
 
-/// Which way is better for a logged name, as KerasTuner infers it: what is an accuracy or a score
-/// is maximised, a loss or an error minimised.
+/// Which way is better for a logged name, as KerasTuner infers it: an accuracy or a score is
+/// maximised, a loss or an error is minimised.
 pub(crate) fn direction(logged: &str) -> Direction {
     metric_called(logged.strip_prefix("val_").unwrap_or(logged))
         .map_or(Direction::Minimize, Metric::direction)

@@ -1,4 +1,4 @@
-//! How weights follow gradients: Keras's optimisers (<https://keras.io/api/optimizers/>).
+//! Keras's optimisers (<https://keras.io/api/optimizers/>).
 
 use super::Schedule;
 use crate::document::{Fields, FromDocument, Place, Reader, bounded, read_named};
@@ -7,45 +7,45 @@ use crate::limits;
 /// An optimiser with its arguments.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Optimizer {
-    /// What becomes of a gradient.
+    /// The rule that turns a gradient into a step.
     pub rule: Rule,
     /// The step size.
     pub learning_rate: Schedule,
-    /// Before each step every weight loses this fraction of it, times the learning rate. None:
-    /// nothing.
+    /// The fraction of each weight, times the learning rate, that is subtracted before each step;
+    /// none means no decay.
     pub weight_decay: Option<f64>,
-    /// How gradients are kept small.
+    /// How gradients are clipped.
     pub clip: Option<Clip>,
-    /// Whether a moving average of the weights is what counts.
+    /// The moving average of the weights that is validated and kept, if there is one.
     pub ema: Option<Ema>,
 }
 
-/// How gradients are kept small.
+/// How gradients are clipped.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Clip {
-    /// `clipnorm`: the norm of each weight's gradient is at most this.
+    /// `clipnorm`: the largest norm of the gradient of each weight.
     Norm(f64),
-    /// `clipvalue`: no number of a gradient is further from 0.
+    /// `clipvalue`: the largest absolute value in a gradient.
     Value(f64),
-    /// `global_clipnorm`: the norm of all gradients together is at most this.
+    /// `global_clipnorm`: the largest norm of all gradients together.
     GlobalNorm(f64),
 }
 
 /// A moving average of the weights, which replaces them at the end.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Ema {
-    /// How much of the average is kept at a step, in [0, 1].
+    /// The fraction of the average that is kept at each step, in [0, 1].
     pub momentum: f64,
-    /// After so many steps, again and again, it replaces the weights. None: at the end only.
+    /// Every this many steps the average replaces the weights; none means at the end only.
     pub overwrite_frequency: Option<u64>,
 }
 
-/// What becomes of a gradient.
+/// The rule that turns a gradient into a step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Rule {
     /// Gradient descent with momentum.
     Sgd {
-        /// How much of the last step is kept.
+        /// The fraction of the last step that is kept.
         momentum: f64,
         /// Whether the momentum looks ahead.
         nesterov: bool,
@@ -54,7 +54,7 @@ pub enum Rule {
     Rmsprop {
         /// Decay of the mean square.
         rho: f64,
-        /// How much of the last step is kept.
+        /// The fraction of the last step that is kept.
         momentum: f64,
         /// Keeps the quotient finite.
         epsilon: f64,
@@ -69,10 +69,10 @@ pub enum Rule {
         beta_2: f64,
         /// Keeps the quotient finite.
         epsilon: f64,
-        /// Whether the largest second moment counts (Reddi et al. 2018).
+        /// Whether the largest second moment so far is used (Reddi et al. 2018).
         amsgrad: bool,
     },
-    /// Loshchilov and Hutter 2017: Adam with a weight decay.
+    /// Loshchilov and Hutter 2017: Adam with decoupled weight decay.
     AdamW {
         /// Decay of the first moment.
         beta_1: f64,
@@ -80,7 +80,7 @@ pub enum Rule {
         beta_2: f64,
         /// Keeps the quotient finite.
         epsilon: f64,
-        /// Whether the largest second moment counts (Reddi et al. 2018).
+        /// Whether the largest second moment so far is used (Reddi et al. 2018).
         amsgrad: bool,
     },
     /// Dozat 2016: Adam with Nesterov's momentum.
@@ -103,7 +103,7 @@ pub enum Rule {
     },
     /// Duchi et al. 2011.
     Adagrad {
-        /// What the sum of squares starts with.
+        /// Initial value of the sum of squares.
         initial_accumulator_value: f64,
         /// Keeps the quotient finite.
         epsilon: f64,
@@ -117,31 +117,78 @@ pub enum Rule {
     },
     /// Chen et al. 2023: the sign of a momentum.
     Lion {
-        /// How much of the momentum is in a step.
+        /// The fraction of a step that comes from the momentum.
         beta_1: f64,
         /// Decay of the momentum.
         beta_2: f64,
     },
 }
 
+/// A number that an optimiser keeps for each weight.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Slot {
+    /// Keras's name.
+    pub name: &'static str,
+    /// Its initial value.
+    pub start: f64,
+    /// Whether this optimiser keeps it, and the argument that decides this; none if it always keeps
+    /// it.
+    condition: Option<(&'static str, bool)>,
+}
+
+impl Slot {
+    const fn new(name: &'static str) -> Slot {
+        Slot { name, start: 0.0, condition: None }
+    }
+
+    /// A slot that is kept if `argument` asks for it.
+    const fn kept_for(name: &'static str, argument: &'static str, kept: bool) -> Slot {
+        Slot { name, start: 0.0, condition: Some((argument, kept)) }
+    }
+
+    fn is_kept(&self) -> bool {
+        self.condition.is_none_or(|(_, kept)| kept)
+    }
+}
+
 impl Optimizer {
-    /// How many numbers it keeps for each weight.
-    pub fn slots(&self) -> u64 {
-        self.rule.slots() + u64::from(self.ema.is_some())
+    /// The numbers it keeps for each weight, in the order of the trainer's kernels: the slots of
+    /// the rule, then the average.
+    pub fn slots(&self) -> Vec<Slot> {
+        self.possible_slots().into_iter().filter(Slot::is_kept).collect()
+    }
+
+    /// The numbers it keeps with these or other arguments.
+    fn possible_slots(&self) -> Vec<Slot> {
+        let mut slots = self.rule.possible_slots();
+        slots.push(Slot::kept_for("average", "use_ema", self.ema.is_some()));
+        slots
     }
 }
 
 impl Rule {
-    /// How many numbers it keeps for each weight.
-    pub fn slots(&self) -> u64 {
-        match self {
-            Rule::Sgd { momentum, .. } => u64::from(*momentum != 0.0),
-            Rule::Rmsprop { momentum, centered, .. } => {
-                1 + u64::from(*momentum != 0.0) + u64::from(*centered)
+    fn possible_slots(&self) -> Vec<Slot> {
+        match *self {
+            Rule::Sgd { momentum, .. } => vec![Slot::kept_for("momentum", "momentum", momentum != 0.0)],
+            Rule::Rmsprop { momentum, centered, .. } => vec![
+                Slot::new("velocity"),
+                Slot::kept_for("momentum", "momentum", momentum != 0.0),
+                Slot::kept_for("average_gradient", "centered", centered),
+            ],
+            Rule::Adam { amsgrad, .. } | Rule::AdamW { amsgrad, .. } => vec![
+                Slot::new("momentum"),
+                Slot::new("velocity"),
+                Slot::kept_for("velocity_hat", "amsgrad", amsgrad),
+            ],
+            Rule::Nadam { .. } => vec![Slot::new("momentum"), Slot::new("velocity")],
+            Rule::Adamax { .. } => vec![Slot::new("momentum"), Slot::new("norm")],
+            Rule::Adagrad { initial_accumulator_value, .. } => {
+                vec![Slot { start: initial_accumulator_value, ..Slot::new("accumulator") }]
             }
-            Rule::Adam { amsgrad, .. } | Rule::AdamW { amsgrad, .. } => 2 + u64::from(*amsgrad),
-            Rule::Nadam { .. } | Rule::Adamax { .. } | Rule::Adadelta { .. } => 2,
-            Rule::Adagrad { .. } | Rule::Lion { .. } => 1,
+            Rule::Adadelta { .. } => {
+                vec![Slot::new("accumulated_grad"), Slot::new("accumulated_delta_var")]
+            }
+            Rule::Lion { .. } => vec![Slot::new("momentum")],
         }
     }
 
@@ -170,7 +217,7 @@ bounded! {
     Epsilon(f64), limits::EPSILON_MIN, 1.0
 }
 bounded! {
-    /// What a sum of squares starts with.
+    /// The initial value of a sum of squares.
     Accumulator(f64), 0.0, limits::CLIP_MAX
 }
 bounded! {
@@ -178,7 +225,7 @@ bounded! {
     WeightDecay(f64), 0.0, 1.0
 }
 bounded! {
-    /// A largest norm or number of gradients.
+    /// The largest norm or absolute value of gradients.
     Bound(f64), limits::EPSILON_MIN, limits::CLIP_MAX
 }
 bounded! {
@@ -186,7 +233,7 @@ bounded! {
     Momentum(f64), 0.0, 1.0
 }
 bounded! {
-    /// Steps between two times that the average replaces the weights.
+    /// Steps between two replacements of the weights by the average.
     Frequency(i64), 1, limits::EXACT_INTEGER_MAX
 }
 
@@ -227,7 +274,7 @@ pub(crate) const OPTIMIZERS: &[(&str, Reader<Optimizer>)] = &[
             epsilon,
             amsgrad,
         });
-        // Without a decay it would be adam, and Keras refuses null.
+        // Without a decay it would be adam; Keras refuses null too.
         let weight_decay = fields.or("weight_decay", WeightDecay(0.004));
         decayed(fields, 0.001, rule, weight_decay.map(Some))
     }),
@@ -276,13 +323,13 @@ impl FromDocument for Optimizer {
     }
 }
 
-/// The arguments of every optimiser but adamw, whose decay is another.
+/// The arguments of every optimiser except adamw, which has another decay.
 fn optimizer(fields: &mut Fields, learning_rate: f64, rule: Option<Rule>) -> Option<Optimizer> {
     let weight_decay = fields.or::<Option<WeightDecay>>("weight_decay", None);
     decayed(fields, learning_rate, rule, weight_decay)
 }
 
-/// The arguments of every optimiser, its own and its weight decay aside.
+/// The arguments of every optimiser except its own and its weight decay.
 fn decayed(
     fields: &mut Fields,
     learning_rate: f64,
@@ -305,7 +352,7 @@ fn epsilon(fields: &mut Fields) -> Option<f64> {
     fields.or("epsilon", Epsilon(1e-7)).map(|epsilon| epsilon.0)
 }
 
-/// At most one of the three, as in Keras.
+/// The clipping; at most one of the three can be given, as in Keras.
 fn clip(fields: &mut Fields) -> Option<Option<Clip>> {
     let kind: [fn(f64) -> Clip; 3] = [Clip::Norm, Clip::Value, Clip::GlobalNorm];
     let mut clip = Some(None);
@@ -332,40 +379,37 @@ fn ema(fields: &mut Fields) -> Option<Option<Ema>> {
     Some(used?.then_some(ema))
 }
 
-/// The least and the most numbers that an optimiser keeps for each weight, over all that its
-/// arguments may be.
-pub(crate) struct Slots(pub(crate) u64, pub(crate) u64);
+/// The least and the largest number of slots of an optimiser, over all values of its arguments.
+pub(crate) struct SlotCount {
+    pub(crate) least: u64,
+    pub(crate) most: u64,
+}
 
-impl FromDocument for Slots {
-    fn from_place(place: &Place) -> Option<Slots> {
-        let some = Optimizer::from_place(place)?;
-        // What is kept for an argument's sake, and whether some of its values need it and all do.
-        let kept = |name: &str, needed: fn(&Place) -> Vec<bool>| {
-            let needed = place.at(&format!("/{name}")).map(|place| needed(&place)).unwrap_or_default();
-            (
-                u64::from(!needed.is_empty() && needed.iter().all(|needed| *needed)),
-                u64::from(needed.contains(&true)),
-            )
-        };
-        let momentum =
-            |place: &Place| place.read_all::<f64>().iter().map(|momentum| *momentum != 0.0).collect();
-        let switch = |place: &Place| place.read_all::<bool>();
-        let optional = [
-            kept("momentum", momentum),
-            kept("centered", switch),
-            kept("amsgrad", switch),
-            kept("use_ema", switch),
-        ];
-        let varying: u64 = match some.rule {
-            Rule::Sgd { momentum, .. } => u64::from(momentum != 0.0),
-            Rule::Rmsprop { momentum, centered, .. } => u64::from(momentum != 0.0) + u64::from(centered),
-            Rule::Adam { amsgrad, .. } | Rule::AdamW { amsgrad, .. } => u64::from(amsgrad),
-            _ => 0,
-        } + u64::from(some.ema.is_some());
-        let fixed = some.slots() - varying;
-        Some(Slots(
-            fixed + optional.iter().map(|(least, _)| least).sum::<u64>(),
-            fixed + optional.iter().map(|(_, most)| most).sum::<u64>(),
-        ))
+impl FromDocument for SlotCount {
+    fn from_place(place: &Place) -> Option<SlotCount> {
+        let optimizer = Optimizer::from_place(place)?;
+        let (mut least, mut most) = (0, 0);
+        for slot in optimizer.possible_slots() {
+            let argument = slot.condition.and_then(|(argument, _)| place.at(&format!("/{argument}")));
+            let kept: Vec<bool> = match argument {
+                Some(argument) => argument.read_all::<IsSet>().into_iter().map(|IsSet(set)| set).collect(),
+                None => vec![slot.is_kept()],
+            };
+            least += u64::from(!kept.is_empty() && kept.iter().all(|kept| *kept));
+            most += u64::from(kept.contains(&true));
+        }
+        Some(SlotCount { least, most })
+    }
+}
+
+/// Whether a switch is on or a number is not 0.
+struct IsSet(bool);
+
+impl FromDocument for IsSet {
+    fn from_place(place: &Place) -> Option<IsSet> {
+        if place.json().is_boolean() {
+            return bool::from_place(place).map(IsSet);
+        }
+        f64::from_place(place).map(|number| IsSet(number != 0.0))
     }
 }

@@ -13,72 +13,72 @@ pub enum Schedule {
     Constant(f64),
     /// `initial · rate^(step / steps)`.
     ExponentialDecay {
-        /// At step 0.
+        /// The learning rate at step 0.
         initial_learning_rate: f64,
-        /// In so many steps it is multiplied with the rate once.
+        /// Steps after which it has been multiplied by the rate once.
         decay_steps: u64,
         /// The factor.
         decay_rate: f64,
-        /// Whether it falls at the end of these steps only.
+        /// Whether it changes only at the end of each `decay_steps`.
         staircase: bool,
     },
     /// `(initial - end) (1 - step / steps)^power + end`.
     PolynomialDecay {
-        /// At step 0.
+        /// The learning rate at step 0.
         initial_learning_rate: f64,
-        /// When the end is reached.
+        /// Steps after which the end is reached.
         decay_steps: u64,
-        /// What is reached.
+        /// The learning rate that is reached.
         end_learning_rate: f64,
-        /// 1 is a line.
+        /// The exponent: 1 is a straight line.
         power: f64,
-        /// Whether it begins anew past the end, over the next multiple of the steps; else it stays
-        /// there.
+        /// Whether it starts again after the end, over the next multiple of the steps; otherwise it
+        /// stays there.
         cycle: bool,
     },
     /// `initial / (1 + rate · step / steps)`.
     InverseTimeDecay {
-        /// At step 0.
+        /// The learning rate at step 0.
         initial_learning_rate: f64,
-        /// In so many steps the divisor grows by the rate once.
+        /// Steps after which the divisor has grown by the rate once.
         decay_steps: u64,
-        /// What the divisor grows by.
+        /// The number that the divisor grows by.
         decay_rate: f64,
-        /// Whether it falls at the end of these steps only.
+        /// Whether it changes only at the end of each `decay_steps`.
         staircase: bool,
     },
-    /// `values[i]` up to and including the step `boundaries[i]`, the last value beyond.
+    /// `values[i]` up to and including the step `boundaries[i]`, and the last value after that.
     PiecewiseConstantDecay {
-        /// The last step of each piece but the last, rising.
+        /// The last step of each piece except the last one, in rising order.
         boundaries: Vec<u64>,
-        /// One more.
+        /// The learning rate of each piece: one value more than there are boundaries.
         values: Vec<f64>,
     },
-    /// Half a cosine wave down (Loshchilov and Hutter 2016), after a line up where there is a
-    /// warm-up.
+    /// Falls along half a cosine wave (Loshchilov and Hutter 2016), after a linear rise if there is
+    /// a warm-up.
     CosineDecay {
-        /// At step 0.
+        /// The learning rate at step 0.
         initial_learning_rate: f64,
-        /// Steps of the way down.
+        /// Steps of the fall.
         decay_steps: u64,
-        /// The fraction that is left at the end.
+        /// The fraction of the learning rate that is left at the end.
         alpha: f64,
-        /// Where the line up ends and the way down begins; none means there is no warm-up.
+        /// The learning rate at which the rise ends and the fall begins; none means no warm-up.
         warmup_target: Option<f64>,
-        /// Steps of the line up.
+        /// Steps of the warm-up.
         warmup_steps: u64,
     },
     /// Half cosine waves, one after the other (Loshchilov and Hutter 2016).
     CosineDecayRestarts {
-        /// At step 0.
+        /// The learning rate at step 0.
         initial_learning_rate: f64,
         /// Steps of the first wave.
         first_decay_steps: u64,
-        /// How many times as long the next wave is.
+        /// How many times as long each further wave is.
         t_mul: f64,
-        /// How many times as high it begins.
+        /// How many times as high each further wave starts.
         m_mul: f64,
-        /// The fraction that is left at the end.
+        /// The fraction of the learning rate that is left at the end.
         alpha: f64,
     },
 }
@@ -142,18 +142,18 @@ impl Schedule {
         }
     }
 
-    /// Whether it is the same at all steps.
+    /// Whether the learning rate is the same at all steps.
     pub fn is_constant(&self) -> bool {
         matches!(self, Schedule::Constant(_))
     }
 }
 
-/// What is left after the fraction `done` of a wave of this height.
+/// The height that is left after the fraction `done` of a wave of this height.
 fn cosine(done: f64, height: f64, alpha: f64) -> f64 {
     (1.0 - alpha) * 0.5 * height * (1.0 + libm::cos(PI * done)) + alpha
 }
 
-/// How many waves are over, and the fraction of the present one, after `waves` times the length of
+/// How many waves are over, and the fraction of the current one, after `waves` times the length of
 /// the first.
 fn wave(waves: f64, t_mul: f64) -> (f64, f64) {
     if t_mul == 1.0 {
@@ -162,7 +162,8 @@ fn wave(waves: f64, t_mul: f64) -> (f64, f64) {
     }
     let begin = |over: f64| (1.0 - libm::pow(t_mul, over)) / (1.0 - t_mul);
     let over = libm::floor(libm::log(1.0 - waves * (1.0 - t_mul)) / libm::log(t_mul));
-    // The quotient of two logarithms may fall short of the integer that it is.
+    // Rounding can make the quotient of two logarithms slightly smaller than the integer it should
+    // be.
     let over = if begin(over + 1.0) <= waves { over + 1.0 } else { over };
     (over, (waves - begin(over)) / libm::pow(t_mul, over))
 }
@@ -176,15 +177,15 @@ bounded! {
     Steps(i64), 1, limits::EXACT_INTEGER_MAX
 }
 bounded! {
-    /// Steps that may be none.
+    /// A number of steps, or 0.
     Step(i64), 0, limits::EXACT_INTEGER_MAX
 }
 bounded! {
-    /// What a schedule multiplies with, or raises to.
+    /// A factor or an exponent of a schedule.
     Factor(f64), 0.0, limits::SCHEDULE_FACTOR_MAX
 }
 bounded! {
-    /// How many times as long the next wave is: waves that become shorter come to an end.
+    /// How many times as long each further wave is; waves that become shorter would come to an end.
     Longer(f64), 1.0, limits::SCHEDULE_FACTOR_MAX
 }
 bounded! {
@@ -254,7 +255,7 @@ fn piecewise_constant_decay(fields: &mut Fields) -> Option<Schedule> {
     let (boundaries, values) = (boundaries?, values?);
     if values.len() != boundaries.len() + 1 {
         values_place.invalid(format!(
-            "needs one value more than there are boundaries: {}, not {}",
+            "needs {} values, one more than there are boundaries, not {}",
             boundaries.len() + 1,
             values.len()
         ));
@@ -263,11 +264,11 @@ fn piecewise_constant_decay(fields: &mut Fields) -> Option<Schedule> {
     Some(Schedule::PiecewiseConstantDecay { boundaries, values: values.iter().map(|rate| rate.0).collect() })
 }
 
-/// Steps, each after the one before it.
+/// Steps in rising order.
 fn rising(place: &Place) -> Option<Vec<u64>> {
     let steps = members::<Step>(place, limits::SCHEDULE_PIECES_MAX - 1)?;
     if steps.is_empty() || !steps.is_sorted_by(|a, b| a < b) {
-        place.invalid("needs one step or more, each after the one before it");
+        place.invalid("needs one step or more, in rising order");
         return None;
     }
     Some(steps.iter().map(|step| step.0 as u64).collect())

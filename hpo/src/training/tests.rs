@@ -36,8 +36,8 @@ fn schedules_go_as_in_keras() {
     for (document, expect) in KERAS {
         let schedule: Schedule = read(&serde_json::from_str(document).unwrap());
         for (step, expect) in STEPS.into_iter().zip(expect) {
-            // Keras computes in single precision, and near the end of a cosine takes the difference
-            // of two numbers near 1.
+            // Keras computes in single precision, and near the end of a cosine it subtracts two
+            // numbers near 1.
             let found = schedule.at(step);
             assert!(
                 (found - expect).abs() <= 1e-6 * expect.abs() + 2e-8,
@@ -99,12 +99,12 @@ fn optimisers_have_the_defaults_of_keras() {
     ] {
         assert_eq!(read::<Optimizer>(&json!(name)), expect);
         assert_eq!(read::<Optimizer>(&json!({"name": name})), expect);
-        assert_eq!((expect.rule.as_str(), expect.slots()), (name, slots));
+        assert_eq!((expect.rule.as_str(), expect.slots().len()), (name, slots));
     }
     let full = json!({"name": "sgd", "momentum": 0.5, "nesterov": true, "clipvalue": 2, "weight_decay": 0.1, "use_ema": true, "ema_overwrite_frequency": 9,
         "learning_rate": {"name": "cosine_decay", "initial_learning_rate": 1, "decay_steps": 5}});
     let full: Optimizer = read(&full);
-    assert_eq!((full.clip, full.weight_decay, full.slots()), (Some(Clip::Value(2.0)), Some(0.1), 2));
+    assert_eq!((full.clip, full.weight_decay, full.slots().len()), (Some(Clip::Value(2.0)), Some(0.1), 2));
     assert_eq!(full.ema, Some(Ema { momentum: 0.99, overwrite_frequency: Some(9) }));
     assert!(!full.learning_rate.is_constant());
 }
@@ -158,7 +158,7 @@ fn a_mistake_in_the_training_points_at_its_field() {
             expect.iter().map(|(pointer, words)| (pointer.as_str(), *words)).collect();
         check(&with(smallest(), &format!("/training/{field}"), value), &expect);
     };
-    training("optimizer", json!(5), &[("/optimizer", "must be a name, or an object with a name, not 5")]);
+    training("optimizer", json!(5), &[("/optimizer", "must be a name, or an object with a `name`, not 5")]);
     training(
         "optimizer",
         json!({"name": "adamw", "weight_decay": null}),
@@ -172,55 +172,55 @@ fn a_mistake_in_the_training_points_at_its_field() {
     training(
         "optimizer",
         json!({"name": "sgd", "beta_1": 0.5}),
-        &[("/optimizer/beta_1", "unknown field \"beta_1\"; known are name, momentum")],
+        &[("/optimizer/beta_1", "unknown field \"beta_1\"; known fields: name, momentum")],
     );
     training(
         "optimizer",
         json!({"name": "adam", "learning_rate": "cosine_decay"}),
         &[
-            ("/optimizer/learning_rate", "lacks the field initial_learning_rate"),
-            ("/optimizer/learning_rate", "lacks the field decay_steps"),
+            ("/optimizer/learning_rate", "the field `initial_learning_rate` is missing"),
+            ("/optimizer/learning_rate", "the field `decay_steps` is missing"),
         ],
     );
     let piecewise = |boundaries: Json, values: Json| json!({"name": "adam", "learning_rate": {"name": "piecewise_constant_decay", "boundaries": boundaries, "values": values}});
     training(
         "optimizer",
         piecewise(json!([5, 5]), json!([1, 1, 1])),
-        &[("/optimizer/learning_rate/boundaries", "each after the one before it")],
+        &[("/optimizer/learning_rate/boundaries", "in rising order")],
     );
     training(
         "optimizer",
         piecewise(json!([5]), json!([1])),
-        &[("/optimizer/learning_rate/values", "one value more than there are boundaries: 2, not 1")],
+        &[("/optimizer/learning_rate/values", "needs 2 values, one more than there are boundaries, not 1")],
     );
     training(
         "optimizer",
         piecewise(json!([-1]), json!([1, -2])),
         &[
-            ("/optimizer/learning_rate/boundaries/0", "must lie between"),
-            ("/optimizer/learning_rate/values/1", "must lie between"),
+            ("/optimizer/learning_rate/boundaries/0", "must be between"),
+            ("/optimizer/learning_rate/values/1", "must be between"),
         ],
     );
-    training("loss", json!({"name": "huber", "delta": 0}), &[("/loss/delta", "must lie between")]);
+    training("loss", json!({"name": "huber", "delta": 0}), &[("/loss/delta", "must be between")]);
     training("loss", json!({"name": "mse", "delta": 1}), &[("/loss/delta", "unknown field")]);
     training("loss", json!("huberr"), &[("/loss", "did you mean huber?")]);
     training(
         "metrics",
         json!(["accuracy", "top_k", {"name": "top_k", "k": 3}]),
-        &[("/metrics/2", "top_k_categorical_accuracy stands twice")],
+        &[("/metrics/2", "top_k_categorical_accuracy is listed twice")],
     );
     training(
         "metrics",
         json!(["accuracy", {"name": "top_k", "k": 0}]),
-        &[("/metrics/1/k", "must lie between 1 and")],
+        &[("/metrics/1/k", "must be between 1 and")],
     );
     training(
         "class_weight",
         json!({"a": 1, "00": -1, ("x".repeat(limits::CLASS_NAME_BYTES_MAX + 1)): 1}),
         &[
-            ("/class_weight/00", "must lie between"),
-            (&format!("/class_weight/{}", "x".repeat(1_001)), "longer than the name of a class can be"),
+            ("/class_weight/00", "must be between"),
+            (&format!("/class_weight/{}", "x".repeat(1_001)), "longer than any name of a class"),
         ],
     );
-    training("class_weight", json!("even"), &[("/class_weight", "must be balanced, or an object")]);
+    training("class_weight", json!("even"), &[("/class_weight", "must be `balanced`, or an object")]);
 }

@@ -1,5 +1,5 @@
-//! One Redis child: spawned so that it cannot outlive us, awaited until it answers, ended in order;
-//! and what it said last.
+//! One Redis child: spawned so that it cannot outlive this process, awaited until it answers,
+//! stopped, and its last log lines.
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
@@ -21,8 +21,8 @@ use super::{Error, STOP, TICK};
 const READY: Duration = Duration::from_secs(limits::REDIS_READY_SECONDS_MAX);
 const ANSWER: Duration = Duration::from_millis(limits::REDIS_CHILD_ANSWER_MS);
 
-/// The primary that a read-only child has: the broadcast address, to which no connection can be
-/// made, so that nobody can ever answer there with other data.
+/// The primary of a read-only child: the broadcast address, to which no connection can be made, so
+/// that no server can ever answer there with other data.
 const NO_PRIMARY: [&str; 2] = ["255.255.255.255", "1"];
 
 /// Whether a child takes writes.
@@ -30,14 +30,13 @@ const NO_PRIMARY: [&str; 2] = ["255.255.255.255", "1"];
 pub(super) enum Mode {
     /// It does.
     Writable,
-    /// It answers reads and refuses writes. It is a replica without a primary: of all ways to
-    /// refuse writes the only one in which Redis itself, too, writes nothing. (A primary writes
-    /// down which keys have expired.)
+    /// It answers reads and refuses writes. It is a replica without a primary, because only then
+    /// does Redis itself write nothing. (A primary logs which keys have expired.)
     ReadOnly,
 }
 
-/// What stays the same over all children of one service.
-pub(super) struct Place {
+/// Starts, watches and stops the children of one service, one after the other.
+pub(super) struct Supervisor {
     pub(super) server: PathBuf,
     pub(super) folder: PathBuf,
     pub(super) socket: PathBuf,
@@ -45,7 +44,7 @@ pub(super) struct Place {
     pub(super) disk_full: Arc<AtomicBool>,
 }
 
-/// One child and what it said last.
+/// One child and its last log lines.
 pub(super) struct Redis {
     pub(super) child: Child,
     pub(super) mode: Mode,
@@ -53,15 +52,15 @@ pub(super) struct Redis {
     reader: JoinHandle<()>,
 }
 
-impl Place {
-    /// The note beside the data that lets the next start find a child left over: its process id and
-    /// its socket.
+impl Supervisor {
+    /// The note beside the data by which the next start finds a child that is left over: its
+    /// process id and its socket.
     pub(super) fn note(&self) -> PathBuf {
         self.folder.join("child")
     }
 
-    /// Starts a child and waits until it answers PING. If it doesn't, it is ended again and the
-    /// error has its log.
+    /// Starts a child and waits until it answers PING. If it does not, it is stopped and the error
+    /// has its log.
     pub(super) fn launch(&self, mode: Mode, stopped: &mpsc::Receiver<()>) -> Result<Redis, Error> {
         self.remove_unfinished_rewrites();
         let mut redis = self
@@ -75,7 +74,7 @@ impl Place {
                     Some(why) => break why,
                 },
                 _ if stopped.try_recv() != Err(TryRecvError::Empty) => {
-                    break "was not needed any more".into();
+                    break "was no longer needed".into();
                 }
                 _ if since.elapsed() > READY => break format!("gave no answer within {} s", READY.as_secs()),
                 _ => thread::sleep(TICK), // not listening yet, or still loading its data
@@ -88,7 +87,7 @@ impl Place {
         Err(Error::Failed(format!("{} {}", self.server.display(), redis.obituary(&misfit))))
     }
 
-    /// Puts a child that runs into a mode. Whether it is in it.
+    /// Puts a running child into a mode, and returns whether it is in that mode.
     pub(super) fn set_mode(&self, redis: &mut Redis, mode: Mode) -> bool {
         let [host, port] = if mode == Mode::ReadOnly { NO_PRIMARY } else { ["NO", "ONE"] };
         if redis.mode != mode
@@ -100,8 +99,8 @@ impl Place {
         redis.mode == mode
     }
 
-    /// A rewrite of the append-only file whose server was killed leaves its half of a file; no
-    /// server removes that of another.
+    /// Removes what killed servers left of rewrites of the append-only file; a server removes only
+    /// its own.
     fn remove_unfinished_rewrites(&self) {
         let files = fs::read_dir(&self.folder).into_iter().flatten().flatten();
         let unfinished =
@@ -109,7 +108,7 @@ impl Place {
         unfinished.for_each(|file| drop(fs::remove_file(file.path())));
     }
 
-    /// Writes the note over the one that is there, byte for byte: a full disk takes that.
+    /// Writes the note over the last one, byte for byte, which works on a full disk.
     fn write_note(&self, pid: u32) -> io::Result<()> {
         let mut note = File::options().write(true).create(true).truncate(false).open(self.note())?;
         write!(note, "{pid:>10}\n{}\n", self.socket.display())
@@ -119,10 +118,10 @@ impl Place {
         let (reader, writer) = io::pipe()?;
         let mut command = Command::new(&self.server);
         command.args(["--port", "0", "--unixsocketperm", "700", "--unixsocket"]).arg(&self.socket);
-        // Every acknowledged write is on disk; snapshots would only cost, for the append-only file
-        // is what is loaded. It looks that often whether it is asked to end: 20 ms, not 100, at the
-        // end of each run.
+        // With this frequency it notices within 20 ms, not 100, that it is to stop.
         command.args(["--hz", "50"]);
+        // Every acknowledged write is on disk. Snapshots would only cost time: the append-only file
+        // is what is loaded.
         command.args([
             "--appendonly",
             "yes",
@@ -136,14 +135,14 @@ impl Place {
         if mode == Mode::ReadOnly {
             command.arg("--replicaof").args(NO_PRIMARY);
         }
-        // Its folder is its working directory, so that no character in the path can be misread as
+        // Its folder is its working directory, so that no character of the path can be misread as
         // configuration.
         command.current_dir(&self.folder).stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer);
-        command.process_group(0); // a Ctrl-C meant for us would reach it first, before the trainers have handed back their trials
+        command.process_group(0); // or Ctrl-C would stop it before the trainers have handed back their trials
         #[cfg(target_os = "linux")]
         end_with_parent(&mut command);
         let child = command.spawn()?;
-        drop(command); // with our end of the pipe, or its reader would never see the end
+        drop(command); // with our end of the pipe, or its reader would never reach the end
         self.pid.store(child.id(), Ordering::Release);
         let log = Arc::new(Mutex::new(VecDeque::new()));
         let reader = thread::spawn({
@@ -158,11 +157,10 @@ impl Place {
         Ok(redis)
     }
 
-    /// Ends a child in order: SIGTERM is Redis's own SHUTDOWN. SIGKILL only when that takes too
-    /// long.
+    /// Stops a child: SIGTERM is Redis's own SHUTDOWN. SIGKILL follows only if that takes too long.
     pub(super) fn end(&self, redis: &mut Redis) {
         let since = Instant::now();
-        // Not reaped yet, so the id cannot mean anybody else.
+        // It was not waited for yet, so that the id cannot be that of another process.
         signal(redis.child.id(), libc::SIGTERM);
         while let Ok(None) = redis.child.try_wait() {
             if since.elapsed() > STOP {
@@ -177,7 +175,7 @@ impl Place {
 }
 
 impl Redis {
-    /// What happened, with the last lines the child said.
+    /// What happened, with the last log lines of the child.
     pub(super) fn obituary(&self, what: &str) -> String {
         let since = Instant::now();
         while !self.reader.is_finished() && since.elapsed() < ANSWER {
@@ -199,7 +197,7 @@ pub(super) fn ask(socket: &Path, command: &str) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&answer[..n]).into_owned())
 }
 
-/// Why this server cannot serve us, if it cannot: our scripts declare flags, which Redis knows from
+/// Why this server cannot be used, if it cannot: the scripts declare flags, which Redis knows from
 /// 7.0 on (every Valkey says 7.2).
 fn unfit(socket: &Path) -> Option<String> {
     let info = ask(socket, "INFO server").ok()?;
@@ -211,7 +209,7 @@ fn unfit(socket: &Path) -> Option<String> {
 fn keep_last_lines(reader: impl Read, log: &Mutex<VecDeque<String>>) {
     let mut reader = BufReader::new(reader);
     let mut line = Vec::new();
-    // A line longer than the bound goes on as the next one.
+    // A line longer than the bound continues as the next one.
     while matches!(reader.by_ref().take(limits::REDIS_LOG_LINE_BYTES_MAX as u64).read_until(b'\n', &mut line), Ok(n) if n > 0)
     {
         let text = String::from_utf8_lossy(&line).trim().to_string();
@@ -228,8 +226,7 @@ fn keep_last_lines(reader: impl Read, log: &Mutex<VecDeque<String>>) {
     }
 }
 
-/// Has the system send SIGTERM, an orderly shutdown, when the spawning thread ends, were it by
-/// SIGKILL.
+/// Has the system send SIGTERM when the spawning thread ends, even by SIGKILL.
 #[cfg(target_os = "linux")]
 fn end_with_parent(command: &mut Command) {
     let parent = std::process::id();
@@ -238,7 +235,7 @@ fn end_with_parent(command: &mut Command) {
     unsafe {
         command.pre_exec(move || {
             let set = libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGTERM as libc::c_ulong);
-            // The parent may have died before the call: then nobody would ever send the signal.
+            // The parent may have died before the call: then the signal would never be sent.
             if set == 0 && libc::getppid() as u32 == parent {
                 Ok(())
             } else {

@@ -1,5 +1,5 @@
-//! The disk below the embedded Redis. With an fsync for each write, Redis ends at the first one
-//! that fails: so none may reach it once space runs short.
+//! The disk of the embedded Redis. With an fsync for each write, Redis ends at the first write that
+//! fails, so that none may reach it once space runs short.
 
 use std::io;
 use std::path::Path;
@@ -13,15 +13,15 @@ use super::child::Mode;
 #[derive(Debug, Default)]
 pub(super) struct Disk {
     is_short: bool,
-    /// A write has failed: until then none is tried, whatever is said to be free. A user's quota,
-    /// for one, is not seen.
+    /// A write has failed: none is tried until then, however much space seems free. A user's quota,
+    /// for example, is not seen.
     failed_until: Option<Instant>,
 }
 
 impl Disk {
-    /// The mode that Redis may be in while so many bytes are free.
+    /// The mode that Redis may be in with this number of free bytes.
     pub(super) fn mode(&mut self, free: u64, now: Instant) -> Mode {
-        // Two bounds, or a disk at the edge would let Redis write every other moment.
+        // With one bound, a disk at the edge would make Redis change its mode all the time.
         let least =
             if self.is_short { limits::REDIS_DISK_BYTES_RESUME } else { limits::REDIS_DISK_BYTES_MIN };
         self.is_short = free < least;
@@ -29,8 +29,8 @@ impl Disk {
         if self.is_short || has_failed { Mode::ReadOnly } else { Mode::Writable }
     }
 
-    /// Takes note of how Redis ended, in its own words, with so many bytes free. Whether the disk
-    /// was the reason.
+    /// Notes how Redis ended, by its last log lines and the free bytes, and returns whether the
+    /// disk was the reason.
     pub(super) fn has_ended_it(&mut self, obituary: &str, free: u64, now: Instant) -> bool {
         self.mode(free, now);
         let is_reason = self.is_short || FULL.iter().any(|words| obituary.contains(words));
@@ -41,8 +41,8 @@ impl Disk {
     }
 }
 
-/// What is said of a full disk: by the system, by that of a user whose share is used up, and by
-/// Redis where only a part of a write was taken.
+/// Messages about a full disk: by the system, by its quota of a user, and by Redis if only a part
+/// of a write was done.
 const FULL: [&str; 3] =
     ["No space left on device", "Disk quota exceeded", "Short write while writing to the AOF file"];
 

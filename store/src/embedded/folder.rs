@@ -1,5 +1,5 @@
-//! Where the child lives: the program, the lock on its data, a child left over from before, and a
-//! folder for its socket.
+//! What a child needs: the program, the lock on its data, a folder for its socket, and the end of a
+//! child that is left over.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -15,14 +15,14 @@ use crate::limits;
 use super::child::{ask, signal};
 use super::{Error, STOP, TICK};
 
-/// The server to start: the one named if there is a name, else the first in `path`.
+/// The server to start: `named` if it is given, otherwise the first in `path`.
 pub(super) fn find_server(named: Option<OsString>, path: Option<OsString>) -> Result<PathBuf, Error> {
     let runs =
         |file: &PathBuf| fs::metadata(file).is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0);
     let found = match named.filter(|name| !name.is_empty()).map(PathBuf::from) {
         Some(name) if !runs(&name) => {
             return Err(Error::Io(format!(
-                "CHANDLER_REDIS_SERVER is {}, which is no program",
+                "CHANDLER_REDIS_SERVER is {}, which is not an executable file",
                 name.display()
             )));
         }
@@ -38,7 +38,7 @@ pub(super) fn find_server(named: Option<OsString>, path: Option<OsString>) -> Re
     std::path::absolute(found).map_err(|e| Error::Io(e.to_string())) // the child starts in another folder
 }
 
-/// Takes the lock on the folder; it is released by the system however this process ends.
+/// Takes the lock on the folder; the system releases it however this process ends.
 pub(super) fn lock(folder: &Path) -> Result<File, Error> {
     let path = folder.join("lock");
     let refused = |e: io::Error| Error::Io(format!("cannot lock {}: {e}", path.display()));
@@ -60,8 +60,8 @@ pub(super) fn lock(folder: &Path) -> Result<File, Error> {
     }
 }
 
-/// Shuts down a child whose parent died without doing so; we hold the lock, so no living chandler
-/// owns it.
+/// Shuts down a child whose parent died without doing so. We hold the lock, so that no running
+/// chandler owns it.
 pub(super) fn end_stale_child(folder: &Path) -> Result<(), Error> {
     let note = folder.join("child");
     let Ok(text) = fs::read_to_string(&note) else { return Ok(()) };
@@ -74,10 +74,12 @@ pub(super) fn end_stale_child(folder: &Path) -> Result<(), Error> {
         while is_redis_on(pid, socket) {
             if !asked {
                 tracing::warn!(redis.pid = pid, "Shutting down a Redis that an earlier chandler left behind");
-                let _ = ask(socket, "SHUTDOWN"); // it hangs up without an answer; one that is stopped or stuck doesn't hear it
+                let _ = ask(socket, "SHUTDOWN"); // it closes the connection without an answer; one that is stopped or hangs does not react
                 asked = true;
             } else if since.elapsed() > STOP * 2 {
-                return Err(Error::Io(format!("a Redis left behind (process {pid}) cannot be ended")));
+                return Err(Error::Io(format!(
+                    "a Redis left behind by an earlier chandler (process {pid}) cannot be stopped"
+                )));
             } else if since.elapsed() > STOP {
                 signal(pid, libc::SIGKILL);
             }
@@ -89,8 +91,8 @@ pub(super) fn end_stale_child(folder: &Path) -> Result<(), Error> {
     fs::remove_file(&note).map_err(|e| Error::Io(format!("cannot remove {}: {e}", note.display())))
 }
 
-/// Whether `pid` lives and is a server on exactly this socket, whose name is random: process ids
-/// are used again, sockets of ours are not.
+/// Whether `pid` is a running server on exactly this socket, whose name is random: process ids are
+/// used again, our sockets are not.
 fn is_redis_on(pid: u32, socket: &Path) -> bool {
     let socket = socket.display().to_string();
     let command = match fs::read(format!("/proc/{pid}/cmdline")) {
@@ -105,7 +107,7 @@ fn is_redis_on(pid: u32, socket: &Path) -> bool {
     !socket.is_empty() && String::from_utf8_lossy(&command).contains(&socket)
 }
 
-/// A fresh folder only we can enter, with a path short enough for a socket in it.
+/// A fresh folder that only this user can enter, with a path short enough for a socket in it.
 pub(super) fn runtime_folder() -> Result<tempfile::TempDir, Error> {
     let plain = |path: &Path| {
         path.to_str().is_some_and(|p| p.bytes().all(|b| b.is_ascii_alphanumeric() || b"/-_.".contains(&b)))

@@ -73,7 +73,10 @@ async fn five_deaths_within_a_minute_are_reported_with_the_last_lines() {
     }
     signal(redis.pid(), libc::SIGKILL);
     let error = tokio::time::timeout(Duration::from_secs(20), redis.failed()).await.unwrap().to_string();
-    assert!(error.starts_with("Redis died 5 times within a minute") && error.contains("manifest"), "{error}");
+    assert!(
+        error.starts_with("Redis stopped 5 times within a minute") && error.contains("manifest"),
+        "{error}"
+    );
     assert_eq!(redis.pid(), 0);
     redis.stop().await;
 }
@@ -93,19 +96,24 @@ fn a_read_only_child_refuses_each_write_and_takes_them_again_once_told() {
     let runtime = runtime_folder().unwrap();
     let (folder, socket) = (dir.path().join("redis"), runtime.path().join("r.sock"));
     fs::create_dir(&folder).unwrap();
-    let place =
-        Place { server: server().unwrap(), folder, socket, pid: Arc::default(), disk_full: Arc::default() };
+    let supervisor = Supervisor {
+        server: server().unwrap(),
+        folder,
+        socket,
+        pid: Arc::default(),
+        disk_full: Arc::default(),
+    };
     let (_go_on, stopped) = mpsc::channel();
-    let said = |command: &str| ask(&place.socket, command).unwrap();
+    let said = |command: &str| ask(&supervisor.socket, command).unwrap();
     let aof =
         || fs::metadata(dir.path().join("redis/appendonlydir/appendonly.aof.1.incr.aof")).unwrap().len();
 
-    let mut redis = place.launch(Mode::Writable, &stopped).unwrap();
+    let mut redis = supervisor.launch(Mode::Writable, &stopped).unwrap();
     assert_eq!(
         (said("SET key value"), said("SET short-lived value PX 1")),
         ("+OK\r\n".into(), "+OK\r\n".into())
     );
-    assert!(place.set_mode(&mut redis, Mode::ReadOnly));
+    assert!(supervisor.set_mode(&mut redis, Mode::ReadOnly));
     let before = aof();
     let begun = std::time::Instant::now();
     while said("GET short-lived") != "$-1\r\n" {
@@ -116,8 +124,8 @@ fn a_read_only_child_refuses_each_write_and_takes_them_again_once_told() {
     }
     for mode in [Mode::ReadOnly, Mode::Writable] {
         if mode == Mode::Writable {
-            place.end(&mut redis);
-            redis = place.launch(Mode::ReadOnly, &stopped).unwrap();
+            supervisor.end(&mut redis);
+            redis = supervisor.launch(Mode::ReadOnly, &stopped).unwrap();
         }
         assert!(
             said("SET key other").starts_with("-READONLY") && said("BLPOP list 1").starts_with("-READONLY")
@@ -125,9 +133,9 @@ fn a_read_only_child_refuses_each_write_and_takes_them_again_once_told() {
         assert_eq!((said("GET key"), said("GET short-lived")), ("$5\r\nvalue\r\n".into(), "$-1\r\n".into()));
         assert_eq!(aof(), before, "not even what expires is written down");
     }
-    assert!(place.set_mode(&mut redis, Mode::Writable));
+    assert!(supervisor.set_mode(&mut redis, Mode::Writable));
     assert_eq!(said("SET key other"), "+OK\r\n");
-    place.end(&mut redis);
+    supervisor.end(&mut redis);
 }
 
 #[test]
@@ -163,7 +171,7 @@ fn a_child_left_behind_is_shut_down_and_its_data_kept() {
         let runtime = runtime_folder().unwrap();
         let folder = dir.path().join("redis");
         fs::create_dir(&folder).unwrap();
-        let place = Place {
+        let supervisor = Supervisor {
             server: server().unwrap(),
             folder,
             socket: runtime.path().join("r.sock"),
@@ -171,8 +179,8 @@ fn a_child_left_behind_is_shut_down_and_its_data_kept() {
             disk_full: Arc::default(),
         };
         let (_go_on, stopped) = mpsc::channel();
-        let mut stale = place.launch(Mode::Writable, &stopped).unwrap();
-        ask(&place.socket, "SET key value").unwrap();
+        let mut stale = supervisor.launch(Mode::Writable, &stopped).unwrap();
+        ask(&supervisor.socket, "SET key value").unwrap();
         if stuck {
             signal(stale.child.id(), libc::SIGSTOP);
         }
@@ -263,6 +271,6 @@ fn the_server_is_the_named_one_or_the_first_on_the_path() {
     let error = find_server(Some("/no/such".into()), path()).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the embedded Redis: CHANDLER_REDIS_SERVER is /no/such, which is no program"
+        "the embedded Redis: CHANDLER_REDIS_SERVER is /no/such, which is not an executable file"
     );
 }

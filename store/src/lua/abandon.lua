@@ -1,5 +1,5 @@
--- abandon: a trainer has lost a trial, and may have written checkpoints of it until it knew.
--- KEYS lane
+-- abandon: a trainer has lost a trial, and may have written checkpoints of it until it noticed.
+-- KEYS the queue
 -- ARGV time, study, number
 -- OUT  1
 local function abandon()

@@ -1,7 +1,7 @@
--- audit: what the invariants of a lane say against what is stored; for tests.
--- KEYS lane
+-- audit: checks the invariants of the queue against what is stored; for tests.
+-- KEYS the queue
 -- ARGV time
--- OUT  a line for each violation; none is health
+-- OUT  a line for each violation
 local function audit()
   local wrong, totals = {}, {}
   local function expect(ok, ...) if not ok then wrong[#wrong + 1] = table.concat({...}, ' ') end end
@@ -12,12 +12,12 @@ local function audit()
     local seen, places = {}, {}
     for _, state in ipairs(STATES) do seen[state] = 0 end
     for _, state in ipairs(OPEN) do
-      for _, n in ipairs(redis.call('ZRANGE', of(id, state), 0, -1)) do
+      for _, n in ipairs(redis.call('ZRANGE', state_key(id, state), 0, -1)) do
         expect(not places[n], '2: trial', n, 'is', state, 'and', places[n] or '')
         places[n] = state
       end
     end
-    local rows, in_order = redis.call('LRANGE', of(id, 'trials'), 0, -1), {}
+    local rows, in_order = redis.call('LRANGE', trials_key(id), 0, -1), {}
     for i, row in ipairs(rows) do
       local t = unpack_trial(i - 1, row)
       local place = places[tostring(t.n)] or 'none'
@@ -30,33 +30,33 @@ local function audit()
         expect(not in_order[t.seq], 'finish sequence', t.seq, 'twice')
         in_order[t.seq] = true
       end
-      local last, width = 0, 4 + 4 * #cjson.decode(redis.call('HGET', study_key(id), 'metrics'))
-      local curve = redis.call('HGET', of(id, 'curves'), t.n) or ''
+      local last, width = 0, curve_width(s)
+      local curve = redis.call('HGET', curves_key(id), t.n) or ''
       expect(#curve % width == 0, 'the curve of trial', t.n, 'has', #curve, 'bytes')
       for from = 1, #curve - width + 1, width do
-        local step = struct.unpack('<I4', curve, from)
-        expect(step > last, '11: trial', t.n, 'has step', step, 'after', last)
-        last = step
+        local epoch = struct.unpack('<I4', curve, from)
+        expect(epoch > last, '11: trial', t.n, 'has epoch', epoch, 'after', last)
+        last = epoch
       end
-      expect(last == t.step, '11: trial', t.n, 'says step', t.step, 'its curve', last)
+      expect(last == t.epoch, '11: trial', t.n, 'says epoch', t.epoch, 'its curve', last)
     end
     expect(#rows == s.next, '1: study', id, 'has', #rows, 'trials, next number', s.next)
     for _, state in ipairs(STATES) do
       expect(seen[state] == s[state], '1: study', id, 'counts', s[state], state, 'stored are', seen[state])
-      tally('trial:' .. s.class .. ':' .. state, s[state])
+      tally(trials_total(s, state), s[state])
     end
-    expect(redis.call('ZCARD', of(id, 'best')) == math.min(s.completed, LIMIT.best), 'study', id, 'keeps too many or too few of its best')
-    tally('study:' .. s.state, 1)
+    expect(redis.call('ZCARD', best_key(id)) == math.min(s.completed, LIMIT.BEST_KEPT), 'study', id, 'keeps too many or too few of its best')
+    tally(studies_total(s.state), 1)
     local ringed = redis.call('ZSCORE', ring(s.class), id)
     expect((ringed ~= false) == (s.state == 'running' and s.queued > 0 and s.running < (s.max_parallel or math.huge)), '4: study', id, 'ring')
     expect(not ringed or tonumber(ringed) == s.vt, '4: study', id, 'stands at', ringed or '', 'its virtual time is', s.vt)
     expect(redis.call('SISMEMBER', WANTED, id) == 0 or s.state == 'running', 'study', id, 'is', s.state, 'and wanted')
-    expect(s.state ~= 'completed' or open_count(s) == 0, 'study', id, 'is completed with open trials')
-    expect(not is_closed(s) or s.queued + s.delayed + s.paused == 0 or redis.call('SISMEMBER', CLOSING, id) == 1, 'study', id, 'is closed and not swept')
+    expect(s.state ~= 'completed' or trials_in(s, OPEN) == 0, 'study', id, 'is completed with open trials')
+    expect(not is_closed(s) or trials_in(s, WAITING) == 0 or redis.call('SISMEMBER', CLOSING, id) == 1, 'study', id, 'is closed and not swept')
     for index, state in pairs({[LEASES] = 'running', [DELAYED] = 'delayed'}) do
-      local first = redis.call('ZRANGE', of(id, state), 0, 0, 'WITHSCORES')
+      local first = redis.call('ZRANGE', state_key(id, state), 0, 0, 'WITHSCORES')
       local bound = redis.call('ZSCORE', index, id)
-      expect(not first[2] or (bound and tonumber(bound) <= tonumber(first[2])), '3: study', id, 'has', state, 'trials the lane does not know')
+      expect(not first[2] or (bound and tonumber(bound) <= tonumber(first[2])), '3: study', id, 'has', state, 'trials the queue does not know')
     end
   end
   for _, chore in ipairs(redis.call('ZRANGE', LEFTOVERS, 0, -1)) do
@@ -67,10 +67,10 @@ local function audit()
   local stored = redis.call('HGETALL', TOTALS)
   for i = 1, #stored, 2 do
     if string.find(stored[i], ':', 1, true) then
-      expect(tonumber(stored[i + 1]) == (totals[stored[i]] or 0), '1: the lane counts', stored[i + 1], stored[i], 'stored are', totals[stored[i]] or 0)
+      expect(tonumber(stored[i + 1]) == (totals[stored[i]] or 0), '1: the queue counts', stored[i + 1], stored[i], 'stored are', totals[stored[i]] or 0)
       totals[stored[i]] = nil
     end
   end
-  for what, n in pairs(totals) do expect(n == 0, '1: the lane does not count', n, what) end
+  for what, n in pairs(totals) do expect(n == 0, '1: the queue does not count', n, what) end
   return wrong
 end

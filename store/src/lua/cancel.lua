@@ -1,5 +1,5 @@
--- cancel: one trial. Waiting: cancelled now; running: its trainer is told with its next report.
--- KEYS lane
+-- cancel: a trial that waits is cancelled now; of one that runs, the trainer is told with its next report.
+-- KEYS the queue
 -- ARGV time, study, number
 -- OUT  its trial_row right after, 'no_study' or 'no_trial'
 local function cancel()
@@ -9,7 +9,7 @@ local function cancel()
   if not t then return 'no_trial' end
   if is_terminal(t) then return trial_row(s, t, curve_width(s)) end
   if t.state == 'running' then
-    flag(t, 'c')
+    t.cancel_requested = true
   else
     move(s, t, 'cancelled')
   end

@@ -1,31 +1,27 @@
--- change: pause or resume a study, set its limits; '-' leaves a thing as it is, '' takes a limit away.
--- Raising max_trials reopens a completed study. Lowering it takes the last trials back, as far as they never started: they were never tried, and
--- come again, the same ones, when it is raised. Other waiting trials beyond it are cancelled. Both in a bounded number a call.
--- KEYS lane
+-- change: pauses or resumes a study, sets its limits; '-' leaves one as it is, '' removes a limit.
+-- Raising max_trials reopens a completed study. Lowering it takes back the last trials that never started: the same trials come again when it is
+-- raised. Other waiting trials beyond it are cancelled. Both a bounded number a call.
+-- KEYS the queue
 -- ARGV time, study, paused (1 | 0 | -), max_trials, max_parallel
--- OUT  {missing}, {closed, state}, or {ok, 1 trials are left to take back or cancel (call again) | 0, study_row}
+-- OUT  {missing}, {closed, state}, or {ok, 1 trials are left to be taken back or cancelled (call again) | 0, study_row}
 local function take_back_beyond(s, max_trials)
-  local left = LIMIT.sweep
+  local left = LIMIT.SWEEP_BATCH
   while s.next > max_trials and left > 0 do
     local t = load_trial(s, s.next - 1)
     if t.state ~= 'queued' or t.attempt > 0 then break end
-    redis.call('ZREM', of(s.id, 'queued'), t.n)
-    redis.call('RPOP', of(s.id, 'trials'))
+    redis.call('ZREM', state_key(s.id, 'queued'), t.n)
+    redis.call('RPOP', trials_key(s.id))
     s.queued, s.next, s.exhausted, left = s.queued - 1, s.next - 1, 0, left - 1
   end
-  return LIMIT.sweep - left
+  return LIMIT.SWEEP_BATCH - left
 end
 
 local function cancel_beyond(s, max_trials)
-  local numbers = redis.call('ZRANGE', of(s.id, 'queued'), max_trials, '+inf', 'BYSCORE', 'LIMIT', 0, LIMIT.sweep)
-  for _, n in ipairs(redis.call('ZRANGE', of(s.id, 'delayed'), 0, -1)) do
-    if tonumber(n) >= max_trials and #numbers < LIMIT.sweep then numbers[#numbers + 1] = n end
+  local numbers = redis.call('ZRANGE', state_key(s.id, 'queued'), max_trials, '+inf', 'BYSCORE', 'LIMIT', 0, LIMIT.SWEEP_BATCH)
+  for _, n in ipairs(redis.call('ZRANGE', state_key(s.id, 'delayed'), 0, -1)) do
+    if tonumber(n) >= max_trials and #numbers < LIMIT.SWEEP_BATCH then numbers[#numbers + 1] = n end
   end
-  for _, n in ipairs(numbers) do
-    local t = load_trial(s, n)
-    move(s, t, 'cancelled')
-    save_trial(s, t)
-  end
+  move_numbers(s, numbers, 'cancelled')
   return #numbers
 end
 
@@ -41,8 +37,8 @@ local function change()
   local swept = 0
   if max_trials ~= '-' and s.max_trials then
     swept = take_back_beyond(s, s.max_trials)
-    if swept < LIMIT.sweep then swept = cancel_beyond(s, s.max_trials) end
+    if swept < LIMIT.SWEEP_BATCH then swept = cancel_beyond(s, s.max_trials) end
   end
   save(s)
-  return {'ok', swept >= LIMIT.sweep and 1 or 0, study_row(s.id)}
+  return {'ok', swept >= LIMIT.SWEEP_BATCH and 1 or 0, study_row(s.id)}
 end

@@ -1,12 +1,12 @@
 -- claim: leases up to k trials to a trainer, from the studies with the least virtual time. The same first nonce gets the same leases.
--- KEYS lane
+-- KEYS the queue
 -- ARGV time, trainer, numerics class, lease ms, bytes of memory, n device classes, n ids of refused datasets, k nonces
--- OUT  a row for each lease: {study, number, attempt, nonce, point, spec version, alone 0 | 1, dataset hash, dataset id}
+-- OUT  a row for each lease: {study, number, attempt, nonce, point, alone 0 | 1, dataset hash, dataset id}
 local function lease_row(s, t)
-  return {s.id, t.n, t.attempt, t.nonce, t.point, t.sv, has(t, 'a') and 1 or 0, s.dataset_hash, s.dataset_id}
+  return {s.id, t.n, t.attempt, t.nonce, t.point, t.alone and 1 or 0, s.dataset_hash, s.dataset_id}
 end
 
--- Whether the trainer can train some network of the study, on its dataset.
+-- Whether the trainer has the study's dataset and the memory for its smallest network.
 local function is_fit(id, memory, refused)
   local needs = redis.call('HMGET', study_key(id), 'step_bytes', 'dataset_id')
   return tonumber(needs[1]) <= memory and not refused[needs[2]]
@@ -15,7 +15,7 @@ end
 local function least_served(classes, memory, refused)
   local best, best_vt
   for _, class in ipairs(classes) do
-    for i = 0, LIMIT.refused_scan do
+    for i = 0, LIMIT.REFUSED_SCANNED_MAX do
       local entry = redis.call('ZRANGE', ring(class), i, i, 'WITHSCORES')
       local id, vt = entry[1], tonumber(entry[2])
       if not id or (best_vt and vt >= best_vt) then break end
@@ -29,21 +29,20 @@ local function least_served(classes, memory, refused)
 end
 
 local function take(s, nonce, trainer, numerics, lease_ms)
-  local t = load_trial(s, redis.call('ZRANGE', of(s.id, 'queued'), 0, 0)[1])
+  local t = load_trial(s, redis.call('ZRANGE', state_key(s.id, 'queued'), 0, 0)[1])
   if t.attempt > 0 then
     local _, before = who_is(s, t.who)
-    -- Another numerics class makes other bits: its curve may not continue this one.
+    -- Another numerics class computes other bits, so that its curve must not continue this one.
     if before ~= numerics then
-      redis.call('HDEL', of(s.id, 'curves'), t.n)
-      t.step, t.best_step, t.value = 0, 0, ''
+      redis.call('HDEL', curves_key(s.id), t.n)
+      t.epoch, t.best_epoch, t.value = 0, 0, ''
     end
   end
   move(s, t, 'running', NOW + lease_ms)
-  unflag(t, 'd')
-  unflag(t, 'p')
-  t.attempt, t.nonce, t.started, t.ended, t.who = t.attempt + 1, nonce, NOW - s.created, 0, who(s, trainer, numerics)
-  LANE_VT = math.max(LANE_VT, s.vt)
-  t.charge = s.cost or LIMIT.first_charge_ms
+  t.attempt, t.nonce, t.settled, t.who = t.attempt + 1, nonce, false, who(s, trainer, numerics)
+  t.started, t.ended = NOW - s.created, 0
+  QUEUE_VT = math.max(QUEUE_VT, s.vt)
+  t.charge = s.cost or LIMIT.FIRST_CHARGE_MS
   s.vt = s.vt + t.charge / s.weight
   save_trial(s, t)
   save(s)
@@ -66,7 +65,7 @@ local function claim()
   nonces = list()
   local last = redis.call('HMGET', trainer_key(trainer), 'nonce', 'claims')
   if last[1] and last[1] == nonces[1] then return replay(cmsgpack.unpack(last[2])) end
-  promote_due()
+  queue_due()
   local leases, claims = {}, {}
   for _, nonce in ipairs(nonces) do
     local id = least_served(classes, memory, refused)
@@ -75,14 +74,14 @@ local function claim()
     local t = take(s, nonce, trainer, numerics, lease_ms)
     leases[#leases + 1] = lease_row(s, t)
     claims[#claims + 1] = {id, t.n, nonce}
-    if has(t, 'a') then break end
+    if t.alone then break end
   end
   if #leases == 0 then return leases end
-  redis.call('HSET', LANE, 'vt', LANE_VT)
+  redis.call('HSET', QUEUE, 'vt', QUEUE_VT)
   redis.call('HSET', trainer_key(trainer), 'nonce', nonces[1], 'claims', cmsgpack.pack(claims))
   redis.call('ZADD', TRAINERS, NOW, trainer)
   count('claims', #leases)
-  -- One token a claim: each waking trainer wakes the next while work is left.
+  -- One token a claim: each trainer that wakes up wakes the next while work is left.
   for _, class in ipairs(classes) do
     if redis.call('EXISTS', ring(class)) == 1 then wake(class) end
   end

@@ -1,5 +1,5 @@
 -- cleared: the checkpoints of an ended trial are gone.
--- KEYS lane
+-- KEYS the queue
 -- ARGV time, study, number
 -- OUT  1 they were waited for, 0 not
 local function cleared()

@@ -1,5 +1,5 @@
 -- collect: the service's metrics at one moment; costs the same however many studies there are.
--- KEYS lane
+-- KEYS the queue
 -- ARGV time, n device classes
 -- OUT  name, number, name, number, …
 local function collect()
@@ -10,12 +10,12 @@ local function collect()
   end
   for _, class in ipairs(list()) do add('runnable:' .. class, redis.call('ZCARD', ring(class))) end
   add('wanted', redis.call('SCARD', WANTED))
-  add('trainers', redis.call('ZCOUNT', TRAINERS, NOW - LIMIT.trainer_ttl_ms, '+inf'))
+  add('trainers', redis.call('ZCOUNT', TRAINERS, NOW - LIMIT.TRAINER_TTL_MS, '+inf'))
   add('slots', SLOTS)
-  -- The lane's bounds may be stale by a heartbeat; the study's own set says how late its oldest lease really is.
+  -- The queue's bounds may be a heartbeat old; the study's own set says how late its oldest lease really is.
   local overdue = 0
-  for _, id in ipairs(redis.call('ZRANGE', LEASES, '-inf', NOW, 'BYSCORE', 'LIMIT', 0, LIMIT.due)) do
-    local first = redis.call('ZRANGE', of(id, 'running'), 0, 0, 'WITHSCORES')
+  for _, id in ipairs(due(LEASES, LIMIT.DUE_BATCH)) do
+    local first = redis.call('ZRANGE', state_key(id, 'running'), 0, 0, 'WITHSCORES')
     if first[2] then overdue = math.max(overdue, NOW - first[2]) end
   end
   add('lease_overdue_ms', overdue)

@@ -1,20 +1,14 @@
--- create: a study, once; its trials come by enqueue. The id of one that was deleted is not used again.
--- KEYS lane
--- ARGV time, id, then `n` field values in the order: spec, preflight, dataset, metrics, name, class, dataset_hash, dataset_id, step_bytes,
---      weight, sign, max_trials, max_parallel, max_failures, max_stalls, backoff_ms, row_max ('' where there is none)
+-- create: creates a study, once; its trials come by enqueue. The id of a deleted study is not used again.
+-- KEYS the queue
+-- ARGV time, id, n names and values of fields, in turn; '' for a limit that there is not
 -- OUT  {1 created | 0 the id was there already, study_row}, or -1 it was deleted
 local function create()
   local id, given = arg(), list()
   local state = redis.call('HGET', study_key(id), 'state')
   if state == 'deleted' then return -1 end
   if state then return {0, study_row(id)} end
-  local names = {'spec', 'preflight', 'dataset', 'metrics', 'name', 'class', 'dataset_hash', 'dataset_id', 'step_bytes', 'weight', 'sign',
-    'max_trials', 'max_parallel', 'max_failures', 'max_stalls', 'backoff_ms', 'row_max'}
-  local fields = {'created', NOW, 'next', 0, 'seq', 0, 'row', 0, 'vt', 0, 'state', 'running', 'sv', 1}
-  for i, name in ipairs(names) do
-    fields[#fields + 1] = name
-    fields[#fields + 1] = given[i]
-  end
+  local fields = {'created', NOW, 'next', 0, 'seq', 0, 'failures_in_a_row', 0, 'vt', 0, 'state', 'running'}
+  for _, item in ipairs(given) do fields[#fields + 1] = item end
   for _, state in ipairs(STATES) do
     fields[#fields + 1] = state
     fields[#fields + 1] = 0

@@ -1,5 +1,5 @@
--- exhaust: the sampler has no trial `number`; without open trials the study is completed.
--- KEYS lane
+-- exhaust: notes that the sampler has no trial `number`; without open trials the study is completed.
+-- KEYS the queue
 -- ARGV time, study, number (must be the study's next)
 -- OUT  1 noted, 0 not the next number or no such study
 local function exhaust()

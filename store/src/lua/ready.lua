@@ -1,6 +1,6 @@
--- ready: whether this server accepts changes: the lane's clock moves, as with every script that writes. Unlike those that let work finish, this one is
--- refused when memory is full, as new studies and trials are.
--- KEYS lane
+-- ready: asks whether this server accepts changes: the queue's clock moves, as with every script that writes. Unlike the scripts that let work
+-- finish, it is refused when memory is full, as new studies and trials are.
+-- KEYS the queue
 -- ARGV time
 -- OUT  1
 local function ready()

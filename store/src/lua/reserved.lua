@@ -1,5 +1,5 @@
 -- reserved: the study id that an idempotency key stands for, if it was used.
--- KEYS lane 0
+-- KEYS the queue
 -- ARGV time, key, the length of an id, request hash
 -- OUT  {} the key is new, or {study id, 1 the request is the same | 0 another request holds this key}
 local function reserved()

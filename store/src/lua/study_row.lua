@@ -1,5 +1,5 @@
 -- Part of the scripts that answer with a study: all that is stored of it.
--- A flat list, field, value, …, with `id` and the best trial's `best_point`; nil where there is none or it was deleted.
+-- A flat list, field, value, …, with `id` and the best trial's `best_point`; nil where there is no such study or it was deleted.
 local function study_row(id)
   local hash = redis.call('HGETALL', study_key(id))
   if #hash == 0 then return nil end

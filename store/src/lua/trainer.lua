@@ -1,5 +1,5 @@
 -- trainer: a trainer's heartbeat, or its farewell.
--- KEYS lane
+-- KEYS the queue
 -- ARGV time, id, slots ('' to forget it), info (JSON)
 -- OUT  1
 local function trainer()
@@ -9,7 +9,7 @@ local function trainer()
     return 1
   end
   local before = tonumber(redis.call('HGET', trainer_key(id), 'slots') or 0)
-  if slots ~= before then redis.call('HINCRBY', LANE, 'slots', slots - before) end
+  if slots ~= before then redis.call('HINCRBY', QUEUE, 'slots', slots - before) end
   redis.call('HSET', trainer_key(id), 'slots', slots, 'info', info)
   redis.call('ZADD', TRAINERS, NOW, id)
   return 1

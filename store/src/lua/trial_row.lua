@@ -1,12 +1,12 @@
 -- Part of the scripts that answer with trials: all that is stored of one.
--- {number, state, point, spec version, value (f64 big endian, '' none), step, best step, attempt, nonce, failures, stalls,
---  cancel pending 0 | 1, seen, rung, error kind LF message ('' none), curve entry at the best step (at the last, without one),
+-- {number, state, point, value (f64 big endian, '' none), epoch, best epoch, attempt, nonce, failures, stalls, cancel requested 0 | 1,
+--  error kind LF message ('' none), curve entry at the best epoch (at the last, without one),
 --  attempts: {{attempt, trainer, numerics, started ms, ended ms (-1 running), end}, …}}
-local function curve_entry(curve, width, step)
+local function curve_entry(curve, width, epoch)
   if not curve then return '' end
   for from = #curve - width + 1, 1, -width do
     local entry = string.sub(curve, from, from + width - 1)
-    if step == 0 or struct.unpack('<I4', entry) == step then return entry end
+    if epoch == 0 or struct.unpack('<I4', entry) == epoch then return entry end
   end
   return ''
 end
@@ -30,10 +30,7 @@ end
 
 -- `width` is that of a curve's entry, see curve_width.
 local function trial_row(s, t, width)
-  local error = redis.call('HGET', of(s.id, 'side'), 'e' .. t.n) or ''
-  local entry = curve_entry(redis.call('HGET', of(s.id, 'curves'), t.n), width, t.best_step)
-  return {t.n, t.state, t.point, t.sv, t.value, t.step, t.best_step, t.attempt, t.nonce, t.failures, t.stalls,
-    has(t, 'c') and 1 or 0, t.seen, t.rung, error, entry, attempt_rows(s, t)}
+  local entry = curve_entry(redis.call('HGET', curves_key(s.id), t.n), width, t.best_epoch)
+  return {t.n, t.state, t.point, t.value, t.epoch, t.best_epoch, t.attempt, t.nonce, t.failures, t.stalls,
+    t.cancel_requested and 1 or 0, get_error(s, t), entry, attempt_rows(s, t)}
 end
-
-local function curve_width(s) return 4 + 4 * #cjson.decode(redis.call('HGET', study_key(s.id), 'metrics')) end

@@ -1,5 +1,5 @@
 -- trials: rows by number, each with its metrics, attempts and error.
--- KEYS lane
+-- KEYS the queue
 -- ARGV time, study, n numbers
 -- OUT  'missing', or a trial_row for each
 local function trials()

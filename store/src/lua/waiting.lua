@@ -1,5 +1,5 @@
--- waiting: what the studies need that can be claimed from, or have running trials; the least served of a class first, so those that nobody serves.
--- KEYS lane
+-- waiting: the needs of the studies that can be claimed from or have running trials; the least served of a class first, since they may wait for good.
+-- KEYS the queue
 -- ARGV time, n device classes, how many studies of each class, and with running trials, at most
 -- OUT  a row for each study: {id, state, class, dataset id, bytes of a step, queued, running}
 local function waiting()

@@ -1,7 +1,7 @@
-//! Lost leases, failures, stale trainers, outages, forgotten scripts.
+//! Lost leases, stale trainers, outages, forgotten scripts.
 
 use super::*;
-use hpo::trial::{InARow, StudyState, TrialState, TriedAgain};
+use hpo::trial::{AttemptEnd, ErrorKind, StudyState, TrialState};
 
 #[tokio::test]
 async fn an_expired_lease_counts_a_stall_and_the_trial_is_claimed_again() {
@@ -18,8 +18,11 @@ async fn an_expired_lease_counts_a_stall_and_the_trial_is_claimed_again() {
     assert_eq!(bench.finish(&lost, completed(0.9)).await, Ack::Stale);
     assert_eq!(bench.store.report(&lost, &[]).await.unwrap(), Directive::Lost);
     let trial = bench.trial(id, 0).await;
-    let attempts: Vec<_> = trial.attempts.iter().map(|a| (a.trainer.as_str(), a.end.as_deref())).collect();
-    assert_eq!((trial.state, attempts), (TrialState::Running, vec![("a", Some("stalled")), ("b", None)]));
+    let attempts: Vec<_> = trial.attempts.iter().map(|a| (a.trainer.as_str(), a.end)).collect();
+    assert_eq!(
+        (trial.state, attempts),
+        (TrialState::Running, vec![("a", Some(AttemptEnd::Stalled)), ("b", None)])
+    );
     assert!(matches!(bench.finish(&lease, completed(0.5)).await, Ack::Accepted { .. }));
     assert_eq!(bench.trial(id, 0).await.value, Some(0.5));
 }
@@ -58,8 +61,8 @@ async fn the_last_nonce_finishes_a_trial_that_was_queued_again() {
     bench.healthy().await;
     let trial = bench.trial(id, 0).await;
     assert_eq!(
-        (trial.state, trial.attempts.len(), trial.attempts[0].end.as_deref()),
-        (TrialState::Completed, 1, Some("completed"))
+        (trial.state, trial.attempts.len(), trial.attempts[0].end),
+        (TrialState::Completed, 1, Some(AttemptEnd::Completed))
     );
     assert_eq!(
         trial.attempts[0].ended_at_ms,
@@ -120,7 +123,7 @@ async fn a_lost_trial_is_not_handed_out_by_a_replayed_claim() {
 
 #[tokio::test]
 async fn a_pending_cancel_outweighs_every_way_back() {
-    let ends = [End::Released, failed(ErrorKind::Io), End::Paused { value: 0.5, best_step: 1 }];
+    let ends = [End::Released, failed(ErrorKind::Io)];
     let oom = End::Failed { kind: ErrorKind::OutOfMemory, message: String::new(), beside_others: true };
     for end in ends.into_iter().chain([oom]).map(Some).chain([None]) {
         let bench = Bench::new().await;
@@ -134,214 +137,6 @@ async fn a_pending_cancel_outweighs_every_way_back() {
         assert_eq!(bench.trial(id, 0).await.state, TrialState::Cancelled, "{end:?}");
         bench.healthy().await;
     }
-}
-
-#[tokio::test]
-async fn a_trial_that_succeeds_at_last_has_no_error() {
-    let bench = Bench::new().await;
-    let id = bench.study(json!({"retry": {"max_failures": 1}})).await;
-    let lease = bench.claim("a").await.unwrap();
-    bench.finish(&lease, failed(ErrorKind::Io)).await;
-    assert!(bench.trial(id, 0).await.error.is_some());
-    bench.jump(1_000);
-    bench.finish(&bench.claim("a").await.unwrap(), completed(0.5)).await;
-    assert_eq!(bench.trial(id, 0).await.error, None);
-}
-
-#[tokio::test]
-async fn an_error_message_is_cut_between_characters() {
-    let bench = Bench::new().await;
-    let id = bench.study(json!({})).await;
-    let lease = bench.claim("a").await.unwrap();
-    bench
-        .finish(
-            &lease,
-            End::Failed { kind: ErrorKind::Panic, message: "ü".repeat(5_000) + "x", beside_others: false },
-        )
-        .await;
-    assert_eq!(bench.trial(id, 0).await.error.unwrap().message, "ü".repeat(1_000));
-}
-
-#[tokio::test]
-async fn io_failures_are_retried_after_a_growing_wait_and_then_final() {
-    let bench = Bench::new().await;
-    let id = bench.study(json!({"max_trials": 1, "retry": {"max_failures": 2, "backoff_seconds": 2}})).await;
-    for wait_ms in [2_000, 4_000] {
-        let lease = bench.claim("a").await.unwrap();
-        bench.finish(&lease, failed(ErrorKind::Io)).await;
-        assert_eq!(bench.trial(id, 0).await.state, TrialState::Delayed);
-        bench.healthy().await;
-        bench.jump(wait_ms - 1);
-        assert!(bench.claim("a").await.is_none());
-        bench.jump(1);
-    }
-    let lease = bench.claim("a").await.unwrap();
-    assert_eq!(lease.attempt, 3);
-    bench.finish(&lease, failed(ErrorKind::Io)).await;
-    let trial = bench.trial(id, 0).await;
-    assert_eq!((trial.state, trial.failures, trial.attempts.len()), (TrialState::Failed, 3, 3));
-    assert_eq!(trial.error.unwrap(), TrialError { kind: ErrorKind::Io, message: "it broke".into() });
-    bench.healthy().await;
-}
-
-#[tokio::test]
-async fn each_delayed_trial_waits_for_its_own_time() {
-    let bench = Bench::new().await;
-    let id = bench.study(json!({"retry": {"max_failures": 1, "backoff_seconds": 10}})).await;
-    for lease in bench.claims("a", 2).await {
-        bench.finish(&lease, failed(ErrorKind::Io)).await;
-        bench.jump(5_000);
-    }
-    let states = async || [bench.trial(id, 0).await.state, bench.trial(id, 1).await.state];
-    assert_eq!(states().await, [TrialState::Delayed; 2]);
-    bench.pass(3_000).await;
-    assert_eq!(states().await, [TrialState::Queued, TrialState::Delayed]);
-    bench.pass(3_000).await;
-    assert_eq!(states().await, [TrialState::Queued; 2]);
-    bench.healthy().await;
-}
-
-#[tokio::test]
-async fn the_long_queue_of_a_failed_study_is_swept_by_the_reaper() {
-    let bench = Bench::new().await;
-    let id =
-        bench.study(json!({"max_trials": 2_000, "max_parallel": 1_500, "retry": {"max_failures": 1}})).await;
-    let leases = bench.claims("a", 4).await;
-    bench.finish(&leases[0], failed(ErrorKind::Io)).await;
-    for lease in &leases[1..] {
-        bench.finish(lease, failed(ErrorKind::Invalid)).await;
-    }
-    let waiting = async || bench.record(id).await.counts.get(TrialState::Queued);
-    assert_eq!((bench.record(id).await.state, waiting().await), (StudyState::Failed, 1_060));
-    // Its time has come, but its study is closed.
-    bench.jump(1_000);
-    assert!(bench.claim("a").await.is_none());
-    assert_eq!(bench.trial(id, 0).await.state, TrialState::Cancelled);
-    bench.healthy().await;
-    bench.pass(9_000).await;
-    assert_eq!(waiting().await, 0);
-    bench.healthy().await;
-}
-
-#[tokio::test]
-async fn a_diverged_trial_is_final_whatever_the_budget_and_keeps_its_curve() {
-    let bench = Bench::new().await;
-    let id = bench.study(json!({"retry": {"max_failures": 5}})).await;
-    let lease = bench.claim("a").await.unwrap();
-    bench.store.report(&lease, &[Point { step: 1, values: vec![f32::NAN; 4] }]).await.unwrap();
-    bench.finish(&lease, completed(f64::NAN)).await;
-    let trial = bench.trial(id, 0).await;
-    assert_eq!(
-        (trial.state, trial.value, trial.error.unwrap().kind),
-        (TrialState::Failed, None, ErrorKind::Diverged)
-    );
-    assert_eq!(bench.store.curve(id, 0).await.unwrap().unwrap().points.len(), 1);
-}
-
-#[tokio::test]
-async fn a_first_out_of_memory_beside_others_is_not_held_against_the_trial() {
-    let bench = Bench::new().await;
-    let id = bench.study(json!({})).await;
-    let oom = End::Failed { kind: ErrorKind::OutOfMemory, message: String::new(), beside_others: true };
-    let lease = bench.claim("a").await.unwrap();
-    bench.finish(&lease, oom.clone()).await;
-    bench.healthy().await;
-    let leases = bench.claims("a", 3).await;
-    assert_eq!((leases.len(), leases[0].number, leases[0].alone), (1, 0, true));
-    assert_eq!(bench.trial(id, 0).await.failures, 0);
-    bench.finish(&leases[0], oom).await;
-    assert_eq!(bench.trial(id, 0).await.state, TrialState::Failed);
-}
-
-/// The state of a trial that failed so under `retry`, and that of its study, in which two trials
-/// had failed before it; and after one more had.
-async fn after_two_failures(kind: ErrorKind, retry: Value) -> (TrialState, StudyState, StudyState) {
-    let bench = Bench::new().await;
-    let id = bench.study(json!({"max_trials": 20, "retry": retry})).await;
-    bench.store.reap().await.unwrap();
-    for _ in 0..2 {
-        bench.finish(&bench.claim("a").await.unwrap(), failed(ErrorKind::Panic)).await;
-    }
-    let lease = bench.claim("a").await.unwrap();
-    match kind {
-        ErrorKind::Stalled => bench.pass(33_000).await,
-        ErrorKind::Refused => {
-            bench.finish(&lease, End::Refused { why: "it lacks the dataset".into() }).await;
-        }
-        kind => {
-            bench.finish(&lease, failed(kind)).await;
-        }
-    }
-    let (trial, study) = (bench.trial(id, lease.number).await, bench.record(id).await.state);
-    assert_eq!(trial.error.map(|error| error.kind), Some(kind));
-    if let Some(next) = bench.claim("a").await {
-        bench.finish(&next, failed(ErrorKind::Panic)).await;
-    }
-    bench.healthy().await;
-    (trial.state, study, bench.record(id).await.state)
-}
-
-#[tokio::test]
-async fn the_scripts_make_of_each_kind_of_failure_what_is_said_of_it() {
-    for kind in ErrorKind::ALL {
-        let of_study = match kind.in_a_row() {
-            InARow::Counts => (StudyState::Failed, StudyState::Failed),
-            InARow::Resets => (StudyState::Running, StudyState::Running),
-            InARow::Leaves => (StudyState::Running, StudyState::Failed),
-        };
-        let of_trial =
-            if kind.tried_again() == TriedAgain::AtOnce { TrialState::Queued } else { TrialState::Failed };
-        let found = after_two_failures(*kind, json!({"max_failures": 0, "max_stalls": 0})).await;
-        assert_eq!(found, (of_trial, of_study.0, of_study.1), "{kind}");
-
-        let found = after_two_failures(*kind, json!({"max_failures": 1, "max_stalls": 0})).await.0;
-        assert_eq!(
-            found == TrialState::Delayed,
-            kind.tried_again() == TriedAgain::WithinMaxFailures,
-            "{kind}: {found}"
-        );
-    }
-}
-
-#[tokio::test]
-async fn a_search_of_which_half_diverges_does_not_fail() {
-    let bench = Bench::new().await;
-    let id = bench.study(json!({"max_trials": 12})).await;
-    for number in 0..12 {
-        let end = if number % 6 == 5 { completed(1.0) } else { failed(ErrorKind::Diverged) };
-        bench.finish(&bench.claim("a").await.unwrap(), end).await;
-    }
-    let record = bench.record(id).await;
-    assert_eq!((record.state, record.stop_reason), (StudyState::Completed, Some(StopReason::MaxTrials)));
-    assert_eq!(record.counts.get(TrialState::Failed), 10);
-}
-
-#[tokio::test]
-async fn three_failures_in_a_row_fail_the_study() {
-    let bench = Bench::new().await;
-    let id = bench.study(json!({"max_trials": 20})).await;
-    let others = bench.claims("b", 1).await;
-    for end in [
-        failed(ErrorKind::Invalid),
-        failed(ErrorKind::Panic),
-        completed(1.0),
-        failed(ErrorKind::Panic),
-        failed(ErrorKind::Invalid),
-    ] {
-        let lease = bench.claim("a").await.unwrap();
-        bench.finish(&lease, end).await;
-        assert_eq!(bench.record(id).await.state, StudyState::Running);
-    }
-    let lease = bench.claim("a").await.unwrap();
-    bench.finish(&lease, failed(ErrorKind::Panic)).await;
-    let record = bench.record(id).await;
-    assert_eq!((record.state, record.stop_reason), (StudyState::Failed, Some(StopReason::FailuresInARow)));
-    assert_eq!((record.counts.get(TrialState::Queued), record.counts.get(TrialState::Cancelled)), (0, 13));
-    assert!(bench.claim("a").await.is_none());
-    assert_eq!(bench.store.report(&others[0], &[]).await.unwrap(), Directive::Cancel);
-    bench.finish(&others[0], End::Released).await;
-    assert_eq!(bench.trial(id, 0).await.state, TrialState::Cancelled);
-    bench.healthy().await;
 }
 
 #[tokio::test]
@@ -393,15 +188,15 @@ async fn a_clock_that_steps_back_changes_nothing() {
 async fn another_numerics_class_starts_a_new_curve() {
     let bench = Bench::new().await;
     let id = bench.study(json!({})).await;
-    let point = |step| Point { step, values: vec![step as f32; 4] };
+    let point = |epoch| EpochMetrics { epoch, values: vec![epoch as f32; 4] };
     for (numerics, kept) in [("cpu-1", 0), ("cpu-1", 2), ("cpu-2", 0)] {
         let claim = Claim { numerics: numerics.into(), ..Claim::new(&trainer("a"), vec![], 1) };
         let lease = bench.store.claim(&claim).await.unwrap().remove(0);
-        assert_eq!(bench.store.curve(id, 0).await.unwrap().unwrap().points.len(), kept, "{numerics}");
+        assert_eq!(bench.store.curve(id, 0).await.unwrap().unwrap().epochs.len(), kept, "{numerics}");
         bench.store.report(&lease, &[point(1), point(2)]).await.unwrap();
         bench.finish(&lease, End::Released).await;
     }
-    assert_eq!(bench.store.curve(id, 0).await.unwrap().unwrap().points.len(), 2);
+    assert_eq!(bench.store.curve(id, 0).await.unwrap().unwrap().epochs.len(), 2);
 }
 
 #[tokio::test]
@@ -454,7 +249,7 @@ async fn a_full_memory_refuses_new_studies_and_lets_work_finish() {
         matches!(bench.store.create_study(new_study(json!({})), None).await, Err(Error::Refused(refused)) if refused.refusal == Refusal::OutOfMemory)
     );
     assert_eq!(
-        bench.store.report(&lease, &[Point { step: 1, values: vec![0.0; 4] }]).await.unwrap(),
+        bench.store.report(&lease, &[EpochMetrics { epoch: 1, values: vec![0.0; 4] }]).await.unwrap(),
         Directive::GoOn
     );
     bench.finish(&lease, completed(1.0)).await;
@@ -467,7 +262,7 @@ async fn run_and_kill(store: &Store, redis: &embedded::Embedded, id: &str) {
     loop {
         let claim = Claim::new(&trainer(id), vec![], 1);
         let Some(lease) = until_answered(async || store.claim(&claim).await).await.pop() else { return };
-        let points = [Point { step: 1, values: vec![0.5; 4] }];
+        let points = [EpochMetrics { epoch: 1, values: vec![0.5; 4] }];
         assert_eq!(until_answered(async || store.report(&lease, &points).await).await, Directive::GoOn);
         if lease.number % 20 == 0 && lease.number > 0 {
             let pid = redis.pid();
@@ -513,7 +308,7 @@ async fn an_embedded_redis_killed_in_use_comes_back_with_every_answer_it_gave() 
     assert_eq!(store.study(id).await.unwrap().unwrap().counts.get(TrialState::Completed), 50);
     for trial in store.trials(id, TrialPage::default()).await.unwrap().0 {
         assert_eq!(
-            (trial.value, trial.step, trial.attempt, trial.attempts.len()),
+            (trial.value, trial.epoch, trial.attempt, trial.attempts.len()),
             (Some(trial.number as f64), 1, 1, 1)
         );
     }
@@ -523,10 +318,7 @@ async fn an_embedded_redis_killed_in_use_comes_back_with_every_answer_it_gave() 
 #[tokio::test]
 async fn probes_and_scrapes_of_a_hung_redis_are_answered_soon() {
     let bench = Bench::new().await;
-    let pid = bench.redis.child.id() as libc::pid_t;
-    // SAFETY: kill takes two numbers and touches no memory, and the child is ours.
-    let signal = |signal| unsafe { libc::kill(pid, signal) };
-    signal(libc::SIGSTOP);
+    bench.redis.pause();
     // Others wait for the same connection with more patience.
     let patient = tokio::spawn({
         let store = bench.store.clone();
@@ -541,7 +333,7 @@ async fn probes_and_scrapes_of_a_hung_redis_are_answered_soon() {
         );
         assert!(begun.elapsed() < Duration::from_millis(2 * limits::REDIS_PROBE_MS), "{:?}", begun.elapsed());
     }
-    signal(libc::SIGCONT);
+    bench.redis.resume();
     patient.await.unwrap().unwrap();
     bench.store.ready().await.unwrap();
     bench.store.collect().await.unwrap();

@@ -1,7 +1,7 @@
 //! A trial from its queue to its end.
 
 use super::*;
-use hpo::trial::{ErrorKind, StudyState, TrialState};
+use hpo::trial::{AttemptEnd, ErrorKind, StudyState, TrialState};
 
 #[tokio::test]
 async fn a_study_runs_from_creation_to_completion() {
@@ -11,9 +11,11 @@ async fn a_study_runs_from_creation_to_completion() {
     for number in 0..3 {
         let lease = bench.claim("a").await.unwrap();
         assert_eq!((lease.study, lease.number, lease.attempt), (id, number, 1));
-        assert!(bench.store.spec(id).await.unwrap().space.unpack(&lease.point).is_some());
-        let points =
-            [Point { step: 1, values: vec![1.0, 0.5, 1.1, 0.25] }, Point { step: 2, values: vec![0.0; 4] }];
+        assert!(bench.store.spec(id).await.unwrap().space.unpack(&lease.point).is_ok());
+        let points = [
+            EpochMetrics { epoch: 1, values: vec![1.0, 0.5, 1.1, 0.25] },
+            EpochMetrics { epoch: 2, values: vec![0.0; 4] },
+        ];
         assert_eq!(bench.store.report(&lease, &points).await.unwrap(), Directive::GoOn);
         bench.jump(1_500);
         bench.finish(&lease, completed(0.1 * number as f64)).await;
@@ -28,13 +30,13 @@ async fn a_study_runs_from_creation_to_completion() {
     assert_eq!((best.number, best.value), (2, 0.2));
     let trial = bench.trial(id, 2).await;
     assert_eq!(
-        (trial.state, trial.value, trial.step, trial.best_step, trial.metrics),
+        (trial.state, trial.value, trial.epoch, trial.best_epoch, trial.metrics),
         (TrialState::Completed, Some(0.2), 2, Some(1), vec![1.0, 0.5, 1.1, 0.25])
     );
     assert_eq!(trial.attempts[0].ended_at_ms.unwrap() - trial.attempts[0].started_at_ms, 1_500);
     assert_eq!(
-        (trial.attempts[0].trainer.as_str(), trial.attempts[0].end.as_deref()),
-        ("a", Some("completed"))
+        (trial.attempts[0].trainer.as_str(), trial.attempts[0].end),
+        ("a", Some(AttemptEnd::Completed))
     );
     assert!(bench.claim("a").await.is_none());
 }
@@ -53,11 +55,11 @@ async fn the_same_claim_again_gets_the_same_leases() {
 }
 
 #[tokio::test]
-async fn a_curve_takes_each_step_once_and_in_order() {
+async fn a_curve_takes_each_epoch_once_and_in_order() {
     let bench = Bench::new().await;
     let id = bench.study(json!({})).await;
     let lease = bench.claim("a").await.unwrap();
-    let point = |step| Point { step, values: vec![step as f32, 0.1, 0.2, f32::NAN] };
+    let point = |epoch| EpochMetrics { epoch, values: vec![epoch as f32, 0.1, 0.2, f32::NAN] };
     for points in
         [vec![point(1), point(2)], vec![point(1), point(2)], vec![point(2), point(3)], vec![], vec![point(3)]]
     {
@@ -65,9 +67,9 @@ async fn a_curve_takes_each_step_once_and_in_order() {
     }
     let curve = bench.store.curve(id, 0).await.unwrap().unwrap();
     assert_eq!(curve.metrics, ["loss", "accuracy", "val_loss", "val_accuracy"]);
-    assert_eq!(curve.points.iter().map(|point| point.step).collect::<Vec<_>>(), [1, 2, 3]);
-    assert!(curve.points[0].values[3].is_nan());
-    assert_eq!(bench.store.curve(id, 1).await.unwrap().unwrap().points, []);
+    assert_eq!(curve.epochs.iter().map(|metrics| metrics.epoch).collect::<Vec<_>>(), [1, 2, 3]);
+    assert!(curve.epochs[0].values[3].is_nan());
+    assert_eq!(bench.store.curve(id, 1).await.unwrap().unwrap().epochs, []);
     assert!(bench.store.curve(id, 9).await.unwrap().is_none());
     bench.healthy().await;
 }
@@ -97,17 +99,17 @@ async fn a_released_trial_keeps_its_place_and_its_budgets() {
     let trial = bench.trial(id, 0).await;
     assert_eq!((trial.failures, trial.stalls), (0, 0));
     assert_eq!(
-        trial.attempts.iter().map(|a| (a.trainer.as_str(), a.end.as_deref())).collect::<Vec<_>>(),
-        [("a", Some("released")), ("b", None)]
+        trial.attempts.iter().map(|a| (a.trainer.as_str(), a.end)).collect::<Vec<_>>(),
+        [("a", Some(AttemptEnd::Released)), ("b", None)]
     );
     bench.finish(&again, completed(1.0)).await;
     let ends: Vec<_> =
         bench.trial(id, 0).await.attempts.into_iter().map(|a| (a.attempt, a.end.unwrap())).collect();
-    assert_eq!(ends, [(1, "released".into()), (2, "completed".into())]);
+    assert_eq!(ends, [(1, AttemptEnd::Released), (2, AttemptEnd::Completed)]);
 }
 
 #[tokio::test]
-async fn why_a_trial_was_refused_is_shown_until_it_has_run_elsewhere() {
+async fn the_reason_of_a_refusal_is_shown_until_the_trial_runs_elsewhere() {
     let bench = Bench::new().await;
     let id = bench.study(json!({})).await;
     let lease = bench.claim("a").await.unwrap();
@@ -122,44 +124,6 @@ async fn why_a_trial_was_refused_is_shown_until_it_has_run_elsewhere() {
     let again = bench.claim("b").await.unwrap();
     bench.finish(&again, completed(1.0)).await;
     assert!(bench.trial(id, 0).await.error.is_none());
-}
-
-#[tokio::test]
-async fn finishing_and_claiming_is_one_round_trip() {
-    let bench = Bench::new().await;
-    bench.study(json!({})).await;
-    let lease = bench.claim("a").await.unwrap();
-    let claim = Claim::new(&trainer("a"), vec![], 1);
-    let (ack, leases) = bench.store.finish_and_claim(&lease, &completed(0.5), false, &claim).await.unwrap();
-    assert!(matches!(ack, Ack::Accepted { has_ended: true, .. }));
-    assert_eq!(leases[0].number, 1);
-    assert_eq!(
-        bench.store.finish_and_claim(&lease, &completed(0.5), false, &claim).await.unwrap(),
-        (ack, leases)
-    );
-    bench.healthy().await;
-}
-
-#[tokio::test]
-async fn a_paused_trial_is_promoted_once_and_before_new_ones() {
-    let bench = Bench::new().await;
-    let id = bench.study(json!({})).await;
-    let leases = bench.claims("a", 2).await;
-    bench.finish(&leases[1], End::Paused { value: 0.5, best_step: 1 }).await;
-    bench.finish(&leases[0], End::Released).await;
-    bench.healthy().await;
-    assert!(!bench.store.promote(id, 0, 0).await.unwrap());
-    assert!(!bench.store.promote(id, 1, 1).await.unwrap());
-    assert!(bench.store.promote(id, 1, 0).await.unwrap());
-    assert!(bench.store.promote(id, 1, 0).await.unwrap());
-    bench.healthy().await;
-    let lease = bench.claim("b").await.unwrap();
-    assert_eq!((lease.number, lease.attempt), (1, 2));
-    // Once it ran it has no privilege any more.
-    bench.finish(&lease, End::Released).await;
-    assert_eq!(bench.claims("b", 3).await.iter().map(|lease| lease.number).collect::<Vec<_>>(), [0, 1, 2]);
-    bench.store.cancel_study(id).await.unwrap();
-    assert!(!bench.store.promote(id, 1, 0).await.unwrap());
 }
 
 #[tokio::test]

@@ -40,14 +40,15 @@ async fn bytes_per_trial(stage: Stage) -> u64 {
     }
     if let Stage::Finished { epochs } = stage {
         for lease in &leases {
-            let points: Vec<_> =
-                (1..=epochs).map(|step| Point { step, values: vec![0.1 / step as f32; 4] }).collect();
+            let points: Vec<_> = (1..=epochs)
+                .map(|epoch| EpochMetrics { epoch, values: vec![0.1 / epoch as f32; 4] })
+                .collect();
             bench.jump(3_456);
             bench.store.report(lease, &points).await.unwrap();
             bench
                 .finish(
                     lease,
-                    End::Completed { value: 1.0 / (lease.number + 3) as f64, best_step: epochs.max(1) },
+                    End::Completed { value: 1.0 / (lease.number + 3) as f64, best_epoch: epochs.max(1) },
                 )
                 .await;
         }

@@ -1,13 +1,14 @@
 //! The store against a real Redis, each test with a private one and a clock of its own.
 
+mod failures;
 mod fairness;
 mod faults;
 mod life;
 mod memory;
 mod reads;
+mod removal;
 mod studies;
 
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -18,46 +19,8 @@ use hpo::trial::ErrorKind;
 use serde_json::{Value, json};
 
 use crate::audit::audit;
+use crate::test_server::TestRedis;
 use crate::*;
-
-/// A private server on a unix socket, without persistence; ends with its owner.
-pub(crate) struct TestRedis {
-    child: Child,
-    folder: tempfile::TempDir,
-}
-
-impl TestRedis {
-    pub(crate) fn start() -> TestRedis {
-        let folder = tempfile::tempdir().unwrap();
-        let child = Command::new(embedded::server().unwrap_or_else(|missing| panic!("{missing}")))
-            .args(["--port", "0", "--save", "", "--unixsocket"])
-            .arg(folder.path().join("s"))
-            .current_dir(folder.path())
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
-        let redis = TestRedis { child, folder };
-        while std::os::unix::net::UnixStream::connect(redis.folder.path().join("s")).is_err() {
-            std::thread::sleep(Duration::from_millis(2));
-        }
-        redis
-    }
-
-    pub(crate) fn url(&self) -> String {
-        format!("unix://{}", self.folder.path().join("s").display())
-    }
-
-    pub(crate) fn client(&self) -> redis::Connection {
-        redis::Client::open(self.url()).unwrap().get_connection().unwrap()
-    }
-}
-
-impl Drop for TestRedis {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 /// A store on a private Redis whose time stands still until `pass`.
 pub(crate) struct Bench {
@@ -70,7 +33,7 @@ pub(crate) const START_MS: u64 = 1_800_000_000_000;
 
 impl Bench {
     pub(crate) async fn new() -> Bench {
-        let redis = TestRedis::start();
+        let redis = TestRedis::start_volatile();
         let now = Arc::new(AtomicU64::new(START_MS));
         let config = Config { now_ms: Some(now.clone()), ..Config::new(redis.url()) };
         Bench { store: Store::connect(config).await.unwrap(), now, redis }
@@ -147,7 +110,7 @@ pub(crate) fn trainer(id: &str) -> Trainer {
 }
 
 pub(crate) fn completed(value: f64) -> End {
-    End::Completed { value, best_step: 1 }
+    End::Completed { value, best_epoch: 1 }
 }
 
 pub(crate) fn failed(kind: ErrorKind) -> End {

@@ -95,7 +95,7 @@ async fn pages_by_value_show_each_trial_once_while_the_study_runs() {
 }
 
 #[tokio::test]
-async fn a_cursor_of_one_order_is_none_of_another() {
+async fn a_cursor_of_one_order_is_refused_by_another() {
     let bench = Bench::new().await;
     let id = bench.study(json!({})).await;
     let lease = bench.claim("a").await.unwrap();
@@ -170,7 +170,8 @@ async fn metrics_are_complete_and_follow_the_store() {
     let metrics = bench.store.collect().await.unwrap();
     let trials =
         |state| metrics.trials.iter().find(|row| row.0 == DeviceClass::Cpu && row.1 == state).unwrap().2;
-    assert_eq!((trials(TrialState::Queued), trials(TrialState::Running), metrics.trials.len()), (2, 1, 32));
+    assert_eq!((trials(TrialState::Queued), trials(TrialState::Running)), (2, 1));
+    assert_eq!(metrics.trials.len(), DeviceClass::ALL.len() * TrialState::ALL.len());
     assert_eq!((metrics.slots, metrics.trainers, metrics.claims, metrics.lease_overdue_ms), (2, 1, 1, 1_000));
     assert!(metrics.studies.contains(&(StudyState::Running, 1)) && metrics.redis_memory_bytes > 0);
     assert!(metrics.runnable.contains(&(DeviceClass::Cpu, 1)));
@@ -244,41 +245,9 @@ async fn a_scrape_looks_at_no_more_studies_than_it_may() {
 async fn every_script_call_is_observed() {
     let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
     let sink = seen.clone();
-    let redis = TestRedis::start();
+    let redis = TestRedis::start_volatile();
     let observe: Observe = Arc::new(move |name, _, ok| sink.lock().unwrap().push((name, ok)));
     let store = Store::connect(Config { observe: Some(observe), ..Config::new(redis.url()) }).await.unwrap();
     store.study(new_id()).await.unwrap();
     assert_eq!(*seen.lock().unwrap(), [("studies", true)]);
-}
-
-#[tokio::test]
-async fn several_lanes_behave_as_one() {
-    let redis = TestRedis::start();
-    let store = Store::connect(Config { lanes: 3, ..Config::new(redis.url()) }).await.unwrap();
-    let again = Store::connect(Config { lanes: 5, ..Config::new(redis.url()) }).await.unwrap();
-    assert_eq!(again.inner.lanes.len(), 3);
-    let mut ids = Vec::new();
-    for _ in 0..12 {
-        let id = store.create_study(new_study(json!({"max_trials": 1})), None).await.unwrap().study.id;
-        store.top_up(id).await.unwrap();
-        ids.insert(0, id);
-    }
-    let (mut listed, mut cursor) = (Vec::new(), None);
-    loop {
-        let (studies, next) =
-            store.list_studies(StudyPage { cursor, limit: 5, ..StudyPage::default() }).await.unwrap();
-        listed.extend(studies.iter().map(|study| study.id));
-        cursor = next;
-        if cursor.is_none() {
-            break;
-        }
-    }
-    assert_eq!(listed, ids);
-    let mut claimed = 0;
-    while let [lease] = &store.claim(&Claim::new(&trainer("a"), vec![], 1)).await.unwrap()[..] {
-        store.finish(lease, &completed(0.5)).await.unwrap();
-        claimed += 1;
-    }
-    assert_eq!(claimed, 12);
-    assert_eq!(audit(&store).await.unwrap(), Vec::<String>::new());
 }

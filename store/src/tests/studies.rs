@@ -1,7 +1,6 @@
-//! Studies: created once, topped up, changed, cancelled, deleted.
+//! Studies: created once, topped up, changed, cancelled.
 
 use super::*;
-use crate::artifact::Artifacts;
 use crate::reply::Reply;
 use crate::script::Name;
 use hpo::trial::{StudyState, TrialState};
@@ -45,7 +44,7 @@ async fn an_idempotency_key_stands_for_one_request() {
 }
 
 #[tokio::test]
-async fn top_up_fills_the_queue_and_no_further_however_many_do_it() {
+async fn any_number_of_top_ups_fill_the_queue_and_no_further() {
     let bench = Bench::new().await;
     let new = new_study(json!({"max_trials": 1_000, "max_parallel": 100}));
     let id = bench.store.create_study(new, None).await.unwrap().study.id;
@@ -58,19 +57,19 @@ async fn top_up_fills_the_queue_and_no_further_however_many_do_it() {
     assert_eq!(bench.store.top_up(id).await.unwrap(), 0);
     bench.healthy().await;
     let study = bench.store.spec(id).await.unwrap();
-    let mut sampler = hpo::sampler::Sampler::new(&study);
+    let mut sampler = hpo::sampler::Sampler::new(study.sampler, &study.space, study.seed);
     for number in 0..164 {
         assert_eq!(bench.trial(id, number).await.point, study.space.pack(&sampler.suggest(number).unwrap()));
     }
 }
 
 #[tokio::test]
-async fn trials_are_enqueued_in_order_and_only_where_they_are_wanted() {
+async fn trials_are_enqueued_in_order_and_only_if_they_are_wanted() {
     let bench = Bench::new().await;
     let id = bench.store.create_study(new_study(json!({})), None).await.unwrap().study.id;
     let enqueue = async |first: u64, count: usize| {
-        let args = Args::new().arg(id).arg(first).arg(0).list(vec![Vec::new(); count]);
-        Reply::of(bench.store.call(Name::Enqueue, id, args).await.unwrap()).unwrap().text().unwrap()
+        let args = Args::new().arg(id).arg(first).list(vec![Vec::new(); count]);
+        Reply::of(bench.store.call(Name::Enqueue, args).await.unwrap()).unwrap().text().unwrap()
     };
     assert_eq!(
         [enqueue(1, 1).await, enqueue(0, 4).await, enqueue(0, 1).await, enqueue(0, 1).await],
@@ -80,14 +79,14 @@ async fn trials_are_enqueued_in_order_and_only_where_they_are_wanted() {
     assert_eq!(enqueue(1, 1).await, "closed");
     bench.healthy().await;
     let exhaust = async |number: u64| {
-        reply::integer(bench.store.call(Name::Exhaust, id, Args::new().arg(id).arg(number)).await.unwrap())
+        reply::integer(bench.store.call(Name::Exhaust, Args::new().arg(id).arg(number)).await.unwrap())
             .unwrap()
     };
     assert_eq!([exhaust(0).await, exhaust(2).await, exhaust(1).await], [0, 0, 1]);
 }
 
 #[tokio::test]
-async fn studies_that_want_trials_are_known_without_a_search() {
+async fn studies_that_want_trials_are_found_without_a_search() {
     let bench = Bench::new().await;
     let new = || new_study(json!({"max_trials": 1_000, "max_parallel": 16}));
     let id = bench.store.create_study(new(), None).await.unwrap().study.id;
@@ -196,7 +195,7 @@ async fn a_paused_study_is_not_claimed_from_until_it_resumes() {
 }
 
 #[tokio::test]
-async fn more_trials_reopen_a_completed_study_and_fewer_end_what_waits() {
+async fn more_trials_reopen_a_completed_study_and_fewer_cancel_waiting_ones() {
     let bench = Bench::new().await;
     let id = bench.study(json!({"retry": {"max_failures": 1}})).await;
     for lease in bench.claims("a", 3).await {
@@ -224,7 +223,7 @@ async fn more_trials_reopen_a_completed_study_and_fewer_end_what_waits() {
 }
 
 #[tokio::test]
-async fn a_trial_that_ran_when_max_trials_fell_below_it_is_cancelled_by_no_later_change() {
+async fn a_trial_that_ran_when_max_trials_fell_below_it_is_not_cancelled_by_a_later_change() {
     let bench = Bench::new().await;
     let id = bench.study(json!({})).await;
     let leases = bench.claims("a", 2).await;
@@ -236,7 +235,7 @@ async fn a_trial_that_ran_when_max_trials_fell_below_it_is_cancelled_by_no_later
 }
 
 #[tokio::test]
-async fn a_cancelled_study_cancels_what_waits_and_tells_what_runs() {
+async fn a_cancelled_study_cancels_waiting_trials_and_tells_the_trainers_of_running_ones() {
     let bench = Bench::new().await;
     let id =
         bench.study(json!({"max_trials": 2_000, "max_parallel": 1_500, "retry": {"max_failures": 1}})).await;
@@ -265,7 +264,7 @@ async fn a_cancelled_study_cancels_what_waits_and_tells_what_runs() {
 }
 
 #[tokio::test]
-async fn one_trial_is_cancelled_where_it_stands() {
+async fn one_trial_is_cancelled_whether_it_waits_or_runs() {
     let bench = Bench::new().await;
     let id = bench.study(json!({})).await;
     let lease = bench.claim("a").await.unwrap();
@@ -277,269 +276,5 @@ async fn one_trial_is_cancelled_where_it_stands() {
     assert_eq!(bench.trial(id, 0).await.state, TrialState::Cancelled);
     assert_eq!(bench.store.cancel_trial(id, 0).await.unwrap().state, TrialState::Cancelled);
     assert!(matches!(bench.store.cancel_trial(id, 9).await, Err(Error::NoSuchTrial { number: 9, .. })));
-    bench.healthy().await;
-}
-
-#[tokio::test]
-async fn a_deleted_study_is_gone_at_once_and_leaves_no_key() {
-    let bench = Bench::new().await;
-    bench.store.reap().await.unwrap();
-    let clean = audit::keys(&bench.store).await.unwrap();
-    let id = bench.study(json!({"max_trials": 4, "retry": {"max_failures": 1}})).await;
-    let leases = bench.claims("a", 3).await;
-    bench.finish(&leases[0], failed(ErrorKind::Io)).await;
-    bench.store.report(&leases[1], &[Point { step: 1, values: vec![0.0; 4] }]).await.unwrap();
-    bench.finish(&leases[1], completed(0.5)).await;
-    bench.store.delete_study(id).await.unwrap();
-    assert!(
-        bench.store.study(id).await.unwrap().is_none() && bench.store.trial(id, 0).await.unwrap().is_none()
-    );
-    assert!(matches!(bench.store.delete_study(id).await, Err(Error::NoSuchStudy(_))));
-    assert_eq!(bench.store.report(&leases[2], &[]).await.unwrap(), Directive::Lost);
-    assert_eq!(bench.store.finish(&leases[2], &completed(0.5)).await.unwrap(), Ack::Stale);
-    assert_eq!(bench.store.top_up(id).await.unwrap(), 0);
-    assert!(bench.claim("a").await.is_none());
-    bench.healthy().await;
-    bench.jump(3_000);
-    assert_eq!(bench.store.reap().await.unwrap().deleted, [], "what runs may still write its weights");
-    let (_folder, artifacts) = artifacts();
-    let late =
-        artifacts.put_model(id.as_str(), 2, 1, "late", bytes::Bytes::from_static(b"weights")).await.unwrap();
-    bench.pass(limits::LEASE_MS).await;
-    bench.jump(limits::LEASE_MS);
-    assert_eq!(bench.store.reap().await.unwrap().deleted, [id], "who was asked first did not do it");
-    bench.store.purge(id, &artifacts).await.unwrap();
-    bench.store.purge(id, &artifacts).await.unwrap();
-    assert!(artifacts.get(&late).await.is_err());
-    bench.store.forget_trainer("a").await.unwrap();
-    let mut left = audit::keys(&bench.store).await.unwrap();
-    left.retain(|key| !clean.contains(key) && !key.ends_with(":totals") && !key.contains(":wake:"));
-    assert_eq!(left, [format!("chandler:{{c0}}:study:{id}")], "only its tombstone");
-    let left_ms: i64 = redis::cmd("PTTL").arg(&left[0]).query(&mut bench.redis.client()).unwrap();
-    assert!((1..=limits::IDEMPOTENCY_MS as i64).contains(&left_ms), "{left_ms}");
-    bench.jump(2 * limits::LEASE_MS);
-    assert_eq!(bench.store.reap().await.unwrap().deleted, []);
-}
-
-#[tokio::test]
-async fn files_that_cannot_be_removed_keep_their_study_until_they_can() {
-    let bench = Bench::new().await;
-    let ids = [bench.study(json!({})).await, bench.study(json!({})).await];
-    let (folder, artifacts) = artifacts();
-    // A file where the folder of the first study would lie.
-    let blocked = folder.path().join("studies").join(ids[0].as_str());
-    for id in ids {
-        artifacts.put_model(id.as_str(), 0, 1, "n", bytes::Bytes::from_static(b"weights")).await.unwrap();
-        bench.store.delete_study(id).await.unwrap();
-    }
-    let moved = folder.path().join("moved");
-    std::fs::rename(&blocked, &moved).unwrap();
-    std::os::unix::fs::symlink("/dev/null/nowhere", &blocked).unwrap();
-    let mut deleted = bench.store.reap().await.unwrap().deleted;
-    deleted.sort();
-    assert_eq!(deleted, ids);
-    let purged = [
-        bench.store.purge(ids[0], &artifacts).await.is_ok(),
-        bench.store.purge(ids[1], &artifacts).await.is_ok(),
-    ];
-    assert_eq!(purged, [false, true]);
-    std::fs::remove_file(&blocked).unwrap();
-    std::fs::rename(&moved, &blocked).unwrap();
-    bench.jump(limits::LEASE_MS);
-    assert_eq!(bench.store.reap().await.unwrap().deleted, [ids[0]]);
-    bench.store.purge(ids[0], &artifacts).await.unwrap();
-    assert!(!blocked.exists());
-}
-
-#[tokio::test]
-async fn what_trials_leave_behind_is_handed_out_until_it_is_cleared() {
-    let bench = Bench::new().await;
-    let id = bench.study(json!({"max_trials": 8, "retry": {"max_failures": 1, "max_stalls": 0}})).await;
-    let leases = bench.claims("a", 7).await;
-    let with_checkpoints =
-        async |lease: &Lease, end: End| match bench.store.finish_with_checkpoints(lease, &end).await.unwrap()
-        {
-            Ack::Accepted { has_ended, .. } => has_ended,
-            Ack::Stale => panic!("it is stale"),
-        };
-    // 0 ends without checkpoints, 1 with some, 2 goes on where it was, 3 waits for another try, 4
-    // is cancelled as it waits, 5 as it is handed back, 6 is never heard of again, 7 was never
-    // trained.
-    bench.finish(&leases[0], completed(0.5)).await;
-    assert!(with_checkpoints(&leases[1], completed(0.5)).await);
-    bench.finish(&leases[2], End::Released).await;
-    assert!(!with_checkpoints(&leases[3], failed(ErrorKind::Io)).await);
-    bench.finish(&leases[4], End::Released).await;
-    bench.store.cancel_trial(id, 4).await.unwrap();
-    bench.store.cancel_trial(id, 5).await.unwrap();
-    assert!(with_checkpoints(&leases[5], End::Released).await);
-    assert!(with_checkpoints(&leases[5], End::Released).await, "again");
-    bench.store.cancel_trial(id, 7).await.unwrap();
-    bench.healthy().await;
-    assert_eq!(bench.store.reap().await.unwrap().leftovers, [], "who lost its lease may still write");
-    bench.pass(limits::LEFTOVER_MS - limits::LEASE_MS / 2).await;
-    assert_eq!(bench.trial(id, 6).await.state, TrialState::Failed);
-    bench.jump(limits::LEASE_MS / 2);
-    assert_eq!(bench.store.reap().await.unwrap().leftovers, [(id, 1), (id, 4), (id, 5)]);
-    bench.jump(limits::LEASE_MS / 2);
-    assert_eq!(bench.store.reap().await.unwrap().leftovers, []);
-    bench.jump(limits::LEASE_MS / 2);
-    assert_eq!(
-        bench.store.reap().await.unwrap().leftovers,
-        [(id, 1), (id, 4), (id, 5), (id, 6)],
-        "who was asked first did not do it"
-    );
-    // Of a trial that went on, all goes only once it has ended.
-    let again = bench.claims("a", 2).await;
-    assert_eq!(again.iter().map(|lease| lease.number).collect::<Vec<_>>(), [2, 3]);
-    bench.store.cancel_study(id).await.unwrap();
-    assert!(with_checkpoints(&again[0], End::Cancelled).await);
-    assert!(with_checkpoints(&again[1], failed(ErrorKind::Io)).await);
-    bench.healthy().await;
-    let (folder, artifacts) = artifacts();
-    let checkpoints = |number: u64| {
-        folder.path().join("studies").join(id.as_str()).join(number.to_string()).join("checkpoints")
-    };
-    for number in 1..8 {
-        std::fs::create_dir_all(checkpoints(number)).unwrap();
-        std::fs::write(checkpoints(number).join(".half.safetensors#1"), "half").unwrap();
-    }
-    bench.pass(limits::LEFTOVER_MS - limits::LEASE_MS).await;
-    for _ in 0..4 {
-        bench.jump(limits::LEASE_MS / 2);
-        assert_eq!(bench.store.tend(&artifacts).await.unwrap().undone, [""; 0]);
-    }
-    assert_eq!((1..8).filter(|number| checkpoints(*number).exists()).collect::<Vec<_>>(), [7]);
-    bench.jump(2 * limits::LEASE_MS);
-    assert_eq!(bench.store.reap().await.unwrap().leftovers, []);
-    assert!(!audit::keys(&bench.store).await.unwrap().iter().any(|key| key.ends_with(":leftovers")));
-}
-
-#[tokio::test]
-async fn checkpoints_that_cannot_be_removed_are_tried_again() {
-    let bench = Bench::new().await;
-    let id = bench.study(json!({"max_trials": 1})).await;
-    let lease = bench.claim("a").await.unwrap();
-    bench.store.finish_with_checkpoints(&lease, &completed(0.5)).await.unwrap();
-    let (folder, artifacts) = artifacts();
-    let trial = folder.path().join("studies").join(id.as_str()).join("0");
-    std::fs::create_dir_all(trial.parent().unwrap()).unwrap();
-    std::os::unix::fs::symlink("/dev/null/nowhere", &trial).unwrap();
-    bench.pass(limits::LEFTOVER_MS - limits::LEASE_MS / 2).await;
-    bench.jump(limits::LEASE_MS / 2);
-    let undone = bench.store.tend(&artifacts).await.unwrap().undone;
-    assert!(
-        undone.len() == 1
-            && undone[0].starts_with(&format!(
-                "Trial 0 of study {id} has ended, but its checkpoints are still there"
-            )),
-        "{undone:?}"
-    );
-    std::fs::remove_file(&trial).unwrap();
-    bench.jump(limits::LEASE_MS);
-    assert_eq!(bench.store.tend(&artifacts).await.unwrap().undone, [""; 0]);
-    bench.jump(limits::LEASE_MS);
-    assert_eq!(bench.store.reap().await.unwrap().leftovers, []);
-}
-
-#[tokio::test]
-async fn a_trial_is_handed_out_again_where_who_has_lost_it_may_have_written_since() {
-    let bench = Bench::new().await;
-    let (_folder, artifacts) = artifacts();
-    let id = bench.study(json!({"max_trials": 3, "retry": {"max_stalls": 1}})).await;
-    let deleted = bench.study(json!({"max_trials": 1})).await;
-    let lost = bench.claims("a", 3).await;
-    let lost_of =
-        |study, number| lost.iter().find(|lease| (lease.study, lease.number) == (study, number)).unwrap();
-    let leftovers = async || {
-        bench.pass(limits::LEFTOVER_MS - limits::LEASE_MS / 2).await;
-        bench.jump(limits::LEASE_MS / 2);
-        bench.store.reap().await.unwrap().leftovers
-    };
-    bench.store.delete_study(deleted).await.unwrap();
-    bench.pass(limits::LEASE_MS).await;
-    bench.store.purge(deleted, &artifacts).await.unwrap();
-    let again = bench.claims("b", 3).await;
-    assert_eq!(
-        again.iter().map(|lease| (lease.number, lease.attempt)).collect::<Vec<_>>(),
-        [(0, 2), (1, 2), (2, 1)]
-    );
-    // One that runs elsewhere is cleared as it ends.
-    assert_eq!(
-        bench.store.finish_with_checkpoints(lost_of(id, 0), &completed(0.1)).await.unwrap(),
-        Ack::Stale
-    );
-    bench.store.abandon(id, 0).await.unwrap();
-    bench.healthy().await;
-    // A later attempt cannot speak for the first.
-    bench.finish(&again[0], completed(0.5)).await;
-    for (lease, has_checkpoints) in [(&again[1], false), (&again[2], true)] {
-        bench
-            .store
-            .finish_and_claim(lease, &completed(0.5), has_checkpoints, &Claim::new(&trainer("b"), vec![], 1))
-            .await
-            .unwrap();
-    }
-    assert_eq!(leftovers().await, [(id, 0), (id, 1), (id, 2)]);
-    for number in 0..3 {
-        bench.store.clear(id, number, &artifacts).await.unwrap();
-    }
-    bench.store.finish(lost_of(id, 0), &completed(0.1)).await.unwrap();
-    assert_eq!(leftovers().await, [], "it says that it has written none");
-    bench.store.finish_with_checkpoints(lost_of(id, 0), &completed(0.1)).await.unwrap();
-    bench.store.abandon(id, 1).await.unwrap();
-    bench.store.finish_with_checkpoints(lost_of(deleted, 0), &completed(0.1)).await.unwrap();
-    bench.healthy().await;
-    assert_eq!(leftovers().await, [(id, 0), (id, 1), (deleted, 0)]);
-    bench.store.clear(deleted, 0, &artifacts).await.unwrap();
-}
-
-#[tokio::test]
-async fn artifacts_that_hang_keep_no_study_waiting() {
-    let redis = TestRedis::start();
-    let store = Store::connect(Config { lease_ms: 1_000, ..Config::new(redis.url()) }).await.unwrap();
-    let gone = [new_study(json!({})), new_study(json!({}))];
-    for new in gone.clone() {
-        store.create_study(new.clone(), None).await.unwrap();
-        store.delete_study(new.id).await.unwrap();
-    }
-    let waiting = store.create_study(new_study(json!({"max_trials": 3})), None).await.unwrap().study.id;
-    let tended = tokio::time::timeout(Duration::from_secs(30), store.tend(&Artifacts::hanging()))
-        .await
-        .expect("it ends")
-        .unwrap();
-    assert_eq!(tended.undone.len(), 2, "{tended:?}");
-    assert!(
-        tended
-            .undone
-            .iter()
-            .all(|undone| undone.ends_with("this is tried again: there is no time left for it")),
-        "{tended:?}"
-    );
-    assert_eq!(store.study(waiting).await.unwrap().unwrap().counts.get(TrialState::Queued), 3);
-}
-
-fn artifacts() -> (tempfile::TempDir, Artifacts) {
-    let folder = tempfile::tempdir().unwrap();
-    let artifacts = Artifacts::open(folder.path().to_str().unwrap()).unwrap();
-    (folder, artifacts)
-}
-
-#[tokio::test]
-async fn the_id_of_a_deleted_study_is_not_used_again() {
-    let bench = Bench::new().await;
-    let new = new_study(json!({}));
-    bench.store.create_study(new.clone(), None).await.unwrap();
-    bench.store.delete_study(new.id).await.unwrap();
-    for _ in 0..2 {
-        assert!(
-            matches!(bench.store.create_study(new.clone(), None).await, Err(Error::Deleted(id)) if id == new.id)
-        );
-        assert!(bench.store.study(new.id).await.unwrap().is_none());
-        bench.jump(3_000);
-        for id in bench.store.reap().await.unwrap().deleted {
-            bench.store.purge(id, &artifacts().1).await.unwrap();
-        }
-    }
     bench.healthy().await;
 }

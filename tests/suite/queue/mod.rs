@@ -6,21 +6,20 @@ mod model;
 mod world;
 
 use proptest::prelude::*;
+use tests::TestRedis;
 
+use model::Limits;
 use world::World;
 
-/// One step of a history. Which study, trial or lease is meant is an index, taken modulo how many
-/// there are.
+/// One step of a history. A study, trial or lease is given by an index, taken modulo their number.
 #[derive(Debug, Clone)]
 pub(crate) enum Step {
-    Create { max_trials: u64, max_parallel: u64, max_failures: u32, max_stalls: u32 },
+    Create(Limits),
     TopUp(usize),
     Claim { trainer: usize, count: usize },
     ClaimAgain { trainer: usize },
-    Report { lease: usize, step: u32 },
+    Report { lease: usize, epoch: u32 },
     Finish { lease: usize, end: usize },
-    FinishAndClaim { lease: usize, end: usize, trainer: usize },
-    Promote { study: usize, trial: usize, rung: u32 },
     Cancel { study: usize, trial: usize },
     CancelStudy(usize),
     Pause(usize, bool),
@@ -36,14 +35,12 @@ fn step() -> impl Strategy<Value = Step> {
     let any = 0..64_usize;
     let trainer = 0..3_usize;
     prop_oneof![
-        2 => (1..8_u64, 1..4_u64, 0..2_u32, 0..2_u32).prop_map(|(max_trials, max_parallel, max_failures, max_stalls)| Step::Create { max_trials, max_parallel, max_failures, max_stalls }),
+        2 => (1..8_u64, 1..4_u64, 0..2_u32, 0..2_u32).prop_map(|(max_trials, max_parallel, max_failures, max_stalls)| Step::Create(Limits { max_trials, max_parallel, max_failures, max_stalls })),
         3 => any.clone().prop_map(Step::TopUp),
         10 => (trainer.clone(), 1..4_usize).prop_map(|(trainer, count)| Step::Claim { trainer, count }),
-        2 => trainer.clone().prop_map(|trainer| Step::ClaimAgain { trainer }),
-        6 => (any.clone(), 1..6_u32).prop_map(|(lease, step)| Step::Report { lease, step }),
+        2 => trainer.prop_map(|trainer| Step::ClaimAgain { trainer }),
+        6 => (any.clone(), 1..6_u32).prop_map(|(lease, epoch)| Step::Report { lease, epoch }),
         10 => (any.clone(), any.clone()).prop_map(|(lease, end)| Step::Finish { lease, end }),
-        3 => (any.clone(), any.clone(), trainer).prop_map(|(lease, end, trainer)| Step::FinishAndClaim { lease, end, trainer }),
-        2 => (any.clone(), any.clone(), 0..2_u32).prop_map(|(study, trial, rung)| Step::Promote { study, trial, rung }),
         2 => (any.clone(), any.clone()).prop_map(|(study, trial)| Step::Cancel { study, trial }),
         1 => any.clone().prop_map(Step::CancelStudy),
         2 => (any.clone(), proptest::bool::ANY).prop_map(|(study, paused)| Step::Pause(study, paused)),
@@ -59,7 +56,7 @@ fn step() -> impl Strategy<Value = Step> {
 #[test]
 fn the_store_does_what_the_model_does() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let redis = world::Redis::start();
+    let redis = TestRedis::start_volatile();
     let cases = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(96);
     let config = ProptestConfig {
         cases,
@@ -73,8 +70,8 @@ fn the_store_does_what_the_model_does() {
     });
 }
 
-/// What a history comes to in a new world.
-async fn played(redis: &world::Redis, steps: &[Step]) -> Result<(), String> {
+/// The outcome of a history in a new world.
+async fn played(redis: &TestRedis, steps: &[Step]) -> Result<(), String> {
     let mut world = World::new(redis).await;
     for step in steps {
         world.take(step).await.map_err(|problem| format!("at {step:?}: {problem}"))?;
@@ -82,11 +79,12 @@ async fn played(redis: &world::Redis, steps: &[Step]) -> Result<(), String> {
     world.end().await
 }
 
-/// Found by chance: a trainer that is silent for two minutes is forgotten, and its last claim with
-/// it.
+/// Found by a random history: a trainer that is silent for two minutes is forgotten, and its last
+/// claim with it.
 #[tokio::test]
-async fn what_a_forgotten_trainer_claimed_is_forgotten_too() {
-    let study = |max_stalls| Step::Create { max_trials: 1, max_parallel: 1, max_failures: 0, max_stalls };
+async fn the_last_claim_of_a_forgotten_trainer_is_forgotten() {
+    let study =
+        |max_stalls| Step::Create(Limits { max_trials: 1, max_parallel: 1, max_failures: 0, max_stalls });
     let claim = Step::Claim { trainer: 2, count: 1 };
     let steps = [
         study(1),
@@ -97,5 +95,5 @@ async fn what_a_forgotten_trainer_claimed_is_forgotten_too() {
         Step::Reap,
         Step::ClaimAgain { trainer: 2 },
     ];
-    assert_eq!(played(&world::Redis::start(), &steps).await, Ok(()));
+    assert_eq!(played(&TestRedis::start_volatile(), &steps).await, Ok(()));
 }

@@ -1,5 +1,5 @@
-//! The queue as plain data: what the scripts must do, without Redis. Which study a claim is served
-//! from is the store's choice (the fair share); everything else is decided here.
+//! The queue as plain data: what the scripts must do, without Redis. The store chooses the study of a
+//! claim (the fair share); everything else is decided here.
 
 use hpo::trial::{ErrorKind, InARow, StudyState, TrialState, TriedAgain};
 use store::End;
@@ -15,30 +15,38 @@ pub(crate) struct Trial {
     pub(crate) attempt: u32,
     pub(crate) failures: u32,
     pub(crate) stalls: u32,
-    pub(crate) step: u32,
-    pub(crate) rung: u32,
+    pub(crate) epoch: u32,
     pub(crate) nonce: u64,
     /// The last nonce's end was settled.
     done: bool,
     pub(crate) cancel: bool,
     pub(crate) alone: bool,
-    promoted: bool,
     /// Ready-at of a delayed trial, deadline of a running one.
     until: u64,
+}
+
+/// The limits of a study that a history chooses.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    pub(crate) max_trials: u64,
+    pub(crate) max_parallel: u64,
+    pub(crate) max_failures: u32,
+    pub(crate) max_stalls: u32,
 }
 
 #[derive(Debug, Clone)]
 pub(crate) struct Study {
     pub(crate) state: StudyState,
-    pub(crate) max_trials: u64,
-    pub(crate) max_parallel: u64,
-    pub(crate) max_failures: u32,
-    pub(crate) max_stalls: u32,
-    pub(crate) row: u32,
+    pub(crate) limits: Limits,
+    failures_in_a_row: u32,
     pub(crate) trials: Vec<Trial>,
 }
 
 impl Study {
+    pub(crate) fn new(limits: Limits) -> Study {
+        Study { state: StudyState::Running, limits, failures_in_a_row: 0, trials: vec![] }
+    }
+
     pub(crate) fn count(&self, state: TrialState) -> u64 {
         self.trials.iter().filter(|trial| trial.state == state).count() as u64
     }
@@ -50,18 +58,17 @@ impl Study {
     pub(crate) fn is_runnable(&self) -> bool {
         self.state == StudyState::Running
             && self.count(TrialState::Queued) > 0
-            && self.count(TrialState::Running) < self.max_parallel
+            && self.count(TrialState::Running) < self.limits.max_parallel
     }
 
     /// The number that a claim must get.
     pub(crate) fn first_queued(&self) -> Option<usize> {
-        let queued = (0..self.trials.len()).filter(|n| self.trials[*n].state == TrialState::Queued);
-        queued.min_by_key(|n| (!self.trials[*n].promoted, *n))
+        self.trials.iter().position(|trial| trial.state == TrialState::Queued)
     }
 
     pub(crate) fn top_up(&mut self) -> u64 {
         let missing = if self.state == StudyState::Running {
-            self.max_trials.saturating_sub(self.trials.len() as u64)
+            self.limits.max_trials.saturating_sub(self.trials.len() as u64)
         } else {
             0
         };
@@ -70,13 +77,11 @@ impl Study {
             attempt: 0,
             failures: 0,
             stalls: 0,
-            step: 0,
-            rung: 0,
+            epoch: 0,
             nonce: 0,
             done: false,
             cancel: false,
             alone: false,
-            promoted: false,
             until: 0,
         };
         self.trials.extend((0..missing).map(|_| fresh.clone()));
@@ -87,10 +92,10 @@ impl Study {
         let trial = &mut self.trials[number];
         trial.state = TrialState::Running;
         trial.attempt += 1;
-        (trial.nonce, trial.done, trial.promoted, trial.until) = (nonce, false, false, now + LEASE_MS);
+        (trial.nonce, trial.done, trial.until) = (nonce, false, now + LEASE_MS);
     }
 
-    pub(crate) fn promote_due(&mut self, now: u64) {
+    pub(crate) fn queue_due(&mut self, now: u64) {
         for trial in
             self.trials.iter_mut().filter(|trial| trial.state == TrialState::Delayed && trial.until <= now)
         {
@@ -98,9 +103,9 @@ impl Study {
         }
     }
 
-    /// None: stale.
+    /// None if the nonce is stale.
     pub(crate) fn finish(&mut self, number: usize, nonce: u64, end: &End, now: u64) -> Option<()> {
-        let (closed, max_failures) = (self.is_closed(), self.max_failures);
+        let (closed, max_failures) = (self.is_closed(), self.limits.max_failures);
         let trial = self.trials.get_mut(number).filter(|trial| trial.nonce == nonce)?;
         if trial.done || trial.state.is_terminal() {
             return trial.done.then_some(());
@@ -108,13 +113,8 @@ impl Study {
         trial.done = true;
         let back = if closed || trial.cancel { TrialState::Cancelled } else { TrialState::Queued };
         trial.state = match end {
-            End::Completed { value, .. } | End::Paused { value, .. } if !value.is_finite() => {
-                TrialState::Failed
-            }
+            End::Completed { value, .. } if !value.is_finite() => TrialState::Failed,
             End::Completed { .. } => TrialState::Completed,
-            End::Pruned { .. } => TrialState::Pruned,
-            End::Paused { .. } if back == TrialState::Cancelled => TrialState::Cancelled,
-            End::Paused { .. } => TrialState::Paused,
             End::Cancelled => TrialState::Cancelled,
             End::Released | End::Refused { .. } => back,
             End::Failed { kind: ErrorKind::OutOfMemory, beside_others: true, .. } if !trial.alone => {
@@ -137,7 +137,7 @@ impl Study {
         match (trial.state, end) {
             (TrialState::Failed, End::Failed { kind, .. }) => self.failed(*kind),
             (TrialState::Failed, _) => self.failed(ErrorKind::Diverged),
-            (_, End::Completed { .. } | End::Pruned { .. } | End::Paused { .. }) => self.row = 0,
+            (_, End::Completed { .. }) => self.failures_in_a_row = 0,
             _ => {}
         }
         Some(())
@@ -145,11 +145,14 @@ impl Study {
 
     fn failed(&mut self, kind: ErrorKind) {
         match kind.in_a_row() {
-            InARow::Counts => self.row += 1,
-            InARow::Resets => self.row = 0,
+            InARow::Counts => self.failures_in_a_row += 1,
+            InARow::Resets => self.failures_in_a_row = 0,
             InARow::Leaves => {}
         }
-        if kind.in_a_row() == InARow::Counts && self.row >= FAILURES_IN_A_ROW && !self.is_closed() {
+        if kind.in_a_row() == InARow::Counts
+            && self.failures_in_a_row >= FAILURES_IN_A_ROW
+            && !self.is_closed()
+        {
             self.close(StudyState::Failed);
         }
     }
@@ -169,7 +172,7 @@ impl Study {
             (0..self.trials.len()).filter(|number| is_silent(&self.trials[*number])).collect();
         silent.sort_by_key(|number| (self.trials[*number].until, *number));
         for number in silent {
-            let (closed, max_stalls) = (self.is_closed(), self.max_stalls);
+            let (closed, max_stalls) = (self.is_closed(), self.limits.max_stalls);
             let trial = &mut self.trials[number];
             trial.stalls += 1;
             trial.state = match trial.stalls > max_stalls {
@@ -183,30 +186,19 @@ impl Study {
         }
     }
 
-    /// True: its lease was renewed.
-    pub(crate) fn report(&mut self, number: usize, nonce: u64, step: u32, now: u64) -> bool {
+    /// Whether its lease was renewed.
+    pub(crate) fn report(&mut self, number: usize, nonce: u64, epoch: u32, now: u64) -> bool {
         match self.trials.get_mut(number) {
             Some(trial) if trial.state == TrialState::Running && trial.nonce == nonce => {
-                (trial.until, trial.step) = (now + LEASE_MS, trial.step.max(step));
+                (trial.until, trial.epoch) = (now + LEASE_MS, trial.epoch.max(epoch));
                 true
             }
             _ => false,
         }
     }
 
-    pub(crate) fn promote(&mut self, number: usize, rung: u32) -> bool {
-        if self.is_closed() || number >= self.trials.len() {
-            return false;
-        }
-        let trial = &mut self.trials[number];
-        if trial.state == TrialState::Paused && trial.rung == rung {
-            (trial.state, trial.rung, trial.promoted) = (TrialState::Queued, rung + 1, true);
-        }
-        trial.rung == rung + 1
-    }
-
     pub(crate) fn set_max_trials(&mut self, max_trials: u64) {
-        self.max_trials = max_trials;
+        self.limits.max_trials = max_trials;
         if self.state == StudyState::Completed && (self.trials.len() as u64) < max_trials {
             self.state = StudyState::Running;
         }
@@ -216,7 +208,7 @@ impl Study {
             self.trials.pop();
         }
         for trial in self.trials.iter_mut().skip(max_trials as usize) {
-            if trial.state == TrialState::Delayed || (trial.state == TrialState::Queued && !trial.promoted) {
+            if trial.state.is_waiting() {
                 trial.state = TrialState::Cancelled;
             }
         }
@@ -227,7 +219,7 @@ impl Study {
         let open = self.trials.iter().any(|trial| !trial.state.is_terminal());
         if matches!(self.state, StudyState::Running | StudyState::Paused)
             && !open
-            && self.trials.len() as u64 >= self.max_trials
+            && self.trials.len() as u64 >= self.limits.max_trials
         {
             self.state = StudyState::Completed;
         }

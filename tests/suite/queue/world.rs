@@ -1,10 +1,8 @@
 //! A real store and the model side by side.
 
 use std::collections::HashMap;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use hpo::dataset::DatasetSchema;
 use hpo::study::{DeviceClass, Study as Document};
@@ -14,49 +12,24 @@ use store::artifact::Artifacts;
 use store::audit::{audit, forget_scripts};
 use store::limits;
 use store::{
-    Ack, Change, Claim, Config, Directive, End, Error, Lease, NewStudy, Nonce, Point, Store, StudyId,
+    Ack, Change, Claim, Config, Directive, End, EpochMetrics, Error, Lease, NewStudy, Nonce, Store, StudyId,
     TrialPage,
 };
+use tests::TestRedis;
 
 use super::Step;
-use super::model::{LEASE_MS, Study, TICK_MS};
+use super::model::{LEASE_MS, Limits, Study, TICK_MS};
 
 const STUDIES_MAX: usize = 4;
 
-/// A private `redis-server` without persistence; each world has a namespace in it.
-pub(crate) struct Redis(Child, tempfile::TempDir);
-
-impl Redis {
-    pub(crate) fn start() -> Redis {
-        let folder = tempfile::tempdir().unwrap();
-        let mut command = Command::new(store::embedded::server().expect("a Redis server"));
-        command
-            .args(["--port", "0", "--save", "", "--unixsocket"])
-            .arg(folder.path().join("s"))
-            .current_dir(folder.path())
-            .stdout(Stdio::null());
-        let redis = Redis(command.spawn().expect("a started server"), folder);
-        while std::os::unix::net::UnixStream::connect(redis.1.path().join("s")).is_err() {
-            std::thread::sleep(Duration::from_millis(2));
-        }
-        redis
-    }
-}
-
-impl Drop for Redis {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
+/// Each world has a namespace of its own in a Redis that they share.
 pub(crate) struct World {
     store: Store,
     now: Arc<AtomicU64>,
     tick: Option<u64>,
     grace: u64,
     ids: Vec<StudyId>,
-    /// None: deleted.
+    /// None if it was deleted.
     studies: Vec<Option<Study>>,
     leases: Vec<Lease>,
     claims: HashMap<usize, (Claim, Vec<Lease>, u64)>,
@@ -76,15 +49,11 @@ fn same<T: PartialEq + std::fmt::Debug>(what: &str, found: T, expected: T) -> Ou
 }
 
 impl World {
-    pub(crate) async fn new(redis: &Redis) -> World {
+    pub(crate) async fn new(redis: &TestRedis) -> World {
         static WORLDS: AtomicU64 = AtomicU64::new(0);
         let now = Arc::new(AtomicU64::new(1_800_000_000_000));
         let namespace = format!("world{}", WORLDS.fetch_add(1, Ordering::Relaxed));
-        let config = Config {
-            namespace,
-            now_ms: Some(now.clone()),
-            ..Config::new(format!("unix://{}/s", redis.1.path().display()))
-        };
+        let config = Config { namespace, now_ms: Some(now.clone()), ..Config::new(redis.url()) };
         let store = Store::connect(config).await.unwrap();
         let artifacts = Artifacts::open("memory:///").unwrap();
         World {
@@ -121,175 +90,137 @@ impl World {
         )?;
         let keys = store::audit::keys(&self.store).await.unwrap();
         let gone = self.ids.iter().zip(&self.studies).filter(|(_, study)| study.is_none());
-        let is_left = |key: &str, id: &StudyId| key.contains(id.as_str()) && !key.contains(":study:");
+        let is_left = |key: &str, id: &StudyId| key.contains(&id.to_string()) && !key.contains(":study:");
         let left: Vec<_> = gone.flat_map(|(id, _)| keys.iter().filter(move |key| is_left(key, id))).collect();
         same("keys of deleted studies", left, vec![])
     }
 
     async fn act(&mut self, step: &Step) -> Outcome {
         let now = self.now.load(Ordering::Relaxed);
-        match step {
-            Step::Pass(ms) => drop(self.now.fetch_add(*ms, Ordering::Relaxed)),
+        match *step {
+            Step::Pass(ms) => drop(self.now.fetch_add(ms, Ordering::Relaxed)),
             Step::Flush => forget_scripts(&self.store).await.unwrap(),
             Step::Reap => self.reap(now).await?,
-            Step::Create { max_trials, max_parallel, max_failures, max_stalls }
-                if self.ids.len() < STUDIES_MAX =>
-            {
-                let (id, study) = (
-                    StudyId::parse(&format!("{:026}", self.ids.len())).unwrap(),
-                    document(*max_trials, *max_parallel, *max_failures, *max_stalls),
-                );
-                let dataset = DatasetSchema {
-                    shape: vec![4],
-                    dtype: "float32".into(),
-                    rows: 150,
-                    classes: Some(3),
-                    hash: "abc".into(),
-                    ..DatasetSchema::default()
-                };
-                let new = NewStudy { id, study: Arc::new(study), dataset, preflight: Value::Null };
-                same("create", self.store.create_study(new.clone(), None).await.unwrap().fresh, true)?;
-                same("create again", self.store.create_study(new, None).await.unwrap().fresh, false)?;
-                self.ids.push(id);
-                let (max_trials, max_parallel, max_failures, max_stalls) =
-                    (*max_trials, *max_parallel, *max_failures, *max_stalls);
-                self.studies.push(Some(Study {
-                    state: StudyState::Running,
-                    max_trials,
-                    max_parallel,
-                    max_failures,
-                    max_stalls,
-                    row: 0,
-                    trials: vec![],
-                }));
-            }
+            Step::Create(limits) => self.create(limits).await?,
+            Step::TopUp(study) => self.top_up(study).await?,
             Step::Claim { trainer, count } => {
-                let claim = self.claim_of(*trainer, *count);
+                let claim = self.claim_of(trainer, count);
                 let leases = self.store.claim(&claim).await.unwrap();
                 same("claim again", self.store.claim(&claim).await.unwrap(), leases.clone())?;
-                self.claimed(*trainer, claim, leases, now)?;
+                self.claimed(trainer, claim, leases, now)?;
             }
             Step::ClaimAgain { trainer } => {
-                if let Some((claim, leases, _)) = self.claims.get(trainer) {
+                if let Some((claim, leases, _)) = self.claims.get(&trainer) {
                     let expected: Vec<_> =
                         leases.iter().filter(|lease| self.is_held(lease)).cloned().collect();
                     same("a claim replayed", self.store.claim(claim).await.unwrap(), expected)?;
                 }
             }
-            Step::Report { lease, step } if !self.leases.is_empty() => {
-                let lease = self.leases[lease % self.leases.len()].clone();
-                let points: Vec<_> = (1..=*step).map(|step| Point { step, values: vec![0.5; 4] }).collect();
-                let expected = self.model(&lease).map_or(Directive::Lost, |study| {
-                    match study.report(lease.number as usize, nonce(&lease), *step, now) {
-                        false => Directive::Lost,
-                        true if study.is_closed() || study.trials[lease.number as usize].cancel => {
-                            Directive::Cancel
-                        }
-                        true => Directive::GoOn,
-                    }
-                });
-                same("report", self.store.report(&lease, &points).await.unwrap(), expected)?;
-                same("report again", self.store.report(&lease, &points).await.unwrap(), expected)?;
-            }
-            Step::Finish { lease, end } if !self.leases.is_empty() => {
-                let lease = self.leases[lease % self.leases.len()].clone();
-                let end = end_of(*end);
-                let expected = self.finish_model(&lease, &end, now);
-                same("finish", is_accepted(self.store.finish(&lease, &end).await.unwrap()), expected)?;
-                same("finish again", is_accepted(self.store.finish(&lease, &end).await.unwrap()), expected)?;
-            }
-            Step::FinishAndClaim { lease, end, trainer } if !self.leases.is_empty() => {
-                let (lease, end, claim) = (
-                    self.leases[lease % self.leases.len()].clone(),
-                    end_of(*end),
-                    self.claim_of(*trainer, 1),
-                );
-                let expected = self.finish_model(&lease, &end, now);
-                let (ack, leases) = self.store.finish_and_claim(&lease, &end, false, &claim).await.unwrap();
-                same("finish of finish_and_claim", is_accepted(ack), expected)?;
-                // Not the whole again: should the claim have got this very trial anew, the old
-                // nonce is stale by now, as it must be.
-                same(
-                    "claim of finish_and_claim again",
-                    self.store.claim(&claim).await.unwrap(),
-                    leases.clone(),
-                )?;
-                self.claimed(*trainer, claim, leases, now)?;
-            }
-            Step::Promote { study, trial, rung } => {
-                if let Some((id, study)) = self.pick(*study) {
-                    let number = *trial % 8;
-                    let expected = study.as_mut().is_some_and(|study| study.promote(number, *rung));
-                    same("promote", self.store.promote(id, number as u64, *rung).await.unwrap(), expected)?;
-                    same(
-                        "promote again",
-                        self.store.promote(id, number as u64, *rung).await.unwrap(),
-                        expected,
-                    )?;
-                }
-            }
-            Step::Cancel { study, trial } => {
-                let store = self.store.clone();
-                if let Some((id, Some(study))) = self.pick(*study)
-                    && !study.trials.is_empty()
-                {
-                    let number = trial % study.trials.len();
-                    let trial = &mut study.trials[number];
-                    if trial.state == TrialState::Running {
-                        trial.cancel = true;
-                    } else if !trial.state.is_terminal() {
-                        trial.state = TrialState::Cancelled;
-                    }
-                    let expected = trial.state;
-                    same("cancel", store.cancel_trial(id, number as u64).await.unwrap().state, expected)?;
-                    same(
-                        "cancel again",
-                        store.cancel_trial(id, number as u64).await.unwrap().state,
-                        expected,
-                    )?;
-                }
-            }
-            Step::TopUp(study) => {
-                let store = self.store.clone();
-                if let Some((id, study)) = self.pick(*study) {
-                    let expected = study.as_mut().map_or(0, Study::top_up);
-                    same("top_up", store.top_up(id).await.unwrap(), expected)?;
-                    same("top_up again", store.top_up(id).await.unwrap(), 0)?;
-                }
-            }
-            Step::CancelStudy(study) => {
-                let store = self.store.clone();
-                if let Some((id, study)) = self.pick(*study) {
-                    let there = study.is_some();
-                    if let Some(study) = study
-                        .as_mut()
-                        .filter(|study| !study.is_closed() && study.state != StudyState::Completed)
-                    {
-                        study.close(StudyState::Cancelled);
-                    }
-                    same("cancel_study", store.cancel_study(id).await.is_ok(), there)?;
-                    same("cancel_study again", store.cancel_study(id).await.is_ok(), there)?;
-                }
-            }
-            Step::Delete(study) => {
-                let store = self.store.clone();
-                if let Some((id, study)) = self.pick(*study) {
-                    same("delete", store.delete_study(id).await.is_ok(), study.take().is_some())?;
-                    same("delete again", store.delete_study(id).await.is_ok(), false)?;
-                }
-            }
+            Step::Report { lease, epoch } => self.report(lease, epoch, now).await?,
+            Step::Finish { lease, end } => self.finish(lease, &end_of(end), now).await?,
+            Step::Cancel { study, trial } => self.cancel(study, trial).await?,
+            Step::CancelStudy(study) => self.cancel_study(study).await?,
+            Step::Delete(study) => self.delete(study).await?,
             Step::Pause(study, paused) => {
-                self.change(*study, Change { paused: Some(*paused), ..Change::default() }).await?
+                self.change(study, Change { paused: Some(paused), ..Change::default() }).await?
             }
             Step::MaxTrials(study, n) => {
-                self.change(*study, Change { max_trials: Some(Some(*n)), ..Change::default() }).await?
+                self.change(study, Change { max_trials: Some(Some(n)), ..Change::default() }).await?
             }
             Step::MaxParallel(study, n) => {
-                self.change(*study, Change { max_parallel: Some(Some(*n)), ..Change::default() }).await?
+                self.change(study, Change { max_parallel: Some(Some(n)), ..Change::default() }).await?
             }
-            _ => {}
         }
         Ok(())
+    }
+
+    async fn create(&mut self, limits: Limits) -> Outcome {
+        if self.ids.len() == STUDIES_MAX {
+            return Ok(());
+        }
+        let id = StudyId::parse(&format!("{:026}", self.ids.len())).unwrap();
+        let dataset = DatasetSchema {
+            shape: vec![4],
+            dtype: "float32".into(),
+            rows: 150,
+            classes: Some(3),
+            hash: "abc".into(),
+            ..DatasetSchema::default()
+        };
+        let new = NewStudy { id, study: Arc::new(document(&limits)), dataset, preflight: Value::Null };
+        same("create", self.store.create_study(new.clone(), None).await.unwrap().fresh, true)?;
+        same("create again", self.store.create_study(new, None).await.unwrap().fresh, false)?;
+        self.ids.push(id);
+        self.studies.push(Some(Study::new(limits)));
+        Ok(())
+    }
+
+    async fn top_up(&mut self, study: usize) -> Outcome {
+        let store = self.store.clone();
+        let Some((id, study)) = self.pick(study) else { return Ok(()) };
+        let expected = study.as_mut().map_or(0, Study::top_up);
+        same("top_up", store.top_up(id).await.unwrap(), expected)?;
+        same("top_up again", store.top_up(id).await.unwrap(), 0)
+    }
+
+    async fn report(&mut self, lease: usize, epoch: u32, now: u64) -> Outcome {
+        let Some(lease) = self.lease(lease) else { return Ok(()) };
+        let epochs: Vec<_> = (1..=epoch).map(|epoch| EpochMetrics { epoch, values: vec![0.5; 4] }).collect();
+        let expected = self.model(&lease).map_or(Directive::Lost, |study| {
+            match study.report(lease.number as usize, nonce(&lease), epoch, now) {
+                false => Directive::Lost,
+                true if study.is_closed() || study.trials[lease.number as usize].cancel => Directive::Cancel,
+                true => Directive::GoOn,
+            }
+        });
+        same("report", self.store.report(&lease, &epochs).await.unwrap(), expected)?;
+        same("report again", self.store.report(&lease, &epochs).await.unwrap(), expected)
+    }
+
+    async fn finish(&mut self, lease: usize, end: &End, now: u64) -> Outcome {
+        let Some(lease) = self.lease(lease) else { return Ok(()) };
+        let expected = self
+            .model(&lease)
+            .is_some_and(|study| study.finish(lease.number as usize, nonce(&lease), end, now).is_some());
+        same("finish", is_accepted(self.store.finish(&lease, end).await.unwrap()), expected)?;
+        same("finish again", is_accepted(self.store.finish(&lease, end).await.unwrap()), expected)
+    }
+
+    async fn cancel(&mut self, study: usize, trial: usize) -> Outcome {
+        let store = self.store.clone();
+        let Some((id, Some(study))) = self.pick(study) else { return Ok(()) };
+        if study.trials.is_empty() {
+            return Ok(());
+        }
+        let number = trial % study.trials.len();
+        let trial = &mut study.trials[number];
+        if trial.state == TrialState::Running {
+            trial.cancel = true;
+        } else if !trial.state.is_terminal() {
+            trial.state = TrialState::Cancelled;
+        }
+        let expected = trial.state;
+        same("cancel", store.cancel_trial(id, number as u64).await.unwrap().state, expected)?;
+        same("cancel again", store.cancel_trial(id, number as u64).await.unwrap().state, expected)
+    }
+
+    async fn cancel_study(&mut self, study: usize) -> Outcome {
+        let store = self.store.clone();
+        let Some((id, study)) = self.pick(study) else { return Ok(()) };
+        let exists = study.is_some();
+        let open = study.as_mut().filter(|study| !study.is_closed() && study.state != StudyState::Completed);
+        if let Some(study) = open {
+            study.close(StudyState::Cancelled);
+        }
+        same("cancel_study", store.cancel_study(id).await.is_ok(), exists)?;
+        same("cancel_study again", store.cancel_study(id).await.is_ok(), exists)
+    }
+
+    async fn delete(&mut self, study: usize) -> Outcome {
+        let store = self.store.clone();
+        let Some((id, study)) = self.pick(study) else { return Ok(()) };
+        same("delete", store.delete_study(id).await.is_ok(), study.take().is_some())?;
+        same("delete again", store.delete_study(id).await.is_ok(), false)
     }
 
     async fn change(&mut self, study: usize, change: Change) -> Outcome {
@@ -310,7 +241,7 @@ impl World {
                     }
                     _ => {}
                 }
-                change.max_parallel.flatten().inspect(|n| study.max_parallel = *n);
+                change.max_parallel.flatten().inspect(|n| study.limits.max_parallel = *n);
                 change.max_trials.flatten().inspect(|n| study.set_max_trials(*n));
                 "ok"
             }
@@ -356,7 +287,7 @@ impl World {
                     study.expire(now);
                     study.complete();
                 }
-                study.promote_due(now);
+                study.queue_due(now);
             }
         }
         Ok(())
@@ -377,7 +308,7 @@ impl World {
 
     /// Whether these leases are what the model may give out; then it has.
     fn claimed(&mut self, trainer: usize, claim: Claim, leases: Vec<Lease>, now: u64) -> Outcome {
-        self.studies.iter_mut().flatten().for_each(|study| study.promote_due(now));
+        self.studies.iter_mut().flatten().for_each(|study| study.queue_due(now));
         for (lease, nonce) in leases.iter().zip(&claim.nonces) {
             let study = self.model(lease).ok_or("a lease on a deleted study")?;
             same("a lease on a study that can run", study.is_runnable(), true)?;
@@ -400,13 +331,9 @@ impl World {
         Ok(())
     }
 
-    fn finish_model(&mut self, lease: &Lease, end: &End, now: u64) -> bool {
-        let accepted = self
-            .model(lease)
-            .is_some_and(|study| study.finish(lease.number as usize, nonce(lease), end, now).is_some());
-        // Before the claim of finish_and_claim, which must see a completed study as completed.
-        self.studies.iter_mut().flatten().for_each(Study::complete);
-        accepted
+    /// The lease that an index means, among all that were ever given out.
+    fn lease(&self, at: usize) -> Option<Lease> {
+        self.leases.get(at % self.leases.len().max(1)).cloned()
     }
 
     fn is_held(&self, lease: &Lease) -> bool {
@@ -438,20 +365,11 @@ impl World {
             for (trial, model) in trials.iter().zip(&study.trials) {
                 let nonce =
                     trial.nonce.map_or(0, |nonce| u64::from_str_radix(&nonce.to_string(), 16).unwrap());
-                let found =
-                    (trial.state, trial.attempt, trial.failures, trial.stalls, trial.step, trial.rung, nonce);
+                let found = (trial.state, trial.attempt, trial.failures, trial.stalls, trial.epoch, nonce);
                 same(
                     &format!("trial {}", trial.number),
                     found,
-                    (
-                        model.state,
-                        model.attempt,
-                        model.failures,
-                        model.stalls,
-                        model.step,
-                        model.rung,
-                        model.nonce,
-                    ),
+                    (model.state, model.attempt, model.failures, model.stalls, model.epoch, model.nonce),
                 )?;
                 same(
                     "attempts listed",
@@ -474,24 +392,23 @@ fn nonce(lease: &Lease) -> u64 {
 
 fn end_of(which: usize) -> End {
     let failed = |kind, beside_others| End::Failed { kind, message: "it broke".into(), beside_others };
-    match which % 15 {
-        0..=2 => End::Completed { value: which as f64 / 7.0, best_step: 1 },
-        3 => End::Completed { value: f64::NAN, best_step: 1 },
-        4 => End::Pruned { value: None, best_step: 0 },
-        5 => End::Paused { value: 0.5, best_step: 1 },
-        6 => failed(ErrorKind::Panic, false),
-        7 => failed(ErrorKind::Io, false),
-        8 => failed(ErrorKind::OutOfMemory, true),
-        9 => End::Cancelled,
-        12 => failed(ErrorKind::Diverged, false),
-        13 => failed(ErrorKind::OutOfTime, false),
-        14 => failed(ErrorKind::Invalid, false),
-        10 => End::Refused { why: "it lacks the dataset".into() },
+    match which % 13 {
+        0..=2 => End::Completed { value: which as f64 / 7.0, best_epoch: 1 },
+        3 => End::Completed { value: f64::NAN, best_epoch: 1 },
+        4 => failed(ErrorKind::Panic, false),
+        5 => failed(ErrorKind::Io, false),
+        6 => failed(ErrorKind::OutOfMemory, true),
+        7 => End::Cancelled,
+        8 => failed(ErrorKind::Diverged, false),
+        9 => failed(ErrorKind::OutOfTime, false),
+        10 => failed(ErrorKind::Invalid, false),
+        11 => End::Refused { why: "it lacks the dataset".into() },
         _ => End::Released,
     }
 }
 
-fn document(max_trials: u64, max_parallel: u64, max_failures: u32, max_stalls: u32) -> Document {
+fn document(limits: &Limits) -> Document {
+    let Limits { max_trials, max_parallel, max_failures, max_stalls } = limits;
     let document = json!({
         "name": "test", "seed": 7,
         "space": [{"name": "learning_rate", "type": "float", "min_value": 1e-4, "max_value": 1e-1}],

@@ -1,4 +1,4 @@
-//! NVIDIA's GPUs.
+//! NVIDIA GPUs.
 
 use candle_core::cuda::cudarc::driver::CudaContext;
 use candle_core::{Device, Error, Result};
@@ -17,8 +17,7 @@ fn device(ordinal: usize) -> Result<DeviceInfo> {
     Ok(DeviceInfo { class: DeviceClass::Cuda, ordinal, model, numerics: format!("cuda-sm{major}{minor}") })
 }
 
-/// With a stream, and so with a cuBLAS handle, of its own: those of one device may not be used by
-/// two threads at once.
+/// A handle with a stream and a cuBLAS handle of its own: two threads may not use the same ones.
 pub(super) fn open(ordinal: usize) -> Result<Device> {
     Device::new_cuda_with_stream(ordinal)
 }

@@ -1,4 +1,4 @@
-//! Apple's GPUs.
+//! Apple GPUs.
 
 use candle_core::{Device, Result};
 use candle_metal_kernels::metal::Device as Gpu;
@@ -17,7 +17,7 @@ pub(super) fn devices() -> Result<Vec<DeviceInfo>> {
     Ok(found.map(device).collect())
 }
 
-/// With a queue of commands of its own.
+/// A handle with a command queue of its own.
 pub(super) fn open(ordinal: usize) -> Result<Device> {
     Device::new_metal(ordinal)
 }

@@ -4,11 +4,12 @@ use candle_core::{DType, Device, Tensor, Var};
 use hpo::network::{self, Layer, Padding, Regularizer};
 use hpo::rng::{Purpose, stream};
 
+use super::Error;
 use super::init;
-use super::layers::{BatchNorm, Bias, Built, Conv, Recurrent};
+use super::layers::{BatchNorm, Bias, Conv, Module, Recurrent};
 use super::weight::Weight;
-use super::{Error, Window};
 use crate::kernels::recurrent::{Cell, Recurrence};
+use crate::kernels::window::Window;
 
 /// Draws the weights of layer after layer.
 pub(super) struct Builder<'a> {
@@ -20,71 +21,58 @@ pub(super) struct Builder<'a> {
     pub(super) weights: Vec<Weight>,
 }
 
-/// The weights of a layer by name.
-struct Drawn(Vec<(String, Var)>);
+/// The weights of one layer, by name.
+struct LayerWeights(Vec<(String, Var)>);
 
-impl Drawn {
+impl LayerWeights {
     fn var(&self, name: &str) -> Option<&Var> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, var)| var)
     }
 
     /// A weight that the layer always has.
+    fn required(&self, name: &str) -> Result<&Var, Error> {
+        self.var(name).ok_or_else(|| Error::Invalid(format!("a layer has no {name}")))
+    }
+
+    /// The tensor of a weight that the layer always has.
     fn tensor(&self, name: &str) -> Result<Tensor, Error> {
-        self.var(name)
-            .map(|var| var.as_tensor().clone())
-            .ok_or_else(|| Error::Invalid(format!("a layer lacks its {name}")))
+        self.required(name).map(|var| var.as_tensor().clone())
     }
 }
 
 impl Builder<'_> {
-    /// Layer number `index` for rows of shape `input`, which become rows of shape `output`; and
-    /// what its output adds to the loss.
+    /// Layer number `index` for rows of shape `input`, which become rows of shape `output`, and the
+    /// regulariser of its output.
     pub(super) fn layer(
         &mut self,
         index: usize,
         layer: &Layer,
         input: &[usize],
         output: &[usize],
-    ) -> Result<(Built, Option<Regularizer>), Error> {
+    ) -> Result<(Module, Option<Regularizer>), Error> {
         let drawn = self.draw(index, layer, input)?;
         let channels = input.last().copied().unwrap_or(1);
         let row = || output.to_vec();
         let mut activity = None;
-        let built = match layer {
-            Layer::Flatten | Layer::Reshape { .. } => Built::Reshape(row()),
-            Layer::Permute { dims } => Built::Permute(dims.iter().map(|dim| dim - 1).collect()),
-            Layer::Rescaling { scale, offset } => Built::Rescaling { scale: *scale, offset: *offset },
-            Layer::ZeroPadding2D { padding } => Built::Pad(*padding),
+        let module = match layer {
+            Layer::Flatten | Layer::Reshape { .. } => Module::Reshape(row()),
+            Layer::Permute { dims } => Module::Permute(dims.iter().map(|dim| dim - 1).collect()),
+            Layer::Rescaling { scale, offset } => Module::Rescaling { scale: *scale, offset: *offset },
+            Layer::ZeroPadding2D { padding } => Module::Pad(*padding),
             Layer::Dense(dense) => {
-                activity = dense.activity_regularizer;
-                Built::Dense {
+                activity = dense.output.activity_regularizer;
+                Module::Dense {
                     kernel: drawn.tensor("kernel")?,
                     bias: self.bias(&drawn, dense.units)?,
-                    activation: dense.activation,
+                    activation: dense.output.activation,
                 }
             }
             Layer::Conv1D(conv) | Layer::Conv2D(conv) => {
-                activity = conv.activity_regularizer;
-                let [height, width, _] = image(input, index)?;
-                let input = [height, width, channels / conv.groups];
-                let window =
-                    Window::dilated(input, conv.kernel_size, conv.strides, conv.dilation_rate, conv.padding);
-                let [height, width] = conv.kernel_size;
-                let kernel =
-                    drawn.tensor("kernel")?.reshape((height, width, channels / conv.groups, conv.filters))?;
-                let bias = self.bias(&drawn, conv.filters)?;
-                Built::Conv(Conv {
-                    kernel,
-                    bias,
-                    activation: conv.activation,
-                    window,
-                    groups: conv.groups,
-                    row: row(),
-                    pool: None,
-                })
+                activity = conv.output.activity_regularizer;
+                Module::Conv(self.conv(conv, &drawn, image(input, index)?, row())?)
             }
             Layer::DepthwiseConv2D(conv) => {
-                activity = conv.activity_regularizer;
+                activity = conv.output.activity_regularizer;
                 let window = Window::dilated(
                     image(input, index)?,
                     conv.kernel_size,
@@ -93,78 +81,101 @@ impl Builder<'_> {
                     conv.padding,
                 );
                 let bias = self.bias(&drawn, channels * conv.depth_multiplier)?;
-                Built::Depthwise {
+                Module::Depthwise {
                     kernel: drawn.tensor("kernel")?,
                     bias,
-                    activation: conv.activation,
+                    activation: conv.output.activation,
                     window,
                 }
             }
-            // Two layers of it are built: see `layers`.
+            // It is built as two layers: see `separable`.
             Layer::SeparableConv2D(_) => {
                 return Err(Error::Invalid("a SeparableConv2D is built as two layers".into()));
             }
             Layer::MaxPooling1D(pool) | Layer::MaxPooling2D(pool) => {
-                Built::MaxPool { window: pooled(pool, input, index)?, row: row() }
+                Module::MaxPool { window: pooled(pool, input, index)?, row: row() }
             }
             Layer::AveragePooling1D(pool) | Layer::AveragePooling2D(pool) => {
-                Built::AveragePool { window: pooled(pool, input, index)?, row: row() }
+                Module::AveragePool { window: pooled(pool, input, index)?, row: row() }
             }
             Layer::GlobalMaxPooling1D { .. } | Layer::GlobalMaxPooling2D { .. } => {
-                Built::GlobalMax { window: Window::whole(image(input, index)?), row: row() }
+                Module::GlobalMax { window: Window::whole(image(input, index)?), row: row() }
             }
             Layer::GlobalAveragePooling1D { .. } | Layer::GlobalAveragePooling2D { .. } => {
-                Built::AveragePool { window: Window::whole(image(input, index)?), row: row() }
+                Module::AveragePool { window: Window::whole(image(input, index)?), row: row() }
             }
-            Layer::Activation { activation } => Built::Activation(*activation),
-            Layer::LeakyReLU { negative_slope } => Built::LeakyRelu(*negative_slope),
-            Layer::PReLU(_) => Built::Prelu(drawn.tensor("alpha")?),
-            Layer::Dropout { rate } => Built::Dropout { rate: *rate },
-            Layer::SpatialDropout2D { rate } => Built::SpatialDropout { rate: *rate },
-            Layer::GaussianNoise { stddev } => Built::Noise { stddev: *stddev },
-            Layer::BatchNormalization(norm) => {
-                let moving = |name| {
-                    drawn
-                        .var(name)
-                        .cloned()
-                        .ok_or_else(|| Error::Invalid(format!("a layer lacks its {name}")))
-                };
-                let (moving_mean, moving_variance) = (moving("moving_mean")?, moving("moving_variance")?);
-                let (gamma, beta) = self.affine(&drawn, channels)?;
-                Built::BatchNorm(BatchNorm {
-                    gamma,
-                    beta,
-                    moving_mean,
-                    moving_variance,
-                    momentum: norm.momentum,
-                    epsilon: norm.epsilon,
-                })
-            }
+            Layer::Activation { activation } => Module::Activation(*activation),
+            Layer::LeakyReLU { negative_slope } => Module::LeakyRelu(*negative_slope),
+            Layer::PReLU(_) => Module::Prelu(drawn.tensor("alpha")?),
+            Layer::Dropout { rate } => Module::Dropout { rate: *rate },
+            Layer::SpatialDropout2D { rate } => Module::SpatialDropout { rate: *rate },
+            Layer::GaussianNoise { stddev } => Module::Noise { stddev: *stddev },
+            Layer::BatchNormalization(norm) => Module::BatchNorm(self.batch_norm(norm, &drawn, channels)?),
             Layer::LayerNormalization(norm) => {
                 let (gamma, beta) = self.affine(&drawn, channels)?;
-                Built::LayerNorm { gamma, beta, epsilon: norm.epsilon }
+                Module::LayerNorm { gamma, beta, epsilon: norm.epsilon }
             }
-            Layer::Embedding(_) => Built::Embedding(drawn.tensor("embeddings")?),
+            Layer::Embedding(_) => Module::Embedding(drawn.tensor("embeddings")?),
             Layer::SimpleRNN(_) | Layer::LSTM(_) | Layer::GRU(_) => {
-                Built::Recurrent(self.recurrent(layer, &drawn, "", false)?)
+                Module::Recurrent(self.recurrent(layer, &drawn, "", false)?)
             }
             Layer::Bidirectional(both) => {
                 let forward = self.recurrent(&both.wrapped, &drawn, "forward.", false)?;
                 let backward = self.recurrent(&both.wrapped, &drawn, "backward.", true)?;
-                Built::Bidirectional { forward, backward, merge: both.merge_mode }
+                Module::Bidirectional { forward, backward, merge: both.merge_mode }
             }
         };
-        Ok((built, activity))
+        Ok((module, activity))
     }
 
-    /// A SeparableConv2D as the two layers that it is; and what its output adds to the loss.
+    /// A convolution of images `(height, width, channels)`, whose output has the shape `row`.
+    fn conv(
+        &self,
+        conv: &network::Conv,
+        drawn: &LayerWeights,
+        [height, width, channels]: [usize; 3],
+        row: Vec<usize>,
+    ) -> Result<Conv, Error> {
+        let channels = channels / conv.groups;
+        let input = [height, width, channels];
+        let window = Window::dilated(input, conv.kernel_size, conv.strides, conv.dilation_rate, conv.padding);
+        let [height, width] = conv.kernel_size;
+        Ok(Conv {
+            kernel: drawn.tensor("kernel")?.reshape((height, width, channels, conv.filters))?,
+            bias: self.bias(drawn, conv.filters)?,
+            activation: conv.output.activation,
+            window,
+            groups: conv.groups,
+            row,
+            pool: None,
+        })
+    }
+
+    fn batch_norm(
+        &self,
+        norm: &network::BatchNormalization,
+        drawn: &LayerWeights,
+        channels: usize,
+    ) -> Result<BatchNorm, Error> {
+        let (gamma, beta) = self.affine(drawn, channels)?;
+        Ok(BatchNorm {
+            gamma,
+            beta,
+            moving_mean: drawn.required("moving_mean")?.clone(),
+            moving_variance: drawn.required("moving_variance")?.clone(),
+            momentum: norm.momentum,
+            epsilon: norm.epsilon,
+        })
+    }
+
+    /// A SeparableConv2D as two modules, and the regulariser of its output.
     pub(super) fn separable(
         &mut self,
         index: usize,
         layer: &Layer,
         conv: &network::SeparableConv2D,
         input: &[usize],
-    ) -> Result<([Built; 2], Option<Regularizer>), Error> {
+    ) -> Result<([Module; 2], Option<Regularizer>), Error> {
         let drawn = self.draw(index, layer, input)?;
         let [height, width, channels] = image(input, index)?;
         let depth = channels * conv.depth_multiplier;
@@ -176,23 +187,26 @@ impl Builder<'_> {
             conv.padding,
         );
         let nothing = Tensor::zeros(depth, self.dtype, self.device)?;
-        let first = Built::Depthwise {
+        let first = Module::Depthwise {
             kernel: drawn.tensor("depthwise_kernel")?,
             bias: nothing,
             activation: network::Activation::Linear,
             window,
         };
         let kernel = drawn.tensor("pointwise_kernel")?.reshape((depth, conv.filters))?;
-        let second =
-            Built::Dense { kernel, bias: self.bias(&drawn, conv.filters)?, activation: conv.activation };
-        Ok(([first, second], conv.activity_regularizer))
+        let second = Module::Dense {
+            kernel,
+            bias: self.bias(&drawn, conv.filters)?,
+            activation: conv.output.activation,
+        };
+        Ok(([first, second], conv.output.activity_regularizer))
     }
 
     /// One direction of a recurrent layer, whose weights' names begin with `prefix`.
     fn recurrent(
         &self,
         layer: &Layer,
-        drawn: &Drawn,
+        drawn: &LayerWeights,
         prefix: &str,
         backwards: bool,
     ) -> Result<Recurrent, Error> {
@@ -204,7 +218,7 @@ impl Builder<'_> {
         };
         let what = Recurrence {
             cell: cell(layer),
-            activation: layer.activation,
+            activation: layer.output.activation,
             recurrent_activation: layer.recurrent_activation,
             sequences: layer.return_sequences,
             backwards: layer.go_backwards != backwards,
@@ -221,21 +235,21 @@ impl Builder<'_> {
             bias,
             what,
             dropout: layer.dropout,
-            activity: layer.activity_regularizer,
+            activity: layer.output.activity_regularizer,
         })
     }
 
     /// A layer without a bias has one of zeros that never moves: the operations need no second
     /// form.
-    fn bias(&self, drawn: &Drawn, units: usize) -> Result<Tensor, Error> {
+    fn bias(&self, drawn: &LayerWeights, units: usize) -> Result<Tensor, Error> {
         match drawn.var("bias") {
             Some(bias) => Ok(bias.as_tensor().clone()),
             None => Ok(Tensor::zeros(units, self.dtype, self.device)?),
         }
     }
 
-    /// Gamma and beta, which are 1 and 0 for good where the layer lacks them.
-    fn affine(&self, drawn: &Drawn, channels: usize) -> Result<(Tensor, Tensor), Error> {
+    /// Gamma and beta, which stay 1 and 0 if the layer has none.
+    fn affine(&self, drawn: &LayerWeights, channels: usize) -> Result<(Tensor, Tensor), Error> {
         let gamma = drawn.var("gamma").map_or_else(
             || Tensor::ones(channels, self.dtype, self.device),
             |gamma| Ok(gamma.as_tensor().clone()),
@@ -247,7 +261,7 @@ impl Builder<'_> {
         Ok((gamma?, beta?))
     }
 
-    fn draw(&mut self, index: usize, layer: &Layer, input: &[usize]) -> Result<Drawn, Error> {
+    fn draw(&mut self, index: usize, layer: &Layer, input: &[usize]) -> Result<LayerWeights, Error> {
         let mut drawn = Vec::new();
         for weight in layer.weights(input) {
             let mut rng = stream(self.seed, Purpose::Weights, self.lane, self.weights.len() as u64);
@@ -272,7 +286,7 @@ impl Builder<'_> {
                 constraint: weight.constraint.cloned(),
             });
         }
-        Ok(Drawn(drawn))
+        Ok(LayerWeights(drawn))
     }
 }
 

@@ -1,5 +1,5 @@
-//! What the kernels of [`crate::kernels`] compute, in candle's own operations: for devices that are
-//! not the CPU. Tests hold both to the same finite differences and to each other, on the CPU.
+//! The kernels of [`crate::kernels`] in candle's own operations, for devices other than the CPU. Tests
+//! hold both to the same finite differences and to each other, on the CPU.
 //!
 //! Never candle's `max_pool2d`, whose gradient is wrong on every device.
 
@@ -9,8 +9,8 @@ mod recurrent;
 use candle_core::{D, Device, Result, Tensor};
 use hpo::network::Activation;
 
-use super::Window;
 use crate::kernels::activation::{LEAKY_SLOPE, SELU};
+use crate::kernels::window::Window;
 
 pub(crate) use loss::loss;
 pub(in crate::engine) use recurrent::recurrence;
@@ -53,18 +53,17 @@ pub(super) fn depthwise(
     activation(&y.broadcast_add(bias)?, function)
 }
 
-/// The pixels of all windows, `(batch, windows · pixels, channels)`; what lies beside the image is
-/// 0.
+/// The pixels of all windows, `(batch, windows · pixels, channels)`; those beside the image are 0.
 fn patches(x: &Tensor, window: &Window) -> Result<Tensor> {
     let batch = x.dims()[0];
-    // One more pixel, of zeros, stands for all that lies beside the image.
+    // One more pixel, of zeros, stands for all those beside the image.
     let beside = Tensor::zeros((batch, 1, window.channels), x.dtype(), x.device())?;
     let pixels = Tensor::cat(&[&x.contiguous()?.reshape((batch, (), window.channels))?, &beside], 1)?;
     pixels.index_select(&indices(window, Beside::Zero, x.device())?, 1)
 }
 
-/// As [`crate::kernels::pool::max_pool`]: the windows' first pixels, second pixels, and so on; of
-/// two the larger, of equals the first.
+/// As [`crate::kernels::pool::max_pool`]: the maximum over the windows' first pixels, second pixels
+/// and so on, where the first of equal pixels counts.
 pub(super) fn max_pool(x: &Tensor, window: Window) -> Result<Tensor> {
     let batch = x.dims()[0];
     let [rows, columns] = window.output;
@@ -84,8 +83,8 @@ pub(super) fn max_pool(x: &Tensor, window: Window) -> Result<Tensor> {
     (largest + nan_of(&candidates, 2)?)?.reshape((batch, rows, columns, window.channels))
 }
 
-/// As [`crate::kernels::pool::global_max`]: the mean of the equals. candle's own maximum gives each
-/// of them the whole gradient.
+/// As [`crate::kernels::pool::global_max`]: the mean of equal maxima, since candle's own maximum
+/// gives each of them the whole gradient.
 pub(super) fn global_max(x: &Tensor, window: Window) -> Result<Tensor> {
     let batch = x.dims()[0];
     let pixels = x.contiguous()?.reshape((batch, (), window.channels))?;
@@ -95,7 +94,7 @@ pub(super) fn global_max(x: &Tensor, window: Window) -> Result<Tensor> {
     (sum.broadcast_div(&count)? + nan_of(&pixels, 1)?)?.reshape((batch, 1, 1, window.channels))
 }
 
-/// NaN where there is one along the dimension, else 0: comparisons pass it over, and a divergence
+/// NaN if there is one along the dimension, otherwise 0: comparisons pass it over, and a divergence
 /// must not vanish.
 fn nan_of(x: &Tensor, dimension: usize) -> Result<Tensor> {
     let x = x.detach();
@@ -162,7 +161,7 @@ pub(super) fn activation(x: &Tensor, activation: Activation) -> Result<Tensor> {
         Activation::Linear => Ok(x.clone()),
         Activation::Relu => x.relu(),
         Activation::LeakyRelu => leaky_relu(x, LEAKY_SLOPE),
-        // A clamp of candle's would let no NaN through.
+        // candle's clamp does not let NaN through.
         Activation::Relu6 => least(&x.relu()?, 6.0),
         Activation::Elu => x.lt(0.0)?.where_cond(&(least(x, 0.0)?.exp()? - 1.0)?, x),
         Activation::Selu => {
@@ -173,8 +172,8 @@ pub(super) fn activation(x: &Tensor, activation: Activation) -> Result<Tensor> {
         Activation::Silu => x * sigmoid(x)?,
         Activation::Softplus => x.relu()? + ((x.abs()?.neg()?.exp()? + 1.0)?.log()?),
         Activation::Softsign => {
-            // The gradient of the quotient is a difference of two, of which nothing is left where x
-            // is large: so it is given.
+            // The gradient of the quotient would be a difference of two, which cancel if x is large:
+            // so it is given.
             let (fixed, all) = (x.detach(), (x.detach().abs()? + 1.0)?);
             (&fixed / &all)? + ((x - &fixed)? / all.sqr()?)?
         }
@@ -202,12 +201,12 @@ fn least(x: &Tensor, most: f64) -> Result<Tensor> {
     x.gt(most)?.where_cond(&(x.zeros_like()? + most)?, x)
 }
 
-/// What stands for the places of a window that lie beside the image.
+/// The number for the places of a window that lie beside the image.
 #[derive(Clone, Copy)]
 enum Beside {
     /// The pixel after the last.
     Zero,
-    /// The nearest pixel, which is in the window too: it changes no maximum.
+    /// The nearest pixel, which the window has as well: it changes no maximum.
     Nearest,
 }
 

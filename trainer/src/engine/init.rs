@@ -7,8 +7,8 @@ use hpo::rng::Rng;
 /// The standard deviation of a standard normal that was truncated at 2, by which Keras divides.
 const TRUNCATED_DEVIATION: f64 = 0.879_625_661_034_239_8;
 
-/// The numbers that `weight` starts with. They are drawn with 64 bits each and rounded one by one:
-/// a copy of all would be twice as large as the weight.
+/// The initial numbers of `weight`. They are drawn with 64 bits each and rounded one by one: a copy
+/// of all would be twice as large as the weight.
 pub(crate) fn start<T: WithDType>(weight: &LayerWeight, rng: &mut Rng) -> Vec<T> {
     let mut numbers = draw(weight.initializer, &weight.shape, rng);
     if let Some(ones) = &weight.ones {
@@ -32,19 +32,15 @@ fn draw<T: WithDType>(initializer: Initializer, shape: &[usize], rng: &mut Rng) 
         }
         Initializer::TruncatedNormal { mean, stddev } => each(count, || mean + truncated(rng) * stddev),
         Initializer::Orthogonal { gain } => orthogonal(gain, shape, rng),
-        _ => {
-            let (variance, distribution) = scaled(initializer, shape);
-            match distribution {
-                Distribution::Uniform => {
-                    let limit = (3.0 * variance).sqrt();
-                    each(count, || (2.0 * rng.unit() - 1.0) * limit)
-                }
-                Distribution::UntruncatedNormal => each(count, || rng.normal() * variance.sqrt()),
-                Distribution::TruncatedNormal => {
-                    each(count, || truncated(rng) * variance.sqrt() / TRUNCATED_DEVIATION)
-                }
-            }
+        Initializer::VarianceScaling { scale, mode, distribution } => {
+            scaled(scale, mode, distribution, shape, rng)
         }
+        Initializer::GlorotUniform => scaled(1.0, FanMode::FanAvg, Distribution::Uniform, shape, rng),
+        Initializer::GlorotNormal => scaled(1.0, FanMode::FanAvg, Distribution::TruncatedNormal, shape, rng),
+        Initializer::HeUniform => scaled(2.0, FanMode::FanIn, Distribution::Uniform, shape, rng),
+        Initializer::HeNormal => scaled(2.0, FanMode::FanIn, Distribution::TruncatedNormal, shape, rng),
+        Initializer::LecunUniform => scaled(1.0, FanMode::FanIn, Distribution::Uniform, shape, rng),
+        Initializer::LecunNormal => scaled(1.0, FanMode::FanIn, Distribution::TruncatedNormal, shape, rng),
     }
 }
 
@@ -52,18 +48,14 @@ fn each<T: WithDType>(count: usize, mut number: impl FnMut() -> f64) -> Vec<T> {
     (0..count).map(|_| T::from_f64(number())).collect()
 }
 
-/// The variance and kind of an initialiser that scales with the fans.
-fn scaled(initializer: Initializer, shape: &[usize]) -> (f64, Distribution) {
-    let (scale, mode, distribution) = match initializer {
-        Initializer::VarianceScaling { scale, mode, distribution } => (scale, mode, distribution),
-        Initializer::GlorotNormal => (1.0, FanMode::FanAvg, Distribution::TruncatedNormal),
-        Initializer::HeUniform => (2.0, FanMode::FanIn, Distribution::Uniform),
-        Initializer::HeNormal => (2.0, FanMode::FanIn, Distribution::TruncatedNormal),
-        Initializer::LecunUniform => (1.0, FanMode::FanIn, Distribution::Uniform),
-        Initializer::LecunNormal => (1.0, FanMode::FanIn, Distribution::TruncatedNormal),
-        // Glorot's uniform is Keras's default of all; those without a scale never come here.
-        _ => (1.0, FanMode::FanAvg, Distribution::Uniform),
-    };
+/// Weights whose variance scales with the fans.
+fn scaled<T: WithDType>(
+    scale: f64,
+    mode: FanMode,
+    distribution: Distribution,
+    shape: &[usize],
+    rng: &mut Rng,
+) -> Vec<T> {
     let (fan_in, fan_out) = match shape {
         [window @ .., channels, units] => {
             let window: usize = window.iter().product();
@@ -76,7 +68,17 @@ fn scaled(initializer: Initializer, shape: &[usize]) -> (f64, Distribution) {
         FanMode::FanOut => fan_out,
         FanMode::FanAvg => (fan_in + fan_out) / 2.0,
     };
-    (scale / divisor.max(1.0), distribution)
+    let (count, variance) = (shape.iter().product(), scale / divisor.max(1.0));
+    match distribution {
+        Distribution::Uniform => {
+            let limit = (3.0 * variance).sqrt();
+            each(count, || (2.0 * rng.unit() - 1.0) * limit)
+        }
+        Distribution::UntruncatedNormal => each(count, || rng.normal() * variance.sqrt()),
+        Distribution::TruncatedNormal => {
+            each(count, || truncated(rng) * variance.sqrt() / TRUNCATED_DEVIATION)
+        }
+    }
 }
 
 /// A standard normal number within two standard deviations.
@@ -90,12 +92,11 @@ fn truncated(rng: &mut Rng) -> f64 {
     }
 }
 
-/// As a matrix with the last dimension as columns: rows, or columns where there are fewer, of
-/// length `gain` and at right angles to each other.
+/// A matrix with the last dimension as columns, whose rows, or columns if there are fewer, have the
+/// length `gain` and are orthogonal to each other.
 ///
 /// Keras takes the orthogonal factor of a normal matrix, with the signs that make the other
-/// factor's diagonal positive; so does Gram and Schmidt's way, gone twice, which one pass over the
-/// vectors at a time can vectorise.
+/// factor's diagonal positive. Gram-Schmidt, applied twice, gives the same, and can be vectorised.
 fn orthogonal<T: WithDType>(gain: f64, shape: &[usize], rng: &mut Rng) -> Vec<T> {
     let columns = shape.last().copied().unwrap_or(1);
     let rows = shape.iter().product::<usize>() / columns.max(1);

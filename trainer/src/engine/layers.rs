@@ -1,16 +1,16 @@
-//! Layers that are ready to run: what the document says, with weights, on the operations of
-//! [`Ops`].
+//! Layers as they run: those of the document with their weights, on the operations of [`Ops`].
 
 use candle_core::{DType, Tensor, Var};
 use hpo::network::{Activation, MergeMode, Regularizer};
 use hpo::rng::{Purpose, stream};
 
-use super::{Error, Ops, Window};
+use super::{Error, Ops};
 use crate::kernels;
 use crate::kernels::recurrent::Recurrence;
+use crate::kernels::window::Window;
 
-/// A layer that is ready to run. Tensors of weights share their storage with the model's.
-pub(super) enum Built {
+/// A layer with its weights, whose tensors share their storage with the model's.
+pub(super) enum Module {
     Reshape(Vec<usize>),
     /// The dimensions of a row in another order, from 0.
     Permute(Vec<usize>),
@@ -52,7 +52,7 @@ pub(super) enum Built {
     Dropout {
         rate: f64,
     },
-    /// Whole channels.
+    /// Drops whole channels.
     SpatialDropout {
         rate: f64,
     },
@@ -80,7 +80,7 @@ pub(super) struct Conv {
     pub(super) kernel: Tensor,
     pub(super) bias: Tensor,
     pub(super) activation: Activation,
-    /// Of one group's channels.
+    /// The window of one group's channels.
     pub(super) window: Window,
     pub(super) groups: usize,
     /// The output's shape.
@@ -89,7 +89,7 @@ pub(super) struct Conv {
     pub(super) pool: Option<Window>,
 }
 
-/// Mean and variance of the batch in training, the moving ones else.
+/// Normalises by mean and variance of the batch in training, by the moving ones otherwise.
 pub(super) struct BatchNorm {
     pub(super) gamma: Tensor,
     pub(super) beta: Tensor,
@@ -106,15 +106,15 @@ pub(super) struct Recurrent {
     pub(super) bias: Bias,
     pub(super) what: Recurrence,
     pub(super) dropout: f64,
-    /// What the output adds to the loss.
+    /// The regulariser of the output.
     pub(super) activity: Option<Regularizer>,
 }
 
 /// The bias of a recurrent layer.
 pub(super) enum Bias {
-    /// That of the inputs' product.
+    /// The bias of the inputs' product.
     Inputs(Tensor),
-    /// Both, as rows: a GRU with `reset_after` has one for the state's product, too.
+    /// Both, as rows: a GRU with `reset_after` also has a bias for the state's product.
     Both(Tensor),
 }
 
@@ -132,52 +132,52 @@ pub(super) struct Pass {
     pub(super) rows: usize,
     /// Seed, lane and step of the random numbers.
     pub(super) stream: (u64, u64, u64),
-    /// What the layers' outputs add to the loss.
+    /// The penalties of the layers' outputs, to be added to the loss.
     pub(super) penalties: Vec<Tensor>,
 }
 
-/// What a layer draws random numbers for, in one step.
+/// The streams of random numbers that a layer may draw from in one step.
 const DRAWS_PER_LAYER: u64 = 2;
 
-impl Built {
+impl Module {
     /// The outputs of a batch `x (rows, …)` of layer number `index`.
     pub(super) fn forward(&self, x: Tensor, index: usize, pass: &mut Pass) -> Result<Tensor, Error> {
         let ops = pass.ops;
         let shaped = |x: Tensor, row: &[usize]| x.reshape([&[pass.rows], row].concat());
         Ok(match self {
-            Built::Reshape(row) => shaped(x, row)?,
-            Built::Permute(dims) => x
+            Module::Reshape(row) => shaped(x, row)?,
+            Module::Permute(dims) => x
                 .permute(std::iter::once(0).chain(dims.iter().map(|dim| dim + 1)).collect::<Vec<_>>())?
                 .contiguous()?,
-            Built::Rescaling { scale, offset } => x.affine(*scale, *offset)?,
-            Built::Pad([[above, below], [left, right]]) => {
+            Module::Rescaling { scale, offset } => x.affine(*scale, *offset)?,
+            Module::Pad([[above, below], [left, right]]) => {
                 x.pad_with_zeros(1, *above, *below)?.pad_with_zeros(2, *left, *right)?
             }
-            Built::Dense { kernel, bias, activation } => ops.dense(&x, kernel, bias, *activation)?,
-            Built::Conv(conv) => conv.forward(&x, pass)?,
-            Built::Depthwise { kernel, bias, activation, window } => {
+            Module::Dense { kernel, bias, activation } => ops.dense(&x, kernel, bias, *activation)?,
+            Module::Conv(conv) => conv.forward(&x, pass)?,
+            Module::Depthwise { kernel, bias, activation, window } => {
                 ops.depthwise(&x, kernel, bias, *window, *activation)?
             }
-            Built::MaxPool { window, row } => {
+            Module::MaxPool { window, row } => {
                 shaped(ops.max_pool(&image(x, window, pass.rows)?, *window)?, row)?
             }
-            Built::GlobalMax { window, row } => {
+            Module::GlobalMax { window, row } => {
                 shaped(ops.global_max(&image(x, window, pass.rows)?, *window)?, row)?
             }
-            Built::AveragePool { window, row } => {
+            Module::AveragePool { window, row } => {
                 shaped(ops.average_pool(&image(x, window, pass.rows)?, *window)?, row)?
             }
-            Built::Activation(activation) => ops.activation(&x, *activation)?,
-            Built::LeakyRelu(slope) => ops.leaky_relu(&x, *slope)?,
-            Built::Prelu(alpha) => ops.prelu(&x, alpha)?,
-            Built::Dropout { rate } => pass.dropped(x, *rate, index, 0, Spread::Each)?,
-            Built::SpatialDropout { rate } => pass.dropped(x, *rate, index, 0, Spread::Channels)?,
-            Built::Noise { stddev } => pass.noisy(x, *stddev, index)?,
-            Built::BatchNorm(norm) => norm.forward(&x, pass)?,
-            Built::LayerNorm { gamma, beta, epsilon } => ops.layer_norm(&x, gamma, beta, *epsilon)?,
-            Built::Embedding(table) => embedded(&x, table, pass)?,
-            Built::Recurrent(recurrent) => recurrent.forward(&x, index, 0, pass)?,
-            Built::Bidirectional { forward, backward, merge } => {
+            Module::Activation(activation) => ops.activation(&x, *activation)?,
+            Module::LeakyRelu(slope) => ops.leaky_relu(&x, *slope)?,
+            Module::Prelu(alpha) => ops.prelu(&x, alpha)?,
+            Module::Dropout { rate } => pass.dropped(x, *rate, index, 0, Spread::Each)?,
+            Module::SpatialDropout { rate } => pass.dropped(x, *rate, index, 0, Spread::Channels)?,
+            Module::Noise { stddev } => pass.noisy(x, *stddev, index)?,
+            Module::BatchNorm(norm) => norm.forward(&x, pass)?,
+            Module::LayerNorm { gamma, beta, epsilon } => ops.layer_norm(&x, gamma, beta, *epsilon)?,
+            Module::Embedding(table) => embedded(&x, table, pass)?,
+            Module::Recurrent(recurrent) => recurrent.forward(&x, index, 0, pass)?,
+            Module::Bidirectional { forward, backward, merge } => {
                 let there = forward.forward(&x, index, 0, pass)?;
                 let mut back = backward.forward(&x, index, 1, pass)?;
                 if backward.what.sequences {
@@ -193,10 +193,9 @@ impl Built {
         })
     }
 
-    /// Takes up the layer after it, where the two of them are one operation on the CPU. Returns
-    /// whether it did.
-    pub(super) fn takes_up(&mut self, next: &Built) -> bool {
-        let (Built::Conv(conv), Built::MaxPool { window, row }) = (self, next) else { return false };
+    /// Takes in the next layer if the two are one operation on the CPU. Returns whether it did.
+    pub(super) fn takes_up(&mut self, next: &Module) -> bool {
+        let (Module::Conv(conv), Module::MaxPool { window, row }) = (self, next) else { return false };
         let takes =
             conv.groups == 1 && conv.pool.is_none() && kernels::conv_pool::takes(conv.activation, window);
         if takes {
@@ -208,11 +207,28 @@ impl Built {
     /// The activation at the end of the layer, if it ends in one.
     pub(super) fn last_activation(&mut self) -> Option<&mut Activation> {
         match self {
-            Built::Activation(activation)
-            | Built::Dense { activation, .. }
-            | Built::Depthwise { activation, .. } => Some(activation),
-            Built::Conv(conv) if conv.pool.is_none() => Some(&mut conv.activation),
-            _ => None,
+            Module::Activation(activation)
+            | Module::Dense { activation, .. }
+            | Module::Depthwise { activation, .. } => Some(activation),
+            Module::Conv(conv) if conv.pool.is_none() => Some(&mut conv.activation),
+            Module::Conv(_)
+            | Module::Reshape(_)
+            | Module::Permute(_)
+            | Module::Rescaling { .. }
+            | Module::Pad(_)
+            | Module::MaxPool { .. }
+            | Module::GlobalMax { .. }
+            | Module::AveragePool { .. }
+            | Module::LeakyRelu(_)
+            | Module::Prelu(_)
+            | Module::Dropout { .. }
+            | Module::SpatialDropout { .. }
+            | Module::Noise { .. }
+            | Module::BatchNorm(_)
+            | Module::LayerNorm { .. }
+            | Module::Embedding(_)
+            | Module::Recurrent(_)
+            | Module::Bidirectional { .. } => None,
         }
     }
 }
@@ -279,7 +295,7 @@ impl Recurrent {
     }
 }
 
-/// Steps in the other order.
+/// The steps in reverse order.
 fn in_time(x: &Tensor) -> candle_core::Result<Tensor> {
     let steps = x.dims()[1] as u32;
     x.index_select(&Tensor::from_iter((0..steps).rev(), x.device())?, 1)
@@ -301,14 +317,14 @@ fn embedded(x: &Tensor, table: &Tensor, pass: &Pass) -> Result<Tensor, Error> {
     Ok(y.reshape([x.dims(), &[width]].concat())?)
 }
 
-/// Which numbers a dropout drops together.
+/// The numbers that a dropout drops together.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Spread {
-    /// Each on its own.
+    /// None: each is drawn on its own.
     Each,
-    /// Those of a row and a channel.
+    /// All numbers of a row and a channel.
     Channels,
-    /// Those of a row and a feature, at all steps.
+    /// All steps of a row and a feature.
     Steps,
 }
 
@@ -353,7 +369,7 @@ impl Pass {
         stream(seed, Purpose::Dropout, lane, step << 16 | (index as u64 * DRAWS_PER_LAYER + nth))
     }
 
-    /// Remembers what the output of a layer adds to the loss: by the row, as in Keras.
+    /// Adds the penalty of a layer's output: per row, as in Keras.
     pub(super) fn penalize(
         &mut self,
         y: &Tensor,

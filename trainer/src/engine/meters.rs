@@ -6,20 +6,20 @@ use candle_core::{DType, Result, Tensor};
 use hpo::network::Activation;
 use hpo::training::{Metric, Outputs};
 
-use super::judge::{Labels, Targets};
 use crate::kernels::activation::activate;
 use crate::kernels::loss::EPSILON;
+use crate::targets::{Labels, Targets};
 
 /// Thresholds of [`Metric::Auc`]: Keras's default.
 const THRESHOLDS: usize = 200;
 
 /// The sums and counts that become loss and metrics.
 ///
-/// Every metric of classes is taken of scores in [0, 1], which [`Outputs`] makes of what the
-/// network puts out: above 1/2 a score says yes. Of two classes, precision, recall, F1 and AUC are
-/// those of the second, whether it has an output of its own or is one of two. Of more classes,
-/// precision and recall count all outputs together, F1 is the mean over the classes, and AUC is of
-/// all outputs together; classes without a row count in neither of the last two.
+/// Metrics of classes are computed from scores in [0, 1], which [`Outputs`] makes of the network's
+/// outputs: a score above 1/2 says yes. With two classes, precision, recall, F1 and AUC are those of
+/// the second, whether there is one output or two. With more classes, precision and recall count all
+/// outputs together, F1 is the mean over the classes, and AUC is that of all outputs together; classes
+/// without rows are left out of the last two.
 #[derive(Debug, Clone)]
 pub struct Totals {
     /// Rows seen.
@@ -30,16 +30,16 @@ pub struct Totals {
     scores: Vec<f32>,
 }
 
-/// How metrics look at the outputs of a network.
+/// How metrics read the outputs of a network.
 #[derive(Debug, Clone)]
 struct View {
     outputs: Outputs,
     /// Numbers in a row of the output.
     width: usize,
-    /// The outputs of the classes that have rows; all outputs where labels are values, or there is
-    /// one.
+    /// The outputs of the classes that have rows; all outputs if labels are values or there is one
+    /// output.
     classes: Vec<usize>,
-    /// The output of the positive class, where there are two classes.
+    /// The output of the positive class, if there are two classes.
     positive: Option<usize>,
 }
 
@@ -88,8 +88,8 @@ impl View {
 }
 
 impl Totals {
-    /// None yet, of a network with `width` outputs; `classes` are those that have rows, in order,
-    /// none where labels are values.
+    /// Empty sums for a network with `width` outputs. `classes` are those that have rows, in order; it
+    /// is empty if labels are values.
     pub(crate) fn new(metrics: &[Metric], outputs: Outputs, width: usize, classes: &[u32]) -> Totals {
         let view = View::new(outputs, width, classes);
         let meters = metrics.iter().map(|metric| Meter::new(*metric, &view)).collect();
@@ -136,23 +136,23 @@ enum Meter {
     Top { k: usize, right: u64 },
     /// Rows whose score lies on their side of 1/2.
     Sided { right: u64 },
-    /// Of the positive class, or of all outputs.
+    /// Decisions about the positive class, or about all outputs.
     Decided(Confusion, Decision),
-    /// Of each class, the one with the largest output, the first of equals, being taken.
+    /// Decisions about each class, for the one with the largest output, the first of equals.
     F1(Vec<Confusion>),
-    /// By the number of thresholds below a score, less one: those that should be 0, and those that
-    /// should be 1.
+    /// Counts of outputs that should be 0, and of those that should be 1, by the number of thresholds
+    /// below the score, less one.
     Auc(Vec<[u64; 2]>),
     /// The sum of squared differences, and whether the root of their mean is wanted.
     Squares { sum: f64, root: bool },
     /// The sum of absolute differences.
     Absolute { sum: f64 },
-    /// Sums of labels and of their squares, less the first label so that few digits are lost, and
+    /// Sums of labels and of their squares, both less the first label so that few digits are lost, and
     /// of squared differences.
     R2 { first: Option<f64>, sum: f64, squares: f64, residual: f64 },
 }
 
-/// What becomes of a [`Confusion`].
+/// The metric that is made of a [`Confusion`].
 #[derive(Debug, Clone, Copy)]
 enum Decision {
     Precision,
@@ -272,14 +272,14 @@ impl Meter {
     }
 }
 
-/// How what was taken for positive compares with what is.
+/// How decisions compare with the labels.
 #[derive(Debug, Clone, Copy, Default)]
 struct Confusion {
-    /// Positive, and taken for it.
+    /// True positives.
     right: u64,
-    /// Taken for positive only.
+    /// False positives.
     wrong: u64,
-    /// Positive only.
+    /// False negatives.
     missed: u64,
 }
 
@@ -298,7 +298,7 @@ impl Confusion {
     }
 }
 
-/// Each row of outputs with its class: none of values, of which no such metric is measured.
+/// Each row of outputs with its class; none if labels are values, which no such metric reads.
 fn rows<'a>(output: &'a [f32], width: usize, labels: &'a Labels) -> impl Iterator<Item = (&'a [f32], usize)> {
     let classes = match labels {
         Labels::Classes(classes) => classes.as_ref(),
@@ -317,7 +317,7 @@ fn is_top(row: &[f32], class: usize, k: usize) -> bool {
     !row[class].is_nan() && row.iter().filter(|x| **x > row[class]).count() < k
 }
 
-/// The area under true positive over false positive rates, of the trapezoids between thresholds.
+/// The area under the curve of true over false positive rates, as trapezoids between thresholds.
 fn area(buckets: &[[u64; 2]]) -> f64 {
     let all = buckets.iter().fold([0; 2], |all, bucket| [all[0] + bucket[0], all[1] + bucket[1]]);
     let (mut above, mut before, mut area) = ([0; 2], [0.0; 2], 0.0);
@@ -330,7 +330,7 @@ fn area(buckets: &[[u64; 2]]) -> f64 {
     area
 }
 
-/// 0 of nothing.
+/// The ratio; 0 if the whole is 0.
 fn ratio(part: u64, whole: u64) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }

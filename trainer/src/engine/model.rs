@@ -6,13 +6,14 @@ use hpo::shape;
 use hpo::training::{Loss, Metric, Training};
 
 use super::builder::Builder;
-use super::judge::{fits, judge, takes_over};
-use super::layers::{Built, Mode, Pass};
+use super::layers::{Mode, Module, Pass};
+use super::loss::{criterion, fits, takes_over};
 use super::optimizer::Optimizer;
 use super::state::{Part, Read, read_like, read_scalar};
 use super::weight::Weight;
-use super::{Error, Ops, Targets, Totals};
+use super::{Error, Ops, Totals};
 use crate::kernels;
+use crate::targets::Targets;
 
 /// A network, its loss and its optimiser, on one device.
 ///
@@ -35,24 +36,24 @@ pub struct Model {
     ops: Ops,
 }
 
-/// What the names of weights and the number of steps are in a model's state.
+/// Prefix of the weights' names, and name of the number of steps, in a model's state.
 const WEIGHTS: &str = "weights.";
 const STEPS: &str = "steps";
 
 /// A layer at its place.
 struct Placed {
-    built: Built,
-    /// Its number in the network: a SeparableConv2D is built as two.
+    module: Module,
+    /// Its number in the network; a SeparableConv2D is built as two modules.
     index: usize,
-    /// What its output adds to the loss.
+    /// The regulariser of its output.
     activity: Option<Regularizer>,
 }
 
 impl Model {
     /// The network of a study with this `seed` for rows of shape `input` and labels that are
-    /// `classes`, or values where there are none. Each `lane` of a seed has random numbers of its
-    /// own: a trial's number, and the run of it. `Invalid` where layers, loss, metrics and labels
-    /// don't fit each other.
+    /// `classes`, or values without them. Each `lane` of a seed, made of a trial's number and its run,
+    /// has random numbers of its own. `Invalid` if layers, loss, metrics and labels do not fit each
+    /// other.
     pub fn new(
         layers: &[Layer],
         training: &Training,
@@ -65,8 +66,8 @@ impl Model {
         Self::build(layers, training, input, classes, (seed, lane), device, DType::F32, ops)
     }
 
-    /// As [`Model::new`], with the choices that only tests make: the type of the numbers, and which
-    /// form of the operations runs.
+    /// As [`Model::new`], with what only tests choose: the type of the numbers and the form of the
+    /// operations.
     #[allow(clippy::too_many_arguments, reason = "two more than `new` has, for tests")]
     pub(super) fn build(
         layers: &[Layer],
@@ -87,14 +88,14 @@ impl Model {
             if let Layer::SeparableConv2D(conv) = layer {
                 let ([first, second], activity) = builder.separable(index, layer, conv, &row)?;
                 placed.extend([
-                    Placed { built: first, index, activity: None },
-                    Placed { built: second, index, activity },
+                    Placed { module: first, index, activity: None },
+                    Placed { module: second, index, activity },
                 ]);
             } else {
-                let (built, activity) = builder.layer(index, layer, &row, &output)?;
+                let (module, activity) = builder.layer(index, layer, &row, &output)?;
                 let before = placed.last_mut().filter(|last| ops == Ops::Kernels && last.activity.is_none());
-                if !before.is_some_and(|last: &mut Placed| last.built.takes_up(&built)) {
-                    placed.push(Placed { built, index, activity });
+                if !before.is_some_and(|last: &mut Placed| last.module.takes_up(&module)) {
+                    placed.push(Placed { module, index, activity });
                 }
             }
             row = output;
@@ -122,7 +123,7 @@ impl Model {
         })
     }
 
-    /// No sums yet, of labels that are these `classes`, in order; none where they are values.
+    /// Empty sums for labels that are these `classes`, in order, or values if there are none.
     pub fn totals(&self, classes: &[u32]) -> Totals {
         Totals::new(&self.metrics, self.loss.outputs(), self.width, classes)
     }
@@ -147,8 +148,8 @@ impl Model {
         Ok(totals.add(&output, mean, y)?)
     }
 
-    /// Exchanges the weights with their moving averages, where the optimiser keeps some: what is
-    /// judged and kept is the average. Called again, it takes them back.
+    /// Exchanges the weights with their moving averages, if the optimiser keeps some: the averages
+    /// are what is validated and kept. Called again, it takes the weights back.
     pub fn swap_averages(&mut self) -> Result<(), Error> {
         Ok(self.optimizer.swap_averages(&self.weights)?)
     }
@@ -163,14 +164,14 @@ impl Model {
         self.optimizer.set_learning_rate(rate);
     }
 
-    /// The weights with their names, such as `layers.1.kernel`, in the network's order. They are
-    /// the model's own: copy what must not move.
+    /// The weights with their names, such as `layers.1.kernel`, in the network's order. The tensors
+    /// are the model's own and move with it.
     pub fn weights(&self) -> impl Iterator<Item = (&str, &Tensor)> {
         self.weights.iter().map(|weight| (weight.name.as_str(), weight.var.as_tensor()))
     }
 
-    /// Everything that the next step depends on: with it a model of the same layers and recipe goes
-    /// on to the bit. To be taken between steps, while the averages are not swapped in.
+    /// Everything that the next step depends on: a model of the same layers and recipe goes on from it
+    /// to the same bits. Take it between steps, while the averages are not swapped in.
     pub fn state(&self) -> Result<Vec<Part<'_>>, Error> {
         let weights = self.weights().map(|(name, tensor)| Part::of(format!("{WEIGHTS}{name}"), tensor));
         let steps = Tensor::new(self.steps as i64, &Device::Cpu)?;
@@ -180,8 +181,8 @@ impl Model {
             .collect())
     }
 
-    /// Takes up the [state](Model::state) of another. An error names what is missing or of another
-    /// shape or type, and leaves a model that is neither.
+    /// Restores the [state](Model::state) of another model. An error names the tensor that is missing
+    /// or differs in shape or type, and leaves the model half restored.
     pub fn restore(&mut self, read: &mut Read) -> Result<(), Error> {
         for Weight { name, var, .. } in &self.weights {
             var.set(&read_like(read, &format!("{WEIGHTS}{name}"), var)?)?;
@@ -202,8 +203,8 @@ impl Model {
             penalties: Vec::new(),
         };
         let mut x = Tensor::from_vec(x, shape, &self.device)?.to_dtype(self.dtype)?;
-        for Placed { built, index, activity } in &self.layers {
-            x = built.forward(x, *index, &mut pass)?;
+        for Placed { module, index, activity } in &self.layers {
+            x = module.forward(x, *index, &mut pass)?;
             pass.penalize(&x, *activity)?;
             // Nothing is kept for a backward pass that will not come.
             if mode == Mode::Evaluate {
@@ -211,7 +212,7 @@ impl Model {
             }
         }
         let output = x.reshape((rows, ()))?;
-        let mut loss = self.ops.loss(&output, judge(self.loss, y)?)?;
+        let mut loss = self.ops.loss(&output, criterion(self.loss, y)?)?;
         for penalty in pass.penalties {
             loss = (loss + penalty)?;
         }
@@ -219,12 +220,12 @@ impl Model {
     }
 }
 
-/// Takes the activation off the end of the network where it is better done by the loss, in one pass
-/// and exactly, and returns the loss that does it.
+/// Removes the last activation of the network if the loss can include it, which is one pass and exact,
+/// and returns the loss that does.
 fn take_last(layers: &mut [Placed], loss: Loss) -> Loss {
     let last = layers.last_mut().filter(|last| last.activity.is_none());
     if let Some((wanted, taking)) = takes_over(loss)
-        && let Some(activation) = last.and_then(|last| last.built.last_activation())
+        && let Some(activation) = last.and_then(|last| last.module.last_activation())
         && *activation == wanted
     {
         *activation = Activation::Linear;
@@ -243,7 +244,7 @@ impl Model {
         &self.weights
     }
 
-    /// Of each trainable weight, those of the regularisers included.
+    /// The gradients of the trainable weights, those of the regularisers included.
     pub(super) fn test_gradients(&self, x: Vec<f32>, y: &Targets) -> Vec<Vec<f32>> {
         let gradients = kernels::gradients::backward(&self.pass(x, y, Mode::Train).unwrap().1).unwrap();
         let of_weight = |weight: &Weight| {
@@ -264,8 +265,7 @@ impl Model {
         self.weights.iter().filter(|weight| weight.trainable).map(of_weight).collect()
     }
 
-    /// Outputs as of a network whose last activation was not left to the loss, which was `declared`
-    /// so.
+    /// The outputs with the last activation, even if the `declared` loss includes it.
     pub(super) fn test_output(&self, x: Vec<f32>, y: &Targets, declared: Loss) -> Vec<f32> {
         let (output, _) = self.pass(x, y, Mode::Evaluate).unwrap();
         let taken = takes_over(declared).filter(|(_, taking)| *taking == self.loss);

@@ -5,10 +5,10 @@ use candle_core::{Result, Tensor};
 use hpo::network::Activation;
 
 use super::composed;
-use super::window::Window;
 use crate::kernels;
-use crate::kernels::loss::Judge;
+use crate::kernels::loss::Criterion;
 use crate::kernels::recurrent::Recurrence;
+use crate::kernels::window::Window;
 
 /// Which form runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,18 +48,18 @@ either! {
     /// columns, channels)`. NaN is larger than all.
     fn max_pool(x: &Tensor, window: Window) -> pool;
     /// The largest value of each image, which is the window: `(batch, height, width, channels)` →
-    /// `(batch, 1, 1, channels)`. Equals share the gradient, where `max_pool` gives it to the
-    /// first, as Keras does both.
+    /// `(batch, 1, 1, channels)`. Equal values share the gradient, whereas `max_pool` gives it to the
+    /// first, both as in Keras.
     fn global_max(x: &Tensor, window: Window) -> pool;
-    /// The mean of each window over what lies on the image: `(batch, height, width, channels)` →
+    /// The mean of each window over its part that lies on the image: `(batch, height, width, channels)` →
     /// `(batch, rows, columns, channels)`.
     fn average_pool(x: &Tensor, window: Window) -> pool;
     /// The activation, number by number; softmax and log_softmax go over the last dimension.
     fn activation(x: &Tensor, activation: Activation) -> activation;
     /// `x` above 0, `slope x` below.
     fn leaky_relu(x: &Tensor, slope: f64) -> activation;
-    /// `x` above 0, `alpha x` below; alpha has the shape of x, or 1 where it is shared, and x has
-    /// one dimension more in front.
+    /// `x` above 0, `alpha x` below. Alpha has the shape of a row of x, with 1 for each dimension over
+    /// which it is shared.
     fn prelu(x: &Tensor, alpha: &Tensor) -> prelu;
     /// Mean 0 and variance 1 over the last dimension, then `gamma x + beta`.
     fn layer_norm(x: &Tensor, gamma: &Tensor, beta: &Tensor, epsilon: f64) -> normalization;
@@ -75,7 +75,7 @@ either! {
     /// `l1 · sum(|x|) + l2 · sum(x²)`, a scalar.
     fn penalty(x: &Tensor, l1: f64, l2: f64) -> penalty;
     /// The mean loss of an output `(rows, width)`, a scalar.
-    fn loss(output: &Tensor, judge: Judge) -> loss;
+    fn loss(output: &Tensor, criterion: Criterion) -> loss;
 }
 
 impl Ops {

@@ -11,7 +11,7 @@ use candle_core::{Device, Result, Tensor};
 use hpo::network::Regularizer;
 use hpo::training::{self, Clip, Ema, Rule, Schedule};
 
-use self::slots::Slots;
+use self::slots::SlotVariables;
 use super::ops::Ops;
 use super::state::{Part, Read, read_like, read_scalar};
 use super::weight::Weight;
@@ -19,28 +19,29 @@ use crate::kernels;
 use crate::kernels::constraint::Constrain;
 use crate::kernels::update::{Before, NOTHING, Update};
 
-/// An optimiser and what it remembers of each weight.
+/// An optimiser and its slots for each weight.
 pub(crate) struct Optimizer {
     recipe: training::Optimizer,
     ops: Ops,
     /// Steps taken.
     steps: u64,
-    /// Nadam's: the product of the momentums of all steps taken.
+    /// The product of Nadam's momentums of all steps taken.
     product: f64,
-    /// Those of each weight, as [`slots::names`] names them.
-    slots: Vec<Slots>,
+    /// The slots of each weight, as [`training::Optimizer::slots`] lists them.
+    slots: Vec<SlotVariables>,
 }
 
 impl Optimizer {
     /// An optimiser of `weights` that has not moved them yet.
     pub(crate) fn new(recipe: training::Optimizer, weights: &[Weight], ops: Ops) -> Result<Optimizer> {
-        let slots = weights.iter().map(|weight| Slots::new(&recipe, weight, ops)).collect::<Result<_>>()?;
+        let slots =
+            weights.iter().map(|weight| SlotVariables::new(&recipe, weight, ops)).collect::<Result<_>>()?;
         Ok(Optimizer { recipe, ops, steps: 0, product: 1.0, slots })
     }
 
     /// One step of all weights, in place, as Keras's `apply`: gradients with those of the
-    /// regularisers are clipped, weights decay, weights move, averages are taken, constraints are
-    /// made to hold. A weight without a gradient stays, and so does one that is not trainable.
+    /// regularisers are clipped, weights decay, weights move, averages are updated, constraints are
+    /// applied. Weights that have no gradient or are not trainable stay.
     pub(crate) fn step(&mut self, weights: &[Weight], gradients: &GradStore) -> Result<()> {
         let moved = || {
             let gradient =
@@ -52,7 +53,7 @@ impl Optimizer {
                 let sums = moved().map(|(index, gradient)| self.squares(&weights[index], &gradient?));
                 factor(sums.sum::<Result<f64>>()?.sqrt(), bound)
             }
-            _ => 1.0,
+            Some(Clip::Norm(_) | Clip::Value(_)) | None => 1.0,
         };
         let update = self.update();
         for (index, gradient) in moved() {
@@ -85,25 +86,25 @@ impl Optimizer {
         Ok(())
     }
 
-    /// What the regularisers add to the loss now.
+    /// The penalties of the regularisers.
     pub(crate) fn penalty(&self, weights: &[Weight]) -> Result<f64> {
         let penalties = weights
             .iter()
             .filter(|weight| weight.trainable)
             .filter_map(|weight| Some((weight, weight.regularizer?)));
         let penalties = penalties.map(|(weight, Regularizer { l1, l2 })| match self.ops {
-            Ops::Kernels => kernels::update::penalty(&weight.var, l1, l2),
+            Ops::Kernels => kernels::sums::penalty(&weight.var, l1, l2),
             Ops::Composed => composed::penalty(&weight.var, l1, l2),
         });
         penalties.sum()
     }
 
-    /// The one that the next step takes.
+    /// The learning rate of the next step.
     pub(crate) fn learning_rate(&self) -> f64 {
         self.recipe.learning_rate.at(self.steps)
     }
 
-    /// Of now on, where the learning rate is constant; a schedule goes on as it would.
+    /// Sets the learning rate if it is constant; a schedule goes on as it would.
     pub(crate) fn set_learning_rate(&mut self, rate: f64) {
         if self.recipe.learning_rate.is_constant() {
             self.recipe.learning_rate = Schedule::Constant(rate);
@@ -111,8 +112,8 @@ impl Optimizer {
     }
 
     /// Exchanges the weights with their averages, if there are any: before an evaluation, and back
-    /// after it. At the end they stay, which is Keras's `finalize_variable_values`. Before the
-    /// first step an average would be of nothing, and nothing happens.
+    /// after it. At the end they stay, which is Keras's `finalize_variable_values`. Before the first
+    /// step there is no average, and nothing happens.
     pub(crate) fn swap_averages(&mut self, weights: &[Weight]) -> Result<()> {
         if self.recipe.ema.is_none() || self.steps == 0 {
             return Ok(());
@@ -124,8 +125,8 @@ impl Optimizer {
             .try_for_each(|(slots, weight)| slots.swap(&weight.var))
     }
 
-    /// Everything that it remembers: `optimizer.{slot}.{weight}` for each slot of each trainable
-    /// weight, and scalars. To be taken while the averages are not swapped in.
+    /// Its state: `optimizer.{slot}.{weight}` for each slot of each trainable weight, and scalars. Take
+    /// it while the averages are not swapped in.
     pub(crate) fn state(&self, weights: &[Weight]) -> Result<Vec<Part<'_>>> {
         let scalar = |name: &str, number: f64| {
             Tensor::new(number, &Device::Cpu).map(|number| Part::of(name.to_owned(), &number))
@@ -138,19 +139,19 @@ impl Optimizer {
             state.push(scalar(PRODUCT, self.product)?);
         }
         for (weight, slots) in weights.iter().zip(&self.slots).filter(|(weight, _)| weight.trainable) {
-            let named = slots::names(&self.recipe).into_iter().enumerate();
-            state.extend(named.map(|(index, slot)| slots.part(key(slot, weight), index, &weight.var)));
+            let kept = self.recipe.slots().into_iter().enumerate();
+            state.extend(kept.map(|(index, slot)| slots.part(key(slot.name, weight), index, &weight.var)));
         }
         Ok(state)
     }
 
-    /// Makes it remember what [`Optimizer::state`] gave. An error names what is missing or of
-    /// another shape or type, and leaves it in between.
+    /// Restores what [`Optimizer::state`] gave. An error names the tensor that is missing or differs in
+    /// shape or type, and leaves the optimiser half restored.
     pub(crate) fn restore(&mut self, weights: &[Weight], read: &mut Read) -> Result<()> {
-        let names = slots::names(&self.recipe);
+        let kept = self.recipe.slots();
         for (weight, slots) in weights.iter().zip(&mut self.slots).filter(|(weight, _)| weight.trainable) {
-            for (index, slot) in names.iter().enumerate() {
-                slots.set(index, read_like(read, &key(slot, weight), &weight.var)?)?;
+            for (index, slot) in kept.iter().enumerate() {
+                slots.set(index, read_like(read, &key(slot.name, weight), &weight.var)?)?;
             }
         }
         self.steps = read_scalar::<i64>(read, STEPS)? as u64;
@@ -163,7 +164,7 @@ impl Optimizer {
         Ok(())
     }
 
-    /// What the next step does to every weight.
+    /// The update of the next step, the same for every weight.
     fn update(&self) -> Update {
         let (step, rate) = (self.steps + 1, self.learning_rate());
         let left = |beta: f64| 1.0 - libm::pow(beta, step as f64);
@@ -208,12 +209,12 @@ impl Optimizer {
     /// The sum of squares of a weight's gradient with its regulariser's.
     fn squares(&self, weight: &Weight, gradient: &Tensor) -> Result<f64> {
         match self.ops {
-            Ops::Kernels => kernels::update::squares(&weight.var, gradient, penalized(weight)),
+            Ops::Kernels => kernels::sums::squares(&weight.var, gradient, penalized(weight)),
             Ops::Composed => composed::squares(&weight.var, gradient, penalized(weight)),
         }
     }
 
-    /// Takes the averages. The first is the weights themselves.
+    /// Updates the averages. The first are the weights themselves.
     fn average(&mut self, weights: &[Weight], ema: Ema) -> Result<()> {
         let momentum = if self.steps == 0 { 0.0 } else { ema.momentum };
         let overwrites =
@@ -245,13 +246,13 @@ fn key(slot: &str, weight: &Weight) -> String {
     format!("optimizer.{slot}.{}", weight.name)
 }
 
-/// The gradient of the regulariser, and nothing else.
+/// The gradient of the regulariser alone.
 fn penalized(weight: &Weight) -> Before<f64> {
     let Regularizer { l1, l2 } = weight.regularizer.unwrap_or(Regularizer { l1: 0.0, l2: 0.0 });
     Before { l1, twice_l2: 2.0 * l2, ..NOTHING }
 }
 
-/// What makes a norm at most `bound`. Of what is not finite nothing finite is left.
+/// The factor that makes a norm at most `bound`; NaN if the norm is not finite.
 fn factor(norm: f64, bound: f64) -> f64 {
     match norm {
         norm if norm <= bound => 1.0,

@@ -1,4 +1,4 @@
-//! What a model goes on from, tensor by tensor: a copy of the whole would be as large as the model.
+//! The state of a model, tensor by tensor: a copy of all would be as large as the model.
 
 use std::cell::Ref;
 use std::io::{self, Write};
@@ -21,7 +21,7 @@ enum Numbers<'a> {
     Slot(Ref<'a, CpuStorage>),
 }
 
-/// Reads the tensor that was written as the [`Part`] of this name; none where there is none.
+/// Reads the tensor that was written as the [`Part`] of this name, if there is one.
 pub type Read<'a> = dyn FnMut(&str) -> Result<Option<Tensor>> + 'a;
 
 impl<'a> Part<'a> {
@@ -35,18 +35,18 @@ impl<'a> Part<'a> {
         }
     }
 
-    /// What is kept of a weight, of its shape and type.
+    /// A slot of a weight, with its shape and type.
     pub(super) fn of_slot(name: String, weight: &Tensor, slot: Ref<'a, CpuStorage>) -> Part<'a> {
         Part { name, shape: weight.dims().to_vec(), dtype: weight.dtype(), numbers: Numbers::Slot(slot) }
     }
 
-    /// The same with a name that begins with this.
+    /// The same with this prefix to its name.
     pub fn below(mut self, prefix: &str) -> Part<'a> {
         self.name.insert_str(0, prefix);
         self
     }
 
-    /// What its numbers take.
+    /// The bytes of its numbers.
     pub fn bytes(&self) -> u64 {
         self.shape.iter().product::<usize>() as u64 * self.dtype.size_in_bytes() as u64
     }

@@ -1,7 +1,7 @@
 //! Activation functions, in place, and their gradients.
 //!
-//! All but two have a gradient that follows from the result alone, so that a layer with such a one
-//! keeps nothing else; `gelu` and `silu` need what went in ([`Activation::needs_input`]).
+//! All but two have a gradient that follows from the result alone, so that their layers keep nothing
+//! more; `gelu` and `silu` need the input ([`Activation::needs_input`]).
 
 use candle_core::{Result, Tensor};
 use hpo::network::Activation;
@@ -58,7 +58,7 @@ vectorised! {
 
 vectorised! {
     /// Turns the gradient of the result `y` into that of the input, in rows of `width` numbers. `x`
-    /// is the input where [`Activation::needs_input`], else it may be anything.
+    /// is the input if [`Activation::needs_input`]; otherwise it may be anything.
     pub(crate) fn activation_gradient<T: Real>(activation: Activation, x: &[T], y: &[T], gradient: &mut [T], width: usize) {
         let (zero, one) = (T::ZERO, T::ONE);
         let inputs = || x.iter();
@@ -82,7 +82,7 @@ vectorised! {
                 *g *= sigmoid * (one + *x * (one - sigmoid));
             }),
             Activation::Softplus => both.for_each(|(g, y)| *g *= -Real::exp_m1(-*y)),
-            // Of a large input, nothing of it is left in the result.
+            // A large input cannot be told from the result.
             Activation::Softsign => gradient.iter_mut().zip(inputs()).for_each(|(g, x)| {
                 let all = one + absolute(*x);
                 *g /= all * all;

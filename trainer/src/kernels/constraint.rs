@@ -1,14 +1,13 @@
-//! What holds for a weight after each step, in place: Keras's constraints
+//! Constraints on weights after each step, in place, as in Keras
 //! (<https://keras.io/api/layers/constraints/>).
 
 use candle_core::{CpuStorage, InplaceOp1, Layout, Result};
 use hpo::network::Constraint;
 
 use super::real::Real;
-use super::update::within;
-use super::{vectorised, with_real};
+use super::{slice_mut, vectorised, with_real};
 
-/// Keras's `backend.epsilon()`: a norm is divided by that much more, so that none is divided by 0.
+/// Keras's `backend.epsilon()`, added to a norm so that nothing is divided by 0.
 pub(crate) const EPSILON: f64 = 1e-7;
 
 /// Makes a constraint hold for a weight on the CPU. Its axes are dimensions of the weight.
@@ -21,7 +20,7 @@ impl InplaceOp1 for Constrain<'_> {
 
     fn cpu_fwd(&self, weight: &mut CpuStorage, layout: &Layout) -> Result<()> {
         with_real!(weight, T => {
-            let weight = within::<T>(weight, layout)?;
+            let weight = slice_mut::<T>(weight, layout)?;
             match self.0 {
                 // NaN is none: it stays, as everywhere.
                 Constraint::MaxNorm { max_value, axis } => {

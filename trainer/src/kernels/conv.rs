@@ -1,7 +1,7 @@
 //! A convolution over (batch, height, width, channels) in one operation: windows laid out as rows,
 //! a product, bias and activation, and their gradients.
 //!
-//! candle's own gradient takes the batch for channels and is several times slower.
+//! candle's own gradient confuses the batch with channels and is several times slower.
 
 use candle_core::{Result, Tensor};
 use hpo::network::Activation;
@@ -12,11 +12,11 @@ use super::operation::{Custom, Operation};
 use super::product::{Matrix, Packed, Right, add_product, add_product_with, product_onto};
 use super::real::Real;
 use super::vectorised;
-use crate::engine::Window;
+use super::window::Window;
 
 /// Numbers in a block of laid-out windows: 256 KiB of `f32` stay in the second-level cache between
-/// layout and product. The gradient of the kernel is summed block by block, so another number gives
-/// other bits.
+/// layout and product. The gradient of the kernel is summed block by block, so that another size
+/// would change its bits.
 pub(super) const BLOCK: usize = 1 << 16;
 
 /// `activation(conv(x, kernel) + bias)` on the CPU: `x (batch, height, width, channels)`, `kernel
@@ -156,8 +156,8 @@ fn dilated_runs(window: &Window, first: usize, count: usize, mut copy: impl FnMu
 }
 
 vectorised! {
-    /// Writes each window's numbers in a row, from window `first` of the batch on; what lies beside
-    /// the image is 0.
+    /// Writes each window's numbers in a row, from window `first` of the batch on; those beside the
+    /// image are 0.
     pub(super) fn lay_out<T: Real>(window: &Window, x: &[T], first: usize, patches: &mut [T]) {
         if window.overhangs() {
             patches.fill(T::ZERO);

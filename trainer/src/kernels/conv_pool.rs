@@ -17,7 +17,7 @@ use super::operation::{Custom, Operation};
 use super::product::{Matrix, Packed, Right, add_product, add_product_with, product_onto};
 use super::real::Real;
 use super::vectorised;
-use crate::engine::Window;
+use super::window::Window;
 
 /// Whether [`conv_pool`] takes this pair: the gradient of the activation must follow from each
 /// number of its result alone.
@@ -49,7 +49,7 @@ struct ConvPool {
     window: Window,
     activation: Activation,
     pool: Window,
-    /// Of each number of the result, which of the four it was: 0 to 3, row by row. As wide as a
+    /// For each number of the result, which of the four it was: 0 to 3, row by row. As wide as a
     /// number, so that loops over both vectorise.
     largest: OnceLock<Vec<u32>>,
 }
@@ -103,7 +103,7 @@ impl Operation<3> for ConvPool {
         let mut of_kernel = vec![T::ZERO; kernel.len()];
         let kernel = of_x.is_some().then(|| Packed::new(Matrix::new(kernel, patch, filters).t()));
         let mut patches = vec![T::ZERO; together * places * patch];
-        // What no window of the pooling reaches stays 0.
+        // Numbers that no window of the pooling reaches stay 0.
         let mut block = vec![T::ZERO; together * places * filters];
         let size = together * pool.places() * filters;
         for ((at, pooled), largest) in pooled.chunks(size).enumerate().zip(largest.chunks(size)) {

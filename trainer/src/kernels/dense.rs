@@ -45,7 +45,7 @@ impl Operation<3> for Dense {
         activation_gradient(self.0, &[], y, &mut before, bias.len());
         let g = Matrix::new(&before, x.rows(), bias.len());
         let of_kernel = product(x.t(), g);
-        // Nobody wants the gradient of the data: the first layer saves a product as large as its
+        // The gradient of the data is not wanted: the first layer saves a product as large as its
         // forward pass.
         let of_x = wanted[0].then(|| product(g, kernel.t()));
         [of_x, Some(of_kernel), wanted[2].then(|| sums_of_columns(&before, bias.len()))]
@@ -66,8 +66,8 @@ vectorised! {
     }
 }
 
-/// The sums of the columns of rows of `width` numbers: the gradient of a bias, from that of what it
-/// was added to.
+/// The sums of the columns of rows of `width` numbers: the gradient of a bias, from that of the sum
+/// that it is part of.
 pub(crate) fn sums_of_columns<T: Real>(rows: &[T], width: usize) -> Vec<T> {
     let mut sums = vec![T::ZERO; width];
     add_columns(&mut sums, rows);

@@ -9,12 +9,12 @@ use super::dense::sums_of_columns;
 use super::operation::{Custom, Operation};
 use super::real::Real;
 use super::vectorised;
-use crate::engine::Window;
+use super::window::Window;
 
 /// `activation(conv(x, kernel) + bias)`, each channel on its own, on the CPU: `x (batch, height,
 /// width, channels)`, `kernel (height, width, channels, multiplier)`, `bias (channels ·
-/// multiplier)` → `(batch, rows, columns, channels · multiplier)`; those of a channel lie side by
-/// side.
+/// multiplier)` → `(batch, rows, columns, channels · multiplier)`, the multiples of a channel side
+/// by side.
 pub(crate) fn depthwise(
     x: &Tensor,
     kernel: &Tensor,

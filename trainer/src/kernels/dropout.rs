@@ -6,7 +6,7 @@ use hpo::rng::Rng;
 use super::operation::{Custom, Operation};
 use super::real::Real;
 
-/// The mask of `elements` numbers: 0 with probability `rate`, else `1 / (1 - rate)`.
+/// The mask of `elements` numbers: 0 with probability `rate`, otherwise `1 / (1 - rate)`.
 pub(crate) fn mask(rng: &mut Rng, rate: f64, elements: usize) -> Vec<f32> {
     let (dropped_below, kept) = ((rate * 4_294_967_296.0) as u64, (1.0 / (1.0 - rate)) as f32);
     (0..elements).map(|_| if u64::from(rng.next_u32()) < dropped_below { 0.0 } else { kept }).collect()

@@ -1,4 +1,4 @@
-//! The way back, with the gradients of weights handed over as they are.
+//! The backward pass, with the gradients of weights handed over without a copy.
 //!
 //! candle adds each gradient that an operation returns to zeros of its own, since another operation
 //! may add more to it: for the kernel of a dense layer, a fifth of the step. A weight belongs to
@@ -30,8 +30,7 @@ pub(crate) fn backward(loss: &Tensor) -> Result<GradStore> {
     Ok(gradients)
 }
 
-/// What an operation returns for one of its arguments: its gradient, or none where that was handed
-/// over.
+/// The gradient that an operation returns for one of its arguments; none if it was handed over.
 pub(crate) fn hand_over(weight: &Tensor, gradient: Tensor) -> Option<Tensor> {
     HANDED.with_borrow_mut(|handed| match handed {
         Some(handed) if weight.is_variable() => {

@@ -10,42 +10,42 @@ use super::activation::softmax;
 use super::operation::{Custom, Operation};
 use super::real::Real;
 use super::vectorised;
-use crate::engine::{Labels, Targets};
+use crate::targets::{Labels, Targets};
 
-/// What keeps a probability away from 0 and 1: Keras's `epsilon()`.
+/// Keras's `epsilon()`: probabilities are kept this far away from 0 and 1.
 pub(crate) const EPSILON: f64 = 1e-7;
 
-/// How an output is judged: by a loss, which goes with these labels.
+/// A loss with the labels of a batch, which go with it.
 #[derive(Debug, Clone)]
-pub(crate) struct Judge {
-    /// What is minimised.
+pub(crate) struct Criterion {
+    /// The loss.
     pub(crate) loss: Loss,
-    /// What the output should be.
+    /// The labels.
     pub(crate) targets: Targets,
 }
 
 /// The mean loss of an output `(rows, width)` on the CPU, a scalar.
-pub(crate) fn loss(output: &Tensor, judge: Judge) -> Result<Tensor> {
+pub(crate) fn loss(output: &Tensor, criterion: Criterion) -> Result<Tensor> {
     let (_, width) = output.dims2()?;
-    output.contiguous()?.apply_op1(Custom(Mean { judge, width }))
+    output.contiguous()?.apply_op1(Custom(Mean { criterion, width }))
 }
 
-/// Over what a loss goes.
+/// The numbers that a loss is taken over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {
     /// The row, its softmax included: exact however far apart the logits lie.
     Logits,
     /// The row, divided by its sum and kept [`EPSILON`] away from 0 and 1, as in Keras.
     Probabilities,
-    /// Each number; a row's loss is their sum (else their mean).
+    /// Each number; a row's loss is their sum or their mean.
     Each {
         /// Whether it is the sum.
         sum: bool,
     },
 }
 
-impl Judge {
-    /// Over what the loss goes.
+impl Criterion {
+    /// The numbers that the loss is taken over.
     pub(crate) fn form(&self) -> Form {
         match self.loss {
             Loss::SparseCategoricalCrossentropy { from_logits }
@@ -54,20 +54,33 @@ impl Judge {
                 false => Form::Probabilities,
             },
             Loss::KlDivergence => Form::Each { sum: true },
-            _ => Form::Each { sum: false },
+            Loss::BinaryCrossentropy { .. }
+            | Loss::MeanSquaredError
+            | Loss::MeanAbsoluteError
+            | Loss::Huber { .. }
+            | Loss::LogCosh
+            | Loss::Hinge
+            | Loss::Poisson => Form::Each { sum: false },
         }
     }
 
-    /// How much of a label is spread.
+    /// The label smoothing.
     pub(crate) fn smoothing(&self) -> f64 {
         match self.loss {
             Loss::CategoricalCrossentropy { label_smoothing, .. }
             | Loss::BinaryCrossentropy { label_smoothing, .. } => label_smoothing,
-            _ => 0.0,
+            Loss::SparseCategoricalCrossentropy { .. }
+            | Loss::MeanSquaredError
+            | Loss::MeanAbsoluteError
+            | Loss::Huber { .. }
+            | Loss::LogCosh
+            | Loss::KlDivergence
+            | Loss::Hinge
+            | Loss::Poisson => 0.0,
         }
     }
 
-    /// What [`value`] compares a number of the output with.
+    /// The target that [`value`] compares a number of the output with.
     #[inline(always)]
     pub(crate) fn target(&self, row: usize, column: usize, width: usize) -> f64 {
         let label = self.targets.labels.at(row, column, width);
@@ -77,18 +90,33 @@ impl Judge {
             }
             Loss::Hinge => 2.0 * label - 1.0,
             Loss::KlDivergence => label.max(EPSILON),
-            _ => label,
+            Loss::SparseCategoricalCrossentropy { .. }
+            | Loss::CategoricalCrossentropy { .. }
+            | Loss::MeanSquaredError
+            | Loss::MeanAbsoluteError
+            | Loss::Huber { .. }
+            | Loss::LogCosh
+            | Loss::Poisson => label,
         }
     }
 
-    /// What the loss of one number looks at: of a probability in binary cross-entropy, what is left
-    /// after clipping. Clipped as the number that it is, since of 1 - 1e-7 32 bits make another,
-    /// and its logarithm is a hundredth larger.
+    /// The number that the loss is computed from: in binary cross-entropy the clipped probability. It
+    /// is clipped with its own precision, since 1 - 1e-7 is another number in 32 bits, whose logarithm
+    /// is a hundredth larger.
     #[inline(always)]
     fn seen<T: Real>(&self, x: T) -> T {
         match self.loss {
             Loss::BinaryCrossentropy { from_logits: false, .. } => clip(x),
-            _ => x,
+            Loss::BinaryCrossentropy { from_logits: true, .. }
+            | Loss::SparseCategoricalCrossentropy { .. }
+            | Loss::CategoricalCrossentropy { .. }
+            | Loss::MeanSquaredError
+            | Loss::MeanAbsoluteError
+            | Loss::Huber { .. }
+            | Loss::LogCosh
+            | Loss::KlDivergence
+            | Loss::Hinge
+            | Loss::Poisson => x,
         }
     }
 
@@ -156,7 +184,7 @@ impl Judge {
                 for (column, x) in output.iter_mut().enumerate() {
                     let probability = *x / sum;
                     let target = if column == class { spread + own } else { spread };
-                    // Where the probability was clipped, nothing flows back.
+                    // A clipped probability has no gradient.
                     let flows = clip(probability) == probability && target != T::ZERO;
                     flowing += if flows { target } else { T::ZERO };
                     *x = if flows { -target / probability } else { T::ZERO };
@@ -166,7 +194,7 @@ impl Judge {
             Form::Each { sum } => {
                 let scale = if sum { scale } else { scale / T::of(width as f64) };
                 for (column, x) in output.iter_mut().enumerate() {
-                    // Where it was clipped, nothing flows back; what is no number was not clipped.
+                    // A clipped number has no gradient; NaN was not clipped.
                     let clipped = self.seen(*x).partial_cmp(x).is_some_and(Ordering::is_ne);
                     *x = if clipped {
                         T::ZERO
@@ -179,7 +207,7 @@ impl Judge {
     }
 }
 
-/// The loss of one number, as it is [seen](Judge::seen). In `f64`, since differences of logarithms
+/// The loss of one number, as it is [seen](Criterion::seen). In `f64`, since differences of logarithms
 /// lose most of their digits.
 fn value(loss: Loss, x: f64, y: f64) -> f64 {
     let difference = x - y;
@@ -250,27 +278,27 @@ fn clip<T: Real>(probability: T) -> T {
 
 vectorised! {
     /// Adds up the rows' losses, each times its weight.
-    fn add_up<T: Real>(judge: &Judge, output: &[T], width: usize, sum: &mut f64) {
+    fn add_up<T: Real>(criterion: &Criterion, output: &[T], width: usize, sum: &mut f64) {
         let mut scratch = vec![T::ZERO; width];
         for (row, output) in output.chunks_exact(width).enumerate() {
             // In f64: a batch may have a million rows.
-            *sum += judge.row(row, output, &mut scratch) * f64::from(judge.targets.weight(row));
+            *sum += criterion.row(row, output, &mut scratch) * f64::from(criterion.targets.weight(row));
         }
     }
 }
 
 vectorised! {
     /// Turns outputs into their gradients, each row's times `scale` and its weight.
-    fn gradients<T: Real>(judge: &Judge, output: &mut [T], width: usize, scale: T) {
+    fn gradients<T: Real>(criterion: &Criterion, output: &mut [T], width: usize, scale: T) {
         for (row, output) in output.chunks_exact_mut(width).enumerate() {
-            judge.row_gradient(row, output, scale * T::from(judge.targets.weight(row)));
+            criterion.row_gradient(row, output, scale * T::from(criterion.targets.weight(row)));
         }
     }
 }
 
 /// The mean loss of rows of `width` numbers.
 struct Mean {
-    judge: Judge,
+    criterion: Criterion,
     width: usize,
 }
 
@@ -281,7 +309,7 @@ impl Operation<1> for Mean {
 
     fn forward<T: Real>(&self, [output]: [&[T]; 1]) -> Vec<T> {
         let mut sum = 0.0;
-        add_up(&self.judge, output, self.width, &mut sum);
+        add_up(&self.criterion, output, self.width, &mut sum);
         vec![T::of(sum / (output.len() / self.width) as f64)]
     }
 
@@ -294,7 +322,7 @@ impl Operation<1> for Mean {
     ) -> [Option<Vec<T>>; 1] {
         let mut of_output = output.to_vec();
         gradients(
-            &self.judge,
+            &self.criterion,
             &mut of_output,
             self.width,
             gradient[0] / T::of((output.len() / self.width) as f64),

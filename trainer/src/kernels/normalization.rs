@@ -86,7 +86,7 @@ struct BatchNorm {
     statistics: Statistics,
 }
 
-/// Of each channel of a batch.
+/// Statistics of each channel of a batch.
 struct Statistics {
     mean: Vec<f64>,
     variance: Vec<f64>,

@@ -1,5 +1,5 @@
-//! What all operations have in common: candle's tensors become slices of numbers on the way there
-//! and back, and gradients become tensors.
+//! The code around each operation: candle's tensors become slices of numbers, forward and backward,
+//! and gradients become tensors.
 
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, WithDType};
 
@@ -10,8 +10,7 @@ use super::{slice, values, with_real};
 /// An operation on the numbers of `N` contiguous tensors on the CPU. [`Custom`] makes it one of
 /// candle's.
 pub(crate) trait Operation<const N: usize>: Send + Sync + 'static {
-    /// The dimensions of the result, from those of the arguments; those of the first one where an
-    /// operation knows nothing else.
+    /// The dimensions of the result, from those of the arguments; by default those of the first.
     fn dims(&self, arguments: [&[usize]; N]) -> Vec<usize> {
         arguments[0].to_vec()
     }

@@ -1,4 +1,4 @@
-//! What a regulariser adds to the loss for the output of a layer.
+//! The penalty of a regulariser for the output of a layer.
 
 use candle_core::{Result, Tensor};
 

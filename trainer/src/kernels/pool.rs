@@ -1,14 +1,14 @@
-//! Pooling over (batch, height, width, channels). Of a maximum, the whole gradient of a window goes
-//! to its first one, as in Keras; candle's own `max_pool2d` divides it by the window's size. Of the
-//! maximum of a whole image, which is a reduction in Keras, equals share it. A mean is taken over
-//! what lies on the image: what is added at the edges does not count, as in Keras.
+//! Pooling over (batch, height, width, channels), as in Keras. The whole gradient of a window goes to
+//! its first maximum; candle's own `max_pool2d` divides it by the window's size. Equal maxima of a
+//! whole image, which is a reduction in Keras, share the gradient. A mean is taken over the pixels on
+//! the image: padding does not count.
 
 use candle_core::{Result, Tensor};
 
 use super::operation::{Custom, Operation};
 use super::real::Real;
 use super::vectorised;
-use crate::engine::Window;
+use super::window::Window;
 
 /// The largest value of each window on the CPU: `(batch, height, width, channels)` → `(batch, rows,
 /// columns, channels)`. NaN is larger than all.
@@ -111,7 +111,7 @@ vectorised! {
         let mut places = y.chunks_exact(channels).zip(gradient.chunks_exact(channels));
         for (image, of_image) in x.chunks_exact(window.image()).zip(of_x.chunks_exact_mut(window.image())) {
             for (place, (y, gradient)) in (0..window.places()).zip(&mut places) {
-                // What of the gradient has found no maximum yet.
+                // The part of the gradient that has found no maximum yet.
                 left.copy_from_slice(gradient);
                 for at in window.inside(place) {
                     let (x, of_x) = (&image[at * channels..][..channels], &mut of_image[at * channels..][..channels]);
@@ -127,8 +127,8 @@ vectorised! {
 }
 
 vectorised! {
-    /// As [`maxima_gradient`], for windows of two by two that don't overlap: each pixel is written
-    /// once, and nothing is carried along.
+    /// As [`maxima_gradient`], for windows of two by two that do not overlap: each pixel is written
+    /// once.
     fn quarters_gradient<T: Real>(window: &Window, x: &[T], y: &[T], gradient: &[T], of_x: &mut [T]) {
         let (channels, width) = (window.channels, window.input[1]);
         let mut places = y.chunks_exact(channels).zip(gradient.chunks_exact(channels));
@@ -209,7 +209,7 @@ vectorised! {
     }
 }
 
-/// The larger of two numbers, the first of equals, NaN where there is one.
+/// The larger of two numbers, the first of equals, NaN if either is NaN.
 #[inline(always)]
 #[allow(clippy::eq_op, reason = "only NaN differs from itself")]
 fn larger<T: Real>(a: T, b: T) -> T {

@@ -5,8 +5,8 @@ use candle_core::{Result, Tensor};
 use super::operation::{Custom, Operation};
 use super::real::Real;
 
-/// `x` above 0, `alpha x` below, on the CPU: `x (rows, …)`, `alpha (…)` with a size of 1 where it
-/// is shared.
+/// `x` above 0, `alpha x` below, on the CPU: `x (rows, …)`, `alpha (…)` with a size of 1 for each
+/// dimension over which it is shared.
 pub(crate) fn prelu(x: &Tensor, alpha: &Tensor) -> Result<Tensor> {
     let row = &x.dims()[1..];
     let shared = row.iter().zip(alpha.dims()).any(|(x, alpha)| x != alpha);
@@ -14,7 +14,7 @@ pub(crate) fn prelu(x: &Tensor, alpha: &Tensor) -> Result<Tensor> {
     x.contiguous()?.apply_op2(alpha, Custom(Prelu { width: row.iter().product(), slopes }))
 }
 
-/// For each number of a row, which alpha is its.
+/// The alpha that belongs to each number of a row.
 fn slopes(row: &[usize], alpha: &[usize]) -> Vec<u32> {
     let count = row.iter().product();
     let slope = |at: usize| {
@@ -35,7 +35,7 @@ fn slopes(row: &[usize], alpha: &[usize]) -> Vec<u32> {
 struct Prelu {
     /// Numbers of a row.
     width: usize,
-    /// Which alpha a number of a row has; none where each has its own.
+    /// The alpha of each number of a row; none if each has its own.
     slopes: Option<Vec<u32>>,
 }
 

@@ -1,7 +1,7 @@
 //! Products of matrices on one thread, with the same bits on every machine.
 //!
 //! Each number of a product is one chain of fused multiply-adds in the order of the inner index,
-//! begun anew every [`SUM_BLOCK`]. Tiles and vectors only decide which chains run side by side, so
+//! restarted every [`SUM_BLOCK`]. Tiles and vectors only decide which chains run side by side, so
 //! neither the width of a machine's vectors nor its caches can change a bit.
 
 use pulp::{Simd, WithSimd};
@@ -9,18 +9,19 @@ use pulp::{Simd, WithSimd};
 use super::real::Real;
 use super::vectorised::arch;
 
-/// How long a chain gets before it is added to the result: so much of a panel of `b` stays in the
+/// The length of a chain before it is added to the result: this much of a panel of `b` stays in the
 /// first-level cache.
 const SUM_BLOCK: usize = 256;
 /// Vectors beside each other in a row of a tile; one where `b` is no wider.
 const TILE_VECTORS: usize = 2;
 /// Rows of a tile: with two vectors each, its sums take 12 of 16 registers.
 const TILE_ROWS: usize = 6;
-/// Rows of a tile where there are 32 registers.
+/// Rows of a tile on machines with 32 registers.
 const TALL_TILE_ROWS: usize = 12;
 
-/// Columns of a right side that is laid out once for many products. A narrower one would take as
-/// much as this, many times what it is: each product lays it out for itself, a part at a time.
+/// Least number of columns of a right side that is laid out once for many products. A narrower one
+/// would take as much memory as this, many times its size: each product lays it out for itself, a
+/// part at a time.
 const PACKED_COLUMNS_MIN: usize = 16;
 
 /// A view of numbers as a matrix.
@@ -168,19 +169,19 @@ impl<'a, T> Right<'a, T> {
     }
 }
 
-/// What a product is added to.
+/// The numbers that a product is added to.
 #[derive(Clone, Copy)]
 enum Base<'a, T> {
-    /// Nothing: what lies there is not looked at.
+    /// None: the target is overwritten.
     Nothing,
-    /// To what lies there.
+    /// Those of the target.
     There,
     /// This row, in each row.
     Row(&'a [T]),
 }
 
-/// What is dispatched: `out` has room for `a.rows * b.columns` numbers, which are there already
-/// where this is added to them.
+/// A product as it is dispatched: `out` has room for `a.rows * b.columns` numbers, which are
+/// initialised if the product is added to them.
 struct Product<'a, T> {
     out: *mut T,
     base: Base<'a, T>,
@@ -269,7 +270,7 @@ impl<T: Real> Product<'_, T> {
     }
 }
 
-/// Vectors beside each other in the tiles of a product with so many columns.
+/// Vectors beside each other in the tiles of a product with this many columns.
 const fn vectors<T: Real, S: Simd>(columns: usize) -> usize {
     if columns <= lanes::<T, S>() { 1 } else { TILE_VECTORS }
 }
@@ -284,8 +285,8 @@ const fn lanes<T: Real, S: Simd>() -> usize {
 struct Panel<'a, T> {
     numbers: &'a [T],
     stride: usize,
-    /// Room for its rows without what lies between them: the first tile lays them there while it
-    /// waits for its sums, for the others.
+    /// Room for its rows without the gaps: the first tile copies them there for the others, while it
+    /// waits for its sums.
     copy: Option<*mut T>,
 }
 
@@ -298,7 +299,7 @@ struct Block<'a, T> {
     length: usize,
 }
 
-/// Where a tile goes: the first `columns` of rows that are `stride` apart.
+/// The target of a tile: the first `columns` of rows that are `stride` apart.
 struct Target<'a, T> {
     numbers: *mut T,
     stride: usize,
@@ -334,7 +335,7 @@ fn pack<T: Real>(
     } else {
         let column_of = |at: usize| &b.numbers[(column + at) * b_column + start..][..length];
         let mut at = 0;
-        // Four columns at a time: so many numbers lie side by side in the panel.
+        // Four columns at a time, so that four numbers lie side by side in the panel.
         while at + 4 <= columns {
             let [p, q, r, s] = [column_of(at), column_of(at + 1), column_of(at + 2), column_of(at + 3)];
             for (row, to) in packed.chunks_exact_mut(width).enumerate() {
@@ -366,9 +367,9 @@ fn add_tile<T: Real, S: Simd, const M: usize, const V: usize>(
     );
     let mut sums = [[T::splat(simd, T::ZERO); V]; M];
     for at in 0..length {
-        // SAFETY: `at < length` and `i < M`, for which the line before the loop proves that all
-        // places are inside; a vector is so many plain numbers. A copy has room for `length` rows
-        // of `width`, and nobody looks at it meanwhile.
+        // SAFETY: `at < length` and `i < M`, for which the assertion before the loop proves that all
+        // places are inside; a vector is an array of plain numbers. A copy has room for `length` rows
+        // of `width`, and nothing else uses it meanwhile.
         unsafe {
             let from = panel.numbers.as_ptr().add(at * panel.stride).cast::<T::Vector<S>>();
             let b: [T::Vector<S>; V] = std::array::from_fn(|v| from.add(v).read_unaligned());
@@ -388,19 +389,19 @@ fn add_tile<T: Real, S: Simd, const M: usize, const V: usize>(
             }
         }
     }
-    // What the sums are added to: rows that are so far apart.
+    // The rows that the sums are added to, and their distance.
     let base = match out.base {
         Base::Nothing => None,
         Base::There => Some((out.numbers.cast_const(), out.stride)),
         Base::Row(row) => Some((row.as_ptr(), 0)),
     };
     let vector = |numbers: *const T, v: usize| numbers.cast::<T::Vector<S>>().wrapping_add(v);
-    // SAFETY: a vector is so many plain numbers; the target's rows have `columns` numbers each,
-    // which nobody else looks at, and so have those of the base.
+    // SAFETY: a vector is an array of plain numbers; the rows of the target and of the base have
+    // `columns` numbers each, which nothing else uses meanwhile.
     unsafe {
         match base {
-            // Each with loops of its own, whose ends the compiler knows: else the sums would lie in
-            // memory from the start.
+            // Each case has loops of its own, whose ends the compiler knows: otherwise the sums would
+            // lie in memory from the start.
             None if out.columns == width => {
                 for (i, sums) in sums.iter().enumerate() {
                     let row = out.numbers.add(i * out.stride);

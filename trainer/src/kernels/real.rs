@@ -6,8 +6,8 @@ use pulp::Simd;
 
 /// A real number. Its transcendental functions give the same bits on every machine.
 ///
-/// Those of `f32` are polynomials of our own, because the loops over activations must vectorise and
-/// a call of `libm` would not; they follow Cephes (<https://www.netlib.org/cephes/>) and stay
+/// For `f32` they are polynomials of our own, because the loops over activations must vectorise and
+/// calls of `libm` would not; they follow Cephes (<https://www.netlib.org/cephes/>) and stay
 /// within 2 units in the last place. `f64` and the logarithm, which is taken once a row, use the
 /// crate `libm`.
 pub(crate) trait Real: WithDType + std::ops::Neg<Output = Self> + From<f32> {
@@ -48,10 +48,9 @@ pub(crate) trait Real: WithDType + std::ops::Neg<Output = Self> + From<f32> {
     ) -> Self::Vector<S>;
     /// `a + b`.
     fn sum<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
-    /// 0 of what no step of training would show, else the number. What decays from step to step
-    /// ends at the numbers that are too small to be normal, the least of which round back to
-    /// themselves, and many a CPU takes a hundred times as long over each such number. TensorFlow's
-    /// threads have none of them either.
+    /// The number, or 0 if it is too small to make a difference in training. Numbers that decay from
+    /// step to step end as subnormal ones, the least of which round back to themselves, and many CPUs
+    /// are a hundred times slower with them. TensorFlow flushes them to zero as well.
     #[inline(always)]
     fn kept(self) -> Self {
         if self < Self::LEAST_FACTOR && self > -Self::LEAST_FACTOR { Self::ZERO } else { self }

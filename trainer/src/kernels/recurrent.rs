@@ -1,9 +1,9 @@
 //! Recurrent layers: all steps in one operation, and back through them.
 //!
-//! What the inputs add to a gate at all steps is one product, so that only the state's products are
-//! left to the steps. Numbers lie gate by gate and step by step in the order taken, `(gate, step,
-//! batch, units)`: products write where activations read, on the way back too, and nothing is
-//! copied between. A [`Tape`] keeps them for the way back.
+//! The inputs' part of a gate at all steps is one product, so that each step has only the state's
+//! products. Numbers lie gate by gate and step by step in the order taken, `(gate, step, batch,
+//! units)`: products write where activations read, in both directions, and nothing is copied
+//! between. A [`Tape`] keeps them for the backward pass.
 
 mod gru;
 mod lstm;
@@ -22,7 +22,7 @@ use super::product::{Matrix, Packed, Right, add_product_with, product, product_o
 use super::real::Real;
 use super::vectorised;
 
-/// What runs at each step.
+/// The computation of each step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cell {
     /// `h = activation(z + h U)`.
@@ -40,7 +40,7 @@ pub(crate) enum Cell {
 /// How a recurrent layer runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Recurrence {
-    /// What runs at each step.
+    /// The computation of each step.
     pub(crate) cell: Cell,
     /// Applied to what the state takes in, and by an LSTM to what comes out.
     pub(crate) activation: Activation,
@@ -100,18 +100,18 @@ impl Sizes {
     }
 }
 
-/// What the forward pass keeps.
+/// The numbers that the forward pass keeps.
 struct Tape<T> {
     /// The state before each step, and the last one after all: `(steps + 1, batch, units)`.
     states: Vec<T>,
-    /// What went into the gates' activations, where their gradients need it, as `gates`.
+    /// The inputs of the gates' activations, if their gradients need them, as `gates`.
     before: Vec<T>,
     /// The gates: `(gates, steps, batch, units)`.
     gates: Vec<T>,
-    /// The memory of an LSTM, as `states`; of a GRU the last gate's product with the state:
+    /// For an LSTM its memory, as `states`; for a GRU the last gate's product with the state:
     /// `(steps, batch, units)`.
     memory: Vec<T>,
-    /// Of an LSTM, the activation of its memory: `(steps, batch, units)`.
+    /// For an LSTM the activation of its memory: `(steps, batch, units)`.
     active: Vec<T>,
 }
 
@@ -170,7 +170,7 @@ fn turned<T: Real>(x: &[T], a: usize, b: usize, width: usize) -> Vec<T> {
 }
 
 vectorised! {
-    /// What is [kept](Real::kept) of each number.
+    /// Flushes numbers that are too small to matter to zero: see [`Real::kept`].
     fn keep<T: Real>(numbers: &mut [T]) {
         numbers.iter_mut().for_each(|x| *x = x.kept());
     }
@@ -191,7 +191,7 @@ struct Run<'a, T> {
     of_inputs: Vec<Packed<T>>,
     /// The state's, each `(units, units)`; transposed on the way back.
     of_state: Vec<Packed<T>>,
-    /// What is added to the inputs' products, and to the state's, as rows of gates.
+    /// The biases of the inputs' products and of the state's, as rows of gates.
     bias: [&'a [T]; 2],
 }
 
@@ -265,13 +265,13 @@ impl<'a, T: Real> Run<'a, T> {
         let Sizes { batch, steps, features, units, gates } = self.sizes;
         let (state, gate) = (self.sizes.state(), self.sizes.gate());
         let gru = matches!(self.what.cell, Cell::Gru { .. });
-        // Of the state after the step at hand, and of an LSTM's memory.
+        // The gradients of the state after this step, and of an LSTM's memory.
         let (mut of_state, mut of_memory) =
             (vec![T::ZERO; state], vec![T::ZERO; if self.what.cell == Cell::Lstm { state } else { 0 }]);
         if !self.what.sequences {
             of_state.copy_from_slice(gradient);
         }
-        // Before the activations; of a GRU's last gate, that of the state's product beside it.
+        // Before the activations; for a GRU's last gate also that of the state's product.
         let mut of_gates = vec![T::ZERO; gates * gate];
         let mut of_products = vec![T::ZERO; if gru { gate } else { 0 }];
         for at in (0..steps).rev() {
@@ -291,7 +291,7 @@ impl<'a, T: Real> Run<'a, T> {
                     self.gru_back(tape, at, reset_after, &mut of_state, &mut of_gates, of_product);
                 }
             }
-            // What a long sequence's end says of its start vanishes.
+            // The gradient of a long sequence's start vanishes.
             keep(&mut of_state);
             keep(&mut of_memory);
         }
@@ -358,7 +358,7 @@ impl<'a, T: Real> Run<'a, T> {
         add_product_with(of_state, Matrix::new(of_gate, batch, units), &self.of_state[gate]);
     }
 
-    /// What `gates`, in the layout of [`Tape::gates`], has at a step: a piece for each gate.
+    /// The parts of `gates`, in the layout of [`Tape::gates`], at a step: one for each gate.
     fn at_step<'g, const G: usize>(&self, gates: &'g mut [T], at: usize) -> [&'g mut [T]; G] {
         let state = self.sizes.state();
         let mut pieces =
@@ -366,7 +366,7 @@ impl<'a, T: Real> Run<'a, T> {
         std::array::from_fn(|_| pieces.next().expect("there are as many gates as the cell has"))
     }
 
-    /// Where gate number `gate` at a step lies in the layout of [`Tape::gates`].
+    /// The range of gate number `gate` at a step, in the layout of [`Tape::gates`].
     fn place(&self, gate: usize, at: usize) -> std::ops::Range<usize> {
         let start = gate * self.sizes.gate() + at * self.sizes.state();
         start..start + self.sizes.state()

@@ -1,20 +1,19 @@
-//! The optimisers' steps: one pass over weight, gradient and slots, in place. What comes before a
-//! rule (regulariser, clipping, decay) is in the same pass; a pass without any of it has a loop of
+//! The optimisers' steps: one pass over weight, gradient and slots, in place. Regulariser, clipping
+//! and decay, which come before a rule, are in the same pass; a pass without any of them has a loop of
 //! its own, and so has one that only decays (adamw).
 //!
-//! Formulas of Keras's optimisers (<https://keras.io/api/optimizers/>), in their order of
-//! operations; what is the same for all numbers of a step is worked out once, in `f64`.
+//! The formulas are those of Keras's optimisers (<https://keras.io/api/optimizers/>), in their order
+//! of operations; what is the same for all numbers of a step is computed once, in `f64`.
 
-use std::any::Any;
 use std::cell::RefCell;
 
-use candle_core::{CpuStorage, InplaceOp1, InplaceOp2, Layout, Result, Tensor, bail};
+use candle_core::{CpuStorage, InplaceOp2, Layout, Result, bail};
 
 use super::real::Real;
-use super::{slice, values, vectorised, with_real};
+use super::{numbers_mut, slice, slice_mut, vectorised, with_real};
 
-/// What a step makes of each number of a weight: `w` the weight, `g` its gradient, the other
-/// letters its slots in their order.
+/// The rule for each number of a weight: `w` is the weight, `g` its gradient, the other letters are
+/// its slots in their order.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Update {
     /// `w -= g rate`.
@@ -53,7 +52,7 @@ pub(crate) enum Update {
     Lion { rate: f64, beta_1: f64, beta_2: f64 },
 }
 
-/// What happens before the rule, in this order.
+/// What comes before the rule, in this order.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Before<T> {
     /// The regulariser's: `g += l1 sign(w)`.
@@ -75,7 +74,7 @@ pub(crate) const NOTHING: Before<f64> =
     Before { l1: 0.0, twice_l2: 0.0, factor: 1.0, bound: f64::INFINITY, decay: 0.0, rate: 0.0 };
 
 impl Before<f64> {
-    fn cast<T: Real>(self) -> Before<T> {
+    pub(super) fn cast<T: Real>(self) -> Before<T> {
         let of = T::of;
         let Before { l1, twice_l2, factor, bound, decay, rate } = self;
         Before {
@@ -105,7 +104,7 @@ impl<T: Real> Before<T> {
 
     /// The gradient with the regulariser's.
     #[inline(always)]
-    fn regularized(&self, w: T, g: T) -> T {
+    pub(super) fn regularized(&self, w: T, g: T) -> T {
         g + self.l1 * sign(w) + self.twice_l2 * w
     }
 
@@ -128,7 +127,7 @@ impl<T: Real> Before<T> {
 pub(crate) struct Step<'a> {
     pub(crate) update: Update,
     pub(crate) before: Before<f64>,
-    /// Each as long as the weight; what the update does not need may follow.
+    /// Each as long as the weight; slots that the update does not need may follow.
     pub(crate) slots: &'a RefCell<Vec<CpuStorage>>,
 }
 
@@ -145,73 +144,7 @@ impl InplaceOp2 for Step<'_> {
         of_gradient: &Layout,
     ) -> Result<()> {
         let slots = &mut *self.slots.borrow_mut();
-        with_real!(weight, T => apply::<T>(self.update, self.before.cast(), within(weight, layout)?, slice(gradient, of_gradient)?, slots))
-    }
-}
-
-/// What becomes of a weight and its moving average, which is the last of its slots.
-pub(crate) enum Average<'a> {
-    /// `average = momentum average + (1 - momentum) w`.
-    Take(f64, &'a RefCell<Vec<CpuStorage>>),
-    /// `w = average`.
-    Put(&'a RefCell<Vec<CpuStorage>>),
-    /// One becomes the other.
-    Swap(&'a RefCell<Vec<CpuStorage>>),
-}
-
-impl InplaceOp1 for Average<'_> {
-    fn name(&self) -> &'static str {
-        "average"
-    }
-
-    fn cpu_fwd(&self, weight: &mut CpuStorage, layout: &Layout) -> Result<()> {
-        let (Average::Take(_, slots) | Average::Put(slots) | Average::Swap(slots)) = self;
-        let mut slots = slots.borrow_mut();
-        let Some(slot) = slots.last_mut() else { bail!("a weight has no moving average") };
-        with_real!(weight, T => {
-            let (weight, average) = (within::<T>(weight, layout)?, numbers::<T>(slot)?);
-            match self {
-                Average::Take(momentum, _) => take_average(weight, average, T::of(*momentum), T::of(1.0 - momentum)),
-                Average::Put(_) => weight.copy_from_slice(average),
-                Average::Swap(_) => weight.swap_with_slice(average),
-            }
-            Ok(())
-        })
-    }
-}
-
-/// The sum of squares of a gradient with its regulariser's, on the CPU.
-pub(crate) fn squares(weight: &Tensor, gradient: &Tensor, before: Before<f64>) -> Result<f64> {
-    let (w, g) = (weight.storage_and_layout(), gradient.storage_and_layout());
-    let mut sum = 0.0;
-    with_real!(weight, T => add_squares::<T>(values(&w)?, values(&g)?, before.cast(), &mut sum));
-    Ok(sum)
-}
-
-/// `l1 · sum(|w|) + l2 · sum(w²)` of a weight on the CPU.
-pub(crate) fn penalty(weight: &Tensor, l1: f64, l2: f64) -> Result<f64> {
-    let w = weight.storage_and_layout();
-    let (mut absolutes, mut squares) = (0.0, 0.0);
-    with_real!(weight, T => add_penalties::<T>(values(&w)?, &mut absolutes, &mut squares));
-    // What counts for nothing may be infinite.
-    Ok(if l1 == 0.0 { 0.0 } else { l1 * absolutes } + if l2 == 0.0 { 0.0 } else { l2 * squares })
-}
-
-/// The numbers of a contiguous storage, to change.
-pub(super) fn within<'a, T: Real>(storage: &'a mut CpuStorage, layout: &Layout) -> Result<&'a mut [T]> {
-    let Some((start, end)) = layout.contiguous_offsets() else { bail!("a weight is contiguous") };
-    Ok(&mut numbers(storage)?[start..end])
-}
-
-fn numbers<T: Real>(storage: &mut CpuStorage) -> Result<&mut [T]> {
-    let numbers: &mut dyn Any = match storage {
-        CpuStorage::F32(numbers) => numbers,
-        CpuStorage::F64(numbers) => numbers,
-        _ => bail!("weights and their slots are f32 or f64"),
-    };
-    match numbers.downcast_mut::<Vec<T>>() {
-        Some(numbers) => Ok(numbers),
-        None => bail!("a weight and its slots have one type"),
+        with_real!(weight, T => apply::<T>(self.update, self.before.cast(), slice_mut(weight, layout)?, slice(gradient, of_gradient)?, slots))
     }
 }
 
@@ -223,7 +156,7 @@ fn apply<T: Real>(
     slots: &mut [CpuStorage],
 ) -> Result<()> {
     let mut slots = slots.iter_mut();
-    let mut slot = || match slots.next().map(numbers::<T>) {
+    let mut slot = || match slots.next().map(numbers_mut::<T>) {
         Some(Ok(slot)) if slot.len() == g.len() => Ok(slot),
         Some(Err(why)) => Err(why),
         _ => bail!("an optimiser keeps a number for each of a weight"),
@@ -311,12 +244,12 @@ fn sign<T: Real>(x: T) -> T {
 }
 
 #[inline(always)]
-fn abs<T: Real>(x: T) -> T {
+pub(super) fn abs<T: Real>(x: T) -> T {
     if x < T::ZERO { -x } else { x }
 }
 
-/// What a slot keeps whose numbers are divided by, or are taken for their signs: 0 only of what is
-/// not normal. Of the others it is [`Real::kept`].
+/// Flushes subnormal numbers to zero, in slots that are divided by, or whose signs are used. Other
+/// slots use [`Real::kept`], which flushes more.
 #[inline(always)]
 fn normal<T: Real>(x: T) -> T {
     if x < T::LEAST && x > -T::LEAST { T::ZERO } else { x }
@@ -467,57 +400,4 @@ vectorised! {
             *m = normal(*m * beta_2 + g * rest_2);
         });
     }
-}
-
-vectorised! {
-    fn take_average<T: Real>(w: &[T], average: &mut [T], momentum: T, rest: T) {
-        average.iter_mut().zip(w).for_each(|(average, w)| *average = momentum * *average + rest * *w);
-    }
-}
-
-vectorised! {
-    fn add_squares<T: Real>(w: &[T], g: &[T], before: Before<T>, sum: &mut f64) {
-        let mut lanes = [0.0; LANES];
-        let mut regularized = [T::ZERO; BLOCK];
-        for (w, g) in w.chunks(BLOCK).zip(g.chunks(BLOCK)) {
-            regularized.iter_mut().zip(w.iter().zip(g)).for_each(|(to, (w, g))| *to = before.regularized(*w, *g));
-            add(&mut lanes, &regularized[..w.len()], |g| g.to_f64() * g.to_f64());
-        }
-        *sum += total(&lanes);
-    }
-}
-
-vectorised! {
-    fn add_penalties<T: Real>(w: &[T], absolutes: &mut f64, squares: &mut f64) {
-        let mut lanes = [[0.0; LANES]; 2];
-        add(&mut lanes[0], w, |w| abs(w).to_f64());
-        add(&mut lanes[1], w, |w| w.to_f64() * w.to_f64());
-        *absolutes += total(&lanes[0]);
-        *squares += total(&lanes[1]);
-    }
-}
-
-/// Sums side by side, each of every sixteenth number: the same on vectors of any width.
-const LANES: usize = 16;
-
-/// Numbers between two loops, a multiple of the lanes: what chooses and what adds up are vectorised
-/// apart.
-const BLOCK: usize = 16 * LANES;
-
-/// Adds the terms of numbers to the lanes. But for the last time, their number is a multiple of the
-/// lanes.
-#[inline(always)]
-fn add<T: Real>(lanes: &mut [f64; LANES], numbers: &[T], term: impl Fn(T) -> f64) {
-    let (chunks, rest) = numbers.as_chunks::<LANES>();
-    for chunk in chunks {
-        for lane in 0..LANES {
-            lanes[lane] += term(chunk[lane]);
-        }
-    }
-    lanes.iter_mut().zip(rest).for_each(|(lane, number)| *lane += term(*number));
-}
-
-#[inline(always)]
-fn total(lanes: &[f64; LANES]) -> f64 {
-    lanes.iter().fold(0.0, |sum, lane| sum + lane)
 }

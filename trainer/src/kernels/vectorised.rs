@@ -1,6 +1,6 @@
-//! How wide the vectors are: the machine's widest, chosen at run time. Loops are compiled once for
-//! every x86-64, once for those with AVX2 and fused multiply-add, and once for those with AVX-512.
-//! Vectors twice as wide, the same bits: nothing is contracted or reassociated.
+//! The widest vectors of the machine, chosen at run time. Loops are compiled once for every x86-64,
+//! once for those with AVX2 and fused multiply-add, and once for those with AVX-512. The bits do not
+//! depend on the width: nothing is contracted or reassociated.
 
 use pulp::Arch;
 
@@ -17,7 +17,7 @@ pub(crate) fn arch() -> Arch {
 }
 
 /// Defines a generic function whose body is compiled for each width. Loops in it should be plain:
-/// what is not inlined is compiled once, for every machine.
+/// code that is not inlined is compiled once, for every machine.
 macro_rules! vectorised {
     ($(#[$doc:meta])* $vis:vis fn $name:ident<$real:ident: $bound:path>($($arg:ident: $type:ty),* $(,)?) $body:block) => {
         $(#[$doc])*
@@ -36,11 +36,9 @@ macro_rules! vectorised {
                     portable($($arg),*)
                 }
                 match $crate::kernels::vectorised::arch() {
-                    // SAFETY: there is a V4 only on a processor that has said it has all of this
-                    // and more.
+                    // SAFETY: there is a V4 only on a processor that reports all of these features.
                     pulp::x86::Arch::V4(_) => return unsafe { avx512($($arg),*) },
-                    // SAFETY: there is a V3 only on a processor that has said it has all of this
-                    // and more.
+                    // SAFETY: there is a V3 only on a processor that reports all of these features.
                     pulp::x86::Arch::V3(_) => return unsafe { avx2($($arg),*) },
                     _ => {}
                 }
@@ -70,7 +68,7 @@ pub(crate) mod tests {
         [Some(Arch::Scalar)].into_iter().chain(more).flatten().collect()
     }
 
-    /// What `work` makes of it on vectors of this width.
+    /// The result of `work` on vectors of this width.
     pub(crate) fn on<T>(width: Arch, work: impl FnOnce() -> T) -> T {
         CHOSEN.set(Some(width));
         let made = work();

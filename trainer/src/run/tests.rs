@@ -6,6 +6,7 @@ use std::io::{Read, Seek, Write};
 use std::path::Path;
 
 use serde_json::{Value as Json, json};
+use store::StudyId;
 use store::artifact::Artifacts;
 
 use super::*;
@@ -62,17 +63,17 @@ impl TestTrial {
         self.study.plan(&hpo::Point::default()).unwrap().training.epochs
     }
 
-    fn audience(&self, number: u64) -> Audience {
+    fn key(&self, number: u64) -> CheckpointKey {
         let (dataset, runs) = (self.folds[0].data.dataset().schema.hash.clone(), self.study.runs() as usize);
-        Audience { study: "01JD".into(), number, numerics: "cpu-1".into(), dataset, runs }
+        CheckpointKey { study: "01JD".into(), number, numerics: "cpu-1".into(), dataset, runs }
     }
 
     /// What came of work on it.
     fn with_job<T>(&self, work: impl FnOnce(&Job) -> T) -> T {
         let plan = self.study.plan(&hpo::Point::default()).unwrap();
-        let audience = self.audience(0);
+        let key = self.key(0);
         let artifacts = Artifacts::open(self.folder.path().to_str().unwrap()).unwrap();
-        let spool = || artifacts.spool("01JD", 0);
+        let spool = || artifacts.spool(StudyId::generate(), 0);
         let (study, plan, folds, stop) = (&self.study, &plan, &self.folds[..], &Stop::default());
         let device = &Device::Cpu;
         work(&Job {
@@ -81,7 +82,7 @@ impl TestTrial {
             plan,
             folds,
             device,
-            audience: &audience,
+            key: &key,
             spool: &spool,
             checkpoint_seconds: 0,
             stop,
@@ -97,8 +98,7 @@ impl TestTrial {
         let (mut curve, mut spools) = (Vec::new(), Vec::new());
         let (ended, peak) = self.with_job(|job| {
             counted::peak(|| {
-                let checkpoints =
-                    checkpoints.into_iter().filter_map(|file| Checkpoint::open(file, job.audience));
+                let checkpoints = checkpoints.into_iter().filter_map(|file| Checkpoint::open(file, job.key));
                 train(job, checkpoints, |event| match event {
                     Event::Epoch { values, .. } => curve.push(values),
                     Event::Checkpoint(Saved { spool, .. }) => spools.push(spool),
@@ -106,7 +106,7 @@ impl TestTrial {
                 })
             })
         });
-        assert!(matches!(ended, Ok(Trained::Completed(_))), "{ended:?}");
+        assert!(ended.is_ok(), "{ended:?}");
         (curve, spools, peak as f64 / estimate as f64)
     }
 }
@@ -280,7 +280,7 @@ fn large_numbers_that_differ_by_little_are_learned_as_small_ones() {
             let path = source["source"].as_str().unwrap();
             let trial = TestTrial::of(&document, |folder| fs::write(folder.join(path), &bytes).unwrap());
             let ended = trial.with_job(|job| train(job, std::iter::empty(), |_| {}));
-            let Ok(Trained::Completed(best)) = ended else { panic!("{path}: {ended:?}") };
+            let Ok(best) = ended else { panic!("{path}: {ended:?}") };
             assert_eq!(best.value, 1.0, "{path}, {scale}");
             let dtype = if path == "small.csv" { candle_core::DType::F32 } else { candle_core::DType::F64 };
             let scaling: Vec<_> = best
@@ -324,14 +324,14 @@ fn a_checkpoint_that_is_damaged_gives_way_to_another() {
             bytes[at + 9] = b'B';
         },
         |bytes| {
-            let step = br#"\"step\":1"#;
-            let at = bytes.windows(step.len()).position(|window| window == step).unwrap();
-            bytes[at + step.len() - 1] = b'2';
+            let epoch = br#"\"epoch\":1"#;
+            let at = bytes.windows(epoch.len()).position(|window| window == epoch).unwrap();
+            bytes[at + epoch.len() - 1] = b'2';
         },
     ];
-    assert!(Checkpoint::open(altered(|_| ()), &trial.audience(0)).is_some());
-    assert!(Checkpoint::open(altered(|_| ()), &trial.audience(1)).is_none(), "another trial's");
-    assert!(damaged.iter().all(|alter| Checkpoint::open(altered(*alter), &trial.audience(0)).is_none()));
+    assert!(Checkpoint::open(altered(|_| ()), &trial.key(0)).is_some());
+    assert!(Checkpoint::open(altered(|_| ()), &trial.key(1)).is_none(), "another trial's");
+    assert!(damaged.iter().all(|alter| Checkpoint::open(altered(*alter), &trial.key(0)).is_none()));
     // A sound one that some other version of us would have written: its first layer is restored,
     // its last does not fit.
     let wider = json!([{"layer": "Flatten"}, {"layer": "Dense", "units": 4}, {"layer": "Dense", "units": 10, "activation": "softmax"}]);
@@ -350,23 +350,20 @@ fn the_time_that_earlier_attempts_took_counts() {
     let resumed = |spent_ms: u64| {
         trial.with_job(|job| {
             let mut runs = [Run::new(job, 0).unwrap()];
-            let progress = Progress { step: 1, curve: vec![vec![0; 2]], spent_ms, ..Progress::default() };
+            let progress = Progress { epoch: 1, curve: vec![vec![0; 2]], spent_ms, ..Progress::default() };
             let mut last = save(job, &runs, None, &progress).unwrap();
-            let checkpoint = Checkpoint::open(opened(&last), job.audience);
+            let checkpoint = Checkpoint::open(opened(&last), job.key);
             let ended = train(job, checkpoint.into_iter(), |event| {
                 if let Event::Checkpoint(Saved { spool, .. }) = event {
                     last = spool;
                 }
             });
-            let checkpoint = Checkpoint::open(opened(&last), job.audience).unwrap();
+            let checkpoint = Checkpoint::open(opened(&last), job.key).unwrap();
             let (_, progress) = checkpoint.restore(runs.iter_mut().map(|run| &mut run.model)).unwrap();
-            (ended.unwrap(), progress)
+            (ended, progress)
         })
     };
     let (ended, progress) = resumed(1_000_000);
-    assert!(
-        matches!(ended, Trained::Completed(_)) && progress.step == 2 && progress.spent_ms >= 1_000_000,
-        "{ended:?} {progress:?}"
-    );
-    assert!(matches!(resumed(3_600_000).0, Trained::OutOfTime));
+    assert!(ended.is_ok() && progress.epoch == 2 && progress.spent_ms >= 1_000_000, "{ended:?} {progress:?}");
+    assert!(matches!(resumed(3_600_000).0, Err(Unfinished::OutOfTime)));
 }

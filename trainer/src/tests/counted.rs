@@ -1,4 +1,4 @@
-//! The system's allocator, counting for each thread: other tests run beside.
+//! The system's allocator with counters for each thread, since other tests run beside.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -14,7 +14,7 @@ thread_local! {
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
-/// What this thread has called the allocator for memory so far.
+/// How often this thread has asked the allocator for memory so far.
 pub(crate) fn calls() -> u64 {
     CALLS.get()
 }
@@ -24,8 +24,8 @@ pub(crate) fn live() -> i64 {
     LIVE.get()
 }
 
-/// Does the work and returns, beside what comes of it, the most bytes that it held at once; what it
-/// gives to other threads counts as held.
+/// Does the work and returns its result with the most bytes that it held at once; memory given to
+/// other threads counts as held.
 pub(crate) fn peak<T>(work: impl FnOnce() -> T) -> (T, u64) {
     let before = LIVE.get();
     PEAK.set(before);
@@ -33,7 +33,7 @@ pub(crate) fn peak<T>(work: impl FnOnce() -> T) -> (T, u64) {
     (done, (PEAK.get() - before).max(0) as u64)
 }
 
-/// A thread that ends has no counters any more, and still gives back.
+/// A thread that ends frees memory when its counters are gone already.
 fn count(calls: u64, bytes: i64) {
     let _ = CALLS.try_with(|counted| counted.set(counted.get() + calls));
     let _ = LIVE.try_with(|live| {

@@ -1,4 +1,4 @@
-//! Embeddings: what reaches them, and the rows that their tables have.
+//! Embeddings: the numbers that reach them, and the rows of their tables.
 
 use super::*;
 
@@ -14,7 +14,7 @@ fn an_embedding_that_takes_the_features_has_a_row_for_each_of_them() {
     };
     let (none, sound): (_, &[_]) = (json!([]), &[]);
     check(&[], json!(13), none.clone(), sound);
-    let words = "an Embedding with input_dim 12 takes whole numbers from 0 to 11, and w.csv, row 3 has 12";
+    let words = "an Embedding with input_dim 12 takes whole numbers from 0 to 11, but w.csv, row 3 has 12";
     check(&[], json!(12), none.clone(), &[("/network/0/input_dim", words)]);
     let moved = [
         json!({"layer": "Permute", "dims": [2, 1]}),
@@ -36,19 +36,19 @@ fn an_embedding_that_takes_the_features_has_a_row_for_each_of_them() {
         &[],
         json!({"hp": "size"}),
         size(json!([20, 5, 30])),
-        &[("/network/0/input_dim", "has 12 where size is 5")],
+        &[("/network/0/input_dim", "has 12 when size is 5")],
     );
     check(&[], json!({"hp": "size"}), size(json!([20, 30])), sound);
-    // A layer that is there in some trials only.
+    // A layer that only some trials have.
     let maybe = json!({"layer": "Rescaling", "scale": 1, "offset": -1, "when": {"rescaled": [true]}});
     let rescaled = json!([{"name": "rescaled", "type": "boolean"}]);
-    check(&[maybe], json!(12), rescaled.clone(), &[("/network/1/input_dim", "where rescaled is false")]);
+    check(&[maybe], json!(12), rescaled.clone(), &[("/network/1/input_dim", "when rescaled is false")]);
     let choice = json!([{"hp": "rescaled", "cases": {"true": end, "false": embedding(json!(12))}}, {"layer": "Flatten"}, end]);
     check_network(
         &[2, 3],
         choice,
         rescaled,
-        &[("/network/0/cases/false/input_dim", "where rescaled is false")],
+        &[("/network/0/cases/false/input_dim", "when rescaled is false")],
     );
 }
 
@@ -84,7 +84,7 @@ fn an_embedding_behind_a_layer_that_computes_is_refused() {
     ] {
         let class = before["layer"].as_str().unwrap();
         let words = format!(
-            "an Embedding takes ids, and the {class} before it, /network/0, makes other numbers of them"
+            "an Embedding takes ids, but the {class} before it, /network/0, turns them into other numbers"
         );
         check(std::slice::from_ref(&before), none.clone(), &[("/network/1", &words)]);
         check(&[before, json!({"layer": "Flatten"})], none.clone(), &[("/network/2", &words)]);
@@ -97,7 +97,7 @@ fn an_embedding_behind_a_layer_that_computes_is_refused() {
     ] {
         check(&[before], none.clone(), &[]);
     }
-    // Twenty that may be there or not are not as many networks as they could be.
+    // Twenty optional layers are merged into few states.
     let optional =
         |at: usize| json!({"layer": "Dropout", "rate": 0.5, "when": {(format!("drop{at}")): [true]}});
     let before: Vec<Json> = (0..20).map(optional).collect();
@@ -119,7 +119,7 @@ fn an_embedding_behind_a_layer_that_computes_is_refused() {
     assert!(
         problems[1]
             .detail
-            .ends_with("the Dropout before it, /network/1, makes other numbers of them where drop1 is true"),
+            .ends_with("the Dropout before it, /network/1, turns them into other numbers when drop1 is true"),
         "{problems:#?}"
     );
 }
@@ -134,7 +134,7 @@ fn features_that_are_no_ids_or_scaled_are_refused_before_an_embedding() {
             &[4],
             document.clone(),
             &worst(value),
-            &[("/network/0/input_dim", &format!("and w.csv, row 3 has {value}"))],
+            &[("/network/0/input_dim", &format!("but w.csv, row 3 has {value}"))],
         );
     }
     check_document(&[4], with(document.clone(), "/dataset/scale", json!("none")), &worst(98.0), &[]);
@@ -145,7 +145,7 @@ fn features_that_are_no_ids_or_scaled_are_refused_before_an_embedding() {
         &worst(0.5),
         &[(
             "/dataset/scale",
-            "takes the features as ids, and standardize makes other numbers of them; use none",
+            "takes the features as ids, but standardize turns them into other numbers; use none",
         )],
     );
     let searched = with(
@@ -153,11 +153,11 @@ fn features_that_are_no_ids_or_scaled_are_refused_before_an_embedding() {
         "/space",
         json!([{"name": "scale", "type": "choice", "values": ["none", "min_max"]}]),
     );
-    check_document(&[4], searched, &worst(98.0), &[("/dataset/scale", "use none where scale is min_max")]);
+    check_document(&[4], searched, &worst(98.0), &[("/dataset/scale", "use none when scale is min_max")]);
 }
 
-/// Holds the pre-flight of `layers` before a Flatten and an output over rows of (6, 2) to the
-/// problems expected, where `value` is the hardest to take as an id.
+/// Checks that the pre-flight of `layers` before a Flatten and an output over rows of (6, 2)
+/// reports the expected problems; `value` is the worst id.
 #[track_caller]
 fn check_ids(layers: &[Json], space: Json, value: f32, expect: &[(&str, &str)]) {
     let end = [json!({"layer": "Flatten"}), json!({"layer": "Dense", "units": 3, "activation": "softmax"})];
@@ -179,17 +179,17 @@ fn a_layer_is_read_with_what_its_place_says_of_its_hyperparameters() {
         layer
     };
     let of_a = |layer: Json| json!({"hp": "kind", "cases": {"a": layer, "b": null}});
-    let lacks = "input_dim 5 takes whole numbers from 0 to 4, and w.csv, row 3 has 12 where kind is a";
+    let lacks = "input_dim 5 takes whole numbers from 0 to 4, but w.csv, row 3 has 12 when kind is a";
     let small = || table(json!({"hp": "kind", "cases": {"a": 5}}));
     check_ids(&[used.clone(), in_a(small())], kind(), 12.0, &[("/network/1/input_dim", lacks)]);
     check_ids(&[used.clone(), of_a(small())], kind(), 12.0, &[("/network/1/cases/a/input_dim", lacks)]);
-    // What stands in the only case there is.
-    let sized = [("/network/0/input_dim", "has 12 where kind is a and size is 5")];
+    // The content of the only possible case.
+    let sized = [("/network/0/input_dim", "has 12 when kind is a and size is 5")];
     check_ids(&[in_a(table(json!({"hp": "kind", "cases": {"a": {"hp": "size"}}})))], kind(), 12.0, &sized);
 
     let dense = || json!({"layer": "Dense", "units": {"hp": "kind", "cases": {"a": 5}}});
     let computes = |pointer: &str| {
-        format!("the Dense before it, {pointer}, makes other numbers of them where kind is a")
+        format!("the Dense before it, {pointer}, turns them into other numbers when kind is a")
     };
     check_ids(
         &[used.clone(), in_a(dense()), table(json!(99))],
@@ -213,12 +213,12 @@ fn an_embedding_has_a_row_for_what_rescalings_make_of_the_features() {
         let expect: Vec<(&str, &str)> = expect.iter().map(|words| (pointer.as_str(), *words)).collect();
         check_ids(&[before, &[table(json!(12))]].concat(), json!([]), value, &expect);
     };
-    let words = "an Embedding with input_dim 12 takes whole numbers from 0 to 11, and w.csv, row 3 has 11, rescaled to 12";
+    let words = "an Embedding with input_dim 12 takes whole numbers from 0 to 11, but w.csv, row 3 has 11, rescaled to 12";
     check(&[rescaled(json!(1), 1)], 11.0, &[words]);
     check(&[rescaled(json!(1), 1)], 10.0, &[]);
     check(&[rescaled(json!(-1), 0)], 3.0, &["w.csv, row 3 has 3, rescaled to -3"]);
     check(&[rescaled(json!(-1), 11)], 11.0, &[]);
-    // From 1, as some number their categories.
+    // Categories that are numbered from 1.
     check(&[rescaled(json!(1), -1)], 12.0, &[]);
     check(
         &[rescaled(json!(2), 1), json!({"layer": "Flatten"}), rescaled(json!(3), -1)],
@@ -226,8 +226,8 @@ fn an_embedding_has_a_row_for_what_rescalings_make_of_the_features() {
         &["has 2, rescaled to 14"],
     );
     check(&[rescaled(json!(2), 1), rescaled(json!(3), -4)], 2.0, &[]);
-    check(&[rescaled(json!(2), 0)], 0.25, &["and w.csv, row 3 has 0.25"]);
-    check(&[rescaled(json!(2), 0)], 0.5, &["and w.csv, row 3 has 0.5"]);
+    check(&[rescaled(json!(2), 0)], 0.25, &["but w.csv, row 3 has 0.25"]);
+    check(&[rescaled(json!(2), 0)], 0.5, &["but w.csv, row 3 has 0.5"]);
     check(&[rescaled(json!(1), 1)], -1.0, &[]);
     check(&[rescaled(json!(1), 1)], -2.0, &["has -2, rescaled to -1"]);
 
@@ -238,14 +238,13 @@ fn an_embedding_has_a_row_for_what_rescalings_make_of_the_features() {
         &searched,
         factor(json!([1, 2, 3])),
         11.0,
-        &[("/network/1/input_dim", "has 11, rescaled to 33 where s is 3")],
+        &[("/network/1/input_dim", "has 11, rescaled to 33 when s is 3")],
     );
     let halved =
-        [("/network/1", "the Rescaling before it, /network/0, makes other numbers of them where s is 0.5")];
+        [("/network/1", "the Rescaling before it, /network/0, turns them into other numbers when s is 0.5")];
     check_ids(&searched, factor(json!([0.5, 1.0])), 11.0, &halved);
 
-    // More values than are listed for it, though the conditions of its neighbours have all of them
-    // looked at.
+    // It has more values than are listed, though the conditions of its neighbours use all of them.
     let many = json!([{"name": "s", "type": "int", "min_value": 1, "max_value": 5_000}]);
     let when = |value: i64| json!({"layer": "Dropout", "rate": 0, "when": {"s": [value]}});
     let between = [when(1), rescaled(json!({"hp": "s"}), 0), when(2), table(json!(24))];
@@ -253,7 +252,7 @@ fn an_embedding_has_a_row_for_what_rescalings_make_of_the_features() {
         &between,
         many,
         11.0,
-        &[("/network/3", "the Rescaling before it, /network/1, makes other numbers of them")],
+        &[("/network/3", "the Rescaling before it, /network/1, turns them into other numbers")],
     );
 }
 
@@ -267,20 +266,20 @@ fn arguments_that_a_search_chooses_leave_ids_as_they_are_where_their_values_do()
         layer
     };
     let dropout = json!({"layer": "Dropout", "rate": by_kind(json!(0.0), json!(0.3))});
-    let dropped = "the Dropout before it, /network/0, makes other numbers of them";
+    let dropped = "the Dropout before it, /network/0, turns them into other numbers";
     check_ids(&[dropout.clone(), in_kind("a")], kind(), 12.0, &[]);
     check_ids(&[dropout.clone(), in_kind("b")], kind(), 12.0, &[("/network/1", dropped)]);
     check_ids(
         &[dropout, table(json!(13))],
         kind(),
         12.0,
-        &[("/network/1", &format!("{dropped} where kind is b"))],
+        &[("/network/1", &format!("{dropped} when kind is b"))],
     );
 
     let activation =
         |b: &str| json!({"layer": "Activation", "activation": by_kind(json!("linear"), json!(b))});
     check_ids(&[activation("relu"), table(json!(13))], kind(), 12.0, &[]);
-    let bent = "the Activation before it, /network/0, makes other numbers of them where kind is b";
+    let bent = "the Activation before it, /network/0, turns them into other numbers when kind is b";
     check_ids(&[activation("tanh"), table(json!(13))], kind(), 12.0, &[("/network/1", bent)]);
 
     let rate = json!({"layer": "Dropout", "rate": {"hp": "rate"}});
@@ -291,7 +290,7 @@ fn arguments_that_a_search_chooses_leave_ids_as_they_are_where_their_values_do()
         &[],
     );
     for (least, most) in [(0.0, 0.5), (-1.0, 1.0)] {
-        // Neither end of a range speaks for what lies between.
+        // Neither end of a range represents the values between them.
         let layer =
             if least < 0.0 { json!({"layer": "Rescaling", "scale": {"hp": "rate"}}) } else { rate.clone() };
         let range = json!([{"name": "rate", "type": "float", "min_value": least, "max_value": most}]);
@@ -299,7 +298,7 @@ fn arguments_that_a_search_chooses_leave_ids_as_they_are_where_their_values_do()
             &[layer, table(json!(13))],
             range,
             12.0,
-            &[("/network/1", "before it, /network/0, makes other numbers of them")],
+            &[("/network/1", "before it, /network/0, turns them into other numbers")],
         );
     }
 }
@@ -327,10 +326,10 @@ fn rectifiers_leave_ids_as_they_are_and_make_other_numbers_of_what_is_below_0() 
             0.5,
             &[("/network/1/input_dim", "w.csv, row 3 has 0.5")],
         );
-        let computes = format!("the {class} before it, /network/0, makes other numbers of them");
+        let computes = format!("the {class} before it, /network/0, turns them into other numbers");
         check_ids(&[layer, table(json!(12))], json!([]), -1.0, &[("/network/1", &computes)]);
     }
-    let six = [("/network/1", "makes other numbers of them")];
+    let six = [("/network/1", "turns them into other numbers")];
     check_ids(
         &[json!({"layer": "Activation", "activation": "relu6"}), table(json!(13))],
         json!([]),
@@ -344,7 +343,7 @@ fn the_smallest_table_of_a_range_speaks_for_all_however_many_there_are() {
     let size = |least: u64, most: u64| json!([{"name": "size", "type": "int", "min_value": least, "max_value": most}]);
     let searched = || table(json!({"hp": "size"}));
     let least =
-        "input_dim 2 takes whole numbers from 0 to 1, and w.csv, row 3 has 11; let input_dim be at least 12";
+        "input_dim 2 takes whole numbers from 0 to 1, but w.csv, row 3 has 11; input_dim must be at least 12";
     for most in [3, 20, 100_000, 200_000] {
         check_ids(&[searched()], size(2, most), 11.0, &[("/network/0/input_dim", least)]);
     }
@@ -353,9 +352,9 @@ fn the_smallest_table_of_a_range_speaks_for_all_however_many_there_are() {
         &[searched()],
         size(12, 200_000),
         0.5,
-        &[("/network/0/input_dim", "from 0 to 11, and w.csv, row 3 has 0.5")],
+        &[("/network/0/input_dim", "from 0 to 11, but w.csv, row 3 has 0.5")],
     );
-    let computes = [("/network/1", "the Dense before it, /network/0, makes other numbers of them")];
+    let computes = [("/network/1", "the Dense before it, /network/0, turns them into other numbers")];
     check_ids(&[json!({"layer": "Dense", "units": 4}), searched()], size(12, 200_000), 11.0, &computes);
     let network =
         json!([searched(), {"layer": "Flatten"}, {"layer": "Dense", "units": 3, "activation": "softmax"}]);
@@ -369,14 +368,14 @@ fn the_smallest_table_of_a_range_speaks_for_all_however_many_there_are() {
         &[4],
         scaled,
         &worst,
-        &[("/dataset/scale", "standardize makes other numbers of them; use none")],
+        &[("/dataset/scale", "standardize turns them into other numbers; use none")],
     );
 
-    // In one of the cases; and where something else depends on the range, value by value.
+    // In one of the cases; and value by value if something else depends on the range.
     let mut space = size(2, 200_000);
     space.as_array_mut().unwrap().push(json!({"name": "kind", "type": "choice", "values": ["a", "b"]}));
     let cased = table(json!({"hp": "kind", "cases": {"a": {"hp": "size"}, "b": 12}}));
-    check_ids(&[cased], space, 11.0, &[("/network/0/input_dim", &format!("{least} where kind is a"))]);
+    check_ids(&[cased], space, 11.0, &[("/network/0/input_dim", &format!("{least} when kind is a"))]);
     let shifted = json!({"layer": "Rescaling", "scale": 1, "offset": {"hp": "size"}});
     let each = ["input_dim 2 takes", "input_dim 3 takes", "has 0, rescaled to 4"]
         .map(|words| ("/network/1/input_dim", words));

@@ -1,24 +1,24 @@
-//! Ends the training where a metric no longer improves: Keras 3's `EarlyStopping`.
+//! Ends the training when a metric no longer improves: Keras 3's `EarlyStopping`.
 
 use serde::{Deserialize, Serialize};
 
 use super::score::{Best, beats};
-use crate::study::Direction;
+use crate::objective::Direction;
 
 /// When to end the training.
 #[derive(Debug, Clone, PartialEq)]
 pub struct EarlyStopping {
-    /// What is watched: a logged name.
+    /// The logged metric that is watched.
     pub monitor: String,
     /// Which way is better.
     pub mode: Direction,
-    /// A change up to this is no improvement.
+    /// A change of at most this is not an improvement.
     pub min_delta: f64,
     /// Epochs without improvement after which training ends.
     pub patience: u32,
-    /// Until this is beaten, no improvement counts.
+    /// An improvement counts only if it beats this.
     pub baseline: Option<f64>,
-    /// Earlier epochs are not looked at; from 0.
+    /// Epochs before this one are ignored, counted from 0.
     pub start_from_epoch: u32,
 }
 
@@ -31,8 +31,8 @@ pub struct Patience {
 }
 
 impl EarlyStopping {
-    /// Whether training ends after `epoch`, from 0, with this `value` of the monitored metric. Each
-    /// epoch is asked for once, in order.
+    /// Whether training ends after `epoch`, counted from 0, with this `value` of the monitored
+    /// metric. To be called once for each epoch, in order.
     pub fn ends(&self, patience: &mut Patience, epoch: u32, value: f64) -> bool {
         if epoch < self.start_from_epoch {
             return false;

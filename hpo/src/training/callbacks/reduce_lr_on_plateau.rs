@@ -1,26 +1,26 @@
-//! Lowers the learning rate where a metric no longer improves: Keras 3's `ReduceLROnPlateau`.
+//! Lowers the learning rate when a metric no longer improves: Keras 3's `ReduceLROnPlateau`.
 
 use serde::{Deserialize, Serialize};
 
 use super::score::Best;
-use crate::study::Direction;
+use crate::objective::Direction;
 
-/// When to lower the learning rate, and how far.
+/// When to lower the learning rate, and by how much.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReduceLrOnPlateau {
-    /// What is watched: a logged name.
+    /// The logged metric that is watched.
     pub monitor: String,
     /// Which way is better.
     pub mode: Direction,
-    /// What the learning rate is multiplied with, in [0, 1).
+    /// What the learning rate is multiplied by, in [0, 1).
     pub factor: f64,
-    /// Epochs without improvement after which it is lowered.
+    /// Epochs without improvement after which the learning rate is lowered.
     pub patience: u32,
-    /// A change up to this is no improvement.
+    /// A change of at most this is not an improvement.
     pub min_delta: f64,
-    /// Epochs after a change in which nothing counts as none.
+    /// Epochs after a change that are not counted.
     pub cooldown: u32,
-    /// It is not lowered further.
+    /// The learning rate is never lowered below this.
     pub min_lr: f64,
 }
 
@@ -36,7 +36,7 @@ pub struct Plateau {
 
 impl ReduceLrOnPlateau {
     /// The learning rate after an epoch with this `value` of the monitored metric and this learning
-    /// rate; none where it stays. Each epoch is asked for once, in order.
+    /// rate; none if it does not change. To be called once for each epoch, in order.
     pub fn epoch(&self, plateau: &mut Plateau, value: f64, learning_rate: f64) -> Option<f64> {
         if plateau.cooldown > 0 {
             plateau.cooldown -= 1;

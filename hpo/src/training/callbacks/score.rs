@@ -2,15 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::study::Direction;
+use crate::objective::Direction;
 
-/// The best value so far; none before the first. Kept as its bits: a checkpoint in JSON would make
-/// null of NaN and the infinities.
+/// The best value so far; none before the first. It is stored as bits, since JSON in a checkpoint
+/// turns NaN and the infinities into null.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub(super) struct Best(Option<u64>);
 
 impl Best {
-    /// Whether `value` beats the best so far, which it then becomes.
+    /// Whether `value` beats the best so far; if it does, it becomes the best.
     pub(super) fn improve(&mut self, value: f64, mode: Direction, min_delta: f64) -> bool {
         let improved = self.0.is_none_or(|best| beats(value, f64::from_bits(best), mode, min_delta));
         if improved {

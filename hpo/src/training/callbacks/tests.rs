@@ -12,7 +12,7 @@ fn callback<T>(json: Json, pick: fn(Callback) -> Option<T>) -> T {
         .unwrap_or_else(|| panic!("{:?} in {json}", reading.into_problems()))
 }
 
-/// The epoch after which training ends, from 0.
+/// The epoch after which training ends, counted from 0.
 fn early_stop(values: &[f64], mut arguments: Json) -> Option<u32> {
     arguments["name"] = json!("early_stopping");
     let early_stopping = callback(arguments, |callback| match callback {
@@ -21,7 +21,7 @@ fn early_stop(values: &[f64], mut arguments: Json) -> Option<u32> {
     });
     let mut patience = Patience::default();
     (0..).zip(values).find_map(|(epoch, value)| {
-        // As after a checkpoint.
+        // As it is after a checkpoint.
         patience = serde_json::from_str(&serde_json::to_string(&patience).unwrap()).unwrap();
         early_stopping.ends(&mut patience, epoch, *value).then_some(epoch)
     })
@@ -120,7 +120,7 @@ fn a_callback_watches_what_is_logged_each_once_and_not_beside_a_schedule() {
     );
     callbacks(
         json!(["terminate_on_nan", {"name": "terminate_on_nan"}]),
-        &[("/training/callbacks/1", "stands twice")],
+        &[("/training/callbacks/1", "is listed twice")],
     );
     callbacks(
         json!(["model_checkpoint"]),
@@ -129,8 +129,8 @@ fn a_callback_watches_what_is_logged_each_once_and_not_beside_a_schedule() {
     callbacks(
         json!([{"name": "reduce_lr_on_plateau", "factor": 1, "patience": -1}]),
         &[
-            ("/training/callbacks/0/factor", "must lie between 0 and 0.999999999, not 1"),
-            ("/training/callbacks/0/patience", "must lie between 0 and"),
+            ("/training/callbacks/0/factor", "must be between 0 and 0.999999999, not 1"),
+            ("/training/callbacks/0/patience", "must be between 0 and"),
         ],
     );
     let unvalidated = with(smallest(), "/dataset/validation_split", json!(0));
@@ -138,14 +138,14 @@ fn a_callback_watches_what_is_logged_each_once_and_not_beside_a_schedule() {
     let of = |callback: Json| with(unvalidated.clone(), "/training/callbacks", json!([callback]));
     check(
         &of(json!("early_stopping")),
-        &[("/training/callbacks/0", "monitors val_loss where no monitor is given")],
+        &[("/training/callbacks/0", "monitors val_loss by default, which is not logged")],
     );
     check(&of(json!({"name": "early_stopping", "monitor": "loss"})), &[]);
     let scheduled = json!({"name": "sgd", "learning_rate": {"name": "exponential_decay", "initial_learning_rate": 1, "decay_steps": 9, "decay_rate": 0.5}});
     let scheduled = with(smallest(), "/training/optimizer", scheduled);
     check(
         &with(scheduled, "/training/callbacks", json!(["reduce_lr_on_plateau"])),
-        &[("/training/callbacks/0", "and so does its schedule")],
+        &[("/training/callbacks/0", "a learning rate schedule exclude each other")],
     );
 }
 

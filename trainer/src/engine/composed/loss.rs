@@ -3,38 +3,39 @@
 use candle_core::{DType, Result, Tensor};
 use hpo::training::Loss;
 
-use crate::engine::Labels;
-use crate::kernels::loss::{EPSILON, Form, Judge};
+use crate::kernels::loss::{Criterion, EPSILON, Form};
+use crate::targets::Labels;
 
 /// As [`crate::kernels::loss::loss`].
-pub(crate) fn loss(output: &Tensor, judge: Judge) -> Result<Tensor> {
+pub(crate) fn loss(output: &Tensor, criterion: Criterion) -> Result<Tensor> {
     let (rows, width) = output.dims2()?;
-    let losses = match judge.form() {
+    let losses = match criterion.form() {
         Form::Logits => {
             let shifted = output.broadcast_sub(&output.max_keepdim(1)?.detach())?;
-            cross_entropy(&shifted.broadcast_sub(&shifted.exp()?.sum_keepdim(1)?.log()?)?, &judge)?
+            cross_entropy(&shifted.broadcast_sub(&shifted.exp()?.sum_keepdim(1)?.log()?)?, &criterion)?
         }
         Form::Probabilities => {
-            cross_entropy(&clip(&output.broadcast_div(&output.sum_keepdim(1)?)?)?.log()?, &judge)?
+            cross_entropy(&clip(&output.broadcast_div(&output.sum_keepdim(1)?)?)?.log()?, &criterion)?
         }
         Form::Each { sum } => {
-            let targets = (0..rows * width).map(|at| judge.target(at / width, at % width, width)).collect();
-            let losses = values(judge.loss, output, &like(targets, (rows, width), output)?)?;
+            let targets =
+                (0..rows * width).map(|at| criterion.target(at / width, at % width, width)).collect();
+            let losses = values(criterion.loss, output, &like(targets, (rows, width), output)?)?;
             if sum { losses.sum_keepdim(1)? } else { losses.mean_keepdim(1)? }
         }
     };
     let weights =
-        like((0..rows).map(|row| f64::from(judge.targets.weight(row))).collect(), (rows, 1), output)?;
+        like((0..rows).map(|row| f64::from(criterion.targets.weight(row))).collect(), (rows, 1), output)?;
     (losses * weights)?.mean_all()
 }
 
 /// The losses `(rows, 1)` of logarithms of probabilities.
-fn cross_entropy(logarithms: &Tensor, judge: &Judge) -> Result<Tensor> {
-    let Labels::Classes(classes) = &judge.targets.labels else {
+fn cross_entropy(logarithms: &Tensor, criterion: &Criterion) -> Result<Tensor> {
+    let Labels::Classes(classes) = &criterion.targets.labels else {
         unreachable!("a loss of classes is made with classes")
     };
     let own = logarithms.gather(&Tensor::from_slice(classes, (classes.len(), 1), logarithms.device())?, 1)?;
-    let smoothing = judge.smoothing();
+    let smoothing = criterion.smoothing();
     if smoothing == 0.0 {
         return own.neg();
     }
@@ -55,7 +56,7 @@ fn values(loss: Loss, x: &Tensor, y: &Tensor) -> Result<Tensor> {
         }
         Loss::MeanAbsoluteError => Ok(absolute),
         Loss::Huber { delta } => {
-            // Its derivative is the bounded difference itself: that of the bound need not flow.
+            // Its derivative is the bounded difference itself, without that of the bound.
             let within = absolute.minimum(delta)?.detach();
             &within * (absolute - (&within / 2.0)?)?
         }
@@ -84,7 +85,7 @@ fn clip(probabilities: &Tensor) -> Result<Tensor> {
 fn like(numbers: Vec<f64>, shape: (usize, usize), other: &Tensor) -> Result<Tensor> {
     match other.dtype() {
         DType::F64 => Tensor::from_vec(numbers, shape, other.device()),
-        // Narrowed here: not every device has the wide type.
+        // Converted on the CPU: not every device has the wide type.
         _ => Tensor::from_vec(numbers.iter().map(|number| *number as f32).collect(), shape, other.device()),
     }
 }

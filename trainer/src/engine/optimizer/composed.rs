@@ -1,8 +1,7 @@
-//! What [`crate::kernels::update`] and [`crate::kernels::constraint`] do, in candle's own
-//! operations: for devices that are not the CPU.
+//! [`crate::kernels::update`] and [`crate::kernels::constraint`] in candle's own operations, for
+//! devices other than the CPU.
 //!
-//! Weights and gradients are detached first: what is kept from step to step would else keep the
-//! tape of every step before.
+//! Weights and gradients are detached first: otherwise the slots would keep the tape of every step.
 
 use candle_core::{DType, Device, Result, Tensor, Var, bail};
 use hpo::network::Constraint;
@@ -26,75 +25,92 @@ pub(super) fn step(
     if before.decay != 0.0 {
         w = (&w - ((&w * before.decay)? * before.rate)?)?;
     }
-    let w = match (update, slots) {
-        (Update::Sgd { rate }, _) => (w - (g * rate)?)?,
-        (Update::Momentum { rate, momentum, nesterov }, [m, ..]) => {
+    let w = match update {
+        Update::Sgd { rate } => (w - (g * rate)?)?,
+        Update::Momentum { rate, momentum, nesterov } => {
+            let [m] = first(slots)?;
             let step = (g * rate)?;
             *m = ((&*m * momentum)? - &step)?;
             let moved = if nesterov { ((&*m * momentum)? - step)? } else { m.clone() };
             (w + moved)?
         }
-        (Update::Rmsprop { rate, rho, momentum, epsilon, centered }, [v, rest @ ..]) => {
+        Update::Rmsprop { rate, rho, momentum, epsilon, centered } => {
+            let [v] = first(slots)?;
             *v = mix(v, &g.sqr()?, rho)?;
             let mut spread = v.clone();
-            if let (true, [.., a]) =
-                (centered, &mut rest[..usize::from(momentum != 0.0) + usize::from(centered)])
-            {
+            if centered {
+                // The last slot of the rule.
+                let at = 1 + usize::from(momentum != 0.0);
+                let Some(a) = slots.get_mut(at) else { bail!("{TOO_FEW_SLOTS}") };
                 *a = mix(a, &g, rho)?;
                 spread = (spread - a.sqr()?)?;
             }
             let mut moved = ((g * rate)? / (spread + epsilon)?.sqrt()?)?;
-            if let (true, [m, ..]) = (momentum != 0.0, rest) {
+            if momentum != 0.0 {
+                let [_, m] = first(slots)?;
                 *m = ((&*m * momentum)? + moved)?;
                 moved = m.clone();
             }
             (w - moved)?
         }
-        (Update::Adam { alpha, beta_1, beta_2, epsilon, amsgrad }, [m, v, rest @ ..]) => {
+        Update::Adam { alpha, beta_1, beta_2, epsilon, amsgrad } => {
+            let [m, v] = first(slots)?;
             towards(m, &g, beta_1)?;
             towards(v, &g.sqr()?, beta_2)?;
-            let mut square = v.clone();
-            if let (true, [largest, ..]) = (amsgrad, rest) {
+            let (m, mut square) = (m.clone(), v.clone());
+            if amsgrad {
+                let [_, _, largest] = first(slots)?;
                 *largest = largest.maximum(&square)?;
                 square = largest.clone();
             }
-            (w - ((&*m * alpha)? / (square.sqrt()? + epsilon)?)?)?
+            (w - ((m * alpha)? / (square.sqrt()? + epsilon)?)?)?
         }
-        (
-            Update::Nadam { rate, of_momentum, of_gradient, of_velocity, beta_1, beta_2, epsilon },
-            [m, v, ..],
-        ) => {
+        Update::Nadam { rate, of_momentum, of_gradient, of_velocity, beta_1, beta_2, epsilon } => {
+            let [m, v] = first(slots)?;
             towards(m, &g, beta_1)?;
             towards(v, &g.sqr()?, beta_2)?;
             let ahead = ((&*m * of_momentum)? + (g * of_gradient)?)?;
             (w - ((ahead * rate)? / ((&*v * of_velocity)?.sqrt()? + epsilon)?)?)?
         }
-        (Update::Adamax { rate, correction, beta_1, beta_2, epsilon }, [m, u, ..]) => {
+        Update::Adamax { rate, correction, beta_1, beta_2, epsilon } => {
+            let [m, u] = first(slots)?;
             towards(m, &g, beta_1)?;
             *u = (&*u * beta_2)?.maximum(&g.abs()?)?;
             (w - ((&*m * rate)? / ((&*u + epsilon)? * correction)?)?)?
         }
-        (Update::Adagrad { rate, epsilon }, [a, ..]) => {
+        Update::Adagrad { rate, epsilon } => {
+            let [a] = first(slots)?;
             *a = (&*a + g.sqr()?)?;
             (w - ((g * rate)? / (&*a + epsilon)?.sqrt()?)?)?
         }
-        (Update::Adadelta { rate, rho, epsilon }, [a, d, ..]) => {
+        Update::Adadelta { rate, rho, epsilon } => {
+            let [a, d] = first(slots)?;
             *a = mix(a, &g.sqr()?, rho)?;
             let delta = (((&*d + epsilon)?.sqrt()? * g)? / (&*a + epsilon)?.sqrt()?)?;
             *d = mix(d, &delta.sqr()?, rho)?;
             (w - (delta * rate)?)?
         }
-        (Update::Lion { rate, beta_1, beta_2 }, [m, ..]) => {
+        Update::Lion { rate, beta_1, beta_2 } => {
+            let [m] = first(slots)?;
             let moved = (mix(m, &g, beta_1)?.sign()? * rate)?;
             *m = mix(m, &g, beta_2)?;
             (w - moved)?
         }
-        _ => bail!("an optimiser keeps a number for each of a weight"),
     };
     weight.set(&w)
 }
 
-/// As [`crate::kernels::update::Average`]'s `Take`.
+const TOO_FEW_SLOTS: &str = "an optimiser has fewer slots than its rule needs";
+
+/// The first slots of a weight.
+fn first<const N: usize>(slots: &mut [Tensor]) -> Result<&mut [Tensor; N]> {
+    match slots.first_chunk_mut() {
+        Some(first) => Ok(first),
+        None => bail!("{TOO_FEW_SLOTS}"),
+    }
+}
+
+/// As [`crate::kernels::average::Average`]'s `Take`.
 pub(super) fn average(weight: &Var, momentum: f64, slots: &mut [Tensor]) -> Result<()> {
     let average = last(slots)?;
     *average = mix(average, &weight.as_detached_tensor(), momentum)?;
@@ -129,12 +145,12 @@ pub(super) fn constrain(weight: &Var, constraint: &Constraint) -> Result<()> {
     }
 }
 
-/// As [`crate::kernels::update::squares`].
+/// As [`crate::kernels::sums::squares`].
 pub(super) fn squares(weight: &Var, gradient: &Tensor, before: Before<f64>) -> Result<f64> {
     sum(&regularized(weight, gradient, before)?.sqr()?)
 }
 
-/// As [`crate::kernels::update::penalty`].
+/// As [`crate::kernels::sums::penalty`].
 pub(super) fn penalty(weight: &Var, l1: f64, l2: f64) -> Result<f64> {
     let absolutes = if l1 == 0.0 { 0.0 } else { l1 * sum(&weight.abs()?)? };
     let squares = if l2 == 0.0 { 0.0 } else { l2 * sum(&weight.sqr()?)? };

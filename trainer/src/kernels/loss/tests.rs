@@ -6,12 +6,13 @@ use serde_json::Value as Json;
 
 use super::*;
 use crate::engine::tests::{check_gradients, numbers, variable};
-use crate::engine::{Ops, RowWeights, takes_over};
+use crate::engine::{Ops, takes_over};
+use crate::targets::RowWeights;
 
 const FORMS: [Ops; 2] = [Ops::Kernels, Ops::Composed];
 
-fn judge(loss: Loss, labels: Labels, weights: Option<&[f32]>) -> Judge {
-    Judge { loss, targets: Targets { labels, weights: weights.map(Into::into) } }
+fn criterion(loss: Loss, labels: Labels, weights: Option<&[f32]>) -> Criterion {
+    Criterion { loss, targets: Targets { labels, weights: weights.map(Into::into) } }
 }
 
 fn losses_of_classes() -> Vec<Loss> {
@@ -48,15 +49,15 @@ fn check(loss: Loss, labels: &Labels, (rows, width): (usize, usize)) {
         false => Var::from_tensor(&((x.tanh().unwrap() * 0.4).unwrap() + 0.5).unwrap()).unwrap(),
     };
     for weights in [None, Some([0.5, 2.0, 0.0, 1.0, 3.5])] {
-        let judge = judge(loss, labels.clone(), weights.as_ref().map(|weights| &weights[..rows]));
+        let criterion = criterion(loss, labels.clone(), weights.as_ref().map(|weights| &weights[..rows]));
         for form in FORMS {
-            check_gradients(&format!("{form:?} {judge:?}"), std::slice::from_ref(&x), || {
-                form.loss(&x, judge.clone())
+            check_gradients(&format!("{form:?} {criterion:?}"), std::slice::from_ref(&x), || {
+                form.loss(&x, criterion.clone())
             });
         }
         let [ours, theirs] =
-            FORMS.map(|form| form.loss(&x, judge.clone()).unwrap().to_scalar::<f64>().unwrap());
-        assert!((ours - theirs).abs() < 1e-12 * (1.0 + ours.abs()), "{judge:?}: {ours} {theirs}");
+            FORMS.map(|form| form.loss(&x, criterion.clone()).unwrap().to_scalar::<f64>().unwrap());
+        assert!((ours - theirs).abs() < 1e-12 * (1.0 + ours.abs()), "{criterion:?}: {ours} {theirs}");
     }
 }
 
@@ -89,7 +90,7 @@ fn numbers_as_far_apart_as_floats_go_have_a_finite_loss_and_gradient() {
     let cases = classes.filter(|(_, loss, _)| loss.outputs().are_logits()).chain(values);
     for (x, loss, labels) in cases.chain([(&column, Loss::Hinge, Labels::Classes([1, 0].into()))]) {
         for form in FORMS {
-            let loss_of_x = form.loss(x, judge(loss, labels.clone(), None)).unwrap();
+            let loss_of_x = form.loss(x, criterion(loss, labels.clone(), None)).unwrap();
             let gradient = loss_of_x
                 .backward()
                 .unwrap()
@@ -115,8 +116,11 @@ fn certainty_costs_no_more_than_sixteen() {
     let wrong = Labels::Classes([1].into());
     for loss in losses_of_classes().into_iter().filter(|loss| !loss.outputs().are_logits()) {
         for form in FORMS {
-            let value =
-                form.loss(&certain, judge(loss, wrong.clone(), None)).unwrap().to_scalar::<f32>().unwrap();
+            let value = form
+                .loss(&certain, criterion(loss, wrong.clone(), None))
+                .unwrap()
+                .to_scalar::<f32>()
+                .unwrap();
             assert!(value.is_finite() && value < 16.2, "{form:?} {loss:?}: {value}");
         }
     }
@@ -159,7 +163,7 @@ fn losses_are_what_keras_makes_of_them() {
             for (output, loss) in [(output.clone(), training.loss)].into_iter().chain(whole) {
                 for form in FORMS {
                     let ours = form
-                        .loss(&output, Judge { loss, targets: targets.clone() })
+                        .loss(&output, Criterion { loss, targets: targets.clone() })
                         .unwrap()
                         .to_scalar::<f32>()
                         .unwrap();
@@ -184,7 +188,7 @@ fn a_certain_mistake_costs_what_it_costs_in_32_bits() {
     {
         let x = Var::from_slice(&[p], (1, 1), &Device::Cpu).unwrap();
         for form in FORMS {
-            let loss = form.loss(&x, judge(loss, Labels::Classes([class].into()), None)).unwrap();
+            let loss = form.loss(&x, criterion(loss, Labels::Classes([class].into()), None)).unwrap();
             let found = loss.to_scalar::<f32>().unwrap();
             assert!((found / expect - 1.0).abs() < 1e-6, "{form:?} {p} {class}: {found}, not {expect}");
             let gradient =

@@ -1,7 +1,7 @@
 //! A step of a GRU with Keras's gates z, r and h: `h' = z h + (1 - z) g`.
 //!
-//! What the state may become is `g = activation(x + r (h U + b))` with `reset_after`, as cuDNN has
-//! it, else `activation(x + (r h) U)`, as first published.
+//! The candidate state is `g = activation(x + r (h U + b))` with `reset_after`, as in cuDNN,
+//! otherwise `activation(x + (r h) U)`, as first published.
 
 use super::super::real::Real;
 use super::{Run, Tape};

@@ -8,7 +8,7 @@ use super::super::vectorised;
 use super::{Run, Tape};
 
 impl<T: Real> Run<'_, T> {
-    /// The activations of the gates: what the memory takes in has another.
+    /// The activations of the gates; the candidate for the memory has another.
     fn of_lstm(&self) -> [Activation; 4] {
         let recurrent = self.what.recurrent_activation;
         [recurrent, recurrent, self.what.activation, recurrent]
@@ -43,8 +43,8 @@ impl<T: Real> Run<'_, T> {
         let active = &tape.active[at * state..][..state];
         let (old, new) = tape.memory[at * state..][..2 * state].split_at(state);
         let mut of = self.at_step::<4>(of_gates, at);
-        // What reaches the memory through its activation lies in the place of the forget gate for a
-        // moment.
+        // The gradient that reaches the memory through its activation is kept in the place of the
+        // forget gate for a moment.
         let through = &mut *of[1];
         through.iter_mut().zip(of_state.iter()).zip(o).for_each(|((through, g), o)| *through = *g * *o);
         activation_gradient(self.what.activation, new, active, through, self.sizes.units);
@@ -71,7 +71,7 @@ vectorised! {
 }
 
 vectorised! {
-    /// The gradients of what the memory takes in: of `i g`.
+    /// The gradients of `i g`, which the memory takes in.
     fn of_taken<T: Real>(of_memory: &[T], i: &[T], g: &[T], of_i: &mut [T], of_g: &mut [T]) {
         for ((((of_memory, i), g), of_i), of_g) in of_memory.iter().zip(i).zip(g).zip(of_i).zip(of_g) {
             *of_i = *of_memory * *g;
@@ -81,7 +81,7 @@ vectorised! {
 }
 
 vectorised! {
-    /// The gradient of what the memory keeps, of `f old`; that of the memory becomes the one before
+    /// The gradient of `f old`, which the memory keeps; the gradient of the memory becomes that before
     /// the step.
     fn of_kept<T: Real>(of_memory: &mut [T], f: &[T], old: &[T], of_f: &mut [T]) {
         for (((of_memory, f), old), of_f) in of_memory.iter_mut().zip(f).zip(old).zip(of_f) {

@@ -1,12 +1,17 @@
-//! A private Redis on a unix socket, with an append-only file that survives a kill.
+//! For tests: a private Redis on a unix socket.
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-/// A running server; it ends with the value.
+use crate::embedded;
+
+/// Far longer than a server takes to come up.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A running server; it is killed when the value is dropped.
 pub struct TestRedis {
     folder: TempDir,
     server: PathBuf,
@@ -15,9 +20,14 @@ pub struct TestRedis {
 }
 
 impl TestRedis {
-    /// Starts the server that an embedded Redis would be.
+    /// Starts the server that an embedded Redis would be. What it acknowledges survives a kill.
     pub fn start() -> TestRedis {
-        TestRedis::start_server(store::embedded::server().expect("a Redis server"))
+        TestRedis::start_flags(&[])
+    }
+
+    /// As [`TestRedis::start`], but nothing survives, which is faster.
+    pub fn start_volatile() -> TestRedis {
+        TestRedis::start_flags(&["--appendonly", "no"])
     }
 
     /// Starts this server program.
@@ -28,7 +38,7 @@ impl TestRedis {
     /// Starts the server that an embedded Redis would be with more flags, which outweigh those that
     /// tests have.
     pub fn start_flags(flags: &[&str]) -> TestRedis {
-        TestRedis::start_with(store::embedded::server().expect("a Redis server"), flags)
+        TestRedis::start_with(server(), flags)
     }
 
     fn start_with(server: PathBuf, flags: &[&str]) -> TestRedis {
@@ -46,6 +56,11 @@ impl TestRedis {
     /// Its socket.
     pub fn socket(&self) -> PathBuf {
         self.folder.path().join("r.sock")
+    }
+
+    /// A connection of the crate's own client.
+    pub fn client(&self) -> redis::Connection {
+        connect(self.url())
     }
 
     /// The answer to a command, by the crate's own client. Panics where it is refused.
@@ -93,13 +108,20 @@ impl TestRedis {
     }
 }
 
+fn connect(url: String) -> redis::Connection {
+    redis::Client::open(url).expect("a URL").get_connection().expect("a connection")
+}
+
+/// The server that an embedded Redis would be.
+fn server() -> PathBuf {
+    embedded::server().unwrap_or_else(|missing| panic!("{missing}"))
+}
+
 /// The answer of the Redis at `url`.
 fn ask(url: String, words: &[&str]) -> redis::Value {
-    let client = redis::Client::open(url).expect("a URL");
-    let mut connection = client.get_connection().expect("a connection");
     redis::cmd(words[0])
         .arg(&words[1..])
-        .query(&mut connection)
+        .query(&mut connect(url))
         .unwrap_or_else(|error| panic!("{words:?}: {error}"))
 }
 
@@ -107,12 +129,6 @@ impl Drop for TestRedis {
     fn drop(&mut self) {
         self.kill();
     }
-}
-
-/// A port of loopback that was free just now, for a server that cannot choose one itself.
-pub fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("a local address").port()
 }
 
 fn spawn(server: &PathBuf, folder: &TempDir, flags: &[String]) -> Child {
@@ -134,7 +150,7 @@ fn spawn(server: &PathBuf, folder: &TempDir, flags: &[String]) -> Child {
     ]);
     command.arg(&socket).arg("--dir").arg(folder.path()).args(flags).stdout(Stdio::null());
     let mut child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", server.display()));
-    let deadline = Instant::now() + crate::PATIENCE;
+    let deadline = Instant::now() + PATIENCE;
     while std::os::unix::net::UnixStream::connect(&socket).is_err() {
         if let Ok(Some(status)) = child.try_wait() {
             panic!(
@@ -143,7 +159,7 @@ fn spawn(server: &PathBuf, folder: &TempDir, flags: &[String]) -> Child {
             );
         }
         assert!(Instant::now() < deadline, "Redis did not come up");
-        std::thread::sleep(std::time::Duration::from_millis(5));
+        std::thread::sleep(Duration::from_millis(2));
     }
     child
 }

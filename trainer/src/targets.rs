@@ -1,24 +1,19 @@
-//! What an output is held against.
+//! Labels and row weights of a batch: what the loss and the metrics compare outputs with.
 
 use std::sync::Arc;
 
-use hpo::network::Activation;
-use hpo::preflight;
-use hpo::training::{Class, ClassWeight, Loss, Training};
+use hpo::training::{Class, ClassWeight};
 
-use super::Error;
-use crate::kernels::loss::Judge;
-
-/// What the outputs of a batch should be.
+/// The labels of a batch with their weights.
 #[derive(Debug, Clone)]
 pub struct Targets {
     /// A label for each row.
     pub labels: Labels,
-    /// How much each row counts in the loss; all the same where there are none.
+    /// How much each row counts in the loss; without weights, all rows count the same.
     pub weights: Option<Arc<[f32]>>,
 }
 
-/// The labels of a batch, one a row.
+/// The labels of a batch, one for each row.
 #[derive(Debug, Clone)]
 pub enum Labels {
     /// Class numbers, from 0.
@@ -59,8 +54,8 @@ impl Targets {
 }
 
 impl Labels {
-    /// What a number of an output `(rows, width)` should be: the value, the class where there is
-    /// one output, else 1 for the class and 0 for others.
+    /// The target for a number of an output `(rows, width)`: the value; the class, if there is one
+    /// output; otherwise 1 for the class and 0 for others.
     #[inline(always)]
     pub(crate) fn at(&self, row: usize, column: usize, width: usize) -> f64 {
         match self {
@@ -72,7 +67,7 @@ impl Labels {
 }
 
 /// How much rows count in the loss: a row's own weight (Keras's `sample_weight`) times that of its
-/// class. Worked out once a trial.
+/// class. Made once for each trial.
 #[derive(Debug, Clone, Default)]
 pub struct RowWeights<'a> {
     /// By class; classes beyond the last weigh 1.
@@ -82,12 +77,12 @@ pub struct RowWeights<'a> {
 }
 
 impl<'a> RowWeights<'a> {
-    /// Those of the validation, for which classes weigh the same, as in Keras.
+    /// The weights for a validation, in which all classes weigh the same, as in Keras.
     pub fn evaluation(rows: Option<&'a [f32]>) -> RowWeights<'a> {
         RowWeights { classes: Vec::new(), rows }
     }
 
-    /// Those of a training with these rows.
+    /// The weights for a training on the rows `trained`.
     pub fn training(
         weight: &ClassWeight,
         labels: &data::Labels,
@@ -100,8 +95,7 @@ impl<'a> RowWeights<'a> {
                 balanced(trained.iter().map(|row| labels[*row as usize]))
             }
             (ClassWeight::Given(weights), data::Labels::Classes(_)) => {
-                // By number: one that is still called by a name is of no class here, and was
-                // refused.
+                // By number: a name that is left is of no class of the dataset, and was refused.
                 let by_number = |(class, weight): &(Class, f64)| match class {
                     Class::Number(number) => Some((*number as usize, *weight as f32)),
                     Class::Name(_) => None,
@@ -139,38 +133,6 @@ fn balanced(classes: impl ExactSizeIterator<Item = u32>) -> Vec<f32> {
         .iter()
         .map(|count| if *count == 0 { 1.0 } else { (rows as f64 / (there as f64 * *count as f64)) as f32 })
         .collect()
-}
-
-/// `Invalid` where loss, metrics and class weights don't go with labels that are `classes`, or
-/// values, or with an output of this shape.
-pub(super) fn fits(training: &Training, output: &[usize], classes: Option<u32>) -> Result<(), Error> {
-    preflight::fits(training, output, classes).map_err(Error::Invalid)
-}
-
-/// How the loss judges outputs against these labels.
-pub(super) fn judge(loss: Loss, targets: &Targets) -> Result<Judge, Error> {
-    if loss.is_classification() != matches!(targets.labels, Labels::Classes(_)) {
-        return Err(Error::Invalid(format!("{} does not go with these labels", loss.as_str())));
-    }
-    Ok(Judge { loss, targets: targets.clone() })
-}
-
-/// The activation that the loss had better do itself where the network ends in it, in one pass and
-/// exact however far apart the numbers lie; and the loss that does it.
-pub(crate) fn takes_over(loss: Loss) -> Option<(Activation, Loss)> {
-    let from_logits = true;
-    match loss {
-        Loss::SparseCategoricalCrossentropy { from_logits: false } => {
-            Some((Activation::Softmax, Loss::SparseCategoricalCrossentropy { from_logits }))
-        }
-        Loss::CategoricalCrossentropy { from_logits: false, label_smoothing } => {
-            Some((Activation::Softmax, Loss::CategoricalCrossentropy { from_logits, label_smoothing }))
-        }
-        Loss::BinaryCrossentropy { from_logits: false, label_smoothing } => {
-            Some((Activation::Sigmoid, Loss::BinaryCrossentropy { from_logits, label_smoothing }))
-        }
-        _ => None,
-    }
 }
 
 #[cfg(test)]

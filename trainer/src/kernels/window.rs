@@ -1,5 +1,4 @@
-//! Where the windows of a convolution or a pooling lie on an image of (height, width, channels), as
-//! in Keras.
+//! The windows of a convolution or a pooling on an image of (height, width, channels), as in Keras.
 
 use hpo::network::Padding;
 
@@ -16,7 +15,7 @@ pub(crate) struct Window {
     pub(crate) strides: [usize; 2],
     /// Steps from one pixel of a window to the next.
     pub(crate) dilation: [usize; 2],
-    /// What the first windows overlap the edge by, above and on the left.
+    /// By how much the first windows overlap the edge, above and on the left.
     pub(crate) before: [usize; 2],
     /// How many windows there are.
     pub(crate) output: [usize; 2],
@@ -85,8 +84,7 @@ impl Window {
         (self.size[axis] - 1) * self.dilation[axis] + 1
     }
 
-    /// Whether windows are two by two and lie side by side: the pooling that nearly all networks
-    /// use.
+    /// Whether windows are two by two and lie side by side, as in nearly all networks that pool.
     #[inline(always)]
     pub(crate) fn is_quartered(&self) -> bool {
         self.size == [2, 2] && self.strides == [2, 2] && !self.overhangs()
