@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::limits;
-use data::{Asker, Catalog, Described};
+use data::{Caller, Catalog, Described};
 use hpo::dataset::{DatasetSchema, DatasetSpec, Source};
 use hpo::preflight::{Preflight, preflight};
 use hpo::{Problem, ProblemKind, Study};
@@ -35,15 +35,16 @@ pub(crate) async fn draft(app: &App, mut document: Json) -> Result<Draft, Error>
     let waits = Arc::downgrade(&client);
     // Following every branch and hashing files takes a while: not on the async threads.
     let drafted = tokio::task::spawn_blocking(move || {
-        let asker =
-            Asker { seconds_max: limits::DATASET_POST_SECONDS_MAX, has_left: &|| waits.strong_count() == 0 };
+        let caller =
+            Caller { seconds_max: limits::DATASET_POST_SECONDS_MAX, has_left: &|| waits.strong_count() == 0 };
         let study = Study::parse(&document).map_err(|mut problems| {
             problems.extend(
-                unknown_builtin(&catalog, &document, asker).filter(|_| problems.len() < limits::PROBLEMS_MAX),
+                unknown_builtin(&catalog, &document, caller)
+                    .filter(|_| problems.len() < limits::PROBLEMS_MAX),
             );
             Error::InvalidStudy(problems)
         })?;
-        let Described { schema: dataset, findings } = described(&catalog, &study.dataset, asker)?;
+        let Described { schema: dataset, findings } = described(&catalog, &study.dataset, caller)?;
         let preflight = preflight(&study, &dataset, &findings).map_err(Error::InvalidStudy)?;
         Ok(Draft { study, dataset, preflight })
     })
@@ -52,8 +53,8 @@ pub(crate) async fn draft(app: &App, mut document: Json) -> Result<Draft, Error>
     drafted.map_err(|error| Error::Internal(error.to_string()))?
 }
 
-fn described(catalog: &Catalog, dataset: &DatasetSpec, asker: Asker) -> Result<Described, Error> {
-    catalog.described(dataset, asker).map_err(|error| match error {
+fn described(catalog: &Catalog, dataset: &DatasetSpec, caller: Caller) -> Result<Described, Error> {
+    catalog.described(dataset, caller).map_err(|error| match error {
         data::Error::Busy { .. } => Error::Unavailable(error.to_string()),
         error => Error::InvalidStudy(vec![Problem {
             pointer: format!("/dataset/{}", error.field(dataset)),
@@ -63,12 +64,18 @@ fn described(catalog: &Catalog, dataset: &DatasetSpec, asker: Asker) -> Result<D
     })
 }
 
+<<<<<<< HEAD
+/// What is wrong with the name of a built-in dataset in a document that has other mistakes: they
+/// are reported together.
+fn unknown_builtin(catalog: &Catalog, document: &Json, caller: Caller) -> Option<Problem> {
+=======
 /// What is wrong with the name of a built-in dataset in a document with other mistakes: all are
 /// reported together.
 fn unknown_builtin(catalog: &Catalog, document: &Json, asker: Asker) -> Option<Problem> {
+>>>>>>> main
     let name = document.pointer("/dataset/source")?.as_str()?.strip_prefix("builtin:")?;
     let source = Source::Builtin(name.to_owned());
-    match described(catalog, &DatasetSpec::new(source), asker).err()? {
+    match described(catalog, &DatasetSpec::new(source), caller).err()? {
         Error::InvalidStudy(mut problems) => problems.pop(),
         _ => None,
     }

@@ -1,21 +1,21 @@
-//! Whether 32 bits hold a feature, or 64 are needed.
+//! Decides whether 32 bits hold a feature, or 64 are needed.
 //!
-//! Scaled features are 32-bit floats, with 24 bits of precision, of which none should be lost
-//! before. A time in milliseconds since 1970 takes 41 bits: rounded to 32-bit floats, the times of
-//! a minute are one number, whatever they are scaled by afterwards. So a dataset in which a feature
-//! would lose much of what its values differ by is kept in 64 bits, and scaled there. That is told
-//! from the values alone, so a dataset is kept in the same way on every machine.
+//! Scaled features are 32-bit floats, with 24 bits of precision, none of which should be lost before
+//! scaling. A time in milliseconds since 1970 takes 41 bits: rounded to 32-bit floats, the times of a
+//! minute are one number, however they are scaled afterwards. So if a feature would lose much of the
+//! differences between its values, the dataset is kept in 64 bits and scaled there. The values alone
+//! decide, so a dataset is kept in the same way on every machine.
 
 /// The furthest that rounding to 32 bits may move a value, as a fraction of the feature's range: a
-/// scaled feature has 24 bits, and loses four at most. Ordinary measurements lose none, and take
-/// half of the memory.
+/// scaled feature has 24 bits and loses four at most. Ordinary measurements lose none and take half
+/// of the memory.
 const ROUNDING_MAX: f64 = 1.0 / (1u32 << 20) as f64;
 
-/// A range that is a smaller fraction of its values is rounding of 64-bit arithmetic, as between
-/// 0.3 and 0.1 + 0.2.
+/// A range that is a smaller fraction of its values is rounding of 64-bit arithmetic, such as the
+/// difference of 0.3 and 0.1 + 0.2.
 const NOISE_MAX: f64 = 1.0 / (1u64 << 44) as f64;
 
-/// The width in which features are kept that are not bytes.
+/// The width in which features are kept, unless they are bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Bits {
     /// 32.
@@ -26,7 +26,7 @@ pub(crate) enum Bits {
     Wide,
 }
 
-/// A number in 64 bits and in 32: each the nearest to what stands in the file.
+/// A number in 64 bits and in 32, each the nearest to the number in the file.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Number {
     pub(crate) wide: f64,
@@ -34,11 +34,11 @@ pub(crate) struct Number {
 }
 
 impl Number {
-    /// The number that a text is.
+    /// The number that a text spells.
     pub(crate) fn parse(text: &str) -> Option<Number> {
         let wide: f64 = text.parse().ok()?;
-        // Rounding twice is rounding once, but where the first came to lie halfway between two
-        // floats; below the least normal one they lie further apart.
+        // Rounding twice equals rounding once, unless the first result is halfway between two floats.
+        // Below the smallest normal float the floats are further apart.
         let is_halfway =
             wide.to_bits() & 0x1fff_ffff == 0x1000_0000 || wide.abs() < f64::from(f32::MIN_POSITIVE);
         let narrow = if is_halfway && wide != 0.0 { text.parse().ok()? } else { wide as f32 };
@@ -90,7 +90,7 @@ impl Rounding {
     }
 }
 
-/// Whether what lies between these two is rounding alone.
+/// Whether the difference of these two is only rounding.
 pub(crate) fn is_noise(low: f64, high: f64) -> bool {
     high - low <= low.abs().max(high.abs()) * NOISE_MAX
 }

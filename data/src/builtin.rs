@@ -1,16 +1,17 @@
-//! The datasets inside the binary: small, well known, there on every machine. Sources and licences:
-//! `builtin/README.md`.
+//! The datasets inside the binary: small, well known, and on every machine. Their sources and licences
+//! are in `builtin/README.md`.
 
 use crate::bits::Bits;
-use crate::dataset::{Features, Rows};
+use crate::dataset::Features;
 use crate::reading::Reading;
-use crate::table::Wanted;
-use crate::{Error, csv_table, folder};
+use crate::rows::Rows;
+use crate::table::{self, Wanted};
+use crate::{Error, folder};
 
 struct Builtin {
     name: &'static str,
     packed: &'static [u8],
-    /// The shape of a row and the largest value, where the features are bytes of an image.
+    /// The shape of a row and the largest value, if the features are bytes of an image.
     image: Option<([usize; 2], f64)>,
 }
 
@@ -44,7 +45,7 @@ pub(crate) fn read(name: &str, reading: &Reading) -> Result<Rows, Error> {
     let path = format!("builtin:{name}");
     let input = folder::inflate(builtin.packed).map_err(|source| folder::io_error(&path, source))?;
     let wanted = Wanted { label: "label", weight: None, one_hot: &[], bits: Bits::Narrow };
-    let mut rows = csv_table::read(&path, input, wanted, reading)?;
+    let mut rows = table::csv::read(&path, input, wanted, reading)?;
     if let (Some((shape, largest)), Features::F32(values)) = (builtin.image, &rows.features) {
         rows.features = Features::U8(values.iter().map(|value| *value as u8).collect());
         (rows.shape, rows.scale_max) = (shape.to_vec(), Some(largest));
@@ -116,7 +117,7 @@ mod tests {
         let message = read("mnist").unwrap_err().to_string();
         assert_eq!(
             message,
-            "there is no built-in dataset \"mnist\"; there are digits, iris, wine, breast_cancer, diabetes"
+            "there is no built-in dataset \"mnist\"; available: digits, iris, wine, breast_cancer, diabetes"
         );
     }
 }

@@ -1,23 +1,23 @@
-//! What can be wrong with a dataset: which file, which line and column, and what to do.
+//! Errors of datasets: the file, the line and column in it, and what to do.
 
 use std::sync::Arc;
 
-use hpo::dataset::{Collapse, DatasetSpec, Source};
+use hpo::dataset::{Collapse, DatasetSpec, Files, Source};
 
-use crate::builtin;
+use crate::{builtin, limits};
 
-/// Why a dataset can't be had. Paths are those of the study, relative to the datasets folder:
-/// nothing says where that folder lies.
+/// Why a dataset is not available. Paths are those of the study, relative to the datasets folder;
+/// no message says where that folder is.
 #[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// No dataset inside the binary has this name.
-    #[error("there is no built-in dataset {name:?}; there are {}", builtin::names().collect::<Vec<_>>().join(", "))]
+    #[error("there is no built-in dataset {name:?}; available: {}", builtin::names().collect::<Vec<_>>().join(", "))]
     Builtin {
         /// The name asked for.
         name: String,
     },
-    /// A path that is refused, because it leaves the datasets folder or isn't a plain file.
+    /// A path that is refused because it leaves the datasets folder or is not a plain file.
     #[error(
         "{path:?} {reason}; name a file below the datasets folder, such as \"mnist/train-images-idx3-ubyte.gz\""
     )]
@@ -33,8 +33,8 @@ pub enum Error {
         /// The path as given.
         path: String,
     },
-    /// The file can't be read, or its gzip stream is damaged.
-    #[error("{path}: can't be read: {source}")]
+    /// The file cannot be read, or its gzip stream is damaged.
+    #[error("{path}: cannot be read: {source}")]
     Io {
         /// The file.
         path: String,
@@ -51,16 +51,16 @@ pub enum Error {
         /// The bound.
         max: u64,
     },
-    /// There is not so much memory.
+    /// This machine does not have enough memory.
     #[error(
-        "{path}: {what} exceeds the {max} bytes that this machine has room for now, half of its free memory; take fewer rows, or a larger machine"
+        "{path}: {what} exceeds {max} bytes, half of this machine's free memory; use fewer rows or a larger machine"
     )]
     Memory {
         /// The file.
         path: String,
         /// What is too large, such as "the file's size in bytes".
         what: String,
-        /// What there is room for.
+        /// The bytes that there is room for.
         max: u64,
     },
     /// It could not be read in time.
@@ -79,13 +79,13 @@ pub enum Error {
         /// The file.
         path: String,
     },
-    /// Whoever asked for it has left.
-    #[error("{path}: nobody waits for it any more")]
+    /// All callers that waited for it have left.
+    #[error("{path}: the reading was given up, since nobody waits for it")]
     Unwanted {
         /// The file.
         path: String,
     },
-    /// The file as a whole isn't what its format says.
+    /// The file as a whole is not what its format says.
     #[error("{path}: {detail}")]
     Format {
         /// The file.
@@ -114,7 +114,7 @@ pub enum Error {
         /// Which columns it has.
         detail: String,
     },
-    /// A positive class that can't be.
+    /// A positive class that is impossible.
     #[error("{path}: {detail}")]
     Positive {
         /// The file.
@@ -122,7 +122,7 @@ pub enum Error {
         /// What is wrong and what to do.
         detail: String,
     },
-    /// Weights that can't be.
+    /// Weights that are impossible.
     #[error("{path}: {detail}")]
     Weights {
         /// The file.
@@ -135,8 +135,8 @@ pub enum Error {
     Field {
         /// The file.
         path: String,
-        /// The line in the file, from 1, where the record starts, or where blank lines before it
-        /// start. The header is line 1.
+        /// The line of the file, from 1, in which the record starts, or the blank lines before it.
+        /// The header is line 1.
         line: u64,
         /// The column's name.
         column: String,
@@ -155,23 +155,23 @@ pub enum Error {
         /// What is wrong and what to do.
         detail: String,
     },
-    /// `"scale": "unit"` where the source declares no range.
+    /// `"scale": "unit"` for a source that declares no range.
     #[error(
-        "scale \"unit\" needs a source that declares its range (8-bit images, builtin:digits), this one is float32; use min_max or standardize"
+        "scale \"unit\" needs a source that declares its range (8-bit images, builtin:digits), but this one is float32; use min_max or standardize"
     )]
     NoRange,
-    /// `"scale": "none"` where 32 bits don't tell the values of a feature apart.
+    /// `"scale": "none"` for a feature whose values 32 bits do not tell apart.
     #[error("{0}")]
     Collapse(Collapse),
     /// A feature's values lie too far apart for 32-bit arithmetic.
-    #[error("{feature} spans more than a 32-bit float can hold; rescale it in the file")]
+    #[error("{feature} has a range that a 32-bit float cannot hold; rescale it in the file")]
     Span {
         /// The column, or the position of the feature in a row.
         feature: String,
     },
-    /// A value that is not finite once it is scaled as the training rows ask for.
+    /// A value that is not finite once it is scaled by the statistics of the training rows.
     #[error(
-        "{feature} of row {row} (from 0) is too far from the training rows, whose spread it is divided by; correct it, or scale by another way"
+        "{feature} of row {row} (from 0) is too large after scaling by the spread of the training rows; correct the value, or use another `scale`"
     )]
     Far {
         /// The column, or the position of the feature in a row.
@@ -191,13 +191,13 @@ pub enum Error {
         /// "training" or "validation".
         part: &'static str,
     },
-    /// A split in which one part can't do its work: a class or all weight is missing.
+    /// A split in which one part lacks a class, or has no weight.
     #[error("{detail}")]
     Part {
         /// The field of the study's `dataset` that makes the split: `validation_split`,
         /// `validation` or `folds`.
         field: &'static str,
-        /// Which part lacks what, and what to do.
+        /// What the part lacks, and what to do.
         detail: String,
     },
 }
@@ -227,46 +227,67 @@ impl Error {
             Error::TooLarge { path, .. } | Error::Memory { path, .. } | Error::Format { path, .. } => path,
             Error::Slow { path, .. } | Error::Busy { path, .. } | Error::Unwanted { path } => path,
         };
-        match (&spec.source, &spec.validation) {
-            (Source::Idx(files), _) if files.features == *path => "features",
-            (Source::Idx(files), _) if files.labels == *path => "labels",
-            (source, Some(files)) if files.features == *path && !source.holds_arrays() => {
-                "validation/features"
-            }
-            (source, Some(files)) if files.labels == *path && !source.holds_arrays() => "validation/labels",
-            (Source::Idx(_), _) => "features",
-            _ => "source",
+        match &spec.source {
+            Source::Builtin(_) | Source::Table { .. } | Source::Arrays { .. } | Source::Images(_) => "source",
+            Source::Idx(files) => field_of_pair(files, spec, path).unwrap_or("features"),
         }
     }
 }
 
 /// The field that gives `column` its role.
 fn column_field(spec: &DatasetSpec, column: &str) -> Option<&'static str> {
-    match &spec.source {
-        Source::Csv { label, .. } | Source::Parquet { label, .. } if label == column => Some("label"),
-        _ if spec.sample_weight.as_deref() == Some(column) => Some("sample_weight"),
-        _ if spec.one_hot.iter().any(|name| name == column) => Some("one_hot"),
-        _ => None,
+    let is_label = match &spec.source {
+        Source::Table { label, .. } => label == column,
+        Source::Builtin(_) | Source::Arrays { .. } | Source::Images(_) | Source::Idx(_) => false,
+    };
+    if is_label {
+        Some("label")
+    } else if spec.sample_weight.as_deref() == Some(column) {
+        Some("sample_weight")
+    } else {
+        spec.one_hot.iter().any(|name| name == column).then_some("one_hot")
     }
 }
 
 /// The field that names `array`.
 fn array_field(spec: &DatasetSpec, array: &str) -> Option<&'static str> {
-    let (Source::Npz { arrays, .. } | Source::Safetensors { arrays, .. }) = &spec.source else { return None };
+    match &spec.source {
+        Source::Arrays { arrays, .. } => field_of_pair(arrays, spec, array)
+            .or_else(|| (spec.sample_weight.as_deref() == Some(array)).then_some("sample_weight")),
+        Source::Builtin(_) | Source::Table { .. } | Source::Images(_) | Source::Idx(_) => None,
+    }
+}
+
+/// The field that names a file or an array of a pair, or of the pair that validates.
+fn field_of_pair(pair: &Files, spec: &DatasetSpec, name: &str) -> Option<&'static str> {
     let validation = spec.validation.as_ref();
     let named = [
-        ("features", Some(&arrays.features)),
-        ("labels", Some(&arrays.labels)),
-        ("sample_weight", spec.sample_weight.as_ref()),
-        ("validation/features", validation.map(|arrays| &arrays.features)),
-        ("validation/labels", validation.map(|arrays| &arrays.labels)),
+        ("features", Some(&pair.features)),
+        ("labels", Some(&pair.labels)),
+        ("validation/features", validation.map(|pair| &pair.features)),
+        ("validation/labels", validation.map(|pair| &pair.labels)),
     ];
-    named.into_iter().find(|(_, name)| name.is_some_and(|name| name == array)).map(|(field, _)| field)
+    named.into_iter().find(|(_, named)| named.is_some_and(|named| named == name)).map(|(field, _)| field)
+}
+
+/// The first of `names`, as an error lists them.
+pub(crate) fn listed(names: &[String]) -> String {
+    let more = if names.len() > limits::COLUMNS_NAMED_MAX { ", …" } else { "" };
+    let cut = |name: &String| match name.char_indices().nth(limits::CELL_SHOWN_MAX) {
+        Some((at, _)) => format!("{}…", &name[..at]),
+        None => name.clone(),
+    };
+    names.iter().take(limits::COLUMNS_NAMED_MAX).map(cut).collect::<Vec<_>>().join(", ") + more
+}
+
+/// A text of a file as an error shows it: its first characters, quoted.
+pub(crate) fn shown(text: &str) -> String {
+    format!("{:?}", text.chars().take(limits::CELL_SHOWN_MAX).collect::<String>())
 }
 
 #[cfg(test)]
 mod tests {
-    use hpo::dataset::Files;
+    use hpo::dataset::{ArrayFormat, TableFormat};
 
     use super::*;
 
@@ -281,7 +302,10 @@ mod tests {
         {
             assert_eq!(missing(path).field(&idx), field);
         }
-        let csv = spec(Source::Csv { path: "t.csv".into(), label: "price".into() }, None);
+        let csv = spec(
+            Source::Table { path: "t.csv".into(), format: TableFormat::Csv, label: "price".into() },
+            None,
+        );
         let wrong = |column: &str| Error::Field {
             path: "t.csv".into(),
             line: 2,
@@ -298,7 +322,7 @@ mod tests {
         );
         let table = DatasetSpec { sample_weight: Some("w".into()), one_hot: vec!["c".into()], ..csv.clone() };
         assert_eq!([wrong("w").field(&table), wrong("c").field(&table)], ["sample_weight", "one_hot"]);
-        let npz = Source::Npz { path: "m.npz".into(), arrays: files("x", "y") };
+        let npz = Source::Arrays { path: "m.npz".into(), format: ArrayFormat::Npz, arrays: files("x", "y") };
         let npz = DatasetSpec { sample_weight: Some("w".into()), ..spec(npz, Some(files("vx", "vy"))) };
         let array =
             |name: &str| Error::Array { path: "m.npz".into(), array: name.into(), detail: String::new() };

@@ -1,4 +1,4 @@
-//! The datasets folder: opens files and lists folders below it, and nothing else.
+//! The datasets folder: opens files and lists folders below it, and nowhere else.
 
 use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -7,10 +7,9 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::limits;
 use flate2::bufread::MultiGzDecoder;
 
-use crate::Error;
+use crate::{Error, limits};
 
 /// `<data-dir>/datasets`. It need not exist.
 #[derive(Debug, Clone)]
@@ -33,7 +32,7 @@ impl Folder {
         Folder { root }
     }
 
-    /// The folder itself; entries found below it are given to the other functions relative to it.
+    /// The folder itself. The other functions take paths relative to it.
     pub(crate) fn root(&self) -> &Path {
         &self.root
     }
@@ -60,15 +59,14 @@ impl Folder {
         Ok(Stamp { file, modified: metadata.modified().ok(), bytes, files: hash.finish() })
     }
 
-    /// The content of the file at `path`, inflated where it is gzipped (told by its first two
-    /// bytes, not by its name).
+    /// The content of the file at `path`, inflated if it is gzipped, which its first two bytes say,
+    /// not its name.
     pub(crate) fn open(&self, path: &str) -> Result<Box<dyn Read>, Error> {
         let file = self.file(path, limits::DATASET_BYTES_MAX)?;
         inflate(BufReader::with_capacity(1 << 16, file)).map_err(|source| io_error(path, source))
     }
 
-    /// The file at `path`, of at most `max` bytes, as it is: for formats that are read here and
-    /// there.
+    /// The file at `path`, of at most `max` bytes, for formats that are not read from start to end.
     pub(crate) fn file(&self, path: &str, max: u64) -> Result<File, Error> {
         let (file, metadata) = self.resolve_file(path)?;
         if metadata.len() > max {
@@ -94,7 +92,9 @@ impl Folder {
         let format = |detail: String| Error::Format { path: format!("{path}/"), detail };
         let (folder, metadata) = self.resolve(path)?;
         if !metadata.is_dir() {
-            return Err(format("is no folder; a source that ends in / is a folder of images".into()));
+            return Err(format(
+                "is not a folder; a `source` that ends in / must be a folder of images".into(),
+            ));
         }
         let mut entries = Vec::new();
         for entry in fs::read_dir(folder).map_err(|source| io_error(path, source))? {
@@ -119,15 +119,15 @@ impl Folder {
 
     fn resolve_file(&self, path: &str) -> Result<(PathBuf, fs::Metadata), Error> {
         let (file, metadata) = self.resolve(path)?;
-        // A pipe would block the reader for ever, a device never ends.
+        // A pipe would block the reader for ever, and a device never ends.
         if !metadata.is_file() {
             return Err(Error::Path { path: path.to_owned(), reason: "is not a plain file" });
         }
         Ok((file, metadata))
     }
 
-    /// The real place of `path`. Checked twice: as text, and, because a link may lead anywhere, as
-    /// what the machine makes of it.
+    /// The real path of `path`. It is checked twice, as text and as the system resolves it, since a
+    /// link may lead anywhere.
     fn resolve(&self, path: &str) -> Result<(PathBuf, fs::Metadata), Error> {
         let refused = |reason| Error::Path { path: path.to_owned(), reason };
         if path.is_empty() || path.contains(['\0', '\\']) {
@@ -154,7 +154,7 @@ fn missing(path: &str, source: io::Error) -> Error {
     }
 }
 
-/// `input`, inflated where it starts with gzip's two magic bytes.
+/// `input`, inflated if it starts with gzip's two magic bytes.
 pub(crate) fn inflate(mut input: impl BufRead + 'static) -> io::Result<Box<dyn Read>> {
     Ok(if input.fill_buf()?.starts_with(&[0x1f, 0x8b]) {
         Box::new(MultiGzDecoder::new(input))
@@ -163,7 +163,7 @@ pub(crate) fn inflate(mut input: impl BufRead + 'static) -> io::Result<Box<dyn R
     })
 }
 
-/// What went wrong while `path` was read.
+/// An error of the system while `path` was read.
 pub(crate) fn io_error(path: &str, source: io::Error) -> Error {
     Error::Io { path: path.to_owned(), source: Arc::new(source) }
 }
@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_plain_file_or_not_there_is_refused() {
+    fn a_path_that_is_not_a_plain_file_or_does_not_exist_is_refused() {
         let (outer, folder) = folder();
         let _socket = UnixListener::bind(outer.path().join("datasets/socket")).unwrap();
         assert!(matches!(folder.open("socket"), Err(Error::Path { .. })));

@@ -1,14 +1,15 @@
-//! What the features of a dataset are to an Embedding, which takes them as ids.
+//! The feature of a dataset that an Embedding, which takes features as ids, is the least able to use.
 
-use hpo::dataset::{DatasetSpec, Files, Source, WorstId};
+use hpo::dataset::{DatasetSpec, RowPart, RowPlace, WorstId};
 
 use crate::{Dataset, Features};
 
-/// The feature of the dataset of `spec` that is the hardest to take as an id, and its place.
+/// The first feature that is not an id (below 0, or not whole), otherwise the largest; with its
+/// place.
 pub(crate) fn worst(dataset: &Dataset, spec: &DatasetSpec) -> WorstId {
     let (at, value) = match &dataset.features {
         Features::U8(values) => {
-            let largest = values.iter().copied().fold(0, u8::max); // in vectors, which `max` is not
+            let largest = values.iter().copied().fold(0, u8::max); // vectorised, unlike `max`
             (values.iter().position(|value| *value == largest), f32::from(largest))
         }
         Features::F32(values) => {
@@ -17,7 +18,7 @@ pub(crate) fn worst(dataset: &Dataset, spec: &DatasetSpec) -> WorstId {
             let at = at.or_else(|| values.iter().position(|value| *value == largest));
             (at, at.map_or(0.0, |at| values[at]))
         }
-        // What needs 64 bits is far beyond any table.
+        // A value that needs 64 bits is far beyond the rows of any Embedding.
         Features::F64(values) => {
             let largest = values.iter().copied().fold(0.0, f64::max);
             let at = values.iter().position(|value| *value < 0.0 || value.fract() != 0.0);
@@ -28,23 +29,11 @@ pub(crate) fn worst(dataset: &Dataset, spec: &DatasetSpec) -> WorstId {
     WorstId { value, place: place(dataset, spec, at.unwrap_or(0)) }
 }
 
-/// Where the feature `at` stands, counted through all rows.
+/// The place of the feature `at`, counted through all rows.
 fn place(dataset: &Dataset, spec: &DatasetSpec, at: usize) -> String {
     let (width, rows) = (dataset.width(), dataset.schema.rows as usize);
     let (row, within) = (at / width, at % width);
-    // The rows of the validation files follow those of the source.
-    let (row, validates) = if row < rows { (row, false) } else { (row - rows, true) };
-    let features =
-        |arrays: &Files| spec.validation.as_ref().filter(|_| validates).unwrap_or(arrays).features.clone();
-    let file = match &spec.source {
-        Source::Builtin(name) => format!("builtin:{name}"),
-        Source::Csv { path, .. } | Source::Parquet { path, .. } => path.clone(),
-        Source::Npz { path, arrays } | Source::Safetensors { path, arrays } => {
-            format!("{path}, array {:?}", features(arrays))
-        }
-        Source::Images(path) => format!("{path}/"),
-        Source::Idx(files) => features(files),
-    };
+    let RowPlace { file, row } = spec.place_of(row, rows, RowPart::Features);
     match dataset.columns.get(within) {
         Some(column) => format!("{file}, row {row} (from 0), column {column:?}"),
         None => format!("{file}, row {row}, value {within} (from 0)"),
@@ -53,15 +42,21 @@ fn place(dataset: &Dataset, spec: &DatasetSpec, at: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use hpo::dataset::{ArrayFormat, Files, Source, TableFormat};
+
     use super::*;
-    use crate::{Asker, Catalog};
+    use crate::{Caller, Catalog};
 
     #[test]
     fn the_worst_id_of_a_table_is_named_with_row_and_column() {
         let folder = tempfile::tempdir().unwrap();
         let spec = |one_hot: &[&str]| DatasetSpec {
             one_hot: one_hot.iter().map(|name| (*name).to_owned()).collect(),
-            ..DatasetSpec::new(Source::Csv { path: "w.csv".into(), label: "y".into() })
+            ..DatasetSpec::new(Source::Table {
+                path: "w.csv".into(),
+                format: TableFormat::Csv,
+                label: "y".into(),
+            })
         };
         for (text, one_hot, value, place) in [
             ("a,y,b\n3,0,1\n2,1,7\n7,0,7\n", &[][..], 7.0, "w.csv, row 1 (from 0), column \"b\""),
@@ -73,7 +68,7 @@ mod tests {
         ] {
             std::fs::write(folder.path().join("w.csv"), text).unwrap();
             let worst = Catalog::new(folder.path())
-                .described(&spec(one_hot), Asker::patient(60))
+                .described(&spec(one_hot), Caller::patient(60))
                 .unwrap()
                 .findings
                 .worst_id;
@@ -86,9 +81,13 @@ mod tests {
         let golden = Catalog::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden"));
         let files = |features: &str, labels: &str| Files { features: features.into(), labels: labels.into() };
         let arrays = |array: &str, validation| {
-            let source = Source::Npz { path: "mnist.npz".into(), arrays: files(array, "y_train") };
+            let source = Source::Arrays {
+                path: "mnist.npz".into(),
+                format: ArrayFormat::Npz,
+                arrays: files(array, "y_train"),
+            };
             golden
-                .described(&DatasetSpec { validation, ..DatasetSpec::new(source) }, Asker::patient(60))
+                .described(&DatasetSpec { validation, ..DatasetSpec::new(source) }, Caller::patient(60))
                 .unwrap()
                 .findings
                 .worst_id
@@ -115,11 +114,11 @@ mod tests {
             ..DatasetSpec::new(Source::Idx(files("x", "y")))
         };
         assert_eq!(
-            Catalog::new(folder.path()).described(&spec, Asker::patient(60)).unwrap().findings.worst_id,
+            Catalog::new(folder.path()).described(&spec, Caller::patient(60)).unwrap().findings.worst_id,
             named(9.0, "vx, row 1, value 1 (from 0)")
         );
         let digits = golden
-            .described(&DatasetSpec::new(Source::Builtin("digits".into())), Asker::patient(60))
+            .described(&DatasetSpec::new(Source::Builtin("digits".into())), Caller::patient(60))
             .unwrap()
             .findings
             .worst_id;

@@ -1,29 +1,24 @@
 //! A folder of images: in it one folder for each class, with PNG and JPEG files of one size.
 //!
 //! Classes are numbered in the order of the names of their folders, rows come in the order of
-//! classes and then of files (by bytes). A row is `(height, width, 1)` where the images are grey
-//! and `(height, width, 3)` where they have colours, bytes of the range 255. Files whose names
-//! begin with a dot are passed over, and so is what lies beside the folders of the classes, unless
-//! it is an image.
+//! classes and then of files (by bytes). A row is `(height, width, 1)` if the images are grey and
+//! `(height, width, 3)` if they have colours, bytes of the range 255. Files whose names begin with a
+//! dot are skipped, and so are files beside the folders of the classes, unless they are images.
 
 mod jpeg;
+mod png;
 
-use std::io::Cursor;
-
-use crate::limits;
-use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
-use zune_jpeg::JpegDecoder;
-use zune_jpeg::zune_core::bytestream::ZCursor;
-use zune_jpeg::zune_core::colorspace::ColorSpace;
-use zune_jpeg::zune_core::options::DecoderOptions;
-
+use self::jpeg::Jpeg;
+use self::png::Png;
 use crate::Error;
-use crate::dataset::{Features, Labels, Rows};
+use crate::dataset::{Features, Labels};
 use crate::folder::Folder;
+use crate::limits;
 use crate::reading::Reading;
 use crate::room::Room;
+use crate::rows::Rows;
 
-/// What to do about a damaged file.
+/// The advice about a damaged file.
 const AGAIN: &str = "remove it or copy it again";
 
 /// The images of a folder: paths in the order of the rows, and the class of each.
@@ -32,7 +27,7 @@ pub(crate) struct Images {
     files: Vec<(String, u32)>,
 }
 
-/// The images below `path`, found without reading one.
+/// The images below `path`. None of them is read.
 pub(crate) fn find(folder: &Folder, path: &str) -> Result<Images, Error> {
     let wrong = |detail: String| Error::Format { path: format!("{path}/"), detail };
     let (mut classes, mut files) = (Vec::new(), Vec::new());
@@ -49,8 +44,10 @@ pub(crate) fn find(folder: &Folder, path: &str) -> Result<Images, Error> {
         let below = format!("{path}/{name}");
         for (file, is_folder) in visible(folder, &below)? {
             if is_folder || !is_image(&file) {
-                let is = if is_folder { "a folder" } else { "no PNG or JPEG file" };
-                return Err(wrong(format!("{name}/{file} is {is}; the folder of a class has images alone")));
+                let is = if is_folder { "a folder" } else { "not a PNG or JPEG file" };
+                return Err(wrong(format!(
+                    "{name}/{file} is {is}; the folder of a class may hold only images"
+                )));
             }
             files.push((format!("{below}/{file}"), class));
             if files.len() > limits::IMAGES_MAX {
@@ -63,9 +60,7 @@ pub(crate) fn find(folder: &Folder, path: &str) -> Result<Images, Error> {
             }
         }
         if files.last().is_none_or(|(_, last)| *last != class) {
-            return Err(wrong(format!(
-                "the folder {name:?} has no image; a class needs some, so fill it or remove it"
-            )));
+            return Err(wrong(format!("the folder {name:?} has no image; add some or remove the folder")));
         }
         classes.push(name);
     }
@@ -94,23 +89,17 @@ impl Images {
 
     /// Decodes all of them.
     pub(crate) fn read(self, folder: &Folder, reading: &Reading) -> Result<Rows, Error> {
-        let (mut shape, mut bytes): (Option<[usize; 3]>, Vec<u8>) = (None, Vec::new());
+        let first = &self.files[0].0;
+        let mut pixels =
+            Pixels { room: &reading.room, first, images: self.files.len(), shape: None, bytes: Vec::new() };
         for (path, _) in &self.files {
             reading.check()?;
-            decode(
-                folder,
-                &reading.room,
-                path,
-                (&self.files[0].0, self.files.len()),
-                &mut shape,
-                &mut bytes,
-            )?;
+            pixels.add(path, &folder.bytes(path, limits::IMAGE_FILE_BYTES_MAX)?)?;
         }
         let labels = Labels::Classes(self.files.iter().map(|(_, class)| *class).collect());
-        let shape = shape.unwrap_or_default().to_vec();
         Ok(Rows {
-            shape,
-            features: Features::U8(bytes),
+            shape: pixels.shape.unwrap_or_default().to_vec(),
+            features: Features::U8(pixels.bytes),
             scale_max: Some(255.0),
             class_names: self.classes,
             ..Rows::of(labels)
@@ -118,7 +107,132 @@ impl Images {
     }
 }
 
-/// Whether a file is one by its name.
+/// The pixels of all images of a folder.
+struct Pixels<'a> {
+    room: &'a Room,
+    /// The path of the first image, whose size and colours all others share.
+    first: &'a str,
+    /// The number of images.
+    images: usize,
+    /// Height, width and channels of the first image, once it was read.
+    shape: Option<[usize; 3]>,
+    bytes: Vec<u8>,
+}
+
+impl Pixels<'_> {
+    /// Appends the pixels of the image at `path`.
+    fn add(&mut self, path: &str, file: &[u8]) -> Result<(), Error> {
+        let wrong = |detail: String| Error::Format { path: path.to_owned(), detail };
+        let image = Image::open(file).map_err(wrong)?;
+        let Header { width, height, channels } = image.header();
+        match self.shape {
+            None => self.shape = Some(self.first_shape(path, image.header())?),
+            Some(shape) => fits(image.header(), shape, self.first).map_err(wrong)?,
+        }
+        let pixels = image.pixels().map_err(wrong)?;
+        if pixels.len() != width * height * channels {
+            return Err(wrong(format!("cannot be decoded: it has too few pixels; {AGAIN}")));
+        }
+        self.bytes.extend(pixels);
+        Ok(())
+    }
+
+    /// The shape of the first image, if all images of this shape are within bounds.
+    fn first_shape(&self, path: &str, header: Header) -> Result<[usize; 3], Error> {
+        let Header { width, height, channels } = header;
+        let values = height.saturating_mul(width).saturating_mul(channels);
+        if values == 0 || values > limits::DATASET_ROW_VALUES_MAX {
+            let what = format!("the number of values in an image of {width} × {height} pixels");
+            let max = limits::DATASET_ROW_VALUES_MAX as u64;
+            return Err(Error::TooLarge { path: path.to_owned(), what, max });
+        }
+        if !self.room.take((values as u128).saturating_mul(self.images as u128)) {
+            let what = format!("the size in bytes of {} images of {width} × {height} pixels", self.images);
+            return Err(self.room.exceeded(path, what));
+        }
+        Ok([height, width, channels])
+    }
+}
+
+/// Whether an image has the shape of the first one.
+fn fits(
+    header: Header,
+    [first_height, first_width, first_channels]: [usize; 3],
+    first: &str,
+) -> Result<(), String> {
+    let Header { width, height, channels } = header;
+    if (height, width) != (first_height, first_width) {
+        return Err(format!(
+            "the image is {width} × {height} pixels, {first} is {first_width} × {first_height}; all images of a dataset must have one size"
+        ));
+    }
+    if channels != first_channels {
+        let is = |channels: usize| if channels == 1 { "grey" } else { "in colours" };
+        let (this, that) = (is(channels), is(first_channels));
+        return Err(format!("the image is {this}, {first} is {that}; convert one of them"));
+    }
+    Ok(())
+}
+
+/// The header of an image.
+#[derive(Debug, Clone, Copy)]
+struct Header {
+    width: usize,
+    height: usize,
+    /// 1 or 3, an alpha channel not included.
+    channels: usize,
+}
+
+/// An image whose header was read.
+enum Image<'f> {
+    Png(Png<'f>),
+    Jpeg(Jpeg<'f>),
+}
+
+/// Other formats that collections from the web hold: the position and the bytes that tell them.
+const OTHERS: [(usize, &[u8], &str); 6] = [
+    (0, b"GIF8", "GIF"),
+    (8, b"WEBP", "WebP"),
+    (4, b"ftypavif", "AVIF"),
+    (0, b"BM", "BMP"),
+    (0, b"II*\0", "TIFF"),
+    (0, b"MM\0*", "TIFF"),
+];
+
+impl<'f> Image<'f> {
+    /// The image in a file, whose content says which format it has: many a file from the web that is
+    /// called .jpg is a PNG.
+    fn open(file: &'f [u8]) -> Result<Image<'f>, String> {
+        if file.starts_with(b"\x89PNG\r\n\x1a\n") {
+            return Png::open(file).map(Image::Png);
+        }
+        if file.starts_with(b"\xff\xd8\xff") {
+            return Jpeg::open(file).map(Image::Jpeg);
+        }
+        let is = |at: usize, bytes: &[u8]| file.get(at..).is_some_and(|rest| rest.starts_with(bytes));
+        Err(match OTHERS.iter().find(|(at, bytes, _)| is(*at, bytes)) {
+            Some((.., name)) => format!("is {name}, not PNG or JPEG; convert it"),
+            None => format!("is not a PNG or JPEG file; {AGAIN}"),
+        })
+    }
+
+    fn header(&self) -> Header {
+        match self {
+            Image::Png(png) => png.header,
+            Image::Jpeg(jpeg) => jpeg.header,
+        }
+    }
+
+    /// The pixels, row by row.
+    fn pixels(self) -> Result<Vec<u8>, String> {
+        match self {
+            Image::Png(png) => png.pixels(),
+            Image::Jpeg(jpeg) => jpeg.pixels(),
+        }
+    }
+}
+
+/// Whether a file is an image by its name.
 pub(crate) fn is_image(name: &str) -> bool {
     let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
     ["png", "jpg", "jpeg", "jpe", "jfif"].iter().any(|known| extension.eq_ignore_ascii_case(known))
@@ -128,110 +242,4 @@ fn visible(folder: &Folder, path: &str) -> Result<Vec<(String, bool)>, Error> {
     let mut entries = folder.entries(path)?;
     entries.retain(|(name, _)| !name.starts_with('.'));
     Ok(entries)
-}
-
-/// Appends the bytes of the image at `path`, whose size and colours are those of the first. The
-/// first says how much memory all will take.
-fn decode(
-    folder: &Folder,
-    room: &Room,
-    path: &str,
-    (first, images): (&str, usize),
-    shape: &mut Option<[usize; 3]>,
-    bytes: &mut Vec<u8>,
-) -> Result<(), Error> {
-    let wrong = |detail: String| Error::Format { path: path.to_owned(), detail };
-    let damaged = |error: &dyn std::fmt::Display| wrong(format!("can't be decoded: {error}; {AGAIN}"));
-    let file = folder.bytes(path, limits::IMAGE_FILE_BYTES_MAX)?;
-    // By what it is: collections from the web have many a PNG called .jpg.
-    let format = match image::guess_format(&file) {
-        Ok(format @ (ImageFormat::Png | ImageFormat::Jpeg)) => format,
-        Ok(other) => return Err(wrong(format!("is {other:?}, not PNG or JPEG; convert it"))),
-        Err(_) => return Err(wrong(format!("is no PNG or JPEG file inside; {AGAIN}"))),
-    };
-    let mut reader = ImageReader::with_format(Cursor::new(&file), format);
-    let mut bounds = Limits::default();
-    bounds.max_alloc = Some(limits::IMAGE_DECODER_BYTES_MAX);
-    reader.limits(bounds);
-    let decoder = reader.into_decoder().map_err(|error| damaged(&error))?;
-    let (width, height) = decoder.dimensions();
-    let (width, height) = (width as usize, height as usize);
-    if let Some([first_height, first_width, _]) = shape
-        && (*first_height, *first_width) != (height, width)
-    {
-        return Err(wrong(format!(
-            "the image is {width} × {height} pixels, {first} is {first_width} × {first_height}; all images of a dataset must have one size"
-        )));
-    }
-    let channels = match decoder.color_type() {
-        ColorType::L8 | ColorType::La8 => 1,
-        ColorType::Rgb8 | ColorType::Rgba8 => 3,
-        other => {
-            return Err(wrong(format!(
-                "has {} bits a channel; convert it to 8",
-                8 * other.bytes_per_pixel() / other.channel_count()
-            )));
-        }
-    };
-    match shape {
-        None => {
-            let values = height.saturating_mul(width).saturating_mul(channels);
-            if values == 0 || values > limits::DATASET_ROW_VALUES_MAX {
-                let what = format!("the number of values in an image of {width} × {height} pixels");
-                return Err(Error::TooLarge {
-                    path: path.to_owned(),
-                    what,
-                    max: limits::DATASET_ROW_VALUES_MAX as u64,
-                });
-            }
-            if !room.take((values as u128).saturating_mul(images as u128)) {
-                return Err(room.exceeded(
-                    path,
-                    format!("the size in bytes of {images} images of {width} × {height} pixels"),
-                ));
-            }
-            *shape = Some([height, width, channels]);
-        }
-        Some([.., expect]) if *expect != channels => {
-            let is = |channels: usize| if channels == 1 { "grey" } else { "in colours" };
-            return Err(wrong(format!(
-                "the image is {}, {first} is {}; convert one of them",
-                is(channels),
-                is(*expect)
-            )));
-        }
-        Some(_) => {}
-    }
-    if format == ImageFormat::Jpeg {
-        bytes.extend(jpeg(&file, channels).map_err(|error| wrong(format!("can't be decoded: {error}")))?);
-        return Ok(());
-    }
-    let (opaque, values) = match DynamicImage::from_decoder(decoder).map_err(|error| damaged(&error))? {
-        DynamicImage::ImageLumaA8(image) => {
-            (image.pixels().all(|pixel| pixel.0[1] == 255), image.pixels().map(|pixel| pixel.0[0]).collect())
-        }
-        DynamicImage::ImageRgba8(image) => {
-            let colours = image.pixels().flat_map(|pixel| [pixel.0[0], pixel.0[1], pixel.0[2]]);
-            (image.pixels().all(|pixel| pixel.0[3] == 255), colours.collect())
-        }
-        other => (true, other.into_bytes()),
-    };
-    if !opaque {
-        return Err(wrong(
-            "has transparent pixels, which have no place in a row; flatten it onto a background".into(),
-        ));
-    }
-    bytes.extend(values);
-    Ok(())
-}
-
-/// The pixels of a whole JPEG file in one channel or three. Where a part is missing, `image` would
-/// paint it grey and say nothing.
-fn jpeg(file: &[u8], channels: usize) -> Result<Vec<u8>, String> {
-    let image = jpeg::image(file)?;
-    let colours = if channels == 1 { ColorSpace::Luma } else { ColorSpace::RGB };
-    let options = DecoderOptions::default().set_strict_mode(true).jpeg_set_out_colorspace(colours);
-    JpegDecoder::new_with_options(ZCursor::new(&*image), options)
-        .decode()
-        .map_err(|error| format!("{error}; {AGAIN}"))
 }

@@ -4,31 +4,29 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::limits;
 use sysinfo::{MemoryRefreshKind, RefreshKind, System};
 
-use crate::Error;
+use crate::{Error, limits};
 
-/// Bytes of memory that are free in this machine, or in this container, now.
+/// The bytes of memory that are free now on this machine, or in this container.
 pub fn free_memory() -> u64 {
     let system = System::new_with_specifics(
         RefreshKind::nothing().with_memory(MemoryRefreshKind::nothing().with_ram()),
     );
-    // Not `free_memory`: that counts the cache of files, which the kernel gives back, as taken.
+    // Not `free_memory`, which counts the kernel's cache of files as used.
     let container =
         system.cgroup_limits().map_or(u64::MAX, |limits| limits.total_memory.saturating_sub(limits.rss));
     system.available_memory().min(container)
 }
 
-/// The bytes that all datasets which are read at the same time may still take together. A clone is
-/// the same memory.
+/// The bytes that all datasets being read may still take together. Clones share the same memory.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Memory(Arc<AtomicU64>);
 
 impl Memory {
-    /// Allows half of the memory that is `free`: values may be in memory twice while they are read.
-    /// While other datasets are read, the allowance can only shrink: memory that they have taken
-    /// and not yet filled looks free.
+    /// Allows half of the memory that is `free`, since values may be in memory twice while they are
+    /// read. While other datasets are read, the allowance can only shrink: memory that they have taken
+    /// but not yet filled looks free.
     pub(crate) fn measure(&self, free: u64, others_are_read: bool) {
         if others_are_read {
             self.0.fetch_min(free / 2, Ordering::Relaxed);
@@ -64,7 +62,7 @@ pub(crate) struct Room {
 }
 
 impl Room {
-    /// Nothing yet.
+    /// A part that holds nothing yet.
     pub(crate) fn in_memory(memory: &Memory) -> Room {
         Room { memory: memory.clone(), held: Cell::new(0) }
     }
@@ -77,7 +75,7 @@ impl Room {
         Room::in_memory(&memory)
     }
 
-    /// The bytes that it could take beside those that it holds.
+    /// The bytes that it could take in addition to those that it holds.
     pub(crate) fn left(&self) -> u64 {
         self.memory.left().min(limits::DATASET_BYTES_MAX.saturating_sub(self.held.get()))
     }
@@ -87,7 +85,7 @@ impl Room {
         self.held.get() + self.left()
     }
 
-    /// Whether it holds something.
+    /// Whether it holds any bytes.
     pub(crate) fn is_used(&self) -> bool {
         self.held.get() > 0
     }
@@ -171,7 +169,7 @@ mod tests {
         memory.measure(1_000, false);
         let first = Room::in_memory(&memory);
         assert!(first.take(400));
-        // Not filled yet, so the machine says that all is free.
+        // Not filled yet, so the machine reports that all is free.
         memory.measure(1_000, true);
         let second = Room::in_memory(&memory);
         assert!(!second.take(101) && second.take(100) && !first.take(1));

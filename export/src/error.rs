@@ -5,13 +5,13 @@ use crate::limits::EXPORT_BYTES_MAX;
 /// Why a model cannot be exported.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The bytes are no model of ours.
+    /// The bytes are not a model that a trainer wrote.
     #[error("the model cannot be read: {0}")]
     Unreadable(String),
-    /// The model is larger than what is converted in memory.
+    /// The model is larger than the bound for a conversion in memory.
     #[error("the model has {0} bytes; up to {EXPORT_BYTES_MAX} are exported")]
     TooLarge(usize),
-    /// A writer of a container refused: a mistake of ours.
+    /// The writer of a container failed: a bug here.
     #[error("the export could not be written: {0}")]
     Write(String),
 }

@@ -1,5 +1,6 @@
-//! `.keras`: a zip of what the model is (`config.json`), what wrote it (`metadata.json`) and its
-//! weights (`model.weights.h5`), as Keras 3 writes it (`keras/src/saving/saving_lib.py`).
+//! `.keras`: a zip with the configuration of the model (`config.json`), the version of Keras
+//! (`metadata.json`) and the weights (`model.weights.h5`), as Keras 3 writes it
+//! (`keras/src/saving/saving_lib.py`).
 
 mod config;
 mod weights;
@@ -12,25 +13,28 @@ use zip::{CompressionMethod, ZipWriter};
 
 use crate::{Error, Model};
 
-/// The Keras whose form this is. Later ones read it; nobody but people reads this number.
+/// The version of Keras that has this form. Later versions read it; no program reads this number.
 const KERAS_VERSION: &str = "3.0.0";
 
-/// The file.
-pub(crate) fn write(model: &Model) -> Result<Vec<u8>, Error> {
-    let names = layer_names(model);
-    let config = config::model(model, &names).to_string();
-    // No date, so that the same model gives the same bytes.
-    let metadata = json!({"keras_version": KERAS_VERSION}).to_string();
-    let weights = weights::write(model, &names)?;
-    zipped(&[
-        ("metadata.json", metadata.as_bytes()),
-        ("config.json", config.as_bytes()),
-        ("model.weights.h5", &weights),
-    ])
-    .map_err(|error| Error::Write(error.to_string()))
+impl Model {
+    /// The model as a `.keras` file (Keras 3), a Sequential without a compile configuration:
+    /// `keras.models.load_model` opens it.
+    pub fn to_keras(&self) -> Result<Vec<u8>, Error> {
+        let names = layer_names(self);
+        let config = config::model(self, &names).to_string();
+        // No date, so that the same model gives the same bytes.
+        let metadata = json!({"keras_version": KERAS_VERSION}).to_string();
+        let weights = weights::write(self, &names)?;
+        zipped(&[
+            ("metadata.json", metadata.as_bytes()),
+            ("config.json", config.as_bytes()),
+            ("model.weights.h5", &weights),
+        ])
+        .map_err(|error| Error::Write(error.to_string()))
+    }
 }
 
-/// Members are stored as they are: Keras reads weights by seeking in the file.
+/// Members are not compressed, since Keras reads weights by seeking in the file.
 fn zipped(members: &[(&str, &[u8])]) -> zip::result::ZipResult<Vec<u8>> {
     let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     for (name, bytes) in members {
@@ -40,7 +44,8 @@ fn zipped(members: &[(&str, &[u8])]) -> zip::result::ZipResult<Vec<u8>> {
     Ok(zip.finish()?.into_inner())
 }
 
-/// A name for each layer, as Keras makes them: `dense`, `dense_1`. The weights lie below these.
+/// A name for each layer, as Keras makes them: `dense`, `dense_1`. The weights are stored below these
+/// names.
 fn layer_names(model: &Model) -> Vec<String> {
     let classes: Vec<&str> = model.layers.iter().map(|trained| trained.layer.class()).collect();
     let name = |(index, class): (usize, &&str)| match classes[..index]

@@ -1,11 +1,11 @@
-//! A trained model in other people's formats: bytes in, bytes out. No I/O, no clock, no threads.
+//! TrainedLayer models in the formats of other programs: bytes in, bytes out. No I/O, no clock, no threads.
 //!
-//! In reading order: [`model`] reads what a trainer left (safetensors, the network's document in
-//! the metadata); `onnx` writes it as ONNX, `keras` as a `.keras` file.
+//! In reading order: [`model`] reads the artifact of a trainer (safetensors, with the network's
+//! document in the metadata); `onnx` writes it as ONNX, `keras` as a `.keras` file.
 //!
-//! The network alone is exported. Where the study scales its features (`scale`), the model expects
-//! scaled ones, as the network did in training: the artifact has the numbers as the tensors
-//! `scale.shift` and `scale.divisor`, the exports do not.
+//! Only the network is exported. If the study scales its features (`scale`), the model expects
+//! scaled features, as the network does in training: the artifact has the numbers for that as the
+//! tensors `scale.shift` and `scale.divisor`, the exports do not.
 
 mod error;
 mod keras;

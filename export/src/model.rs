@@ -1,12 +1,12 @@
 //! A trained model: its layers with their shapes and weights.
 
-use crate::limits::{EXPORT_BYTES_MAX, FLAT_LAYERS_MAX};
 use hpo::network::Layer;
 use hpo::shape::output_shape;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value as Json;
 
-use crate::{Error, keras, onnx};
+use crate::Error;
+use crate::limits::{EXPORT_BYTES_MAX, FLAT_LAYERS_MAX, RANK_MAX, ROW_ELEMENTS_MAX};
 
 /// A trained model, as a trainer left it.
 #[derive(Debug, Clone, PartialEq)]
@@ -14,18 +14,18 @@ pub struct Model {
     /// The shape of a row.
     pub(crate) input_shape: Vec<usize>,
     /// In order.
-    pub(crate) layers: Vec<Trained>,
-    /// What stood beside the weights: the study, the trial, its hyperparameters and the network.
+    pub(crate) layers: Vec<TrainedLayer>,
+    /// The document beside the weights: the study, the trial, its hyperparameters and the network.
     pub(crate) document: Json,
 }
 
 /// One layer of a trained model.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Trained {
+pub(crate) struct TrainedLayer {
     pub(crate) layer: Layer,
-    /// The shape of a row that it gets.
+    /// The shape of a row of its input.
     pub(crate) input: Vec<usize>,
-    /// The shape of a row that it makes.
+    /// The shape of a row of its output.
     pub(crate) output: Vec<usize>,
     /// In Keras's order.
     pub(crate) weights: Vec<Weight>,
@@ -53,46 +53,31 @@ impl Model {
         let (_, header) = SafeTensors::read_metadata(safetensors).map_err(|error| unreadable(&error))?;
         let tensors = SafeTensors::deserialize(safetensors).map_err(|error| unreadable(&error))?;
         let text = header.metadata().as_ref().and_then(|metadata| metadata.get("chandler"));
-        let text = text.ok_or_else(|| unreadable(&"its metadata lacks the document of the network"))?;
+        let text = text.ok_or_else(|| unreadable(&"its metadata has no document of the network"))?;
         let document: Json = serde_json::from_str(text).map_err(|error| unreadable(&error))?;
 
         let input_shape = shape(&document["input_shape"])
-            .ok_or_else(|| unreadable(&"its document lacks the input_shape"))?;
+            .ok_or_else(|| unreadable(&"its document has no valid input_shape"))?;
         let network = document["network"].as_array().filter(|network| network.len() <= FLAT_LAYERS_MAX);
-        let network = network.ok_or_else(|| unreadable(&"its document lacks the network"))?;
+        let network = network.ok_or_else(|| unreadable(&"its document has no network within bounds"))?;
         let mut layers = Vec::with_capacity(network.len());
         let mut input = input_shape.clone();
         for (index, document) in network.iter().enumerate() {
-            let trained = Trained::read(index, document, input, &tensors)?;
+            let trained = TrainedLayer::read(index, document, input, &tensors)?;
             input = trained.output.clone();
             layers.push(trained);
         }
         Ok(Model { input_shape, layers, document })
     }
-
-    /// The model as ONNX (opset 17): one input `input` of `(batch, …)` and one output `output`,
-    /// both f32, with any batch.
-    ///
-    /// Rows are as they were in training (channels last). Layers that act in training alone are
-    /// left out. The document of the model stands under `chandler` in the metadata.
-    pub fn to_onnx(&self) -> Result<Vec<u8>, Error> {
-        onnx::write(self)
-    }
-
-    /// The model as a `.keras` file (Keras 3), a Sequential without a compile configuration:
-    /// `keras.models.load_model` opens it.
-    pub fn to_keras(&self) -> Result<Vec<u8>, Error> {
-        keras::write(self)
-    }
 }
 
-impl Trained {
+impl TrainedLayer {
     fn read(
         index: usize,
         document: &Json,
         input: Vec<usize>,
         tensors: &SafeTensors,
-    ) -> Result<Trained, Error> {
+    ) -> Result<TrainedLayer, Error> {
         let unreadable = |why: String| Error::Unreadable(format!("layer {index}: {why}"));
         let layer = Layer::from_document(document).map_err(|problems| {
             let problems: Vec<String> =
@@ -118,7 +103,7 @@ impl Trained {
                 .collect();
             weights.push(Weight { name: weight.name, shape: weight.shape, numbers });
         }
-        Ok(Trained { layer, input, output, weights })
+        Ok(TrainedLayer { layer, input, output, weights })
     }
 
     /// The weight of that name, if the layer has it.
@@ -129,13 +114,11 @@ impl Trained {
 
 /// A row's shape, if `json` is one.
 fn shape(json: &Json) -> Option<Vec<usize>> {
-    let sizes = json.as_array().filter(|sizes| sizes.len() <= crate::limits::RANK_MAX)?;
+    let sizes = json.as_array().filter(|sizes| sizes.len() <= RANK_MAX)?;
     sizes
         .iter()
         .map(|size| {
-            size.as_u64()
-                .filter(|size| (1..=crate::limits::ROW_ELEMENTS_MAX).contains(size))
-                .map(|size| size as usize)
+            size.as_u64().filter(|size| (1..=ROW_ELEMENTS_MAX).contains(size)).map(|size| size as usize)
         })
         .collect()
 }
@@ -189,8 +172,8 @@ pub(crate) mod tests {
         Model::read(&artifact(Some(document), weights)).unwrap()
     }
 
-    /// `make export-check` ran these bytes through onnxruntime and Keras, and both computed what
-    /// the model computes, to 1e-5.
+    /// `make export-check` ran these bytes through onnxruntime and Keras, and both computed the
+    /// outputs of the model to 1e-5.
     #[test]
     fn the_exports_are_those_that_onnxruntime_and_keras_were_given() {
         let table: Json =
@@ -199,7 +182,7 @@ pub(crate) mod tests {
         for (name, model) in golden() {
             for (format, bytes) in [("onnx", model.to_onnx().unwrap()), ("keras", model.to_keras().unwrap())]
             {
-                let sum: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+                let sum = hex::encode(Sha256::digest(&bytes));
                 let proven = &table[&name][format];
                 assert_eq!(
                     proven["sha256"], sum,
@@ -216,18 +199,18 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_file_that_is_no_model_says_why() {
+    fn a_file_that_is_not_a_model_is_refused_with_the_reason() {
         let document = |network: Json| Some(json!({"input_shape": [2], "network": network}));
         let dense = json!([{"layer": "Dense", "units": 1}]);
         let kernel: (&str, &[usize], &[f32]) = ("layers.0.kernel", &[2, 1], &[1.0, 2.0]);
         for (bytes, why) in [
             (b"safetensors".to_vec(), "cannot be read"),
-            (artifact(None, &[]), "its metadata lacks the document of the network"),
+            (artifact(None, &[]), "its metadata has no document of the network"),
             (
                 artifact(Some(json!({"input_shape": [0], "network": []})), &[]),
-                "its document lacks the input_shape",
+                "its document has no valid input_shape",
             ),
-            (artifact(Some(json!({"input_shape": [2]})), &[]), "its document lacks the network"),
+            (artifact(Some(json!({"input_shape": [2]})), &[]), "its document has no network within bounds"),
             (
                 artifact(document(json!([{"layer": "Dense", "units": 0}])), &[]),
                 "layer 0: /units must be between",

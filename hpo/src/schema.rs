@@ -14,7 +14,7 @@ use std::borrow::Cow;
 use serde_json::{Map, Value as Json, json};
 use utoipa::openapi::{RefOr, Schema};
 
-use crate::dataset::Scale;
+use crate::dataset::{ArrayFormat, Scale, TableFormat};
 use crate::limits;
 use crate::sampler::SamplerName;
 use crate::space::Sampling;
@@ -180,6 +180,32 @@ fn dataset() -> Vec<(&'static str, Json)> {
         let validation = validation.map(|files| may("validation", refer(files), "The validation rows: a pair of IDX files, or of arrays in the same file."));
         object(doc, [source, common, validation.into_iter().collect()].concat())
     };
+<<<<<<< HEAD
+    let ends = |formats: &[&[&str]]| formats.concat().join("|").replace('.', r"\.");
+    let array_ends: Vec<_> = ArrayFormat::ALL.iter().map(|format| format.ends()).collect();
+    let tables = TableFormat::ALL.iter().map(|format| {
+        let name = format.as_str();
+        let others = TableFormat::ALL.iter().filter(|other| *other != format).map(|other| other.ends());
+        let (pattern, named) = match *format == TableFormat::DEFAULT {
+            true => (format!("(?!.*(/|{})$)", ends(&array_ends.iter().copied().chain(others).collect::<Vec<_>>())), String::new()),
+            false => (format!(".*({})$", ends(&[format.ends()])), format!("; its name ends in {}", format.ends().join(" or "))),
+        };
+        let source = must("source", ending(&format!("^(?!builtin:){pattern}")), &format!("A {name} file below the dataset folder{named}."));
+        (format.schema_name(), from(&format!("A {name} file."), None, vec![source, label(), one_hot(), weight("column")]))
+    });
+    let tables: Vec<_> = tables.collect();
+    let sources = ["BuiltinDataset"].into_iter().chain(tables.iter().map(|(name, _)| *name)).chain(["ArraysDataset", "ImagesDataset", "IdxDataset"]);
+    let mut schemas = vec![
+        ("Dataset", described("Where the rows come from, and how they are split and scaled.", one_of(sources.map(refer).collect()))),
+        ("BuiltinDataset", from("A dataset inside the program.", None, vec![
+            must("source", json!({"type": "string", "pattern": "^builtin:"}), "builtin:NAME, such as builtin:digits; GET /v1/datasets lists them."),
+        ])),
+    ];
+    schemas.extend(tables);
+    schemas.extend([
+        ("ArraysDataset", from("Arrays of one file: NPZ, as Keras ships MNIST, or safetensors.", Some("DatasetArrays"), [
+            vec![must("source", ending(&format!("^(?!builtin:).*({})$", ends(&array_ends))), &format!("A file below the dataset folder; its name ends in {}.", array_ends.concat().join(" or ")))],
+=======
     vec![
         ("Dataset", described("Where the rows come from, and how they are split and scaled.", one_of(vec![
             refer("BuiltinDataset"), refer("CsvDataset"), refer("ParquetDataset"), refer("ArraysDataset"), refer("ImagesDataset"), refer("IdxDataset"),
@@ -197,6 +223,7 @@ fn dataset() -> Vec<(&'static str, Json)> {
         ])),
         ("ArraysDataset", from("Arrays of one file: NPZ, as Keras ships MNIST, or safetensors.", Some("DatasetArrays"), [
             vec![must("source", ending(r"^(?!builtin:).*\.(npz|safetensors)$"), "A file in the datasets folder; its name ends in .npz or .safetensors.")],
+>>>>>>> main
             pair("The name of an array in the file."),
             vec![weight("array")],
         ].concat())),
@@ -206,7 +233,8 @@ fn dataset() -> Vec<(&'static str, Json)> {
         ("IdxDataset", from("A pair of IDX files, as MNIST ships.", Some("DatasetFiles"), files())),
         ("DatasetFiles", object("A pair of files.", files())),
         ("DatasetArrays", object("A pair of arrays in the file of the source.", pair("The name of an array in the file."))),
-    ]
+    ]);
+    schemas
 }
 
 #[rustfmt::skip] // A table: one line for each field.

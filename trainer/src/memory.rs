@@ -270,7 +270,7 @@ mod tests {
         let iris = catalog
             .load(
                 &hpo::dataset::DatasetSpec::new(hpo::dataset::Source::Builtin("iris".into())),
-                data::Asker::patient(60),
+                data::Caller::patient(60),
             )
             .unwrap();
         let memory = Arc::new(Memory::new(2 * step + iris.bytes() / 2, 1).with_datasets(catalog.clone()));

@@ -92,7 +92,7 @@ impl Refused {
 
 #[cfg(test)]
 mod tests {
-    use hpo::dataset::Source;
+    use hpo::dataset::{Source, TableFormat};
 
     use super::*;
 
@@ -101,7 +101,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let refused = Refused::new(Arc::new(Catalog::new(folder.path())));
         for name in ["a.csv", "b.csv"] {
-            let spec = DatasetSpec::new(Source::Csv { path: name.into(), label: "y".into() });
+            let spec = DatasetSpec::new(Source::Table {
+                path: name.into(),
+                format: TableFormat::Csv,
+                label: "y".into(),
+            });
             let files = refused.catalog.state(&spec);
             refused.add(
                 name,

@@ -6,6 +6,7 @@ import json
 import struct
 import subprocess
 import tempfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -124,3 +125,64 @@ Image.new("RGBA", (3, 2), (1, 2, 3, 128)).save(here / "transparent.png")
 Image.fromarray(np.zeros((2, 3), np.uint16)).save(here / "deep.png")
 # A bomb: 12,000 x 12,000 pixels of nothing.
 Image.new("1", (12_000, 12_000)).save(here / "bomb.png", optimize=True)
+
+# PNG in its forms, by hand, since Pillow does not write them all: `bits` a sample, of the colour type `kind` (0 grey, 2 RGB, 3 palette, 4 grey and
+# alpha, 6 RGBA), with these rows of samples; interlaced they come in the seven passes of Adam7.
+PASSES = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)]
+
+
+def png(name, kind, bits, rows, *chunks, interlaced=False):
+    channels = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[kind]
+    width = len(rows[0]) // channels
+
+    def packed(samples):
+        number, count = 0, 0
+        for sample in samples:
+            number, count = number << bits | sample, count + bits
+        pad = -count % 8
+        return b"\0" + (number << pad).to_bytes((count + pad) // 8, "big")
+
+    lines = []
+    for x, y, step, step_y in PASSES if interlaced else [(0, 0, 1, 1)]:
+        for row in rows[y::step_y]:
+            pixels = [row[at * channels:(at + 1) * channels] for at in range(x, width, step)]
+            if pixels:
+                lines.append(packed(sum(pixels, [])))
+    head = struct.pack(">IIBBBBB", width, len(rows), bits, kind, 0, 0, interlaced)
+    data = zlib.compress(b"".join(lines), 9)
+    chunk = lambda name, body: struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+    parts = [(b"IHDR", head), *chunks, (b"IDAT", data), (b"IEND", b"")]
+    path = here / "png-forms" / f"{name}.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts))
+
+
+# What the samples are scaled to: 255 / (2^bits - 1) times as much; a palette's colour `number` is (number, 100 + number, 200 + number).
+for bits in [1, 2, 4, 8]:
+    count = 1 << bits
+    png(f"grey-{bits}", 0, bits, [[(at + row) % count for at in range(9)] for row in range(9)])
+    palette = bytes(part for number in range(min(count, 9)) for part in (number, 100 + number, 200 + number))
+    indices = [[(at + row) % min(count, 9) for at in range(9)] for row in range(9)]
+    png(f"palette-{bits}", 3, bits, indices, (b"PLTE", palette))
+    png(f"palette-{bits}-interlaced", 3, bits, indices, (b"PLTE", palette), interlaced=True)
+png("grey-4-interlaced", 0, 4, [[(at + row) % 16 for at in range(9)] for row in range(9)], interlaced=True)
+colours = [[(7 * at + 11 * row) % 256 for at in range(27)] for row in range(9)]
+png("rgb-8", 2, 8, colours)
+png("rgb-8-interlaced", 2, 8, colours, interlaced=True)
+# Profiles of colours, which training does not apply.
+png("rgb-8-gamma", 2, 8, colours, (b"gAMA", struct.pack(">I", 220_000)), (b"cHRM", struct.pack(">8I", *[31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000])))
+# Transparency that no pixel has, and that one has: by an alpha channel, by a colour, by a palette.
+alpha = lambda least: [[255 if at % 2 else at + row for at in range(18)] if row else [least if at % 2 else at for at in range(18)] for row in range(9)]
+png("grey-alpha-8-opaque", 4, 8, alpha(255))
+png("grey-alpha-8-transparent", 4, 8, alpha(254))
+grey = [[at + row for at in range(9)] for row in range(9)]
+png("grey-8-key-opaque", 0, 8, grey, (b"tRNS", b"\0\xff"))
+png("grey-8-key-transparent", 0, 8, grey, (b"tRNS", b"\0\x03"))
+png("rgb-8-key-opaque", 2, 8, colours, (b"tRNS", b"\0\x01\0\x01\0\x01"))
+png("rgb-8-key-transparent", 2, 8, colours, (b"tRNS", struct.pack(">3H", *colours[3][:3])))
+png("palette-4-opaque", 3, 4, indices, (b"PLTE", palette), (b"tRNS", b"\xff" * 3))
+png("palette-4-transparent", 3, 4, indices, (b"PLTE", palette), (b"tRNS", b"\xff\x7f"))
+# Sixteen bits a sample.
+png("grey-16", 0, 16, grey)
+png("rgb-16", 2, 16, colours)
+png("grey-alpha-16", 4, 16, alpha(255))

@@ -5,7 +5,7 @@ use hpo::network::Layer;
 use serde_json::{Map, Value as Json, json};
 
 use crate::Model;
-use crate::model::Trained;
+use crate::model::TrainedLayer;
 
 /// The model.
 pub(crate) fn model(model: &Model, names: &[String]) -> Json {
@@ -23,7 +23,7 @@ pub(crate) fn model(model: &Model, names: &[String]) -> Json {
     })
 }
 
-fn layer(trained: &Trained, name: &str) -> Json {
+fn layer(trained: &TrainedLayer, name: &str) -> Json {
     let document = trained.layer.to_document();
     serialized(trained.layer.class(), arguments(&document, name), &trained.input)
 }
@@ -61,9 +61,9 @@ fn arguments(document: &Json, name: &str) -> Map<String, Json> {
     config
 }
 
-/// The two layers in a Bidirectional, which builds them. Keras would make the one that goes
-/// backwards itself, but looks the other's copy up by an address that may be another object's by
-/// then: now and then it finds that one, which goes forward.
+/// The two layers in a Bidirectional. Keras would make the backward layer itself, but it looks up
+/// the copy of the forward layer by an address that another object may have by then: now and then
+/// it finds that object, which goes forward.
 fn directions(document: &Json) -> [(String, Json); 2] {
     let class = document["layer"].as_str().unwrap_or_default();
     let direction = |argument: &str, direction: &str| {

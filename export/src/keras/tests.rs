@@ -93,7 +93,7 @@ fn the_weights_read_back_from_where_keras_looks_for_them() {
     }
 }
 
-/// Without the one that goes backwards, Keras now and then fails to make it.
+/// Without the backward layer, Keras sometimes fails to make it.
 #[test]
 fn a_bidirectional_gets_both_of_its_layers() {
     let config: Json = serde_json::from_slice(&member(&named("words"), "config.json")).unwrap();

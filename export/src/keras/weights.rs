@@ -8,7 +8,7 @@ use hdf5_writer::{AttributeBuilder, DatasetBuilder, Error as Hdf5Error, Hdf5Buil
 use hpo::network::Layer;
 
 use super::config::cell;
-use crate::model::{Trained, Weight};
+use crate::model::{TrainedLayer, Weight};
 use crate::{Error, Model};
 
 /// The file.
@@ -29,7 +29,7 @@ struct Group<'a> {
     weights: Vec<&'a Weight>,
 }
 
-fn groups_of<'a>(trained: &'a Trained, name: &str) -> Vec<Group<'a>> {
+fn groups_of<'a>(trained: &'a TrainedLayer, name: &str) -> Vec<Group<'a>> {
     let group = |path: String, name: &str, prefix: &str| {
         let weights = trained.weights.iter().filter(|weight| weight.name.starts_with(prefix)).collect();
         Group { path: format!("layers/{path}/vars"), name: name.to_owned(), weights }

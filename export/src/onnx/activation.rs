@@ -4,7 +4,7 @@ use hpo::network::Activation;
 
 use super::graph::{Graph, float, integer};
 
-/// What `activation` makes of `value`; softmax runs along the dimension `axis`.
+/// The value of `activation` at `value`; softmax runs along the dimension `axis`.
 pub(crate) fn apply(graph: &mut Graph, activation: Activation, value: &str, axis: i64) -> String {
     match activation {
         Activation::Linear => value.to_owned(),

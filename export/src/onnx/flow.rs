@@ -1,4 +1,4 @@
-//! The tensor that runs through the layers, and how it lies.
+//! The tensor that runs through the layers, and its layout.
 
 use super::graph::{Graph, integers};
 use super::proto::AttributeProto;
@@ -8,12 +8,12 @@ pub(crate) struct Flow {
     pub(crate) graph: Graph,
     /// Its name.
     value: String,
-    /// A row's shape, channels last however it lies.
+    /// A row's shape, channels last whatever the layout.
     pub(crate) shape: Vec<usize>,
     layout: Layout,
 }
 
-/// How the dimensions of a row lie.
+/// The order of the dimensions of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Layout {
     ChannelsLast,
@@ -34,7 +34,7 @@ impl Flow {
     /// Names the result `output`, and returns its shape and the graph.
     pub(crate) fn finish(mut self) -> (Vec<usize>, Graph) {
         self.channels_last();
-        // A model without any operation, too, must have an output of its own.
+        // Even a model without any operation needs an output of its own.
         self.graph.nodes.push(super::proto::NodeProto {
             input: vec![self.value],
             output: vec!["output".to_owned()],
@@ -45,13 +45,13 @@ impl Flow {
         (self.shape, self.graph)
     }
 
-    /// Makes of the tensor what an operation makes of it and of `others`.
+    /// Applies an operation to the tensor and `others`.
     pub(crate) fn apply(&mut self, operation: &str, others: &[&str], attributes: Vec<AttributeProto>) {
         let inputs = [&[self.value.as_str()], others].concat();
         self.value = self.graph.node(operation, &inputs, attributes);
     }
 
-    /// Makes of the tensor what `with` makes of it.
+    /// Applies `with` to the tensor.
     pub(crate) fn map(&mut self, with: impl FnOnce(&mut Graph, &str) -> String) {
         self.value = with(&mut self.graph, &self.value);
     }
@@ -70,7 +70,7 @@ impl Flow {
         (first..first + self.shape.len() as i64 - 1).collect()
     }
 
-    /// Turns the tensor to (batch, channels, …) where it lies otherwise.
+    /// Transposes the tensor to (batch, channels, …), unless it has that layout.
     pub(crate) fn channels_first(&mut self) {
         if self.layout == Layout::ChannelsLast && self.shape.len() > 1 {
             let rank = self.shape.len();
@@ -80,7 +80,7 @@ impl Flow {
         }
     }
 
-    /// Turns the tensor to (batch, …, channels) where it lies otherwise.
+    /// Transposes the tensor to (batch, …, channels), unless it has that layout.
     pub(crate) fn channels_last(&mut self) {
         if self.layout == Layout::ChannelsFirst {
             let rank = self.shape.len();
@@ -90,7 +90,7 @@ impl Flow {
         }
     }
 
-    /// A constant with the shape of a row, or 1 in some dimensions, laid as the tensor lies.
+    /// A constant with the shape of a row, or 1 in some dimensions, in the layout of the tensor.
     pub(crate) fn row_constant(&mut self, name: &str, shape: &[usize], numbers: &[f32]) -> String {
         if self.layout == Layout::ChannelsLast {
             return self.graph.floats(name, shape, numbers);
@@ -104,7 +104,8 @@ impl Flow {
         self.graph.floats(name, &shape, &turned)
     }
 
-    /// What the tensor is without dimensions between batch and channels: it lies either way.
+    /// Says that the tensor has no dimensions between batch and channels, so that both layouts are the
+    /// same.
     pub(crate) fn lies_flat(&mut self) {
         self.layout = Layout::ChannelsLast;
     }

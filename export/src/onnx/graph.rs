@@ -5,10 +5,10 @@ use super::proto::{
     TensorShapeProto, TensorTypeProto, TypeProto, ValueInfoProto,
 };
 
-/// A graph in the making. Values go by name; each name is made once.
+/// A graph in the making. Values have names; each name is made once.
 #[derive(Debug, Default)]
 pub(crate) struct Graph {
-    /// What the names of new nodes and constants start with: the layer.
+    /// The start of the names of new nodes and constants: the layer.
     pub(crate) scope: String,
     pub(crate) nodes: Vec<NodeProto>,
     pub(crate) constants: Vec<TensorProto>,

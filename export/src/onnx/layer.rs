@@ -7,10 +7,10 @@ use super::graph::{float, integer, integers};
 use super::proto::DataType;
 use super::window::{Window, convolve, convolve_depthwise, pool};
 use super::{activation, recurrent};
-use crate::model::Trained;
+use crate::model::TrainedLayer;
 
 /// Adds layer number `index`.
-pub(crate) fn add(flow: &mut Flow, index: usize, trained: &Trained) {
+pub(crate) fn add(flow: &mut Flow, index: usize, trained: &TrainedLayer) {
     flow.graph.scope = format!("layers.{index}");
     match &trained.layer {
         Layer::Flatten | Layer::Reshape { .. } => reshape(flow, &trained.output),
@@ -69,8 +69,13 @@ pub(crate) fn add(flow: &mut Flow, index: usize, trained: &Trained) {
             };
             let point = Window { size: &[1, 1], strides: &[1, 1], dilations: &[1, 1], padding: conv.padding };
             convolve_depthwise(flow, &window, &trained.weights[0], None, Activation::Linear);
+<<<<<<< HEAD
+            flow.shape.clone_from(&trained.output); // A point needs no padding.
+            convolve(flow, &point, 1, &trained.weights[1], trained.weight("bias"), conv.activation);
+=======
             flow.shape.clone_from(&trained.output); // A point needs no padding, whatever lies around it.
             convolve(flow, &point, 1, &trained.weights[1], trained.weight("bias"), conv.output.activation);
+>>>>>>> main
         }
         Layer::MaxPooling1D(of) => pool(flow, "MaxPool", &Window::of_pool(of, 1)),
         Layer::MaxPooling2D(of) => pool(flow, "MaxPool", &Window::of_pool(of, 2)),
@@ -91,7 +96,7 @@ pub(crate) fn add(flow: &mut Flow, index: usize, trained: &Trained) {
             let slope = flow.row_constant("alpha", &alpha.shape, &alpha.numbers);
             flow.apply("PRelu", &[&slope], vec![]);
         }
-        // They act in training alone.
+        // They act in training only.
         Layer::Dropout { .. } | Layer::SpatialDropout2D { .. } | Layer::GaussianNoise { .. } => {}
         Layer::BatchNormalization(normalization) => {
             flow.channels_first();
@@ -130,7 +135,7 @@ fn activate(flow: &mut Flow, activation: Activation) {
     flow.map(|graph, value| activation::apply(graph, activation, value, axis));
 }
 
-fn add_dense(flow: &mut Flow, dense: &Dense, trained: &Trained) {
+fn add_dense(flow: &mut Flow, dense: &Dense, trained: &TrainedLayer) {
     flow.channels_last();
     let kernel = &trained.weights[0];
     let kernel = flow.graph.floats("kernel", &kernel.shape, &kernel.numbers);
@@ -142,7 +147,7 @@ fn add_dense(flow: &mut Flow, dense: &Dense, trained: &Trained) {
     activate(flow, dense.output.activation);
 }
 
-fn embed(flow: &mut Flow, embedding: &Embedding, trained: &Trained) {
+fn embed(flow: &mut Flow, embedding: &Embedding, trained: &TrainedLayer) {
     flow.channels_last();
     let table = flow.graph.floats(
         "embeddings",
@@ -153,7 +158,7 @@ fn embed(flow: &mut Flow, embedding: &Embedding, trained: &Trained) {
     flow.map(|graph, rows| graph.node("Gather", &[&table, rows], vec![integer("axis", 0)]));
 }
 
-/// A mean or maximum over all places of a row, however it lies.
+/// A mean or maximum over all places of a row, in either layout.
 fn reduce(flow: &mut Flow, operation: &str, keepdims: bool) {
     let attributes = vec![integers("axes", &flow.place_axes()), integer("keepdims", keepdims.into())];
     flow.apply(operation, &[], attributes);
@@ -162,8 +167,8 @@ fn reduce(flow: &mut Flow, operation: &str, keepdims: bool) {
     }
 }
 
-/// The weight of that name, or what a layer without it has: nothing is added, and factors are 1.
-fn per_channel(flow: &mut Flow, trained: &Trained, name: &str) -> String {
+/// The weight of that name, or the constant that a layer without it has: 1 for a factor, otherwise 0.
+fn per_channel(flow: &mut Flow, trained: &TrainedLayer, name: &str) -> String {
     let channels = trained.input.last().copied().unwrap_or(1);
     match trained.weight(name) {
         Some(weight) => flow.graph.floats(name, &weight.shape, &weight.numbers),

@@ -17,7 +17,7 @@ pub(crate) struct ModelProto {
     pub(crate) metadata_props: Vec<StringStringEntryProto>,
 }
 
-/// Which operators there are.
+/// The version of the operators.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct OperatorSetIdProto {
     #[prost(string, tag = "1")]
@@ -26,7 +26,7 @@ pub(crate) struct OperatorSetIdProto {
     pub(crate) version: i64,
 }
 
-/// Any text beside the model.
+/// A text in the metadata.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(crate) struct StringStringEntryProto {
     #[prost(string, tag = "1")]

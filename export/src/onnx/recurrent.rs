@@ -6,9 +6,9 @@ use super::flow::Flow;
 use super::graph::{Graph, floats, integer, integers, text, texts};
 use super::proto::AttributeProto;
 use super::scan;
-use crate::model::{Trained, Weight};
+use crate::model::{TrainedLayer, Weight};
 
-/// A recurrent layer in one direction: what runs, and its weights.
+/// A recurrent layer in one direction, with its weights.
 pub(crate) struct Direction<'a> {
     pub(crate) kind: Kind,
     pub(crate) recurrent: &'a Recurrent,
@@ -19,7 +19,7 @@ pub(crate) struct Direction<'a> {
     pub(crate) bias: Option<&'a Weight>,
 }
 
-/// What runs.
+/// The kind of a recurrent layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Simple,
@@ -34,7 +34,7 @@ impl Kind {
             Layer::SimpleRNN(recurrent) => (Kind::Simple, recurrent),
             Layer::LSTM(recurrent) => (Kind::Lstm, recurrent),
             Layer::GRU(recurrent) => (Kind::Gru, recurrent),
-            other => unreachable!("the reader lets no {} be wrapped", other.class()),
+            other => unreachable!("the reader refuses to wrap {}", other.class()),
         }
     }
 
@@ -57,7 +57,7 @@ impl Kind {
 }
 
 impl<'a> Direction<'a> {
-    fn new(layer: &'a Layer, trained: &'a Trained, prefix: &str, backwards: bool) -> Direction<'a> {
+    fn new(layer: &'a Layer, trained: &'a TrainedLayer, prefix: &str, backwards: bool) -> Direction<'a> {
         let (kind, recurrent) = Kind::of(layer);
         let weight = |name: &str| trained.weight(&format!("{prefix}{name}"));
         let there = |name: &str| weight(name).expect("Layer::weights names it, and Model::read read it");
@@ -117,7 +117,7 @@ impl<'a> Direction<'a> {
         graph.node("Transpose", &[&squeezed], vec![integers("perm", &[1, 0, 2])])
     }
 
-    /// Those of the input and then those of the state; only a GRU with `reset_after` has both.
+    /// The biases of the input, then those of the state; only a GRU with `reset_after` has both.
     fn biases(&self) -> Vec<f32> {
         let (units, gates) = (self.recurrent.units, self.kind.gates());
         let columns = gates.len() * units;
@@ -185,7 +185,7 @@ fn native(activation: Activation) -> Option<Native> {
 
 /// Adds a recurrent layer. One that goes backwards returns its outputs in the order in which it
 /// made them, as Keras's does.
-pub(crate) fn add(flow: &mut Flow, layer: &Layer, trained: &Trained) {
+pub(crate) fn add(flow: &mut Flow, layer: &Layer, trained: &TrainedLayer) {
     flow.channels_last();
     let (_, recurrent) = Kind::of(layer);
     let direction = Direction::new(layer, trained, "", recurrent.go_backwards);
@@ -199,7 +199,7 @@ pub(crate) fn add(flow: &mut Flow, layer: &Layer, trained: &Trained) {
 }
 
 /// Adds both directions of a layer, their outputs in the order of the input, merged.
-pub(crate) fn add_bidirectional(flow: &mut Flow, bidirectional: &Bidirectional, trained: &Trained) {
+pub(crate) fn add_bidirectional(flow: &mut Flow, bidirectional: &Bidirectional, trained: &TrainedLayer) {
     flow.channels_last();
     let forward = Direction::new(&bidirectional.wrapped, trained, "forward.", false);
     let backward = Direction::new(&bidirectional.wrapped, trained, "backward.", true);

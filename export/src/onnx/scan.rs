@@ -1,5 +1,5 @@
-//! Recurrent layers by a loop over their steps, for the activations that ONNX's RNN, LSTM and GRU
-//! know not.
+//! Recurrent layers by a loop over their steps, for the activations that ONNX's RNN, LSTM and GRU do
+//! not have.
 
 use hpo::network::{Activation, Recurrent};
 

@@ -26,7 +26,7 @@ fn check(graph: &GraphProto, outer: &HashSet<String>) {
         .map(|input| &input.name)
         .chain(graph.initializer.iter().map(|constant| &constant.name))
     {
-        assert!(known.insert(name.clone()), "{name} stands twice");
+        assert!(known.insert(name.clone()), "{name} is made twice");
     }
     for constant in &graph.initializer {
         let width = if constant.data_type == i32::from(DataType::Float) { 4 } else { 8 };
@@ -69,7 +69,7 @@ fn the_document_goes_with_the_model() {
 }
 
 #[test]
-fn a_chain_of_channels_first_operations_is_turned_at_its_ends_only() {
+fn a_chain_of_channels_first_operations_is_transposed_at_its_ends_only() {
     let network = json!([
         {"layer": "MaxPooling2D"}, {"layer": "Activation", "activation": "relu"}, {"layer": "Dropout", "rate": 0.5},
         {"layer": "AveragePooling2D"}, {"layer": "Activation", "activation": "softmax"}, {"layer": "Flatten"}
@@ -82,14 +82,14 @@ fn a_chain_of_channels_first_operations_is_turned_at_its_ends_only() {
 }
 
 #[test]
-fn what_acts_in_training_alone_leaves_nothing() {
+fn layers_that_act_in_training_only_leave_nothing() {
     let network = json!([{"layer": "Dropout", "rate": 0.5}, {"layer": "SpatialDropout2D", "rate": 0.5}, {"layer": "GaussianNoise", "stddev": 1}]);
     let graph = parsed(&model(&[4, 4, 1], network, &[])).graph.unwrap();
     assert_eq!(operations(&graph), ["Identity"]);
 }
 
 #[test]
-fn the_gates_of_an_lstm_stand_in_onnx_s_order() {
+fn the_gates_of_an_lstm_are_in_onnx_s_order() {
     // One unit and one feature: a number for each of i f c o.
     let weights: &[(&str, &[usize], &[f32])] = &[
         ("layers.0.kernel", &[1, 4], &[1.0, 2.0, 3.0, 4.0]),
@@ -110,7 +110,7 @@ fn the_gates_of_an_lstm_stand_in_onnx_s_order() {
 }
 
 #[test]
-fn an_activation_that_the_recurrent_operations_lack_becomes_a_loop() {
+fn an_activation_that_the_recurrent_operations_do_not_have_becomes_a_loop() {
     let weights: &[(&str, &[usize], &[f32])] = &[
         ("layers.0.kernel", &[1, 2], &[1.0; 2]),
         ("layers.0.recurrent_kernel", &[2, 2], &[1.0; 4]),

@@ -17,7 +17,7 @@ pub(crate) struct Window<'a> {
 }
 
 impl<'a> Window<'a> {
-    /// That of a pooling over the last `axes` of its two axes.
+    /// The window of a pooling over the last `axes` of its two axes.
     pub(crate) fn of_pool(pool: &'a Pool, axes: usize) -> Window<'a> {
         let of = |pair: &'a [usize; 2]| &pair[2 - axes..];
         Window {
@@ -28,7 +28,7 @@ impl<'a> Window<'a> {
         }
     }
 
-    /// The attributes but for the dilations; `sizes` are those of a row between batch and channels.
+    /// The attributes except the dilations; `sizes` are those of a row between batch and channels.
     fn attributes(&self, sizes: &[usize]) -> Vec<AttributeProto> {
         vec![
             integers("kernel_shape", self.size),
@@ -37,10 +37,10 @@ impl<'a> Window<'a> {
         ]
     }
 
-    /// What is padded before each axis, and then after each.
+    /// The padding before each axis, and then after each.
     ///
     /// With `same` there are ⌈size / stride⌉ places, and an odd one is padded at the end, as
-    /// TensorFlow does. Said in numbers, not by `auto_pad`, which runtimes refuse beside dilations.
+    /// TensorFlow does. Given in numbers, since runtimes refuse `auto_pad` with dilations.
     pub(crate) fn pads(&self, sizes: &[usize]) -> Vec<usize> {
         let missing = |axis: usize| match self.padding {
             Padding::Valid => 0,
@@ -115,7 +115,7 @@ fn run(
     flow.map(|graph, value| activation::apply(graph, with, value, 1));
 }
 
-/// A kernel `(places, columns)` as `(columns, places)`, a column at the place that `to` gives it.
+/// A kernel `(places, columns)` as `(columns, places)`, each column at the index that `to` gives it.
 fn turned(numbers: &[f32], columns: usize, to: impl Fn(usize) -> usize) -> Vec<f32> {
     let places = numbers.len() / columns;
     let mut turned = vec![0.0; numbers.len()];

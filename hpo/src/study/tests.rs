@@ -252,13 +252,22 @@ fn every_field_has_its_bounds() {
 fn a_dataset_comes_from_one_place() {
     let dataset = |value: Json, expect: &[(&str, &str)]| check(&with(smallest(), "/dataset", value), expect);
     let both = json!({"source": "builtin:iris", "features": "a", "labels": "b", "validation_split": 0.2});
-    dataset(both, &[("/dataset/features", "goes with a pair"), ("/dataset/labels", "goes with a pair")]);
+    dataset(
+        both,
+        &[
+            ("/dataset/features", "is for a pair of IDX files or an .npz or .safetensors file"),
+            ("/dataset/labels", "is for a pair of IDX files or an .npz or .safetensors file"),
+        ],
+    );
     dataset(json!({"features": "a", "validation_split": 0.2}), &[("/dataset/features", "go together")]);
-    dataset(json!({"validation_split": 0.2}), &[("/dataset", "name a source")]);
-    dataset(json!({"source": "a.csv", "validation_split": 0.2}), &[("/dataset/source", "needs a label")]);
+    dataset(json!({"validation_split": 0.2}), &[("/dataset", "name a `source`")]);
+    dataset(
+        json!({"source": "a.csv", "validation_split": 0.2}),
+        &[("/dataset/source", "a CSV or Parquet file needs a `label`")],
+    );
     dataset(
         json!({"source": "builtin:iris", "label": "x", "validation_split": 0.2}),
-        &[("/dataset/label", "knows its labels")],
+        &[("/dataset/label", "has its labels already")],
     );
     dataset(
         json!({"source": "builtin:iris", "validation_split": 1.0}),
@@ -267,7 +276,7 @@ fn a_dataset_comes_from_one_place() {
     let files = json!({"features": "a", "labels": "b"});
     dataset(
         json!({"features": "a", "labels": "b", "validation_split": 0.2, "validation": files}),
-        &[("/dataset/validation_split", "not both")],
+        &[("/dataset/validation_split", "exclude each other")],
     );
     dataset(
         json!({"source": "builtin:iris", "validation_split": 0.2, "scale": "zscore"}),
@@ -282,7 +291,7 @@ fn a_dataset_comes_from_one_place() {
     {
         dataset(
             json!({"source": path, "label": "y", "validation_split": 0.2}),
-            &[("/dataset/source", "must be a relative path below the dataset folder")],
+            &[("/dataset/source", "must be a relative path below the datasets folder")],
         );
     }
     dataset(
@@ -295,16 +304,25 @@ fn a_dataset_comes_from_one_place() {
 fn the_end_of_a_source_says_what_it_is_and_what_it_needs() {
     let source = |value: Json| Study::parse(&with(smallest(), "/dataset", value)).unwrap().dataset.source;
     let arrays = || crate::dataset::Files { features: "x".into(), labels: "y".into() };
-    use crate::dataset::Source::*;
+    use crate::dataset::{ArrayFormat, Source::*, TableFormat};
     let named = |path: &str| json!({"source": path, "features": "x", "labels": "y", "validation_split": 0.2});
-    assert_eq!(source(named("a/mnist.npz")), Npz { path: "a/mnist.npz".into(), arrays: arrays() });
+    assert_eq!(
+        source(named("a/mnist.npz")),
+        Arrays { path: "a/mnist.npz".into(), format: ArrayFormat::Npz, arrays: arrays() }
+    );
     assert_eq!(
         source(named("a.safetensors")),
-        Safetensors { path: "a.safetensors".into(), arrays: arrays() }
+        Arrays { path: "a.safetensors".into(), format: ArrayFormat::Safetensors, arrays: arrays() }
     );
     let table = |path: &str| json!({"source": path, "label": "y", "validation_split": 0.2});
-    assert_eq!(source(table("a.parquet")), Parquet { path: "a.parquet".into(), label: "y".into() });
-    assert_eq!(source(table("a.data")), Csv { path: "a.data".into(), label: "y".into() });
+    assert_eq!(
+        source(table("a.parquet")),
+        Table { path: "a.parquet".into(), format: TableFormat::Parquet, label: "y".into() }
+    );
+    assert_eq!(
+        source(table("a.data")),
+        Table { path: "a.data".into(), format: TableFormat::Csv, label: "y".into() }
+    );
     assert_eq!(source(json!({"source": "a/flowers/", "validation_split": 0.2})), Images("a/flowers".into()));
 
     let dataset = |value: Json, expect: &[(&str, &str)]| check(&with(smallest(), "/dataset", value), expect);
@@ -315,11 +333,11 @@ fn the_end_of_a_source_says_what_it_is_and_what_it_needs() {
     };
     dataset(
         held_out(json!({"source": "a.npz"}), json!({})),
-        &[("/dataset/source", "needs features and labels")],
+        &[("/dataset/source", "needs `features` and `labels`")],
     );
     dataset(
         held_out(json!({"source": "a.npz"}), json!({"label": "y"})),
-        &[("/dataset/label", "by features and labels"), ("/dataset/source", "")],
+        &[("/dataset/label", "with `features` and `labels`"), ("/dataset/source", "")],
     );
     dataset(
         held_out(json!({"source": "../a.npz"}), json!({"features": "x", "labels": "y"})),
@@ -333,11 +351,11 @@ fn the_end_of_a_source_says_what_it_is_and_what_it_needs() {
     );
     dataset(
         held_out(json!({"source": "a/"}), json!({"features": "y"})),
-        &[("/dataset/features", "goes with a pair")],
+        &[("/dataset/features", "is for a pair of IDX files or an .npz or .safetensors file")],
     );
     dataset(
         held_out(json!({"label": "y"}), json!({"features": "x", "labels": "y"})),
-        &[("/dataset/label", "goes with a CSV")],
+        &[("/dataset/label", "needs a CSV or Parquet file as `source`")],
     );
     let names = json!({"features": "../x", "labels": "y"});
     let both = json!({"source": "a.npz", "features": "x", "labels": "y", "validation": names});
@@ -356,8 +374,13 @@ fn folds_validate_and_exclude_other_validation() {
     folds(json!(1), "must be between 2 and 100, not 1");
     folds(json!(101), "must be between 2 and 100, not 101");
     folds(json!(2.5), "must be an integer");
+<<<<<<< HEAD
+    folds(json!({"hp": "x"}), "a hyperparameter cannot stand here");
+    let other = "excludes `validation_split` and `validation`";
+=======
     folds(json!({"hp": "x"}), "this cannot be a hyperparameter");
     let other = "leave out folds, or validation_split and validation";
+>>>>>>> main
     dataset(
         json!({"source": "builtin:iris", "folds": 5, "validation_split": 0.2}),
         &[("/dataset/folds", other)],
@@ -383,16 +406,16 @@ fn a_source_takes_its_own_kind_of_validation_or_says_what_to_do_instead() {
     let sources = [
         (
             json!({"source": "a.csv", "label": "y"}),
-            "a table has no validation file yet; put its rows last in the source and use validation_split with shuffle false",
+            "a table has no validation file yet; put its rows last in the source and use `validation_split` with `shuffle` false",
         ),
         (json!({"source": "a.parquet", "label": "y"}), "a table has no validation file yet"),
         (
             json!({"source": "flowers/"}),
-            "no validation folder yet; put its images into the folders of the classes and use validation_split",
+            "no validation folder yet; put its images into the folders of the classes and use `validation_split`",
         ),
         (
             json!({"source": "builtin:iris"}),
-            "a built-in dataset has no validation files; use validation_split or folds",
+            "a built-in dataset has no validation files; use `validation_split` or `folds`",
         ),
         (
             json!({"source": "a.npz", "features": "x", "labels": "y"}),
@@ -452,14 +475,14 @@ fn weights_and_categories_need_names() {
     );
     dataset(
         table(json!({"sample_weight": "y"})),
-        &[("/dataset/sample_weight", "\"y\" is read as something else already")],
+        &[("/dataset/sample_weight", "\"y\" is already the label or the features")],
     );
     dataset(table(json!({"one_hot": ["y"]})), &[("/dataset/one_hot/0", "is the label")]);
     dataset(
         table(json!({"sample_weight": "w", "one_hot": ["a", "w"]})),
         &[("/dataset/one_hot/1", "is the sample_weight")],
     );
-    dataset(table(json!({"one_hot": ["a", "a"]})), &[("/dataset/one_hot/1", "stands here twice")]);
+    dataset(table(json!({"one_hot": ["a", "a"]})), &[("/dataset/one_hot/1", "is listed twice")]);
     dataset(table(json!({"one_hot": "a"})), &[("/dataset/one_hot", "must be an array")]);
     let iris = |more: (&str, Json)| {
         let mut value = json!({"source": "builtin:iris", "validation_split": 0.2});
@@ -468,11 +491,11 @@ fn weights_and_categories_need_names() {
     };
     dataset(
         iris(("sample_weight", json!("w"))),
-        &[("/dataset/sample_weight", "needs a CSV or Parquet file, where it is a column")],
+        &[("/dataset/sample_weight", "needs a column of a CSV or Parquet file, or an array of an .npz")],
     );
     dataset(iris(("one_hot", json!(["a"]))), &[("/dataset/one_hot", "needs a CSV or Parquet file")]);
     let arrays = json!({"source": "a.npz", "features": "x", "labels": "y", "sample_weight": "x", "validation_split": 0.2});
-    dataset(arrays, &[("/dataset/sample_weight", "is read as something else already")]);
+    dataset(arrays, &[("/dataset/sample_weight", "is already the label or the features")]);
 }
 
 #[test]

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use data::Asker;
+use data::Caller;
 use hpo::Point;
 use hpo::preflight::preflight;
 use hpo::sampler::Sampler;
@@ -104,7 +104,7 @@ fn outcome(catalog: &data::Catalog, document: &Json) -> Result<String, Vec<Strin
         |problems: Vec<hpo::Problem>| problems.into_iter().map(|problem| problem.pointer).collect::<Vec<_>>();
     let study = Study::parse(document).map_err(pointers)?;
     let described = catalog
-        .described(&study.dataset, Asker::patient(60))
+        .described(&study.dataset, Caller::patient(60))
         .map_err(|error| vec![format!("/dataset/{}", error.field(&study.dataset))])?;
     preflight(&study, &described.schema, &described.findings).map_err(pointers)?;
     let mut sampler = Sampler::new(study.sampler, &study.space, study.seed);
@@ -121,7 +121,7 @@ fn outcome(catalog: &data::Catalog, document: &Json) -> Result<String, Vec<Strin
 fn trained(catalog: &data::Catalog, study: &Study, number: u64, point: &Point) -> String {
     let folder = tempfile::tempdir().unwrap();
     let (dataset, plan) =
-        (catalog.load(&study.dataset, Asker::patient(60)).unwrap(), study.plan(point).unwrap());
+        (catalog.load(&study.dataset, Caller::patient(60)).unwrap(), study.plan(point).unwrap());
     let splits = data::splits(&dataset, &study.dataset, study.seed).unwrap().into_iter();
     let folds: Vec<Fold> = splits
         .map(|split| Fold { data: Scaled::new(dataset.clone(), &split.train, plan.scale).unwrap(), split })

@@ -47,7 +47,7 @@ impl TestTrial {
         let folder = tempfile::tempdir().unwrap();
         write(folder.path());
         let dataset =
-            data::Catalog::new(folder.path()).load(&study.dataset, data::Asker::patient(60)).unwrap();
+            data::Catalog::new(folder.path()).load(&study.dataset, data::Caller::patient(60)).unwrap();
         let plan = study.plan(&hpo::Point::default()).unwrap();
         let splits = data::splits(&dataset, &study.dataset, study.seed).unwrap().into_iter();
         let folds = splits

@@ -2,26 +2,26 @@
 //! `mnist.npz`.
 //!
 //! Format: numpy.org/doc/stable/reference/generated/numpy.lib.format.html. The header of an array
-//! is a Python dictionary, of which only what NumPy writes is read. What becomes of the values: see
-//! [`array`](crate::array).
+//! is a Python dictionary; only what NumPy writes is read. [`array`](crate::array) says what the
+//! values become.
 //!
-//! Sizes stand in two places: in the ZIP's directory, and in the header of each array. The
-//! directory's are added up before an array is read, and the crate inflates no entry past its own;
-//! what arrays announce is added up as they come.
+//! Sizes are given twice: in the ZIP's directory, and in the header of each array. Those of the
+//! directory are added up before an array is read, and the crate inflates no entry beyond its size;
+//! those of the headers are added up as arrays are read.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 
-use crate::limits;
 use zip::ZipArchive;
 use zip::result::ZipError;
 
+use super::{Array, At, Header, Kind, Order};
 use crate::Error;
-use crate::array::{self, Array, At, Header, Kind, Order};
 use crate::bits::Bits;
+use crate::error::{listed, shown};
 use crate::folder::io_error;
+use crate::limits;
 use crate::reading::Reading;
-use crate::table::listed;
 
 /// An NPZ file whose arrays can be read by name.
 pub(crate) struct Npz<'a> {
@@ -36,7 +36,7 @@ impl<'a> Npz<'a> {
             error => wrong(
                 path,
                 format!(
-                    "is no NPZ file, or is cut off: {error}; copy it again, or write it with numpy.savez"
+                    "is not an NPZ file, or is truncated: {error}; copy it again, or write it with numpy.savez"
                 ),
             ),
         })?;
@@ -94,11 +94,11 @@ impl<'a> Npz<'a> {
         let mut entry = self.zip.by_name(&entry_name(name)).map_err(|error| match error {
             ZipError::FileNotFound => at.wrong(format!("the file has no such array; its arrays are {names}")),
             error => {
-                at.wrong(format!("can't be read: {error}; write it with numpy.savez or savez_compressed"))
+                at.wrong(format!("cannot be read: {error}; write it with numpy.savez or savez_compressed"))
             }
         })?;
         let header = header(at, &mut entry, reading).map_err(|error| damaged(at, error))?;
-        array::read(at, header, bits, entry, reading).map_err(|error| damaged(at, error))
+        super::read(at, header, bits, entry, reading).map_err(|error| damaged(at, error))
     }
 }
 
@@ -106,7 +106,7 @@ fn entry_name(array: &str) -> String {
     format!("{array}.npy")
 }
 
-/// Says of damage inside an entry which array it is.
+/// Adds the name of the array to an error about damage inside its entry.
 fn damaged(at: At, error: Error) -> Error {
     match error {
         Error::Io { source, .. } => at.wrong(format!("is damaged: {source}; copy the file again")),
@@ -121,10 +121,10 @@ fn wrong(path: &str, detail: String) -> Error {
 /// Reads the head of an NPY file: six bytes of magic, two of the version, the length of the header
 /// (little-endian), the header.
 fn header(at: At, input: &mut impl Read, reading: &Reading) -> Result<Header, Error> {
-    let mut read = |count| array::read_bytes(at, input, count, reading);
+    let mut read = |count| super::read_bytes(at, input, count, reading);
     let head = read(8)?;
     let Some(&[major, _]) = head.strip_prefix(b"\x93NUMPY") else {
-        return Err(at.wrong("is no NumPy array: it must start with \\x93NUMPY".into()));
+        return Err(at.wrong("is not a NumPy array: it must start with \\x93NUMPY".into()));
     };
     let length = match major {
         1 => read(2)?.iter().rev().fold(0, |length, byte| length << 8 | usize::from(*byte)),
@@ -139,8 +139,8 @@ fn header(at: At, input: &mut impl Read, reading: &Reading) -> Result<Header, Er
     }
     let text = read(length as u64)?;
     let text = String::from_utf8_lossy(&text);
-    let fields = fields(&text)
-        .ok_or_else(|| at.wrong(format!("has a damaged header: {}", crate::table::shown(text.trim()))))?;
+    let fields =
+        fields(&text).ok_or_else(|| at.wrong(format!("has a damaged header: {}", shown(text.trim()))))?;
     let (kind, order) = kind(fields.descr).ok_or_else(|| {
         at.wrong(format!("has the type {:?}; save it as integers, floats or booleans (astype)", fields.descr))
     })?;
@@ -162,7 +162,7 @@ fn fields(text: &str) -> Option<Fields<'_>> {
         let (key, after) = quoted(rest)?;
         let value = after.trim_start().strip_prefix(':')?.trim_start();
         rest = match key {
-            // A structured type is a list, which has no name here.
+            // A structured type is a list and has no name.
             "descr" if value.starts_with('[') => {
                 return Some(Fields { descr: "structured", fortran_order: false, dims: Vec::new() });
             }

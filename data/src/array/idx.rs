@@ -1,17 +1,16 @@
 //! IDX, the format of MNIST: two zero bytes, a type, the number of dimensions, the dimensions
 //! (big-endian u32), the values (big-endian).
 //!
-//! Format: yann.lecun.com/exdb/mnist. What becomes of the values: see [`array`](crate::array).
+//! Format: yann.lecun.com/exdb/mnist. [`array`](crate::array) says what the values become.
 
 use std::io::Read;
 
-use crate::limits;
-
+use super::{Array, At, Header, Kind, Order};
 use crate::Error;
-use crate::array::{self, Array, At, Header, Kind, Order};
 use crate::bits::Bits;
-use crate::dataset::Rows;
+use crate::limits;
 use crate::reading::Reading;
+use crate::rows::Rows;
 
 /// The rows of a pair of IDX files, given as path and content; features are kept in `bits`.
 pub(crate) fn read(
@@ -20,7 +19,7 @@ pub(crate) fn read(
     labels: (&str, impl Read),
     reading: &Reading,
 ) -> Result<Rows, Error> {
-    array::rows(
+    super::rows(
         read_array(features.0, features.1, bits, reading)?,
         read_array(labels.0, labels.1, Bits::Narrow, reading)?,
     )
@@ -33,10 +32,11 @@ fn read_array<'a>(
     reading: &Reading,
 ) -> Result<Array<'a>, Error> {
     let at = At { path, array: None };
-    let head = array::read_bytes(at, &mut input, 4, reading)?;
+    let head = super::read_bytes(at, &mut input, 4, reading)?;
     let &[0, 0, code, rank] = head.as_slice() else {
         return Err(at.wrong(
-            "is no IDX file: it must start with two zero bytes, a type and the number of dimensions".into(),
+            "is not an IDX file: it must start with two zero bytes, a type and the number of dimensions"
+                .into(),
         ));
     };
     let kind = kind(code).ok_or_else(|| at.wrong(format!("IDX has no type 0x{code:02x}")))?;
@@ -45,11 +45,11 @@ fn read_array<'a>(
             at.wrong(format!("has {rank} dimensions; 1 to {} are allowed", limits::IDX_DIMENSIONS_MAX))
         );
     }
-    let dims = array::read_bytes(at, &mut input, 4 * u64::from(rank), reading)?
+    let dims = super::read_bytes(at, &mut input, 4 * u64::from(rank), reading)?
         .chunks_exact(4)
         .map(|dim| u64::from(u32::from_be_bytes([dim[0], dim[1], dim[2], dim[3]])))
         .collect();
-    array::read(at, Header { dims, kind, order: Order::Big, first_is_fastest: false }, bits, input, reading)
+    super::read(at, Header { dims, kind, order: Order::Big, first_is_fastest: false }, bits, input, reading)
 }
 
 fn kind(code: u8) -> Option<Kind> {
@@ -144,7 +144,7 @@ mod tests {
         }
         check(&images, &labels[..9], "labels: ends too early: 2 bytes were to follow, 1 did");
         check(&[&images[..], &[9]].concat(), &labels, "goes on after the 4 values");
-        check(b"PK\x03\x04....", &labels, "is no IDX file");
+        check(b"PK\x03\x04....", &labels, "is not an IDX file");
         check(&idx(0x0a, &[1], &[1]), &labels, "no type 0x0a");
         check(&idx(8, &[], &[]), &labels, "has 0 dimensions");
         check(&idx(8, &[1; 6], &[1]), &labels, "has 6 dimensions");

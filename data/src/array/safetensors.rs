@@ -1,23 +1,23 @@
-//! Safetensors: a header in JSON that names tensors and their places, then their values
+//! Safetensors: a header in JSON with the names and positions of tensors, then their values
 //! (little-endian).
 //!
 //! Format: github.com/huggingface/safetensors. The crate reads and checks the header; the values
-//! are read from the file one tensor at a time, so that memory holds no copy of the file. What
-//! becomes of the values: see [`array`](crate::array).
+//! are read from the file one tensor at a time, so that memory holds no copy of the file.
+//! [`array`](crate::array) says what the values become.
 
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 
-use crate::limits;
 use safetensors::Dtype;
 use safetensors::tensor::Metadata;
 
+use super::{Array, At, Header, Kind, Order};
 use crate::Error;
-use crate::array::{self, Array, At, Header, Kind, Order};
 use crate::bits::Bits;
+use crate::error::listed;
 use crate::folder::io_error;
+use crate::limits;
 use crate::reading::Reading;
-use crate::table::listed;
 
 /// A safetensors file whose tensors can be read by name.
 pub(crate) struct Tensors<'a> {
@@ -34,7 +34,7 @@ impl<'a> Tensors<'a> {
         let bytes = file.metadata().map_err(|source| io_error(path, source))?.len();
         let mut file = BufReader::with_capacity(1 << 16, file);
         let mut length = [0; 8];
-        array::read_bytes(at, &mut file, 8, reading)?
+        super::read_bytes(at, &mut file, 8, reading)?
             .into_iter()
             .zip(&mut length)
             .for_each(|(byte, slot)| *slot = byte);
@@ -42,12 +42,12 @@ impl<'a> Tensors<'a> {
         if length > limits::SAFETENSORS_HEADER_BYTES_MAX {
             let max = limits::SAFETENSORS_HEADER_BYTES_MAX;
             return Err(at.wrong(format!(
-                "is no safetensors file: its header would have {length} bytes, at most {max} are read"
+                "is not a safetensors file: its header would have {length} bytes, at most {max} are read"
             )));
         }
-        let header = array::read_bytes(at, &mut file, length, reading)?;
+        let header = super::read_bytes(at, &mut file, length, reading)?;
         let header: Metadata = serde_json::from_slice(&header).map_err(|error| {
-            at.wrong(format!("is no safetensors file, or its header is damaged: {error}"))
+            at.wrong(format!("is not a safetensors file, or its header is damaged: {error}"))
         })?;
         if header.tensors().len() > limits::ARRAYS_MAX {
             return Err(Error::TooLarge {
@@ -60,7 +60,7 @@ impl<'a> Tensors<'a> {
         let begin = 8 + length;
         if begin.checked_add(end as u64) != Some(bytes) {
             return Err(at.wrong(format!(
-                "has {bytes} bytes, and its header announces {}; copy it again",
+                "has {bytes} bytes, but its header announces {}; copy it again",
                 begin.saturating_add(end as u64)
             )));
         }
@@ -97,7 +97,7 @@ impl<'a> Tensors<'a> {
             .seek(SeekFrom::Start(self.begin.saturating_add(from)))
             .map_err(|source| io_error(self.path, source))?;
         let values = (&mut self.file).take(to.saturating_sub(from));
-        array::read(
+        super::read(
             at,
             Header { dims, kind, order: Order::Little, first_is_fastest: false },
             bits,

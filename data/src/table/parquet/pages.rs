@@ -1,32 +1,32 @@
-//! What the pages of a Parquet file would inflate to, held against the bound before one is
-//! inflated.
+//! Checks the sizes of the pages of a Parquet file before one is inflated.
 //!
-//! The crate shows no page's header: it makes room for what a header says, up to 2 GiB, and
-//! inflates gzip to its end whatever the header says (zstd and LZ4 no further than into that room).
-//! So headers are read here first. One is a struct of Thrift's compact protocol
+//! The crate does not show the header of a page: it allocates the size that a header announces, up
+//! to 2 GiB, and inflates gzip to its end whatever the header says (zstd and LZ4 no further than
+//! that size): github.com/apache/arrow-rs/issues/10734. So headers are read here first. A header is a struct of Thrift's compact protocol
 //! (github.com/apache/thrift/blob/master/doc/specs/thrift-compact-protocol.md), the `PageHeader` of
-//! github.com/apache/parquet-format. It is read more strictly than the crate does, so that both see
-//! the same pages: fields rise, and have the type that they should have.
+//! github.com/apache/parquet-format. It is read more strictly than in the crate, so that both see
+//! the same pages: the numbers of fields rise, and each field has its own type.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 
-use crate::limits;
 use flate2::read::MultiGzDecoder;
 use parquet::basic::Compression;
 use parquet::file::metadata::ColumnChunkMetaData;
+
+use crate::limits;
 
 /// Why the pages of a column are not read.
 #[derive(Debug)]
 pub(crate) enum Refused {
     /// They would inflate to more than is left.
     TooLarge,
-    /// A header can't be, or a page is not what its header says.
+    /// A header cannot be read, or a page is not what its header says.
     Damaged(String),
 }
 
-/// Checks the headers of all pages of `chunk`, and what gzipped ones inflate to; takes it all from
-/// the bytes that are `left`.
+/// Checks the headers of all pages of `chunk`, and the size of gzipped pages; subtracts all sizes
+/// from the bytes that are `left`.
 pub(crate) fn check(file: &File, chunk: &ColumnChunkMetaData, left: &mut u64) -> Result<(), Refused> {
     let damaged = |detail: &str| Refused::Damaged(detail.to_owned());
     let start = chunk.dictionary_page_offset().unwrap_or(chunk.data_page_offset());
@@ -42,12 +42,12 @@ pub(crate) fn check(file: &File, chunk: &ColumnChunkMetaData, left: &mut u64) ->
         let header = thrift.header()?;
         remaining -= budget - thrift.input.limit();
         if header.compressed > remaining {
-            return Err(damaged("a page ends behind its column"));
+            return Err(damaged("a page ends after its column"));
         }
         *left = left.checked_sub(header.inflated).ok_or(Refused::TooLarge)?;
         remaining -= header.compressed;
         match chunk.compression() {
-            // The crate leaves alone what says that it inflates to nothing.
+            // The crate does not inflate a page that announces nothing.
             Compression::GZIP(_) if header.is_compressed && header.inflated != header.plain => {
                 let mut body = (&mut input).take(header.compressed);
                 io::copy(&mut (&mut body).take(header.plain), &mut io::sink())?;
@@ -70,14 +70,14 @@ impl From<io::Error> for Refused {
     }
 }
 
-/// What the header of a page says of its size, in bytes.
+/// The sizes that the header of a page announces, in bytes.
 #[derive(Debug, Default)]
 struct Header {
-    /// After inflating, what is not compressed included.
+    /// After inflating, including the part that is not compressed.
     inflated: u64,
     /// In the file.
     compressed: u64,
-    /// At the begin, what is never compressed: the levels of a page of the second version.
+    /// The part at the start that is never compressed: the levels of a page of version 2.
     plain: u64,
     is_compressed: bool,
 }
@@ -85,7 +85,7 @@ struct Header {
 const BOOL: u8 = 1;
 const I32: u8 = 5;
 const STRUCT: u8 = 12;
-/// The types of the fields of `PageHeader`, from field 1; of a field beyond, any.
+/// The types of the fields of `PageHeader`, from field 1. A later field may have any type.
 const PAGE: &[u8] = &[I32, I32, I32, I32, STRUCT, STRUCT, STRUCT, STRUCT];
 const DATA_PAGE: &[u8] = &[I32, I32, I32, I32, STRUCT];
 const DICTIONARY_PAGE: &[u8] = &[I32, I32, BOOL];
@@ -122,8 +122,8 @@ impl<R: Read> Thrift<R> {
         Ok(Header { inflated, compressed, ..header })
     }
 
-    /// Calls `read` with number and type of each field of a struct, which reads its value. False is
-    /// a type of its own beside true.
+    /// Calls `read` with the number and the type of each field of a struct; it reads the value. True
+    /// and false are types of their own.
     fn fields(
         &mut self,
         kinds: &[u8],
@@ -147,7 +147,7 @@ impl<R: Read> Thrift<R> {
         }
     }
 
-    /// Reads over a value; of what a header may hold, statistics nest deepest: twice.
+    /// Skips a value. Statistics nest deepest in a header: twice.
     fn skip(&mut self, kind: u8, depth: u32) -> Result<(), Refused> {
         match kind {
             1 | 2 => Ok(()),
@@ -163,13 +163,13 @@ impl<R: Read> Thrift<R> {
         }
     }
 
-    /// A 32-bit integer that is no less than 0.
+    /// A 32-bit integer that is at least 0.
     fn size(&mut self) -> Result<u64, Refused> {
         let zigzag = self.number()?;
         if zigzag & 1 == 1 || zigzag / 2 > i32::MAX as u64 { Err(wrong()) } else { Ok(zigzag / 2) }
     }
 
-    /// Seven bits a byte, the lowest first.
+    /// An integer in bytes of seven bits, the lowest first.
     fn number(&mut self) -> Result<u64, Refused> {
         let mut number = 0;
         for shift in (0..63).step_by(7) {
@@ -195,7 +195,7 @@ impl<R: Read> Thrift<R> {
 }
 
 fn wrong() -> Refused {
-    Refused::Damaged("the header of a page can't be read".to_owned())
+    Refused::Damaged("the header of a page cannot be read".to_owned())
 }
 
 #[cfg(test)]
@@ -310,7 +310,7 @@ mod tests {
 
     #[test]
     fn a_header_that_the_crate_may_read_otherwise_is_refused() {
-        let wrong = Err("the header of a page can't be read".to_owned());
+        let wrong = Err("the header of a page cannot be read".to_owned());
         let check = |header: &[&[u8]], expect: &Result<u64, String>| {
             assert_eq!(&checked(&header.concat(), Compression::SNAPPY, 100), expect)
         };
@@ -327,7 +327,7 @@ mod tests {
         check(&[&begin, &[9 << 4 | STRUCT], &[1 << 4 | STRUCT; 9]], &wrong);
         check(
             &[&int(1, 0, 2), &int(2, 1, 5), &int(3, 2, 1), &[0]],
-            &Err("a page ends behind its column".to_owned()),
+            &Err("a page ends after its column".to_owned()),
         );
         assert!(checked(&begin, Compression::SNAPPY, 100).is_err(), "it is cut off");
         check(

@@ -1,15 +1,16 @@
-//! Parquet. What its columns are: see [`table`](crate::table). Flat columns of booleans, integers,
-//! floats and texts, without nulls.
+//! Parquet: flat columns of booleans, integers, floats and texts, without nulls.
+//! [`table`](crate::table) says what they become.
 //!
-//! Format: parquet.apache.org. The crate decodes pages; what a damaged or hostile file may make it
-//! allocate is bounded before: by the rows that are announced, which are bounded themselves, by the
-//! sizes of columns in the footer, and by what [`parquet_pages`] says of each page.
+//! Format: parquet.apache.org. The crate decodes pages. What a damaged or hostile file can make it
+//! allocate is bounded before that: by the number of rows, which has a bound of its own, by the
+//! sizes of columns in the footer, and by the headers of [`pages`].
+
+mod pages;
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::limits;
 use half::f16;
 use parquet::basic::{Compression, ConvertedType, Encoding, LogicalType, Type};
 use parquet::column::page::{Page, PageMetadata, PageReader};
@@ -19,13 +20,15 @@ use parquet::errors::{ParquetError, Result as ParquetResult};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::schema::types::{ColumnDescPtr, ColumnDescriptor};
 
+use self::pages::Refused;
+use super::columns::Columns;
+use super::{Cell, Wanted};
 use crate::Error;
 use crate::bits::Number;
-use crate::dataset::Rows;
 use crate::folder::io_error;
-use crate::parquet_pages::{self, Refused};
+use crate::limits;
 use crate::reading::Reading;
-use crate::table::{Cell, Columns, Role, Wanted};
+use crate::rows::Rows;
 
 /// The rows of the Parquet file `file`; `path` names it in errors.
 pub(crate) fn read(path: &str, file: File, wanted: Wanted, reading: &Reading) -> Result<Rows, Error> {
@@ -39,12 +42,12 @@ pub(crate) fn read(path: &str, file: File, wanted: Wanted, reading: &Reading) ->
     })
 }
 
-/// The names of the columns and the number of rows, for a listing.
+/// The names of the columns, for a listing.
 pub(crate) fn columns(path: &str, file: File) -> Result<Vec<String>, Error> {
     unpanicked(path, || Ok(header(&open(path, file)?)))
 }
 
-/// The crate panics over some damaged files; a file must not take a request or a slot with it.
+/// The crate panics over some damaged files; a request or a slot must survive that.
 fn unpanicked<T>(path: &str, read: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
     catch_unwind(AssertUnwindSafe(read))
         .unwrap_or_else(|_| Err(wrong(path, "is damaged; copy it or write it again".into())))
@@ -56,11 +59,12 @@ fn open(path: &str, file: File) -> Result<SerializedFileReader<File>, Error> {
         let what = "the size in bytes of the footer".into();
         return Err(Error::TooLarge { path: path.to_owned(), what, max: limits::PARQUET_FOOTER_BYTES_MAX });
     }
-    SerializedFileReader::new(file)
-        .map_err(|error| wrong(path, format!("is no Parquet file, or is cut off: {error}; copy it again")))
+    SerializedFileReader::new(file).map_err(|error| {
+        wrong(path, format!("is not a Parquet file, or is truncated: {error}; copy it again"))
+    })
 }
 
-/// How long the footer says it is; 0 where there is none.
+/// The length that the footer says it has; 0 if there is none.
 fn footer_bytes(file: &File) -> io::Result<u64> {
     let mut end = [0; 8];
     let Some(at) = file.metadata()?.len().checked_sub(end.len() as u64) else { return Ok(0) };
@@ -165,7 +169,7 @@ impl Parquet<'_> {
                 );
                 return Err(wrong(self.path, detail));
             }
-            parquet_pages::check(file, chunk, &mut left).map_err(|refused| match refused {
+            pages::check(file, chunk, &mut left).map_err(|refused| match refused {
                 Refused::TooLarge => too_large(),
                 Refused::Damaged(detail) => {
                     wrong(self.path, format!("column {name:?}: {detail}; copy the file again"))
@@ -185,18 +189,9 @@ impl Parquet<'_> {
     ) -> Result<(), Error> {
         let (path, name, descriptor) =
             (self.path, self.header[column].clone(), ColumnDescPtr::clone(&self.descriptors[column]));
-        let (role, width, unsigned) =
-            (self.columns.roles[column], self.columns.width, is_unsigned(&descriptor));
+        let unsigned = is_unsigned(&descriptor);
         let columns = &mut self.columns;
-        let mut push = |row: u64, cell: Cell| -> Result<(), String> {
-            match role {
-                Role::Label => columns.push_label(cell),
-                Role::Weight => columns.push_weight(cell),
-                Role::Number(at) | Role::Category(at, _) => {
-                    columns.set_feature(row as usize * width + at, role, cell)
-                }
-            }
-        };
+        let mut set = |row: u64, cell: Cell| columns.set((begin + row) as usize, column, cell);
         let at = |row: u64, detail: String| Error::Cell {
             path: path.to_owned(),
             row: begin + row,
@@ -206,33 +201,38 @@ impl Parquet<'_> {
         let group = Group { reading: self.reading, rows, nullable: descriptor.max_def_level() };
         let read = match get_column_reader(descriptor, pages) {
             ColumnReader::BoolColumnReader(reader) => {
-                group.each(reader, |row, value| push(begin + row, Cell::Integer(i64::from(*value))))
+                group.each(reader, |row, value| set(row, Cell::Integer(i64::from(*value))))
             }
             ColumnReader::Int32ColumnReader(reader) => group.each(reader, |row, value| {
                 let value = if unsigned { i64::from(*value as u32) } else { i64::from(*value) };
-                push(begin + row, Cell::Integer(value))
+                set(row, Cell::Integer(value))
             }),
             ColumnReader::Int64ColumnReader(reader) => {
                 group.each(reader, |row, value| match unsigned && *value < 0 {
-                    true => push(begin + row, Cell::Number((*value as u64).into())),
-                    false => push(begin + row, Cell::Integer(*value)),
+                    true => set(row, Cell::Number((*value as u64).into())),
+                    false => set(row, Cell::Integer(*value)),
                 })
             }
-            ColumnReader::FloatColumnReader(reader) => group
-                .each(reader, |row, value| push(begin + row, Cell::Number(Number::from(f64::from(*value))))),
+            ColumnReader::FloatColumnReader(reader) => {
+                group.each(reader, |row, value| set(row, Cell::Number(Number::from(f64::from(*value)))))
+            }
             ColumnReader::DoubleColumnReader(reader) => {
-                group.each(reader, |row, value| push(begin + row, Cell::Number((*value).into())))
+                group.each(reader, |row, value| set(row, Cell::Number((*value).into())))
             }
             ColumnReader::ByteArrayColumnReader(reader) => group.each(reader, |row, value| {
                 let text =
                     std::str::from_utf8(value.data()).map_err(|_| "the text is not UTF-8".to_owned())?;
-                push(begin + row, Cell::Text(text))
+                set(row, Cell::Text(text))
             }),
             ColumnReader::FixedLenByteArrayColumnReader(reader) => group.each(reader, |row, value| {
-                let bytes = value.data().try_into().map_err(|_| "a half is not of two bytes".to_owned())?;
-                push(begin + row, Cell::Number(f16::from_le_bytes(bytes).to_f64().into()))
+                let bytes = value
+                    .data()
+                    .try_into()
+                    .map_err(|_| "a 16-bit float does not have two bytes".to_owned())?;
+                set(row, Cell::Number(f16::from_le_bytes(bytes).to_f64().into()))
             }),
-            _ => Ok(()),
+            // `check_type` refuses them.
+            ColumnReader::Int96ColumnReader(_) => Ok(()),
         };
         read.map_err(|error| match error {
             Stop::At(row, detail) => at(row, detail),
@@ -244,9 +244,10 @@ impl Parquet<'_> {
 
 /// Why a column could not be read to its end.
 enum Stop {
+    /// A value is wrong, in this row of the group.
     At(u64, String),
     Damaged(String),
-    /// It is not to go on.
+    /// The reading is to stop.
     Reading(Error),
 }
 
@@ -254,16 +255,16 @@ enum Stop {
 struct Group<'a> {
     reading: &'a Reading<'a>,
     rows: u64,
-    /// The level of a value that is there; 0 where none may be missing.
+    /// The level of a value that is present; 0 if no value can be missing.
     nullable: i16,
 }
 
 impl Group<'_> {
-    /// Calls `push` with each value and its row in the group.
+    /// Calls `set` with each value and its row in the group.
     fn each<T: DataType>(
         &self,
         mut reader: ColumnReaderImpl<T>,
-        mut push: impl FnMut(u64, &T::T) -> Result<(), String>,
+        mut set: impl FnMut(u64, &T::T) -> Result<(), String>,
     ) -> Result<(), Stop> {
         let (mut values, mut levels, mut row) = (Vec::new(), Vec::new(), 0);
         while row < self.rows {
@@ -290,7 +291,7 @@ impl Group<'_> {
                 return Err(Stop::Damaged("levels and values disagree; copy the file again".into()));
             }
             for value in &values {
-                push(row, value).map_err(|detail| Stop::At(row, detail))?;
+                set(row, value).map_err(|detail| Stop::At(row, detail))?;
                 row += 1;
             }
         }
@@ -339,8 +340,8 @@ fn is_unsigned(column: &ColumnDescriptor) -> bool {
     }
 }
 
-/// Pages none of which may hold more values than the row group has rows: the crate allocates by
-/// what pages say.
+/// Pages, none of which may hold more values than the row group has rows: the crate allocates what
+/// pages announce.
 struct Bounded {
     pages: Box<dyn PageReader>,
     rows: u64,
@@ -357,8 +358,8 @@ impl PageReader for Bounded {
                 self.rows
             )));
         }
-        // Their first bytes say again how many values there are, and nothing holds that against the
-        // page's.
+        // The first bytes of such a page repeat the number of values, and nothing compares it with that
+        // of the page.
         if matches!(some.encoding(), Encoding::DELTA_LENGTH_BYTE_ARRAY | Encoding::DELTA_BYTE_ARRAY) {
             return Err(ParquetError::NYI(
                 "texts in a delta encoding; write them plain or by dictionary, as pandas does".into(),
