@@ -121,7 +121,7 @@ mod tests {
         json!({
             "id": "01M8QDVZ4KXGXY3MPK5GP66BCB", "name": "digits", "state": "running", "stop_reason": null,
             "created_at": "2026-11-30T23:12:09.123Z", "seed": 42,
-            "trials": {"queued": 7, "delayed": 0, "running": 2, "paused": 0, "completed": 3, "pruned": 0, "failed": 0, "cancelled": 0},
+            "trials": {"queued": 7, "delayed": 0, "running": 2, "completed": 3, "failed": 0, "cancelled": 0},
             "progress": {"finished": 3, "total": 12}, "max_trials": 12, "max_parallel": null,
             "best": {"number": 1, "value": 0.994444, "hyperparameters": {"units": 192, "learning_rate": 0.0070026123}},
             "waiting_for": {"kind": "slots", "detail": "all are busy"}

@@ -90,14 +90,30 @@ impl ToSchema for TrialCountsView {}
 impl PartialSchema for TrialCountsView {
     fn schema() -> RefOr<Schema> {
         let states: Vec<&str> = TrialState::ALL.iter().map(|state| state.as_str()).collect();
-        let count = json!({"type": "integer", "format": "int64", "minimum": 0});
-        let counts: Map<String, Json> =
-            states.iter().map(|state| ((*state).to_owned(), count.clone())).collect();
+        let count = |state: &TrialState| {
+            let schema = json!({
+                "type": "integer", "format": "int64", "minimum": 0, "description": described(*state),
+            });
+            (state.to_string(), schema)
+        };
+        let counts: Map<String, Json> = TrialState::ALL.iter().map(count).collect();
         let schema = json!({
             "type": "object", "description": "The number of trials by state.",
             "required": states, "properties": counts,
         });
         serde_json::from_value(schema).expect("what stands above is a schema")
+    }
+}
+
+/// The trials in this state, in words.
+fn described(state: TrialState) -> &'static str {
+    match state {
+        TrialState::Queued => "Waiting for a trainer.",
+        TrialState::Delayed => "Waiting before a retry.",
+        TrialState::Running => "Being trained.",
+        TrialState::Completed => "Ended with a value.",
+        TrialState::Failed => "Ended without a value.",
+        TrialState::Cancelled => "Stopped by a user.",
     }
 }
 
