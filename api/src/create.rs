@@ -64,15 +64,9 @@ fn described(catalog: &Catalog, dataset: &DatasetSpec, caller: Caller) -> Result
     })
 }
 
-<<<<<<< HEAD
-/// What is wrong with the name of a built-in dataset in a document that has other mistakes: they
-/// are reported together.
-fn unknown_builtin(catalog: &Catalog, document: &Json, caller: Caller) -> Option<Problem> {
-=======
 /// What is wrong with the name of a built-in dataset in a document with other mistakes: all are
 /// reported together.
-fn unknown_builtin(catalog: &Catalog, document: &Json, asker: Asker) -> Option<Problem> {
->>>>>>> main
+fn unknown_builtin(catalog: &Catalog, document: &Json, caller: Caller) -> Option<Problem> {
     let name = document.pointer("/dataset/source")?.as_str()?.strip_prefix("builtin:")?;
     let source = Source::Builtin(name.to_owned());
     match described(catalog, &DatasetSpec::new(source), caller).err()? {

@@ -27,15 +27,9 @@ pub const API_KEY_BYTES_MIN: usize = 16;
 pub const API_KEY_BYTES_MAX: usize = 1_024;
 /// HTTP worker threads: handlers wait for Redis, they do not compute.
 pub const HTTP_WORKERS: usize = 2;
-<<<<<<< HEAD
-/// Threads of each HTTP worker for what blocks: all that may wait for datasets, and as many for
-/// what is done in a moment. They end when idle.
-pub const HTTP_BLOCKING_THREADS: usize = 2 * DATASET_CALLERS_MAX;
-=======
 /// Threads of each HTTP worker for blocking work: one for each request that may wait for a dataset,
 /// and as many for short work. They end when idle.
-pub const HTTP_BLOCKING_THREADS: usize = 2 * DATASET_ASKERS_MAX;
->>>>>>> main
+pub const HTTP_BLOCKING_THREADS: usize = 2 * DATASET_CALLERS_MAX;
 /// Connections to each HTTP worker; more wait in the kernel.
 pub const HTTP_CONNECTIONS_MAX: usize = 4_096;
 /// Seconds within which a request's head must arrive: a slow sender must not hold a connection for

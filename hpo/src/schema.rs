@@ -180,7 +180,6 @@ fn dataset() -> Vec<(&'static str, Json)> {
         let validation = validation.map(|files| may("validation", refer(files), "The validation rows: a pair of IDX files, or of arrays in the same file."));
         object(doc, [source, common, validation.into_iter().collect()].concat())
     };
-<<<<<<< HEAD
     let ends = |formats: &[&[&str]]| formats.concat().join("|").replace('.', r"\.");
     let array_ends: Vec<_> = ArrayFormat::ALL.iter().map(|format| format.ends()).collect();
     let tables = TableFormat::ALL.iter().map(|format| {
@@ -190,40 +189,21 @@ fn dataset() -> Vec<(&'static str, Json)> {
             true => (format!("(?!.*(/|{})$)", ends(&array_ends.iter().copied().chain(others).collect::<Vec<_>>())), String::new()),
             false => (format!(".*({})$", ends(&[format.ends()])), format!("; its name ends in {}", format.ends().join(" or "))),
         };
-        let source = must("source", ending(&format!("^(?!builtin:){pattern}")), &format!("A {name} file below the dataset folder{named}."));
+        let source = must("source", ending(&format!("^(?!builtin:){pattern}")), &format!("A {name} file in the datasets folder{named}."));
         (format.schema_name(), from(&format!("A {name} file."), None, vec![source, label(), one_hot(), weight("column")]))
     });
     let tables: Vec<_> = tables.collect();
     let sources = ["BuiltinDataset"].into_iter().chain(tables.iter().map(|(name, _)| *name)).chain(["ArraysDataset", "ImagesDataset", "IdxDataset"]);
     let mut schemas = vec![
         ("Dataset", described("Where the rows come from, and how they are split and scaled.", one_of(sources.map(refer).collect()))),
-        ("BuiltinDataset", from("A dataset inside the program.", None, vec![
+        ("BuiltinDataset", from("A dataset that is built into the program.", None, vec![
             must("source", json!({"type": "string", "pattern": "^builtin:"}), "builtin:NAME, such as builtin:digits; GET /v1/datasets lists them."),
         ])),
     ];
     schemas.extend(tables);
     schemas.extend([
         ("ArraysDataset", from("Arrays of one file: NPZ, as Keras ships MNIST, or safetensors.", Some("DatasetArrays"), [
-            vec![must("source", ending(&format!("^(?!builtin:).*({})$", ends(&array_ends))), &format!("A file below the dataset folder; its name ends in {}.", array_ends.concat().join(" or ")))],
-=======
-    vec![
-        ("Dataset", described("Where the rows come from, and how they are split and scaled.", one_of(vec![
-            refer("BuiltinDataset"), refer("CsvDataset"), refer("ParquetDataset"), refer("ArraysDataset"), refer("ImagesDataset"), refer("IdxDataset"),
-        ]))),
-        ("BuiltinDataset", from("A dataset that is built into the program.", None, vec![
-            must("source", json!({"type": "string", "pattern": "^builtin:"}), "builtin:NAME, such as builtin:digits; GET /v1/datasets lists them."),
-        ])),
-        ("CsvDataset", from("A CSV file.", None, vec![
-            must("source", ending(r"^(?!builtin:)(?!.*(/|\.npz|\.safetensors|\.parquet)$)"), "A CSV file in the datasets folder."),
-            label(), one_hot(), weight("column"),
-        ])),
-        ("ParquetDataset", from("A Parquet file.", None, vec![
-            must("source", ending(r"^(?!builtin:).*\.parquet$"), "A Parquet file in the datasets folder; its name ends in .parquet."),
-            label(), one_hot(), weight("column"),
-        ])),
-        ("ArraysDataset", from("Arrays of one file: NPZ, as Keras ships MNIST, or safetensors.", Some("DatasetArrays"), [
-            vec![must("source", ending(r"^(?!builtin:).*\.(npz|safetensors)$"), "A file in the datasets folder; its name ends in .npz or .safetensors.")],
->>>>>>> main
+            vec![must("source", ending(&format!("^(?!builtin:).*({})$", ends(&array_ends))), &format!("A file in the datasets folder; its name ends in {}.", array_ends.concat().join(" or ")))],
             pair("The name of an array in the file."),
             vec![weight("array")],
         ].concat())),

@@ -292,7 +292,7 @@ mod tests {
     async fn a_trial_that_is_alone_has_a_device_that_its_dataset_fills() {
         let catalog = Arc::new(Catalog::new("/nowhere"));
         let spec = hpo::dataset::DatasetSpec::new(hpo::dataset::Source::Builtin("iris".into()));
-        let _iris = catalog.load(&spec, data::Asker::patient(60)).unwrap();
+        let _iris = catalog.load(&spec, data::Caller::patient(60)).unwrap();
         let memory = Arc::new(Memory::new(10, 1).with_datasets(catalog));
         let first = at_once(memory.share(5)).await;
         assert!(first.is_some() && at_once(memory.share(1)).await.is_none());

@@ -7,11 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use candle_core::Device;
-<<<<<<< HEAD
-use data::{Caller, Catalog, Dataset, Scaled};
-=======
-use data::{Asker, Dataset, Scaled};
->>>>>>> main
+use data::{Dataset, Scaled};
 use hpo::network::Layer;
 use hpo::trial::ErrorKind;
 use hpo::{Plan, Point, Study};
@@ -187,50 +183,9 @@ impl Trial {
         Incomplete::Failed(kind, message)
     }
 
-<<<<<<< HEAD
-    /// The study's dataset. The API has read it, so what is wrong is this machine's copy.
-    fn dataset(&self) -> Result<Arc<Dataset>, Outcome> {
-        let Trial { lease, study, catalog, .. } = self;
-        // Before they are read: a change while they are read must be seen.
-        let files = catalog.state(&study.dataset);
-        let refused = |why| {
-            Outcome::Refused(Box::new(Lacking {
-                spec: study.dataset.clone(),
-                files,
-                why,
-                since: Instant::now(),
-            }))
-        };
-        let caller = Caller {
-            seconds_max: limits::DATASET_TRAINER_SECONDS_MAX,
-            has_left: &|| self.stop.reason().is_some(),
-        };
-        let dataset = catalog.load(&study.dataset, caller).map_err(|error| match self.stop.reason() {
-            Some(reason) => Outcome::Stopped(reason, None),
-            None => refused(error.to_string()),
-        })?;
-        if dataset.schema.hash == lease.dataset_hash {
-            return Ok(dataset);
-        }
-        let described = &study.document()["dataset"];
-        let source = described["source"].as_str().or(described["features"].as_str()).unwrap_or("the dataset");
-        let (here, there) = (&dataset.schema.hash, &lease.dataset_hash);
-        Err(refused(format!(
-            "{source} has the hash {here} here, the study was accepted with {there}; put the same file there, or POST the study anew"
-        )))
-    }
-
-    fn document(
-        &self,
-        plan: &Plan,
-        dataset: &Dataset,
-        hyperparameters: serde_json::Map<String, Json>,
-    ) -> Json {
-=======
     /// What is written with the weights: the concrete network and the format of its input.
     fn document(&self) -> Json {
         let Trial { lease, study, point, plan, dataset, .. } = self;
->>>>>>> main
         let network: Vec<Json> = plan.layers.iter().map(Layer::to_document).collect();
         json!({
             "study": lease.study.to_string(), "trial": lease.number, "hyperparameters": study.space.to_json(point),
@@ -251,9 +206,9 @@ fn dataset(worker: &Worker, lease: &Lease, study: &Study, stop: &Stop) -> Result
             since: Instant::now(),
         }))
     };
-    let asker =
-        Asker { seconds_max: limits::DATASET_TRAINER_SECONDS_MAX, has_left: &|| stop.reason().is_some() };
-    let dataset = worker.catalog.load(&study.dataset, asker).map_err(|error| match stop.reason() {
+    let caller =
+        Caller { seconds_max: limits::DATASET_TRAINER_SECONDS_MAX, has_left: &|| stop.reason().is_some() };
+    let dataset = worker.catalog.load(&study.dataset, caller).map_err(|error| match stop.reason() {
         Some(reason) => Incomplete::Stopped(reason),
         None => refused(error.to_string()),
     })?;

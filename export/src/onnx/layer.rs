@@ -69,13 +69,8 @@ pub(crate) fn add(flow: &mut Flow, index: usize, trained: &TrainedLayer) {
             };
             let point = Window { size: &[1, 1], strides: &[1, 1], dilations: &[1, 1], padding: conv.padding };
             convolve_depthwise(flow, &window, &trained.weights[0], None, Activation::Linear);
-<<<<<<< HEAD
             flow.shape.clone_from(&trained.output); // A point needs no padding.
-            convolve(flow, &point, 1, &trained.weights[1], trained.weight("bias"), conv.activation);
-=======
-            flow.shape.clone_from(&trained.output); // A point needs no padding, whatever lies around it.
             convolve(flow, &point, 1, &trained.weights[1], trained.weight("bias"), conv.output.activation);
->>>>>>> main
         }
         Layer::MaxPooling1D(of) => pool(flow, "MaxPool", &Window::of_pool(of, 1)),
         Layer::MaxPooling2D(of) => pool(flow, "MaxPool", &Window::of_pool(of, 2)),

@@ -374,13 +374,8 @@ fn folds_validate_and_exclude_other_validation() {
     folds(json!(1), "must be between 2 and 100, not 1");
     folds(json!(101), "must be between 2 and 100, not 101");
     folds(json!(2.5), "must be an integer");
-<<<<<<< HEAD
-    folds(json!({"hp": "x"}), "a hyperparameter cannot stand here");
-    let other = "excludes `validation_split` and `validation`";
-=======
     folds(json!({"hp": "x"}), "this cannot be a hyperparameter");
-    let other = "leave out folds, or validation_split and validation";
->>>>>>> main
+    let other = "excludes `validation_split` and `validation`";
     dataset(
         json!({"source": "builtin:iris", "folds": 5, "validation_split": 0.2}),
         &[("/dataset/folds", other)],
