@@ -922,21 +922,27 @@ fn the_layer_that_makes_the_output_is_found_behind_those_that_pass_it_on() {
     );
     check(
         json!([dense("tanh"), {"layer": "Dropout", "rate": 0.1}, {"layer": "Flatten"}]),
-        &[("/network/0/activation", "and tanh at")],
+        &[("/network/0/activation", "but the network ends with tanh")],
     );
     check(
         json!([dense("softmax"), {"layer": "Dense", "units": 3}]),
-        &[("/network/1", "and linear at the network's end")],
+        &[("/network/1", "but the network ends with linear")],
     );
     check(json!([{"layer": "Dense", "units": 3}, {"layer": "Activation", "activation": "softmax"}]), &[]);
-    check(json!([dense("softmax"), {"layer": "LeakyReLU"}]), &[("/network/1", "and LeakyReLU at")]);
+    check(
+        json!([dense("softmax"), {"layer": "LeakyReLU"}]),
+        &[("/network/1", "but the network ends with LeakyReLU")],
+    );
     check(
         json!([dense("softmax"), {"layer": "BatchNormalization"}]),
-        &[("/network/1", "and BatchNormalization at")],
+        &[("/network/1", "but the network ends with BatchNormalization")],
     );
     check(json!([dense("softmax"), {"layer": "Rescaling", "scale": 0.5}]), &[]);
     let sequence = json!({"layer": "Reshape", "target_shape": [4, 1]});
-    check(json!([sequence, {"layer": "LSTM", "units": 3}]), &[("/network/1", "and tanh at")]);
+    check(
+        json!([sequence, {"layer": "LSTM", "units": 3}]),
+        &[("/network/1", "but the network ends with tanh")],
+    );
     let both = json!({"layer": "Bidirectional", "merge_mode": "ave", "wrapped": {"layer": "GRU", "units": 3, "activation": "sigmoid"}});
     check(json!([sequence, both]), &[]);
     // Losses that compare numbers take any end.
@@ -1060,7 +1066,7 @@ fn a_weight_of_one_dimension_cannot_start_orthogonal_anywhere_in_the_space() {
         (
             json!({"layer": "Dense", "units": 7, "bias_initializer": "orthogonal"}),
             "/network/0/bias_initializer",
-            "its bias (7) as orthogonal",
+            "orthogonal initializer for its bias (7)",
         ),
         (
             json!({"layer": "Conv1D", "filters": 2, "kernel_size": 2, "bias_initializer": {"name": "orthogonal", "gain": 2}}),
@@ -1108,7 +1114,7 @@ fn a_weight_of_one_dimension_cannot_start_orthogonal_anywhere_in_the_space() {
         &[5, 4],
         flat,
         json!([]),
-        &[("/network/1/alpha_initializer", "its alpha (20) as orthogonal")],
+        &[("/network/1/alpha_initializer", "orthogonal initializer for its alpha (20)")],
     );
     // Any value of a hyperparameter, and any of its cases; a range keeps the shapes complete.
     for values in [
