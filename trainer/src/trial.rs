@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use candle_core::Device;
-use data::{Dataset, Scaled};
+use data::{Caller, Dataset, Scaled};
 use hpo::network::Layer;
 use hpo::trial::ErrorKind;
 use hpo::{Plan, Point, Study};

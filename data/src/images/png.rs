@@ -9,7 +9,7 @@ use crate::limits;
 
 /// A PNG file whose header was read.
 pub(super) struct Png<'f> {
-    reader: Reader<Cursor<&'f [u8]>>,
+    reader: Box<Reader<Cursor<&'f [u8]>>>,
     pub(super) header: Header,
     has_alpha: bool,
 }
@@ -33,7 +33,7 @@ impl<'f> Png<'f> {
         };
         let (width, height) = reader.info().size();
         let header = Header { width: width as usize, height: height as usize, channels };
-        Ok(Png { reader, header, has_alpha })
+        Ok(Png { reader: Box::new(reader), header, has_alpha })
     }
 
     /// The pixels, row by row, without an alpha channel. Refuses an image with transparent pixels.

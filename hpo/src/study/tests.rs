@@ -35,7 +35,7 @@ pub(crate) fn schema_of(study: &Study) -> DatasetSchema {
             "diabetes" => (vec![10], 442, None, None),
             other => panic!("no schema of {other}"),
         },
-        crate::dataset::Source::Csv { .. } => (vec![6], 180, Some(3), None),
+        crate::dataset::Source::Table { .. } => (vec![6], 180, Some(3), None),
         _ => (vec![28, 28], 60_000, Some(10), Some(255.0)),
     };
     DatasetSchema { shape, dtype: "float32".to_owned(), rows, classes, scale_max, ..DatasetSchema::default() }
