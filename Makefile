@@ -34,7 +34,7 @@ run: build ## Serve the API on 127.0.0.1:8080, with a Redis and a trainer of its
 	@$(REDIS) && exec $(RELEASE)/chandler serve
 
 test: ## Run all tests
-	@$(REDIS) && $(VALKEY) && $(CARGO) build --locked --workspace --bins && $(CARGO) test --locked --workspace
+	@$(REDIS) && $(VALKEY) && $(CARGO) build --locked --workspace --all-targets && $(CARGO) test --locked --workspace
 
 e2e: ## Run only the tests of the whole service
 	@$(REDIS) && $(VALKEY) && $(CARGO) build --locked --workspace --bins && $(CARGO) test --locked -p tests --test suite e2e

@@ -237,7 +237,7 @@ fn the_contract_names_every_closed_set_and_bound_and_says_who_needs_a_key() {
     assert_eq!(contract["security"], json!([{"api_key": []}]));
     for (path, item) in contract["paths"].as_object().unwrap() {
         for (method, operation) in item.as_object().unwrap() {
-            let open = matches!(path.as_str(), "/livez" | "/readyz");
+            let open = matches!(path.as_str(), "/" | "/livez" | "/readyz");
             assert_eq!(operation.get("security"), open.then_some(&json!([{}])), "{method} {path}");
             for parameter in operation["parameters"].as_array().into_iter().flatten() {
                 let (name, mut schema) = (parameter["name"].as_str().unwrap(), &parameter["schema"]);

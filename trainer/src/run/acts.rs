@@ -25,7 +25,7 @@ const KINDS: [&str; 3] = ["layer", "type", "name"];
 /// Fields that act outside of a trial, or on files that are not written here, and the test that
 /// shows each; `*` stands for all that a component has.
 const ELSEWHERE: &[(&str, &str, &str)] = &[
-    ("Study", "max_trials", "more_trials_reopen_a_completed_study_and_fewer_end_what_waits"),
+    ("Study", "max_trials", "more_trials_reopen_a_completed_study_and_fewer_cancel_waiting_ones"),
     ("Study", "max_parallel", "max_parallel_bounds_what_runs"),
     ("Study", "max_trial_seconds", "a_trial_out_of_time_completes_with_what_it_has"),
     ("Study", "device", "a_trainer_gets_only_what_its_device_its_memory_and_its_datasets_allow"),
