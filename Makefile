@@ -16,7 +16,7 @@ build: ## Build the two programs, optimised
 	$(CARGO) build --release --locked -p api -p trainer --bins
 
 demo: ## Search a small network on the digits and print the best trials
-	@echo 'Building chandler and chandler-trainer: about ten minutes from nothing on two cores, seconds once built.'
+	@echo 'Building chandler and chandler-trainer: about eight minutes from nothing on two cores, seconds once built.'
 	@echo 'Then: 12 trials of a small network on the built-in digits, and a table of the best (a few seconds).'
 	@$(MAKE) --no-print-directory build
 	@$(REDIS) && $(RELEASE)/chandler run openapi/examples/digits-random.json --require-value 0.95
